@@ -1,0 +1,98 @@
+"""Errors are named for the decision they ask for.
+
+EcwError
+├── TryAgain                  a later try can work; Airflow retries the task
+│   ├── ServerTrouble         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
+│   └── QuotaSpent            429: the practice's calls of this minute are used up
+└── PersonMustAct             the same call would fail again; Airflow fails the task at once
+    ├── ConfigurationWrong    a connection field, a key, a URL, a setting
+    ├── AuthRefused           the token endpoint said no
+    ├── AccessDenied          401 after renewal, 403: the token does not reach this
+    ├── RequestRefused        400: a parameter set or a record that eCW does not take
+    ├── RecordMissing         404, 410
+    ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
+    ├── MappingWrong          a mapping file or a quality suite: file, line, key
+    ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
+    └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
+
+A message never holds a patient's data: ids, counts, codes and names of fields only.
+"""
+
+from __future__ import annotations
+
+
+class EcwError(Exception):
+    """What happened, then who does what next.
+
+    `what` is a sentence that names what and where; `next_move` finishes the sentence "Next, ..." in the
+    imperative; `who` overrides the class's answer to who can do it.
+    """
+
+    who = "data engineer"
+
+    def __init__(self, what: str, *, next_move: str, who: str | None = None) -> None:
+        self.what = what
+        self.next_move = next_move
+        self.who = who or type(self).who
+        super().__init__(f"{what} Next ({self.who}): {next_move}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.next_move, self.who)
+
+
+def _rebuild(cls: type[EcwError], what: str, next_move: str, who: str) -> EcwError:
+    return cls(what, next_move=next_move, who=who)
+
+
+class TryAgain(EcwError):
+    """A later try can work."""
+
+    who = "Airflow"
+
+
+class ServerTrouble(TryAgain):
+    """eCW, or something before it, did not answer in full."""
+
+
+class QuotaSpent(TryAgain):
+    """The practice's calls of this clock minute are used up."""
+
+
+class PersonMustAct(EcwError):
+    """The same call would fail again."""
+
+
+class ConfigurationWrong(PersonMustAct):
+    """A connection field, a key, a URL or a setting."""
+
+
+class AuthRefused(PersonMustAct):
+    """The token endpoint said no."""
+
+
+class AccessDenied(PersonMustAct):
+    """The token is good, but does not reach this."""
+
+
+class RequestRefused(PersonMustAct):
+    """eCW does not take this request, whoever asks."""
+
+
+class RecordMissing(PersonMustAct):
+    """The record is not there, or no longer."""
+
+
+class AnswerIncomplete(PersonMustAct):
+    """The answer cannot be whole, so it is not used."""
+
+
+class MappingWrong(PersonMustAct):
+    """A mapping file or a quality suite has a mistake."""
+
+
+class CrmTableWrong(PersonMustAct):
+    """The CRM's table cannot hold what the mapping puts into it."""
+
+
+class NumbersDoNotAddUp(PersonMustAct):
+    """Records went missing inside the project: a bug."""

@@ -1,0 +1,72 @@
+"""The few shapes that steps pass to each other.  They travel as XComs: ids, paths and counts, never a patient's data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Self, TypedDict
+
+from ecw.errors import NumbersDoNotAddUp
+
+
+class Run(TypedDict):
+    """One DAG run (or one `ecw` command) as its steps see it.
+
+    `window_start` and `window_end` are ISO 8601 with offset, half open; `window_start` is None where
+    there is no lower bound (the first run of a snapshot resource).
+    """
+
+    practice: str
+    run_id: str
+    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    window_start: str | None
+    window_end: str
+    ecw_conn_id: str
+    crm_conn_id: str
+    staging: str  # ObjectStoragePath of this run's folder
+
+
+class Batch(TypedDict):
+    """Staged records of one resource: a file and a count, and what became of the others so far.
+
+    After every step `fetched == rejected + unchanged + count`.
+    """
+
+    resource: str
+    path: str  # gzip NDJSON
+    count: int  # lines in `path`
+    fetched: int
+    rejected: int
+    unchanged: int
+    rejects: list[str]  # gzip NDJSON files of the rejected, one per step that rejected any
+    calls: int  # API calls so far, token calls included
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What became of the records of one resource in one run: the same few numbers everywhere."""
+
+    fetched: int = 0
+    rejected: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {count}" for name, count in asdict(self).items())
+
+    def proved(self) -> Self:
+        """Return the numbers themselves, once `fetched = rejected + inserted + updated + unchanged` holds.
+
+        Raises NumbersDoNotAddUp.
+        """
+        if self.fetched != self.rejected + self.inserted + self.updated + self.unchanged:
+            raise NumbersDoNotAddUp(
+                f"Records went missing between extract and load: {self}.",
+                next_move="nothing was written; clear the resource's task group to run it again, "
+                "and report the numbers above if they come out the same.",
+            )
+        return self
