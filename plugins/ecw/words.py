@@ -1,4 +1,4 @@
-"""The few shapes that steps pass to each other.  They travel as XComs: ids, paths and counts, never a patient's data."""
+"""The few shapes that steps pass to each other; as XComs, so: ids, paths and counts, never patient data."""
 
 from __future__ import annotations
 
