@@ -3,7 +3,8 @@
 EcwError
 ├── TryAgain                  a later try can work; Airflow retries the task
 │   ├── ServerTrouble         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
-│   └── QuotaSpent            429: the practice's calls of this minute are used up
+│   ├── QuotaSpent            429: the practice's calls of this minute are used up
+│   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
     ├── ConfigurationWrong    a connection field, a key, a URL, a setting
     ├── AuthRefused           the token endpoint said no
@@ -13,6 +14,8 @@ EcwError
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
+    ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
+    ├── BatchDamaged          a staged batch is absent, cut or not what was written
     └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
 
 A message never holds a patient's data: ids, counts, codes and names of fields only.
@@ -58,6 +61,10 @@ class QuotaSpent(TryAgain):
     """The practice's calls of this clock minute are used up."""
 
 
+class CrmTrouble(TryAgain):
+    """The CRM's database did not answer, or gave up on a transaction."""
+
+
 class PersonMustAct(EcwError):
     """The same call would fail again."""
 
@@ -92,6 +99,14 @@ class MappingWrong(PersonMustAct):
 
 class CrmTableWrong(PersonMustAct):
     """The CRM's table cannot hold what the mapping puts into it."""
+
+
+class QualityStop(PersonMustAct):
+    """A quality rule stops the resource: nothing of this batch may enter."""
+
+
+class BatchDamaged(PersonMustAct):
+    """A staged batch is not what was written."""
 
 
 class NumbersDoNotAddUp(PersonMustAct):

@@ -1,0 +1,125 @@
+"""The CRM's database: from an Airflow connection to a SQLAlchemy engine.
+
+SQLite: one writer at a time, so write-ahead logging, a long busy time-out, and transactions that take the write lock
+when they begin (`BEGIN IMMEDIATE`): one that reads first and writes later could not wait for the lock, it would fail.
+A connection with the execution option `crm_read` begins without the lock; reads never wait.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from ecw import connections
+from ecw.crm.migrations import require_migrated
+from ecw.crm.trouble import told
+from ecw.errors import ConfigurationWrong
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection as AirflowConnection
+
+BUSY_SECONDS = 60  # a load's merge is the longest write transaction
+CONNECT_SECONDS = 10
+
+
+def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine:
+    """Return an engine on the CRM's database, known to answer and, unless told otherwise, to be migrated.
+
+    Raises ConfigurationWrong (no such connection, no driver, a database or a password refused), CrmTrouble (no
+    answer), CrmTableWrong (not migrated).
+    """
+    engine = engine_from_url(_url(connections.get(conn_id)))
+    try:
+        with reading(engine) as connection:
+            if migrated:
+                require_migrated(connection)
+    except DBAPIError as error:
+        engine.dispose()
+        raise told(error, f"The CRM's database (connection {conn_id!r})") from None
+    return engine
+
+
+def engine_from_url(url: str | URL) -> Engine:
+    """Return an engine on a SQLite file or a PostgreSQL database; nothing is connected yet.
+
+    Raises ConfigurationWrong for another kind of database or a missing driver.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationWrong(
+            "The CRM connection's URL cannot be read.",
+            next_move="write it as sqlite:////path/crm.db or postgresql://user:password@host:5432/database.",
+        ) from None
+    kind = parsed.get_backend_name()
+    # hide_parameters: the values of a failed statement would be patient data in an exception's text.
+    if kind == "sqlite":
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "begin", _sqlite_begin)
+        return engine
+    if kind == "postgresql":
+        try:
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                hide_parameters=True,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "ecw"},
+            )
+        except ModuleNotFoundError:
+            raise ConfigurationWrong(
+                "The driver for PostgreSQL, psycopg, is not installed.",
+                next_move="install the project's requirements: pip install -r requirements.txt.",
+            ) from None
+    raise ConfigurationWrong(
+        f"The CRM connection names a {kind!r} database.", next_move="use SQLite or PostgreSQL for the CRM's database."
+    )
+
+
+def reading(engine: Engine) -> Connection:
+    """Return a connection that only reads: on SQLite it takes no write lock."""
+    return engine.connect().execution_options(crm_read=True)
+
+
+def _url(conn: AirflowConnection) -> str | URL:
+    """Return the database's URL: written out in the extra `url` or the host, or put together from the fields."""
+    written = conn.extra_dejson.get("url") or (conn.host if conn.host and "://" in conn.host else None)
+    if written:
+        return str(written)
+    kind = (conn.conn_type or "").lower()
+    if kind == "sqlite" and (conn.host or conn.schema):
+        return URL.create("sqlite", database=conn.host or conn.schema)
+    if kind in ("postgres", "postgresql"):
+        options = {name: str(value) for name, value in conn.extra_dejson.items() if name.startswith("ssl")}
+        return URL.create(
+            "postgresql",
+            username=conn.login,
+            password=conn.password,
+            host=conn.host,
+            port=conn.port,
+            database=conn.schema,
+            query=options,
+        )
+    raise ConfigurationWrong(
+        f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
+        next_move="use type sqlite with the file's path as host, type postgres with its usual fields, "
+        'or {"url": "<SQLAlchemy URL>"} as the extra.',
+    )
+
+
+def _sqlite_connected(dbapi_connection: Any, _record: Any) -> None:
+    # The driver would begin transactions by its own rules; ours begin in _sqlite_begin, DDL included.
+    # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-transactional-behavior
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    read = connection.get_execution_options().get("crm_read", False)
+    connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
