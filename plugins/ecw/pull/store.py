@@ -1,0 +1,121 @@
+"""Files of the staging area, on a disk or in an object store, that appear whole or not at all.
+
+A path is a string: `/a/folder`, `file:///a/folder`, or whatever `ObjectStoragePath` takes, its connection
+included (`s3://aws_default@bucket/prefix`).
+
+Local disks are served by `pathlib`, because only there do modes (0600 for files, 0700 for folders) and an atomic
+rename exist; everything else goes through Airflow's ObjectStoragePath, imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+
+def join(folder: str, *names: str) -> str:
+    """Return the path of a file below a folder."""
+    return "/".join((folder.rstrip("/"), *names))
+
+
+@contextmanager
+def put(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for writing that replaces `path` when the block ends well, and leaves no trace when it does not."""
+    local = _local(path)
+    if local is None:
+        remote = _remote(path)
+        # fsspec's uniform contract: nothing is visible under the path before commit()
+        handle = remote.fs.open(remote.path, "wb", autocommit=False)
+        try:
+            yield handle
+        except BaseException:
+            handle.discard()
+            handle.closed = True  # or its finaliser would flush what is left
+            raise
+        handle.close()
+        handle.commit()
+        return
+    make_folder(local.parent)
+    temporary = local.with_name(f".{local.name}.{uuid4().hex}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            yield file
+        temporary.replace(local)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def get(path: str) -> IO[bytes]:
+    """Open a file for reading.
+
+    Raises FileNotFoundError.
+    """
+    local = _local(path)
+    if local is not None:
+        return local.open("rb")
+    remote = _remote(path)
+    handle: IO[bytes] = remote.fs.open(remote.path, "rb")
+    return handle
+
+
+def size(path: str) -> int | None:
+    """Return a file's size in bytes, or None where there is no such file."""
+    local = _local(path)
+    try:
+        return local.stat().st_size if local is not None else int(_remote(path).fs.size(_remote(path).path))
+    except FileNotFoundError:
+        return None
+
+
+def names(folder: str) -> list[str]:
+    """Return the sorted names of what a folder holds; a folder that is not there holds nothing."""
+    local = _local(folder)
+    try:
+        found = (local if local is not None else _remote(folder)).iterdir()
+        return sorted(entry.name for entry in found if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a folder with everything in it; it need not be there."""
+    local = _local(path)
+    if local is None:
+        remote = _remote(path)
+        if remote.fs.exists(remote.path):
+            remote.fs.rm(remote.path, recursive=True)
+    elif local.is_dir():
+        shutil.rmtree(local, ignore_errors=False)
+    else:
+        local.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its missing parents, for their owner only."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _local(path: str) -> Path | None:
+    if "://" not in path:
+        return Path(path)
+    parts = urlsplit(path)
+    return Path(unquote(parts.path)) if parts.scheme in ("file", "local") else None
+
+
+def _remote(path: str) -> ObjectStoragePath:
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(path)

@@ -1,0 +1,148 @@
+"""A batch is there, whole, or it is not there."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ecw.errors import BatchDamaged
+from ecw.pull import staging, store
+
+RECORDS = [{"id": f"a.{number}", "n": number} for number in range(1000)]
+
+
+def write(path: str, records: list[dict[str, object]] = RECORDS) -> None:
+    with staging.writer(path) as batch:
+        for record in records:
+            batch.write(record)
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_what_was_written_is_read(tmp_path: Path, prefix: str) -> None:
+    path = f"{prefix}{tmp_path}/run/practitioner/extract.ndjson.gz"
+
+    write(path)
+
+    assert list(staging.read(path)) == RECORDS
+    found = staging.manifest(path)
+    assert found is not None
+    assert found["count"] == 1000
+    assert len(found["sha256"]) == 64
+
+
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    write(f"{tmp_path}/staging/run/practitioner/extract.ndjson.gz")
+
+    files = [path for path in (tmp_path / "staging").rglob("*") if path.is_file()]
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert len(files) == 2
+    assert len(folders) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    write(f"{tmp_path}/one.ndjson.gz")
+    write(f"{tmp_path}/two.ndjson.gz")
+
+    assert (tmp_path / "one.ndjson.gz").read_bytes() == (tmp_path / "two.ndjson.gz").read_bytes()
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    path = f"{tmp_path}/extract.ndjson.gz"
+
+    with pytest.raises(ZeroDivisionError), staging.writer(path) as batch:
+        batch.write({"id": "a"})
+        raise ZeroDivisionError
+
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BatchDamaged):
+        list(staging.read(path))
+
+
+def test_a_second_writer_that_fails_does_not_leave_the_first_batch_as_if_it_were_the_second(tmp_path: Path) -> None:
+    path = f"{tmp_path}/extract.ndjson.gz"
+    write(path)
+
+    with pytest.raises(ZeroDivisionError), staging.writer(path) as batch:
+        batch.write({"id": "a"})
+        raise ZeroDivisionError
+
+    assert staging.manifest(path) is None
+
+
+def test_a_cut_batch_is_noticed_before_its_first_record(tmp_path: Path) -> None:
+    path = tmp_path / "practitioner" / "extract.ndjson.gz"
+    write(str(path))
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(BatchDamaged, match=r"practitioner/extract.ndjson.gz is absent or was cut.*clear the resource"):
+        next(staging.read(str(path)))
+
+
+def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "extract.ndjson.gz"
+    write(str(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+    with pytest.raises(BatchDamaged):
+        list(staging.read(str(path)))
+
+
+def test_a_whole_file_of_other_records_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "extract.ndjson.gz"
+    write(str(path), [{"id": "a"}])
+    manifest = Path(staging.manifest_path(str(path))).read_bytes()
+    write(str(path), [{"id": "b"}])
+    Path(staging.manifest_path(str(path))).write_bytes(manifest)
+
+    with pytest.raises(BatchDamaged):
+        list(staging.read(str(path)))
+
+
+def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
+    write(f"{tmp_path}/extract.ndjson.gz", [])
+
+    assert list(staging.read(f"{tmp_path}/extract.ndjson.gz")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("practice-1", "practice-1"),
+        ("manual__2026-11-22T10:00:00+00:00", "manual__2026-11-22T10-00-00-00-00-4ff2a843"),
+        ("..", "-5ec1f7e7"),
+    ],
+)
+def test_a_run_id_becomes_one_safe_segment(name: str, expected: str) -> None:
+    assert staging.segment(name) == expected
+
+
+def test_different_run_ids_stay_different() -> None:
+    names = {"a:b", "a+b", "a/b", "a-b", "a b", "../a-b"}
+
+    assert len({staging.segment(name) for name in names}) == len(names)
+
+
+def test_purge_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    root = f"{tmp_path}/staging"
+    ages = {"old": 15, "young": 13}
+    for run_id, days in ages.items():
+        folder = staging.run_folder(root, "practice", run_id)
+        staging.open_folder(folder, now - timedelta(days=days))
+        write(store.join(folder, "practitioner", "extract.ndjson.gz"))
+    (tmp_path / "staging" / "practice" / "not-a-run").mkdir()
+
+    assert staging.purge(root, days=14, now=now) == 1
+
+    assert store.names(store.join(root, "practice")) == ["not-a-run", "young"]
+
+
+def test_purge_of_a_staging_area_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert staging.purge(f"{tmp_path}/nowhere", days=14) == 0
