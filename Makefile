@@ -1,0 +1,46 @@
+# `make help` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that will do; PYTHON=… names another one.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+ifndef PYTHON
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo "$$p" && break; done)
+endif
+BIN := .venv/bin
+
+.PHONY: help run test bench format constraints clean python
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 22
+
+run: python ## set everything up, pull once on the embedded demo and serve until Ctrl-C (ONCE=1 PATIENTS=200 SEED=7 AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
+	@"$(PYTHON)" include/bootstrap.py run
+	@exec $(BIN)/python -m include.demo
+
+test: python ## set everything up, check style and types, run all tests
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/python include/browser.py
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest $(TESTS)
+
+bench: python ## measure speed and memory, print a table, write bench/results.json
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/python -m bench
+
+format: python ## format and mend style
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+constraints: python ## resolve constraints.txt anew from the two requirements files
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
+
+clean: ## remove the environment and everything the demo made
+	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis plugins/*.egg-info
+
+python:
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || \
+	{ echo "make: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }

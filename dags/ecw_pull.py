@@ -1,0 +1,65 @@
+"""
+### eCW → CRM, every two hours
+
+Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resource:
+
+| step | what it does | where it can stop |
+| --- | --- | --- |
+| `extract` | fetches the records from eCW and stages them | eCW down, refused, quota spent |
+| `map` | drops what did not change, turns the rest into rows | a mapping file that is wrong |
+| `check` | decides which rows may enter | a suite's `stop` rule |
+| `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
+
+`summary` always runs: its log and its return value are the run's table, with a next move where something is amiss.
+
+### When something is red
+
+1. Read the last line of the failed task: it ends with *Next (who): what to do*.
+2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it tries three times.
+3. **Failed at once** (red): a person must act, as the line says. Then *Clear* the resource's group: doing it
+   twice is doing it once.
+4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply`.
+5. A missed interval needs no backfill: the next run covers everything since the last good one.
+
+On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
+
+from ecw.pull import steps
+from ecw.resources import RESOURCES
+from ecw.retry import RETRY_POLICY
+
+
+@dag(
+    schedule=CronDataIntervalTimetable("0 */2 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_policy": RETRY_POLICY},
+    doc_md=__doc__,
+    tags=["ecw", "pull"],
+)
+def ecw_pull() -> None:
+    run = task(steps.begin)(
+        run_id="{{ run_id }}",
+        run_type="{{ dag_run.run_type }}",
+        window_start="{{ data_interval_start or '' }}",
+        window_end="{{ data_interval_end or dag_run.run_after }}",
+    )
+    groups = {}
+    for resource in RESOURCES.values():
+        with TaskGroup(resource.name) as groups[resource.name]:
+            extracted = task(steps.extract, pool="ecw_api")(run, resource.name)
+            mapped = task(steps.map)(run, extracted)
+            checked = task(steps.check)(run, mapped)
+            task(steps.load)(run, checked)
+        for needed in resource.needs:
+            groups[needed] >> groups[resource.name]
+    list(groups.values()) >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+
+
+ecw_pull()

@@ -1,0 +1,124 @@
+"""Make the virtual environment from the pinned requirements; quick when there is nothing to do.
+
+Runs on a bare Python 3.11+ with nothing but its standard library:
+
+    python3 include/bootstrap.py run    # what `make run` needs
+    python3 include/bootstrap.py dev    # and what `make test` and `make bench` need
+
+The packages are installed by uv (some ten times as fast as pip), which pip installs first; pip's own
+settings (index, certificate, found in its configuration or environment) are passed on to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / "bin"
+LOG = ROOT / ".run" / "setup.log"
+UV = "uv==0.13.9"
+REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
+INPUTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml", "include/bootstrap.py")
+
+
+def main(kind: str) -> None:
+    """Bring the environment up to what `kind` needs; a stamp per kind says that it is there."""
+    stamps = {name: VENV / f".ready-{name}" for name in REQUIREMENTS}
+    wanted = digest()
+    if any(stamp.exists() and stamp.read_text() == wanted for stamp in (stamps[kind], stamps["dev"])):
+        return
+    started = time.monotonic()
+    say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (some 900 MB on disk, once) …")
+    LOG.parent.mkdir(exist_ok=True)
+    make_venv()
+    pip("install", UV)
+    settings = uv_settings()
+    uv(settings, "--requirement", REQUIREMENTS[kind], "--constraint", "constraints.txt")
+    uv(settings, "--no-deps", "--no-build-isolation", "--editable", ".")
+    stamps[kind].write_text(wanted)
+    say(f"Ready after {time.monotonic() - started:.0f} s.")
+
+
+def digest() -> str:
+    """Return a hash of everything the environment is made from."""
+    parts = [sys.version.encode(), str(ROOT).encode(), *((ROOT / name).read_bytes() for name in INPUTS)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def make_venv() -> None:
+    """Make the virtual environment, anew where it belongs to another Python or another folder."""
+    try:
+        venv.EnvBuilder(with_pip=True, clear=not usable(), symlinks=True).create(VENV)
+    except (subprocess.CalledProcessError, OSError):
+        stop(f"{sys.executable} cannot make a virtual environment: install its venv module (Debian: python3-venv).")
+
+
+def usable() -> bool:
+    """Tell whether the present environment runs this very Python and lies where it was made."""
+    config = VENV / "pyvenv.cfg"
+    pip_script = BIN / "pip"
+    if not config.exists() or not pip_script.exists():
+        return False
+    here = f"#!{VENV}" in pip_script.read_text().splitlines()[0]
+    return here and f"version = {sys.version.split()[0]}" in config.read_text()
+
+
+def pip(*arguments: str) -> str:
+    """Run the environment's pip; a failure is one line that says what to do."""
+    command = [BIN / "python", "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        LOG.write_text(done.stdout + done.stderr)
+        stop(unreachable())
+    return done.stdout
+
+
+def uv_settings() -> dict[str, str]:
+    """Return the environment in which uv finds the same packages as pip would."""
+    of_pip = dict(line.split("=", 1) for line in pip("config", "list").splitlines() if "=" in line)
+    wanted = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
+    found = {
+        variable: value
+        for name, variable in wanted.items()
+        for scope in ("global", "install", ":env:")
+        if (value := of_pip.get(f"{scope}.{name}", "").strip("'"))
+    }
+    return {**found, **os.environ, "VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
+
+
+def uv(settings: dict[str, str], *arguments: str) -> None:
+    """Install with uv, which shows its own progress."""
+    done = subprocess.run([BIN / "uv", "pip", "install", *arguments], env=settings, cwd=ROOT, check=False)
+    if done.returncode:
+        stop(
+            unreachable() if "--requirement" in arguments else "The project itself could not be installed (see above)."
+        )
+
+
+def unreachable() -> str:
+    """Return the line for packages that could not be fetched."""
+    return (
+        "The packages could not be fetched: check the network, or name your mirror or proxy "
+        f"(PIP_INDEX_URL, HTTPS_PROXY), then run the same command again. Details, if any: {LOG.relative_to(ROOT)}"
+    )
+
+
+def say(line: str) -> None:
+    """Print one line at once."""
+    print(line, flush=True)  # noqa: T201  -- this is a command
+
+
+def stop(line: str) -> None:
+    """Print one line and end with exit code 1."""
+    sys.exit(f"make: {line}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

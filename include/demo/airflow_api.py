@@ -1,0 +1,73 @@
+"""The few calls of Airflow's REST API that the demo makes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+
+class AirflowApi:
+    """Airflow on this machine, with no login (the demo's simple auth manager lets everybody in)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy has no business between us and 127.0.0.1
+
+    def ready(self) -> bool:
+        """Tell whether every part of Airflow is up."""
+        try:
+            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def login(self) -> None:
+        """Get a token; the demo needs no password for it."""
+        token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Tell whether Airflow has read the DAG's file."""
+        return self._session.get(f"{self.url}/api/v2/dags/{dag_id}", timeout=30).status_code == 200
+
+    def import_errors(self) -> list[str]:
+        """Return what kept DAG files from being read."""
+        return [error["stack_trace"] for error in self._call("GET", "importErrors")["import_errors"]]
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the schedule start the DAG."""
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run by hand; return its id."""
+        return str(self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run: queued, running, success or failed."""
+        return str(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of every task of a run."""
+        listed = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {task["task_id"]: task["state"] for task in listed}
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.5) -> bool:
+    """Ask until it is true; False when the time is over."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(every)
+    return True
