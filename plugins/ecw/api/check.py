@@ -1,0 +1,69 @@
+"""Does a connection work?  Asked step by step, answered in words, for Test Connection and `ecw check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ecw.api.auth import Purpose
+from ecw.api.client import EcwClient
+from ecw.api.jwks import check_published
+from ecw.errors import EcwError, TryAgain
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the check and what came of it: its findings, or the cause and the next move."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def steps(client: EcwClient) -> Iterator[Step]:
+    """Yield the steps until one fails: where the token endpoint is, the key, a token, one read."""
+    for name, step in (("discovery", _discovery), ("key", _key), ("token", _token), ("read", _read)):
+        found = _told(name, step, client)
+        yield found
+        if not found.ok:
+            return
+
+
+def in_words(taken: Iterable[Step]) -> tuple[bool, str]:
+    """Return whether all steps went well, and what to tell: all findings, or the one failure."""
+    done = list(taken)
+    if not done[-1].ok:
+        return False, f"The {done[-1].name} failed. {done[-1].text}"
+    return True, " ".join(f"{step.name.capitalize()}: {step.text}" for step in done)
+
+
+def _told(name: str, step: Callable[[EcwClient], str], client: EcwClient) -> Step:
+    try:
+        return Step(name, True, step(client))
+    except TryAgain as error:  # a person is waiting here, not Airflow
+        return Step(name, False, f"{error.what} Next (data engineer): {error.next_move}")
+    except EcwError as error:
+        return Step(name, False, str(error))
+
+
+def _discovery(client: EcwClient) -> str:
+    return f"practice {client.practice}, token endpoint {client.tokens.token_url()}."
+
+
+def _key(client: EcwClient) -> str:
+    settings = client.settings
+    if settings.private_key is None:
+        return "a client secret is used."
+    if settings.jwks_url is None:
+        return "not compared with the published one, because jwks_url is empty."
+    check_published(settings, client.transport)
+    return f"{settings.key_id!r} is published at {settings.jwks_url}."
+
+
+def _token(client: EcwClient) -> str:
+    return f"granted for {', '.join(client.tokens.token(Purpose.READ).scopes)}."
+
+
+def _read(client: EcwClient) -> str:
+    first_page = next(client.search("Practitioner"), [])
+    return f"{len(first_page)} practitioners on the first page."

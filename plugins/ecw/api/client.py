@@ -1,0 +1,132 @@
+"""The practice's FHIR API, as the rest of the package sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from requests import Response, Session
+
+from ecw.api.auth import Bearer, Purpose, Tokens
+from ecw.api.capability import Capability
+from ecw.api.links import parameters
+from ecw.api.outcome import error_of, json_of, outcome_error
+from ecw.api.paging import pages, resources_of
+from ecw.api.settings import EcwSettings
+from ecw.api.transport import Permits, Transport
+from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+
+FHIR_JSON = {"Accept": "application/fhir+json"}
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
+Json = dict[str, Any]
+
+
+class EcwClient:
+    """Reads and writes one practice.  Thread-safe.
+
+    Every method raises the classes of ecw.errors: TryAgain's where a later try can work, PersonMustAct's where not.
+    """
+
+    def __init__(
+        self,
+        settings: EcwSettings,
+        session: Session,
+        *,
+        permits: Permits | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.base_url = settings.base_url
+        self.practice = settings.practice
+        self.transport = Transport(session, permits, timeout)
+        self.tokens = Tokens(settings, self.transport)
+
+    @property
+    def calls(self) -> int:
+        """HTTP requests sent so far, token calls included."""
+        return self.transport.calls
+
+    def capability(self) -> Json:
+        """Return the practice's CapabilityStatement; it needs no token."""
+        return self._whole(self.transport.send("GET", f"{self.base_url}/metadata", headers=FHIR_JSON))
+
+    def read(self, fhir_type: str, ecw_id: str) -> Json:
+        """Return one resource by its id.
+
+        Raises RecordMissing, AnswerIncomplete when another record came back, and what every call raises.
+        """
+        if not ID.fullmatch(ecw_id):
+            raise RequestRefused(
+                f"A {fhir_type} id of {len(ecw_id)} characters is not a FHIR id.",
+                next_move="check where the id came from.",
+            )
+        if fhir_type == "Practitioner" and "." in ecw_id:
+            return self._read_by_search(fhir_type, ecw_id)
+        found = self._get(f"{self.base_url}/{fhir_type}/{ecw_id}")
+        if found.get("resourceType") != fhir_type or found.get("id") != ecw_id:
+            raise AnswerIncomplete(
+                f"{fhir_type}/{ecw_id} was asked for, and another record came back.",
+                next_move="ask eCW support; nothing of the answer was used.",
+            )
+        return found
+
+    def search(self, fhir_type: str, params: Mapping[str, str | Sequence[str]] | None = None) -> Iterator[list[Json]]:
+        """Yield the resources that match, one list a page.
+
+        A parameter can have several values (`date=ge…` and `date=lt…`): give a list. Pages can repeat records.
+        """
+        query = urlencode(params or {}, doseq=True)
+        first = f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
+        return pages(first, self._get, self.base_url, lambda link: self._unsupported(fhir_type, link))
+
+    def _read_by_search(self, fhir_type: str, ecw_id: str) -> Json:
+        # A path read of a Practitioner whose id holds a dot fails: "String index out of range: -1".
+        url = f"{self.base_url}/{fhir_type}?{urlencode({'_id': ecw_id})}"
+        found = resources_of(self._get(url), url)
+        if not found:
+            raise RecordMissing(
+                f"{fhir_type}/{ecw_id}: not there.", next_move="check whether the record was deleted or merged in eCW."
+            )
+        if any(resource.get("id") != ecw_id for resource in found):
+            raise AnswerIncomplete(
+                f"{fhir_type}?_id={ecw_id} brought {len(found)} records: the server ignored the filter.",
+                next_move="ask eCW support; nothing of the answer was used.",
+            )
+        return found[0]
+
+    def _unsupported(self, fhir_type: str, link: str) -> frozenset[str]:
+        """Name the parameters that eCW writes into its links but refuses in requests."""
+        if "_count" in parameters(link) and not self._declared.takes(fhir_type, "_count"):
+            return frozenset({"_count"})
+        return frozenset()
+
+    @cached_property
+    def _declared(self) -> Capability:
+        return Capability.parse(self.capability())
+
+    def _get(self, url: str) -> Json:
+        return self._whole(self._send("GET", url, Purpose.READ))
+
+    def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
+        """Send with a token; after a 401 renew it, once."""
+        response = self._send_once(method, url, purpose, **request)
+        if response.status_code == 401:
+            self.tokens.forget(purpose, response.request.headers.get("Authorization"))
+            response = self._send_once(method, url, purpose, **request)
+        return response
+
+    def _send_once(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
+        # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
+        self.tokens.token(purpose)
+        return self.transport.send(method, url, auth=Bearer(self.tokens, purpose), headers=FHIR_JSON, **request)
+
+    def _whole(self, response: Response) -> Json:
+        if response.status_code != 200:
+            raise error_of(response)
+        body = json_of(response)
+        if body.get("resourceType") == "OperationOutcome":
+            raise outcome_error(response)
+        return body

@@ -1,0 +1,69 @@
+"""Links that the server made: mended where eCW is known to be wrong, refused where they lead elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
+
+from ecw.errors import AnswerIncomplete
+
+
+def pinned(link: str, base_url: str, unsupported: Collection[str] = ()) -> str:
+    """Return the link as it may be called with the practice's token.
+
+    eCW writes `http://` into links of https answers: the base URL's scheme and port are restored. Parameters
+    that the server puts into its links but refuses in requests (`_count`) are left out.
+
+    Raises AnswerIncomplete for a link to another host or another practice.
+    """
+    base, parts = urlsplit(base_url), _split(urljoin(f"{base_url}/", link.replace("&amp;", "&")))
+    if parts is None or not _same_server(parts, base) or not _inside(parts.path, base.path):
+        raise AnswerIncomplete(
+            f"The server's answer goes on at {without_values(link)}, outside {base_url}.",
+            next_move="compare the base URL of the connection with the practice's own; if it is right, ask eCW support "
+            "why their links leave it.",
+        )
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in unsupported]
+    query = parts.query if len(kept) == len(parse_qsl(parts.query, keep_blank_values=True)) else urlencode(kept)
+    return urlunsplit((base.scheme, base.netloc, parts.path, query, ""))
+
+
+def parameters(link: str) -> set[str]:
+    """Return the names of the link's parameters."""
+    parts = _split(link)
+    return {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} if parts else set()
+
+
+def without_values(url: str) -> str:
+    """Return the URL for a log: parameter names without their values, which can be names and dates of birth."""
+    parts = _split(url)
+    if parts is None:
+        return "(not a URL)"
+    names = "&".join(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, names, ""))
+
+
+def _split(link: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(link)
+        _ = parts.port  # a port that is no number is found only here
+    except ValueError:
+        return None
+    return parts
+
+
+def _same_server(parts: SplitResult, base: SplitResult) -> bool:
+    if parts.username or parts.password or parts.hostname != base.hostname or parts.scheme not in {"http", "https"}:
+        return False
+    if parts.scheme == "http" and base.scheme == "https":
+        return parts.port in {None, 80, base.port}
+    return parts.scheme == base.scheme and _port(parts) == _port(base)
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _inside(path: str, base_path: str) -> bool:
+    inside = path == base_path or path.startswith(f"{base_path}/")
+    return inside and ".." not in unquote(path).replace("\\", "/").split("/")

@@ -1,0 +1,74 @@
+"""From one page of a search to the next, to an end that is always reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ecw.api.links import pinned, without_values
+from ecw.errors import AnswerIncomplete
+
+MAX_PAGES = 20_000  # no practice has as many; a server that invents links would never end
+Json = dict[str, Any]
+
+
+def pages(
+    first: str, fetch: Callable[[str], Json], base_url: str, unsupported: Callable[[str], frozenset[str]]
+) -> Iterator[list[Json]]:
+    """Yield the entries' resources, one list a page, along the server-made `next` links.
+
+    `fetch` reads one address; `unsupported` names the parameters that a link may not keep. `Bundle.total` can
+    be wrong and is not read. An empty result has no `entry`; a page without entries can still have a next one.
+
+    Raises AnswerIncomplete for a link that leads back, elsewhere, or never to an end.
+    """
+    url: str | None = first
+    visited: set[str] = set()
+    while url is not None:
+        if url in visited:
+            raise AnswerIncomplete(
+                f"The pages of {without_values(first)} lead back to one already read, after {len(visited)}.",
+                next_move="try again once; if it stays, ask eCW support: a list that never ends cannot be complete.",
+            )
+        if len(visited) >= MAX_PAGES:
+            raise AnswerIncomplete(
+                f"The pages of {without_values(first)} do not end: {len(visited)} read.",
+                next_move="ask eCW support; a narrower search may have an end.",
+            )
+        visited.add(url)
+        bundle = fetch(url)
+        yield resources_of(bundle, first)
+        link = next_link(bundle)
+        url = None if link is None else pinned(link, base_url, unsupported(link))
+
+
+def next_link(bundle: Json) -> str | None:
+    """Return the address of the next page, or None at the end (FHIR R4, Bundle.link)."""
+    for link in bundle.get("link") or []:
+        if link.get("relation") == "next" and link.get("url"):
+            return str(link["url"])
+    return None
+
+
+def resources_of(bundle: Json, where: str) -> list[Json]:
+    """Return the resources of a searchset, the server's remarks left out.
+
+    Raises AnswerIncomplete for anything else than a searchset, and when a remark is an error.
+    """
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
+        raise AnswerIncomplete(
+            f"{without_values(where)} answered with something else than a searchset "
+            f"({bundle.get('resourceType')}, {bundle.get('type')}).",
+            next_move="check that the connection's base URL is the practice's FHIR API.",
+        )
+    found: list[Json] = []
+    for entry in bundle.get("entry") or []:
+        resource = entry.get("resource") or {}
+        if resource.get("resourceType") != "OperationOutcome":
+            found.append(resource)
+        elif any(issue.get("severity") in {"error", "fatal"} for issue in resource.get("issue") or []):
+            raise AnswerIncomplete(
+                f"{without_values(where)} answered with a page that holds an error of the server.",
+                next_move="try again; if it stays, ask for less, or ask eCW support.",
+            )
+    return found

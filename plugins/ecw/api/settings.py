@@ -1,0 +1,181 @@
+"""What an Airflow connection of type `ecw` says: where the practice's API is, and as whom to call it.
+
+host    the whole FHIR base URL, practice code included
+login   the client id
+extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
+        bulk_scopes, token_url, audience, calls_per_minute; and HttpHook's: proxies, verify, cert, timeout, trust_env
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+from ecw.api.private_key import read_private_key
+from ecw.errors import ConfigurationWrong
+
+READ_SCOPES = (
+    "system/Practitioner.read",
+    "system/Location.read",
+    "system/Patient.read",
+    "system/Coverage.r",  # eCW has no other spelling for Coverage
+    "system/Encounter.read",
+)
+WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
+GROUP_SCOPE = "system/Group.read"
+BASE_URL_FORM = "https://<host>/fhir/r4/<practice code>"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class AirflowConnection(Protocol):
+    """The part of Airflow's Connection that is read here."""
+
+    host: str | None
+    login: str | None
+    password: str | None
+    port: int | None
+    schema: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EcwSettings:
+    """A connection that was checked: every field has the form it must have."""
+
+    base_url: str  # without a slash at its end
+    client_id: str
+    private_key: str | None = field(default=None, repr=False)  # PEM text
+    key_id: str | None = None
+    jwks_url: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    token_url: str | None = None
+    audience: str | None = None
+    read_scopes: tuple[str, ...] = READ_SCOPES
+    write_scopes: tuple[str, ...] = WRITE_SCOPES
+    bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
+    calls_per_minute: int = 250
+
+    @property
+    def practice(self) -> str:
+        """The practice code: the base URL's last segment."""
+        return self.base_url.rsplit("/", 1)[-1]
+
+    @classmethod
+    def from_connection(cls, conn: AirflowConnection) -> Self:
+        """Read and check a connection; no network.
+
+        Raises ConfigurationWrong naming the field and what belongs into it.
+        """
+        extra = conn.extra_dejson
+        if conn.port or conn.schema:
+            raise _wrong(
+                "port or schema", "is filled", f"put the whole {BASE_URL_FORM} into the host field (Base URL)."
+            )
+        base_url = _base_url(conn.host or "")
+        if not conn.login:
+            raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
+        key = _text(extra, "private_key") or conn.password
+        secret = _text(extra, "client_secret")
+        key_id = _text(extra, "key_id")
+        if not key and not secret:
+            raise _wrong("private_key", "is empty, and so is client_secret", "fill one of the two.")
+        if key and secret:
+            raise _wrong(
+                "client_secret", "is filled, and so is private_key", "keep the one the app is registered with."
+            )
+        if key and not key_id:
+            raise _wrong("key_id", "is empty", "put the `kid` of the public key in the registered JWKS into it.")
+        read_scopes = _scopes(extra, "scopes", READ_SCOPES)
+        write_scopes = _scopes(extra, "write_scopes", WRITE_SCOPES)
+        for name, scopes in (("scopes", read_scopes), ("write_scopes", write_scopes)):
+            if any("/Group." in scope for scope in scopes):
+                raise _wrong(name, "holds a Group scope, which only exports may have", "move it to bulk_scopes.")
+        return cls(
+            base_url=base_url,
+            client_id=conn.login,
+            private_key=read_private_key(key) if key else None,
+            key_id=key_id,
+            jwks_url=_url(extra, "jwks_url"),
+            client_secret=secret,
+            token_url=_url(extra, "token_url"),
+            audience=_text(extra, "audience"),
+            read_scopes=read_scopes,
+            write_scopes=write_scopes,
+            bulk_scopes=_scopes(extra, "bulk_scopes", (GROUP_SCOPE, *read_scopes)),
+            calls_per_minute=_quota(extra),
+        )
+
+
+def is_safe(url: str) -> bool:
+    """Say whether a URL may carry secrets: https, or http to this machine itself."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+def _base_url(value: str) -> str:
+    url = value.strip().rstrip("/")
+    name = "host (Base URL)"
+    move = f"put {BASE_URL_FORM} into it."
+    if not is_url(url):
+        raise _wrong(name, "is not a URL", move)
+    if not is_safe(url):
+        raise _wrong(name, "begins with http://, which would send the token in the clear", "begin it with https://.")
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise _wrong(name, "has a user, a query or a fragment", move)
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if not segments or segments[-1].lower() in {"fhir", "r4"}:
+        raise _wrong(name, "has no practice code", move)
+    if segments[-1] in {"metadata", "smart-configuration"}:
+        raise _wrong(name, f"ends in {segments[-1]}", f"cut it after the practice code: {BASE_URL_FORM}.")
+    return url
+
+
+def is_url(value: str) -> bool:
+    """Say whether this is an absolute http or https URL."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # a port that is no number is found only here
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(c.isspace() for c in value)
+
+
+def _url(extra: Mapping[str, Any], name: str) -> str | None:
+    url = _text(extra, name)
+    if url is not None and not (is_url(url) and is_safe(url)):
+        raise _wrong(
+            name, "is not a URL that begins with https://", "put the whole address into it, or leave it empty."
+        )
+    return url
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(name, f"is not text but {type(value).__name__}", "put text into it, or leave it empty.")
+    return (value or "").strip() or None
+
+
+def _scopes(extra: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple((_text(extra, name) or "").split()) or usual
+
+
+def _quota(extra: Mapping[str, Any]) -> int:
+    try:
+        quota = int(extra.get("calls_per_minute") or 250)
+    except (TypeError, ValueError):
+        quota = 0
+    if quota < 1:
+        raise _wrong(
+            "calls_per_minute", "is not a whole number above 0", "put the practice's quota into it: eCW's is 250."
+        )
+    return quota
+
+
+def _wrong(name: str, how: str, next_move: str) -> ConfigurationWrong:
+    return ConfigurationWrong(f"The connection's field {name} {how}.", next_move=next_move)

@@ -1,0 +1,129 @@
+"""One HTTP request at a time: counted, permitted, timed out, and never logged with its values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from threading import Lock
+from typing import Any, Protocol
+
+from requests import PreparedRequest, Request, Response, Session
+from requests import exceptions as trouble
+
+from ecw.api.links import without_values
+from ecw.errors import ConfigurationWrong, EcwError, ServerTrouble
+
+TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
+log = logging.getLogger(__name__)
+
+# urllib3 logs every path with its query at DEBUG: names and dates of birth.
+logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
+
+
+class Permits(Protocol):
+    """Whoever shares the practice's quota."""
+
+    def __call__(self) -> None:
+        """Wait until one more call is allowed."""
+
+    def spent(self) -> None:
+        """Learn that the server answered 429."""
+
+    def server_date(self, date: str) -> None:
+        """Learn the server's clock from an answer's Date header (RFC 9110, 5.6.7)."""
+
+
+class Unlimited:
+    """No quota: for one reader, and for tests."""
+
+    def __call__(self) -> None: ...
+
+    def spent(self) -> None: ...
+
+    def server_date(self, date: str) -> None: ...
+
+
+class Transport:
+    """A requests session that asks for a permit before every request and counts it.  Thread-safe."""
+
+    def __init__(
+        self,
+        session: Session,
+        permits: Permits | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> None:
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a shared jar is not thread-safe
+        self.session = session
+        self.permits = permits or Unlimited()
+        self.timeout = timeout or TIMEOUT
+        self._calls = 0
+        self._lock = Lock()
+
+    @property
+    def calls(self) -> int:
+        """HTTP requests sent so far."""
+        return self._calls
+
+    def send(self, method: str, url: str, *, counted: bool = True, stream: bool = False, **request: Any) -> Response:
+        """Send one request and return its answer, whatever its status; redirects are not followed.
+
+        Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come.
+        """
+        prepared = self._prepared(Request(method, url, **request))
+        if counted:
+            self.permits()
+            with self._lock:
+                self._calls += 1
+        # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
+        settings: Mapping[str, Any] = self.session.merge_environment_settings(
+            prepared.url, {}, stream, self.session.verify, self.session.cert
+        )
+        try:
+            response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+        except trouble.RequestException as error:
+            raise explained(error, f"{method} {without_values(url)}") from None
+        if counted:
+            self._learn(response)
+        log.debug("%s %s: HTTP %s", method, without_values(url), response.status_code)
+        return response
+
+    def _prepared(self, request: Request) -> PreparedRequest:
+        try:
+            return self.session.prepare_request(request)
+        except (trouble.RequestException, UnicodeError):
+            raise ConfigurationWrong(
+                f"{without_values(request.url or '')} is not an address that can be called.",
+                next_move="check the URLs of the connection.",
+            ) from None
+
+    def _learn(self, response: Response) -> None:
+        if date := response.headers.get("Date"):
+            self.permits.server_date(date)
+        if response.status_code == 429:
+            self.permits.spent()
+
+
+def explained(error: trouble.RequestException, where: str) -> EcwError:
+    """Return the error of ours for one of requests', without its text, which holds the whole URL."""
+    if isinstance(error, trouble.SSLError):
+        return ConfigurationWrong(
+            f"{where}: the server's certificate was not accepted.",
+            next_move="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
+            "the connection's extra field `verify`.",
+        )
+    if isinstance(error, trouble.ProxyError):
+        return ServerTrouble(f"{where}: the proxy cannot be reached.", next_move="check the extra field `proxies`.")
+    if isinstance(error, trouble.ConnectTimeout):
+        how = "no connection in time"
+    elif isinstance(error, trouble.Timeout):
+        how = "no answer in time"
+    elif isinstance(error, trouble.ChunkedEncodingError | trouble.ContentDecodingError):
+        how = "the connection ended in the middle of the answer"
+    elif "NameResolution" in repr(error):
+        how = "the host's name is not known"
+    elif "NewConnection" in repr(error):
+        how = "nothing answers at this address"
+    else:
+        how = "the connection was dropped"
+    return ServerTrouble(f"{where}: {how}.", next_move="try again; if it stays, check the address and the firewall.")

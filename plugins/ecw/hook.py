@@ -1,0 +1,67 @@
+"""Airflow's door to eClinicalWorks: from a connection of type `ecw` to a client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.http.hooks.http import HttpHook
+from requests import Response, Session
+from requests.utils import default_headers
+from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter
+
+from ecw import connections
+from ecw.api.check import in_words, steps
+from ecw.api.client import EcwClient
+from ecw.api.outcome import error_of
+from ecw.api.settings import EcwSettings
+from ecw.api.transport import Permits
+from ecw.errors import EcwError
+
+IN_FLIGHT = 32  # connections kept open; more requests at a time than this open new ones each time
+
+
+class EcwHook(HttpHook):
+    """Sessions, TLS, proxies and time-outs are HttpHook's; identity, tokens and errors are ours."""
+
+    conn_name_attr = "ecw_conn_id"
+    default_conn_name = "ecw_default"
+    conn_type = "ecw"
+    hook_name = "eClinicalWorks"
+
+    def __init__(self, ecw_conn_id: str = default_conn_name) -> None:
+        super().__init__(http_conn_id=ecw_conn_id, adapter=TCPKeepAliveAdapter(pool_maxsize=IN_FLIGHT))
+        self.ecw_conn_id = ecw_conn_id
+
+    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
+        """Return a session that carries no secret: HttpHook makes headers of unknown extra fields, keys included."""
+        session = super().get_conn(None, extra_options)
+        session.headers = default_headers()
+        session.headers.update(headers or {})
+        session.auth = None
+        return session
+
+    def client(self, permits: Permits | None = None) -> EcwClient:
+        """Return a client of the connection's practice; nothing is called yet.
+
+        Raises ConfigurationWrong.
+        """
+        settings = EcwSettings.from_connection(self.get_connection(self.ecw_conn_id))
+        session = self.get_conn()
+        return EcwClient(settings, session, permits=permits, timeout=self.merged_extra.get("timeout"))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Discover, get a token and read once; return whether all of it worked, and what to do where not."""
+        try:
+            return in_words(steps(self.client()))
+        except EcwError as error:
+            return False, str(error)
+
+    def check_response(self, response: Response) -> None:
+        """Raise the error for a status other than success; HttpHook would log the whole body."""
+        if not response.ok:
+            raise error_of(response)
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """Return the connection, in a task and in a terminal alike."""
+        return connections.get(conn_id)
