@@ -41,7 +41,7 @@ def main(kind: str) -> None:
     pip("install", UV)
     settings = uv_settings()
     uv(settings, "--requirement", REQUIREMENTS[kind], "--constraint", "constraints.txt")
-    uv(settings, "--no-deps", "--no-build-isolation", "--editable", ".")
+    uv(settings, "--no-deps", "--editable", ".")
     stamps[kind].write_text(wanted)
     say(f"Ready after {time.monotonic() - started:.0f} s.")
 
@@ -112,7 +112,7 @@ def unreachable() -> str:
 
 def say(line: str) -> None:
     """Print one line at once."""
-    print(line, flush=True)  # noqa: T201  -- this is a command
+    print(line, flush=True)
 
 
 def stop(line: str) -> None:

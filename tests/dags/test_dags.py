@@ -1,0 +1,108 @@
+"""House rules for every DAG; a failure names the DAG and the fix."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ecw.resources import RESOURCES
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "dags").glob("*.py"))
+
+
+@cache
+def dags() -> dict[str, DAG]:
+    import importlib.util
+
+    from airflow.sdk import DAG
+
+    found: dict[str, DAG] = {}
+    for file in FILES:
+        spec = importlib.util.spec_from_file_location(f"dag_file_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "dont_write_bytecode", True)
+            spec.loader.exec_module(module)
+        found |= {dag.dag_id: dag for dag in vars(module).values() if isinstance(dag, DAG)}
+    return found
+
+
+def test_there_is_a_dag_in_every_file() -> None:
+    assert FILES
+    assert {file.stem for file in FILES} == set(dags())
+
+
+def test_every_dag_has_triage_notes() -> None:
+    for dag_id, dag in dags().items():
+        assert "When something is red" in (dag.doc_md or ""), f"{dag_id}: add 'When something is red' to its docstring"
+
+
+def test_every_task_retries_by_error_class() -> None:
+    for dag_id, dag in dags().items():
+        assert dag.tasks
+        for task in dag.tasks:
+            assert task.retry_policy is not None, f"{dag_id}.{task.task_id}: give the DAG default_args retry_policy"
+            assert task.retries > 0, f"{dag_id}.{task.task_id}: give the DAG default_args retries"
+
+
+def test_a_dag_file_is_a_table_of_contents() -> None:
+    for file in FILES:
+        body = file.read_text().split('"""', 2)[2]
+        assert len(body.splitlines()) <= 75, f"{file.name}: move what is not wiring into plugins/ecw"
+        for word in ("select ", "requests", "http://", "https://", "Variable.get"):
+            assert word not in body, f"{file.name}: {word!r} does not belong into a DAG file"
+
+
+def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
+    heavy = ("pandas", "great_expectations", "sqlalchemy", "fhir", "requests", "alembic", "orjson", "yaml")
+    program = (
+        "import sys, airflow.sdk\nbefore = set(sys.modules)\nimport pendulum, runpy\n"
+        f"runpy.run_path(sys.argv[1])\nadded = set(sys.modules) - before\n"
+        f"print(*sorted(name for name in added if name.split('.')[0] in {heavy!r}))"
+    )
+    for file in FILES:
+        done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [], f"{file.name}: import these inside the step that needs them"
+
+
+def test_the_pull_covers_every_interval_of_two_hours_once() -> None:
+    dag = dags()["ecw_pull"]
+    assert dag.timetable.__class__.__name__ == "CronDataIntervalTimetable"
+    assert dag.timetable.expression == "0 */2 * * *"
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+
+
+def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
+    dag = dags()["ecw_pull"]
+    for resource in RESOURCES:
+        chain = [f"{resource}.{step}" for step in ("extract", "map", "check", "load")]
+        assert set(chain) <= set(dag.task_ids)
+        for before, after in itertools.pairwise(chain):
+            assert after in dag.get_task(before).downstream_task_ids
+    assert set(dag.task_ids) == {"begin", "summary"} | {
+        f"{r}.{step}" for r in RESOURCES for step in ("extract", "map", "check", "load")
+    }
+
+
+def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
+    dag = dags()["ecw_pull"]
+    for resource in RESOURCES.values():
+        upstream = dag.get_task(f"{resource.name}.extract").get_flat_relative_ids(upstream=True)
+        assert {task.split(".")[0] for task in upstream} <= {"begin", resource.name, *all_needs(resource.name)}
+
+
+def all_needs(name: str) -> set[str]:
+    needs = set(RESOURCES[name].needs)
+    return needs.union(*(all_needs(needed) for needed in needs))

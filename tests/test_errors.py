@@ -1,0 +1,40 @@
+"""The error tree: every class has its place in the drawing, and every message its next move."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+from ecw import errors
+from ecw.errors import EcwError, PersonMustAct, QuotaSpent, ServerTrouble, TryAgain
+
+
+def classes() -> list[type[EcwError]]:
+    return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EcwError)]
+
+
+def test_the_drawing_shows_every_class_below_its_parent() -> None:
+    lines = re.findall(r"^([│├└─ ]*)(\w+)", errors.__doc__.split("EcwError", 1)[1], flags=re.M)  # type: ignore[union-attr]
+    drawn = [(len(branch) // 4, name) for branch, name in lines if "─" in branch]
+    assert len(drawn) > 8
+    path: list[str] = ["EcwError"]
+    shown = {}
+    for depth, name in drawn:
+        path[depth:] = [name]
+        shown[name] = path[depth - 1]
+    assert shown == {c.__name__: c.__base__.__name__ for c in classes() if c is not EcwError and c.__base__}
+
+
+def test_every_error_says_try_again_or_a_person_must_act() -> None:
+    assert all(issubclass(c, TryAgain | PersonMustAct) for c in classes() if c is not EcwError)
+
+
+def test_a_message_names_what_then_who_does_what_next() -> None:
+    error = ServerTrouble("eCW answered 503.", next_move="wait; the task is tried again.")
+    assert str(error) == "eCW answered 503. Next (Airflow): wait; the task is tried again."
+
+
+def test_an_error_survives_the_way_between_processes() -> None:
+    error = QuotaSpent("The calls are used up.", next_move="wait a minute.", who="the practice")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  -- our own bytes
+    assert (type(again), str(again), again.who) == (QuotaSpent, str(error), "the practice")

@@ -1,0 +1,32 @@
+"""The table of resources, and what belongs to each row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecw.errors import ConfigurationWrong
+from ecw.resources import RESOURCES, resource
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_resource_has_its_mapping_suite_and_golden_pairs() -> None:
+    assert RESOURCES
+    for name in RESOURCES:
+        assert (ROOT / "include" / "mappings" / f"{name}.yaml").exists(), f"{name}: no mapping file"
+        assert (ROOT / "include" / "quality" / f"{name}.yaml").exists(), f"{name}: no quality suite"
+        assert list((ROOT / "tests" / "mappings").glob(f"**/{name}*")), f"{name}: no golden pair"
+
+
+def test_what_a_resource_needs_stands_before_it() -> None:
+    names = list(RESOURCES)
+    for row in RESOURCES.values():
+        assert all(names.index(needed) < names.index(row.name) for needed in row.needs)
+
+
+@pytest.mark.parametrize(("asked", "hint"), [("practitoner", "did you mean 'practitioner'"), ("x", "use one of: ")])
+def test_an_unknown_resource_is_named_with_the_nearest(asked: str, hint: str) -> None:
+    with pytest.raises(ConfigurationWrong, match=hint):
+        resource(asked)

@@ -1,0 +1,106 @@
+"""airflow_settings.yaml: read with clear errors, and applied to a real Airflow database again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecw.errors import ConfigurationWrong
+from ecw.settings_file import read_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_projects_own_file_holds_connections_pool_and_staging() -> None:
+    settings = read_settings(ROOT / "airflow_settings.yaml")
+    assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
+    assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
+    assert [v["variable_name"] for v in settings.variables] == ["ecw_staging"]
+
+
+def test_nothing_secret_stands_in_the_projects_own_file() -> None:
+    settings = read_settings(ROOT / "airflow_settings.yaml")
+    for connection in settings.connections:
+        assert "conn_password" not in connection
+        assert "client_secret" not in connection.get("conn_extra", {})
+    assert "PRIVATE KEY" not in (ROOT / "airflow_settings.yaml").read_text()
+
+
+def test_a_change_reaches_a_field_and_into_an_extra() -> None:
+    changes = ["ecw_default.conn_host=https://a.example/fhir/r4/X1", "ecw_default.conn_extra.key_id=k2"]
+    ecw = read_settings(ROOT / "airflow_settings.yaml", changes).connections[0]
+    assert ecw["conn_host"] == "https://a.example/fhir/r4/X1"
+    assert ecw["conn_extra"]["key_id"] == "k2"
+    assert ecw["conn_extra"]["jwks_url"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("airflow: [", "is not YAML"),
+        ("connections: []", "no top key 'airflow'"),
+        ("airflow: {conections: []}", "unknown key 'conections'.*did you mean 'connections'"),
+        ("airflow: {pools: {}}", "'pools' is not a list"),
+        ("airflow: {pools: [ecw]}", "entry 1 of 'pools' is not a table"),
+        ("airflow: {pools: [{pool_nam: x}]}", "unknown key 'pool_nam'.*did you mean 'pool_name'"),
+        ("airflow: {connections: [{conn_type: ecw}]}", "entry 1 of 'connections' has no 'conn_id'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    if text == "airflow: {pools: {}}":
+        text = "airflow: {pools: {pool_name: x}}"
+    with pytest.raises(ConfigurationWrong, match=message):
+        read_settings(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("change", ["ecw_default.conn_host", "nobody.conn_host=x", "ecw_default.host=x"])
+def test_a_change_that_fits_nothing_is_an_error(change: str) -> None:
+    with pytest.raises(ConfigurationWrong, match="fits no entry"):
+        read_settings(ROOT / "airflow_settings.yaml", [change])
+
+
+def test_an_empty_entry_is_the_form_that_the_astro_cli_writes(tmp_path: Path) -> None:
+    path = written(tmp_path, "airflow: {connections: [{conn_id: , conn_type: }], pools: , variables: }")
+    assert read_settings(path).connections == ()
+
+
+def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def exported() -> str:
+        path = tmp_path / "connections.json"
+        run(airflow, "connections", "export", str(path))
+        return path.read_text()
+
+    airflow, ecw = str(BIN / "airflow"), str(BIN / "ecw")
+    run(airflow, "db", "migrate")
+    run(airflow, "connections", "add", "other", "--conn-type", "http", "--conn-host", "other.example")
+    run(airflow, "connections", "add", "ecw_default", "--conn-type", "http", "--conn-password", "kept")
+    assert "connection ecw_default: updated" in run(ecw, "settings", "apply")
+    first = exported()
+    assert "connection crm_default: updated" in run(ecw, "settings", "apply")
+    assert exported() == first
+    connections = json.loads(first)
+    assert set(connections) >= {"other", "ecw_default", "crm_default"}
+    assert connections["other"]["host"] == "other.example"
+    assert connections["ecw_default"]["conn_type"] == "ecw"
+    assert connections["ecw_default"]["password"] == "kept"
+    assert json.loads(run(airflow, "pools", "get", "ecw_api", "-o", "json").splitlines()[-1])[0]["slots"] == "4"
+    assert run(airflow, "variables", "get", "ecw_staging").splitlines()[-1] == ".run/staging"
