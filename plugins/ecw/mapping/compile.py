@@ -1,0 +1,131 @@
+"""Mapper: a FHIR resource becomes a row of the CRM, by code that is generated once from the mapping file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ecw.mapping.clean import CLEANERS
+from ecw.mapping.convert import Unusable, converter
+from ecw.mapping.crosswalks import Crosswalk
+from ecw.mapping.model import Column, Mapping
+from ecw.mapping.read import Reader, build
+
+Unmapped = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a record may not enter: never with the value."""
+
+    column: str | None
+    rule: str
+    reason: str
+
+
+@dataclass(slots=True)
+class MappedRow:
+    """The row, the problems that keep it out (none: it may enter), and (crosswalk, code) of unmapped codes."""
+
+    row: dict[str, Any]
+    problems: list[Problem] = field(default_factory=list)
+    unmapped: Unmapped = field(default_factory=list)
+
+
+class Mapper:
+    """Makes rows of the resources of one mapping file.
+
+    `time_zone` stands in for the file's, where practices differ. `source` is the generated code, for reading.
+    """
+
+    def __init__(self, mapping: Mapping, *, time_zone: str | None = None) -> None:
+        self.mapping = mapping
+        self.columns = mapping.pulled
+        zone = ZoneInfo(time_zone or mapping.time_zone or "UTC")
+        self.finish = [finisher(column, mapping.crosswalks, zone) for column in self.columns]
+        self.required = [column.name for column in self.columns if column.required]
+        reader = Reader()
+        values = [reader.value(column.steps) for column in self.columns]
+        self.read = build("read", ["r"], [*reader.lines, f"return [{', '.join(values)}]"], {})
+        entries = [
+            f"    {column.name!r}: None if (value := {value}) is None else finish[{at}](value, unmapped),"
+            for at, (column, value) in enumerate(zip(self.columns, values, strict=True))
+        ]
+        lines = [*reader.lines, "return {", *entries, "}"]
+        self.make: Callable[[dict[str, Any], Unmapped], dict[str, Any]] = build(
+            "make", ["r", "unmapped"], lines, {"finish": self.finish}
+        )
+        self.source = self.make.__doc__ or ""
+
+    def row(self, resource: dict[str, Any]) -> MappedRow:
+        """Map one resource; whatever is wrong with it comes back as problems, all of them."""
+        if resource.get("resourceType") != self.mapping.resource:
+            return MappedRow({}, [Problem(None, "resource type", f"this is not a {self.mapping.resource}")])
+        unmapped: Unmapped = []
+        try:
+            row = self.make(resource, unmapped)
+        except Unusable:
+            return self.row_with_problems(resource)
+        except (AttributeError, TypeError):
+            reason = "an element is a text, a number or a list where FHIR has members"
+            return MappedRow({}, [Problem(None, "not FHIR", reason)])
+        for name in self.required:
+            if row[name] is None:
+                return MappedRow(row, self.missing(row), unmapped)
+        return MappedRow(row, unmapped=unmapped)
+
+    def row_with_problems(self, resource: dict[str, Any]) -> MappedRow:
+        """Map column by column, so that every problem is found and not the first only."""
+        mapped = MappedRow({})
+        for column, value, finish in zip(self.columns, self.read(resource), self.finish, strict=True):
+            mapped.row[column.name] = None
+            try:
+                mapped.row[column.name] = None if value is None else finish(value, mapped.unmapped)
+            except Unusable as error:
+                mapped.problems.append(Problem(column.name, error.rule, error.reason))
+        told = {problem.column for problem in mapped.problems}
+        mapped.problems += [problem for problem in self.missing(mapped.row) if problem.column not in told]
+        return mapped
+
+    def missing(self, row: MappingType[str, Any]) -> list[Problem]:
+        return [
+            Problem(name, "required", "the record has no value for it") for name in self.required if row[name] is None
+        ]
+
+
+def finisher(column: Column, crosswalks: MappingType[str, Crosswalk], zone: ZoneInfo) -> Callable[[Any, Unmapped], Any]:
+    """Compose what happens to a value that was read: clean, null_if, type, crosswalk."""
+    cleaners = [CLEANERS[name] for name in column.clean]
+    convert = converter(column.type, zone)
+    nothing = frozenset(column.null_if)
+    dates = column.type in ("date", "datetime")
+    crosswalk = crosswalks[column.crosswalk] if column.crosswalk else None
+
+    def plain(value: Any, unmapped: Unmapped) -> Any:
+        return convert(value)
+
+    def finish(value: Any, unmapped: Unmapped) -> Any:
+        for clean in cleaners:
+            if type(value) is str:
+                value = clean(value)
+        # A null date comes with the time and offset of the practice: only its day tells it.
+        if value is None or (nothing and str(value)[: 10 if dates else None] in nothing):
+            return None
+        value = convert(value)
+        return value if crosswalk is None or value is None else look_up(crosswalk, value, unmapped)
+
+    return finish if cleaners or nothing or crosswalk else plain
+
+
+def look_up(crosswalk: Crosswalk, code: str, unmapped: Unmapped) -> str | None:
+    """Return the CRM's value for a code, by the crosswalk's policy where it has none."""
+    value = crosswalk.values.get(code)
+    if value is not None:
+        return value
+    unmapped.append((crosswalk.name, code))
+    if crosswalk.unmapped == "reject":
+        raise Unusable("unmapped code", f"the crosswalk {crosswalk.name} does not have the code")
+    return crosswalk.default if crosswalk.unmapped == "default" else code

@@ -1,0 +1,250 @@
+"""A mapping file becomes a Mapping, or one error with every problem of the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from ecw.errors import MappingWrong
+from ecw.mapping.clean import CLEANERS
+from ecw.mapping.crosswalks import Crosswalk, load_crosswalks
+from ecw.mapping.model import Column, Mapping
+from ecw.mapping.paths import First, Index, Path, PathNotUnderstood, join, parse
+from ecw.mapping.vocabulary import ALSO_WORDS, COLUMN_KEYS, FILE_KEYS, GROUP_KEYS, KEEP, ON_CONFLICT, SYNC, TYPES
+from ecw.mapping.yaml_lines import Sheet, did_you_mean
+
+# Raise it when a change of this package makes other rows of the same file and the same resource.
+RULES = 1
+
+_MEND = "mend the lines named above, then run `ecw mapping check`."
+_SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+
+def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
+    """Return the folder of the mapping files: the argument, else ECW_MAPPINGS, else the project's own.
+
+    Airflow has plugins/ on sys.path and not the project's root, so the root is looked for upwards from this file,
+    then from the working directory. Raises MappingWrong where there is no such folder.
+    """
+    asked = folder or os.environ.get("ECW_MAPPINGS")
+    if asked:
+        if FilePath(asked).is_dir():
+            return FilePath(asked)
+        raise MappingWrong(
+            f"There is no folder {asked} for mapping files.",
+            next_move="set ECW_MAPPINGS to the folder that holds them, or unset it.",
+        )
+    for start in (FilePath(__file__).resolve(), FilePath.cwd()):
+        for parent in (start, *start.parents):
+            if (parent / "include" / "mappings").is_dir():
+                return parent / "include" / "mappings"
+    raise MappingWrong(
+        "No folder include/mappings was found above the package or the working directory.",
+        next_move="set ECW_MAPPINGS to the folder that holds the mapping files.",
+    )
+
+
+def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapping]:
+    """Load every mapping file of the folder, by file name; MappingWrong tells the problems of all of them."""
+    found: dict[str, Mapping] = {}
+    problems: list[str] = []
+    for path in sorted(mappings_folder(folder).glob("*.yaml")):
+        try:
+            found[path.stem] = load_mapping(path)
+        except MappingWrong as error:
+            problems.append(error.what)
+    if problems:
+        raise MappingWrong("\n".join(problems), next_move=_MEND)
+    return found
+
+
+def load_mapping(path: str | os.PathLike[str]) -> Mapping:
+    """Load one mapping file with its crosswalks; a name without .yaml is looked up in the default folder.
+
+    Raises MappingWrong with file, line and column of every problem.
+    """
+    file = FilePath(path)
+    if file.suffix != ".yaml":
+        file = mappings_folder() / f"{file.name}.yaml"
+    sheet = Sheet(file)
+    mapping = _Reading(sheet).mapping(sheet.root) if sheet.root is not None else None
+    if mapping is None and not sheet.problems:
+        sheet.add(1, 1, "the file is empty")
+    if sheet.problems or mapping is None:
+        number = len(sheet.problems)
+        raise MappingWrong(
+            f"{number} {'mistake' if number == 1 else 'mistakes'} in {file.name}:\n" + "\n".join(sheet.problems) + "\n",
+            next_move=_MEND,
+        )
+    return mapping
+
+
+class _Reading:
+    """Goes through one file; what it does not understand becomes a problem of the sheet."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.constants: dict[str, str] = {}
+        self.columns: dict[str, Column] = {}
+        self.crosswalk_nodes: dict[str, yaml.Node] = {}
+
+    def mapping(self, root: yaml.Node) -> Mapping | None:
+        sheet = self.sheet
+        keys = self.need(root, FILE_KEYS, "a mapping file", ("resource", "table", "key", "select", "leave_out"))
+        text = {word: sheet.string(node, word) for word, node in keys.items() if isinstance(node, yaml.ScalarNode)}
+        for word in ("table", "key"):
+            if word in text and not _SQL_NAME.match(text[word]):
+                sheet.wrong(keys[word], f"{word} is a name of letters, digits and _, 63 at most")
+        if "constant" in keys:
+            self.constants = {
+                key.value: sheet.string(node, key.value) for key, node in sheet.entries(keys["constant"], "constant")
+            }
+        for group in sheet.items(keys["select"], "select") if "select" in keys else []:
+            self.group(group)
+        leave_out = {
+            key.value: sheet.string(node, f"the reason why {key.value} is left out")
+            for key, node in (sheet.entries(keys["leave_out"], "leave_out") if "leave_out" in keys else [])
+        }
+        self.check_key(keys, text.get("key"))
+        self.check_time_zone(root, keys, text.get("time_zone"))
+        crosswalks = self.crosswalks()
+        if sheet.problems:
+            return None
+        return Mapping(
+            name=sheet.path.stem,
+            resource=text["resource"],
+            table=text["table"],
+            key=text["key"],
+            description=text.get("description", ""),
+            columns=tuple(self.columns.values()),
+            leave_out=MappingProxyType(leave_out),
+            crosswalks=MappingProxyType(crosswalks),
+            constants=MappingProxyType(self.constants),
+            time_zone=text.get("time_zone"),
+            profile=text.get("profile"),
+            file=sheet.path,
+            version=_version(sheet.text, crosswalks),
+        )
+
+    def need(
+        self, node: yaml.Node, words: MappingProxyType[str, str], what: str, needed: tuple[str, ...]
+    ) -> dict[str, yaml.Node]:
+        keys = self.sheet.keys(node, words, what)
+        for word in needed:
+            if word not in keys and isinstance(node, yaml.MappingNode):
+                self.sheet.wrong(node, f"{what} has a `{word}`: {words[word]}")
+        return keys
+
+    def group(self, node: yaml.Node) -> None:
+        keys = self.need(node, GROUP_KEYS, "a group of columns", ("column",))
+        text = ""
+        base: Path = ()
+        if "forEachOrNull" in keys:
+            text = self.sheet.string(keys["forEachOrNull"], "forEachOrNull")
+            base = self.path(keys["forEachOrNull"], text, ())
+            if base and not isinstance(base[-1], First | Index):
+                self.sheet.wrong(
+                    keys["forEachOrNull"],
+                    "a group starts from one element: end the path in first() or [n]",
+                    len(text),
+                )
+        for column in self.sheet.items(keys["column"], "column") if "column" in keys else []:
+            self.column(column, text, base)
+
+    def column(self, node: yaml.Node, group: str, base: Path) -> None:
+        sheet = self.sheet
+        keys = self.need(node, COLUMN_KEYS, "a column", ("name", "label", "path", "type"))
+        text = {
+            word: sheet.string(keys[word], word) if word in keys else ""
+            for word in ("name", "label", "path", "description", "crosswalk")
+        }
+        name = text["name"]
+        if "name" in keys and not _SQL_NAME.match(name):
+            sheet.wrong(keys["name"], "name is a column's name of letters, digits and _, 63 at most")
+        if name in self.columns:
+            sheet.wrong(keys["name"], f"{name!r} is a column already, in line {self.columns[name].line}")
+        if text["crosswalk"]:
+            self.crosswalk_nodes.setdefault(text["crosswalk"], keys["crosswalk"])
+        clean = sheet.strings(keys["clean"], "clean") if "clean" in keys else []
+        for item, word in clean:
+            sheet.word(item, CLEANERS, "cleaning function") if word else None
+        column = Column(
+            name=name,
+            label=text["label"],
+            path=text["path"],
+            steps=self.path(keys["path"], text["path"], base) if text["path"] else (),
+            group=group,
+            type=self.word(keys, "type", TYPES, "string"),
+            description=text["description"],
+            required="required" in keys and sheet.boolean(keys["required"], "required"),
+            sync=self.word(keys, "sync", SYNC, "pull"),
+            on_conflict=self.word(keys, "on_conflict", ON_CONFLICT, "emr"),
+            keep=self.word(keys, "keep", KEEP, "dynamic"),
+            clean=tuple(word for _, word in clean),
+            null_if=tuple(t for _, t in sheet.strings(keys["null_if"], "null_if")) if "null_if" in keys else (),
+            crosswalk=text["crosswalk"] or None,
+            also=self.also(keys["also"], base) if "also" in keys else (),
+            line=node.start_mark.line + 1,
+        )
+        self.columns.setdefault(name, column)
+
+    def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
+        found = []
+        for key, value in self.sheet.entries(node, "also"):
+            text = self.sheet.string(value, "what is written beside the value")
+            if text.startswith("%") and text[1:] not in self.constants:
+                self.sheet.word(value, dict.fromkeys(ALSO_WORDS), "word of `also`")
+            found.append((self.path(key, key.value, base), self.constants.get(text[1:], text)))
+        return tuple(found)
+
+    def path(self, node: yaml.Node, text: str, base: Path) -> Path:
+        try:
+            return join(base, parse(text, self.constants, base))
+        except PathNotUnderstood as error:
+            self.sheet.wrong(node, f"path: {error}", error.offset)
+            return ()
+
+    def word(self, keys: dict[str, yaml.Node], key: str, words: MappingProxyType[str, str], default: str) -> str:
+        return self.sheet.word(keys[key], words, key) if key in keys else default
+
+    def check_key(self, keys: dict[str, yaml.Node], key: str | None) -> None:
+        if key is None or not self.columns:
+            return
+        column = self.columns.get(key)
+        if column is None:
+            self.sheet.wrong(keys["key"], f"key: there is no column {key!r}; {did_you_mean(key, self.columns)}")
+        elif column.type != "string" or not column.required or not column.pulled or column.crosswalk:
+            self.sheet.wrong(keys["key"], f"key: {key!r} is a required string column that is pulled as it is")
+
+    def check_time_zone(self, root: yaml.Node, keys: dict[str, yaml.Node], zone: str | None) -> None:
+        if zone is None:
+            if any(column.type in ("date", "datetime") for column in self.columns.values()):
+                self.sheet.wrong(root, "date and datetime columns need a `time_zone`, e.g. America/New_York")
+            return
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.sheet.wrong(keys["time_zone"], f"{zone!r} is no time zone; write it as in America/New_York")
+
+    def crosswalks(self) -> dict[str, Crosswalk]:
+        found, problems = load_crosswalks(self.sheet.path.parent / "crosswalks", set(self.crosswalk_nodes))
+        for name, node in self.crosswalk_nodes.items():
+            crosswalk = found[name].path
+            if crosswalk is not None and not crosswalk.is_file():
+                self.sheet.wrong(node, f"crosswalk: there is no crosswalks/{name}.csv")
+        self.sheet.problems += problems
+        return found
+
+
+def _version(text: str, crosswalks: dict[str, Crosswalk]) -> str:
+    """Hash what the file says, not how: comments and blank lines make no new version."""
+    tables = [[c.name, c.lines, c.unmapped, c.default] for c in crosswalks.values()]
+    said = json.dumps([RULES, yaml.safe_load(text), tables], default=str, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]

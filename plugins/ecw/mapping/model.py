@@ -1,0 +1,72 @@
+"""What a mapping file says, once it is understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from ecw.mapping.crosswalks import Crosswalk
+from ecw.mapping.paths import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the CRM's table and where its value lies in the resource."""
+
+    name: str
+    label: str
+    path: str  # as the file has it, relative to `group`
+    steps: Path  # from the resource on
+    type: str
+    group: str = ""
+    description: str = ""
+    required: bool = False
+    sync: str = "pull"
+    on_conflict: str = "emr"
+    keep: str = "dynamic"
+    clean: tuple[str, ...] = ()
+    null_if: tuple[str, ...] = ()
+    crosswalk: str | None = None
+    also: tuple[tuple[Path, str], ...] = ()
+    line: int = 0
+
+    @property
+    def pulled(self) -> bool:
+        return self.sync != "push"
+
+    @property
+    def pushed(self) -> bool:
+        return self.sync != "pull"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping file with its crosswalks; `version` changes whenever the rows that it makes may change."""
+
+    name: str  # of the file
+    resource: str  # the FHIR type
+    table: str
+    key: str
+    description: str
+    columns: tuple[Column, ...]
+    leave_out: MappingType[str, str]
+    crosswalks: MappingType[str, Crosswalk]
+    constants: MappingType[str, str]
+    time_zone: str | None
+    profile: str | None
+    file: FilePath
+    version: str
+
+    @property
+    def pulled(self) -> tuple[Column, ...]:
+        """The columns of the rows that a pull makes."""
+        return tuple(column for column in self.columns if column.pulled)
+
+    @property
+    def pushed(self) -> tuple[Column, ...]:
+        """The columns that a push writes."""
+        return tuple(column for column in self.columns if column.pushed)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)

@@ -1,0 +1,181 @@
+"""The reading half of paths: steps become Python source, compiled once per mapping.
+
+Values travel as JSON has them: None or [] for nothing, a list for several, else the one value. Paths that begin
+alike share their beginning, so that `name` is looked up once for all columns made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Step, Test, Union, show
+
+NOTHING: tuple[Any, ...] = (None, [])
+
+
+def many(value: Any) -> list[Any]:
+    """Return the value as a list."""
+    if type(value) is list:
+        return value
+    return [] if value is None else [value]
+
+
+def member(value: Any, name: str) -> Any:
+    """Return the member of an element, or those of several elements in one list."""
+    if type(value) is dict:
+        return value.get(name)
+    if type(value) is not list or not value:
+        return None
+    if len(value) == 1:
+        return value[0].get(name)
+    found: list[Any] = []
+    for item in value:
+        inner = item.get(name)
+        if type(inner) is list:
+            found += inner
+        elif inner is not None:
+            found.append(inner)
+    return found
+
+
+def choice(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return a polymorphic member, whatever its type."""
+    return [inner for item in many(value) for key in keys for inner in many(item.get(key))]
+
+
+def first(value: Any) -> Any:
+    """Return the first of several."""
+    if type(value) is list:
+        return value[0] if value else None
+    return value
+
+
+def item(value: Any, at: int) -> Any:
+    """Return the element at a position."""
+    if type(value) is list:
+        return value[at] if at < len(value) else None
+    return value if at == 0 else None
+
+
+def either(*values: Any) -> Any:
+    """Return the first value that is not nothing."""
+    for value in values:
+        if value not in NOTHING:
+            return value
+    return None
+
+
+def union(*values: Any) -> list[Any]:
+    """Return all values, each once."""
+    found: list[Any] = []
+    for value in values:
+        found += [inner for inner in many(value) if inner not in found]
+    return found
+
+
+def one(value: Any) -> Any:
+    """Return what a column takes: the first that has a value."""
+    if type(value) is list:
+        for inner in value:
+            if inner is not None:
+                return inner
+        return None
+    return value
+
+
+HELPERS: dict[str, Any] = {
+    "NOTHING": NOTHING,
+    **{helper.__name__: helper for helper in (many, member, choice, first, item, either, union, one)},
+}
+
+
+class Reader:
+    """Collects paths and writes the statements that read them, each beginning once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.known: dict[Path, str] = {(): "r"}
+
+    def variable(self, path: Path) -> str:
+        """Return the name of the variable that holds what the path finds."""
+        if path in self.known:
+            return self.known[path]
+        step = path[-1]
+        if isinstance(step, First) and isinstance(path[-2], Union):
+            code = f"first({self.branches('either', path[-2])})"
+        elif isinstance(step, Union):
+            code = self.branches("union", step)
+        elif isinstance(step, Extension):
+            code = _step(step, self.variable((*path[:-1], Member("extension"))))
+        else:
+            code = _step(step, self.variable(path[:-1]))
+        name = f"v{len(self.known)}"
+        self.lines.append(f"{name} = {code}  # {show(path).encode('unicode_escape').decode()}")
+        self.known[path] = name
+        return name
+
+    def value(self, path: Path) -> str:
+        """Return the expression of the one value that a column takes of the path."""
+        last = path[-1]
+        if isinstance(last, Union):
+            return "either(" + ", ".join(self.value(branch) for branch in last.branches) + ")"
+        name = self.variable(path)
+        return name if isinstance(last, Index | First) else f"one({name})"
+
+    def branches(self, helper: str, step: Union) -> str:
+        return f"{helper}({', '.join(self.variable(branch) for branch in step.branches)})"
+
+
+def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
+    """Compile one path to a function: resource -> its first value, or None."""
+    writer = Reader()
+    result = writer.value(path)
+    return build("read", ["r"], [*writer.lines, f"return {result}"], {})
+
+
+def build(name: str, arguments: list[str], lines: list[str], names: dict[str, Any]) -> Callable[..., Any]:
+    """Compile statements to a function that sees the helpers and `names` only."""
+    source = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in lines)
+    scope: dict[str, Any] = {**HELPERS, **names}
+    # Every piece of the source is ours or a repr() of a literal: see `_step` and the tests of hostile paths.
+    exec(compile(source, f"<{name}>", "exec"), scope)  # noqa: S102
+    function: Callable[..., Any] = scope[name]
+    function.__doc__ = source
+    return function
+
+
+def _step(step: Step, base: str, depth: int = 0) -> str:
+    if isinstance(step, Member):
+        return f"{base}.get({step.name!r})" if base == "r" or base == f"x{depth}" else f"member({base}, {step.name!r})"
+    if isinstance(step, Choice):
+        return _step(Member(step.keys[0]), base, depth) if step.type else f"choice({base}, {step.keys!r})"
+    if isinstance(step, Index):
+        return f"item({base}, {step.at})"
+    if isinstance(step, First):
+        return f"first({base})"
+    if isinstance(step, Union):
+        return f"union({', '.join(_chain(branch, base, depth) for branch in step.branches)})"
+    inner = depth + 1
+    if isinstance(step, Extension):
+        return f"[x{inner} for x{inner} in many({base}) if x{inner}.get('url') == {step.url!r}]"
+    tests = " and ".join(_test(test, inner) for test in step.tests)
+    return f"[x{inner} for x{inner} in many({base}) if {tests}]"
+
+
+def _chain(path: Path, base: str, depth: int) -> str:
+    for step in path:
+        if isinstance(step, Extension):
+            base = _step(Member("extension"), base, depth)
+        base = _step(step, base, depth)
+    return base
+
+
+def _test(test: Test, depth: int) -> str:
+    value = _chain(test.path, f"x{depth}", depth)
+    if not isinstance(test, Equals):
+        return f"{value} {'not in' if test.present else 'in'} NOTHING"
+    if isinstance(test.literal, bool):
+        return f"one({value}) is {test.literal}"
+    # FHIRPath compares collections: a list of one equals its one item.
+    return f"((t{depth} := {value}) == {test.literal!r} or t{depth} == [{test.literal!r}])"

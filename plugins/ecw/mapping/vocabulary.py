@@ -1,0 +1,95 @@
+"""The words of a mapping file; include/mappings/README.md explains them to the people who write one.
+
+Where SQL-on-FHIR's ViewDefinition has a word (`resource`, `select`, `column`, `name`, `path`, `type`, `description`,
+`forEachOrNull`, `constant`), it is that one. https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+FILE_KEYS = MappingProxyType(
+    {
+        "resource": "the FHIR type that the file maps",
+        "table": "the CRM's table",
+        "key": "the column that holds the eCW id",
+        "description": "one line on what the table is for",
+        "time_zone": "the practice's time zone; needed by date and datetime columns",
+        "profile": "what a resource made from a row claims in meta.profile",
+        "constant": "names for values that paths use as %name",
+        "select": "groups of columns",
+        "leave_out": "FHIR elements that the CRM does not get, each with the reason",
+    }
+)
+GROUP_KEYS = MappingProxyType(
+    {
+        "forEachOrNull": "the one element that the paths of this group start from; it ends in first() or [n]",
+        "column": "the columns",
+    }
+)
+COLUMN_KEYS = MappingProxyType(
+    {
+        "name": "the CRM's column",
+        "label": "what the CRM's users call it",
+        "description": "a line for whoever needs more than the label",
+        "path": "where the value lies in the FHIR resource; the first value found is taken",
+        "type": "what the value is",
+        "required": "a record without it is rejected",
+        "sync": "which way it travels",
+        "on_conflict": "who wins when both sides changed it",
+        "keep": "whether a later value replaces the first",
+        "clean": "small named functions, applied in order while reading",
+        "null_if": "values that mean nothing, as eCW sends them",
+        "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
+        "also": "what is written beside the value: path, and a text or %value, %code, %system",
+    }
+)
+TYPES = MappingProxyType(
+    {
+        "string": "text",
+        "date": "a day; of a FHIR time, the day in the practice's time zone",
+        "datetime": "a moment, in UTC; a FHIR time without offset is the practice's",
+        "boolean": "true or false",
+        "integer": "a whole number",
+        "decimal": "a number",
+        "code": "a code, or the CRM's word for it by a crosswalk",
+        "reference": "another record, as FhirType/eCW-id",
+    }
+)
+SYNC = MappingProxyType(
+    {
+        "pull": "eCW to CRM",
+        "push": "CRM to eCW",
+        "both": "both ways",
+    }
+)
+ON_CONFLICT = MappingProxyType(
+    {
+        "emr": "eCW's value wins",
+        "crm": "the CRM's value wins",
+        "newest": "the later change wins",
+        "hold": "neither: a person decides",
+    }
+)
+KEEP = MappingProxyType(
+    {
+        "static": "the first value stays",
+        "dynamic": "the latest value counts",
+    }
+)
+UNMAPPED = MappingProxyType(
+    {
+        "reject": "the record may not enter",
+        "keep": "the code itself enters",
+        "default": "the crosswalk's default enters",
+    }
+)
+POLICY_KEYS = MappingProxyType(
+    {
+        "unmapped": "what becomes of a code that the crosswalk does not have",
+        "default": "the CRM value for such a code, where the policy is default",
+        "ecw_list": "table.column of the CRM's database that lists eCW's present codes",
+        "crm_list": "table.column of the CRM's database that lists the CRM's present values",
+    }
+)
+ALSO_WORDS = ("%value", "%code", "%system")
