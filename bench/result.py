@@ -1,0 +1,16 @@
+"""One measured figure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Result(TypedDict):
+    """A figure, what it is compared with, and how it was taken; ratio = value / baseline."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float | None
+    ratio: float | None
+    how: str
