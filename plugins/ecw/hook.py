@@ -7,7 +7,6 @@ from typing import Any
 from airflow.providers.http.hooks.http import HttpHook
 from requests import Response, Session
 from requests.utils import default_headers
-from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter
 
 from ecw import connections
 from ecw.api.check import in_words, steps
@@ -29,14 +28,15 @@ class EcwHook(HttpHook):
     hook_name = "eClinicalWorks"
 
     def __init__(self, ecw_conn_id: str = default_conn_name) -> None:
-        super().__init__(http_conn_id=ecw_conn_id, adapter=TCPKeepAliveAdapter(pool_maxsize=IN_FLIGHT))
+        super().__init__(http_conn_id=ecw_conn_id)
+        self.keep_alive_adapter.init_poolmanager(connections=4, maxsize=IN_FLIGHT)
         self.ecw_conn_id = ecw_conn_id
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
         """Return a session that carries no secret: HttpHook makes headers of unknown extra fields, keys included."""
         session = super().get_conn(None, extra_options)
-        session.headers = default_headers()
-        session.headers.update(headers or {})
+        session.headers.clear()
+        session.headers.update({**default_headers(), **(headers or {})})
         session.auth = None
         return session
 

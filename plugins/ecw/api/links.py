@@ -16,7 +16,7 @@ def pinned(link: str, base_url: str, unsupported: Collection[str] = ()) -> str:
 
     Raises AnswerIncomplete for a link to another host or another practice.
     """
-    base, parts = urlsplit(base_url), _split(urljoin(f"{base_url}/", link.replace("&amp;", "&")))
+    base, parts = urlsplit(base_url), _split(link.replace("&amp;", "&"), f"{base_url}/")
     if parts is None or not _same_server(parts, base) or not _inside(parts.path, base.path):
         raise AnswerIncomplete(
             f"The server's answer goes on at {without_values(link)}, outside {base_url}.",
@@ -43,9 +43,9 @@ def without_values(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, names, ""))
 
 
-def _split(link: str) -> SplitResult | None:
+def _split(link: str, base: str = "") -> SplitResult | None:
     try:
-        parts = urlsplit(link)
+        parts = urlsplit(urljoin(base, link))
         _ = parts.port  # a port that is no number is found only here
     except ValueError:
         return None
