@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ class Wire(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.event = Event()
+        self.says = says
         self.answer: Answer = lambda request: says(request, 404)
 
     @property
@@ -62,6 +64,12 @@ def wire() -> Iterator[Wire]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
+    server.event.set()
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(name="says")
+def _says() -> Callable[..., None]:
+    return says

@@ -27,10 +27,10 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
     """
     code, said = _said(response)
     where = f"The token endpoint {response.url.split('?')[0]}"
+    error = error_of(response)
+    if isinstance(error, TryAgain) and code != "access_denied":
+        return error
     if not code:
-        error = error_of(response)
-        if isinstance(error, TryAgain):
-            return error
         return ConfigurationWrong(
             f"{where} answered HTTP {response.status_code} without an OAuth error: it is not a token endpoint.",
             next_move="check the field token_url; leave it empty to use the one that the practice's discovery names.",

@@ -8,7 +8,7 @@ from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
 from typing import Any, Protocol
 
-from requests import PreparedRequest, Request, Response, Session
+from requests import Request, Response, Session
 from requests import exceptions as trouble
 
 from ecw.api.links import without_values
@@ -70,32 +70,26 @@ class Transport:
 
         Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come.
         """
-        prepared = self._prepared(Request(method, url, **request))
         if counted:
             self.permits()
             with self._lock:
                 self._calls += 1
-        # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
-        settings: Mapping[str, Any] = self.session.merge_environment_settings(
-            prepared.url, {}, stream, self.session.verify, self.session.cert
-        )
+        where = f"{method} {without_values(url)}"
         try:
+            # Prepared after the permit, which can take a minute: the token goes in here, and must be good when sent.
+            prepared = self.session.prepare_request(Request(method, url, **request))
+            where = f"{method} {without_values(prepared.url or url)}"
+            # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
+            settings: Mapping[str, Any] = self.session.merge_environment_settings(
+                prepared.url, {}, stream, self.session.verify, self.session.cert
+            )
             response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
-        except trouble.RequestException as error:
-            raise explained(error, f"{method} {without_values(url)}") from None
+        except (trouble.RequestException, UnicodeError) as error:
+            raise explained(error, where) from None
         if counted:
             self._learn(response)
-        log.debug("%s %s: HTTP %s", method, without_values(url), response.status_code)
+        log.debug("%s: HTTP %s", where, response.status_code)
         return response
-
-    def _prepared(self, request: Request) -> PreparedRequest:
-        try:
-            return self.session.prepare_request(request)
-        except (trouble.RequestException, UnicodeError):
-            raise ConfigurationWrong(
-                f"{without_values(request.url or '')} is not an address that can be called.",
-                next_move="check the URLs of the connection.",
-            ) from None
 
     def _learn(self, response: Response) -> None:
         if date := response.headers.get("Date"):
@@ -104,8 +98,12 @@ class Transport:
             self.permits.spent()
 
 
-def explained(error: trouble.RequestException, where: str) -> EcwError:
+def explained(error: Exception, where: str) -> EcwError:
     """Return the error of ours for one of requests', without its text, which holds the whole URL."""
+    if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError for some hosts
+        return ConfigurationWrong(
+            f"{where}: this is not an address that can be called.", next_move="check the URLs of the connection."
+        )
     if isinstance(error, trouble.SSLError):
         return ConfigurationWrong(
             f"{where}: the server's certificate was not accepted.",

@@ -1,0 +1,115 @@
+import orjson
+import pytest
+from requests import Session
+
+from ecw.api.outcome import error_of, json_of, outcome_error
+from ecw.api.transport import Transport
+from ecw.errors import (
+    AccessDenied,
+    AnswerIncomplete,
+    QuotaSpent,
+    RecordMissing,
+    RequestRefused,
+    ServerTrouble,
+)
+
+VALUES = {"family": "Kowalczyk", "birthdate": "1980-01-02", "phone": "(555) 010-2345"}
+
+
+def outcome(code: str, diagnostics: str = "") -> bytes:
+    issue = {"severity": "error", "code": code, "diagnostics": diagnostics}
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+
+
+@pytest.fixture
+def answered(wire, says):
+    """The answer to a patient search that brings this status and body."""
+
+    def ask(status: int, body: bytes = b"", method: str = "GET", **request):
+        wire.answer = lambda asked: says(asked, status, body)
+        return Transport(Session()).send(method, f"{wire.url}/Patient", **({"params": VALUES} | request))
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RequestRefused),
+        (401, AccessDenied),
+        (403, AccessDenied),
+        (404, RecordMissing),
+        (408, ServerTrouble),
+        (410, RecordMissing),
+        (422, RequestRefused),
+        (429, QuotaSpent),
+        (302, RequestRefused),
+        (500, ServerTrouble),
+        (503, ServerTrouble),
+    ],
+)
+def test_every_status_is_one_class_of_error(answered, status, error):
+    found = error_of(answered(status, outcome("processing", "Kowalczyk is a secret")))
+    assert type(found) is error
+    assert f"HTTP {status}" in found.what
+    assert "/Patient?family&birthdate&phone" in found.what
+    assert "Kowalczyk" not in str(found)
+
+
+def test_a_refusal_is_passed_on_without_the_values(answered):
+    said = (
+        "Unsupported query parameter(s): _count. These parameters are not allowed. "
+        "kowalczyk 1980-01-02, 02.01.1980, (555) 010-2345 and +1 555 010 2345 were given"
+    )
+    text = str(error_of(answered(400, outcome("invalid", said))))
+    assert "(invalid)): Unsupported query parameter(s): _count. These parameters are not allowed." in text
+    for secret in ("kowalczyk", "1980", "555", "2345"):
+        assert secret not in text.lower()
+
+
+def test_a_long_refusal_is_cut(answered):
+    assert len(str(error_of(answered(400, outcome("invalid", "word " * 500))))) < 700
+
+
+def test_nothing_of_a_request_with_a_body_is_repeated(answered):
+    response = answered(
+        400, outcome("invalid", "name Kowalczyk"), method="POST", json={"family": "Kowalczyk"}, params={}
+    )
+    assert "Kowalczyk" not in str(error_of(response))
+    assert "(invalid)" in str(error_of(response))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"resourceType": "OperationOutcome", "issue": [7, {}]}'])
+def test_an_error_without_a_usable_outcome_is_still_an_error(answered, body):
+    assert type(error_of(answered(400, body))) is RequestRefused
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html><body>Kowalczyk</body></html>", "web page"),
+        (b"\n <!DOCTYPE html>", "web page"),
+        (b'{"family": "Kowalczyk', "cut off or damaged"),
+        (b"", "cut off or damaged"),
+        (b"[1]", "not an object"),
+    ],
+)
+def test_what_is_not_fhir_is_trouble_and_never_shown(answered, body, words):
+    with pytest.raises(ServerTrouble, match=words) as trouble:
+        json_of(answered(200, body))
+    assert "Kowalczyk" not in str(trouble.value)
+    assert trouble.value.__suppress_context__ or trouble.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("not-found", RecordMissing),
+        ("forbidden", AccessDenied),
+        ("too-costly", AnswerIncomplete),
+        ("timeout", ServerTrouble),
+        ("invalid", RequestRefused),
+    ],
+)
+def test_an_outcome_with_status_200_is_an_error_too(answered, code, error):
+    assert type(outcome_error(answered(200, outcome(code)))) is error

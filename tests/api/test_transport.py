@@ -1,0 +1,104 @@
+import logging
+import socket
+
+import pytest
+from requests import Session
+
+from ecw.api.transport import Transport
+from ecw.errors import ConfigurationWrong, ServerTrouble
+
+
+class Counting:
+    """Permits that only take notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def __call__(self) -> None:
+        self.notes.append("permit")
+
+    def spent(self) -> None:
+        self.notes.append("spent")
+
+    def server_date(self, date: str) -> None:
+        self.notes.append("date" if date.endswith("GMT") else date)
+
+
+def drop(request) -> None:
+    request.connection.shutdown(socket.SHUT_RDWR)
+    request.close_connection = True
+
+
+def test_every_request_takes_a_permit_and_is_counted(wire, says):
+    wire.answer = lambda request: says(request, 429)
+    permits = Counting()
+    transport = Transport(Session(), permits)
+    assert transport.send("GET", f"{wire.url}/a").status_code == 429
+    assert permits.notes == ["permit", "date", "spent"]
+    assert transport.calls == len(wire.asked) == 1
+
+
+def test_what_is_not_a_call_to_ecw_is_not_counted(wire, says):
+    permits = Counting()
+    transport = Transport(Session(), permits)
+    transport.send("GET", f"{wire.url}/jwks.json", counted=False)
+    assert permits.notes == []
+    assert transport.calls == 0
+
+
+def test_a_redirect_is_not_followed(wire, says):
+    wire.answer = lambda request: says(request, 302, Location="http://127.0.0.1:1/elsewhere")
+    assert Transport(Session()).send("GET", f"{wire.url}/a").status_code == 302
+    assert wire.asked == ["GET /a"]
+
+
+def test_cookies_are_not_kept(wire, says):
+    wire.answer = lambda request: says(request, 200, Set_Cookie="stuck=1; Path=/")
+    transport = Transport(Session())
+    transport.send("GET", f"{wire.url}/a")
+    assert not transport.session.cookies
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (drop, "dropped"),
+        (lambda request: request.server.says(request, 200, b"{", length=100), "in the middle of the answer"),
+        (lambda request: request.server.event.wait(5), "no answer in time"),
+    ],
+)
+def test_an_answer_that_does_not_come_whole_is_trouble_without_values(wire, how, words):
+    wire.answer = how
+    with pytest.raises(ServerTrouble, match=words) as trouble:
+        Transport(Session(), timeout=0.3).send("GET", f"{wire.url}/Patient", params={"family": "Kowalczyk"})
+    wire.event.set()
+    assert f"GET {wire.url}/Patient?family" in str(trouble.value)
+    assert "Kowalczyk" not in str(trouble.value)
+    assert trouble.value.__suppress_context__
+
+
+def test_nothing_listens():
+    with pytest.raises(ServerTrouble, match="nothing answers at this address"):
+        Transport(Session()).send("GET", "http://127.0.0.1:1/a")
+
+
+def test_a_certificate_that_is_not_accepted_needs_a_person(wire):
+    wire.answer = drop
+    with pytest.raises(ConfigurationWrong, match="certificate") as wrong:
+        Transport(Session()).send("GET", f"{wire.url}/a".replace("http:", "https:"))
+    assert "verify" in wrong.value.next_move
+
+
+@pytest.mark.parametrize("url", ["https://", "nonsense://x/y", "http://.bad..host/", "http://127.0.0.1:99999999/"])
+def test_what_is_no_address_is_named(url):
+    with pytest.raises(ConfigurationWrong):
+        Transport(Session()).send("GET", url)
+
+
+def test_no_value_reaches_a_log_at_any_level(wire, says, caplog):
+    wire.answer = lambda request: says(request, 200, b'{"family": "Kowalczyk"}')
+    caplog.set_level(logging.DEBUG)
+    Transport(Session()).send("GET", f"{wire.url}/Patient", params={"family": "Kowalczyk", "birthdate": "1980-01-02"})
+    assert f"GET {wire.url}/Patient?family&birthdate: HTTP 200" in caplog.text
+    assert "Kowalczyk" not in caplog.text
+    assert "1980" not in caplog.text
