@@ -1,0 +1,136 @@
+"""The test's door, on the token port: change what is held, see what was served, set, switch faults on, reset.
+
+Nothing here counts in the quota, and nothing asks who calls: the sandbox listens on 127.0.0.1 alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from include.sandbox.faults import Rule
+from include.sandbox.oauth import Client
+from include.sandbox.sandbox import Sandbox
+
+
+class Admin:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def routes(self) -> list[Route]:
+        def route(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+            return [Route(f"/admin{path}", handler, methods=[method]) for method, handler in methods.items()]
+
+        return [
+            *route("/records", GET=self.held),
+            *route("/records/{kind}", GET=self.records),
+            *route("/records/{kind}/{id}", GET=self.record, PUT=self.put, DELETE=self.delete),
+            *route("/counts", GET=self.counts),
+            *route("/settings", GET=self.settings, PATCH=self.set),
+            *route("/clients/{id}", PUT=self.register),
+            *route("/faults", GET=self.faults, POST=self.add_fault, DELETE=self.clear_faults),
+            *route("/reset", POST=self.reset),
+        ]
+
+    async def held(self, request: Request) -> Response:
+        """How many records of each type there are."""
+        return JSONResponse({kind: len(held) for kind, held in self.sandbox.store.types.items()})
+
+    async def records(self, request: Request) -> Response:
+        """All records of a type, as NDJSON."""
+        kind = request.path_params["kind"]
+        if kind not in self.sandbox.store.types:
+            return _error(404, f"unknown type {kind!r}")
+
+        async def lines() -> AsyncIterator[bytes]:
+            for resource in self.sandbox.store.all(kind):
+                yield orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE)
+
+        return StreamingResponse(lines(), media_type="application/fhir+ndjson")
+
+    async def record(self, request: Request) -> Response:
+        kind, ecw_id = request.path_params["kind"], request.path_params["id"]
+        held = self.sandbox.store.types.get(kind)
+        resource = held.get(ecw_id) if held else None
+        return JSONResponse(resource) if resource else _error(404, f"no {kind} with this id")
+
+    async def put(self, request: Request) -> Response:
+        """Store a record with a new `meta.lastUpdated`; `?stamp=no` keeps it as it is."""
+        resource = await request.json()
+        kind, ecw_id = request.path_params["kind"], request.path_params["id"]
+        if kind not in self.sandbox.store.types or resource.get("resourceType") != kind:
+            return _error(400, "the type in the path, the type in the body and a known type must be the same")
+        stored = self.sandbox.store.put({**resource, "id": ecw_id}, stamp=request.query_params.get("stamp") != "no")
+        return JSONResponse(stored)
+
+    async def delete(self, request: Request) -> Response:
+        held = self.sandbox.store.types.get(request.path_params["kind"])
+        if held is None or not held.delete(request.path_params["id"]):
+            return _error(404, "no record with this id")
+        return Response(status_code=204)
+
+    async def counts(self, request: Request) -> Response:
+        """What was served: every answer, and the calls that the quota let through, by minute."""
+        served = self.sandbox.served
+        rows = [
+            {"interaction": interaction, "resource": kind, "status": status, "count": count}
+            for (interaction, kind, status), count in sorted(served.answers.items())
+        ]
+        return JSONResponse(
+            {
+                "total": served.answers.total(),
+                "answers": rows,
+                "minutes": {str(minute): count for minute, count in sorted(served.minutes.items())},
+                "elsewhere": served.elsewhere,
+            }
+        )
+
+    async def settings(self, request: Request) -> Response:
+        return JSONResponse(vars(self.sandbox.settings))
+
+    async def set(self, request: Request) -> Response:
+        try:
+            for name, value in (await request.json()).items():
+                self.sandbox.settings.set(name, value)
+        except ValueError as wrong:
+            return _error(400, str(wrong))
+        return await self.settings(request)
+
+    async def register(self, request: Request) -> Response:
+        """Register a client, or change one: `{"jwks_url": …, "secret": …}`."""
+        client = Client(request.path_params["id"], **await request.json())
+        self.sandbox.clients[client.id] = client
+        return JSONResponse({"id": client.id})
+
+    async def faults(self, request: Request) -> Response:
+        return JSONResponse([_told(rule) for rule in self.sandbox.faults])
+
+    async def add_fault(self, request: Request) -> Response:
+        try:
+            rule = Rule(**await request.json())
+        except (TypeError, ValueError) as wrong:
+            return _error(400, str(wrong))
+        self.sandbox.faults.append(rule)
+        return JSONResponse(_told(rule), 201)
+
+    async def clear_faults(self, request: Request) -> Response:
+        self.sandbox.faults.clear()
+        return Response(status_code=204)
+
+    async def reset(self, request: Request) -> Response:
+        """Be as at the start: records, settings, counts, tokens, faults."""
+        self.sandbox.reset()
+        return Response(status_code=204)
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    return {name: value for name, value in vars(rule).items() if not name.startswith("_")}
+
+
+def _error(status: int, text: str) -> Response:
+    return JSONResponse({"error": text}, status)

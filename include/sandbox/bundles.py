@@ -1,0 +1,78 @@
+"""The shapes of answers: searchset pages, OperationOutcomes, and eCW's content type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import orjson
+from starlette.responses import Response
+
+from include.sandbox.population import Resource
+
+if TYPE_CHECKING:
+    from include.sandbox.sandbox import Sandbox
+
+
+class Refused(Exception):
+    """A call that is answered with an OperationOutcome."""
+
+    def __init__(self, status: int, code: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(diagnostics)
+        self.status, self.code, self.diagnostics, self.headers = status, code, diagnostics, headers
+
+
+def outcome(code: str, diagnostics: str, severity: str = "error") -> Resource:
+    issue = {"severity": severity, "code": code, "diagnostics": diagnostics}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def fhir_answer(
+    sandbox: Sandbox, body: Resource, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    kind = "application/fhir+json" if sandbox.settings.profile == "fhir" else "application/json+fhir;charset=UTF-8"
+    return Response(orjson.dumps(body), status, {**(headers or {}), "Content-Type": kind})
+
+
+@dataclass
+class Page:
+    """One page of a search, which faults may change before it is sent."""
+
+    kind: str
+    pairs: Sequence[tuple[str, str]]  # the parameters, `page` aside
+    keys: Sequence[int]  # all that were found, in order
+    number: int
+    size: int
+    resources: list[Resource] = field(default_factory=list)
+    total: int = 0
+    next_url: str | None = None
+
+    def slice(self, number: int) -> Sequence[int]:
+        return self.keys[(number - 1) * self.size : number * self.size]
+
+    def url(self, sandbox: Sandbox, number: int) -> str:
+        """Return a page's address; eCW's servers add a `_count` that they then refuse."""
+        pairs = [*self.pairs, ("page", str(number))]
+        if number > 1 and sandbox.settings.profile == "ecw":
+            pairs.insert(len(self.pairs), ("_count", str(self.size)))
+        return f"{sandbox.link_base}/{self.kind}?{urlencode(pairs)}"
+
+
+def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
+    own = f"?{urlencode(page.pairs)}" if page.pairs else ""
+    links = [{"relation": "self", "url": f"{sandbox.link_base}/{page.kind}{own}"}]
+    if page.next_url:
+        links.append({"relation": "next", "url": page.next_url})
+    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
+    if page.resources:  # an empty result has no entry at all
+        bundle["entry"] = [
+            {
+                "fullUrl": f"{sandbox.link_base}/{page.kind}/{resource['id']}",
+                "resource": resource,
+                "search": {"mode": "match"},
+            }
+            for resource in page.resources
+        ]
+    return bundle

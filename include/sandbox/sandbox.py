@@ -1,0 +1,93 @@
+"""One practice as the server holds it: its records, its settings, and what was served."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
+
+from include.sandbox.clock import Clock
+from include.sandbox.faults import Rule
+from include.sandbox.oauth import Client, Token
+from include.sandbox.population import Source
+from include.sandbox.searching import Matchers
+from include.sandbox.settings import Settings
+from include.sandbox.store import Store
+
+_SNAPSHOTS = 512
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it listens, as its parent was told."""
+
+    fhir_port: int
+    token_port: int
+    practice: str
+
+
+class Sandbox:
+    def __init__(
+        self, place: Place, settings: Settings, zone: ZoneInfo, sources: dict[str, Source], clients: list[Client]
+    ) -> None:
+        self.place, self.zone = place, zone
+        self._start_clients = {client.id: client for client in clients}
+        self.clients = dict(self._start_clients)
+        self._start_settings = replace(settings)
+        self.settings = settings
+        self.clock = Clock(settings, zone)
+        self.store = Store(sources, self.clock)
+        self.matchers = Matchers(zone)
+        self.served = Served()
+        self.tokens: dict[str, Token] = {}
+        self.used_jti: dict[str, float] = {}
+        self.faults: list[Rule] = []
+        self._snapshots: OrderedDict[str, Sequence[int]] = OrderedDict()
+
+    @property
+    def origin(self) -> str:
+        return self.settings.public_url.rstrip("/") or f"http://127.0.0.1:{self.place.fhir_port}"
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.origin}/fhir/r4/{self.place.practice}"
+
+    @property
+    def link_base(self) -> str:
+        """The base as links and fullUrls tell it: eCW says http whatever the call was."""
+        if self.settings.profile == "fhir":
+            return self.base_url
+        return f"http://{self.base_url.partition('://')[2]}"
+
+    @property
+    def token_url(self) -> str:
+        return self.settings.public_token_url or f"http://127.0.0.1:{self.place.token_port}/oauth/oauth2/token"
+
+    def remember(self, query: str, keys: Sequence[int]) -> None:
+        """Keep a search's result as its first page found it, so that its later pages do not shift."""
+        self._snapshots[query] = keys
+        self._snapshots.move_to_end(query)
+        if len(self._snapshots) > _SNAPSHOTS:
+            self._snapshots.popitem(last=False)
+
+    def remembered(self, query: str) -> Sequence[int] | None:
+        return self._snapshots.get(query)
+
+    def reset(self) -> None:
+        """Be as at the start, settings and clients too."""
+        vars(self.settings).update(vars(self._start_settings))
+        self.clients = dict(self._start_clients)
+        self.store.reset()
+        self.served = Served()
+        for kept in (self.tokens, self.used_jti, self.faults, self._snapshots):
+            kept.clear()
+
+
+@dataclass
+class Served:
+    """What was answered, by interaction, resource and status; and the calls of each quota minute."""
+
+    answers: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    minutes: Counter[int] = field(default_factory=Counter)
+    elsewhere: int = 0  # calls that carried a token to where no token may go

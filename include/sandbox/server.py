@@ -1,0 +1,98 @@
+"""The process: two sockets, one event loop, one line of JSON when it is ready, a clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from include.sandbox.app import fhir_app, token_app
+from include.sandbox.sandbox import Sandbox
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets a fault reach the connection, to drop it."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`: there are two servers in this process."""
+        yield
+
+
+def listen(port: int) -> socket.socket:
+    """Bind 127.0.0.1; port 0 takes a free one.
+
+    Raises OSError when the port is in use.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def serve(sandbox: Sandbox, fhir_socket: socket.socket, token_socket: socket.socket) -> None:
+    servers = [(_server(fhir_app(sandbox)), fhir_socket), (_server(token_app(sandbox)), token_socket)]
+
+    def stop() -> None:
+        for server, _ in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    running = asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+    await asyncio.gather(*(server.ready.wait() for server, _ in servers))
+    print(json.dumps(addresses(sandbox)), flush=True)  # noqa: T201 - the line that the parent waits for
+    await running
+
+
+def addresses(sandbox: Sandbox) -> dict[str, Any]:
+    """Return where the server really listens, whatever the public addresses say."""
+    fhir, token = (f"http://127.0.0.1:{port}" for port in (sandbox.place.fhir_port, sandbox.place.token_port))
+    return {
+        "practice": sandbox.place.practice,
+        "base_url": f"{fhir}/fhir/r4/{sandbox.place.practice}",
+        "token_url": f"{token}/oauth/oauth2/token",
+        "admin_url": f"{token}/admin",
+        "pid": os.getpid(),
+    }
+
+
+def _server(app: Starlette) -> _Server:
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    return _Server(config)

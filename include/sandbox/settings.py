@@ -1,0 +1,79 @@
+"""Everything that can be set: on the command line (`--page-size 50`) and while it runs (`PATCH /admin/settings`)."""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_type_hints
+
+
+def _setting(default: Any, means: str) -> Any:
+    return field(default=default, metadata={"means": means})
+
+
+@dataclass
+class Settings:
+    profile: str = _setting("ecw", "`ecw`: as eClinicalWorks behaves; `fhir`: a plain R4 server")
+    quota: int = _setting(250, "calls a minute, token calls included; 0: no limit")
+    minute_seconds: float = _setting(60.0, "length of the quota's minute, to test with a faster clock")
+    clock_offset: float = _setting(0.0, "seconds by which the server's clock is ahead")
+    latency: float = _setting(0.0, "seconds that every call takes longer")
+    page_size: int = _setting(100, "resources on a page")
+    token_seconds: int = _setting(300, "life of an access token")
+    allow_list: str = _setting("*", "JWKS addresses or hosts that may be fetched, separated by commas; *: all")
+    audience: str = _setting("", "the `aud` that assertions need, when it is not the token URL")
+    write_scopes: str = _setting("cu", "how write scopes are spelt: `cu` (.c, .u) or `words` (.create, .update)")
+    public_url: str = _setting(
+        "", "origin that the outside sees, such as https://ecw.example; links say http all the same"
+    )
+    public_token_url: str = _setting("", "token URL that the outside sees")
+    build: str = _setting("12.0.3", "the practice's build, as /metadata tells it")
+    undeclared: str = _setting("", "search parameters taken away, such as Encounter.date,Patient.phone")
+    export_seconds: float = _setting(5.0, "seconds that a Group export takes")
+    export_retry_after: int = _setting(120, "Retry-After of the kick-off, in seconds")
+    export_lines: int = _setting(10_000, "lines in one exported file")
+    export_types: str = _setting(
+        "Patient,Practitioner,Location,Organization,Coverage,Encounter", "types that an export holds"
+    )
+    export_since: bool = _setting(True, "whether an export honours _since")
+    write_back: bool = _setting(True, "whether the practice has a write-back user; without one every write is 308")
+    update_by: str = _setting("body", "updates name the patient in the `body` (url Patient), or only in the `url`")
+    update_mode: str = _setting("replace", "an update does `replace` or `merge` the elements that eCW takes")
+    create_delay: float = _setting(3.0, "seconds until a created patient can be read")
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            self.set(name, value)
+
+    def set(self, name: str, value: Any) -> None:
+        """Set one of them.
+
+        Raises ValueError for a name that there is not, or a value of the wrong type.
+        """
+        kinds = get_type_hints(Settings)
+        if name not in kinds:
+            raise ValueError(f"there is no setting {name!r}; there are: {', '.join(kinds)}")
+        kind = kinds[name]
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise ValueError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ValueError(f"{name} must be one of: {', '.join(_CHOICES[name])}")
+        setattr(self, name, value)
+
+    def listed(self, name: str) -> list[str]:
+        """Return a setting that is separated by commas."""
+        return [part.strip() for part in getattr(self, name).split(",") if part.strip()]
+
+
+_CHOICES = {
+    "profile": ("ecw", "fhir"),
+    "write_scopes": ("cu", "words"),
+    "update_by": ("body", "url"),
+    "update_mode": ("replace", "merge"),
+}
+
+
+def all_settings() -> list[tuple[Field[Any], type]]:
+    kinds = get_type_hints(Settings)
+    return [(each, kinds[each.name]) for each in fields(Settings)]
