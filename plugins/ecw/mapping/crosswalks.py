@@ -45,6 +45,8 @@ def load_crosswalks(folder: Path, names: set[str]) -> tuple[dict[str, Crosswalk]
     """Read those crosswalks of a folder; return them and every problem found, with file and line."""
     if not names:
         return {}, []
+    if not (folder / POLICIES).is_file():
+        return {name: Crosswalk(name, ()) for name in names}, [f"{folder / POLICIES}:1:1: is missing"]
     policies, problems = _policies(folder / POLICIES)
     found = {}
     for name in sorted(names):
@@ -82,9 +84,6 @@ def _policies(path: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
 
 
 def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], list[str]]:
-    if not path.is_file():
-        near = did_you_mean(path.stem, dict.fromkeys(available(path.parent)))
-        return (), [f"{path}:1:1: there is no such crosswalk; {near}"]
     problems: list[str] = []
     lines: dict[str, tuple[str, str, str, str]] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:

@@ -14,9 +14,10 @@ import yaml
 
 from ecw.errors import MappingWrong
 from ecw.mapping.clean import CLEANERS
-from ecw.mapping.crosswalks import Crosswalk, load_crosswalks
+from ecw.mapping.crosswalks import Crosswalk, available, load_crosswalks
 from ecw.mapping.model import Column, Mapping
-from ecw.mapping.paths import First, Index, Path, PathNotUnderstood, join, parse
+from ecw.mapping.parse import PathNotUnderstood, parse
+from ecw.mapping.paths import First, Index, Path, join
 from ecw.mapping.vocabulary import ALSO_WORDS, COLUMN_KEYS, FILE_KEYS, GROUP_KEYS, KEEP, ON_CONFLICT, SYNC, TYPES
 from ecw.mapping.yaml_lines import Sheet, did_you_mean
 
@@ -74,15 +75,14 @@ def load_mapping(path: str | os.PathLike[str]) -> Mapping:
     if file.suffix != ".yaml":
         file = mappings_folder() / f"{file.name}.yaml"
     sheet = Sheet(file)
-    mapping = _Reading(sheet).mapping(sheet.root) if sheet.root is not None else None
-    if mapping is None and not sheet.problems:
+    if sheet.root is None and not sheet.found:
         sheet.add(1, 1, "the file is empty")
-    if sheet.problems or mapping is None:
-        number = len(sheet.problems)
-        raise MappingWrong(
-            f"{number} {'mistake' if number == 1 else 'mistakes'} in {file.name}:\n" + "\n".join(sheet.problems) + "\n",
-            next_move=_MEND,
-        )
+    reading = _Reading(sheet)
+    mapping = reading.mapping(sheet.root) if sheet.root is not None else None
+    if mapping is None:
+        problems = sheet.problems + reading.crosswalk_problems
+        mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"
+        raise MappingWrong(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=_MEND)
     return mapping
 
 
@@ -94,6 +94,7 @@ class _Reading:
         self.constants: dict[str, str] = {}
         self.columns: dict[str, Column] = {}
         self.crosswalk_nodes: dict[str, yaml.Node] = {}
+        self.crosswalk_problems: list[str] = []
 
     def mapping(self, root: yaml.Node) -> Mapping | None:
         sheet = self.sheet
@@ -115,7 +116,7 @@ class _Reading:
         self.check_key(keys, text.get("key"))
         self.check_time_zone(root, keys, text.get("time_zone"))
         crosswalks = self.crosswalks()
-        if sheet.problems:
+        if sheet.found or self.crosswalk_problems:
             return None
         return Mapping(
             name=sheet.path.stem,
@@ -234,12 +235,13 @@ class _Reading:
             self.sheet.wrong(keys["time_zone"], f"{zone!r} is no time zone; write it as in America/New_York")
 
     def crosswalks(self) -> dict[str, Crosswalk]:
-        found, problems = load_crosswalks(self.sheet.path.parent / "crosswalks", set(self.crosswalk_nodes))
+        folder = self.sheet.path.parent / "crosswalks"
         for name, node in self.crosswalk_nodes.items():
-            crosswalk = found[name].path
-            if crosswalk is not None and not crosswalk.is_file():
-                self.sheet.wrong(node, f"crosswalk: there is no crosswalks/{name}.csv")
-        self.sheet.problems += problems
+            if not (folder / f"{name}.csv").is_file():
+                near = did_you_mean(name, dict.fromkeys(available(folder)))
+                self.sheet.wrong(node, f"crosswalk: there is no crosswalks/{name}.csv; {near}")
+        names = {name for name in self.crosswalk_nodes if (folder / f"{name}.csv").is_file()}
+        found, self.crosswalk_problems = load_crosswalks(folder, names)
         return found
 
 

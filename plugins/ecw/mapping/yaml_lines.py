@@ -17,7 +17,7 @@ class Sheet:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problems: list[str] = []
+        self.found: list[tuple[int, int, str]] = []
         try:
             self.text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -36,7 +36,12 @@ class Sheet:
             self.add(1, 1, "is not YAML")
 
     def add(self, line: int, column: int, problem: str) -> None:
-        self.problems.append(f"{self.path}:{line}:{column}: {problem}")
+        self.found.append((line, column, problem))
+
+    @property
+    def problems(self) -> list[str]:
+        """The problems found so far, in the order of the file, each with the file, the line and the column."""
+        return [f"{self.path}:{line}:{column}: {problem}" for line, column, problem in sorted(self.found)]
 
     def wrong(self, node: yaml.Node, problem: str, offset: int = 0) -> None:
         """Note a problem of the node; `offset` counts characters into its text."""
@@ -115,5 +120,7 @@ class Sheet:
 
 def did_you_mean(word: str, words: MappingType[str, Any]) -> str:
     """Suggest the nearest of the words, or all of them."""
+    if not words:
+        return "there is none yet"
     near = get_close_matches(word, words, n=1)
     return f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(words)}"
