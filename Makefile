@@ -10,7 +10,7 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 endif
 BIN := .venv/bin
 
-.PHONY: help run test bench format constraints clean python
+.PHONY: help run test bench format docs constraints clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 22
@@ -33,6 +33,10 @@ bench: python ## measure speed and memory, print a table, write bench/results.js
 format: python ## format and mend style
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: python ## write the tables in README.md that come from the code
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/python -m docs.generate
 
 constraints: python ## resolve constraints.txt anew from the two requirements files
 	@"$(PYTHON)" include/bootstrap.py dev

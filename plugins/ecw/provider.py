@@ -25,9 +25,12 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "ecw.hook.EcwHook",
                 "hook-name": "eClinicalWorks",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema", "password"],
-                    "relabeling": {"host": "Base URL", "login": "Client id"},
+                    "hidden-fields": ["schema", "password"],
+                    # The base URL holds the port. Airflow 3.3.2 shows the field only because its Test button refuses a
+                    # connection without one (it compares 0 with nothing): https://github.com/apache/airflow/pull/73298
+                    "relabeling": {"host": "Base URL", "login": "Client id", "port": "Port (always 0)"},
                     "placeholders": {
+                        "port": "0: Airflow 3.3.2 cannot test a connection without it; the base URL holds the real one",
                         "host": "https://fhir4.eclinicalworks.com/fhir/r4/<practice code>",
                         "login": "the client id of the app registered with eClinicalWorks",
                     },

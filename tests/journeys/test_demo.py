@@ -1,0 +1,116 @@
+"""`make run`, as a new user meets it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ecw.resources import RESOURCES
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import ROOT, Demo, start_demo
+
+
+def rows(demo: Demo, query: str, *values: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(demo.folder / "crm.db")) as crm:
+        return crm.execute(query, values).fetchall()
+
+
+def numbers(table: str) -> dict[str, dict[str, int]]:
+    """Read the table that the demo prints: resource -> column -> number."""
+    lines = [line.split() for line in table.splitlines() if line.strip()]
+    header = next(cells for cells in lines if cells[0] == "resource")
+    return {
+        cells[0]: {name: int(cell) for name, cell in zip(header, cells, strict=False) if re.fullmatch(r"\d+", cell)}
+        for cells in lines
+        if cells[0] in RESOURCES and len(cells) >= 8 and cells[1].isdecimal()
+    }
+
+
+def test_the_first_run_ends_with_a_table_whose_numbers_are_in_the_crm(demo: Demo) -> None:
+    shown = numbers(demo.printed)
+    assert set(shown) == set(RESOURCES)
+    for resource, found in shown.items():
+        assert found["fetched"] > 0
+        assert found["fetched"] == found["rejected"] + found["inserted"] + found["updated"] + found["unchanged"]
+        assert found["inserted"] == found["fetched"] - found["rejected"]
+        (count,) = rows(demo, f"select count(*) from {resource}")[0]  # noqa: S608  -- a name from our own table
+        assert count == found["inserted"]
+
+
+def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
+    airflow = AirflowApi(demo.airflow_url)
+    airflow.login()
+    run_id = airflow.trigger("ecw_pull")
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), 240)
+    assert airflow.run_state("ecw_pull", run_id) == "success"
+    query = "select resource, fetched, rejected, inserted, updated, unchanged from ecw_run where run_id = ?"
+    found = rows(demo, query, run_id)
+    shown = numbers(demo.printed)
+    assert {row[0] for row in found} == set(RESOURCES)
+    for resource, fetched, rejected, inserted, updated, unchanged in found:
+        assert (fetched, rejected) == (shown[str(resource)]["fetched"], shown[str(resource)]["rejected"])
+        assert (inserted, updated, unchanged) == (0, 0, shown[str(resource)]["inserted"])
+
+
+def test_no_airflow_log_holds_a_name_of_the_population(demo: Demo) -> None:
+    names = {str(name) for (name,) in rows(demo, "select last_name from practitioner") if name and len(str(name)) > 5}
+    assert len(names) > 5
+    logs = [path for path in (demo.folder / "airflow" / "logs").rglob("*.log") if "dag_id=ecw_pull" in str(path)]
+    assert logs
+    for path in [*logs, *(demo.folder / "logs").glob("*.log")]:
+        text = path.read_text(errors="replace")
+        assert not [name for name in names if re.search(rf"\b{re.escape(name)}\b", text)], path.name
+
+
+@pytest.mark.parametrize("seconds", [0.3, 6.0, 15.0])
+def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path, seconds: float) -> None:
+    starting = start_demo(tmp_path, PATIENTS="5")
+    time.sleep(seconds)  # anywhere in the start-up will do
+    starting.process.send_signal(signal.SIGINT)
+    starting.process.wait(60)
+    assert starting.left() == []
+    assert "Traceback" not in starting.printed
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = start_demo(tmp_path, AIRFLOW_PORT=str(port), ONCE="1")
+        assert refused.process.wait(60) == 1
+    (line,) = refused.printed.splitlines()
+    assert line == f"make: port {port} is in use: end what uses it, or choose another: AIRFLOW_PORT=… make run"
+
+
+def test_a_size_that_is_not_a_number_is_one_clear_line(tmp_path: Path) -> None:
+    refused = start_demo(tmp_path, PATIENTS="many")
+    assert refused.process.wait(60) == 1
+    assert refused.printed.splitlines() == ["make: PATIENTS=many is not a number."]
+
+
+def test_an_old_python_is_one_clear_line() -> None:
+    done = subprocess.run(
+        ["make", "run", "PYTHON=false"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("make: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: ")
+
+
+def test_a_ready_environment_is_left_as_it_is() -> None:
+    before = {path: path.stat().st_mtime for path in (ROOT / ".venv").glob(".ready-*")}
+    assert before, "`make test` makes the environment"
+    done = subprocess.run(
+        [sys.executable, "include/bootstrap.py", "run"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    assert {path: path.stat().st_mtime for path in before} == before
