@@ -1,4 +1,4 @@
-"""Airflow connections by their id, in a task and in a terminal alike."""
+"""Airflow connections and variables by their names, in a task and in a terminal alike."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def get(conn_id: str) -> Connection:
             f"There is no connection {conn_id!r}.",
             next_move=f"add it in Airflow under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}.",
         ) from None
+
+
+def variable(name: str) -> str | None:
+    """Return the variable: from AIRFLOW_VAR_..., a secrets backend or Airflow's own database; None if unset."""
+    if found := os.environ.get(f"AIRFLOW_VAR_{name.upper()}"):
+        return found
+    from airflow.sdk import Variable
+
+    with _metadata_database_allowed():
+        value: object = Variable.get(name, default=None)
+    return None if value is None or value == "" else str(value)
 
 
 @contextmanager

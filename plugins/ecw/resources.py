@@ -18,14 +18,15 @@ class Resource:
 
     name: str  # the word in tasks, tables, files and pages
     fhir_type: str
+    strategy: str  # how it is extracted: a row of pull.strategies
     needs: tuple[str, ...] = ()
 
 
 RESOURCES = {
     resource.name: resource
     for resource in (
-        Resource("practitioner", "Practitioner"),
-        Resource("location", "Location"),
+        Resource("practitioner", "Practitioner", "list"),
+        Resource("location", "Location", "list"),
     )
 }
 

@@ -14,6 +14,12 @@ from ecw.pull import staging, store
 RECORDS = [{"id": f"a.{number}", "n": number} for number in range(1000)]
 
 
+def fail(path: str) -> None:
+    with staging.writer(path) as batch:
+        batch.write({"id": "a"})
+        raise ZeroDivisionError
+
+
 def write(path: str, records: list[dict[str, object]] = RECORDS) -> None:
     with staging.writer(path) as batch:
         for record in records:
@@ -54,9 +60,8 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     path = f"{tmp_path}/extract.ndjson.gz"
 
-    with pytest.raises(ZeroDivisionError), staging.writer(path) as batch:
-        batch.write({"id": "a"})
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(path)
 
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BatchDamaged):
@@ -67,9 +72,8 @@ def test_a_second_writer_that_fails_does_not_leave_the_first_batch_as_if_it_were
     path = f"{tmp_path}/extract.ndjson.gz"
     write(path)
 
-    with pytest.raises(ZeroDivisionError), staging.writer(path) as batch:
-        batch.write({"id": "a"})
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(path)
 
     assert staging.manifest(path) is None
 

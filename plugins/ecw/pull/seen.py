@@ -60,6 +60,7 @@ class Seen:
 
     def lines(self, part: int) -> set[int]:
         """Return which lines of a part are the copies to keep."""
+        self._db.execute("CREATE INDEX IF NOT EXISTS by_part ON seen (part)")
         return {line for (line,) in self._db.execute("SELECT line FROM seen WHERE part = ?", (part,))}
 
     def close(self) -> None:

@@ -1,0 +1,86 @@
+"""Drop what did not change; make rows of the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ecw.pull import staging, store
+from ecw.pull.seen import version
+from ecw.words import Batch, Run
+
+if TYPE_CHECKING:
+    from ecw.crm.links import Known
+    from ecw.mapping.compile import Mapper
+
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
+log = logging.getLogger(__name__)
+
+
+def content_hash(resource: Mapping[str, Any]) -> str:
+    """Return the hash of what a resource says: SHA-256 of its JSON, keys sorted, without the parts of `meta` that
+    change although nothing else did.
+    """
+    meta = resource.get("meta")
+    if isinstance(meta, dict):
+        kept = {key: value for key, value in meta.items() if key not in ("lastUpdated", "versionId")}
+        resource = {**resource, "meta": kept}
+    return hashlib.sha256(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: bool = False) -> Batch:
+    """Stage a row for every record that is new, changed, or mapped by another version; the rest is unchanged.
+
+    `full` maps everything. Records that are not what they should be, or that the mapping cannot map, are rejects.
+    """
+    name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
+    path, rejects = (store.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("map", "map-rejects"))
+    unchanged = rejected = 0
+    unmapped: Counter[tuple[str, str]] = Counter()
+    with staging.writer(path) as passed, staging.writer(rejects) as refused:
+        passed.extra["mapping_version"] = mapping_version
+        for resource in staging.read(batch["path"]):
+            found = content_hash(resource)
+            ecw_id = _id(resource)
+            if not full and ecw_id is not None and known.unchanged(ecw_id, found, mapping_version):
+                unchanged += 1
+                continue
+            line = {"ecw_id": ecw_id or f"no-id-{found[:16]}", "version": version(resource), "hash": found}
+            mapped = mapper.row(resource)
+            problems: list[tuple[str | None, str, str]] = [(p.column, p.rule, p.reason) for p in mapped.problems]
+            if ecw_id is None:
+                problems = [(None, "id", "the record has no id that FHIR allows")]
+            unmapped.update(mapped.unmapped)
+            for column, rule, reason in problems:
+                told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                refused.write(line | told)
+            if problems:
+                rejected += 1
+            else:
+                passed.write(line | {"row": mapped.row})
+    for (crosswalk, code), times in sorted(unmapped.items()):
+        log.warning("%s: the crosswalk %s does not have the code %r (%d records).", name, crosswalk, code, times)
+    log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
+    return Batch(
+        resource=name,
+        path=path,
+        count=passed.count,
+        fetched=batch["fetched"],
+        rejected=batch["rejected"] + rejected,
+        unchanged=batch["unchanged"] + unchanged,
+        rejects=[*batch["rejects"], rejects] if rejected else batch["rejects"],
+        calls=batch["calls"],
+        seconds=round(batch["seconds"] + time.monotonic() - started, 3),
+    )
+
+
+def _id(resource: Mapping[str, Any]) -> str | None:
+    found = resource.get("id")
+    return found if isinstance(found, str) and ID.fullmatch(found) else None

@@ -1,0 +1,157 @@
+"""The steps of a pull: begin -> extract -> map -> check -> load -> summary.
+
+Tasks, the `ecw` command and the tests call the same functions.  What travels between them is a Run and a Batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from ecw.resources import RESOURCES
+from ecw.words import Batch, Run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+log = logging.getLogger(__name__)
+
+# Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
+
+
+def begin(
+    run_id: str,
+    run_type: str,
+    window_start: str | None,
+    window_end: str,
+    ecw_conn_id: str = "ecw_default",
+    crm_conn_id: str = "crm_default",
+    staging: str | None = None,
+) -> Run:
+    """Open the run in the ledger and in the staging area, where what is old goes.
+
+    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated), CrmTrouble.
+    """
+    from ecw.crm import ledger
+    from ecw.crm.engine import crm_engine
+    from ecw.hook import EcwHook
+    from ecw.pull import area
+    from ecw.pull import staging as batches
+    from ecw.pull.window import window
+
+    practice = EcwHook(ecw_conn_id).client().practice
+    engine = crm_engine(crm_conn_id)
+    root = area.staging_root(staging)
+    if purged := batches.purge(root, area.staging_days()):
+        log.info("Staging: %d old runs were removed.", purged)
+    start, end = window(engine, practice, run_type, window_start, window_end)
+    run = Run(
+        practice=practice,
+        run_id=run_id,
+        run_type=run_type,
+        window_start=start,
+        window_end=end,
+        ecw_conn_id=ecw_conn_id,
+        crm_conn_id=crm_conn_id,
+        staging=batches.run_folder(root, practice, run_id),
+    )
+    batches.open_folder(run["staging"])
+    ledger.begin(engine, run, RESOURCES)
+    engine.dispose()
+    log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
+    return run
+
+
+def extract(run: Run, resource: str) -> Batch:
+    """Stage the records of a resource as eCW gives them."""
+    from ecw.crm import history
+    from ecw.hook import EcwHook
+    from ecw.pull.extract import extract
+
+    with _crm(run, resource) as engine:
+        before = history.fetched_before(engine, run, resource)
+        return extract(run, resource, EcwHook(run["ecw_conn_id"]).client(), before=before)
+
+
+def map(run: Run, batch: Batch, full: bool = False) -> Batch:
+    """Drop what did not change; stage a row for everything else.  `full` maps the unchanged too."""
+    from ecw.crm import links
+    from ecw.mapping.compile import Mapper
+    from ecw.mapping.files import load_mapping
+    from ecw.pull.map import map_batch
+
+    with _crm(run, batch["resource"]) as engine:
+        known = links.known(engine, run["practice"], batch["resource"], run_id=run["run_id"])
+        return map_batch(run, batch, Mapper(load_mapping(batch["resource"])), known, full=full)
+
+
+def check(run: Run, batch: Batch) -> Batch:
+    """Stage the rows that may enter; keep the others as rejects.
+
+    Raises QualityStop where the suite says that nothing of the batch may enter.
+    """
+    from ecw.crm import history
+    from ecw.mapping.files import load_mapping
+    from ecw.pull.check import check
+    from ecw.pull.suite import load_suite, suite_path
+
+    with _crm(run, batch["resource"]) as engine:
+        columns = [column.name for column in load_mapping(batch["resource"]).pulled]
+        suite = load_suite(suite_path(batch["resource"]), columns)
+        return check(run, batch, suite, before=history.fetched_before(engine, run, batch["resource"]))
+
+
+def load(run: Run, batch: Batch) -> dict[str, int]:
+    """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
+    from ecw.crm.business import Mapped
+    from ecw.crm.load import load_rows
+    from ecw.mapping.files import load_mapping
+    from ecw.pull import staging, store
+
+    with _crm(run, batch["resource"]) as engine:
+        mapping = load_mapping(batch["resource"])
+        mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
+        mapped = Mapped(
+            table=mapping.table,
+            key=mapping.key,
+            columns=tuple(column.name for column in mapping.pulled),
+            # the version that made the rows: the file may have been edited since
+            version=mapped_by["mapping_version"] if mapped_by else mapping.version,
+            static=frozenset(column.name for column in mapping.pulled if column.keep == "static"),
+        )
+        rejects = chain.from_iterable(staging.read(path) for path in batch["rejects"])
+        numbers = load_rows(engine, run, batch, mapped, staging.read(batch["path"]), rejects)
+    log.info("%s: %s.", batch["resource"], numbers)
+    return asdict(numbers)
+
+
+def summary(run: Run) -> list[dict[str, Any]]:
+    """Return the run's table, one row a resource, and log it."""
+    from ecw.crm.engine import crm_engine
+    from ecw.pull.summary import as_text, table
+
+    engine = crm_engine(run["crm_conn_id"])
+    rows = table(engine, run)
+    engine.dispose()
+    log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
+    return rows
+
+
+@contextmanager
+def _crm(run: Run, resource: str) -> Iterator[Engine]:
+    """Give a step the CRM, and the ledger the step's failure."""
+    from ecw.crm import ledger
+    from ecw.crm.engine import crm_engine
+
+    engine = crm_engine(run["crm_conn_id"])
+    try:
+        yield engine
+    except BaseException as error:
+        ledger.fail(engine, run, resource, error)
+        raise
+    finally:
+        engine.dispose()

@@ -1,0 +1,222 @@
+"""A quality suite: which rows may enter, as include/quality/*.yaml says; that folder's README explains the words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from ecw.errors import MappingWrong
+from ecw.mapping.files import mappings_folder
+from ecw.mapping.yaml_lines import Sheet
+
+WARN, REJECT, STOP = "warn", "reject", "stop"
+FILE_KEYS = dict.fromkeys(("resource", "small_batch", "volume", "rules"))
+RULE_KEYS = dict.fromkeys(("column", "otherwise", "stop_above", "why"))
+VOLUME_KEYS = dict.fromkeys(("at_least", "otherwise", "why"))
+OUTCOMES = MappingProxyType(
+    {
+        WARN: "count it in the log",
+        REJECT: "the row may not enter",
+        STOP: "nothing of this batch enters",
+    }
+)
+DAYS = MappingProxyType({"today": 0, "tomorrow": 1})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One check of one column, and what happens to a row that breaks it."""
+
+    columns: tuple[str, ...]  # the first one with a value is looked at
+    check: str
+    value: Any
+    otherwise: str
+    stop_above: float | None  # share of the rows
+    why: str
+    line: int
+
+    @property
+    def column(self) -> str:
+        """The column that the rule is reported under."""
+        return self.columns[0]
+
+    def __str__(self) -> str:
+        return f"{self.check} of {' or '.join(self.columns)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How many records must come again, as a share of what the last run fetched."""
+
+    at_least: float
+    otherwise: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The rules of one resource, in the file's order."""
+
+    resource: str
+    path: Path
+    small_batch: int
+    volume: Volume | None
+    rules: tuple[Rule, ...]
+
+
+def suite_path(resource: str) -> Path:
+    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
+    return mappings_folder().parent / "quality" / f"{resource}.yaml"
+
+
+def load_suite(path: Path, columns: Iterable[str], today: date | None = None) -> Suite:
+    """Read a suite and check it against the columns of the resource's mapping.
+
+    Raises MappingWrong with file, line and column of every mistake.
+    """
+    sheet = Sheet(path)
+    if sheet.root is None:
+        raise _wrong(sheet, "the file is empty")
+    suite = _Reader(sheet, columns, today or datetime.now(UTC).date()).suite(sheet.root)
+    if sheet.problems:
+        raise _wrong(sheet)
+    return suite
+
+
+def _wrong(sheet: Sheet, *more: str) -> MappingWrong:
+    told = "\n".join([*sheet.problems, *(f"{sheet.path}:1:1: {problem}" for problem in more if not sheet.problems)])
+    return MappingWrong(f"{sheet.path.name} has mistakes:\n{told}\n", next_move="mend the lines named above.")
+
+
+class _Reader:
+    def __init__(self, sheet: Sheet, columns: Iterable[str], today: date) -> None:
+        self.sheet = sheet
+        self.columns = dict.fromkeys(columns)
+        self.today = today
+        self.checks: dict[str, Callable[[yaml.Node], Any]] = {
+            "not_null": self._true,
+            "unique": self._true,
+            "in": lambda node: [text for _, text in sheet.strings(node, "the list of allowed values")],
+            "pattern": self._pattern,
+            "length": lambda node: self._bounds(node, ("min", "max"), self._whole),
+            "range": lambda node: self._bounds(node, ("min", "max"), self._number),
+            "date": lambda node: self._bounds(node, ("after", "before"), self._day),
+        }
+
+    def suite(self, root: yaml.Node) -> Suite:
+        found = self.sheet.keys(root, FILE_KEYS, "a quality suite")
+        resource = self.sheet.path.stem
+        if "resource" in found:
+            self.sheet.word(found["resource"], {resource: None}, "resource of this file")
+        else:
+            self.sheet.wrong(root, "the key 'resource' is missing")
+        items = self.sheet.items(found["rules"], "rules") if "rules" in found else []
+        rules = [rule for item in items if (rule := self._rule(item)) is not None]
+        told: set[tuple[str, str]] = set()
+        for rule in rules:
+            if (rule.column, rule.check) in told:
+                self.sheet.add(rule.line, 1, f"the rule {rule} is said twice")
+            told.add((rule.column, rule.check))
+        return Suite(
+            resource=resource,
+            path=self.sheet.path,
+            small_batch=self._whole(found["small_batch"]) if "small_batch" in found else 0,
+            volume=self._volume(found["volume"]) if "volume" in found else None,
+            rules=tuple(rules),
+        )
+
+    def _rule(self, node: yaml.Node) -> Rule | None:
+        found = self.sheet.keys(node, {**RULE_KEYS, **self.checks}, "a rule")
+        checks = [name for name in found if name in self.checks]
+        if len(checks) != 1:
+            self.sheet.wrong(node, f"a rule has one check ({', '.join(self.checks)}); this one has {len(checks)}")
+            return None
+        for key in ("column", "otherwise"):
+            if key not in found:
+                self.sheet.wrong(node, f"the key {key!r} is missing")
+        otherwise = self._outcome(found.get("otherwise"))
+        columns = self.sheet.strings(found["column"], "column") if "column" in found else []
+        for place, _ in columns:
+            self.sheet.word(place, self.columns, "column of the mapping")
+        share = self._share(found["stop_above"]) if "stop_above" in found else None
+        return Rule(
+            columns=tuple(name for _, name in columns) or ("",),
+            check=checks[0],
+            value=self.checks[checks[0]](found[checks[0]]),
+            otherwise=otherwise,
+            stop_above=0.0 if share is None and otherwise == STOP else share,
+            why=self.sheet.string(found["why"], "why") if "why" in found else "",
+            line=node.start_mark.line + 1,
+        )
+
+    def _volume(self, node: yaml.Node) -> Volume:
+        found = self.sheet.keys(node, VOLUME_KEYS, "volume")
+        for key in ("at_least", "otherwise"):
+            if key not in found:
+                self.sheet.wrong(node, f"the key {key!r} is missing")
+        otherwise = self._outcome(found.get("otherwise"))
+        if otherwise == REJECT:
+            self.sheet.wrong(found["otherwise"], "'reject' is about single rows; use 'warn' or 'stop'")
+        return Volume(
+            at_least=self._share(found["at_least"]) if "at_least" in found else 0.0,
+            otherwise=otherwise,
+            why=self.sheet.string(found["why"], "why") if "why" in found else "",
+        )
+
+    def _outcome(self, node: yaml.Node | None) -> str:
+        return self.sheet.word(node, OUTCOMES, "outcome") if node is not None else ""
+
+    def _true(self, node: yaml.Node) -> bool:
+        if not self.sheet.boolean(node, "this check"):
+            self.sheet.wrong(node, "this check is `true`, or left out")
+        return True
+
+    def _pattern(self, node: yaml.Node) -> str:
+        text = self.sheet.string(node, "pattern")
+        try:
+            re.compile(text)
+        except re.error as error:
+            self.sheet.wrong(node, f"is no regular expression: {error.msg}", error.pos or 0)
+        return text
+
+    def _bounds(self, node: yaml.Node, words: tuple[str, str], bound: Callable[[yaml.Node], Any]) -> dict[str, Any]:
+        found = {word: bound(value) for word, value in self.sheet.keys(node, dict.fromkeys(words), "a bound").items()}
+        if not found:
+            self.sheet.wrong(node, f"needs {words[0]} or {words[1]}")
+        return found
+
+    def _share(self, node: yaml.Node) -> float:
+        number = self._number(node)
+        if not 0 <= number <= 1:
+            self.sheet.wrong(node, "a share is a number from 0 to 1")
+        return number
+
+    def _whole(self, node: yaml.Node) -> int:
+        number = self._number(node)
+        if number < 0 or number != int(number):
+            self.sheet.wrong(node, "is no whole number from 0 on")
+        return int(number)
+
+    def _number(self, node: yaml.Node) -> float:
+        try:
+            return float(self.sheet.string(node, "a number"))
+        except ValueError:
+            self.sheet.wrong(node, "is no number")
+            return 0.0
+
+    def _day(self, node: yaml.Node) -> str:
+        text = self.sheet.string(node, "a day")
+        if text in DAYS:
+            return (self.today + timedelta(days=DAYS[text])).isoformat()
+        try:
+            return date.fromisoformat(text).isoformat()
+        except ValueError:
+            self.sheet.wrong(node, "is no day such as 1900-01-31, nor 'today' or 'tomorrow'")
+            return text

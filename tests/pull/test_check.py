@@ -1,0 +1,257 @@
+"""What may enter, what is rejected and why, and when nothing enters."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecw.errors import MappingWrong, QualityStop
+from ecw.pull import check as checking
+from ecw.pull import staging
+from ecw.pull.check import check
+from ecw.pull.suite import load_suite
+from ecw.words import Batch, Run
+
+COLUMNS = ["ecw_id", "name", "other", "state", "born", "size"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(
+        practice="p",
+        run_id="r",
+        run_type="scheduled",
+        window_start=None,
+        window_end="2026-11-22T10:00:00+00:00",
+        ecw_conn_id="ecw",
+        crm_conn_id="crm",
+        staging=str(tmp_path / "staging"),
+    )
+
+
+def checked(run: Run, rows: Sequence[dict[str, Any]], rules: str, before: int | None = None) -> Batch:
+    """Check rows by rules, which is a suite's text below `resource`."""
+    path = f"{run['staging']}/person/map.ndjson.gz"
+    with staging.writer(path) as batch:
+        for number, row in enumerate(rows):
+            line = {"ecw_id": f"id.{number}", "version": None, "hash": f"h{number}"}
+            batch.write({**line, "row": {**dict.fromkeys(COLUMNS), "ecw_id": f"id.{number}", **row}})
+    file = Path(run["staging"]).parent / "person.yaml"
+    file.write_text(f"resource: person\n{rules}")
+    mapped = Batch(
+        resource="person",
+        path=path,
+        count=len(rows),
+        fetched=len(rows) + 3,
+        rejected=2,
+        unchanged=1,
+        rejects=["earlier"],
+        calls=7,
+        seconds=1.0,
+    )
+    return check(run, mapped, load_suite(file, COLUMNS, today=date(2026, 11, 22)), before=before)
+
+
+def passed(batch: Batch) -> list[str]:
+    return [line["ecw_id"] for line in staging.read(batch["path"])]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ("column: name, not_null: true", [{"name": "A"}], [{"name": None}]),
+        ("column: [name, other], not_null: true", [{"name": "A"}, {"other": "B"}], [{}]),
+        ("column: name, unique: true", [{"name": "A"}, {}, {}], [{"name": "B"}, {"name": "B"}]),
+        ("column: state, in: [NY, CA]", [{"state": "NY"}, {}], [{"state": "ny"}]),
+        (
+            "column: state, pattern: '[A-Z]{2}|x'",
+            [{"state": "NY"}, {"state": "x"}, {}],
+            [{"state": "NYC"}, {"state": "ax"}],
+        ),
+        (
+            "column: name, length: {min: 2, max: 3}",
+            [{"name": "Al"}, {"name": "Bob"}, {}],
+            [{"name": "A"}, {"name": "Carl"}],
+        ),
+        ("column: size, range: {min: -1}", [{"size": -1}, {"size": 0.5}, {}], [{"size": -1.5}]),
+        (
+            "column: born, date: {after: 1900-01-01, before: tomorrow}",
+            [{"born": "2026-11-22"}, {"born": "1980-05-01T10:00:00+00:00"}, {}],
+            [{"born": "1899-12-30"}, {"born": "2026-11-23"}, {"born": "1900-01-01T05:00:00+00:00"}],
+        ),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_rejected(
+    run: Run, rule: str, good: list[dict[str, Any]], bad: list[dict[str, Any]]
+) -> None:
+    batch = checked(run, [*good, *bad], f"rules:\n  - {{{rule}, otherwise: reject, why: told}}")
+
+    assert passed(batch) == [f"id.{number}" for number in range(len(good))]
+    rejects = list(staging.read(batch["rejects"][-1]))
+    assert [reject["ecw_id"] for reject in rejects] == [f"id.{len(good) + number}" for number in range(len(bad))]
+    assert {reject["column"] for reject in rejects} < set(COLUMNS)
+    assert all(reject["reason"].endswith("; told") for reject in rejects)
+    assert batch["fetched"] == batch["rejected"] + batch["unchanged"] + batch["count"]
+
+
+def test_a_row_with_two_reasons_is_rejected_once_and_both_are_kept(run: Run) -> None:
+    batch = checked(
+        run,
+        [{"name": "A", "state": "NY"}, {"state": "ny"}],
+        "rules:\n"
+        "  - {column: name, not_null: true, otherwise: reject}\n"
+        "  - {column: state, pattern: '[A-Z]{2}', otherwise: reject}\n",
+    )
+
+    assert (batch["count"], batch["rejected"]) == (1, 3)
+    assert batch["rejects"] == ["earlier", f"{run['staging']}/person/check-rejects.ndjson.gz"]
+    assert list(staging.read(batch["rejects"][-1])) == [
+        {
+            "ecw_id": "id.1",
+            "step": "check",
+            "rule": rule,
+            "column": column,
+            "reason": reason,
+            "hash": "h1",
+            "version": None,
+            "batch": f"{run['staging']}/person/extract.ndjson.gz",
+        }
+        for rule, column, reason in [
+            ("not_null", "name", "name: no value"),
+            ("pattern", "state", "state: does not match [A-Z]{2}"),
+        ]
+    ]
+
+
+def test_a_warning_lets_the_row_in_and_is_counted_in_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    batch = checked(
+        run, [{"state": "secret-value"}, {"state": "NY"}], "rules: [{column: state, in: [NY], otherwise: warn}]"
+    )
+
+    assert (batch["count"], batch["rejects"]) == (2, ["earlier"])
+    assert "person: 1 of 2 rows break the rule in of state (warn)." in caplog.messages
+    assert "secret-value" not in caplog.text
+
+
+def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
+    with pytest.raises(
+        QualityStop, match=r"person: nothing of this batch enters: 1 of 2 rows break the rule not_null of name"
+    ) as error:
+        checked(run, [{"name": "A"}, {}], "rules: [{column: name, not_null: true, otherwise: stop}]")
+
+    assert "person.yaml" in error.value.next_move
+    assert staging.manifest(f"{run['staging']}/person/check.ndjson.gz") is None
+
+
+@pytest.mark.parametrize(("good", "stops"), [(8, True), (9, False)])
+def test_too_large_a_share_stops(run: Run, good: int, stops: bool) -> None:
+    rows = [{"name": "A"}] * good + [{}]
+    rules = "rules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
+    if stops:
+        with pytest.raises(QualityStop, match=rf"1 of {good + 1} rows.*allowed: 10%"):
+            checked(run, rows, rules)
+    else:
+        assert checked(run, rows, rules)["count"] == good
+
+
+def test_a_share_of_a_small_batch_stops_nothing(run: Run) -> None:
+    rules = "small_batch: 20\nrules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
+
+    assert checked(run, [{}], rules)["count"] == 0
+
+
+@pytest.mark.parametrize("otherwise", ["warn", "stop"])
+def test_half_of_the_records_gone(run: Run, otherwise: str, caplog: pytest.LogCaptureFixture) -> None:
+    rules = f"volume: {{at_least: 0.5, otherwise: {otherwise}}}\nrules: []"
+    if otherwise == "stop":
+        with pytest.raises(QualityStop, match="eCW gave 4 records, the last run fetched 9"):
+            checked(run, [{}], rules, before=9)
+    else:
+        assert checked(run, [{}], rules, before=9)["count"] == 1
+        assert "person: eCW gave 4 records, the last run fetched 9." in caplog.messages
+
+
+def test_half_of_the_records_are_enough(run: Run) -> None:
+    assert checked(run, [{}], "volume: {at_least: 0.5, otherwise: stop}\nrules: []", before=8)["count"] == 1
+
+
+def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "CHUNK", 2)
+
+    batch = checked(
+        run,
+        [{"name": "A"}, {"name": "B"}, {"name": "C"}, {"name": "D"}, {"name": "A"}],
+        "rules: [{column: name, unique: true, otherwise: reject}]",
+    )
+
+    assert passed(batch) == ["id.1", "id.2", "id.3"]
+
+
+def test_a_rule_that_cannot_be_applied_names_the_line_and_no_value(run: Run) -> None:
+    with pytest.raises(
+        MappingWrong, match=r"person.yaml:2: the rule range cannot be applied to the column name"
+    ) as error:
+        checked(run, [{"name": "secret-value"}], "rules: [{column: name, range: {min: 0}, otherwise: reject}]")
+
+    assert error.value.__cause__ is None
+    assert "secret-value" not in str(error.value)
+
+
+def test_nothing_is_written_into_the_working_directory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    checked(run, [{}], "rules: [{column: name, not_null: true, otherwise: reject}]")
+
+    assert list((tmp_path / "here").iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
+    """In a fresh interpreter, because other tests import it."""
+    code = (
+        "import sys; sys.path.insert(0, 'plugins')\n"
+        "from pathlib import Path\n"
+        "from ecw.pull import staging; from ecw.pull.check import check; from ecw.pull.suite import load_suite\n"
+        "folder = Path(sys.argv[1]); file = folder / 'person.yaml'\n"
+        "file.write_text('resource: person\\nrules: [{column: name, not_null: true, otherwise: reject}]')\n"
+        "path = str(folder / 'map.ndjson.gz')\n"
+        "with staging.writer(path): pass\n"
+        "batch = dict(resource='person', path=path, count=0, fetched=4, rejected=0, unchanged=4, rejects=[], calls=1)\n"
+        "batch['seconds'] = 0.0\n"
+        "print(check({'staging': str(folder)}, batch, load_suite(file, ['name']))['count'])\n"
+        "assert 'great_expectations' not in sys.modules and 'pandas' not in sys.modules\n"
+    )
+    folder = Path(run["staging"])
+    folder.mkdir()
+
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert done.stdout == "0\n"
+
+
+def test_no_value_reaches_any_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    checked(
+        run,
+        [{"name": "secret-value", "state": "secret-value", "born": "1899-12-30"}] * 2,
+        "rules:\n"
+        "  - {column: name, unique: true, otherwise: reject}\n"
+        "  - {column: state, pattern: '[A-Z]{2}', otherwise: warn}\n"
+        "  - {column: born, date: {after: 1900-01-01}, otherwise: warn}\n",
+    )
+
+    assert "person" in caplog.text
+    assert "secret-value" not in caplog.text
+    assert "1899" not in caplog.text
