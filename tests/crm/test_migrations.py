@@ -1,7 +1,8 @@
+from sqlalchemy import inspect
+
 from ecw.crm.engine import engine_from_url
 from ecw.crm.migrations import migrate
 from ecw.crm.tables import metadata
-from sqlalchemy import inspect
 
 
 def test_the_migrations_make_what_the_queries_expect(empty_crm_url: str) -> None:

@@ -79,7 +79,7 @@ ecw_link = Table(
     Column("hash", String(128), nullable=False),
     Column("mapping_version", String(64), nullable=False),
     Column("source_version", UtcTime),  # meta.lastUpdated
-    Column("inserted_run", String(250), nullable=False),
+    Column("inserted_run", String(250)),  # none for a row that the CRM had before
     Column("updated_run", String(250)),
     Column("seen_run", String(250), nullable=False),
 )

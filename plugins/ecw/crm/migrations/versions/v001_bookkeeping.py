@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from ecw.crm.migrations.helping import say
+
 revision = "001"
 down_revision = None
 
@@ -49,10 +51,11 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(128), nullable=False),
         sa.Column("mapping_version", sa.String(64), nullable=False),
         sa.Column("source_version", sa.DateTime(timezone=True)),
-        sa.Column("inserted_run", sa.String(250), nullable=False),
+        sa.Column("inserted_run", sa.String(250)),
         sa.Column("updated_run", sa.String(250)),
         sa.Column("seen_run", sa.String(250), nullable=False),
     )
+    op.create_index("ecw_link_crm_id", "ecw_link", ["resource", "crm_id"])
     op.create_table(
         "ecw_reject",
         sa.Column("practice", sa.String(64), primary_key=True),
@@ -70,6 +73,4 @@ def upgrade() -> None:
         sa.Column("last_run", sa.String(250), nullable=False),
         sa.Column("resolved_run", sa.String(250)),
     )
-    op.get_context().config.attributes["done"].append(
-        "made the bookkeeping tables ecw_run, ecw_cursor, ecw_link and ecw_reject."
-    )
+    say("made the bookkeeping tables ecw_run, ecw_cursor, ecw_link and ecw_reject.")

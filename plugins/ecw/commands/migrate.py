@@ -1,0 +1,20 @@
+"""`ecw migrate`: make or mend the tables in the CRM's database."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("migrate")
+@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+def command(crm_conn_id: str) -> None:
+    """Make or mend the tables in the CRM's database; harmless when there is nothing to do."""
+    from ecw.crm.engine import crm_engine
+    from ecw.crm.migrations import migrate
+
+    engine = crm_engine(crm_conn_id, migrated=False)
+    done = migrate(engine)
+    engine.dispose()
+    for sentence in done:
+        click.echo(sentence)
+    click.echo("The CRM's database is up to date." if done else "Nothing to do: the CRM's database is up to date.")

@@ -1,0 +1,78 @@
+"""`ecw status`: what the last run did to each resource."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ecw.crm.status import ResourceStatus
+
+_HEADER = (
+    *("practice", "resource", "state", "age", "fetched", "rejected", "inserted", "updated", "unchanged"),
+    *("seconds", "API calls", "open rejects"),
+)
+
+
+@click.command("status")
+@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
+def command(crm_conn_id: str, as_json: bool) -> None:
+    """Show per practice and resource the last run, its numbers and its age."""
+    from ecw.crm.engine import crm_engine
+    from ecw.crm.status import status
+
+    engine = crm_engine(crm_conn_id)
+    found = status(engine)
+    engine.dispose()
+    click.echo(_json(found) if as_json else _table(found))
+
+
+def _json(found: list[ResourceStatus]) -> str:
+    import orjson
+
+    return orjson.dumps([asdict(one) for one in found], default=_plain, option=orjson.OPT_INDENT_2).decode()
+
+
+def _plain(value: Any) -> Any:
+    """Write an age in seconds."""
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    raise TypeError(type(value).__name__)
+
+
+def _table(found: list[ResourceStatus]) -> str:
+    lines = [_HEADER, *(_cells(one) for one in found)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(_HEADER))]
+    # Words to the left, numbers to the right.
+    aligned = [
+        [
+            cell.ljust(width) if n < 4 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in lines
+    ]
+    table = ["  ".join(cells).rstrip() for cells in aligned]
+    moves = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
+    return "\n".join(table + ([""] if moves else []) + moves)
+
+
+def _cells(one: ResourceStatus) -> tuple[str, ...]:
+    counts = list(asdict(one.numbers).values()) if one.numbers else [None] * 5
+    seconds = None if one.seconds is None else f"{one.seconds:.1f}"
+    cells = (one.practice, one.resource, one.state, _age(one.age), *counts, seconds, one.calls, one.open_rejects)
+    return tuple("-" if cell is None else str(cell) for cell in cells)
+
+
+def _age(age: timedelta | None) -> str | None:
+    """Return an age as its largest unit."""
+    if age is None:
+        return None
+    seconds = int(age.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{max(seconds, 0)} s"

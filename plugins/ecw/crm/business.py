@@ -1,0 +1,102 @@
+"""A business table of the CRM as it is found: its columns, its key, and whether a mapping fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uuid
+from sqlalchemy.exc import NoSuchTableError
+
+from ecw.crm.convert import Converter, converter
+from ecw.errors import CrmTableWrong
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
+
+    `key` is the column among them that holds the eCW id, `static` are those whose first value stays, `version` is the
+    mapping's own.
+    """
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    version: str
+    static: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessTable:
+    """The table, its primary key, and the columns that a mapping fills, each with its converter."""
+
+    mapped: Mapped
+    table: Table
+    key: Column[Any]
+    columns: dict[str, Column[Any]]
+    converters: dict[str, Converter]
+
+
+def find(connection: Connection, mapped: Mapped) -> BusinessTable:
+    """Return the mapping's table, ready to be filled.
+
+    Raises CrmTableWrong with everything in the way at once.
+    """
+    table = _reflect(connection, mapped.table)
+    found = list(_problems(table, mapped))
+    if found:
+        raise CrmTableWrong(
+            f"The mapping does not fit the CRM's table {mapped.table}: {'; '.join(found)}.",
+            next_move="mend the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
+        )
+    [key] = table.primary_key.columns
+    columns = {name: table.columns[name] for name in mapped.columns}
+    fits = {name: fit for name, column in columns.items() if (fit := converter(column.type))}
+    return BusinessTable(mapped, table, key, columns, fits)
+
+
+def problems(connection: Connection, mapped: Mapped) -> list[str]:
+    """Return why a mapping cannot fill its table; an empty list where it can.
+
+    Raises CrmTableWrong where there is no such table.
+    """
+    return list(_problems(_reflect(connection, mapped.table), mapped))
+
+
+def _reflect(connection: Connection, name: str) -> Table:
+    schema, _, bare = name.rpartition(".")
+    try:
+        return Table(bare, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise CrmTableWrong(
+            f"The CRM has no table {name}.",
+            next_move="run `ecw migrate`, or mend `table` in the mapping file.",
+        ) from None
+
+
+def _problems(table: Table, mapped: Mapped) -> Iterable[str]:
+    wanted = mapped.columns
+    if mapped.key not in wanted:
+        yield f"its key {mapped.key} is not among the columns of the mapping"
+    keys = list(table.primary_key.columns)
+    if len(keys) != 1:
+        yield f"it needs a primary key of one column, and has {len(keys)}"
+    elif keys[0].name in wanted:
+        yield f"the mapping fills {keys[0].name}, the table's own key"
+    elif not isinstance(keys[0].type, Integer | String | Uuid):
+        yield f"its key {keys[0].name} is neither a whole number, text nor a UUID"
+    elif keys[0].identity is not None and keys[0].identity.always:
+        yield f"its key {keys[0].name} is GENERATED ALWAYS; BY DEFAULT would do"
+    for name in wanted:
+        if name not in table.columns:
+            near = get_close_matches(name, table.columns.keys(), n=1)
+            yield f"it has no column {name}" + (f" (did you mean {near[0]}?)" if near else "")
+        elif converter(table.columns[name].type) is None:
+            yield f"column {name} has a type that we do not fill"
+    for column in table.columns:
+        generated = column.server_default is not None or column.identity is not None or column.computed is not None
+        if not (column.nullable or generated or column.primary_key or column.name in wanted):
+            yield f"column {column.name} must be filled, and the mapping does not"

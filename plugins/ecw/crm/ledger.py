@@ -1,0 +1,120 @@
+"""The ledger: what every run did to every resource, from its beginning on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, select, update
+
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_run
+from ecw.crm.upsert import insert, upsert
+from ecw.errors import EcwError
+from ecw.words import Batch, Numbers, Run
+
+RUNNING, LOADED, FAILED = "running", "loaded", "failed"
+
+
+def begin(engine: Engine, run: Run, resources: Iterable[str]) -> None:
+    """Record that the run has begun on these resources, so that one that dies on the way is seen.
+
+    A run that begins again keeps the numbers of what it loaded before.
+    """
+    begun = {"state": RUNNING, "started_at": datetime.now(UTC), "ended_at": None, "error": None}
+    with engine.begin() as connection:
+        for resource in resources:
+            upsert(connection, ecw_run, _key(run, resource), _window(run) | begun)
+
+
+def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
+    """Record that a resource of the run failed, unless it is loaded.
+
+    Of an error of ours the whole text is kept; of any other only its class, since its text may hold a patient's data.
+    """
+    text = f"{type(error).__name__}: {error}" if isinstance(error, EcwError) else type(error).__name__
+    ended = {"state": FAILED, "ended_at": datetime.now(UTC), "error": text}
+    with engine.begin() as connection:
+        connection.execute(
+            insert(connection, ecw_run)
+            .values(_key(run, resource) | _window(run) | {"started_at": datetime.now(UTC)} | ended)
+            .on_conflict_do_update(
+                index_elements=["practice", "run_id", "resource"], set_=ended, where=ecw_run.c.state != LOADED
+            )
+        )
+
+
+def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:
+    """Return what the run did to the resource, None while it is not loaded."""
+    with reading(engine) as connection:
+        found = row(connection, run, resource)
+    return numbers_of(found) if found is not None and found["state"] == LOADED else None
+
+
+def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
+    """Return the ledger's row of a resource of the run."""
+    return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
+
+
+def numbers_of(found: RowMapping) -> Numbers:
+    """Return the numbers of a ledger row that is loaded."""
+    return Numbers(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
+
+
+def record(
+    connection: Connection,
+    run: Run,
+    batch: Batch,
+    found: Numbers,
+    *,
+    mapping_version: str,
+    fingerprint: str,
+    seconds: float,
+) -> None:
+    """Write what a load did, inside its transaction.  `seconds` are those of the load itself."""
+    now = datetime.now(UTC)
+    before = row(connection, run, batch["resource"])
+    upsert(
+        connection,
+        ecw_run,
+        _key(run, batch["resource"]),
+        _window(run)
+        | {
+            "state": LOADED,
+            "started_at": before["started_at"] if before else now,
+            "ended_at": now,
+            "fetched": found.fetched,
+            "rejected": found.rejected,
+            "inserted": found.inserted,
+            "updated": found.updated,
+            "unchanged": found.unchanged,
+            "calls": batch["calls"],
+            "seconds": batch["seconds"] + seconds,
+            "mapping_version": mapping_version,
+            "fingerprint": fingerprint,
+            "error": None,
+        },
+    )
+
+
+def loaded_already(connection: Connection, run: Run, resource: str) -> None:
+    """Say loaded again of a resource whose task runs a second time and finds its batch in the CRM."""
+    ended = {"state": LOADED, "ended_at": datetime.now(UTC), "error": None}
+    connection.execute(update(ecw_run).where(*_is(run, resource)).values(ended))
+
+
+def _is(run: Run, resource: str) -> list[ColumnElement[bool]]:
+    return [ecw_run.columns[name] == value for name, value in _key(run, resource).items()]
+
+
+def _key(run: Run, resource: str) -> dict[str, str]:
+    return {"practice": run["practice"], "run_id": run["run_id"], "resource": resource}
+
+
+def _window(run: Run) -> dict[str, object]:
+    start = run["window_start"]
+    return {
+        "run_type": run["run_type"],
+        "window_start": None if start is None else datetime.fromisoformat(start),
+        "window_end": datetime.fromisoformat(run["window_end"]),
+    }

@@ -1,0 +1,78 @@
+"""The links: which eCW records the CRM has, and what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy import Engine, func, select, update
+
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_link
+
+_CHUNK = 5_000  # ids in one statement; PostgreSQL takes 65,535 parameters, SQLite 32,766
+
+
+class Known:
+    """What the links were made from, for change detection: about 100 bytes a link, whatever its id's length."""
+
+    def __init__(self) -> None:
+        self._digests: set[bytes] = set()
+
+    def add(self, ecw_id: str, content_hash: str, mapping_version: str) -> None:
+        """Note one link."""
+        self._digests.add(_digest(ecw_id, content_hash, mapping_version))
+
+    def unchanged(self, ecw_id: str, content_hash: str, mapping_version: str) -> bool:
+        """Say whether the CRM's row was made from this very content by this very mapping."""
+        return _digest(ecw_id, content_hash, mapping_version) in self._digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = None) -> Known:
+    """Return what the links of a resource were made from.
+
+    Those that the run `run_id` itself made or changed are left out: a run that is cleared looks at them again, and
+    its numbers still say what it did.
+    """
+    of_this_run = func.coalesce(ecw_link.c.inserted_run == run_id, False) | func.coalesce(
+        ecw_link.c.updated_run == run_id, False
+    )
+    statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version).where(
+        ecw_link.c.practice == practice, ecw_link.c.resource == resource
+    )
+    if run_id is not None:
+        statement = statement.where(~of_this_run)
+    found = Known()
+    with reading(engine) as connection:
+        for ecw_id, content_hash, version in connection.execution_options(yield_per=_CHUNK).execute(statement):
+            found.add(ecw_id, content_hash, version)
+    return found
+
+
+def ids(engine: Engine, practice: str, resource: str, *, unseen_in: str | None = None) -> Iterator[str]:
+    """Yield the eCW ids of a resource; with `unseen_in` only those that this run has not come across."""
+    statement = select(ecw_link.c.ecw_id).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
+    if unseen_in is not None:
+        statement = statement.where(ecw_link.c.seen_run != unseen_in)
+    with reading(engine) as connection:
+        yield from connection.execution_options(yield_per=_CHUNK).scalars(statement.order_by(ecw_link.c.ecw_id))
+
+
+def mark_seen(engine: Engine, practice: str, resource: str, run_id: str, ecw_ids: Iterable[str]) -> None:
+    """Note that the run came across these records, changed or not; short transactions, and harmless twice."""
+    rest = iter(ecw_ids)
+    while chunk := list(islice(rest, _CHUNK)):
+        with engine.begin() as connection:
+            connection.execute(
+                update(ecw_link)
+                .where(ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.ecw_id.in_(chunk))
+                .values(seen_run=run_id)
+            )
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()

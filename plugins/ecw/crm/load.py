@@ -1,0 +1,115 @@
+"""The load: a batch's rows, links, rejects, cursor and ledger row, all in one transaction or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
+
+from ecw.crm import cursor, ledger
+from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.merge import merge
+from ecw.crm.rejects import quarantine
+from ecw.crm.stage import Stage, drop_stage, fill, open_stage
+from ecw.crm.trouble import told
+from ecw.words import Batch, Numbers, Run
+
+
+def load_rows(
+    engine: Engine,
+    run: Run,
+    batch: Batch,
+    mapped: Mapped,
+    rows: Iterable[dict[str, Any]],
+    rejects: Iterable[dict[str, Any]],
+    *,
+    moves_cursor: bool = True,
+) -> Numbers:
+    """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
+
+    A value that its column cannot hold makes its record a reject. The same batch loaded again changes nothing and
+    returns what the first time returned. `moves_cursor` is false for a run that saw only a part of its window.
+
+    Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
+    NumbersDoNotAddUp; nothing is written then.
+    """
+    began = time.monotonic()
+    try:
+        with engine.connect() as connection:
+            # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
+            connection.execution_options(crm_read=True)
+            try:
+                with connection.begin():
+                    target = find(connection, mapped)
+                    stage = open_stage(connection, target)
+                    fill(connection, stage, target, rows, rejects)
+                connection.execution_options(crm_read=False)
+                with connection.begin():
+                    _one_at_a_time(connection, run, batch["resource"])
+                    return _load(connection, stage, target, run, batch, moves_cursor, began)
+            finally:
+                _tidy(connection)
+    except DBAPIError as error:
+        raise told(error, f"The load of {batch['resource']}") from None
+
+
+def _load(
+    connection: Connection,
+    stage: Stage,
+    target: BusinessTable,
+    run: Run,
+    batch: Batch,
+    moves_cursor: bool,
+    began: float,
+) -> Numbers:
+    resource = batch["resource"]
+    # With the counts: two batches without a line differ only in them.
+    counts = (batch["fetched"], batch["rejected"], batch["unchanged"])
+    fingerprint = "/".join(str(part) for part in (stage.fingerprint, *counts))
+    before = ledger.row(connection, run, resource)
+    if before is not None and before["fingerprint"] == fingerprint:
+        # This very batch is in the CRM: the task was killed, or its answer was lost, after the commit.
+        found = ledger.numbers_of(before)
+        ledger.loaded_already(connection, run, resource)
+        return found
+    counted = merge(connection, stage, target, run, resource)
+    quarantine(connection, stage, run, resource)
+    found = Numbers(
+        fetched=batch["fetched"],
+        rejected=batch["rejected"] + stage.unfit,
+        inserted=counted["inserted"],
+        updated=counted["updated"],
+        unchanged=batch["unchanged"] + counted["unchanged"],
+    ).proved()
+    if moves_cursor:
+        cursor.move(connection, run, resource)
+    ledger.record(
+        connection,
+        run,
+        batch,
+        found,
+        mapping_version=target.mapped.version,
+        fingerprint=fingerprint,
+        seconds=time.monotonic() - began,
+    )
+    return found
+
+
+def _one_at_a_time(connection: Connection, run: Run, resource: str) -> None:
+    """Let loads of the same resource wait for each other: backfill runs go side by side.  On SQLite all writers do."""
+    if connection.dialect.name == "postgresql":
+        lock = func.hashtextextended(f"ecw load {run['practice']} {resource}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+
+
+def _tidy(connection: Connection) -> None:
+    """Drop the temporary tables before the connection goes back to the pool; a broken one is thrown away."""
+    try:
+        connection.execution_options(crm_read=True)
+        with connection.begin():
+            drop_stage(connection)
+    except DBAPIError:
+        connection.invalidate()

@@ -1,0 +1,228 @@
+"""From the staged rows to the business table and the links: a few statements over sets, in the load's transaction.
+
+Every staged row gets a fate:
+
+    duplicate  a newer copy of the record is staged too
+    insert     the CRM has no such record
+    update     it has, and a column differs
+    same       it has, and no column differs
+    older      the CRM's row was made from a newer version of the record
+
+and a word that it counts as. That word looks at the whole run, so that a run which is cleared and does its work again
+still says what it did: a record that it inserted the first time counts as inserted the second time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS
+
+from ecw.crm.business import BusinessTable
+from ecw.crm.stage import Stage
+from ecw.crm.tables import ecw_link
+from ecw.crm.upsert import insert
+from ecw.errors import CrmTableWrong
+from ecw.words import Run
+
+
+def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, int]:
+    """Merge the staged rows; return how many count as inserted, updated and unchanged.
+
+    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled. The first value of a static
+    column stays.
+    """
+    _set_duplicates_aside(connection, stage)
+    _follow_links(connection, stage, target, run, resource)
+    _adopt(connection, stage, target, resource)
+    _give_keys(connection, stage, target)
+    _write_rows(connection, stage, target)
+    _write_links(connection, stage, target, run, resource)
+    counted = connection.execute(select(stage.rows.c.counts_as, func.count()).group_by(stage.rows.c.counts_as))
+    return {"inserted": 0, "updated": 0, "unchanged": 0} | dict(counted.all())
+
+
+def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
+    s = stage.rows
+    newest_first = (s.c.source_version.desc().nulls_last(), s.c.seq.desc())
+    rank = func.row_number().over(partition_by=s.c.ecw_id, order_by=newest_first).label("rank")
+    ranked = select(s.c.seq, rank).subquery()
+    connection.execute(
+        update(s)
+        .where(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)))
+        .values(fate="duplicate", counts_as="unchanged")
+    )
+
+
+def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Find the rows that the CRM has by link. One whose CRM row is gone stays without a fate: it is inserted again."""
+    s, t = stage.rows, target.table
+    older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version)
+    differs = _differs(stage, target)
+    connection.execute(
+        update(s)
+        .where(
+            s.c.fate.is_(None),
+            ecw_link.c.practice == run["practice"],
+            ecw_link.c.resource == resource,
+            ecw_link.c.ecw_id == s.c.ecw_id,
+            target.key == cast(ecw_link.c.crm_id, target.key.type),
+        )
+        .values(
+            crm_id=t.columns[target.key.name],
+            fate=case((older, "older"), (differs, "update"), else_="same"),
+            counts_as=case(
+                (ecw_link.c.inserted_run == run["run_id"], "inserted"),
+                (ecw_link.c.updated_run == run["run_id"], "updated"),
+                (older, "unchanged"),
+                (differs, "updated"),
+                else_="unchanged",
+            ),
+        )
+    )
+
+
+def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
+    """Find the rows that the CRM has by the eCW id that somebody wrote into it, and that no link claims."""
+    s, held = stage.rows, target.columns[target.mapped.key]
+    claimed = select(ecw_link.c.crm_id).where(
+        ecw_link.c.resource == resource, ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type)
+    )
+    free = (
+        select(held.label("ecw_id"), func.min(target.key).label("crm_id"))
+        .where(held.in_(select(s.c.ecw_id).where(s.c.fate.is_(None))), ~claimed.exists())
+        .group_by(held)
+        .subquery()
+    )
+    differs = _differs(stage, target)
+    connection.execute(
+        update(s)
+        .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
+        .values(
+            crm_id=free.c.crm_id,
+            fate=case((differs, "update"), else_="same"),
+            counts_as=case((differs, "updated"), else_="unchanged"),
+        )
+    )
+
+
+def _changing(stage: Stage, target: BusinessTable) -> dict[str, Column[Any]]:
+    return {name: staged for name, staged in stage.values.items() if name not in target.mapped.static}
+
+
+def _differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
+    pairs = _changing(stage, target).items()
+    return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
+
+
+def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+    """Give the rows that are left, the new ones, their keys in the CRM's table."""
+    s = stage.rows
+    new = s.c.fate.is_(None)
+    crm_id: ColumnElement[Any]
+    if not isinstance(target.key.type, Integer):
+        crm_id = _random_key(connection)
+    elif connection.dialect.name == "postgresql":
+        name = connection.dialect.identifier_preparer.format_table(target.table)
+        sequence = connection.execute(select(func.pg_get_serial_sequence(name, target.key.name))).scalar()
+        if sequence is None:
+            raise CrmTableWrong(
+                f"The key {target.key.name} of the CRM's table {name} has no sequence to take numbers from.",
+                next_move=f"make it an identity column: ALTER TABLE {name} ALTER COLUMN {target.key.name} "
+                "ADD GENERATED BY DEFAULT AS IDENTITY.",
+            )
+        crm_id = func.nextval(cast(sequence, REGCLASS))
+    else:
+        highest = _highest_key(connection, target)
+        numbered = select(s.c.seq, func.row_number().over(order_by=s.c.seq).label("n")).where(new).subquery()
+        connection.execute(
+            update(s)
+            .where(s.c.seq == numbered.c.seq)
+            .values(crm_id=numbered.c.n + highest, fate="insert", counts_as="inserted")
+        )
+        return
+    connection.execute(update(s).where(new).values(crm_id=crm_id, fate="insert", counts_as="inserted"))
+
+
+def _random_key(connection: Connection) -> ColumnElement[Any]:
+    if connection.dialect.name == "postgresql":
+        return func.gen_random_uuid()
+    return func.lower(func.hex(func.randomblob(16)))
+
+
+def _highest_key(connection: Connection, target: BusinessTable) -> int:
+    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT)."""
+    highest: int = connection.execute(select(func.coalesce(func.max(target.key), 0))).scalar_one()
+    if connection.dialect.has_table(connection, "sqlite_sequence"):
+        ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+        highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)
+    return highest
+
+
+def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+    s, t = stage.rows, target.table
+    names = [target.key.name, *stage.values]
+    staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
+    connection.execute(t.insert().from_select(names, staged, include_defaults=False))
+    changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
+    connection.execute(changed.values(_changing(stage, target)))
+
+
+def _write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    s, run_id = stage.rows, run["run_id"]
+    staged = select(
+        literal(run["practice"]),
+        literal(resource),
+        s.c.ecw_id,
+        cast(s.c.crm_id, ecw_link.c.crm_id.type),
+        s.c.hash,
+        literal(target.mapped.version),
+        s.c.source_version,
+        case((s.c.fate == "insert", run_id), else_=null()),
+        case((s.c.fate == "update", run_id), else_=null()),
+        literal(run_id),
+    ).where(s.c.fate.in_(["insert", "update", "same"]))
+    statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
+    new = statement.excluded
+    moved = new.crm_id != ecw_link.c.crm_id  # the CRM's row was gone, and has been inserted again
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(ecw_link.primary_key.columns),
+            set_={name: new[name] for name in ("crm_id", "hash", "mapping_version", "source_version", "seen_run")}
+            | {
+                "inserted_run": case((moved, new.inserted_run), else_=ecw_link.c.inserted_run),
+                "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
+            },
+        )
+    )
+    seen = union_all(
+        select(s.c.ecw_id).where(s.c.fate == "older"),
+        select(stage.rejects.c.ecw_id),
+    )
+    connection.execute(
+        update(ecw_link)
+        .where(
+            ecw_link.c.practice == run["practice"],
+            ecw_link.c.resource == resource,
+            ecw_link.c.ecw_id.in_(seen),
+        )
+        .values(seen_run=run_id)
+    )

@@ -1,0 +1,47 @@
+"""What the migrations share: tables that may already be the CRM's own, and saying what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def say(sentence: str) -> None:
+    """Tell whoever runs the migration what was done."""
+    config = op.get_context().config
+    if config is not None:
+        config.attributes["done"].append(sentence)
+
+
+def business_table(name: str, *columns: sa.Column[Any]) -> None:
+    """Create a business table with a key of its own and an indexed eCW id, unless the CRM has one of that name."""
+    if sa.inspect(op.get_bind()).has_table(name):
+        say(f"left the table {name} as it is: it is the CRM's own.")
+        return
+    op.create_table(
+        name,
+        # On SQLite only a column declared INTEGER gives keys, and only AUTOINCREMENT never gives one twice.
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("ecw_id", sa.String(64)),
+        *columns,
+        sqlite_autoincrement=True,
+    )
+    op.create_index(f"{name}_ecw_id", name, ["ecw_id"])
+    say(f"made the table {name}.")
+
+
+def view(name: str, table: str, needs: Collection[str], query: str) -> None:
+    """Create a view over a business table, unless the name is taken or the CRM's table lacks a column that it needs."""
+    found = sa.inspect(op.get_bind())
+    if found.has_table(name) or name in found.get_view_names():
+        say(f"left {name} as it is: it is the CRM's own.")
+        return
+    missing = set(needs) - {column["name"] for column in found.get_columns(table)}
+    if missing:
+        say(f"made no view {name}: the table {table} has no {', '.join(sorted(missing))}.")
+        return
+    op.execute(f"CREATE VIEW {name} AS {query}")
+    say(f"made the view {name}.")

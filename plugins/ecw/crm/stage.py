@@ -1,0 +1,187 @@
+"""Temporary tables that hold a batch inside the database, so that the load itself is a few statements over sets.
+
+They are filled before the load's transaction begins: on SQLite a temporary table is a file of its own, so that nobody
+waits for the write lock while a million lines are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text
+from sqlalchemy.schema import CreateTable, DropTable
+
+from ecw.crm.business import BusinessTable
+from ecw.crm.convert import Unfit, instant
+from ecw.crm.tables import UtcTime
+from ecw.errors import CrmTableWrong
+
+CHUNK = 5_000  # lines in memory at a time
+
+
+@dataclass(slots=True)
+class Stage:
+    """The two temporary tables of one load, and what was counted while they were filled.
+
+    `values` names, for each business column, the column of `rows` that holds its value. `fingerprint` is the same for
+    the same batch under the same mapping.
+    """
+
+    rows: Table
+    rejects: Table
+    values: dict[str, Column[Any]]
+    lines: int = 0
+    unfit: int = 0
+    fingerprint: str = ""
+
+
+def open_stage(connection: Connection, target: BusinessTable) -> Stage:
+    """Create the temporary tables on this connection."""
+    values = {name: Column(f"v{n}", column.type) for n, (name, column) in enumerate(target.columns.items())}
+    rows = Table(
+        "ecw_stage_row",
+        MetaData(),
+        Column("seq", Integer, primary_key=True, autoincrement=False),
+        Column("ecw_id", String(128)),
+        Column("source_version", UtcTime),
+        Column("hash", String(128)),
+        Column("crm_id", target.key.type),
+        Column("fate", String(16)),  # duplicate, insert, update, same, older
+        Column("counts_as", String(16)),  # inserted, updated, unchanged
+        *values.values(),
+        prefixes=["TEMPORARY"],
+    )
+    rejects = Table(
+        "ecw_stage_reject",
+        MetaData(),
+        Column("seq", Integer, primary_key=True, autoincrement=False),
+        Column("ecw_id", String(128)),
+        Column("step", String(16)),
+        Column("rule", String(128)),
+        Column("column", String(128)),
+        Column("reason", Text),
+        Column("hash", String(128)),
+        Column("source_version", UtcTime),
+        Column("batch", Text),
+        prefixes=["TEMPORARY"],
+    )
+    for table in (rows, rejects):
+        # The statement alone: Table.create() would also create the types of PostgreSQL's enumerations again.
+        connection.execute(CreateTable(table))
+    return Stage(rows, rejects, values)
+
+
+def drop_stage(connection: Connection) -> None:
+    """Drop the temporary tables, where there are any: the connection goes back to the pool."""
+    for name in ("ecw_stage_row", "ecw_stage_reject"):
+        connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
+
+
+def fill(
+    connection: Connection,
+    stage: Stage,
+    target: BusinessTable,
+    rows: Iterable[dict[str, Any]],
+    rejects: Iterable[dict[str, Any]],
+) -> None:
+    """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
+
+    Raises CrmTableWrong for a row with a column that the mapping does not name.
+    """
+    digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
+    reject_seq = count()
+    row_names = ["seq", "ecw_id", "source_version", "hash", *(column.name for column in stage.values.values())]
+    reject_names = list(stage.rejects.columns.keys())
+
+    def refuse(lines: list[dict[str, Any]]) -> None:
+        _copy(connection, stage.rejects, reject_names, [_reject(line, next(reject_seq)) for line in lines])
+
+    for chunk in _chunks(rows):
+        accepted, unfit = [], []
+        for line in chunk:
+            stage.lines += 1
+            digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
+            values, problems = _fit(target, line["row"])
+            if problems:
+                stage.unfit += 1
+                unfit += [_unfit(line, column, reason) for column, reason in problems]
+                continue
+            accepted.append(
+                {
+                    "seq": stage.lines,
+                    "ecw_id": line["ecw_id"],
+                    "source_version": _version(line["version"]),
+                    "hash": line["hash"],
+                }
+                | {stage.values[name].name: value for name, value in values.items()}
+            )
+        _copy(connection, stage.rows, row_names, accepted)
+        refuse(unfit)
+    for chunk in _chunks(rejects):
+        for line in chunk:
+            digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
+        refuse(chunk)
+    stage.fingerprint = digest.hexdigest()
+    if connection.dialect.name == "postgresql":
+        # A temporary table has no statistics until somebody asks for them, and its plans are poor.
+        connection.exec_driver_sql("ANALYZE ecw_stage_row")
+
+
+def _chunks(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def _unfit(line: dict[str, Any], column: str, reason: str) -> dict[str, Any]:
+    found = {name: line[name] for name in ("ecw_id", "hash", "version")}
+    return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": None}
+
+
+def _reject(line: dict[str, Any], seq: int) -> dict[str, Any]:
+    found = {name: line[name] for name in ("ecw_id", "step", "rule", "reason", "hash", "batch")}
+    return found | {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
+
+
+def _version(text: str | None) -> Any:
+    return None if text is None else instant(text)
+
+
+def _fit(target: BusinessTable, row: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the row's values as its columns take them, and the columns that cannot, each with why."""
+    values: dict[str, Any] = dict.fromkeys(target.columns)
+    problems = []
+    for name, value in row.items():
+        if value is None:
+            if name in values and not target.columns[name].nullable:
+                problems.append((name, "is empty, and the CRM's column must not be"))
+            continue
+        try:
+            values[name] = target.converters[name](value)
+        except Unfit as why:
+            problems.append((name, str(why)))
+        except KeyError:
+            raise CrmTableWrong(
+                f"A row has a column {name} that was not announced for {target.table.name}.",
+                next_move="run the resource's map task again: its batch was made with another mapping file.",
+            ) from None
+    return values, problems
+
+
+def _copy(connection: Connection, table: Table, names: list[str], lines: list[dict[str, Any]]) -> None:
+    """Put lines into a temporary table by the quickest way that the database has."""
+    if not lines:
+        return
+    if connection.dialect.name == "postgresql":
+        quote = connection.dialect.identifier_preparer.quote
+        driver: Any = connection.connection.driver_connection
+        columns = ", ".join(quote(name) for name in names)
+        with driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+            for line in lines:
+                copy.write_row([line[name] for name in names])
+        return
+    connection.execute(table.insert(), lines)

@@ -1,0 +1,105 @@
+"""What the last run did to each resource, and what is amiss; ids and counts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from ecw.crm import ledger
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
+from ecw.resources import RESOURCES
+from ecw.words import Numbers
+
+EVERY = timedelta(hours=2)  # the pull's interval
+LATE_AFTER = 3  # intervals
+DEAD_AFTER = timedelta(hours=6)  # no pull of ours takes this long: three intervals
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """One practice and resource: the last run, its numbers, and a next move where something is amiss.
+
+    `age` counts from the last run that was loaded, whatever came after it. `state` is `never` before the first run,
+    and `dead` where a run began long ago and neither ended nor failed.
+    """
+
+    practice: str | None
+    resource: str
+    state: str
+    run_id: str | None = None
+    numbers: Numbers | None = None
+    calls: int | None = None
+    seconds: float | None = None
+    loaded_at: datetime | None = None
+    age: timedelta | None = None
+    cursor: datetime | None = None
+    links: int = 0
+    open_rejects: int = 0
+    next_move: str | None = None
+
+
+def status(engine: Engine, *, now: datetime | None = None) -> list[ResourceStatus]:
+    """Return the state of every practice that has run and every resource, in the order of the resources' table."""
+    now = now or datetime.now(UTC)
+    with reading(engine) as connection:
+        practices = list(connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)))
+        if not practices:
+            return [_never(None, resource) for resource in RESOURCES]
+        return [_one(connection, practice, resource, now) for practice in practices for resource in RESOURCES]
+
+
+def _never(practice: str | None, resource: str) -> ResourceStatus:
+    return ResourceStatus(practice, resource, "never", next_move="unpause the DAG ecw_pull and trigger it.")
+
+
+def _one(connection: Connection, practice: str, resource: str, now: datetime) -> ResourceStatus:
+    runs = (
+        select(ecw_run)
+        .where(ecw_run.c.practice == practice, ecw_run.c.resource == resource)
+        .order_by(ecw_run.c.started_at.desc(), ecw_run.c.run_id.desc())
+        .limit(1)
+    )
+    last = connection.execute(runs).mappings().one_or_none()
+    if last is None:
+        return _never(practice, resource)
+    loaded = connection.execute(runs.where(ecw_run.c.state == ledger.LOADED)).mappings().one_or_none()
+    state = last["state"]
+    if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:
+        state = "dead"
+    loaded_at = loaded["ended_at"] if loaded else None
+    age = now - loaded_at if loaded_at else None
+    here = {"practice": practice, "resource": resource}
+    return ResourceStatus(
+        practice=practice,
+        resource=resource,
+        state=state,
+        run_id=last["run_id"],
+        numbers=ledger.numbers_of(last) if last["state"] == ledger.LOADED else None,
+        calls=last["calls"],
+        seconds=last["seconds"],
+        loaded_at=loaded_at,
+        age=age,
+        cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**here)).scalar(),
+        links=_count(connection, ecw_link, here),
+        open_rejects=_count(connection, ecw_reject, here | {"state": "open"}),
+        next_move=_next_move(state, last["run_id"], last["error"], age),
+    )
+
+
+def _count(connection: Connection, table: Any, where: dict[str, str]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).filter_by(**where)).scalar_one())
+
+
+def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None) -> str | None:
+    if state == ledger.FAILED:
+        told = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
+        return f"the run {run_id} failed: {told}"
+    if state == "dead":
+        return f"the run {run_id} began and never ended: look at its tasks in Airflow, and clear it."
+    if age is not None and age > LATE_AFTER * EVERY:
+        return "nothing was loaded for three intervals: see that Airflow's scheduler runs and ecw_pull is not paused."
+    return None
