@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from requests import Session
+
+from ecw.api.client import EcwClient
+from ecw.api.settings import EcwSettings
+from ecw.api.transport import Permits
+from tests.fixtures.keys import Keys, new_key, pem_of
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -22,11 +36,13 @@ class Wire(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.event = Event()
         self.says = says
+        self.scheme = "http"
+        self.certificate = ""
         self.answer: Answer = lambda request: says(request, 404)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep the test output quiet: a dropped connection is meant."""
@@ -70,6 +86,46 @@ def wire() -> Iterator[Wire]:
     thread.join()
 
 
+@pytest.fixture
+def secure_wire(wire: Wire, tmp_path: Path) -> Wire:
+    """The same over TLS, with a certificate of its own making (`certificate` is its path)."""
+    key, name = new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(pem_of(key).encode() + made.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    wire.socket = context.wrap_socket(wire.socket, server_side=True)
+    wire.scheme, wire.certificate = "https", str(path)
+    return wire
+
+
 @pytest.fixture(name="says")
 def _says() -> Callable[..., None]:
     return says
+
+
+@pytest.fixture
+def connect(keys: Keys) -> Callable[..., EcwClient]:
+    """Make a client of a sandbox: `connect(sandbox, scopes…)`; what is given replaces a setting."""
+
+    def client(sandbox: Any, permits: Permits | None = None, timeout: float | None = None, **given: Any) -> EcwClient:
+        settings = {
+            "base_url": sandbox.base_url,
+            "client_id": keys.client_id,
+            "private_key": keys.private_key_pem,
+            "key_id": keys.key_id,
+            "jwks_url": keys.jwks_url,
+        }
+        session = Session()
+        session.trust_env = False
+        return EcwClient(EcwSettings(**(settings | given)), session, permits=permits, timeout=timeout)
+
+    return client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,6 +43,8 @@ class EcwClient:
         self.practice = settings.practice
         self.transport = Transport(session, permits, timeout)
         self.tokens = Tokens(settings, self.transport)
+        self._statement: Json | None = None
+        self._lock = Lock()
 
     @property
     def calls(self) -> int:
@@ -50,8 +52,13 @@ class EcwClient:
         return self.transport.calls
 
     def capability(self) -> Json:
-        """Return the practice's CapabilityStatement; it needs no token."""
-        return self._whole(self.transport.send("GET", f"{self.base_url}/metadata", headers=FHIR_JSON))
+        """Return the practice's CapabilityStatement, read once; it needs no token."""
+        with self._lock:
+            if self._statement is None:
+                self._statement = self._whole(
+                    self.transport.send("GET", f"{self.base_url}/metadata", headers=FHIR_JSON)
+                )
+            return self._statement
 
     def read(self, fhir_type: str, ecw_id: str) -> Json:
         """Return one resource by its id.
@@ -99,13 +106,9 @@ class EcwClient:
 
     def _unsupported(self, fhir_type: str, link: str) -> frozenset[str]:
         """Name the parameters that eCW writes into its links but refuses in requests."""
-        if "_count" in parameters(link) and not self._declared.takes(fhir_type, "_count"):
+        if "_count" in parameters(link) and not Capability.parse(self.capability()).takes(fhir_type, "_count"):
             return frozenset({"_count"})
         return frozenset()
-
-    @cached_property
-    def _declared(self) -> Capability:
-        return Capability.parse(self.capability())
 
     def _get(self, url: str) -> Json:
         return self._whole(self._send("GET", url, Purpose.READ))
