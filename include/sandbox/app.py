@@ -7,26 +7,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from include.sandbox import capability, fhir, oauth
+from include.sandbox import capability, export, fhir, oauth, writes
 from include.sandbox.admin import Admin
 from include.sandbox.sandbox import Sandbox
-from include.sandbox.serving import Call, endpoint
+from include.sandbox.serving import Call, Handler, endpoint
 
-_BASE = "/fhir/r4/{practice}"
+ANY = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 
 def fhir_app(sandbox: Sandbox) -> Starlette:
-    known = endpoint(sandbox, "unknown", fhir.unknown)
+    def at(path: str, interaction: str, handler: Handler, method: str = "GET", *, bearer: bool = True) -> Route:
+        serve = endpoint(sandbox, interaction, handler, bearer=bearer)
+        route = Route(f"/fhir/r4/{{practice}}{path}", serve, methods=[method])
+        route.methods = {method}  # Starlette answers HEAD beside GET; eCW does not
+        return route
+
     return Starlette(
         routes=[
-            Route(f"{_BASE}/metadata", endpoint(sandbox, "metadata", capability.metadata, bearer=False)),
-            Route(
-                f"{_BASE}/.well-known/smart-configuration",
-                endpoint(sandbox, "smart-configuration", capability.smart_configuration, bearer=False),
-            ),
-            Route(f"{_BASE}/{{kind}}", endpoint(sandbox, "search", fhir.search)),
-            Route(f"{_BASE}/{{kind}}/{{id}}", endpoint(sandbox, "read", fhir.read)),
-            Route("/{rest:path}", known, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+            at("/metadata", "metadata", capability.metadata, bearer=False),
+            at("/.well-known/smart-configuration", "smart-configuration", capability.smart, bearer=False),
+            at("/Group/{id}/$export", "export", export.kick_off),
+            at("/$export-status/{job}", "export-status", export.status),
+            at("/$export-status/{job}", "export-cancel", export.cancel, "DELETE"),
+            at("/$export-file", "export-file", export.file),
+            at("", "transaction", writes.transaction, "POST"),
+            at("/", "transaction", writes.transaction, "POST"),
+            at("/Patient", "create", writes.create, "POST"),
+            at("/Patient/{id}", "update", writes.update, "PUT"),
+            at("/{kind}", "search", fhir.search),
+            at("/{kind}/", "search", fhir.search),
+            at("/{kind}/{id}", "read", fhir.read),
+            Route("/{rest:path}", endpoint(sandbox, "unknown", fhir.unknown), methods=ANY),
         ]
     )
 
@@ -44,6 +55,6 @@ def token_app(sandbox: Sandbox) -> Starlette:
         routes=[
             Route("/oauth/oauth2/token", endpoint(sandbox, "token", token, bearer=False), methods=["POST"]),
             *Admin(sandbox).routes(),
-            Route("/{rest:path}", elsewhere, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+            Route("/{rest:path}", elsewhere, methods=ANY),
         ]
     )

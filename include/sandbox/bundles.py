@@ -76,3 +76,42 @@ def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
             for resource in page.resources
         ]
     return bundle
+
+
+def transaction_response(status: str, location: str | None = None) -> Resource:
+    """Return the answer to a one-entry transaction; eCW puts its own code where the HTTP status belongs."""
+    response: Resource = {"status": status}
+    if location:
+        response["location"] = location
+    elif status in CODES:
+        response["outcome"] = outcome("processing", CODES[status])
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": response}]}
+
+
+CODES = {
+    "2": "Failure",
+    "100": "Invalid patient",
+    "101": "Invalid provider",
+    "102": "Invalid coding system",
+    "103": "Temporary failure",
+    "104": "Temporary failure",
+    "107": "Invalid facility",
+    "108": "Unsupported characters",
+    "109": "Value is too long",
+    "117": "Invalid gender",
+    "118": "Invalid name",
+    "119": "Invalid birth date",
+    "132": "Invalid extension",
+    "151": "Invalid extension",
+    "152": "Invalid extension",
+    "165": "Invalid id",
+    "201": "Several patients found",
+    "202": "Patient already exists",
+    "203": "Unsupported data",
+    "204": "Invalid date format",
+    "207": "Patient not found",
+    "308": "No write-back user is configured for this practice",
+    "605": "Invalid identifier",
+    "608": "Id and patient do not match",
+    "614": "Unsupported characters",
+}

@@ -37,7 +37,7 @@ async def metadata(call: Call) -> Response:
     return fhir_answer(call.sandbox, statement(call.sandbox))
 
 
-async def smart_configuration(call: Call) -> Response:
+async def smart(call: Call) -> Response:
     sandbox = call.sandbox
     return JSONResponse(
         {

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from include.sandbox.bundles import Page, fhir_answer, outcome
+from include.sandbox.bundles import Page, fhir_answer, outcome, transaction_response
 
 if TYPE_CHECKING:
     from include.sandbox.serving import Call
@@ -41,6 +42,8 @@ class Rule:
     touched: list[str] = field(default_factory=list)  # ids of changed patients
 
     def __post_init__(self) -> None:
+        if self.kind == "write_answer" and self.value not in ANSWERS:
+            raise ValueError(f"write_answer needs a value: {', '.join(ANSWERS)}")
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; there are: {', '.join(sorted(KINDS))}")
         self._random = random.Random(self.seed)
@@ -149,6 +152,14 @@ async def _access_denied(call: Call, rule: Rule) -> Response:
     return JSONResponse({"error": "access_denied", "error_description": "Access denied."}, 500)
 
 
+async def _expire_export(call: Call, rule: Rule) -> None:
+    call.sandbox.exports.clear()
+
+
+async def _write_code(call: Call, rule: Rule) -> Response:
+    return fhir_answer(call.sandbox, transaction_response(rule.value))
+
+
 # -- at the page
 
 
@@ -215,6 +226,29 @@ def _lose(call: Call, rule: Rule, response: Response) -> Response:
     return HangUp(status_code=response.status_code)
 
 
+def _write_answer(call: Call, rule: Rule, response: Response) -> Response:
+    """Answer a stored patient in another of the shapes that were seen."""
+    if call.interaction != "transaction" or response.status_code != 200:
+        return response
+    body = orjson.loads(response.body)
+    told = body["entry"][0]["response"]
+    text = outcome("informational", "Processed.", "information")
+    if rule.value == "outcome":
+        body = text
+    elif rule.value == "empty":
+        del body["entry"]
+    elif rule.value == "entry_outcome":
+        body["entry"][0] = {"resource": text}
+    elif rule.value == "no_location":
+        told.pop("location", None)
+    elif "location" in told:
+        told["location"] = {
+            "absolute": f"{call.sandbox.link_base}/{told['location']}",
+            "history": f"{told['location']}/_history/1",
+        }[rule.value]
+    return fhir_answer(call.sandbox, body)
+
+
 BEFORE: dict[str, Callable[[Call, Rule], Awaitable[Response | None]]] = {
     "latency": _latency,
     "too_many": _too_many,
@@ -224,6 +258,8 @@ BEFORE: dict[str, Callable[[Call, Rule], Awaitable[Response | None]]] = {
     "revoke_token": _revoke,
     "gone": _gone,
     "access_denied": _access_denied,
+    "expire_export": _expire_export,
+    "write_code": _write_code,
 }
 ON_PAGE: dict[str, Callable[[Call, Rule, Page], None]] = {
     "wrong_total": _wrong_total,
@@ -239,5 +275,7 @@ AFTER: dict[str, Callable[[Call, Rule, Response], Response]] = {
     "truncate": _truncate,
     "drop": _drop,
     "lose_response": _lose,
+    "write_answer": _write_answer,
 }
+ANSWERS = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
 KINDS = {"ignore_filter", *BEFORE, *ON_PAGE, *AFTER}

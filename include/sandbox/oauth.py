@@ -50,10 +50,14 @@ class Token:
     def is_bulk(self) -> bool:
         return any(scope.startswith("system/Group.") for scope in self.scopes)
 
-    def allows(self, kind: str, verbs: tuple[str, ...]) -> bool:
-        """Tell whether any of the verbs (`read`, `c`, …) on this type was granted."""
-        wanted = {f"system/{each}.{verb}" for each in (kind, "*") for verb in (*verbs, "*")}
-        return not wanted.isdisjoint(self.scopes)
+    def allows(self, kind: str, verb: str) -> bool:
+        """Tell whether a verb (`c`, `r` or `u`) on this type was granted, however the scope spells it."""
+        granted = {scope.partition(".")[2] for scope in self.scopes if scope.split(".")[0] in (f"system/{kind}", _ALL)}
+        return any(each in _WORDS[verb] or (set(each) <= set("cruds") and verb in each) for each in granted)
+
+
+_ALL = "system/*"
+_WORDS = {"c": ("create", "write", "*"), "r": ("read", "*"), "u": ("update", "write", "*")}
 
 
 class OAuthError(Exception):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from include.sandbox.clock import Clock
+from include.sandbox.export import Export
 from include.sandbox.faults import Rule
 from include.sandbox.oauth import Client, Token
 from include.sandbox.population import Source
@@ -43,6 +44,7 @@ class Sandbox:
         self.tokens: dict[str, Token] = {}
         self.used_jti: dict[str, float] = {}
         self.faults: list[Rule] = []
+        self.exports: dict[str, Export] = {}
         self._snapshots: OrderedDict[str, Sequence[int]] = OrderedDict()
 
     @property
@@ -80,7 +82,7 @@ class Sandbox:
         self.clients = dict(self._start_clients)
         self.store.reset()
         self.served = Served()
-        for kept in (self.tokens, self.used_jti, self.faults, self._snapshots):
+        for kept in (self.tokens, self.used_jti, self.faults, self.exports, self._snapshots):
             kept.clear()
 
 

@@ -90,6 +90,12 @@ class Store:
         self[resource["resourceType"]].put(resource)
         return resource
 
+    def hide(self, kind: str, ecw_id: str, seconds: float) -> None:
+        """Let nobody read a record before some seconds are over."""
+        key = self[kind].key_of(ecw_id)
+        if seconds and key is not None:
+            self[kind].hidden_until[key] = self.clock.now() + seconds
+
     def readable(self, kind: str, ecw_id: str) -> Resource | None:
         """Return a record, None also while it is too new to be read."""
         collection = self[kind]

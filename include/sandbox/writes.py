@@ -1,0 +1,154 @@
+"""Patients created and updated: eCW's one-entry transaction, and the plain server's POST and PUT."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.responses import Response
+
+from include.sandbox.bundles import Refused, fhir_answer, transaction_response
+from include.sandbox.population import OID, US_CORE, Resource
+from include.sandbox.sandbox import Sandbox
+from include.sandbox.serving import Call
+from include.sandbox.write_rules import TAKEN, account_number, create_code, update_code
+
+
+async def transaction(call: Call) -> Response:
+    """Answer a Bundle posted to the base URL: HTTP 200 and eCW's own code, whatever became of the patient."""
+    bundle = await _body(call)
+    entries = bundle.get("entry")
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
+        raise Refused(400, "invalid", "The body must be a Bundle of type transaction.")
+    if not isinstance(entries, list) or len(entries) != 1:
+        raise Refused(400, "too-costly", "The transaction must have exactly one entry.")
+    patient, asked = entries[0].get("resource") or {}, entries[0].get("request") or {}
+    method, url = str(asked.get("method")), str(asked.get("url", ""))
+    if url.partition("/")[0] != "Patient" or (method, "/" in url) not in _REQUESTS:
+        raise Refused(400, "not-supported", "Only POST Patient and PUT Patient are supported.")
+    call.require("Patient", "c" if method == "POST" else "u")
+    if call.sandbox.settings.profile == "fhir":
+        return _plain_entry(call, method, patient, url, asked.get("ifNoneExist"))
+    if method == "POST":
+        code = create_code(call.sandbox, patient)
+        ecw_id = _create(call.sandbox, patient) if code == 1 else None
+    else:
+        code = update_code(call.sandbox, patient, url)
+        ecw_id = _update(call.sandbox, patient, url) if code == 1 else None
+    return fhir_answer(call.sandbox, transaction_response(str(code), ecw_id and f"Patient/{ecw_id}"))
+
+
+_REQUESTS = (("POST", False), ("PUT", False), ("PUT", True))
+
+
+def _create(sandbox: Sandbox, patient: Resource) -> str:
+    """Store what eCW takes of a new patient, with both identifiers; it can be read a little later."""
+    ecw_id = new_id()
+    stored = sandbox.store.put(
+        {
+            "resourceType": "Patient",
+            "id": ecw_id,
+            "meta": {"profile": [f"{US_CORE}/us-core-patient"]},
+            "identifier": [
+                {"use": "usual", "system": OID, "value": ecw_id},
+                {"use": "secondary", "system": OID, "value": account_number(patient)},
+            ],
+            "active": True,
+            **{name: patient[name] for name in TAKEN if name in patient},
+        }
+    )
+    sandbox.store.hide("Patient", stored["id"], sandbox.settings.create_delay)
+    return ecw_id
+
+
+def _update(sandbox: Sandbox, patient: Resource, url: str) -> str:
+    ecw_id = str(patient.get("id") or url.removeprefix("Patient/"))
+    stored = sandbox.store["Patient"].get(ecw_id) or {}
+    taken = {name: patient[name] for name in TAKEN if name in patient}
+    kept = {
+        name: value for name, value in stored.items() if name not in TAKEN or sandbox.settings.update_mode == "merge"
+    }
+    sandbox.store.put({**kept, **taken})
+    return ecw_id
+
+
+# -- the plain server
+
+
+async def create(call: Call) -> Response:
+    """Answer `POST {base}/Patient`, with If-None-Exist."""
+    _only_plain(call)
+    call.require("Patient", "c")
+    status, stored = _plain_create(call, await _body(call), call.request.headers.get("if-none-exist"))
+    headers = {"Location": f"{call.sandbox.link_base}/Patient/{stored['id']}"}
+    return fhir_answer(call.sandbox, stored, status, headers)
+
+
+async def update(call: Call) -> Response:
+    """Answer `PUT {base}/Patient/{id}`."""
+    _only_plain(call)
+    call.require("Patient", "u")
+    return fhir_answer(call.sandbox, _plain_update(call, await _body(call), call.request.path_params["id"]))
+
+
+def _plain_entry(call: Call, method: str, patient: Resource, url: str, condition: str | None) -> Response:
+    if method == "POST":
+        status, stored = _plain_create(call, patient, condition)
+    else:
+        status, stored = 200, _plain_update(call, patient, url.removeprefix("Patient").removeprefix("/"))
+    told = "201 Created" if status == 201 else "200 OK"
+    return fhir_answer(call.sandbox, transaction_response(told, f"Patient/{stored['id']}"))
+
+
+def _plain_create(call: Call, patient: Resource, condition: str | None) -> tuple[int, Resource]:
+    _check_patient(patient)
+    store = call.sandbox.store
+    if condition is not None:
+        pairs = parse_qsl(condition.removeprefix("Patient?"))
+        if not pairs or any(name not in call.sandbox.matchers.table["Patient"] for name, _ in pairs):
+            raise Refused(400, "invalid", "If-None-Exist needs search parameters of Patient.")
+        patients = (store["Patient"].at(key) for key in store["Patient"].candidates(dict(pairs)))
+        found = [each for each in patients if each and call.sandbox.matchers.matches("Patient", each, pairs)]
+        if len(found) > 1:
+            raise Refused(412, "multiple-matches", "If-None-Exist matches several patients.")
+        if found:
+            return 200, found[0]
+    return 201, store.put({**patient, "id": new_id()})
+
+
+def _plain_update(call: Call, patient: Resource, ecw_id: str) -> Resource:
+    _check_patient(patient)
+    if patient.get("id") != ecw_id:
+        raise Refused(400, "invalid", "The id in the URL and in the resource must be the same.")
+    if call.sandbox.store["Patient"].get(ecw_id) is None:
+        raise Refused(404, "not-found", "Patient with this id is not known.")
+    return call.sandbox.store.put(patient)
+
+
+def _check_patient(patient: Resource) -> None:
+    if patient.get("resourceType") != "Patient":
+        raise Refused(400, "invalid", "The body must be a Patient.")
+    if not patient.get("name") and not patient.get("identifier"):
+        raise Refused(422, "required", "US Core: a Patient needs identifier and name.")
+
+
+def _only_plain(call: Call) -> None:
+    if call.sandbox.settings.profile != "fhir":
+        raise Refused(404, "not-supported", "Invalid request: this operation is not supported.")
+
+
+async def _body(call: Call) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await call.request.body())
+    except orjson.JSONDecodeError:
+        raise Refused(400, "structure", "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise Refused(400, "structure", "The body must be a FHIR resource.")
+    return body
+
+
+def new_id() -> str:
+    """Return a new id of the same look as the others: 43 characters."""
+    return secrets.token_urlsafe(32).replace("_", ".")
