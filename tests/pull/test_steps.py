@@ -1,0 +1,182 @@
+"""The whole pull as functions, against the sandbox, on both databases."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from ecw.errors import EcwError, QualityStop
+from ecw.pull import staging, steps
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.conftest import Pulling
+
+HELD = {"practitioner": ("Practitioner", 30), "location": ("Location", 12)}
+
+
+def numbers(fetched: int, **others: int) -> dict[str, int]:
+    return {"fetched": fetched, "rejected": 0, "inserted": 0, "updated": 0, "unchanged": 0, **others}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_every_record_arrives(pull: Pulling, sandbox: RunningSandbox, name: str) -> None:
+    fhir_type, count = HELD[name]
+    held = {record["id"] for record in sandbox.records(fhir_type)}
+    assert len(held) == count
+
+    assert pull(name) == {name: numbers(count, inserted=count)}
+
+    assert {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {name}")} == held  # noqa: S608 - names from above
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link")} == held
+
+
+def test_a_second_pull_changes_nothing(pull: Pulling) -> None:
+    pull()
+
+    assert pull() == {"practitioner": numbers(30, unchanged=30), "location": numbers(12, unchanged=12)}
+    assert pull.batches["location"][1]["count"] == 0, "the unchanged are not mapped"
+
+
+def test_a_second_full_pull_maps_everything_and_changes_nothing(pull: Pulling) -> None:
+    pull("location")
+
+    assert pull("location", full=True) == {"location": numbers(12, unchanged=12)}
+    assert pull.batches["location"][1]["count"] == 12
+
+
+def test_a_changed_record_is_one_update(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("location")
+    changed = sandbox.records("Location")[3]
+    sandbox.put({**changed, "name": "Harbour House"})
+
+    assert pull("location") == {"location": numbers(12, updated=1, unchanged=11)}
+
+    assert pull.rows("SELECT ecw_id FROM location WHERE name = 'Harbour House'") == [{"ecw_id": changed["id"]}]
+
+
+def test_a_new_version_that_says_the_same_is_unchanged(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("location")
+    record = sandbox.records("Location")[3]
+    assert sandbox.put(record)["meta"]["lastUpdated"] != record["meta"]["lastUpdated"]
+
+    assert pull("location") == {"location": numbers(12, unchanged=12)}
+
+
+def test_a_cleared_run_says_what_it_did(pull: Pulling) -> None:
+    run = pull.begin()
+    first = pull.resource(run, "location")
+
+    assert pull.resource(run, "location") == first == numbers(12, inserted=12)
+
+
+def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_enters(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    bad = sandbox.records("Practitioner")[7]
+    sandbox.put({**bad, "name": [{"use": "usual", "given": ["Nobody"]}]})
+
+    assert pull("practitioner") == {"practitioner": numbers(30, rejected=1, inserted=29)}
+
+    assert pull.rows('SELECT ecw_id, step, rule, "column", state FROM ecw_reject') == [
+        {"ecw_id": bad["id"], "step": "check", "rule": "not_null", "column": "last_name", "state": "open"}
+    ]
+    assert bad["id"] not in {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner")}
+
+
+def test_a_mended_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
+    good = sandbox.records("Practitioner")[7]
+    sandbox.put({**good, "name": [{"use": "usual", "given": ["Nobody"]}]})
+    pull("practitioner")
+    sandbox.put(good)
+
+    assert pull("practitioner") == {"practitioner": numbers(30, inserted=1, unchanged=29)}
+    assert pull.rows("SELECT state FROM ecw_reject") == [{"state": "resolved"}]
+
+
+def test_a_bad_batch_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> None:
+    """As when the server loses its name elements: more than half of the practitioners would be rejected."""
+    pull("practitioner", "location")
+    before = pull.rows("SELECT * FROM practitioner ORDER BY ecw_id")
+    for record in sandbox.records("Practitioner"):
+        sandbox.put({**record, "name": [{"use": "usual"}]})
+
+    with pytest.raises(QualityStop, match=r"30 of 30 rows break the rule not_null of last_name or name_text"):
+        pull("practitioner")
+
+    assert pull.rows("SELECT * FROM practitioner ORDER BY ecw_id") == before
+    assert pull.rows("SELECT * FROM ecw_reject") == []
+
+
+def test_a_directory_that_lost_its_records_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("location")
+    for record in sandbox.records("Location")[5:]:
+        sandbox.delete("Location", record["id"])
+
+    with pytest.raises(QualityStop, match="eCW gave 5 records, the last run fetched 12"):
+        pull("location")
+
+    run = pull.begin()
+    assert len(pull.rows("SELECT id FROM location")) == 12
+    assert steps.summary(run)[1]["state"] == "running"
+
+
+def test_a_record_that_comes_twice_is_one_record_in_its_newest_version(pull: Pulling, sandbox: RunningSandbox) -> None:
+    sandbox.fault("repeat", resource="Practitioner", nth=2)
+
+    assert pull("practitioner") == {"practitioner": numbers(30, inserted=30)}
+
+
+def test_the_summary_is_the_runs_table(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bad = sandbox.records("Practitioner")[7]
+    sandbox.put({**bad, "name": [{"use": "usual", "given": ["Nobody"]}]})
+    run = pull.begin()
+    pull.resource(run, "practitioner")
+    with pytest.raises(EcwError):
+        steps.load(run, {**pull.batches["practitioner"][2], "resource": "location", "path": f"{run['staging']}/no"})
+
+    practitioner, location = steps.summary(run)
+
+    assert practitioner["seconds"] > 0
+    assert practitioner | {"seconds": 0} == {
+        "resource": "practitioner",
+        **numbers(30, rejected=1, inserted=29),
+        "seconds": 0,
+        "calls": 6,  # discovery, token, metadata and three pages
+        "state": "loaded",
+        "next": "look at the 1 rejects: `ecw status` names the reasons.",
+    }
+    assert (location["state"], location["fetched"]) == ("failed", None)
+    assert location["next"].startswith("BatchDamaged: ")
+    assert "practitioner  30       1         29" in caplog.text
+
+
+def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
+    first = pull.begin()
+    assert first["window_start"] is None
+    for name in HELD:
+        pull.resource(first, name)
+
+    pull.run_count += 5  # an outage
+    later = pull.begin()
+    backfill = pull.begin("backfill")
+
+    assert (later["window_start"], later["window_end"]) == ("2026-11-22T01:00:00+00:00", "2026-11-22T07:00:00+00:00")
+    assert (backfill["window_start"], backfill["window_end"]) == (
+        "2026-11-22T07:00:00+00:00",
+        "2026-11-22T08:00:00+00:00",
+    )
+
+
+def test_an_empty_answer_is_told(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    pull("location")
+    for record in sandbox.records("Location"):
+        sandbox.delete("Location", record["id"])
+
+    extracted = steps.extract(pull.begin(), "location")
+
+    assert (extracted["count"], extracted["fetched"]) == (0, 0)
+    assert list(staging.read(extracted["path"])) == []
+    assert "location: eCW answered with no record at all; the last run fetched 12." in caplog.messages
