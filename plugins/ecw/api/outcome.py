@@ -65,7 +65,7 @@ def error_of(response: Response) -> EcwError:
         )
     if status in {401, 403}:
         return AccessDenied(
-            f"{where}: refused (HTTP {status}{codes}) although the token is fresh.",
+            f"{where}: the token does not reach this (HTTP {status}{codes}).",
             next_move="check that the app registered with eCW has the scope for this resource and that the "
             "connection's scopes name it.",
         )
