@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from ecw import connections
 from ecw.crm.migrations import require_migrated
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong
+from ecw.errors import ConfigurationWrong, CrmTableWrong
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection as AirflowConnection
@@ -38,6 +38,9 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
     except DBAPIError as error:
         engine.dispose()
         raise told(error, f"The CRM's database (connection {conn_id!r})") from None
+    except CrmTableWrong:
+        engine.dispose()
+        raise
     return engine
 
 
