@@ -47,8 +47,9 @@ def ecw_pull() -> None:
     run = task(steps.begin)(
         run_id="{{ run_id }}",
         run_type="{{ dag_run.run_type }}",
-        window_start="{{ data_interval_start or '' }}",
-        window_end="{{ data_interval_end or dag_run.run_after }}",
+        # a run triggered by hand may have no data interval
+        window_start="{{ dag_run.data_interval_start or '' }}",
+        window_end="{{ dag_run.data_interval_end or dag_run.run_after }}",
     )
     groups = {}
     for resource in RESOURCES.values():

@@ -11,10 +11,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecw.pull.summary import as_text
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from include.demo.keys import kept, make_keys, serve_jwks
@@ -25,6 +26,14 @@ BIN = Path(sys.executable).parent
 DAG = "ecw_pull"
 PRACTICE = "DEMO01"
 CLIENT = "demo-client"
+# What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on
+# every address of the machine (airflow/utils/serve_logs/core.py), and this Airflow reads its logs from the disk.
+AIRFLOW_PARTS = {
+    "api-server": [],
+    "scheduler": ["--skip-serve-logs"],
+    "dag-processor": [],
+    "triggerer": ["--skip-serve-logs"],
+}
 STEPS = ("extract", "map", "check", "load")
 
 
@@ -89,21 +98,22 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     say("Starting the eCW sandbox, the CRM and Airflow …")
     serve_jwks(options.folder / "jwks", options.jwks_port)
     processes.start("sandbox", sandbox_command(options), env)
-    processes.start("airflow", [str(BIN / "airflow"), "standalone"], env)
+    run([BIN / "airflow", "db", "migrate"], env, processes.log("airflow-db"))
+    for part, arguments in AIRFLOW_PARTS.items():
+        processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
     airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}")
     wait(processes, "Airflow did not come up", airflow.ready)
-    command(env, "settings", "apply", *settings_changes(options))
-    command(env, "migrate")
+    run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
+    run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
     airflow.login()
     wait(processes, "Airflow did not read dags/ecw_pull.py", lambda: airflow.has_dag(DAG))
 
-    # Triggered before it is unpaused, so that this run, not the schedule's, makes the first pull.
     run_id = airflow.trigger(DAG)
     airflow.unpause(DAG)
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
     succeeded = follow(airflow, run_id, processes)
     say("")
-    command(env, "status", "--run", run_id)
+    say(as_text(airflow.returned(DAG, run_id, "summary")))
     say(f"\nAirflow  {airflow.url}\nCRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
     if not options.once:
         say("Serving until Ctrl-C.")
@@ -164,6 +174,7 @@ def environment(options: Options) -> dict[str, str]:
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONWARNINGS": "ignore",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "AIRFLOW_HOME": str(options.folder / "airflow"),
@@ -200,11 +211,13 @@ def require_free_ports(options: Options) -> None:
                 sys.exit(f"make: port {port} is in use: end what uses it, or choose another: {variable}=… make run")
 
 
-def command(env: dict[str, str], *arguments: str) -> None:
-    """Run `ecw …` and show what it prints."""
-    done = subprocess.run([BIN / "ecw", *arguments], env=env, cwd=ROOT, check=False, start_new_session=True)
+def run(command: Sequence[str | Path], env: dict[str, str], log: Path) -> None:
+    """Run a command to its end; Trouble with its last line if it fails."""
+    with log.open("wb") as output:
+        done = subprocess.run(command, env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        raise Trouble(f"`ecw {' '.join(arguments[:2])}` failed; the lines above say why.")
+        last = (log.read_text().splitlines() or ["nothing"])[-1]
+        raise Trouble(f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (all of it: {log})")
 
 
 def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 180) -> None:
@@ -216,7 +229,7 @@ def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: flo
         return true()
 
     if not wait_until(over, seconds):
-        raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('airflow')}")
+        raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('scheduler').parent}")
 
 
 class Trouble(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -44,8 +45,19 @@ class AirflowApi:
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str) -> str:
-        """Start a run by hand; return its id."""
-        return str(self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"])
+        """Start a run by hand, before any that waits; return its id.
+
+        Airflow starts waiting runs in the order of `run_after`: an early one puts this run before the one that the
+        schedule makes as soon as the DAG is unpaused.
+        """
+        now = datetime.now(UTC)
+        body = {
+            "logical_date": None,
+            "run_after": (now - timedelta(days=1)).isoformat(),
+            "data_interval_start": (now - timedelta(hours=2)).isoformat(),
+            "data_interval_end": now.isoformat(),
+        }
+        return str(self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
@@ -55,6 +67,11 @@ class AirflowApi:
         """Return the state of every task of a run."""
         listed = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task["state"] for task in listed}
+
+    def returned(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task returned."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", f"{path}?deserialize=true")["value"]
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         response = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
-import uuid
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
 import psutil
 
-# A name in the environment that children inherit. Airflow's scheduler starts its workers in sessions of
-# their own, which a signal to the process group does not reach; the environment always tells.
-MARK = "ECW_DEMO"
 GRACE_S = 8.0
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 class Processes:
@@ -24,13 +24,16 @@ class Processes:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._mark = uuid.uuid4().hex
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         # In a session of their own the children get no Ctrl-C from the terminal: only we end them.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
+        if sys.platform == "linux":
+            # Airflow starts workers in sessions of their own and leaves them behind when it is killed: with this they
+            # become our children then, so that we find them. (Their environment tells nothing: setproctitle wipes it.)
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._logs.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -44,7 +47,7 @@ class Processes:
         with (self._logs / f"{name}.log").open("wb") as log:
             self._started[name] = subprocess.Popen(
                 command,
-                env={**env, MARK: self._mark},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -61,32 +64,29 @@ class Processes:
 
     def stop(self) -> None:
         """Ask all processes to end, then end those that have not, and repeat until none is left."""
+        family = psutil.Process().children(recursive=True)
         for process in self._started.values():
-            if process.poll() is None:
-                process.terminate()
-        psutil.wait_procs(self._alive(), timeout=GRACE_S)
-        while alive := self._alive():
+            process.terminate()
+        psutil.wait_procs(family, timeout=GRACE_S)
+        while alive := [process for process in _united(family) if process.is_running() and not _is_dead(process)]:
             for process in alive:
-                try:
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    continue
+                process.kill()
             psutil.wait_procs(alive, timeout=1)
-        for process in self._started.values():
-            process.wait()
+            family = alive
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue  # an end that nobody has asked for stays in the process table
 
-    def _alive(self) -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if self._is_ours(process)]
 
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return (
-                process.pid != os.getpid()
-                and process.status() != psutil.STATUS_ZOMBIE
-                and process.environ().get(MARK) == self._mark
-            )
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return False
+def _united(family: list[psutil.Process]) -> set[psutil.Process]:
+    return {*family, *psutil.Process().children(recursive=True)}
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

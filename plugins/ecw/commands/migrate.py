@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 
@@ -12,6 +14,7 @@ def command(crm_conn_id: str) -> None:
     from ecw.crm.engine import crm_engine
     from ecw.crm.migrations import migrate
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the sentences below say it in plain words
     engine = crm_engine(crm_conn_id, migrated=False)
     done = migrate(engine)
     engine.dispose()
