@@ -59,9 +59,10 @@ def endpoint(
     async def serve(request: Request) -> Response:
         began = time.monotonic()
         call = Call(sandbox, request, interaction, request.path_params.get("kind") or _KINDS.get(interaction, ""))
+        served = sandbox.served
         response = await _answer(call, handler, bearer)
         response.headers["Date"] = sandbox.clock.http_date()
-        sandbox.served.answers[interaction, call.kind, response.status_code] += 1
+        served.answers[interaction, call.kind, response.status_code] += 1
         names = "&".join(dict(parse_qsl(request.url.query, keep_blank_values=True)))
         path = request.scope["raw_path"].decode("ascii", "replace") + (f"?{names}" if names else "")
         log.info("%s %s %s %.0f ms", request.method, path, response.status_code, (time.monotonic() - began) * 1000)
@@ -81,6 +82,8 @@ async def _answer(call: Call, handler: Handler, bearer: bool) -> Response:
         await asyncio.sleep(settings.latency)
     try:
         response = await faults.before(call)
+        if served is not call.sandbox.served:
+            return faults.HangUp()  # a reset overtook this call
         if response is None:
             if call.request.path_params.get("practice", call.sandbox.place.practice) != call.sandbox.place.practice:
                 raise Refused(404, "not-found", "Unknown practice code.")

@@ -1,0 +1,117 @@
+"""The process: its command line, its end, its log; and the admin's door."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from tests.fixtures.sandbox import ROOT
+
+COMMAND = [sys.executable, "-m", "include.sandbox"]
+
+
+def start(*options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "--patients", "2", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_tells_its_addresses_in_one_line_and_ends_when_it_is_asked(number):
+    with start("--secret", "me=secret") as process:
+        told = json.loads(process.stdout.readline())
+        assert told["pid"] == process.pid
+        form = {"grant_type": "client_credentials", "scope": "system/Patient.read"}
+        token = requests.post(told["token_url"], form, auth=("me", "secret"), timeout=10).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        patient = requests.get(f"{told['base_url']}/Patient?identifier=10001", headers=headers, timeout=10)
+        assert patient.json()["total"] == 1
+        process.send_signal(number)
+        rest, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert rest == ""
+    assert "GET /fhir/r4/FFSAND/Patient?identifier 200" in log
+    assert "10001" not in log, "values stay out of the log"
+    with pytest.raises(requests.ConnectionError):
+        requests.get(told["base_url"], timeout=5)
+
+
+def test_a_port_in_use_is_one_clear_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with start("--port", str(taken.getsockname()[1])) as process:
+            out, log = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, "")
+    assert "in use" in log
+    assert len(log.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--profile", "dstu2"], "profile must be one of: ecw, fhir"),
+        (["--load", "/nowhere"], "no <Type>.ndjson in /nowhere"),
+        (["--client", "me"], "must be ID=VALUE"),
+    ],
+)
+def test_wrong_options_are_explained(options, told):
+    with start(*options) as process:
+        _, log = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert told in log
+
+
+def test_help_tells_every_setting(sandbox):
+    told = subprocess.run([*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    settings = requests.get(f"{sandbox.admin_url}/settings", timeout=10).json()
+    assert len(settings) > 15
+    assert [name for name in settings if f"-{name.replace('_', '-')}" not in told] == []
+
+
+def test_files_are_served_as_they_are(sandbox_factory, tmp_path, keys):
+    place = {"resourceType": "Location", "id": "l1", "name": "From a file"}
+    (tmp_path / "Location.ndjson").write_text(json.dumps(place))
+    sandbox = sandbox_factory(load=tmp_path)
+    assert sandbox.records("Location") == [place]
+    assert sandbox.held()["Patient"] == 0
+
+
+def test_settings_of_the_wrong_name_or_type_are_refused(sandbox):
+    with pytest.raises(ValueError, match="there is no setting 'quotta'"):
+        sandbox.set(quotta=1)
+    with pytest.raises(ValueError, match="quota must be int, not str"):
+        sandbox.set(quota="many")
+
+
+def test_reset_is_as_at_the_start(sandbox, keys):
+    patient = sandbox.records("Patient")[0]
+    sandbox.delete("Patient", patient["id"])
+    sandbox.put({"resourceType": "Location", "id": "new"})
+    sandbox.set(page_size=3)
+    sandbox.fault("too_many")
+    sandbox.register("another", secret="x")
+    requests.get(f"{sandbox.base_url}/metadata", timeout=10)
+    sandbox.reset()
+    assert (sandbox.held()["Patient"], sandbox.held()["Location"]) == (120, 12)
+    assert sandbox.records("Patient")[0] == patient
+    assert sandbox.faults() == []
+    assert sandbox.counts() == {"total": 0, "answers": [], "minutes": {}, "elsewhere": 0}
+    assert requests.get(f"{sandbox.admin_url}/settings", timeout=10).json()["page_size"] == 10
+
+
+def test_records_are_put_with_a_new_stamp_or_as_they_are(sandbox):
+    place = sandbox.records("Location")[0]
+    assert sandbox.put(place, stamp=False) == place
+    assert sandbox.put(place)["meta"]["lastUpdated"] > place["meta"]["lastUpdated"]
+    assert len(sandbox.records("Location")) == 12
+    with pytest.raises(ValueError, match="no record with this id"):
+        sandbox.delete("Location", "nowhere")
+    with pytest.raises(ValueError, match="a known type"):
+        sandbox.put({"resourceType": "Rocket", "id": "1"})
