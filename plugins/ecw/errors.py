@@ -3,6 +3,10 @@
 EcwError
 ├── TryAgain                  a later try can work; Airflow retries the task
 │   ├── ServerTrouble         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
+│   │   ├── NotReached        no connection came about: nothing was sent
+│   │   ├── CircuitOpen       so many calls failed in a row that no more are made for a while
+│   │   └── OutcomeUnknown    a write was sent, and whether eCW did it is not known: search before sending again
+│   ├── ExportRunning         eCW makes one export at a time, and another one runs
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
 │   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
@@ -11,6 +15,7 @@ EcwError
     ├── AccessDenied          401 after renewal, 403: the token does not reach this
     ├── RequestRefused        400: a parameter set or a record that eCW does not take
     ├── RecordMissing         404, 410
+    │   └── ExportGone        an export that eCW no longer knows
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
@@ -57,6 +62,22 @@ class ServerTrouble(TryAgain):
     """eCW, or something before it, did not answer in full."""
 
 
+class NotReached(ServerTrouble):
+    """No connection came about, so nothing was sent."""
+
+
+class CircuitOpen(ServerTrouble):
+    """So many calls failed in a row that none is made for a while."""
+
+
+class OutcomeUnknown(ServerTrouble):
+    """A write was sent, and no answer says what became of it."""
+
+
+class ExportRunning(TryAgain):
+    """eCW makes one export at a time."""
+
+
 class QuotaSpent(TryAgain):
     """The practice's calls of this clock minute are used up."""
 
@@ -87,6 +108,10 @@ class RequestRefused(PersonMustAct):
 
 class RecordMissing(PersonMustAct):
     """The record is not there, or no longer."""
+
+
+class ExportGone(RecordMissing):
+    """An export that eCW no longer knows: expired, cancelled, or never there."""
 
 
 class AnswerIncomplete(PersonMustAct):

@@ -12,6 +12,7 @@ from ecw import connections
 from ecw.api.check import in_words, steps
 from ecw.api.client import EcwClient
 from ecw.api.outcome import error_of
+from ecw.api.patience import AT_ONCE, Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits
 from ecw.errors import EcwError
@@ -40,19 +41,20 @@ class EcwHook(HttpHook):
         session.auth = None
         return session
 
-    def client(self, permits: Permits | None = None) -> EcwClient:
+    def client(self, permits: Permits | None = None, patience: Patience | None = None) -> EcwClient:
         """Return a client of the connection's practice; nothing is called yet.
 
         Raises ConfigurationWrong.
         """
         settings = EcwSettings.from_connection(self.get_connection(self.ecw_conn_id))
         session = self.get_conn()
-        return EcwClient(settings, session, permits=permits, timeout=self.merged_extra.get("timeout"))
+        trying = Trying(patience or Patience(), Circuit())
+        return EcwClient(settings, session, permits=permits, timeout=self.merged_extra.get("timeout"), trying=trying)
 
     def test_connection(self) -> tuple[bool, str]:
         """Discover, get a token and read once; return whether all of it worked, and what to do where not."""
         try:
-            return in_words(steps(self.client()))
+            return in_words(steps(self.client(patience=AT_ONCE)))
         except EcwError as error:
             return False, str(error)
 

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from requests import Session
 
 from ecw.api.client import EcwClient
+from ecw.api.patience import AT_ONCE, Circuit, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits
 from tests.fixtures.keys import Keys, new_key, pem_of
@@ -114,9 +115,15 @@ def _says() -> Callable[..., None]:
 
 @pytest.fixture
 def connect(keys: Keys) -> Callable[..., EcwClient]:
-    """Make a client of a sandbox: `connect(sandbox, scopes…)`; what is given replaces a setting."""
+    """Make a client that tries once: `connect(sandbox, read_scopes=…)`; what is given replaces a setting."""
 
-    def client(sandbox: Any, permits: Permits | None = None, timeout: float | None = None, **given: Any) -> EcwClient:
+    def client(
+        sandbox: Any,
+        permits: Permits | None = None,
+        timeout: float | None = None,
+        trying: Trying | None = None,
+        **given: Any,
+    ) -> EcwClient:
         settings = {
             "base_url": sandbox.base_url,
             "client_id": keys.client_id,
@@ -126,6 +133,7 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         }
         session = Session()
         session.trust_env = False
-        return EcwClient(EcwSettings(**(settings | given)), session, permits=permits, timeout=timeout)
+        trying = trying or Trying(AT_ONCE, Circuit())
+        return EcwClient(EcwSettings(**(settings | given)), session, permits=permits, timeout=timeout, trying=trying)
 
     return client

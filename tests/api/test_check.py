@@ -22,7 +22,7 @@ def test_a_good_connection(sandbox, connect, keys):
     assert ok
     for told in (sandbox.practice, sandbox.token_url, keys.jwks_url, "system/Coverage.r", "10 practitioners"):
         assert told in text
-    assert sandbox.counts()["total"] == 3
+    assert sandbox.counts()["total"] == 4  # /metadata too, which says whether links may keep their _count
 
 
 def test_a_client_secret(sandbox_factory, connect):

@@ -26,7 +26,7 @@ def walk(graph, first=None):
     return [
         resource["id"]
         for one in paging.pages(first or page(0), graph.__getitem__, BASE, lambda link: frozenset())
-        for resource in one
+        for resource in one.resources
     ]
 
 
@@ -94,7 +94,7 @@ def test_any_link_graph_ends_whole_or_with_an_error(links):
         return graph[url]
 
     try:
-        found = [one[0]["id"] for one in paging.pages(page(0), fetch, BASE, lambda link: frozenset())]
+        found = [one.resources[0]["id"] for one in paging.pages(page(0), fetch, BASE, lambda link: frozenset())]
     except AnswerIncomplete:
         pass
     else:

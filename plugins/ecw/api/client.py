@@ -8,26 +8,30 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from requests import Response, Session
 
 from ecw.api.auth import Bearer, Purpose, Tokens
 from ecw.api.capability import Capability
 from ecw.api.links import parameters
 from ecw.api.outcome import error_of, json_of, outcome_error
-from ecw.api.paging import pages, resources_of
+from ecw.api.paging import Page, pages, resources_of
+from ecw.api.patience import Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits, Transport
-from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.errors import AnswerIncomplete, NotReached, OutcomeUnknown, RecordMissing, RequestRefused, ServerTrouble
 
 FHIR_JSON = {"Accept": "application/fhir+json"}
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 Json = dict[str, Any]
+Params = Mapping[str, str | Sequence[str]]
 
 
 class EcwClient:
     """Reads and writes one practice.  Thread-safe.
 
-    Every method raises the classes of ecw.errors: TryAgain's where a later try can work, PersonMustAct's where not.
+    Every method tries transient errors again, as its patience has it, and then raises one of ecw.errors:
+    a TryAgain where a later try can work, a PersonMustAct where not.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class EcwClient:
         *,
         permits: Permits | None = None,
         timeout: float | tuple[float, float] | None = None,
+        trying: Trying | None = None,
     ) -> None:
         self.settings = settings
         self.base_url = settings.base_url
         self.practice = settings.practice
         self.transport = Transport(session, permits, timeout)
         self.tokens = Tokens(settings, self.transport)
+        self.trying = trying or Trying(Patience(), Circuit())
         self._statement: Json | None = None
         self._lock = Lock()
 
@@ -55,9 +61,8 @@ class EcwClient:
         """Return the practice's CapabilityStatement, read once; it needs no token."""
         with self._lock:
             if self._statement is None:
-                self._statement = self._whole(
-                    self.transport.send("GET", f"{self.base_url}/metadata", headers=FHIR_JSON)
-                )
+                url = f"{self.base_url}/metadata"
+                self._statement = self.trying(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
             return self._statement
 
     def read(self, fhir_type: str, ecw_id: str) -> Json:
@@ -80,14 +85,80 @@ class EcwClient:
             )
         return found
 
-    def search(self, fhir_type: str, params: Mapping[str, str | Sequence[str]] | None = None) -> Iterator[list[Json]]:
+    def search(
+        self, fhir_type: str, params: Params | None = None, *, purpose: Purpose = Purpose.READ
+    ) -> Iterator[list[Json]]:
         """Yield the resources that match, one list a page.
 
         A parameter can have several values (`date=ge…` and `date=lt…`): give a list. Pages can repeat records.
         """
+        for page in self.pages(fhir_type, params, purpose=purpose):
+            yield page.resources
+
+    def pages(
+        self,
+        fhir_type: str,
+        params: Params | None = None,
+        *,
+        purpose: Purpose = Purpose.READ,
+        start: str | None = None,
+    ) -> Iterator[Page]:
+        """Yield the pages of a search, each with the address of the next; `start` goes on from such an address.
+
+        The address holds the parameters' values: keep it in the staging area only.
+        """
         query = urlencode(params or {}, doseq=True)
-        first = f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
-        return pages(first, self._get, self.base_url, lambda link: self._unsupported(fhir_type, link))
+        first = start or f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
+        return pages(
+            first,
+            lambda url: self._get(url, purpose),
+            self.base_url,
+            lambda link: self._unsupported(fhir_type, link),
+        )
+
+    def transact(self, bundle: Json) -> Json:
+        """POST a transaction Bundle to the base URL and return what eCW answers, be it a Bundle or an OperationOutcome.
+
+        Tried again only while nothing can have reached the server: no connection, 401, 429.
+
+        Raises OutcomeUnknown when eCW may have done it; RequestRefused and what every call raises when it has not.
+        """
+        body = orjson.dumps(bundle)
+        return self.trying(lambda: self._transact_once(body))
+
+    def request(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
+        """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once."""
+        response = self._send(method, url, purpose, **request)
+        if response.status_code == 401:
+            response.close()
+            self.tokens.forget(purpose, response.request.headers.get("Authorization"))
+            response = self._send(method, url, purpose, **request)
+        return response
+
+    def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
+        # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
+        self.tokens.token(purpose)
+        headers = FHIR_JSON | request.pop("headers", {})
+        return self.transport.send(method, url, auth=Bearer(self.tokens, purpose), headers=headers, **request)
+
+    def _get(self, url: str, purpose: Purpose = Purpose.READ) -> Json:
+        return self.trying(lambda: whole(self.request("GET", url, purpose)))
+
+    def _transact_once(self, body: bytes) -> Json:
+        self.tokens.token(Purpose.WRITE)  # its trouble is not the write's
+        try:
+            response = self.request(
+                "POST", self.base_url, Purpose.WRITE, data=body, headers={"Content-Type": "application/fhir+json"}
+            )
+            if response.status_code not in {200, 201}:
+                raise error_of(response)
+            return json_of(response)
+        except NotReached:
+            raise
+        except ServerTrouble as error:
+            raise OutcomeUnknown(
+                error.what, next_move="search for the patient in eCW before it is sent again."
+            ) from None
 
     def _read_by_search(self, fhir_type: str, ecw_id: str) -> Json:
         # A path read of a Practitioner whose id holds a dot fails: "String index out of range: -1".
@@ -110,26 +181,12 @@ class EcwClient:
             return frozenset({"_count"})
         return frozenset()
 
-    def _get(self, url: str) -> Json:
-        return self._whole(self._send("GET", url, Purpose.READ))
 
-    def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
-        """Send with a token; after a 401 renew it, once."""
-        response = self._send_once(method, url, purpose, **request)
-        if response.status_code == 401:
-            self.tokens.forget(purpose, response.request.headers.get("Authorization"))
-            response = self._send_once(method, url, purpose, **request)
-        return response
-
-    def _send_once(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
-        # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
-        self.tokens.token(purpose)
-        return self.transport.send(method, url, auth=Bearer(self.tokens, purpose), headers=FHIR_JSON, **request)
-
-    def _whole(self, response: Response) -> Json:
-        if response.status_code != 200:
-            raise error_of(response)
-        body = json_of(response)
-        if body.get("resourceType") == "OperationOutcome":
-            raise outcome_error(response)
-        return body
+def whole(response: Response) -> Json:
+    """Return the FHIR resource that a read or a search answered with; anything else is raised."""
+    if response.status_code != 200:
+        raise error_of(response)
+    body = json_of(response)
+    if body.get("resourceType") == "OperationOutcome":
+        raise outcome_error(response)
+    return body

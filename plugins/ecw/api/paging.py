@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecw.api.links import pinned, without_values
 from ecw.errors import AnswerIncomplete
@@ -12,10 +12,17 @@ MAX_PAGES = 20_000  # no practice has as many; a server that invents links would
 Json = dict[str, Any]
 
 
+class Page(NamedTuple):
+    """The resources of one page, and where the next one is; None at the end."""
+
+    resources: list[Json]
+    next_url: str | None
+
+
 def pages(
     first: str, fetch: Callable[[str], Json], base_url: str, unsupported: Callable[[str], frozenset[str]]
-) -> Iterator[list[Json]]:
-    """Yield the entries' resources, one list a page, along the server-made `next` links.
+) -> Iterator[Page]:
+    """Yield the pages along the server-made `next` links.
 
     `fetch` reads one address; `unsupported` names the parameters that a link may not keep. `Bundle.total` can
     be wrong and is not read. An empty result has no `entry`; a page without entries can still have a next one.
@@ -37,9 +44,10 @@ def pages(
             )
         visited.add(url)
         bundle = fetch(url)
-        yield resources_of(bundle, first)
-        link = next_link(bundle)
-        url = None if link is None else pinned(link, base_url, unsupported(link))
+        resources, link = resources_of(bundle, first), next_link(bundle)
+        following = None if link is None else pinned(link, base_url, unsupported(link))
+        yield Page(resources, following)
+        url = following
 
 
 def next_link(bundle: Json) -> str | None:

@@ -12,7 +12,7 @@ from requests import Request, Response, Session
 from requests import exceptions as trouble
 
 from ecw.api.links import without_values
-from ecw.errors import ConfigurationWrong, EcwError, ServerTrouble
+from ecw.errors import ConfigurationWrong, EcwError, NotReached, ServerTrouble
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
 log = logging.getLogger(__name__)
@@ -110,18 +110,19 @@ def explained(error: Exception, where: str) -> EcwError:
             next_move="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
             "the connection's extra field `verify`.",
         )
+    kind, move = ServerTrouble, "try again; if it stays, check the address and the firewall."
     if isinstance(error, trouble.ProxyError):
-        return ServerTrouble(f"{where}: the proxy cannot be reached.", next_move="check the extra field `proxies`.")
-    if isinstance(error, trouble.ConnectTimeout):
-        how = "no connection in time"
+        kind, how, move = NotReached, "the proxy cannot be reached", "check the connection's extra field `proxies`."
+    elif isinstance(error, trouble.ConnectTimeout):
+        kind, how = NotReached, "no connection in time"
     elif isinstance(error, trouble.Timeout):
         how = "no answer in time"
     elif isinstance(error, trouble.ChunkedEncodingError | trouble.ContentDecodingError):
         how = "the connection ended in the middle of the answer"
     elif "NameResolution" in repr(error):
-        how = "the host's name is not known"
+        kind, how = NotReached, "the host's name is not known"
     elif "NewConnection" in repr(error):
-        how = "nothing answers at this address"
+        kind, how = NotReached, "nothing answers at this address"
     else:
         how = "the connection was dropped"
-    return ServerTrouble(f"{where}: {how}.", next_move="try again; if it stays, check the address and the firewall.")
+    return kind(f"{where}: {how}.", next_move=move)

@@ -15,10 +15,11 @@ def command(conn_id: str) -> None:
     The connection is looked up where Airflow looks: AIRFLOW_CONN_..., a secrets backend, Airflow's database.
     """
     from ecw.api.check import steps  # imported here: `ecw --help` need not wait for Airflow
+    from ecw.api.patience import AT_ONCE
     from ecw.hook import EcwHook
 
     ok = True
-    for step in steps(EcwHook(ecw_conn_id=conn_id).client()):
+    for step in steps(EcwHook(ecw_conn_id=conn_id).client(patience=AT_ONCE)):
         ok = step.ok
         click.echo(f"{'✓' if ok else '✗'} {step.name}: {step.text}")
     sys.exit(0 if ok else 1)

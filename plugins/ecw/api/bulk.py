@@ -1,0 +1,214 @@
+"""Group exports, the client's side (FHIR Bulk Data 2, with eCW's own ways).
+
+    groups -> kick_off -> poll … poll -> lines of each file, or cancel
+
+Every step starts from what was kept of the last one, so that a killed task goes on: the poll address is handed
+out before anything else is done with it, because eCW tells it once and refuses a second export while one runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from requests import Response
+from requests.exceptions import RequestException
+
+from ecw.api.auth import Purpose
+from ecw.api.client import EcwClient
+from ecw.api.links import pinned
+from ecw.api.outcome import codes_of, error_of, json_of, outcome_error
+from ecw.api.transport import explained
+from ecw.errors import AnswerIncomplete, ExportGone, ExportRunning, RecordMissing, ServerTrouble
+
+RETRY_AFTER = 120.0  # seconds, where eCW gives none
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A static registry query of the practice: what an export is made of."""
+
+    export_id: str  # Group.identifier[0].value: eCW's exports do not know Group.id
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """An export that is not ready: eCW's own word for how far it is, and when to ask again."""
+
+    progress: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One NDJSON file of a finished export."""
+
+    fhir_type: str
+    url: str
+    count: int | None  # lines, where the server tells
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A finished export; `transaction_time` is the `since` of the next one."""
+
+    transaction_time: str
+    files: tuple[File, ...]
+    errors: tuple[File, ...]
+
+
+def groups(client: EcwClient) -> list[Group]:
+    """Return the practice's groups that can be exported."""
+    found = []
+    for page in client.search("Group", purpose=Purpose.BULK):
+        for group in page:
+            identifiers = group.get("identifier") or [{}]
+            export_id = identifiers[0].get("value") or group.get("id")
+            found.append(Group(str(export_id), str(group.get("name") or "")))
+    return found
+
+
+def kick_off(
+    client: EcwClient, group: str, types: Sequence[str], keep: Callable[[str], None], since: str | None = None
+) -> str:
+    """Start an export, hand its poll address to `keep` first of all, and return it.
+
+    Raises ExportRunning while another export of the practice is made.
+    """
+    query = {"_type": ",".join(types)} | ({"_since": since} if since else {})
+    url = f"{client.base_url}/Group/{quote(group, safe='')}/$export?{urlencode(query, safe=',')}"
+
+    def start() -> str:
+        response = client.request("GET", url, Purpose.BULK, headers={"Prefer": "respond-async"})
+        if response.status_code == 200 and "duplicate" in codes_of(response):
+            raise ExportRunning(
+                "eCW is making another export for this practice, and makes one at a time.",
+                next_move="wait until it is ready; if nobody here started it, ask who else exports this practice.",
+            )
+        if response.status_code == 200:
+            raise outcome_error(response)
+        if response.status_code != 202:
+            raise error_of(response)
+        handle = response.headers.get("Content-Location")
+        if not handle:
+            raise ServerTrouble("eCW accepted an export and did not say where it is.", next_move="try again later.")
+        return handle
+
+    handle = pinned(client.trying(start), client.base_url)
+    keep(handle)
+    return handle
+
+
+def poll(client: EcwClient, handle: str) -> Underway | Manifest:
+    """Ask once how far the export is.
+
+    Raises ExportGone when eCW does not know it any more.
+    """
+    return client.trying(lambda: _polled(client, handle))
+
+
+def lines(client: EcwClient, file: File) -> Iterator[Json]:
+    """Yield the resources of one file, with a token that is renewed when it has to be.
+
+    Memory holds one piece of it. Whoever stages the lines keeps all of them or none: an error in the middle, and
+    a count other than the manifest's, are raised after the first lines were given.
+
+    Raises ServerTrouble, ExportGone, AnswerIncomplete.
+    """
+    response = client.trying(lambda: _opened(client, file.url))
+    count = 0
+    with response:
+        try:
+            for line in response.iter_lines(chunk_size=1 << 16, delimiter=b"\n"):
+                if line.strip():
+                    count += 1
+                    yield orjson.loads(line)
+        except orjson.JSONDecodeError:
+            raise ServerTrouble(
+                f"Line {count} of the export's {file.fhir_type} file is cut off or damaged.",
+                next_move="try again: the file is read from its start.",
+            ) from None
+        except RequestException as error:
+            raise explained(error, f"The export's {file.fhir_type} file, after {count} lines") from None
+    if file.count is not None and file.count != count:
+        raise AnswerIncomplete(
+            f"The export's {file.fhir_type} file has {count} lines, and its manifest says {file.count}.",
+            next_move="start the export again; if it stays, ask eCW support.",
+        )
+
+
+def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
+    """Read the manifest's error files; raise AnswerIncomplete if one tells of records that are not in the export."""
+    codes: list[str] = []
+    for file in manifest.errors:
+        for outcome in lines(client, file):
+            issues = outcome.get("issue") or []
+            codes += [str(issue.get("code")) for issue in issues if issue.get("severity") in {"error", "fatal"}]
+    if codes:
+        raise AnswerIncomplete(
+            f"eCW could not export everything: {len(codes)} errors ({', '.join(sorted(set(codes)))}).",
+            next_move="start the export again; if it stays, ask eCW support.",
+        )
+
+
+def cancel(client: EcwClient, handle: str) -> None:
+    """Stop an export, or let its files be deleted; one that is gone already is fine."""
+
+    def stop() -> None:
+        response = client.request("DELETE", handle, Purpose.BULK)
+        if response.status_code not in {200, 202, 204} and not isinstance(error := error_of(response), RecordMissing):
+            raise error
+
+    client.trying(stop)
+
+
+def _polled(client: EcwClient, handle: str) -> Underway | Manifest:
+    response = client.request("GET", handle, Purpose.BULK, headers={"Accept": "application/json"})
+    if response.status_code == 202:
+        return Underway(response.headers.get("X-Progress"), _retry_after(response))
+    _refuse(response)
+    body = json_of(response)
+    if body.get("resourceType") == "OperationOutcome":
+        raise outcome_error(response)
+    if not isinstance(body.get("output"), list) or not body.get("transactionTime"):
+        raise ServerTrouble("The export's manifest is not one: no output, or no time.", next_move="try again later.")
+    return Manifest(
+        transaction_time=str(body["transactionTime"]),
+        files=_files(client, body["output"]),
+        errors=_files(client, body.get("error") or []),
+    )
+
+
+def _files(client: EcwClient, listed: list[Json]) -> tuple[File, ...]:
+    """eCW writes `&amp;` and http:// into these addresses; both are mended."""
+    return tuple(
+        File(str(each.get("type")), pinned(str(each.get("url")), client.base_url), each.get("count")) for each in listed
+    )
+
+
+def _opened(client: EcwClient, url: str) -> Response:
+    headers = {"Accept": "application/fhir+ndjson"}
+    response = client.request("GET", url, Purpose.BULK, headers=headers, stream=True)
+    if response.status_code != 200:
+        with response:
+            _refuse(response)
+    return response
+
+
+def _refuse(response: Response) -> None:
+    if response.status_code == 200:
+        return
+    error = error_of(response)
+    if isinstance(error, RecordMissing):
+        raise ExportGone(f"{error.what} eCW no longer knows this export.", next_move="start the export again.")
+    raise error
+
+
+def _retry_after(response: Response) -> float:
+    told = response.headers.get("Retry-After", "")
+    return float(told) if told.isdecimal() else RETRY_AFTER
