@@ -10,11 +10,13 @@ from typing import Any
 import fhirpathpy
 import pytest
 from fhirpathpy.models import models
+from hypothesis import given, settings
 
 from ecw.mapping.files import all_mappings
 from ecw.mapping.parse import parse
 from ecw.mapping.paths import Path, show
 from ecw.mapping.read import reader
+from tests.mapping.generated import resources
 
 PATIENT: dict[str, Any] = {
     "resourceType": "Patient",
@@ -132,3 +134,17 @@ def test_every_path_of_every_mapping_file_reads_as_fhirpath(
         read = reader(column.steps)
         for resource in resources:
             assert read(resource) == expected(resource, column.steps), column.name
+
+
+@pytest.mark.parametrize("mapping", sorted(all_mappings()))
+def test_generated_resources_read_as_fhirpath(mapping: str) -> None:
+    found = all_mappings()[mapping]
+    reads = [(column, reader(column.steps)) for column in found.columns]
+
+    @given(resource=resources(found.resource))
+    @settings(max_examples=40, deadline=None, derandomize=True)
+    def agree(resource: dict[str, Any]) -> None:
+        for column, read in reads:
+            assert read(resource) == expected(resource, column.steps), column.name
+
+    agree()

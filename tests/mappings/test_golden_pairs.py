@@ -1,4 +1,7 @@
-"""Every pair in the folders beside this file: what eCW has, and what the CRM has of it."""
+"""Every pair in the folders beside this file: what eCW has, and what the CRM has of it.
+
+`resource` and `row`: a pull. `row`, `into` (what eCW has, if it has it) and `sent`: a push.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,45 @@ import orjson
 import pytest
 
 from ecw.mapping.compile import Mapper
+from ecw.mapping.compose import Composer
 from ecw.mapping.files import all_mappings, load_mapping
+from ecw.mapping.validate import not_fhir
 
 HERE = Path(__file__).parent
-PAIRS = sorted(HERE.glob("*/*.json"))
+PAIRS = {f"{file.parent.name}/{file.stem}": orjson.loads(file.read_bytes()) for file in sorted(HERE.glob("*/*.json"))}
+PULLS = [name for name, pair in PAIRS.items() if "resource" in pair]
+PUSHES = [name for name, pair in PAIRS.items() if "sent" in pair]
 
 
-@pytest.mark.parametrize("file", PAIRS, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_pair(file: Path) -> None:
-    pair = orjson.loads(file.read_bytes())
-    mapped = Mapper(load_mapping(file.parent.name)).row(pair["resource"])
+@pytest.mark.parametrize("name", PULLS)
+def test_pull(name: str) -> None:
+    pair = PAIRS[name]
+    mapped = Mapper(load_mapping(name.split("/")[0])).row(pair["resource"])
     assert [f"{problem.column}: {problem.rule}" for problem in mapped.problems] == pair.get("rejected_for", [])
     # Columns that are not in the pair's row are empty.
-    assert {name: value for name, value in mapped.row.items() if value is not None} == pair["row"]
+    assert {column: value for column, value in mapped.row.items() if value is not None} == pair["row"]
 
 
-def test_every_mapping_file_has_pairs() -> None:
-    assert set(all_mappings()) == {file.parent.name for file in PAIRS}
+@pytest.mark.parametrize("name", PUSHES)
+def test_push(name: str) -> None:
+    pair = PAIRS[name]
+    composed = Composer(load_mapping(name.split("/")[0])).resource(pair["row"], into=pair.get("into"))
+    assert composed.problems == []
+    assert composed.resource == pair["sent"]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_both_sides_of_a_pair_are_fhir(name: str) -> None:
+    pair = PAIRS[name]
+    assert not_fhir(pair.get("resource") or pair["sent"]) == []
+
+
+def test_every_mapping_file_has_pairs_in_its_directions() -> None:
+    mappings = all_mappings()
+    assert {name.split("/")[0] for name in PULLS} == set(mappings)
+    assert {name.split("/")[0] for name in PUSHES} == {name for name, mapping in mappings.items() if mapping.pushed}
+
+
+def test_the_pairs_show_every_column() -> None:
+    shown = {(name.split("/")[0], column) for name, pair in PAIRS.items() for column in pair["row"]}
+    assert shown == {(name, column.name) for name, mapping in all_mappings().items() for column in mapping.columns}

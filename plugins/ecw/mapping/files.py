@@ -19,6 +19,7 @@ from ecw.mapping.model import Column, Mapping
 from ecw.mapping.parse import PathNotUnderstood, parse
 from ecw.mapping.paths import First, Index, Path, join
 from ecw.mapping.vocabulary import ALSO_WORDS, COLUMN_KEYS, FILE_KEYS, GROUP_KEYS, KEEP, ON_CONFLICT, SYNC, TYPES
+from ecw.mapping.write import writable
 from ecw.mapping.yaml_lines import Sheet, did_you_mean
 
 # Raise it when a change of this package makes other rows of the same file and the same resource.
@@ -194,6 +195,10 @@ class _Reading:
             also=self.also(keys["also"], base) if "also" in keys else (),
             line=node.start_mark.line + 1,
         )
+        for steps in (column.steps, *(steps for steps, _ in column.also)) if column.pushed else ():
+            reason = writable(steps)
+            if reason:
+                sheet.wrong(keys["path"], f"path: sync {column.sync} writes, and {reason}")
         self.columns.setdefault(name, column)
 
     def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:

@@ -134,6 +134,11 @@ def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
     return build("read", ["r"], [*writer.lines, f"return {result}"], {})
 
 
+def holds(test: Test) -> Callable[[dict[str, Any]], bool]:
+    """Compile one test of a `where` to a function: element -> whether it holds."""
+    return build("holds", ["x1"], [f"return {_test(test, 1)}"], {})
+
+
 def build(name: str, arguments: list[str], lines: list[str], names: dict[str, Any]) -> Callable[..., Any]:
     """Compile statements to a function that sees the helpers and `names` only."""
     source = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in lines)

@@ -1,0 +1,237 @@
+"""The writing half of paths: put a value where the path reads it, and touch nothing else.
+
+    get(put(r, v)) == v        what was put is what is read
+    put(r, get(r)) == r        putting what is there changes nothing
+
+A value that is there is replaced where it stands. Where there is none, what the path lacks is made: an element that
+satisfies the `where`, the first branch of a union, an extension with its URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from ecw.mapping.convert import Unusable
+from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Presence, Step, Test, Union, Where
+from ecw.mapping.read import holds, reader
+
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place in a resource: a member of an element, or an item of a list; `above` is the slot of its holder."""
+
+    holder: Any  # dict or list
+    key: Any  # str or int
+    above: Slot | None = None
+
+    @property
+    def value(self) -> Any:
+        return self.holder.get(self.key) if isinstance(self.holder, dict) else self.holder[self.key]
+
+    def element(self) -> dict[str, Any]:
+        """Return the element here, made if there is none."""
+        if self.value is None:
+            self.holder[self.key] = {}
+        if not isinstance(self.value, dict):
+            raise Unusable("shape", "an element with members is wanted where the record has a plain value")
+        return self.value
+
+
+def writable(path: Path) -> str | None:
+    """Return why a path can be read only, or None."""
+    for step in _every(path):
+        if isinstance(step, Choice) and step.type is None:
+            return f"{step.name} comes in several types: write {step.name}.ofType(…)"
+    for step in _made(path):
+        for test in step.tests if isinstance(step, Where) else ():
+            if isinstance(test, Presence) and test.present:
+                return f"an element that satisfies `{test}` cannot be made"
+            if isinstance(test, Equals) and (len(test.path) != 1 or not isinstance(test.path[0], Member)):
+                return f"an element that satisfies `{test}` cannot be made: compare a member"
+    return None
+
+
+def put(resource: dict[str, Any], path: Path, value: Any) -> None:
+    """Put a value, in place.
+
+    Raises Unusable where the record has no room for it, e.g. a second given name where there is no first.
+    """
+    slots = list(find(resource, path))
+    slot = next((slot for slot in slots if slot.value is not None), slots[0] if slots else None)
+    slot = slot or _make(resource, path)
+    if slot.value != value or type(slot.value) is not type(value):
+        slot.holder[slot.key] = value
+        _no_longer_absent(slot, path[-1])
+    if _reader(path)(resource) != value:
+        raise Unusable("path", "the path does not read what it wrote")
+
+
+def clear(resource: dict[str, Any], path: Path) -> None:
+    """Take away the value that the path reads, in place, and what was there for its sake alone.
+
+    Items after it in a list move up; another branch of a union may then be read.
+    """
+    slot = next((slot for slot in find(resource, path) if slot.value is not None), None)
+    while slot is not None:
+        if isinstance(slot.holder, list):
+            slot.holder.pop(slot.key)
+            _drop_companion(slot)
+        else:
+            slot.holder.pop(slot.key, None)
+        empty = not slot.holder or _only_labels(slot.holder, path)
+        slot = slot.above if empty and slot.above and slot.above.above else None
+
+
+def find(resource: dict[str, Any], path: Path) -> Iterator[Slot]:
+    """Yield the slots that the path reads, in its order."""
+    if not path:
+        yield Slot({"resource": resource}, "resource")
+        return
+    *before, step = path
+    base = tuple(before)
+    if isinstance(step, Union):
+        seen: list[Any] = []
+        for branch in step.branches:
+            for slot in find(resource, branch):
+                if slot.value not in seen:
+                    seen.append(slot.value)
+                    yield slot
+    elif isinstance(step, First):
+        yield from islice(find(resource, base), 1)
+    elif isinstance(step, Index):
+        yield from islice(find(resource, base), step.at, step.at + 1)
+    elif isinstance(step, Where):
+        yield from (slot for slot in find(resource, base) if all(_holds(test, slot.value) for test in step.tests))
+    elif isinstance(step, Extension):
+        slots = find(resource, (*base, Member("extension")))
+        yield from (slot for slot in slots if isinstance(slot.value, dict) and slot.value.get("url") == step.url)
+    else:
+        keys = (step.name,) if isinstance(step, Member) else step.keys
+        for parent in find(resource, base):
+            for key in keys:
+                yield from _members(parent, key)
+
+
+def _members(parent: Slot, key: str) -> Iterator[Slot]:
+    value = parent.value.get(key) if isinstance(parent.value, dict) else None
+    slot = Slot(parent.value, key, parent)
+    if isinstance(value, list):
+        yield from (Slot(value, at, slot) for at in range(len(value)))
+    elif value is not None:
+        yield slot
+
+
+def _make(resource: dict[str, Any], path: Path) -> Slot:
+    """Return the slot of the path, made as far as it is not there."""
+    if not path:
+        return next(find(resource, path))
+    found = next(find(resource, path), None)
+    if found is not None:
+        return found
+    *before, step = path
+    base = tuple(before)
+    if isinstance(step, Union):
+        return _make(resource, step.branches[0])
+    if isinstance(step, Member):
+        parent = _make(resource, base)
+        return Slot(parent.element(), step.name, parent)
+    if isinstance(step, Choice):
+        parent = _make(resource, base)
+        element = parent.element()
+        for other in Choice(step.name, None).keys:
+            element.pop(other, None)
+            element.pop(f"_{other}", None)
+        return Slot(element, step.keys[0], parent)
+    if isinstance(step, Index) and step.at != sum(1 for _ in find(resource, base)):
+        raise Unusable("position", f"position {step.at + 1} cannot be filled while the one before it is empty")
+    return _append(resource, path)
+
+
+def _append(resource: dict[str, Any], path: Path) -> Slot:
+    """Add an item to the list that a selecting step selects from."""
+    *before, step = path
+    base = tuple(before)
+    if isinstance(step, Union):
+        return _append(resource, step.branches[0])
+    if isinstance(step, First | Index):
+        return _append(resource, base)
+    if isinstance(step, Where):
+        slot = _append(resource, base)
+        for test in step.tests:
+            if isinstance(test, Equals) and isinstance(test.path[0], Member):
+                slot.element()[test.path[0].name] = test.literal
+        return slot
+    member = Member("extension") if isinstance(step, Extension) else step
+    if not isinstance(member, Member):
+        raise Unusable("path", "the path does not say where to write")
+    parent = _make(resource, base)
+    element = parent.element()
+    items = element.setdefault(member.name, [])
+    if not isinstance(items, list):
+        items = element[member.name] = [items]
+    items.append({"url": step.url} if isinstance(step, Extension) else None)
+    return Slot(items, len(items) - 1, Slot(element, member.name, parent))
+
+
+def _every(path: Path) -> Iterator[Step]:
+    for step in path:
+        if isinstance(step, Union):
+            for branch in step.branches:
+                yield from _every(branch)
+        yield step
+
+
+def _made(path: Path) -> Path:
+    """Return the steps that making goes through: of a union, the first branch."""
+    steps: Path = ()
+    for step in path:
+        steps += _made(step.branches[0]) if isinstance(step, Union) else (step,)
+    return steps
+
+
+def _holds(test: Test, element: Any) -> bool:
+    return isinstance(element, dict) and _tester(test)(element)
+
+
+_tester = cache(holds)
+_reader = cache(reader)
+
+
+def _only_labels(holder: Any, path: Path) -> bool:
+    """Say whether an element holds nothing but what the path itself labels it with."""
+    if not isinstance(holder, dict):
+        return False
+    labels = {"url"} if any(isinstance(step, Extension) for step in path) else set()
+    for step in _made(path):
+        for test in step.tests if isinstance(step, Where) else ():
+            if isinstance(test, Equals) and isinstance(test.path[0], Member):
+                labels.add(test.path[0].name)
+    return set(holder) <= labels
+
+
+def _no_longer_absent(slot: Slot, step: Any) -> None:
+    """Remove the statement that the value is absent, now that it is there; whatever else `_name` holds stays."""
+    companion = slot.holder.get(f"_{slot.key}") if isinstance(slot.holder, dict) else None
+    if not isinstance(companion, dict) or "extension" not in companion:
+        return
+    companion["extension"] = [item for item in companion["extension"] if item.get("url") != ABSENT]
+    if not companion["extension"]:
+        del companion["extension"]
+    if not companion:
+        del slot.holder[f"_{slot.key}"]
+
+
+def _drop_companion(slot: Slot) -> None:
+    """Keep `_given` in step with `given` when an item of it goes."""
+    above = slot.above
+    companions = above.holder.get(f"_{above.key}") if above and isinstance(above.holder, dict) else None
+    if isinstance(companions, list) and slot.key < len(companions):
+        companions.pop(slot.key)
+        if above and not any(companions):
+            del above.holder[f"_{above.key}"]

@@ -1,0 +1,1 @@
+"""CRM to eCW.  `bundle` wraps a patient for sending."""

@@ -1,0 +1,149 @@
+"""A row becomes a resource: a new one, or what eCW has with only the differences written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+
+from ecw.mapping.compile import Mapper
+from ecw.mapping.compose import Composer
+from ecw.mapping.files import load_mapping
+from ecw.mapping.model import Mapping
+from ecw.push import bundle
+from tests.mapping.generated import resources
+
+PATIENT = load_mapping("patient")
+COMPOSER = Composer(PATIENT)
+MAPPER = Mapper(PATIENT)
+ROW: dict[str, Any] = {
+    "active": True,
+    "identifier": "Lt2IFR5Ah76n4d8TFP5g",
+    "last_name": "LaliTest",
+    "first_name": "DazEcccw",
+    "birth_date": "2001-05-27",
+    "gender": "Male",
+    "deceased": False,
+    "marital_status": "Married",
+    "phone": "9135552003",
+    "email": "daz.ecccw@example.com",
+    "address_line1": "2222 HOME STREET",
+    "address_line2": "Gordon Street",
+    "city": "LAWRENCE",
+    "state": "open",
+    "postal_code": "KS",
+    "language": "English",
+    "ethnicity": "Hispanic or Latino",
+    "ethnicity_detail": "Dominican",
+    "race": "Declined to Specify",
+    "birth_sex": "Male",
+    "default_location": "Location/Lt2IFR5Ah76n4d8TFP5gBCYrEVzcfmSY9rj1Q7MpBZg",
+}
+
+
+def test_the_seed_s_request_is_reproduced_exactly(shared_data: Path) -> None:
+    composed = COMPOSER.resource(ROW)
+    assert composed.problems == []
+    assert bundle.create(composed.resource) == orjson.loads(
+        (shared_data / "seed/push-patient-bundle.json").read_bytes()
+    )
+
+
+def test_what_was_composed_maps_back() -> None:
+    resource = {**COMPOSER.resource(ROW).resource, "id": "p.1"}
+    mapped = MAPPER.row(resource)
+    assert mapped.problems == []
+    assert {name: value for name, value in mapped.row.items() if value is not None} == {**ROW, "ecw_id": "p.1"}
+
+
+@given(resource=resources("Patient"))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_composing_what_was_mapped_changes_nothing(resource: dict[str, Any]) -> None:
+    row = MAPPER.row(resource).row
+    composed = COMPOSER.resource(row, into=resource)
+    assert composed.resource == resource
+    assert composed.written == []
+
+
+def test_eCW_s_spelling_stays_where_it_says_the_same() -> None:  # noqa: N802
+    there = {
+        "telecom": [{"system": "phone", "use": "home", "value": "(913) 555-2003"}],
+        "address": [{"postalCode": "668391105"}],
+    }
+    composed = COMPOSER.resource({"phone": "9135552003", "postal_code": "66839-1105"}, into=there)
+    assert composed.resource == there
+
+
+def test_an_update_keeps_everything_it_does_not_own() -> None:
+    there = {
+        "resourceType": "Patient",
+        "id": "p.1",
+        "extension": [{"url": "http://example.org/unknown", "valueString": "kept"}],
+        "name": [
+            {"use": "old", "family": "Shaw"},
+            {"use": "usual", "family": "Baxter", "given": ["Amy", "V."], "suffix": ["PharmD"]},
+        ],
+        "telecom": [
+            {"system": "phone", "use": "home", "value": "1", "_value": {"id": "k"}},
+            {"system": "pager", "value": "2"},
+        ],
+        "photo": [{"title": "kept"}],
+    }
+    expected = deepcopy(there)
+    expected["name"][1]["family"] = "Baker"
+    expected["telecom"][0]["value"] = "9135552003"
+    composed = COMPOSER.resource({"last_name": "Baker", "phone": "9135552003", "city": None}, into=there)
+    assert composed.resource == expected
+    assert composed.written == ["last_name", "phone"]
+    assert there["telecom"][0]["value"] == "1"  # the argument itself is left alone
+
+
+def test_clearing_is_asked_for_by_name() -> None:
+    there = {
+        "telecom": [{"system": "phone", "use": "home", "value": "1"}],
+        "maritalStatus": {"coding": [{"code": "M"}], "text": "M"},
+    }
+    assert COMPOSER.resource({"phone": None, "marital_status": None}, into=there).resource == there
+    assert COMPOSER.resource({}, into=there, clear=["phone", "marital_status"]).resource == {}
+
+
+def test_a_cleared_first_line_moves_the_second_up() -> None:
+    there = {"address": [{"use": "home", "line": ["A", "B"]}]}
+    composed = COMPOSER.resource({"address_line2": "B"}, into=there, clear=["address_line1"])
+    assert composed.resource == {"address": [{"use": "home", "line": ["B"]}]}
+
+
+def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[..., Mapping]) -> None:
+    column = (
+        "      - name: sex\n        label: Sex\n        path: maritalStatus.coding.first().code\n        type: code\n"
+        "        sync: both\n        crosswalk: sex\n        also: {maritalStatus.coding.first().system: '%system'}\n"
+    )
+    composer = Composer(mapping_of(column, policies="sex: {unmapped: reject}", sex="a,A,s,\nb,B,,\n"))
+    there = {"maritalStatus": {"coding": [{"system": "s", "code": "a"}]}}
+    assert composer.resource({"sex": "B"}, into=there).resource == {"maritalStatus": {"coding": [{"code": "b"}]}}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"race": "Martian"}, ("race", "unmapped value")),
+        ({"default_location": "Main Street"}, ("default_location", "reference")),
+        ({"middle_name": "B"}, ("middle_name", "position")),
+    ],
+)
+def test_what_cannot_be_pushed_is_a_problem_without_its_value(row: dict[str, str], problem: tuple[str, str]) -> None:
+    composed = COMPOSER.resource(row)
+    assert [(found.column, found.rule) for found in composed.problems] == [problem]
+    assert not any(value in found.reason for found in composed.problems for value in row.values())
+
+
+def test_a_moment_is_written_with_the_practice_s_offset(mapping_of: Callable[..., Mapping]) -> None:
+    column = "      - {name: died, label: Died, path: deceased.ofType(dateTime), type: datetime, sync: both}\n"
+    composer = Composer(mapping_of(column))
+    composed = composer.resource({"died": "2022-07-22T16:00:00+00:00"})
+    assert composed.resource["deceasedDateTime"] == "2022-07-22T12:00:00-04:00"
