@@ -72,6 +72,7 @@ def pull(
 ) -> Pulling:
     """Pulls from the session's sandbox into a fresh CRM."""
     connect(monkeypatch, sandbox, keys)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING_DAYS", "14")
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     return Pulling(crm_engine, str(tmp_path / "staging"))
 

@@ -55,6 +55,5 @@ def _fetch(client: EcwClient, fhir_type: str, unit: Unit, parts: Parts) -> None:
     found = parts.progress.get(unit.key)
     if found is not None and found.done:
         return
-    for page in client.search(fhir_type, unit.params):
-        parts.add(unit.key, page, None, done=False)
-    parts.add(unit.key, [], None, done=True)
+    for page in client.pages(fhir_type, unit.params, start=found.next if found else None):
+        parts.add(unit.key, page.resources, page.next_url, done=page.next_url is None)

@@ -33,13 +33,14 @@ def put(path: str) -> Iterator[IO[bytes]]:
     local = _local(path)
     if local is None:
         remote = _remote(path)
-        # fsspec's uniform contract: nothing is visible under the path before commit()
+        # S3, GCS and Azure show nothing under the path before commit(); for the others the manifest comes last
         handle = remote.fs.open(remote.path, "wb", autocommit=False)
         try:
             yield handle
         except BaseException:
             handle.discard()
-            handle.closed = True  # or its finaliser would flush what is left
+            if hasattr(handle, "autocommit"):  # fsspec's buffered files: their finaliser would send what is left
+                handle.closed = True
             raise
         handle.close()
         handle.commit()

@@ -1,0 +1,136 @@
+"""Whatever happens, no value of a record reaches a log, an exception or what tasks pass to each other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecw.errors import EcwError
+from ecw.pull import staging, steps
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.conftest import Pulling
+
+SAID = ("family", "given", "text", "line", "city", "value", "birthDate", "postalCode")  # elements that say who it is
+
+
+def values(resource: Any, name: str = "") -> Iterator[str]:
+    """Yield what the elements above say."""
+    if isinstance(resource, dict):
+        for key, value in resource.items():
+            yield from values(value, key)
+    elif isinstance(resource, list):
+        for value in resource:
+            yield from values(value, name)
+    elif name in SAID and isinstance(resource, str) and len(resource) > 4:
+        yield resource
+
+
+@contextmanager
+def failing(told: list[str], expected: type[Exception] = EcwError) -> Iterator[None]:
+    """Take an expected failure's whole traceback, its causes included."""
+    with pytest.raises(expected) as error:
+        yield
+    told += traceback.format_exception(error.value)
+
+
+def broken_file(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = pull.begin()
+    batch = steps.extract(run, "practitioner")
+    Path(batch["path"]).write_bytes(b"cut")
+    steps.map(run, batch)
+
+
+def refused_by_the_database(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = pull.begin()
+    batch = steps.check(run, steps.map(run, steps.extract(run, "practitioner")))
+    lines = list(staging.read(batch["path"]))
+    with staging.writer(batch["path"]) as again:
+        for line in lines:
+            again.write({**line, "row": {**line["row"], "surprise": line["row"]["last_name"]}})
+    steps.load(run, batch)
+
+
+def every_name_empty(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = pull.begin()
+    batch = steps.map(run, steps.extract(run, "practitioner"))
+    lines = list(staging.read(batch["path"]))
+    with staging.writer(batch["path"]) as again:
+        for line in lines:
+            again.write({**line, "row": {**line["row"], "last_name": None, "name_text": None}})
+    steps.check(run, batch)
+
+
+@pytest.mark.parametrize("mishap", [broken_file, refused_by_the_database, every_name_empty])
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+def test_failures_say_no_value(
+    pull: Pulling,
+    sandbox: RunningSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mishap: Callable[[Pulling, pytest.MonkeyPatch], None],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = set(values(sandbox.records("Practitioner")))
+    assert len(secrets) > 50
+    told: list[str] = []
+
+    with failing(told):
+        mishap(pull, monkeypatch)
+
+    told += [caplog.text, json.dumps(pull.rows("SELECT error FROM ecw_run"))]
+    assert not [secret for text in told for secret in secrets if secret in text]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "truncate", "drop"])
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+def test_a_server_that_stumbles_makes_no_value_known(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = set(values(sandbox.records("Practitioner")))
+    sandbox.fault(kind, resource="Practitioner", nth=2)
+
+    assert steps.extract(pull.begin(), "practitioner")["count"] == 30
+
+    assert sandbox.faults()[0]["fired"] == 1
+    assert "Attempt 1" in caplog.text
+    assert not [secret for secret in secrets if secret in caplog.text]
+
+
+@pytest.mark.parametrize("kind", ["next_loops", "next_elsewhere", "access_denied"])
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+def test_a_server_that_fails_in_the_middle_makes_no_value_known(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = set(values(sandbox.records("Practitioner")))
+    sandbox.fault(kind, resource="Practitioner", page=2)
+    told: list[str] = []
+
+    with failing(told):
+        steps.extract(pull.begin(), "practitioner")
+
+    told.append(caplog.text)
+    assert not [secret for text in told for secret in secrets if secret in text]
+
+
+def test_a_whole_pull_says_no_value(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    records = [*sandbox.records("Practitioner"), *sandbox.records("Location")]
+    secrets = set(values(records))
+    sandbox.put({**records[3], "name": [{"use": "usual", "given": ["Nobody"]}]})
+    sandbox.put({**records[4], "gender": {"not": "FHIR"}})
+
+    run = pull.begin()
+    passed = [pull.resource(run, name) for name in ("practitioner", "location")]
+    told = json.dumps([run, passed, pull.batches, steps.summary(run)])
+
+    assert passed[0]["rejected"] == 2
+    assert not [secret for secret in secrets if secret in caplog.text or secret in told]
