@@ -26,6 +26,8 @@ On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 
@@ -39,7 +41,7 @@ from ecw.retry import RETRY_POLICY
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_policy": RETRY_POLICY},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
     doc_md=__doc__,
     tags=["ecw", "pull"],
 )

@@ -108,6 +108,7 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     airflow.login()
     wait(processes, "Airflow did not read dags/ecw_pull.py", lambda: airflow.has_dag(DAG))
 
+    airflow.end_interrupted(DAG)
     run_id = airflow.trigger(DAG)
     airflow.unpause(DAG)
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")

@@ -59,6 +59,12 @@ class AirflowApi:
         }
         return str(self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
+    def end_interrupted(self, dag_id: str) -> None:
+        """Fail the runs that the demo's last end cut off: Airflow would wait minutes for their tasks to come back."""
+        for state in ("running", "queued"):
+            for run in self._call("GET", f"dags/{dag_id}/dagRuns?state={state}")["dag_runs"]:
+                self._call("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
         return str(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])

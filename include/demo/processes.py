@@ -28,7 +28,7 @@ class Processes:
 
     def __enter__(self) -> Self:
         # In a session of their own the children get no Ctrl-C from the terminal: only we end them.
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         if sys.platform == "linux":
             # Airflow starts workers in sessions of their own and leaves them behind when it is killed: with this they
