@@ -104,7 +104,7 @@ def test_a_server_that_stumbles_makes_no_value_known(
     assert not [secret for secret in secrets if secret in caplog.text]
 
 
-@pytest.mark.parametrize("kind", ["next_loops", "next_elsewhere", "access_denied"])
+@pytest.mark.parametrize("kind", ["next_loops", "next_elsewhere", "next_gone"])
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
 def test_a_server_that_fails_in_the_middle_makes_no_value_known(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
