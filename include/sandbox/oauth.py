@@ -203,8 +203,7 @@ async def _jwks(sandbox: Sandbox, client: Client) -> dict[str, Any]:
     if "*" not in allowed and url not in allowed and urlsplit(url).netloc not in allowed:
         raise invalid_client("The JWKS URL of this client is not allow-listed.")
     try:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-            answer = (await http.get(url)).raise_for_status().json()
+        answer = (await sandbox.http.get(url)).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         raise invalid_client("The JWKS could not be retrieved from the registered URL.") from None
     if not isinstance(answer, dict):

@@ -70,6 +70,7 @@ async def serve(sandbox: Sandbox, fhir_socket: socket.socket, token_socket: sock
     await asyncio.gather(*(server.ready.wait() for server, _ in servers))
     print(json.dumps(addresses(sandbox)), flush=True)  # noqa: T201 - the line that the parent waits for
     await running
+    await sandbox.http.aclose()
 
 
 def addresses(sandbox: Sandbox) -> dict[str, Any]:
@@ -94,5 +95,6 @@ def _server(app: Starlette) -> _Server:
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=60,
     )
     return _Server(config)

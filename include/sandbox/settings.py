@@ -30,7 +30,7 @@ class Settings:
     undeclared: str = _setting("", "search parameters taken away, such as Encounter.date,Patient.phone")
     export_seconds: float = _setting(5.0, "seconds that a Group export takes")
     export_retry_after: int = _setting(120, "Retry-After of the kick-off, in seconds")
-    export_lines: int = _setting(10_000, "lines in one exported file")
+    export_lines: int = _setting(5_000, "lines in one exported file")
     export_types: str = _setting(
         "Patient,Practitioner,Location,Organization,Coverage,Encounter", "types that an export holds"
     )
