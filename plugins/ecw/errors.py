@@ -6,6 +6,7 @@ EcwError
 │   │   ├── NotReached        no connection came about: nothing was sent
 │   │   ├── CircuitOpen       so many calls failed in a row that no more are made for a while
 │   │   └── OutcomeUnknown    a write was sent, and whether eCW did it is not known: search before sending again
+│   ├── TokenLost             tokens that had worked are refused, fresh ones too
 │   ├── ExportRunning         eCW makes one export at a time, and another one runs
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
 │   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
@@ -72,6 +73,10 @@ class CircuitOpen(ServerTrouble):
 
 class OutcomeUnknown(ServerTrouble):
     """A write was sent, and no answer says what became of it."""
+
+
+class TokenLost(TryAgain):
+    """Tokens that had worked are refused, fresh ones too: revoked early, or a hiccup of the server."""
 
 
 class ExportRunning(TryAgain):

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from requests import Session
+from requests.adapters import HTTPAdapter
 
 from ecw.api.client import EcwClient
-from ecw.api.patience import AT_ONCE, Circuit, Trying
+from ecw.api.patience import AT_ONCE, Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits
 from tests.fixtures.keys import Keys, new_key, pem_of
@@ -114,6 +115,12 @@ def _says() -> Callable[..., None]:
 
 
 @pytest.fixture
+def quick() -> Trying:
+    """Patience without waiting: up to eight attempts."""
+    return Trying(Patience(8, seconds=0), Circuit(), sleep=lambda seconds: None)
+
+
+@pytest.fixture
 def connect(keys: Keys) -> Callable[..., EcwClient]:
     """Make a client that tries once: `connect(sandbox, read_scopes=…)`; what is given replaces a setting."""
 
@@ -133,6 +140,7 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         }
         session = Session()
         session.trust_env = False
+        session.mount("http://", HTTPAdapter(pool_maxsize=32))
         trying = trying or Trying(AT_ONCE, Circuit())
         return EcwClient(EcwSettings(**(settings | given)), session, permits=permits, timeout=timeout, trying=trying)
 

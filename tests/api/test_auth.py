@@ -7,7 +7,7 @@ import time_machine
 
 from ecw.api.auth import Purpose, Tokens, assertion
 from ecw.api.settings import EcwSettings
-from ecw.errors import AccessDenied, AuthRefused, ConfigurationWrong, QuotaSpent, ServerTrouble
+from ecw.errors import AccessDenied, AuthRefused, ConfigurationWrong, QuotaSpent, ServerTrouble, TokenLost
 
 
 def tokens_served(sandbox) -> int:
@@ -79,6 +79,15 @@ def test_a_token_that_stays_refused_is_access_denied(sandbox, connect):
     with pytest.raises(AccessDenied, match="HTTP 401"):
         list(client.search("Location"))
     assert tokens_served(sandbox) == 2
+
+
+def test_tokens_that_worked_and_are_refused_again_and_again_are_trouble(sandbox, connect):
+    client = connect(sandbox)
+    assert next(client.search("Location"))
+    sandbox.fault("revoke_token", interaction="search", times=3)
+    with pytest.raises(TokenLost, match="two tokens in a row were refused"):
+        list(client.search("Location"))
+    assert list(client.search("Location"))
 
 
 def test_sixteen_threads_renew_once(sandbox, connect):

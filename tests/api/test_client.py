@@ -2,6 +2,7 @@ import orjson
 import pytest
 from requests import Session
 
+from ecw.api.concurrent import concurrent
 from ecw.errors import (
     AccessDenied,
     AnswerIncomplete,
@@ -151,3 +152,64 @@ def test_a_session_is_not_given_the_token_for_good(sandbox, connect):
     assert isinstance(client.transport.session, Session)
     assert "Authorization" not in client.transport.session.headers
     assert client.transport.session.auth is None
+
+
+def test_pages_go_on_where_they_were_left(sandbox, connect):
+    first = next(connect(sandbox).pages("Practitioner"))
+    rest = [page.resources for page in connect(sandbox).pages("Practitioner", start=first.next_url)]
+    assert len(set(ids([first.resources, *rest]))) == 30
+
+
+def test_a_page_that_fails_is_read_again(sandbox, connect, quick):
+    for fault in ("server_error", "drop", "truncate", "too_many", "lose_response", "request_timeout"):
+        sandbox.fault(fault, interaction="search", probability=0.1, seed=7)
+    sandbox.fault("server_error", interaction="token", every=2)
+    sandbox.fault("revoke_token", interaction="search", every=5)
+    client = connect(sandbox, trying=quick)
+    for fhir_type in ("Practitioner", "Location"):
+        wanted = sorted(record["id"] for record in sandbox.records(fhir_type))
+        for _ in range(3):
+            assert sorted(ids(client.search(fhir_type))) == wanted
+    assert sum(fault["fired"] for fault in sandbox.faults()) > 5
+
+
+def test_sixteen_at_once_through_faults_bring_every_patient(sandbox, connect, quick):
+    sandbox.fault("server_error", interaction="read", probability=0.1, seed=1)
+    sandbox.fault("drop", interaction="read", probability=0.1, seed=2)
+    sandbox.fault("revoke_token", interaction="read", every=20)
+    client = connect(sandbox, trying=quick)
+    wanted = [record["id"] for record in sandbox.records("Patient")]
+    found = [patient["id"] for _, patient in concurrent(lambda one: client.read("Patient", one), wanted)]
+    assert sorted(found) == sorted(wanted)
+    assert client.calls == sandbox.counts()["total"]
+
+
+def test_a_dead_server_costs_few_calls_for_all_threads(sandbox, connect, quick):
+    sandbox.fault("server_error")
+    client = connect(sandbox, token_url=sandbox.token_url, trying=quick)
+    with pytest.raises(ServerTrouble):
+        list(concurrent(lambda one: client.read("Patient", str(one)), range(200)))
+    assert 10 <= client.calls < 40
+
+
+def test_every_call_takes_a_permit_token_calls_too(sandbox, connect):
+    taken = []
+
+    class Permits:
+        def __call__(self):
+            taken.append("permit")
+
+        def spent(self):
+            taken.append("spent")
+
+        def server_date(self, date):
+            taken.append("date")
+
+    client = connect(sandbox, permits=Permits())
+    list(client.search("Practitioner"))
+    assert taken.count("permit") == taken.count("date") == client.calls == sandbox.counts()["total"]
+    assert "spent" not in taken
+    sandbox.fault("too_many")
+    with pytest.raises(QuotaSpent):
+        list(client.search("Practitioner"))
+    assert taken[-2:] == ["date", "spent"]

@@ -13,13 +13,21 @@ from requests import Response, Session
 
 from ecw.api.auth import Bearer, Purpose, Tokens
 from ecw.api.capability import Capability
-from ecw.api.links import parameters
+from ecw.api.links import parameters, without_values
 from ecw.api.outcome import error_of, json_of, outcome_error
 from ecw.api.paging import Page, pages, resources_of
 from ecw.api.patience import Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits, Transport
-from ecw.errors import AnswerIncomplete, NotReached, OutcomeUnknown, RecordMissing, RequestRefused, ServerTrouble
+from ecw.errors import (
+    AnswerIncomplete,
+    NotReached,
+    OutcomeUnknown,
+    RecordMissing,
+    RequestRefused,
+    ServerTrouble,
+    TokenLost,
+)
 
 FHIR_JSON = {"Accept": "application/fhir+json"}
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
@@ -50,6 +58,7 @@ class EcwClient:
         self.tokens = Tokens(settings, self.transport)
         self.trying = trying or Trying(Patience(), Circuit())
         self._statement: Json | None = None
+        self._accepted: set[Purpose] = set()
         self._lock = Lock()
 
     @property
@@ -127,12 +136,24 @@ class EcwClient:
         return self.trying(lambda: self._transact_once(body))
 
     def request(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
-        """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once."""
+        """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once.
+
+        Raises TokenLost for a second 401 where tokens of this purpose have worked before: then it is no matter
+        of rights, and another thread's renewal or a server's hiccup can be between the two.
+        """
         response = self._send(method, url, purpose, **request)
         if response.status_code == 401:
             response.close()
             self.tokens.forget(purpose, response.request.headers.get("Authorization"))
             response = self._send(method, url, purpose, **request)
+        if response.status_code != 401:
+            self._accepted.add(purpose)
+        elif purpose in self._accepted:
+            self.tokens.forget(purpose, response.request.headers.get("Authorization"))
+            raise TokenLost(
+                f"{method} {without_values(url)}: two tokens in a row were refused, and others had worked.",
+                next_move="try again; if it stays, see whether the app was switched off for this practice.",
+            )
         return response
 
     def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
