@@ -65,7 +65,7 @@ def check_structure(mapping: Mapping) -> list[str]:
     """Return what is wrong with the mapping's paths, and the elements that are neither mapped nor left out."""
     try:
         elements(mapping.resource)
-    except (KeyError, LookupError, ImportError):
+    except ValueError:
         return [f"{mapping.file}:1: {mapping.resource!r} is no FHIR resource"]
     problems = []
     for column in mapping.columns:

@@ -10,8 +10,18 @@ from typing import Any
 
 from ecw.mapping.compile import Problem
 
-# What the models refuse and FHIR, or eCW, does not: by error type and the last part of its place.
-FORGIVEN: frozenset[tuple[str, str]] = frozenset()
+# pydantic's error types in words; one that is not here is told as it is.
+RULES = {
+    "value_error": "has no value that its type allows",
+    "string_pattern_mismatch": "is empty or has characters that its type does not allow",
+    "string_type": "is not a text",
+    "list_type": "is not a list",
+    "bool_parsing": "is neither true nor false",
+    "extra_forbidden": "is no element of FHIR",
+    "missing": "is missing",
+    "model_field_validation.missing": "is missing",
+    "date_from_datetime_parsing": "is no day of the calendar",
+}
 
 
 def not_fhir(resource: dict[str, Any]) -> list[Problem]:
@@ -19,15 +29,22 @@ def not_fhir(resource: dict[str, Any]) -> list[Problem]:
     from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 
+    name = str(resource.get("resourceType"))
     try:
-        model = get_fhir_model_class(str(resource.get("resourceType")))
-    except (KeyError, LookupError):
+        model = get_fhir_model_class(name)
+    except ValueError:
         return [Problem(None, "not FHIR", "resourceType: there is no such resource")]
     try:
         model.model_validate(resource)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [Problem(None, "not FHIR", f"{_place(model.__name__, item['loc'])}: {item['type']}") for item in found]
+        return [
+            Problem(None, "not FHIR", f"{_place(name, item['loc'])}: {RULES.get(item['type'], item['type'])}")
+            for item in found
+        ]
+    except (LookupError, TypeError, AttributeError, ValueError):
+        # The models look up the types of contained resources without asking whether there are such.
+        return [Problem(None, "not FHIR", f"{name}: a resource inside it, or its shape, is unknown to FHIR")]
     return []
 
 

@@ -43,6 +43,14 @@ class Slot:
         return self.value
 
 
+def location(slot: Slot) -> str:
+    """Return where the slot is, as a path with indexes: `name[1].family`."""
+    above = location(slot.above) if slot.above and slot.above.above else ""
+    if isinstance(slot.key, int):
+        return f"{above}[{slot.key}]"
+    return f"{above}.{slot.key}" if above else str(slot.key)
+
+
 def writable(path: Path) -> str | None:
     """Return why a path can be read only, or None."""
     for step in _every(path):

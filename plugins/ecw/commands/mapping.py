@@ -1,0 +1,222 @@
+"""`ecw mapping`: check, preview, diff, unmapped, export: for whoever edits a mapping file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ecw.mapping.model import Mapping
+
+FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
+CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
+JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
+
+
+@click.group("mapping")
+def command() -> None:
+    """Check mapping files, try them, and see what a change would do."""
+
+
+@command.command("check")
+@FOLDER
+@CRM
+@click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
+def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
+    """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+    from ecw.errors import MappingWrong
+    from ecw.mapping.check import check_crm, check_files
+
+    found = check_files(folder)
+    if not no_crm and found.mappings:
+        from ecw.crm.engine import crm_engine, reading
+
+        engine = crm_engine(crm_conn_id)
+        with reading(engine) as connection:
+            check_crm(connection, found)
+        engine.dispose()
+    for note in found.notes:
+        click.echo(note)
+    if found.problems:
+        number = f"{len(found.problems)} {'problem' if len(found.problems) == 1 else 'problems'}"
+        raise MappingWrong(
+            f"{number} in the mapping:\n" + "\n".join(found.problems) + "\n",
+            next_move="mend what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
+        )
+    columns = sum(len(mapping.columns) for mapping in found.mappings)
+    click.echo(f"{len(found.mappings)} mapping files with {columns} columns: no problems.")
+
+
+@command.command("preview")
+@click.argument("file")
+@click.option("--input", "source", required=True, help="A JSON file, or - for standard input; of NDJSON, see --line.")
+@click.option("--line", default=1, show_default=True, help="Which line of an NDJSON file.")
+@click.option("--push", is_flag=True, help="The other way: the input is a row, the outcome a resource.")
+@click.option("--into", help="With --push: a JSON file with the resource that eCW has.")
+@JSON
+def preview(file: str, source: str, line: int, push: bool, into: str | None, as_json: bool) -> None:
+    """Show the row that FILE makes of a resource, and where in the resource each value lies.
+
+    The outcome is patient data: it goes to the terminal and nowhere else.
+    """
+    from ecw.mapping.files import load_mapping
+    from ecw.mapping.preview import pulled, pushed
+
+    mapping = load_mapping(file)
+    given = _json_input(source, line)
+    shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    if as_json:
+        _print_json(asdict(shown))
+        return
+    cells = [("Label", "Column", "Value", "Place in the resource")]
+    cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
+    click.echo(_table(cells))
+    for problem in shown.problems:
+        click.echo(f"Problem: {problem.column or 'the record'}: {problem.rule}: {problem.reason}.")
+    for crosswalk, code in shown.unmapped:
+        click.echo(f"Unmapped: the crosswalk {crosswalk} does not have {code!r}.")
+    if push:
+        _print_json(shown.resource)
+
+
+@command.command("diff")
+@click.argument("file")
+@CRM
+@STAGING
+@JSON
+def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> None:
+    """Show what FILE would change in the rows that are loaded now; write nothing.
+
+    What eCW last sent is taken from the staging area. Counts and eCW ids are shown, no values.
+    """
+    from ecw.crm.engine import crm_engine, reading
+    from ecw.mapping.compile import Mapper
+    from ecw.mapping.diff import difference
+    from ecw.mapping.files import load_mapping
+    from ecw.mapping.loaded import rows_of
+
+    mapping = load_mapping(file)
+    engine = crm_engine(crm_conn_id)
+    with reading(engine) as connection:
+        found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
+    engine.dispose()
+    if as_json:
+        _print_json(asdict(found))
+        return
+    click.echo(
+        f"{mapping.file.name}: of {found.records} staged records {found.changed} rows would change, "
+        f"{found.same} would not, {found.not_loaded} would be new, {found.rejected} would be rejected."
+    )
+    for column, number in found.columns.most_common():
+        click.echo(f"  {column}: {number} rows")
+    for rule, number in found.rules.most_common():
+        click.echo(f"  rejected for {rule}: {number} records")
+    for column in found.missing:
+        click.echo(f"  {column}: the CRM's table does not have this column")
+    if found.examples:
+        click.echo(f"  for example {', '.join(found.examples)}")
+
+
+@command.command("unmapped")
+@FOLDER
+@STAGING
+@JSON
+def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
+    """List the codes that no crosswalk has, as lines ready for the crosswalk's file."""
+    from ecw.mapping.files import all_mappings
+    from ecw.mapping.unmapped import UnmappedCodes
+
+    found = []
+    for mapping in all_mappings(folder).values():
+        codes = UnmappedCodes(mapping)
+        for resource in _staged(mapping, staging):
+            codes.add(resource)
+        found += [(mapping, entry) for entry in codes.worst_first()]
+    if as_json:
+        _print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
+        return
+    for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
+        entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
+        held_back = sum(entry.held_back for entry in entries)
+        click.echo(f"crosswalks/{crosswalk}.csv: {len(entries)} codes, {held_back} records held back")
+        for entry in entries:
+            click.echo(f"  {entry.line}")
+    if not found:
+        click.echo("Every staged code is in its crosswalk.")
+
+
+@command.command("export")
+@click.argument("file")
+@click.option("--viewdefinition", is_flag=True, required=True, help="As a ViewDefinition of SQL-on-FHIR.")
+def export(file: str, viewdefinition: bool) -> None:
+    """Write the pull side of FILE for other tools."""
+    from ecw.mapping.files import load_mapping
+    from ecw.mapping.viewdefinition import view_definition
+
+    _print_json(view_definition(load_mapping(file)))
+
+
+def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the latest staged version of every record of a resource."""
+    from ecw.pull import staging, store
+    from ecw.pull.area import staging_root
+    from ecw.resources import RESOURCES
+
+    name = next((one.name for one in RESOURCES.values() if one.fhir_type == mapping.resource), mapping.name)
+    root = staging_root(asked)
+    runs = []
+    for practice in store.names(root):
+        for run in store.names(store.join(root, practice)):
+            folder = store.join(root, practice, run)
+            begun = staging.read_json(store.join(folder, "run.json"))
+            path = store.join(folder, name, "extract.ndjson.gz")
+            if begun is not None and staging.manifest(path) is not None:
+                runs.append((begun["begun"], practice, path))
+    seen = set()
+    for _, practice, path in sorted(runs, reverse=True):
+        for resource in staging.read(path):
+            known = (practice, resource.get("id"))
+            if known not in seen:
+                seen.add(known)
+                yield resource
+
+
+def _json_input(source: str, line: int) -> Any:
+    import orjson
+
+    from ecw.errors import ConfigurationWrong
+
+    try:
+        text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationWrong(
+            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
+        ) from None
+    lines = text.splitlines()
+    for candidate in (text, lines[line - 1] if 0 < line <= len(lines) else b""):
+        try:
+            return orjson.loads(candidate)
+        except orjson.JSONDecodeError:
+            continue
+    raise ConfigurationWrong(f"{source} holds no JSON there.", next_move="name a JSON or NDJSON file.")
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

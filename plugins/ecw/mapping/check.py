@@ -1,0 +1,54 @@
+"""Everything that can be known to be wrong before a run: files, FHIR's structure, crosswalks, the CRM's tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ecw.errors import MappingWrong
+from ecw.mapping.files import load_mapping, mappings_folder
+from ecw.mapping.model import Mapping
+from ecw.mapping.structure import check_structure
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(slots=True)
+class Checked:
+    """The mappings that could be read, every problem, and notes on what was not looked at."""
+
+    mappings: list[Mapping] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_files(folder: str | None = None) -> Checked:
+    """Read every mapping file and hold its paths against FHIR."""
+    found = Checked()
+    files = sorted(mappings_folder(folder).glob("*.yaml"))
+    if not files:
+        found.problems.append(f"{mappings_folder(folder)}: there are no mapping files")
+    for file in files:
+        try:
+            mapping = load_mapping(file)
+        except MappingWrong as error:
+            found.problems += error.what.splitlines()[1:] or [error.what]
+            continue
+        found.mappings.append(mapping)
+        found.problems += check_structure(mapping)
+    found.problems = list(dict.fromkeys(found.problems))  # a shared crosswalk's problem comes with each file
+    return found
+
+
+def check_crm(connection: Connection, found: Checked) -> None:
+    """Hold the mappings against the CRM's tables, and the crosswalks against both sides' present lists."""
+    from ecw.mapping.lists import check_lists
+    from ecw.mapping.table_check import table_problems
+
+    for mapping in found.mappings:
+        found.problems += table_problems(connection, mapping)
+    crosswalks = {crosswalk.name: crosswalk for mapping in found.mappings for crosswalk in mapping.crosswalks.values()}
+    lists = check_lists(connection, crosswalks.values())
+    found.problems += lists.problems
+    found.notes += [f"Not verified: {note}." for note in lists.unverified]

@@ -1,0 +1,67 @@
+"""Codes that no crosswalk line has: how many records have them, how many they hold back, and the line to add."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from ecw.mapping.compile import Mapper
+from ecw.mapping.model import Mapping
+from ecw.mapping.write import find
+
+
+@dataclass(slots=True)
+class Unmapped:
+    """One code of one crosswalk, with what eCW calls it."""
+
+    crosswalk: str
+    code: str
+    system: str = ""
+    display: str = ""
+    records: int = 0
+    held_back: int = 0
+
+    @property
+    def line(self) -> str:
+        """The line for the crosswalk's file; where eCW has no name for the code, the value is left to write."""
+        text = io.StringIO()
+        note = f"seen in {self.records} {'record' if self.records == 1 else 'records'}"
+        csv.writer(text, lineterminator="").writerow([self.code, self.display, self.system, note])
+        return text.getvalue()
+
+
+class UnmappedCodes:
+    """Counts the unmapped codes of the resources it is shown."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapper = Mapper(mapping)
+        self.columns = [column for column in mapping.pulled if column.crosswalk]
+        self.found: dict[tuple[str, str], Unmapped] = {}
+
+    def add(self, resource: dict[str, Any]) -> None:
+        mapped = self.mapper.row(resource)
+        for name, code in dict.fromkeys(mapped.unmapped):
+            entry = self.found.setdefault((name, code), Unmapped(name, code))
+            entry.records += 1
+            entry.held_back += any(problem.rule == "unmapped code" for problem in mapped.problems) and (
+                self.mapper.mapping.crosswalks[name].unmapped == "reject"
+            )
+            if not entry.display:
+                self.describe(entry, resource)
+
+    def describe(self, entry: Unmapped, resource: dict[str, Any]) -> None:
+        """Take name and system from beside the code."""
+        for column in self.columns:
+            if column.crosswalk != entry.crosswalk:
+                continue
+            for slot in find(resource, column.steps):
+                holder = slot.holder
+                if isinstance(holder, dict) and str(slot.value).endswith(entry.code):
+                    entry.display = str(holder.get("display") or "")
+                    entry.system = str(holder.get("system") or "") if "code" in holder else ""
+                    return
+
+    def worst_first(self) -> list[Unmapped]:
+        return sorted(self.found.values(), key=lambda entry: (-entry.held_back, -entry.records, entry.code))
