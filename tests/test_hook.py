@@ -35,6 +35,7 @@ def test_the_session_is_made_of_the_connection_and_holds_no_secret(given, keys):
     assert session.verify == "/ca.pem"
     assert client.transport.timeout == 7
     assert session.auth is None
+    assert session.get_adapter("http://x").poolmanager.connection_pool_kw["maxsize"] >= 16
     assert set(session.headers) <= {"User-Agent", "Accept-Encoding", "Accept", "Connection"}
 
 

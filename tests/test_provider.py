@@ -25,7 +25,7 @@ def test_the_form_is_what_airflow_expects():
 
 
 def test_every_field_of_the_form_is_a_setting_and_says_what_belongs_into_it():
-    settings = set(EcwSettings.__dataclass_fields__) - {"base_url", "client_id", "read_scopes"} | {"scopes"}
+    settings = set(EcwSettings.__dataclass_fields__) - {"base_url", "client_id", "read_scopes", "timeout"} | {"scopes"}
     assert set(FORM["conn-fields"]) == settings
     assert all(field["label"] and field["description"].endswith(".") for field in FORM["conn-fields"].values())
 

@@ -49,7 +49,7 @@ class EcwHook(HttpHook):
         settings = EcwSettings.from_connection(self.get_connection(self.ecw_conn_id))
         session = self.get_conn()
         trying = Trying(patience or Patience(), Circuit())
-        return EcwClient(settings, session, permits=permits, timeout=self.merged_extra.get("timeout"), trying=trying)
+        return EcwClient(settings, session, permits=permits, timeout=settings.timeout, trying=trying)
 
     def test_connection(self) -> tuple[bool, str]:
         """Discover, get a token and read once; return whether all of it worked, and what to do where not."""

@@ -48,3 +48,22 @@ def test_a_change_is_told_in_words():
         "Location: search parameter _lastUpdated is new",
         "Patient: newly declared",
     ]
+
+
+def test_a_practice_that_changed_is_noticed(sandbox, connect):
+    before = Capability.parse(connect(sandbox).capability())
+    assert before.takes("Encounter", "practitioner", "date")
+    assert not before.takes("Patient", "_lastUpdated")
+    sandbox.set(build="12.1.0", undeclared="Encounter.date,Patient.phone")
+    assert Capability.parse(connect(sandbox).capability()).changes_since(before) == [
+        "software: eClinicalWorks 12.0.3 → eClinicalWorks 12.1.0",
+        "Encounter: search parameter date is gone",
+        "Patient: search parameter phone is gone",
+    ]
+
+
+def test_a_plain_server_declares_more(sandbox, connect):
+    sandbox.set(profile="fhir")
+    capability = Capability.parse(connect(sandbox).capability())
+    assert capability.takes("Patient", "_lastUpdated", "_count")
+    assert capability.can("Patient", "create")

@@ -79,6 +79,8 @@ def test_plain_http_is_for_this_machine_only(host):
         ({"scopes": "system/Group.read"}, "scopes", "only exports"),
         ({"write_scopes": "system/Group.c"}, "write_scopes", "only exports"),
         ({"calls_per_minute": 0.5}, "calls_per_minute", "whole number"),
+        ({"timeout": [5, 60]}, "timeout", "number of seconds"),
+        ({"timeout": 0}, "timeout", "number of seconds"),
         ({"calls_per_minute": "many"}, "calls_per_minute", "whole number"),
     ],
 )

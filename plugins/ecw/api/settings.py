@@ -3,7 +3,7 @@
 host    the whole FHIR base URL, practice code included
 login   the client id
 extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
-        bulk_scopes, token_url, audience, calls_per_minute; and HttpHook's: proxies, verify, cert, timeout, trust_env
+        bulk_scopes, token_url, audience, calls_per_minute, timeout; and HttpHook's: proxies, verify, cert, trust_env
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class EcwSettings:
     write_scopes: tuple[str, ...] = WRITE_SCOPES
     bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
     calls_per_minute: int = 250
+    timeout: float | None = None  # seconds without an answer; HttpHook's own name for it
 
     @property
     def practice(self) -> str:
@@ -107,6 +108,7 @@ class EcwSettings:
             write_scopes=write_scopes,
             bulk_scopes=_scopes(extra, "bulk_scopes", (GROUP_SCOPE, *read_scopes)),
             calls_per_minute=_quota(extra),
+            timeout=_timeout(extra),
         )
 
 
@@ -175,6 +177,15 @@ def _quota(extra: Mapping[str, Any]) -> int:
             "calls_per_minute", "is not a whole number above 0", "put the practice's quota into it: eCW's is 250."
         )
     return quota
+
+
+def _timeout(extra: Mapping[str, Any]) -> float | None:
+    timeout = extra.get("timeout")
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+        raise _wrong("timeout", "is not a number of seconds above 0", "put one into it, or leave it out: 60 is usual.")
+    return float(timeout)
 
 
 def _wrong(name: str, how: str, next_move: str) -> ConfigurationWrong:
