@@ -20,7 +20,7 @@ def test_every_make_target_and_variable_it_names_exists() -> None:
     assert {"run", "test", "help"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.M), f"README names `make {target}`"
-    demo = (ROOT / "include" / "demo" / "__main__.py").read_text()
+    demo = (ROOT / "include" / "demo" / "demo.py").read_text()
     for variable in set(re.findall(r"\b([A-Z_]+)=", README.read_text())) - {"PIP_INDEX_URL", "HTTPS_PROXY"}:
         if not variable.startswith("AIRFLOW__"):
             assert f'"{variable}"' in demo, f"README names {variable}="

@@ -1,0 +1,249 @@
+"""`make run`: an eCW sandbox, Airflow and an embedded CRM on this machine; pulls once, shows the result, serves.
+
+Settings come from the environment: ONCE=1 (stop after the table), PATIENTS, SEED (the sandbox's population),
+AIRFLOW_PORT, SANDBOX_PORT (and the two after it, for the sandbox's token endpoint and the client's JWKS), RUN_DIR.
+Everything it makes lies in RUN_DIR (default .run/), which can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecw.pull.summary import as_text
+from ecw.resources import RESOURCES
+from include.demo.airflow_api import AirflowApi, wait_until
+from include.demo.keys import kept, make_keys, serve_jwks
+from include.demo.processes import Processes
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+DAG = "ecw_pull"
+PRACTICE = "DEMO01"
+CLIENT = "demo-client"
+# What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on
+# every address of the machine (airflow/utils/serve_logs/core.py), and this Airflow reads its logs from the disk.
+AIRFLOW_PARTS = {
+    "api-server": [],
+    "scheduler": ["--skip-serve-logs"],
+    "dag-processor": [],
+    "triggerer": ["--skip-serve-logs"],
+}
+STEPS = ("extract", "map", "check", "load")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller may choose."""
+
+    folder: Path
+    once: bool
+    patients: int
+    seed: int
+    airflow_port: int
+    sandbox_port: int
+
+    @property
+    def token_port(self) -> int:
+        """The sandbox's token endpoint has a host of its own, as eCW's has."""
+        return self.sandbox_port + 1
+
+    @property
+    def jwks_port(self) -> int:
+        """The client publishes its public key at an address of its own."""
+        return self.sandbox_port + 2
+
+    @property
+    def base_url(self) -> str:
+        """The practice's FHIR base URL."""
+        return f"http://127.0.0.1:{self.sandbox_port}/fhir/r4/{PRACTICE}"
+
+    @classmethod
+    def from_environment(cls) -> Options:
+        """Read the options; a value that is not a number is one clear line."""
+        return cls(
+            folder=(ROOT / os.environ.get("RUN_DIR", ".run")).resolve(),
+            once=os.environ.get("ONCE", "0") not in ("", "0"),
+            patients=_number("PATIENTS", 200),
+            seed=_number("SEED", 7),
+            airflow_port=_number("AIRFLOW_PORT", 8080),
+            sandbox_port=_number("SANDBOX_PORT", 8765),
+        )
+
+
+def main() -> int:
+    """Run the demo; the exit code is 0 only if the pull succeeded."""
+    options = Options.from_environment()
+    require_free_ports(options)
+    make_keys(options.folder / "keys", options.folder / "jwks")
+    env = environment(options)
+    with Processes(options.folder / "logs") as processes:
+        try:
+            return demo(options, env, processes)
+        except KeyboardInterrupt:
+            say("\nStopping …")
+            return 130
+        except Trouble as trouble:
+            say(f"make: {trouble}")
+            return 1
+
+
+def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
+    """Start everything, pull once, show the result, and serve."""
+    say("Starting the eCW sandbox, the CRM and Airflow …")
+    serve_jwks(options.folder / "jwks", options.jwks_port)
+    processes.start("sandbox", sandbox_command(options), env)
+    run([BIN / "airflow", "db", "migrate"], env, processes.log("airflow-db"))
+    for part, arguments in AIRFLOW_PARTS.items():
+        processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
+    airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}")
+    wait(processes, "Airflow did not come up", airflow.ready)
+    run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
+    run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
+    airflow.login()
+    wait(processes, "Airflow did not read dags/ecw_pull.py", lambda: airflow.has_dag(DAG))
+
+    airflow.end_interrupted(DAG)
+    run_id = airflow.trigger(DAG)
+    airflow.unpause(DAG)
+    say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
+    succeeded = follow(airflow, run_id, processes)
+    say("")
+    say(as_text(airflow.returned(DAG, run_id, "summary")))
+    say(f"\nAirflow  {airflow.url}\nCRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
+    if not options.once:
+        say("Serving until Ctrl-C.")
+        wait(processes, "", lambda: False, seconds=float("inf"))
+    return 0 if succeeded else 1
+
+
+def follow(airflow: AirflowApi, run_id: str, processes: Processes) -> bool:
+    """Print a line per resource whenever it gets further; tell whether the run succeeded."""
+    shown: dict[str, str] = {}
+
+    def over() -> bool:
+        state = airflow.run_state(DAG, run_id)
+        tasks = airflow.task_states(DAG, run_id)
+        for resource in RESOURCES:
+            line = "  ".join(f"{step} {sign(tasks.get(f'{resource}.{step}'))}" for step in STEPS)
+            if shown.get(resource, line) != line:
+                say(f"  {resource:14} {line}")
+            shown[resource] = line
+        return state in ("success", "failed")
+
+    wait(processes, "The run did not end", over, seconds=1800)
+    return airflow.run_state(DAG, run_id) == "success"
+
+
+def sign(state: str | None) -> str:
+    """Return a sign for the state of a task."""
+    return {"success": "✓", "failed": "✗", "upstream_failed": "–", "running": "…", "up_for_retry": "↻"}.get(
+        state or "", "·"
+    )
+
+
+def sandbox_command(options: Options) -> list[str]:
+    """Return the command that starts the sandbox."""
+    return [
+        *(sys.executable, "-m", "include.sandbox"),
+        *("--practice", PRACTICE, "--port", str(options.sandbox_port), "--token-port", str(options.token_port)),
+        *("--patients", str(options.patients), "--seed", str(options.seed)),
+        *("--client", f"{CLIENT}=http://127.0.0.1:{options.jwks_port}/jwks.json"),
+    ]
+
+
+def settings_changes(options: Options) -> list[str]:
+    """Return what this demo's ports and folder change in airflow_settings.yaml."""
+    changes = {
+        "ecw_default.conn_host": options.base_url,
+        "ecw_default.conn_extra.jwks_url": f"http://127.0.0.1:{options.jwks_port}/jwks.json",
+        "ecw_default.conn_extra.private_key": options.folder / "keys" / "private.pem",
+        "crm_default.conn_host": options.folder / "crm.db",
+        "ecw_staging.variable_value": options.folder / "staging",
+    }
+    return [argument for key, value in changes.items() for argument in ("--set", f"{key}={value}")]
+
+
+def environment(options: Options) -> dict[str, str]:
+    """Return the environment of all processes: Airflow on this machine only, without a login."""
+    airflow = f"http://127.0.0.1:{options.airflow_port}"
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONWARNINGS": "ignore",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "AIRFLOW_HOME": str(options.folder / "airflow"),
+        "AIRFLOW__API__BASE_URL": airflow,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(options.airflow_port),
+        "AIRFLOW__API__SECRET_KEY": kept(options.folder / "keys" / "api_secret", "token"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": kept(options.folder / "keys" / "jwt_secret", "token"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{airflow}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": kept(options.folder / "keys" / "fernet", "fernet"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    }
+
+
+def require_free_ports(options: Options) -> None:
+    """End with one line if a port is in use."""
+    ports = {
+        options.airflow_port: "AIRFLOW_PORT",
+        options.sandbox_port: "SANDBOX_PORT",
+        options.token_port: "SANDBOX_PORT",
+        options.jwks_port: "SANDBOX_PORT",
+    }
+    for port, variable in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                sys.exit(f"make: port {port} is in use: end what uses it, or choose another: {variable}=… make run")
+
+
+def run(command: Sequence[str | Path], env: dict[str, str], log: Path) -> None:
+    """Run a command to its end; Trouble with its last line if it fails."""
+    with log.open("wb") as output:
+        done = subprocess.run(command, env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        last = (log.read_text().splitlines() or ["nothing"])[-1]
+        raise Trouble(f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (all of it: {log})")
+
+
+def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 180) -> None:
+    """Wait until it is true; Trouble when a process ends by itself, or the time is over."""
+
+    def over() -> bool:
+        if name := processes.ended():
+            raise Trouble(f"the {name} process ended by itself; its last words are in {processes.log(name)}")
+        return true()
+
+    if not wait_until(over, seconds):
+        raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('scheduler').parent}")
+
+
+class Trouble(Exception):
+    """The demo cannot go on, and why."""
+
+
+def say(line: str) -> None:
+    """Print one line at once."""
+    print(line, flush=True)
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        sys.exit(f"make: {name}={value} is not a number.")
+    return int(value)

@@ -1,0 +1,148 @@
+"""What a data engineer sees in Airflow, in a real browser; $SCREENSHOTS names a folder that keeps the pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ecw.provider import get_provider_info
+from ecw.resources import RESOURCES
+from tests.fixtures.demo import Demo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+
+def look(page: Page, demo: Demo, name: str) -> None:
+    """Keep a screenshot for a person to look at."""
+    path = demo.folder / f"{name}.png"
+    page.screenshot(path=path)
+    if folder := os.environ.get("SCREENSHOTS"):
+        shutil.copy(path, Path(folder) / path.name)
+
+
+def test_the_connection_form_has_our_fields_with_their_help(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.airflow_url}/connections")
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("combobox").fill("eClinical")
+    page.get_by_role("option", name="eClinicalWorks").click()
+    form.get_by_label("Base URL").wait_for()
+    assert form.get_by_label("Client id").is_visible()
+    assert form.get_by_label("Password").count() == 0
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    form.get_by_text("Calls a minute").wait_for()
+    look(page, demo, "connection-form")
+    fields = get_provider_info()["connection-types"][0]["conn-fields"]
+    assert len(fields) > 5
+    for name, field in fields.items():
+        assert form.get_by_text(field["label"], exact=True).count() == 1, f"{name}: no label"
+        assert form.get_by_text(field["description"]).count() == 1, f"{name}: no help text"
+    for name in ("private_key", "client_secret"):
+        assert form.locator(f"[name=element_{name}]").get_attribute("type") == "password"
+
+
+def test_a_connection_made_in_the_form_can_be_tested(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.airflow_url}/connections")
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("combobox").fill("eClinical")
+    page.get_by_role("option", name="eClinicalWorks").click()
+    form.get_by_label("Connection ID").fill("by_hand")
+    form.get_by_label("Base URL").fill(f"http://127.0.0.1:{demo.sandbox_port}/fhir/r4/DEMO01")
+    form.get_by_label("Client id").fill("demo-client")
+    form.get_by_label("Port").fill("0")
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    form.locator("[name=element_private_key]").fill(str(demo.folder / "keys" / "private.pem"))
+    form.locator("[name=element_key_id]").fill("demo-key")
+    form.get_by_role("button", name="Save").click()
+    shown = answer_of_test(page, row_of(page, "by_hand"))
+    look(page, demo, "test-connection-succeeds")
+    assert shown["status"] is True
+    assert "practice DEMO01" in shown["message"]
+    assert page.get_by_text("Test Connection Successful").first.is_visible()
+
+
+def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.airflow_url}/connections")
+    row = row_of(page, "ecw_default")
+    row.get_by_role("button", name="Edit Connection").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    key_id = form.locator("[name=element_key_id]")
+    key_id.fill("another-key")
+    saved(page, form)
+    try:
+        shown = answer_of_test(page, row)
+        look(page, demo, "test-connection-fails")
+        assert shown["status"] is False
+        assert "has no key with the connection's key_id 'another-key'; it has: 'demo-key'" in shown["message"]
+        assert "Next (data engineer): put the right `kid` into key_id" in shown["message"]
+        assert page.get_by_text("Test Connection Failed").first.is_visible()
+        assert page.get_by_text("put the right `kid` into key_id").first.is_visible()
+    finally:
+        page.reload()
+        row.get_by_role("button", name="Edit Connection").click()
+        form.get_by_role("button", name="Extra Fields", exact=True).click()
+        key_id.fill("demo-key")
+        saved(page, form)
+    assert answer_of_test(page, row)["status"] is True
+
+
+def test_the_graph_shows_four_steps_a_resource(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.airflow_url}/dags/ecw_pull")
+    page.get_by_role("button", name="Show Graph").click()
+    graph = page.locator(".react-flow")
+    graph.wait_for()
+    for resource in RESOURCES:
+        graph.get_by_text(resource, exact=True).first.wait_for()
+    for task in ("begin", "summary"):
+        graph.get_by_text(task, exact=True).first.wait_for()
+    page.get_by_role("button", name="Expand all task groups").click()
+    for step in ("extract", "map", "check", "load"):
+        graph.get_by_text(step, exact=True).nth(len(RESOURCES) - 1).wait_for()
+    page.wait_for_timeout(1000)  # only for the picture: the graph glides into place
+    look(page, demo, "graph")
+
+
+def test_the_dags_page_for_the_person_on_call(demo: Demo, page: Page) -> None:
+    page.goto(f"{demo.airflow_url}/dags/ecw_pull")
+    page.get_by_role("button", name="Dag Docs").click()
+    page.get_by_role("heading", name="When something is red").wait_for()
+    look(page, demo, "dag-docs")
+
+
+@pytest.mark.parametrize("field", ["private_key"])
+def test_a_secret_of_the_connection_is_not_shown_by_the_api(demo: Demo, page: Page, field: str) -> None:
+    answer = page.request.get(f"{demo.airflow_url}/api/v2/connections/ecw_default")
+    if answer.status == 401:
+        page.goto(f"{demo.airflow_url}/connections")
+        answer = page.request.get(f"{demo.airflow_url}/api/v2/connections/ecw_default")
+    assert json.loads(answer.json()["extra"])[field] == "***"
+
+
+def row_of(page: Page, connection: str) -> Locator:
+    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=connection, exact=True))
+    row.wait_for()
+    return row
+
+
+def saved(page: Page, form: Locator) -> None:
+    with page.expect_response(lambda answer: answer.request.method == "PATCH") as answer:
+        form.get_by_role("button", name="Save").click()
+    assert answer.value.ok
+    form.wait_for(state="hidden")
+
+
+def answer_of_test(page: Page, row: Locator) -> dict[str, Any]:
+    with page.expect_response("**/connections/test") as answer:
+        row.get_by_role("button", name="Test Connection").click()
+    assert answer.value.ok, answer.value.text()
+    page.get_by_text("Test Connection ").first.wait_for()
+    shown: dict[str, Any] = answer.value.json()
+    return shown
