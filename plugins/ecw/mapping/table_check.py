@@ -61,7 +61,7 @@ def _problems(mapping: Mapping, column: Column, columns: dict[str, ReflectedColu
         return
     sql = found["type"]
     if not isinstance(sql, HOLDS[column.type]):
-        yield f"a {column.type} does not fit into the table's {_name(sql)}"
+        yield f"a value of type {column.type} does not fit into the table's {_name(sql)}"
         return
     if isinstance(sql, types.String):
         yield from _text_problems(mapping, column, sql)

@@ -39,7 +39,7 @@ COLUMN_KEYS = MappingProxyType(
         "on_conflict": "who wins when both sides changed it",
         "keep": "whether a later value replaces the first",
         "clean": "small named functions, applied in order while reading",
-        "null_if": "values that mean nothing, as eCW sends them",
+        "null_if": "values that mean nothing, as eCW sends them; of dates and times, the day",
         "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
         "also": "what is written beside the value: path, and a text or %value, %code, %system",
     }

@@ -1,0 +1,55 @@
+"""include/mappings/README.md says what the code knows, word for word."""
+
+from __future__ import annotations
+
+import re
+
+from ecw.mapping.clean import CLEANERS
+from ecw.mapping.files import mappings_folder
+from ecw.mapping.vocabulary import (
+    COLUMN_KEYS,
+    FILE_KEYS,
+    GROUP_KEYS,
+    KEEP,
+    ON_CONFLICT,
+    POLICY_KEYS,
+    SYNC,
+    TYPES,
+    UNMAPPED,
+)
+
+README = (mappings_folder() / "README.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|$", re.MULTILINE)
+WORDS = {
+    **FILE_KEYS,
+    **GROUP_KEYS,
+    **COLUMN_KEYS,
+    **TYPES,
+    **SYNC,
+    **ON_CONFLICT,
+    **KEEP,
+    **POLICY_KEYS,
+    **UNMAPPED,
+    **{name: (cleaner.__doc__ or "").splitlines()[0] for name, cleaner in CLEANERS.items()},
+}
+
+
+def test_every_word_is_explained_as_the_code_explains_it() -> None:
+    told = ROW.findall(README)
+    rows = {(word, text.replace(" (what is meant where nothing is said)", "")) for word, text in told if text}
+    headers = {"type", "sync", "on_conflict", "keep", "clean", "unmapped"}
+    assert {word for word, _ in rows} == set(WORDS) | {"column"}
+    for word, text in rows:
+        options = [words[word] for words in (FILE_KEYS, GROUP_KEYS, COLUMN_KEYS, POLICY_KEYS) if word in words]
+        options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, KEEP, UNMAPPED) if word in words]
+        options += [(CLEANERS[word].__doc__ or "").splitlines()[0]] if word in CLEANERS else []
+        assert text in options, word
+    assert headers <= {word for word in re.findall(r"^\| `(\w+)` \| \|$", README, re.MULTILINE)}
+
+
+def test_it_is_one_page() -> None:
+    assert len(README.splitlines()) <= 140
+
+
+def test_every_cleaning_function_says_what_it_does() -> None:
+    assert all(cleaner.__doc__ for cleaner in CLEANERS.values())
