@@ -9,4 +9,10 @@ import time
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
 
-pytest_plugins = ["tests.fixtures.keys", "tests.fixtures.sandbox", "tests.fixtures.crm", "tests.fixtures.demo", "tests.fixtures.browser"]
+pytest_plugins = [
+    "tests.fixtures.keys",
+    "tests.fixtures.sandbox",
+    "tests.fixtures.crm",
+    "tests.fixtures.demo",
+    "tests.fixtures.browser",
+]
