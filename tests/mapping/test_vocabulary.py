@@ -44,7 +44,7 @@ def test_every_word_is_explained_as_the_code_explains_it() -> None:
         options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, KEEP, UNMAPPED) if word in words]
         options += [(CLEANERS[word].__doc__ or "").splitlines()[0]] if word in CLEANERS else []
         assert text in options, word
-    assert headers <= {word for word in re.findall(r"^\| `(\w+)` \| \|$", README, re.MULTILINE)}
+    assert headers <= set(re.findall(r"^\| `(\w+)` \| \|$", README, re.MULTILINE))
 
 
 def test_it_is_one_page() -> None:

@@ -107,16 +107,16 @@ def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> Non
         found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
     engine.dispose()
     if as_json:
-        _print_json(asdict(found))
+        _print_json(found.plain())
         return
     click.echo(
-        f"{mapping.file.name}: of {found.records} staged records {found.changed} rows would change, "
+        f"{mapping.file.name}: of {found.records} staged records {found.changed} would change their row, "
         f"{found.same} would not, {found.not_loaded} would be new, {found.rejected} would be rejected."
     )
     for column, number in found.columns.most_common():
-        click.echo(f"  {column}: {number} rows")
+        click.echo(f"  changes in {column}: {number}")
     for rule, number in found.rules.most_common():
-        click.echo(f"  rejected for {rule}: {number} records")
+        click.echo(f"  rejected for {rule}: {number}")
     for column in found.missing:
         click.echo(f"  {column}: the CRM's table does not have this column")
     if found.examples:
@@ -144,7 +144,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
         entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
         held_back = sum(entry.held_back for entry in entries)
-        click.echo(f"crosswalks/{crosswalk}.csv: {len(entries)} codes, {held_back} records held back")
+        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records held back {held_back}")
         for entry in entries:
             click.echo(f"  {entry.line}")
     if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +31,11 @@ class Difference:
     rules: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # columns that the CRM's table does not have
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
 def difference(mapper: Mapper, resources: Iterable[dict[str, Any]], rows: Callable[[list[str]], Rows]) -> Difference:
