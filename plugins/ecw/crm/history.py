@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
-from ecw.crm.tables import ecw_run
+from ecw.crm.rejects import OPEN
+from ecw.crm.tables import ecw_link, ecw_reject, ecw_run
 from ecw.words import Run
 
 
@@ -35,3 +36,39 @@ def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
     )
     with reading(engine) as connection:
         return connection.execute(statement).scalar()
+
+
+def gone(engine: Engine, practice: str, resource: str) -> set[str]:
+    """Return the ids that are known to be no longer in eCW."""
+    statement = select(ecw_reject.c.ecw_id).where(
+        ecw_reject.c.practice == practice,
+        ecw_reject.c.resource == resource,
+        ecw_reject.c.rule == "gone",
+        ecw_reject.c.state == OPEN,
+    )
+    with reading(engine) as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def calls_before(engine: Engine, practice: str, resource: str) -> int | None:
+    """Return how many calls the last loaded live run made for a resource, None where there was none."""
+    statement = (
+        select(ecw_run.c.calls)
+        .where(
+            ecw_run.c.practice == practice,
+            ecw_run.c.resource == resource,
+            ecw_run.c.run_type != "backfill",
+            ecw_run.c.state == LOADED,
+        )
+        .order_by(ecw_run.c.ended_at.desc())
+        .limit(1)
+    )
+    with reading(engine) as connection:
+        return connection.execute(statement).scalar()
+
+
+def linked(engine: Engine, practice: str, resource: str) -> int:
+    """Return how many records of a resource are linked."""
+    statement = select(func.count()).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
+    with reading(engine) as connection:
+        return int(connection.execute(statement).scalar_one())

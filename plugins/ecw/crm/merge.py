@@ -106,8 +106,10 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
     claimed = select(ecw_link.c.crm_id).where(
         ecw_link.c.resource == resource, ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type)
     )
+    # The smallest as text: PostgreSQL before 18 knows no smallest UUID.
+    smallest = cast(func.min(cast(target.key, ecw_link.c.crm_id.type)), target.key.type)
     free = (
-        select(held.label("ecw_id"), func.min(target.key).label("crm_id"))
+        select(held.label("ecw_id"), smallest.label("crm_id"))
         .where(held.in_(select(s.c.ecw_id).where(s.c.fate.is_(None))), ~claimed.exists())
         .group_by(held)
         .subquery()

@@ -24,7 +24,7 @@ def told(error: DBAPIError, what: str) -> EcwError:
         return _sqlite(origin, what)
     diagnosis = getattr(origin, "diag", None)
     state = getattr(origin, "sqlstate", None) or ""
-    if state.startswith(_REFUSED) or _login_refused(str(origin)):
+    if state.startswith(_REFUSED) or (not state and _login_refused(str(origin))):
         return ConfigurationWrong(
             f"{what}: PostgreSQL refused the user, the password or the database's name.",
             next_move="mend login, password and schema of the CRM connection.",
