@@ -20,6 +20,7 @@ EcwError
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
+    ├── PlanTooLong           the run cannot be done before the next one begins
     ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
     ├── BatchDamaged          a staged batch is absent, cut or not what was written
     └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
@@ -129,6 +130,10 @@ class MappingWrong(PersonMustAct):
 
 class CrmTableWrong(PersonMustAct):
     """The CRM's table cannot hold what the mapping puts into it."""
+
+
+class PlanTooLong(PersonMustAct):
+    """The run cannot be done before the next one begins."""
 
 
 class QualityStop(PersonMustAct):

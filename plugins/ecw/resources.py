@@ -18,15 +18,15 @@ class Resource:
 
     name: str  # the word in tasks, tables, files and pages
     fhir_type: str
-    strategy: str  # how it is extracted: a row of pull.strategies
+    strategies: tuple[str, ...]  # how it can be extracted, the best first: rows of pull.strategies
     needs: tuple[str, ...] = ()
 
 
 RESOURCES = {
     resource.name: resource
     for resource in (
-        Resource("practitioner", "Practitioner", "list"),
-        Resource("location", "Location", "list"),
+        Resource("practitioner", "Practitioner", ("list", "name_sweep", "bulk")),
+        Resource("location", "Location", ("list", "name_sweep", "bulk")),
     )
 }
 

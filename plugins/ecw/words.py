@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Self, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 from ecw.errors import NumbersDoNotAddUp
 
@@ -40,6 +40,7 @@ class Batch(TypedDict):
     rejects: list[str]  # gzip NDJSON files of the rejected, one per step that rejected any
     calls: int  # API calls so far, token calls included
     seconds: float
+    whole: NotRequired[bool]  # every record that eCW has is among the fetched
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,17 +51,15 @@ def check(run: Run, batch: Batch, suite: Suite, *, before: int | None = None) ->
         _tell(suite, broken, batch["count"])
     if rejected:
         log.warning("%s: %d of %d rows may not enter.", name, rejected, batch["count"])
-    return Batch(
-        resource=name,
-        path=path,
-        count=passed.count,
-        fetched=batch["fetched"],
-        rejected=batch["rejected"] + rejected,
-        unchanged=batch["unchanged"],
-        rejects=[*batch["rejects"], rejects] if rejected else batch["rejects"],
-        calls=batch["calls"],
-        seconds=round(batch["seconds"] + time.monotonic() - started, 3),
-    )
+    staged: Batch = {
+        **batch,
+        "path": path,
+        "count": passed.count,
+        "rejected": batch["rejected"] + rejected,
+        "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
+        "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
+    }
+    return staged
 
 
 def _judged(suite: Suite, path: str) -> Iterator[tuple[Line, list[int]]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ecw.errors import RequestRefused
 from ecw.pull import store
+from ecw.pull.fetch import fetch
+from ecw.pull.options import Options
 from ecw.pull.parts import Parts
-from ecw.pull.strategies import STRATEGIES, Unit
-from ecw.resources import resource
+from ecw.pull.strategies import STRATEGIES, Ask, Known
+from ecw.resources import Resource
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -18,25 +22,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def extract(run: Run, name: str, client: EcwClient, *, before: int | None = None) -> Batch:
-    """Stage every record of a resource once, in its newest version.
+def extract(
+    run: Run,
+    resource: Resource,
+    client: EcwClient,
+    roster: Known,
+    strategies: Sequence[str],
+    options: Options,
+    *,
+    before: int | None = None,
+) -> Batch:
+    """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
     `before` is how many the last run fetched.  A task that was killed continues with the page it had not kept yet.
     """
-    wanted = resource(name)
-    strategy = STRATEGIES[wanted.strategy]
-    started, calls = time.monotonic(), client.calls
+    name, started, calls = resource.name, time.monotonic(), client.calls
     parts = Parts(store.join(run["staging"], name, "parts"))
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
-    log.info("%s: extracted by the strategy %s.", name, wanted.strategy)
-    for unit in strategy():
-        _fetch(client, wanted.fhir_type, unit, parts)
+    ask = Ask(run, resource, options, roster, parts.seen)
+    strategy = _by_one_of(strategies, ask, client, parts)
     path = store.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
-    seconds, calls = time.monotonic() - started, client.calls - calls
-    log.info("%s: %d records fetched with %d calls in %.1f s.", name, count, calls, seconds)
-    if before and not count:
+    return told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+
+
+def told(
+    run: Run,
+    resource: Resource,
+    strategy: str,
+    path: str,
+    count: int,
+    calls: int,
+    seconds: float,
+    *,
+    before: int | None = None,
+) -> Batch:
+    """Return the batch of a finished extraction, and log its numbers."""
+    name, whole = resource.name, STRATEGIES[strategy].whole
+    log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
+    if whole and before and not count:
         log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
     return Batch(
         resource=name,
@@ -48,12 +73,23 @@ def extract(run: Run, name: str, client: EcwClient, *, before: int | None = None
         rejects=[],
         calls=calls,
         seconds=round(seconds, 3),
+        whole=whole,
     )
 
 
-def _fetch(client: EcwClient, fhir_type: str, unit: Unit, parts: Parts) -> None:
-    found = parts.progress.get(unit.key)
-    if found is not None and found.done:
-        return
-    for page in client.pages(fhir_type, unit.params, start=found.next if found else None):
-        parts.add(unit.key, page.resources, page.next_url, done=page.next_url is None)
+def _by_one_of(strategies: Sequence[str], ask: Ask, client: EcwClient, parts: Parts) -> str:
+    for number, name in enumerate(strategies, 1):
+        rounds = STRATEGIES[name].rounds
+        if rounds is None:
+            raise ValueError(f"{name} is an export")
+        try:
+            for units in rounds(ask):
+                fetch(client, ask.resource.fhir_type, units, parts, ask.options.in_flight)
+        except RequestRefused as error:
+            # What eCW takes is known for sure only when it is asked: whether Location has a bare list is not.
+            if number == len(strategies) or len(parts.seen):
+                raise
+            log.warning("%s: %s is refused (%s); %s instead.", ask.resource.name, name, error.what, strategies[number])
+        else:
+            return name
+    raise ValueError("no strategy")

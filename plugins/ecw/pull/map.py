@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ecw.pull import staging, store
+from ecw.pull.gone import is_tombstone
 from ecw.pull.seen import version
 from ecw.words import Batch, Run
 
@@ -57,6 +58,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             problems: list[tuple[str | None, str, str]] = [(p.column, p.rule, p.reason) for p in mapped.problems]
             if ecw_id is None:
                 problems = [(None, "id", "the record has no id that FHIR allows")]
+            if is_tombstone(resource):
+                problems = [(None, "gone", "eCW no longer has this record: it was deleted, or merged into another")]
             unmapped.update(mapped.unmapped)
             for column, rule, reason in problems:
                 told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
@@ -68,17 +71,16 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     for (crosswalk, code), times in sorted(unmapped.items()):
         log.warning("%s: the crosswalk %s does not have the code %r (%d records).", name, crosswalk, code, times)
     log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
-    return Batch(
-        resource=name,
-        path=path,
-        count=passed.count,
-        fetched=batch["fetched"],
-        rejected=batch["rejected"] + rejected,
-        unchanged=batch["unchanged"] + unchanged,
-        rejects=[*batch["rejects"], rejects] if rejected else batch["rejects"],
-        calls=batch["calls"],
-        seconds=round(batch["seconds"] + time.monotonic() - started, 3),
-    )
+    staged: Batch = {
+        **batch,
+        "path": path,
+        "count": passed.count,
+        "rejected": batch["rejected"] + rejected,
+        "unchanged": batch["unchanged"] + unchanged,
+        "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
+        "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
+    }
+    return staged
 
 
 def _id(resource: Mapping[str, Any]) -> str | None:

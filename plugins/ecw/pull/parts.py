@@ -34,7 +34,7 @@ class Parts:
 
     folder: str
     seen: Seen = field(default_factory=Seen)
-    progress: dict[str, Progress] = field(default_factory=dict)
+    progress: dict[str, Progress] = field(default_factory=dict)  # of the earlier try
     count: int = 0  # parts written
     _records: list[Mapping[str, Any]] = field(default_factory=list)
     _moved: dict[str, Progress] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Parts:
         for record in page:
             self.seen.add(record, self.count, len(self._records))
             self._records.append(record)
-        self.progress[unit] = self._moved[unit] = Progress(link, done)
+        self._moved[unit] = Progress(link, done)
         self._pages += 1
         if len(self._records) >= PART_RECORDS or self._pages >= PART_PAGES:
             self.flush()

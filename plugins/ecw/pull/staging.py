@@ -131,7 +131,7 @@ def read_json(path: str) -> Any:
     try:
         with store.get(path) as file:
             return orjson.loads(file.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -6,7 +6,7 @@ Tasks, the `ecw` command and the tests call the same functions.  What travels be
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
@@ -31,19 +31,28 @@ def begin(
     ecw_conn_id: str = "ecw_default",
     crm_conn_id: str = "crm_default",
     staging: str | None = None,
+    options: Mapping[str, Any] | str | None = None,
 ) -> Run:
-    """Open the run in the ledger and in the staging area, where what is old goes.
+    """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated), CrmTrouble.
+    `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON.
+
+    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated), CrmTrouble, PlanTooLong, and what a call
+    raises: /metadata is read.
     """
     from ecw.crm import ledger
     from ecw.crm.engine import crm_engine
     from ecw.hook import EcwHook
-    from ecw.pull import area
+    from ecw.pull import area, plan
     from ecw.pull import staging as batches
+    from ecw.pull.abilities import abilities
+    from ecw.pull.options import Options
     from ecw.pull.window import window
 
-    practice = EcwHook(ecw_conn_id).client().practice
+    hook = EcwHook(ecw_conn_id)
+    wanted = Options.read(hook.get_connection(ecw_conn_id).extra_dejson.get("pull"), options)
+    client = hook.client()
+    practice = client.practice
     engine = crm_engine(crm_conn_id)
     root = area.staging_root(staging)
     if purged := batches.purge(root, area.staging_days()):
@@ -59,10 +68,11 @@ def begin(
         crm_conn_id=crm_conn_id,
         staging=batches.run_folder(root, practice, run_id),
     )
+    log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     batches.open_folder(run["staging"])
+    plan.make(engine, run, abilities(client, root), wanted, client.settings.calls_per_minute)
     ledger.begin(engine, run, RESOURCES)
     engine.dispose()
-    log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     return run
 
 
@@ -70,11 +80,21 @@ def extract(run: Run, resource: str) -> Batch:
     """Stage the records of a resource as eCW gives them."""
     from ecw.crm import history
     from ecw.hook import EcwHook
+    from ecw.pull import plan
+    from ecw.pull.bulk import export
     from ecw.pull.extract import extract
+    from ecw.pull.options import Options
+    from ecw.pull.roster import Roster
+    from ecw.resources import resource as row
 
     with _crm(run, resource) as engine:
+        planned = plan.of(run)
+        strategies, options = planned["resources"][resource]["strategies"], Options(**planned["options"])
+        client = EcwHook(run["ecw_conn_id"]).client()
+        if strategies == ["bulk"]:
+            return export(run, row(resource), client, options)
         before = history.fetched_before(engine, run, resource)
-        return extract(run, resource, EcwHook(run["ecw_conn_id"]).client(), before=before)
+        return extract(run, row(resource), client, Roster(engine, run), strategies, options, before=before)
 
 
 def map(run: Run, batch: Batch, full: bool = False) -> Batch:
@@ -102,7 +122,8 @@ def check(run: Run, batch: Batch) -> Batch:
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in load_mapping(batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
-        return check(run, batch, suite, before=history.fetched_before(engine, run, batch["resource"]))
+        before = history.fetched_before(engine, run, batch["resource"]) if batch.get("whole") else None
+        return check(run, batch, suite, before=before)
 
 
 def load(run: Run, batch: Batch) -> dict[str, int]:

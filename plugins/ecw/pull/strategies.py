@@ -1,21 +1,217 @@
-"""How a resource is extracted: each strategy is a row in a table, and gives the searches to make."""
+"""How a resource is extracted: each strategy is a row in a table, and gives the searches to make, in rounds.
+
+The units of a round are fetched side by side; a round may depend on what the rounds before it have found.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from ecw.pull.options import Options
+from ecw.pull.seen import Seen, version
+from ecw.resources import Resource
+from ecw.words import Run
+
+Holds = Callable[[Mapping[str, Any]], bool]
 
 
-class Unit(NamedTuple):
-    """One search, with all its pages; the key tells it from the others when a killed task continues."""
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One search with all its pages, or one read; the key tells it from the others when a killed task continues."""
 
     key: str
-    params: dict[str, str]
+    params: Mapping[str, str | list[str]]
+    ecw_id: str | None = None  # set: a read of this record
+    holds: Holds | None = None  # proof: what every record of the answer must be, if the server did filter
 
 
-def whole_list() -> Iterator[Unit]:
+class Known(Protocol):
+    """Whoever knows which records there are."""
+
+    def known(self, resource: str) -> list[str]:
+        """Return all known ids."""
+
+    def touched(self, resource: str) -> list[str]:
+        """Return the ids that are new or changed in this run."""
+
+    def gone(self, resource: str) -> set[str]:
+        """Return the ids that eCW no longer has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a strategy may look at."""
+
+    run: Run
+    resource: Resource
+    options: Options
+    roster: Known
+    seen: Seen
+
+    @property
+    def start(self) -> datetime | None:
+        """The window's begin; None: everything."""
+        start = self.run["window_start"]
+        return None if start is None or self.options.full else datetime.fromisoformat(start)
+
+    @property
+    def end(self) -> datetime:
+        """The window's end."""
+        return datetime.fromisoformat(self.run["window_end"])
+
+
+Rounds = Iterator[Iterable[Unit]]
+
+
+def whole_list(ask: Ask) -> Rounds:
     """Search without any parameter: the server lists everything it has."""
-    yield Unit("list", {})
+    yield [Unit("list", {})]
 
 
-STRATEGIES: dict[str, Callable[[], Iterator[Unit]]] = {"list": whole_list}
+def name_sweep(ask: Ask) -> Rounds:
+    """Search by each letter; then read what is known and did not appear: deactivated, merged or deleted perhaps."""
+    yield [Unit(f"name={letter}", {"name": letter}) for letter in dict.fromkeys(ask.options.letters)]
+    gone = ask.roster.gone(ask.resource.name)
+    missing = [
+        ecw_id for ecw_id in ask.roster.known(ask.resource.name) if ecw_id not in ask.seen and ecw_id not in gone
+    ]
+    yield map(_read, missing)
+
+
+def per_patient(ask: Ask) -> Rounds:
+    """Search by patient: those asked for, else those touched, then those whose turn it is."""
+    if asked := ask.options.ids.get("patient"):
+        yield map(_of_patient, asked)
+        return
+    first = ask.roster.touched("patient")
+    done = set(first)
+    yield map(_of_patient, first)
+    everybody = (ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done)
+    turn = turns(ask)
+    yield (_of_patient(ecw_id) for ecw_id in everybody if turn(ecw_id))
+
+
+def schedule(ask: Ask) -> Rounds:
+    """Search by practitioner and date."""
+    start, end = days(ask)
+    yield [_of_practitioner(ecw_id, start, end) for ecw_id in ask.roster.known("practitioner")]
+
+
+def by_id(ask: Ask) -> Rounds:
+    """Read the records asked for."""
+    yield map(_read, ask.options.ids[ask.resource.name])
+
+
+def last_updated(ask: Ask) -> Rounds:
+    """Search by the time of the last change, and hold every answer to it."""
+    start, end = ask.start, ask.end
+    bounds = [f"lt{end.isoformat()}"] if start is None else [f"ge{start.isoformat()}", f"lt{end.isoformat()}"]
+
+    def holds(found: Mapping[str, Any]) -> bool:
+        changed = version(found)
+        return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
+
+    yield [Unit("changed", {"_lastUpdated": bounds}, holds=holds)]
+
+
+def nothing(ask: Ask) -> Rounds:
+    """Search for nothing: this run is about single records of other resources."""
+    yield []
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One row of the table."""
+
+    rounds: Callable[[Ask], Rounds] | None  # None: an export, see bulk.py
+    params: tuple[str, ...] = ()  # search parameters that the server must declare
+    whole: bool = False  # it sees every record that eCW has
+    about: str = ""
+
+
+STRATEGIES = {
+    "list": Strategy(whole_list, whole=True, about="the server lists everything it has"),
+    "name_sweep": Strategy(
+        name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
+    ),
+    "per_patient": Strategy(per_patient, ("patient",), about="by patient: touched first, the others in turn"),
+    "schedule": Strategy(schedule, ("practitioner", "date"), about="by practitioner and dates"),
+    "last_updated": Strategy(last_updated, ("_lastUpdated",), about="what changed in the run's window"),
+    "bulk": Strategy(None, whole=True, about="an export of a group"),
+    "by_id": Strategy(by_id, about="the records asked for"),
+    "nothing": Strategy(nothing, about="the run is about other records"),
+}
+
+
+def days(ask: Ask) -> tuple[str, str]:
+    """Return the dates that a schedule covers, half open: a backfill's own, else around the end of the window.
+
+    A day more at either side, because the practice's days are not UTC's.
+    """
+    day, options = timedelta(days=1), ask.options
+    if ask.run["run_type"] == "backfill" and ask.start is not None:
+        first, last = ask.start, ask.end
+    else:
+        back = options.first_look_back_days if ask.start is None else options.look_back_days
+        first, last = ask.end - back * day, ask.end + options.look_ahead_days * day
+        first = min(first, ask.start or first)
+    return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
+
+
+def turns(ask: Ask) -> Callable[[str], bool]:
+    """Return who is looked at in this run.
+
+    Every id has one of so many slots as runs fit into `check_every_hours`, and every run covers the slots of its
+    window: nobody waits longer, after an outage too, and no state is kept.
+    """
+    slots, due = _slots(ask.run, ask.options)
+    return lambda ecw_id: int.from_bytes(blake2b(ecw_id.encode(), digest_size=8).digest()) % slots in due
+
+
+def share_due(run: Run, options: Options) -> float:
+    """Return the share of all ids whose turn it is in this run."""
+    slots, due = _slots(run, options)
+    return len(due) / slots
+
+
+def _slots(run: Run, options: Options) -> tuple[int, set[int]]:
+    start = None if options.full or run["window_start"] is None else datetime.fromisoformat(run["window_start"])
+    if start is None:
+        return 1, {0}
+    width, epoch = timedelta(minutes=options.every_minutes), datetime(2026, 1, 1, tzinfo=UTC)
+    slots = max(1, round(timedelta(hours=options.check_every_hours) / width))
+    first, last = (start - epoch) // width, -((epoch - datetime.fromisoformat(run["window_end"])) // width)
+    return slots, {slot % slots for slot in range(first, min(max(last, first + 1), first + slots))}
+
+
+def _read(ecw_id: str) -> Unit:
+    return Unit(f"id={ecw_id}", {}, ecw_id)
+
+
+def _of_patient(ecw_id: str) -> Unit:
+    sought = f"Patient/{ecw_id}"
+    return Unit(f"patient={ecw_id}", {"patient": ecw_id}, holds=lambda found: sought in _references(found))
+
+
+def _of_practitioner(ecw_id: str, start: str, end: str) -> Unit:
+    sought = f"Practitioner/{ecw_id}"
+    return Unit(
+        f"practitioner={ecw_id} {start} {end}",
+        {"practitioner": ecw_id, "date": [f"ge{start}", f"lt{end}"]},
+        holds=lambda found: sought in _references(found),
+    )
+
+
+def _references(value: Any) -> set[str]:
+    """Return every reference that a resource holds, as FhirType/id."""
+    if isinstance(value, Mapping):
+        own = value.get("reference")
+        found = {"/".join(own.rsplit("/", 2)[-2:])} if isinstance(own, str) else set()
+        return found.union(*(_references(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_references(inner) for inner in value))
+    return set()

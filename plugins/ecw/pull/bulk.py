@@ -1,0 +1,107 @@
+"""Extract a resource from an export of a group: resumable, because eCW makes one export at a time and tells its
+address once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import islice
+
+from ecw.api import bulk as exports
+from ecw.api.bulk import Manifest, Underway
+from ecw.api.client import EcwClient
+from ecw.errors import ConfigurationWrong, ExportGone
+from ecw.pull import staging, store
+from ecw.pull.extract import told
+from ecw.pull.options import Options
+from ecw.pull.parts import PART_RECORDS, Parts
+from ecw.resources import Resource
+from ecw.words import Batch, Run
+
+LONGEST_WAIT = 600.0  # seconds between two looks, whatever the server asks for
+log = logging.getLogger(__name__)
+
+
+def export(run: Run, resource: Resource, client: EcwClient, options: Options) -> Batch:
+    """Start or take up the export of a resource, wait for it here, and stage it.
+
+    The operator in bulk_operator.py waits without a worker; this is for a terminal.
+    """
+    start(run, resource, client, options)
+    while isinstance(found := look(run, resource, client), Underway):
+        time.sleep(min(found.seconds, LONGEST_WAIT))
+    return collect(run, resource, client, found)
+
+
+def start(run: Run, resource: Resource, client: EcwClient, options: Options) -> str:
+    """Return the poll address of the run's export: the one kept by an earlier try, or a new one, kept before all else.
+
+    Raises ExportRunning while another export of the practice is made.
+    """
+    if (kept := staging.read_json(_path(run, resource))) is not None:
+        log.info("%s: the export is under way already.", resource.name)
+        return str(kept["handle"])
+    group = _group(client, options)
+    return exports.kick_off(
+        client, group, [resource.fhir_type], lambda handle: staging.write_json(_path(run, resource), {"handle": handle})
+    )
+
+
+def look(run: Run, resource: Resource, client: EcwClient) -> Underway | Manifest:
+    """Ask once how far the run's export is.
+
+    Raises ExportGone when eCW does not know it any more; the next try starts a new one.
+    """
+    try:
+        found = exports.poll(client, staging.read_json(_path(run, resource))["handle"])
+    except ExportGone:
+        store.remove(_path(run, resource))
+        raise
+    if isinstance(found, Underway):
+        log.info("%s: the export is not ready (%s).", resource.name, found.progress or "no progress told")
+    return found
+
+
+def collect(run: Run, resource: Resource, client: EcwClient, manifest: Manifest) -> Batch:
+    """Stage the files of a finished export, each one whole or not at all, and let eCW delete them."""
+    started, calls = time.monotonic(), client.calls
+    exports.refuse_errors(client, manifest)
+    parts = Parts(store.join(run["staging"], resource.name, "parts"))
+    parts.resume()
+    for file in manifest.files:
+        kept = parts.progress.get(file.url)
+        if file.fhir_type != resource.fhir_type or (kept is not None and kept.done):
+            continue
+        lines = exports.lines(client, file)
+        while piece := list(islice(lines, PART_RECORDS)):
+            parts.add(file.url, piece, None, done=False)
+        parts.add(file.url, [], None, done=True)
+    path = store.join(run["staging"], resource.name, "extract.ndjson.gz")
+    count = parts.finish(path)
+    cancel(run, resource, client)
+    return told(run, resource, "bulk", path, count, client.calls - calls, time.monotonic() - started)
+
+
+def cancel(run: Run, resource: Resource, client: EcwClient) -> None:
+    """Stop the run's export, or let its files be deleted; there need not be one."""
+    if (kept := staging.read_json(_path(run, resource))) is not None:
+        exports.cancel(client, str(kept["handle"]))
+        store.remove(_path(run, resource))
+
+
+def _group(client: EcwClient, options: Options) -> str:
+    found = exports.groups(client)
+    wanted = [group for group in found if options.bulk_group in (group.export_id, group.name)]
+    if not options.bulk_group and len(found) == 1:
+        wanted = found
+    if len(wanted) != 1:
+        raise ConfigurationWrong(
+            f"The option bulk_group fits {len(wanted)} of the practice's {len(found)} groups.",
+            next_move=f"set it to one of: {', '.join(sorted(group.name or group.export_id for group in found))}.",
+        )
+    return wanted[0].export_id
+
+
+def _path(run: Run, resource: Resource) -> str:
+    return store.join(run["staging"], resource.name, "export.json")

@@ -1,0 +1,108 @@
+"""Fetch units side by side, page by page, into parts."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ecw.api.concurrent import concurrent
+from ecw.api.paging import Page
+from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.pull.gone import tombstone
+from ecw.pull.parts import Parts, Progress
+from ecw.pull.strategies import Unit
+
+if TYPE_CHECKING:
+    from ecw.api.client import EcwClient
+
+TRIES = 3  # of one search, when its links break in the middle
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Job:
+    """A unit under way."""
+
+    unit: Unit
+    pages: Iterator[Page]
+
+
+class Work:
+    """The jobs to take up next: those with another page first, so that few are under way at a time.
+
+    An iterator that can go on after its end, when a job has come back.
+    """
+
+    def __init__(self, client: EcwClient, fhir_type: str, units: Iterable[Unit], progress: dict[str, Progress]) -> None:
+        self._client = client
+        self._fhir_type = fhir_type
+        self._units = iter(units)
+        self._progress = progress
+        self._back: deque[Job] = deque()
+
+    def __iter__(self) -> Work:
+        return self
+
+    def __next__(self) -> Job:
+        if self._back:
+            return self._back.popleft()
+        unit = next(unit for unit in self._units if not self._progress.get(unit.key, Progress()).done)
+        return Job(unit, self._pages(unit))
+
+    def come_back(self, job: Job) -> None:
+        """Take a job up again for its next page."""
+        self._back.append(job)
+
+    def _pages(self, unit: Unit) -> Iterator[Page]:
+        return self._search(unit) if unit.ecw_id is None else self._record(unit.ecw_id)
+
+    def _search(self, unit: Unit) -> Iterator[Page]:
+        """Yield a search's pages; begin anew where a link has gone stale or bad, which is no news on a busy server."""
+        start = self._progress.get(unit.key, Progress()).next
+        for tries_left in reversed(range(TRIES)):
+            given = 0
+            try:
+                for page in self._client.pages(self._fhir_type, unit.params, start=start):
+                    given += 1
+                    yield page
+                return
+            except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
+                if not tries_left or (start is None and not given):
+                    raise
+                log.info("A chain of %s pages broke (%s); from its begin again.", self._fhir_type, type(error).__name__)
+                start = None
+
+    def _record(self, ecw_id: str) -> Iterator[Page]:
+        try:
+            found = self._client.read(self._fhir_type, ecw_id)
+        except RecordMissing:
+            found = tombstone(self._fhir_type, ecw_id)
+        yield Page([found], None)
+
+
+def fetch(client: EcwClient, fhir_type: str, units: Iterable[Unit], parts: Parts, in_flight: int) -> None:
+    """Fetch every unit's pages that the parts do not hold yet.
+
+    Raises AnswerIncomplete when a record does not fit its search: the server ignored the filter.
+    """
+    work = Work(client, fhir_type, units, parts.progress)
+    try:
+        for job, page in concurrent(lambda job: next(job.pages), work, in_flight):
+            _prove(job.unit, page.resources, fhir_type)
+            parts.add(job.unit.key, page.resources, page.next_url, done=page.next_url is None)
+            if page.next_url is not None:
+                work.come_back(job)
+    finally:
+        parts.flush()
+
+
+def _prove(unit: Unit, resources: list[dict[str, Any]], fhir_type: str) -> None:
+    if unit.holds is not None and not all(unit.holds(resource) for resource in resources):
+        raise AnswerIncomplete(
+            f"A search of {fhir_type} by {' and '.join(unit.params)} brought records that do not fit it: "
+            "the server ignored the filter.",
+            next_move="choose another strategy for it in the connection's extra field `pull`, and ask eCW support.",
+        )
