@@ -41,6 +41,9 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(mappings_folder(), tmp_path / "mappings")
     for name in ("patient", "insurance", "encounter"):
         (tmp_path / "mappings" / f"{name}.yaml").unlink()
+    for file in (tmp_path / "mappings" / "crosswalks").glob("*.csv"):
+        if file.stem != "gender":
+            file.unlink()
     return tmp_path / "mappings"
 
 
@@ -88,6 +91,12 @@ def test_check_tells_the_mistakes_of_all_files(folder: Path) -> None:
         run("check", "--no-crm", "--folder", str(folder))
     assert "location.yaml:1:1: a mapping file has a `table`" in error.value.what
     assert "'trimm' is no cleaning function" in error.value.what
+
+
+def test_check_finds_a_crosswalk_that_nobody_uses(folder: Path) -> None:
+    (folder / "crosswalks" / "gendr.csv").write_text("code,value,system,note\n")
+    with pytest.raises(MappingWrong, match=r"gendr\.csv:1: no column uses this crosswalk"):
+        run("check", "--no-crm", "--folder", str(folder))
 
 
 def test_check_of_an_empty_folder(tmp_path: Path) -> None:

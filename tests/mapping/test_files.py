@@ -10,6 +10,7 @@ import pytest
 from ecw.errors import MappingWrong
 from ecw.mapping.files import all_mappings, load_mapping, mappings_folder
 from ecw.mapping.model import Mapping
+from ecw.mapping.paths import show
 
 GOOD = """\
 resource: Patient
@@ -137,6 +138,15 @@ def test_the_version_follows_what_the_file_says_and_not_how(tmp_path: Path) -> N
     first = load_mapping(write(tmp_path, GOOD)).version
     assert load_mapping(write(tmp_path, "# a comment\n" + GOOD)).version == first
     assert load_mapping(write(tmp_path, GOOD.replace("Last Name", "Family Name"))).version != first
+
+
+def test_a_practice_brings_its_own_constants(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD.replace('"%value"', '"%npi"'))
+    mapping = load_mapping(file, {"npi": "urn:oid:1.2", "other": "x"})
+    assert "'urn:oid:1.2'" in show(mapping.column("npi").steps)
+    assert [text for _, text in mapping.column("last_name").also] == ["urn:oid:1.2"]
+    assert dict(mapping.constants) == {"npi": "urn:oid:1.2"}
+    assert mapping.version != load_mapping(file).version
 
 
 def test_the_version_follows_the_crosswalks(mapping_of: Callable[..., Mapping]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ecw.mapping.model import Mapping
 
 FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
@@ -35,12 +38,8 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
 
     found = check_files(folder)
     if not no_crm and found.mappings:
-        from ecw.crm.engine import crm_engine, reading
-
-        engine = crm_engine(crm_conn_id)
-        with reading(engine) as connection:
+        with _crm(crm_conn_id) as connection:
             check_crm(connection, found)
-        engine.dispose()
     for note in found.notes:
         click.echo(note)
     if found.problems:
@@ -95,17 +94,14 @@ def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> Non
 
     What eCW last sent is taken from the staging area. Counts and eCW ids are shown, no values.
     """
-    from ecw.crm.engine import crm_engine, reading
     from ecw.mapping.compile import Mapper
     from ecw.mapping.diff import difference
     from ecw.mapping.files import load_mapping
     from ecw.mapping.loaded import rows_of
 
     mapping = load_mapping(file)
-    engine = crm_engine(crm_conn_id)
-    with reading(engine) as connection:
+    with _crm(crm_conn_id) as connection:
         found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
-    engine.dispose()
     if as_json:
         _print_json(found.plain())
         return
@@ -160,6 +156,18 @@ def export(file: str, viewdefinition: bool) -> None:
     from ecw.mapping.viewdefinition import view_definition
 
     _print_json(view_definition(load_mapping(file)))
+
+
+@contextmanager
+def _crm(conn_id: str) -> Iterator[Connection]:
+    from ecw.crm.engine import crm_engine, reading
+
+    engine = crm_engine(conn_id)
+    try:
+        with reading(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:

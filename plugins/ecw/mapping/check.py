@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ecw.errors import MappingWrong
+from ecw.mapping.crosswalks import available
 from ecw.mapping.files import load_mapping, mappings_folder
 from ecw.mapping.model import Mapping
 from ecw.mapping.structure import check_structure
@@ -37,6 +38,14 @@ def check_files(folder: str | None = None) -> Checked:
             continue
         found.mappings.append(mapping)
         found.problems += check_structure(mapping)
+    if len(found.mappings) == len(files):
+        used = {name for mapping in found.mappings for name in mapping.crosswalks}
+        crosswalks = mappings_folder(folder) / "crosswalks"
+        found.problems += [
+            f"{crosswalks / name}.csv:1: no column uses this crosswalk"
+            for name in available(crosswalks)
+            if name not in used
+        ]
     found.problems = list(dict.fromkeys(found.problems))  # a shared crosswalk's problem comes with each file
     return found
 

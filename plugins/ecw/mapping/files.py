@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping as MappingType
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,9 +68,10 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
     return found
 
 
-def load_mapping(path: str | os.PathLike[str]) -> Mapping:
+def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] | None = None) -> Mapping:
     """Load one mapping file with its crosswalks; a name without .yaml is looked up in the default folder.
 
+    `constants` stand in for the file's own of those names, where practices differ.
     Raises MappingWrong with file, line and column of every problem.
     """
     file = FilePath(path)
@@ -78,7 +80,7 @@ def load_mapping(path: str | os.PathLike[str]) -> Mapping:
     sheet = Sheet(file)
     if sheet.root is None and not sheet.found:
         sheet.add(1, 1, "the file is empty")
-    reading = _Reading(sheet)
+    reading = _Reading(sheet, constants or {})
     mapping = reading.mapping(sheet.root) if sheet.root is not None else None
     if mapping is None:
         problems = sheet.problems + reading.crosswalk_problems
@@ -90,8 +92,9 @@ def load_mapping(path: str | os.PathLike[str]) -> Mapping:
 class _Reading:
     """Goes through one file; what it does not understand becomes a problem of the sheet."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, instead: MappingType[str, str]) -> None:
         self.sheet = sheet
+        self.instead = instead
         self.constants: dict[str, str] = {}
         self.columns: dict[str, Column] = {}
         self.crosswalk_nodes: dict[str, yaml.Node] = {}
@@ -105,9 +108,10 @@ class _Reading:
             if word in text and not _SQL_NAME.match(text[word]):
                 sheet.wrong(keys[word], f"{word} is a name of letters, digits and _, 63 at most")
         if "constant" in keys:
-            self.constants = {
+            said = {
                 key.value: sheet.string(node, key.value) for key, node in sheet.entries(keys["constant"], "constant")
             }
+            self.constants = {name: self.instead.get(name, value) for name, value in said.items()}
         for group in sheet.items(keys["select"], "select") if "select" in keys else []:
             self.group(group)
         leave_out = {
@@ -132,7 +136,7 @@ class _Reading:
             time_zone=text.get("time_zone"),
             profile=text.get("profile"),
             file=sheet.path,
-            version=_version(sheet.text, crosswalks),
+            version=_version(sheet.text, self.constants, crosswalks),
         )
 
     def need(
@@ -250,8 +254,8 @@ class _Reading:
         return found
 
 
-def _version(text: str, crosswalks: dict[str, Crosswalk]) -> str:
+def _version(text: str, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:
     """Hash what the file says, not how: comments and blank lines make no new version."""
     tables = [[c.name, c.lines, c.unmapped, c.default] for c in crosswalks.values()]
-    said = json.dumps([RULES, yaml.safe_load(text), tables], default=str, sort_keys=True)
+    said = json.dumps([RULES, yaml.safe_load(text), constants, tables], default=str, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
