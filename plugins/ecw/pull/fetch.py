@@ -70,7 +70,8 @@ class Work:
                     yield page
                 return
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
-                if not tries_left or (start is None and not given):
+                refused_at_once = start is None and not given and not isinstance(error, AnswerIncomplete)
+                if not tries_left or refused_at_once:
                     raise
                 log.info("A chain of %s pages broke (%s); from its begin again.", self._fhir_type, type(error).__name__)
                 start = None

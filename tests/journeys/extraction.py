@@ -1,0 +1,71 @@
+"""One try to extract everything, as a task does it, in a process that can be killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from requests import Session
+
+from ecw.api.client import EcwClient
+from ecw.api.patience import Circuit, Patience, Trying
+from ecw.api.settings import EcwSettings
+from ecw.crm.engine import engine_from_url
+from ecw.pull import staging, store
+from ecw.pull.extract import extract
+from ecw.pull.options import Options
+from ecw.pull.roster import Roster
+from ecw.resources import Resource
+from ecw.words import Run
+
+FIVE = (
+    (Resource("practitioner", "Practitioner", ()), "list"),
+    (Resource("location", "Location", ()), "list"),
+    (Resource("patient", "Patient", ()), "name_sweep"),
+    (Resource("insurance", "Coverage", ()), "per_patient"),
+    (Resource("encounter", "Encounter", ()), "schedule"),
+)
+EVERY_DAY = Options(first_look_back_days=2000, look_ahead_days=2000)  # the sandbox's are of 2024 to 2029
+
+
+@dataclass(frozen=True)
+class Try:
+    """What a try needs to know; it must be picklable."""
+
+    base_url: str
+    client_id: str
+    key_id: str
+    private_key: str
+    crm_url: str
+    staging: str
+
+    @property
+    def run(self) -> Run:
+        return Run(
+            practice="FFSAND",
+            run_id="journey",
+            run_type="scheduled",
+            window_start=None,
+            window_end="2026-11-22T10:00:00+00:00",
+            ecw_conn_id="",
+            crm_conn_id="",
+            staging=self.staging,
+        )
+
+    def batch(self, resource: Resource) -> str:
+        return store.join(self.staging, resource.name, "extract.ndjson.gz")
+
+    def done(self) -> bool:
+        return all(staging.manifest(self.batch(resource)) for resource, _ in FIVE)
+
+    def client(self) -> EcwClient:
+        settings = EcwSettings(self.base_url, self.client_id, private_key=self.private_key, key_id=self.key_id)
+        patience = Patience(attempts=12, seconds=60, longest_wait=0.05)
+        return EcwClient(settings, Session(), trying=Trying(patience, Circuit(failures=10_000)))
+
+
+def extract_everything(this: Try) -> None:
+    """Extract every resource that is not whole yet, one after the other."""
+    client, engine = this.client(), engine_from_url(this.crm_url)
+    for resource, strategy in FIVE:
+        if staging.manifest(this.batch(resource)) is None:
+            extract(this.run, resource, client, Roster(engine, this.run), [strategy], EVERY_DAY)

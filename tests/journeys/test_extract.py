@@ -1,0 +1,93 @@
+"""All five resources of 2,000 patients reach the staging area, record for record, through faults and kills."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from ecw.pull import staging
+from tests.fixtures.keys import Keys
+from tests.fixtures.sandbox import RunningSandbox
+from tests.journeys.extraction import FIVE, Try, extract_everything
+
+KILLS = 50
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("latency", {"probability": 0.02, "seconds": 0.05}),
+    ("too_many", {"probability": 0.01}),
+    ("server_error", {"probability": 0.01}),
+    ("request_timeout", {"probability": 0.01}),
+    ("drop", {"probability": 0.01}),
+    ("truncate", {"probability": 0.01}),
+    ("revoke_token", {"probability": 0.005}),
+    ("wrong_total", {"probability": 0.2}),
+    ("repeat", {"probability": 0.2}),
+    ("next_loops", {"probability": 0.01}),
+    ("next_elsewhere", {"probability": 0.01}),
+    ("next_gone", {"probability": 0.01}),
+    ("merge_next", {"probability": 0.03, "resource": "Patient"}),
+    ("deactivate_next", {"probability": 0.03, "resource": "Patient"}),
+    ("delete_next", {"probability": 0.03, "resource": "Patient", "times": 5}),
+]
+
+
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+def test_what_is_staged_is_what_the_practice_holds(
+    sandbox_factory: Callable[..., RunningSandbox], keys: Keys, crm_engine: Engine, tmp_path: Path
+) -> None:
+    sandbox = sandbox_factory(patients=2000, quota=0, page_size=50)
+    for number, (kind, rule) in enumerate(FAULTS):
+        sandbox.fault(kind, seed=number, **rule)
+    crm_url = crm_engine.url.render_as_string(hide_password=False)
+    chance, kills, number = random.Random(20261122), 0, 0
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.journeys.extraction"])
+
+    while kills < KILLS:
+        number += 1
+        this = Try(sandbox.base_url, keys.client_id, keys.key_id, keys.private_key_pem, crm_url, f"{tmp_path}/{number}")
+        while not this.done():
+            kills += run_and_kill(processes, this, chance.uniform(0.1, 1.5) if kills < KILLS else 120)
+        compare(this, sandbox)
+
+    fired = {rule["kind"]: rule["fired"] for rule in sandbox.faults()}
+    assert all(fired.values()), fired
+    assert sandbox.counts()["elsewhere"] == 0, "no token went to another server"
+
+
+def run_and_kill(processes: Any, this: Try, seconds: float) -> bool:
+    """Let a try work for so long; return whether it had to be killed."""
+    process = processes.Process(target=extract_everything, args=(this,))
+    process.start()
+    process.join(seconds)
+    killed = process.exitcode is None
+    process.kill()
+    process.join()
+    assert killed or process.exitcode == 0, "a try failed; its error is above"
+    return killed
+
+
+def compare(this: Try, sandbox: RunningSandbox) -> None:
+    deleted = {ecw_id for rule in sandbox.faults() if rule["kind"] == "delete_next" for ecw_id in rule["touched"]}
+    for resource, _ in FIVE:
+        held = {record["id"]: record for record in sandbox.records(resource.fhir_type)}
+        staged = list(staging.read(this.batch(resource)))
+        found = {record["id"]: record for record in staged}
+        assert len(found) == len(staged), f"{resource.name}: a record is staged twice"
+        assert len(held) >= 8
+        # A patient who was deleted while we looked may or may not have been seen before, and with them their insurance.
+        for lost in (held, found):
+            for ecw_id in [ecw_id for ecw_id, record in lost.items() if deleted & {ecw_id, patient_of(record)}]:
+                del lost[ecw_id]
+        assert found.keys() == held.keys(), resource.name
+        assert [ecw_id for ecw_id, record in held.items() if found[ecw_id] != record] == [], resource.name
+
+
+def patient_of(record: dict[str, Any]) -> str:
+    reference = record.get("beneficiary") or record.get("subject") or {}
+    return str(reference.get("reference", "")).removeprefix("Patient/")
