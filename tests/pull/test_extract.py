@@ -1,0 +1,197 @@
+"""Extraction against the sandbox: every strategy brings what the practice holds, and no filter is taken on trust."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from requests import Session
+
+from ecw.api.client import EcwClient
+from ecw.api.patience import Circuit, Patience, Trying
+from ecw.api.settings import EcwSettings
+from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.pull import staging
+from ecw.pull.extract import extract
+from ecw.pull.gone import is_tombstone
+from ecw.pull.options import Options
+from ecw.resources import Resource
+from ecw.words import Batch, Run
+from tests.fixtures.keys import Keys
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.test_strategies import Roll
+
+TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
+
+
+@pytest.fixture
+def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
+    settings = EcwSettings(sandbox.base_url, keys.client_id, private_key=keys.private_key_pem, key_id=keys.key_id)
+    return EcwClient(settings, Session(), trying=Trying(Patience(longest_wait=0.01), Circuit(1000)))
+
+
+@pytest.fixture
+def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
+    """Return a function that extracts one resource."""
+
+    def run(
+        name: str,
+        *strategies: str,
+        roster: Roll | None = None,
+        start: str | None = None,
+        end: str = "2026-11-22T10",
+        **options: Any,
+    ) -> Batch:
+        this = Run(
+            practice="FFSAND",
+            run_id="r",
+            run_type="scheduled",
+            window_start=start,
+            window_end=f"{end}:00:00+00:00",
+            ecw_conn_id="",
+            crm_conn_id="",
+            staging=str(tmp_path),
+        )
+        return extract(this, Resource(name, TYPES[name], ()), client, roster or Roll(), strategies, Options(**options))
+
+    return run
+
+
+def records(batch: Batch) -> dict[str, dict[str, Any]]:
+    found = list(staging.read(batch["path"]))
+    assert len(found) == batch["count"] == batch["fetched"]
+    return {record["id"]: record for record in found}
+
+
+def held(sandbox: RunningSandbox, name: str) -> dict[str, dict[str, Any]]:
+    found = {record["id"]: record for record in sandbox.records(TYPES[name])}
+    assert len(found) >= 30
+    return found
+
+
+def test_by_names(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    batch = staged("patient", "name_sweep")
+
+    assert records(batch) == held(sandbox, "patient")
+    assert batch.get("whole")
+
+
+def test_by_names_notices_who_is_gone(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    everybody = held(sandbox, "patient")
+    nameless, deleted = list(everybody)[:2]
+    sandbox.put({**everybody[nameless], "name": []})
+    sandbox.delete("Patient", deleted)
+
+    found = records(staged("patient", "name_sweep", roster=Roll({"patient": list(everybody)})))
+
+    assert found.keys() == everybody.keys()
+    assert [ecw_id for ecw_id, record in found.items() if is_tombstone(record)] == [deleted]
+    assert found[nameless]["name"] == []
+
+
+def test_by_patients(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    patients = Roll({"patient": list(held(sandbox, "patient"))})
+
+    assert records(staged("insurance", "per_patient", roster=patients)) == held(sandbox, "insurance")
+    assert records(staged("encounter", "per_patient", roster=patients)) == held(sandbox, "encounter")
+    assert sandbox.served("search", "Coverage") == 120
+
+
+def test_by_schedule(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    practitioners = Roll({"practitioner": list(held(sandbox, "practitioner"))})
+
+    found = records(
+        staged("encounter", "schedule", roster=practitioners, first_look_back_days=1500, look_ahead_days=1500)
+    )
+    some = records(
+        staged("encounter", "schedule", roster=practitioners, start="2026-11-22T08:00:00+00:00", look_ahead_days=1)
+    )
+
+    assert found == held(sandbox, "encounter")
+    days = sorted(record["period"]["start"][:10] for record in some.values())
+    assert days
+    assert "2026-10-20" < days[0] <= days[-1] < "2026-11-26"
+
+
+def test_by_ids(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    """An id with a dot too, which eCW cannot read by path."""
+    everybody = held(sandbox, "practitioner")
+    asked = [ecw_id for ecw_id in everybody if "." in ecw_id][:2] + [
+        ecw_id for ecw_id in everybody if "." not in ecw_id
+    ][:2]
+    assert len(asked) == 4
+
+    assert records(staged("practitioner", "by_id", ids={"practitioner": asked})) == {
+        ecw_id: everybody[ecw_id] for ecw_id in asked
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "roster", "ignored"),
+    [
+        ("insurance", "per_patient", "patient", "patient"),
+        ("encounter", "schedule", "practitioner", "practitioner"),
+    ],
+)
+def test_a_filter_that_is_ignored_stops(
+    sandbox: RunningSandbox, staged: Callable[..., Batch], name: str, strategy: str, roster: str, ignored: str
+) -> None:
+    known = Roll({roster: list(held(sandbox, roster))[:3]})
+    sandbox.fault("ignore_filter", resource=TYPES[name], value=ignored)
+
+    with pytest.raises(AnswerIncomplete, match=f"A search of {TYPES[name]} by .*: the server ignored the filter"):
+        staged(name, strategy, roster=known)
+
+
+def test_what_changed_on_a_server_that_tells(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    sandbox.set(profile="fhir")
+    everybody = held(sandbox, "patient")
+    changed = sandbox.put({**next(iter(everybody.values())), "active": False})
+    window = {"start": "2026-11-22T08:00:00+00:00", "end": "2099-01-01T10"}
+
+    assert records(staged("patient", "last_updated")).keys() <= everybody.keys()
+    assert records(staged("patient", "last_updated", **window)) == {changed["id"]: changed}
+
+    sandbox.fault("ignore_filter", resource="Patient", value="_lastUpdated")
+    with pytest.raises(AnswerIncomplete, match="by _lastUpdated"):
+        staged("patient", "last_updated", **window)
+
+
+def test_a_refused_search_gives_way_to_the_next_strategy(
+    sandbox: RunningSandbox, staged: Callable[..., Batch], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Patient has no bare list."""
+    caplog.set_level(logging.INFO)
+
+    assert records(staged("patient", "list", "name_sweep")) == held(sandbox, "patient")
+    assert "patient: list is refused" in caplog.text
+    with pytest.raises(RequestRefused):
+        staged("patient", "list")
+
+
+@pytest.mark.parametrize("kind", ["next_gone", "next_loops", "next_elsewhere"])
+def test_a_chain_of_pages_that_breaks_once_is_walked_again(
+    sandbox: RunningSandbox, staged: Callable[..., Batch], kind: str
+) -> None:
+    sandbox.fault(kind, resource="Practitioner", page=2, times=1)
+
+    assert records(staged("practitioner", "list")) == held(sandbox, "practitioner")
+
+
+def test_what_an_earlier_try_fetched_is_not_fetched_again(
+    sandbox: RunningSandbox, staged: Callable[..., Batch]
+) -> None:
+    patients = Roll({"patient": list(held(sandbox, "patient"))})
+    sandbox.fault("gone", resource="Coverage", nth=61)
+    with pytest.raises(RecordMissing):
+        staged("insurance", "per_patient", roster=patients)
+    before = sandbox.served("search", "Coverage", 200)
+
+    batch = staged("insurance", "per_patient", roster=patients)
+
+    assert records(batch) == held(sandbox, "insurance")
+    assert before >= 60
+    assert sandbox.served("search", "Coverage", 200) < 120 + 16, "no more than what was in flight is asked for again"

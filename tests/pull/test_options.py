@@ -1,0 +1,35 @@
+"""What the connection and the run's form may say, and what they may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecw.errors import ConfigurationWrong
+from ecw.pull.options import Options
+
+
+def test_nobody_says_anything() -> None:
+    assert Options.read(None, "", {}) == Options()
+
+
+def test_the_form_overrides_the_connection_key_by_key() -> None:
+    found = Options.read('{"in_flight": 4, "look_back_days": 7}', {"look_back_days": 2, "full": None})
+
+    assert (found.in_flight, found.look_back_days, found.full) == (4, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"look_bak_days": 3}, "There is no option 'look_bak_days' of a pull.*did you mean 'look_back_days'?"),
+        ({"in_flight": "many"}, "The option 'in_flight' of a pull is not a whole number above 0"),
+        ({"in_flight": 0}, "is not a whole number above 0"),
+        ({"full": "yes"}, "The option 'full' of a pull is not bool"),
+        ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
+        ("[1]", "no JSON object"),
+        ("{", "no JSON object"),
+    ],
+)
+def test_a_mistake_is_named(source: object, told: str) -> None:
+    with pytest.raises(ConfigurationWrong, match=told):
+        Options.read(source)  # type: ignore[arg-type]  # that is the mistake

@@ -1,0 +1,165 @@
+"""Which searches a strategy makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ecw.pull.options import Options
+from ecw.pull.seen import Seen
+from ecw.pull.strategies import STRATEGIES, Ask, Unit, share_due
+from ecw.resources import Resource
+from ecw.words import Run
+
+
+@dataclass
+class Roll:
+    """A roster that is written down."""
+
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    def known(self, resource: str) -> list[str]:
+        return self.ids.get(resource, [])
+
+    def touched(self, resource: str) -> list[str]:
+        return self.changed
+
+    def gone(self, resource: str) -> set[str]:
+        return self.lost
+
+
+def ask(
+    fhir_type: str, roster: Roll, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
+) -> Ask:
+    run_type = more.pop("run_type", "scheduled")
+    run = Run(
+        practice="P",
+        run_id="r",
+        run_type=run_type,
+        window_start=start,
+        window_end=end,
+        ecw_conn_id="",
+        crm_conn_id="",
+        staging="",
+    )
+    return Ask(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen())
+
+
+def rounds(name: str, this: Ask) -> list[list[Unit]]:
+    strategy = STRATEGIES[name].rounds
+    assert strategy is not None
+    return [list(units) for units in strategy(this)]
+
+
+def params(units: Iterable[Unit]) -> list[dict[str, Any]]:
+    return [dict(unit.params) for unit in units]
+
+
+def test_list_is_one_search() -> None:
+    assert [params(units) for units in rounds("list", ask("Location", Roll()))] == [[{}]]
+
+
+def test_name_sweep_reads_the_known_that_did_not_appear() -> None:
+    this = ask("Patient", Roll({"patient": ["seen", "unseen", "long gone"]}, lost={"long gone"}), letters="ab")
+    strategy = STRATEGIES["name_sweep"].rounds
+    assert strategy is not None
+    walk = strategy(this)
+
+    assert params(next(walk)) == [{"name": "a"}, {"name": "b"}]
+    this.seen.add({"id": "seen"}, 0, 0)
+    assert [unit.ecw_id for unit in next(walk)] == ["unseen"]
+
+
+def test_per_patient_begins_with_the_touched() -> None:
+    this = ask("Coverage", Roll({"patient": ["a", "b", "c"]}, changed=["c"]))
+
+    assert [params(units) for units in rounds("per_patient", this)] == [
+        [{"patient": "c"}],
+        [{"patient": "a"}, {"patient": "b"}],
+    ]
+
+
+def test_per_patient_looks_at_everybody_within_a_day() -> None:
+    everybody = [f"patient-{number}" for number in range(600)]
+    looked: list[str] = []
+    for hour in range(0, 24, 2):
+        window = f"2026-11-22T{hour:02}:00:00+00:00", f"2026-11-22T{hour + 1:02}:59:00+00:00"
+        turn = [
+            unit.params["patient"]
+            for unit in rounds("per_patient", ask("Coverage", Roll({"patient": everybody}), *window))[1]
+        ]
+        assert 20 < len(turn) < 90, "about one in twelve"
+        looked += [str(ecw_id) for ecw_id in turn]
+
+    assert sorted(looked) == sorted(everybody)
+
+
+def test_a_long_window_makes_up_for_missed_turns() -> None:
+    everybody = [f"patient-{number}" for number in range(600)]
+    day = ask("Coverage", Roll({"patient": everybody}), "2026-11-20T10:00:00+00:00", "2026-11-22T10:00:00+00:00")
+    half = ask("Coverage", Roll({"patient": everybody}), "2026-11-21T22:00:00+00:00", "2026-11-22T10:00:00+00:00")
+
+    assert len(rounds("per_patient", day)[1]) == 600
+    assert 240 < len(rounds("per_patient", half)[1]) < 360
+    assert (share_due(day.run, day.options), share_due(half.run, half.options)) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("start", "run_type", "dates"),
+    [
+        (None, "scheduled", ["ge2024-11-21", "lt2027-05-23"]),
+        ("2026-11-22T08:00:00+00:00", "scheduled", ["ge2026-10-22", "lt2027-05-23"]),
+        ("2026-09-01T00:00:00+00:00", "scheduled", ["ge2026-08-31", "lt2027-05-23"]),
+        ("2026-11-20T00:00:00+00:00", "backfill", ["ge2026-11-19", "lt2026-11-24"]),
+    ],
+)
+def test_a_schedule_covers_the_days_around_now_or_a_backfills_own(
+    start: str | None, run_type: str, dates: list[str]
+) -> None:
+    this = ask("Encounter", Roll({"practitioner": ["x"]}), start, run_type=run_type)
+
+    assert [params(units) for units in rounds("schedule", this)] == [[{"practitioner": "x", "date": dates}]]
+
+
+def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
+    window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
+
+    assert params(rounds("last_updated", ask("Patient", Roll(), *window))[0]) == [
+        {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}
+    ]
+    assert params(rounds("last_updated", ask("Patient", Roll()))[0]) == [{"_lastUpdated": [f"lt{window[1]}"]}]
+    assert params(rounds("last_updated", ask("Patient", Roll(), *window, full=True))[0]) == [
+        {"_lastUpdated": [f"lt{window[1]}"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("per_patient", {"beneficiary": {"reference": "Patient/a"}}, {"beneficiary": {"reference": "Patient/b"}}),
+        ("per_patient", {"subject": {"reference": "https://x/fhir/r4/P/Patient/a"}}, {"subject": {"reference": "a"}}),
+        (
+            "schedule",
+            {"participant": [{"individual": {"reference": "Practitioner/x"}}]},
+            {"participant": [{"individual": {"reference": "Practitioner/y"}}]},
+        ),
+        (
+            "last_updated",
+            {"meta": {"lastUpdated": "2026-11-22T03:00:00-05:00"}},
+            {"meta": {"lastUpdated": "2026-11-22T02:59:59-05:00"}},
+        ),
+        ("last_updated", {"meta": {"lastUpdated": "2026-11-22T08:00:00Z"}}, {}),
+    ],
+)
+def test_a_filter_that_the_server_ignored_shows(name: str, good: dict[str, Any], bad: dict[str, Any]) -> None:
+    this = ask("Encounter", Roll({"patient": ["a"], "practitioner": ["x"]}, ["a"]), "2026-11-22T08:00:00+00:00")
+    unit = rounds(name, this)[0][0]
+
+    assert unit.holds is not None
+    assert unit.holds(good)
+    assert not unit.holds(bad)
