@@ -81,6 +81,16 @@ def test_a_token_that_stays_refused_is_access_denied(sandbox, connect):
     assert tokens_served(sandbox) == 2
 
 
+def test_a_server_in_trouble_says_nothing_about_the_token(sandbox, connect):
+    client = connect(sandbox)
+    sandbox.fault("server_error", interaction="search", times=1)
+    sandbox.fault("revoke_token", interaction="search")
+    with pytest.raises(ServerTrouble):
+        list(client.search("Location"))
+    with pytest.raises(AccessDenied, match="HTTP 401"):
+        list(client.search("Location"))
+
+
 def test_tokens_that_worked_and_are_refused_again_and_again_are_trouble(sandbox, connect):
     client = connect(sandbox)
     assert next(client.search("Location"))

@@ -117,7 +117,7 @@ def test_a_file_of_another_length_than_told_is_not_whole(sandbox, exporting):
 def test_errors_of_an_export_are_not_passed_over(wire, says, sandbox, connect):
     issue = b'{"resourceType": "OperationOutcome", "issue": [{"severity": "%s", "code": "exception"}]}\n'
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-    manifest = bulk.Manifest("2026-11-22T00:00:00Z", (), (bulk.File("OperationOutcome", f"{wire.url}/e", None),))
+    manifest = bulk.Manifest("2026-11-22T00:00:00Z", (), (bulk.File("OperationOutcome", f"{client.base_url}/e", None),))
     wire.answer = lambda request: says(request, 200, issue % b"information")
     bulk.refuse_errors(client, manifest)
     wire.answer = lambda request: says(request, 200, issue % b"error")

@@ -160,6 +160,13 @@ def test_pages_go_on_where_they_were_left(sandbox, connect):
     assert len(set(ids([first.resources, *rest]))) == 30
 
 
+def test_an_address_that_was_kept_for_another_server_is_not_called(wire, sandbox, connect):
+    with pytest.raises(AnswerIncomplete, match="outside"):
+        next(connect(sandbox).pages("Practitioner", start=f"{wire.url}/fhir/r4/X/Practitioner?page=2"))
+    assert wire.asked == []
+    assert sandbox.counts()["total"] == 0
+
+
 def test_a_page_that_fails_is_read_again(sandbox, connect, quick):
     for fault in ("server_error", "drop", "truncate", "too_many", "lose_response", "request_timeout"):
         sandbox.fault(fault, interaction="search", probability=0.1, seed=7)

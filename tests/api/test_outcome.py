@@ -67,6 +67,14 @@ def test_a_refusal_is_passed_on_without_the_values(answered):
         assert secret not in text.lower()
 
 
+def test_a_refusal_that_repeats_the_address_is_passed_on_without_the_values(answered):
+    said = outcome("invalid", "Does not know how to handle Patient?given=O%27Ryan%20Lee&family=D%C3%ADaz+Vega")
+    text = str(error_of(answered(400, said, params={"given": "O'Ryan Lee", "family": "Díaz Vega"})))
+    assert "Does not know how to handle Patient?given=" in text
+    for secret in ("Ryan", "Lee", "Díaz", "D%C3", "Vega"):
+        assert secret not in text
+
+
 def test_a_long_refusal_is_cut(answered):
     assert len(str(error_of(answered(400, outcome("invalid", "word " * 500))))) < 700
 

@@ -60,6 +60,7 @@ def test_a_server_that_invents_links_comes_to_an_end(monkeypatch):
     [
         {"resourceType": "Patient", "id": "a"},
         {"resourceType": "Bundle", "type": "transaction-response"},
+        bundle("a") | {"entry": [{"fullUrl": f"{BASE}/Patient/a"}]},
         bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}}]},
     ],
 )

@@ -57,6 +57,14 @@ def test_a_write_that_may_have_been_done_is_never_sent_twice(sandbox, patient_cl
     assert patients(sandbox) <= 121
 
 
+@pytest.mark.parametrize("status", [202, 204])
+def test_a_success_without_ecws_word_leaves_it_unknown(wire, says, sandbox, connect, status):
+    wire.answer = lambda request: says(request, status)
+    with pytest.raises(OutcomeUnknown):
+        connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url).transact(bundle())
+    assert len(wire.asked) == 1
+
+
 def test_no_answer_in_time(sandbox, connect):
     sandbox.fault("latency", interaction="transaction", seconds=1.0)
     with pytest.raises(OutcomeUnknown, match="no answer in time"):

@@ -1,5 +1,8 @@
 import logging
 import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from requests import Session
@@ -22,6 +25,22 @@ class Counting:
 
     def server_date(self, date: str) -> None:
         self.notes.append("date" if date.endswith("GMT") else date)
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[str]:
+    """Answer one connection with these bytes, whatever was asked."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        served = pool.submit(serve)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        served.result(timeout=10)
 
 
 def drop(request) -> None:
@@ -82,11 +101,36 @@ def test_nothing_listens():
         Transport(Session()).send("GET", "http://127.0.0.1:1/a")
 
 
-def test_a_certificate_that_is_not_accepted_needs_a_person(wire):
-    wire.answer = drop
-    with pytest.raises(ConfigurationWrong, match="certificate") as wrong:
-        Transport(Session()).send("GET", f"{wire.url}/a".replace("http:", "https:"))
+def test_a_certificate_that_is_not_accepted_needs_a_person(secure_wire):
+    with pytest.raises(ConfigurationWrong, match="certificate was not accepted") as wrong:
+        Transport(Session()).send("GET", f"{secure_wire.url}/a")
     assert "verify" in wrong.value.next_move
+
+
+def test_a_server_without_tls_needs_a_person(wire):
+    with pytest.raises(ConfigurationWrong, match="does not speak TLS"):
+        Transport(Session()).send("GET", f"{wire.url}/a".replace("http:", "https:"))
+
+
+def test_a_tls_connection_that_breaks_is_trouble():
+    """As a gateway under load does it; and a write may have been done before."""
+    with raw_server(b"") as url, pytest.raises(ServerTrouble, match="dropped"):
+        Transport(Session()).send("GET", url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("option", ["verify", "cert"])
+def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
+    session = Session()
+    setattr(session, option, str(tmp_path / "nowhere.pem"))
+    with pytest.raises(ConfigurationWrong, match="file of certificates is not there") as wrong:
+        Transport(session).send("GET", "https://127.0.0.1:1/a")
+    assert option in wrong.value.next_move
+
+
+def test_a_redirect_to_what_is_no_address_is_an_error_of_ours(wire, says):
+    wire.answer = lambda request: says(request, 302, Location="http://[bad")
+    with pytest.raises(ConfigurationWrong):
+        Transport(Session()).send("GET", f"{wire.url}/a")
 
 
 @pytest.mark.parametrize("url", ["https://", "nonsense://x/y", "http://.bad..host/", "http://127.0.0.1:99999999/"])
@@ -102,3 +146,11 @@ def test_no_value_reaches_a_log_at_any_level(wire, says, caplog):
     assert f"GET {wire.url}/Patient?family&birthdate: HTTP 200" in caplog.text
     assert "Kowalczyk" not in caplog.text
     assert "1980" not in caplog.text
+
+
+def test_malformed_headers_do_not_bring_the_values_into_a_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno header\r\n\r\n{}") as url:
+        assert Transport(Session()).send("GET", url, params={"family": "Kowalczyk"}).status_code == 200
+    assert f"GET {url}/?family: HTTP 200" in caplog.text
+    assert "Kowalczyk" not in caplog.text

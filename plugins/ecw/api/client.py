@@ -13,7 +13,7 @@ from requests import Response, Session
 
 from ecw.api.auth import Bearer, Purpose, Tokens
 from ecw.api.capability import Capability
-from ecw.api.links import parameters, without_values
+from ecw.api.links import parameters, pinned, without_values
 from ecw.api.outcome import error_of, json_of, outcome_error
 from ecw.api.paging import Page, pages, resources_of
 from ecw.api.patience import Circuit, Patience, Trying
@@ -139,16 +139,17 @@ class EcwClient:
         """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once.
 
         Raises TokenLost for a second 401 where tokens of this purpose have worked before: then it is no matter
-        of rights, and another thread's renewal or a server's hiccup can be between the two.
+        of rights, and another thread's renewal or a server's hiccup can be between the two. Raises AnswerIncomplete,
+        before anything is sent, for an address outside the practice's base URL.
         """
         response = self._send(method, url, purpose, **request)
         if response.status_code == 401:
             response.close()
             self.tokens.forget(purpose, response.request.headers.get("Authorization"))
             response = self._send(method, url, purpose, **request)
-        if response.status_code != 401:
+        if response.ok:
             self._accepted.add(purpose)
-        elif purpose in self._accepted:
+        elif response.status_code == 401 and purpose in self._accepted:
             self.tokens.forget(purpose, response.request.headers.get("Authorization"))
             raise TokenLost(
                 f"{method} {without_values(url)}: two tokens in a row were refused, and others had worked.",
@@ -157,6 +158,8 @@ class EcwClient:
         return response
 
     def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
+        # Addresses can come from an earlier try's staging area, when the connection named another server.
+        url = pinned(url, self.base_url)
         # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
         self.tokens.token(purpose)
         headers = FHIR_JSON | request.pop("headers", {})
@@ -171,9 +174,9 @@ class EcwClient:
             response = self.request(
                 "POST", self.base_url, Purpose.WRITE, data=body, headers={"Content-Type": "application/fhir+json"}
             )
-            if response.status_code not in {200, 201}:
+            if not 200 <= response.status_code < 300:
                 raise error_of(response)
-            return json_of(response)
+            return json_of(response)  # also of 202 and 204: without eCW's word, what became of it is not known
         except NotReached:
             raise
         except ServerTrouble as error:

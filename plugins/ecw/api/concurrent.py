@@ -24,14 +24,11 @@ def concurrent(
     waiting = iter(items)
     with ThreadPoolExecutor(in_flight, thread_name_prefix="ecw") as pool:
         running: dict[Future[Result], Item] = {}
-        try:
-            while True:
-                for item in islice(waiting, in_flight - len(running)):
-                    running[pool.submit(call, item)] = item
-                if not running:
-                    return
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while True:
+            for item in islice(waiting, in_flight - len(running)):
+                running[pool.submit(call, item)] = item
+            if not running:
+                return
+            ready, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ready:
+                yield running.pop(future), future.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import orjson
 from requests import Response
@@ -123,7 +123,7 @@ def text_of(response: Response) -> str:
     if request.body:
         return ""
     texts = (issue.get("diagnostics") or (issue.get("details") or {}).get("text") for issue in _issues(response))
-    said = " / ".join(text for text in texts if isinstance(text, str))
+    said = unquote_plus(" / ".join(text for text in texts if isinstance(text, str)))  # a URL may be repeated in it
     for value in _values(request.url or ""):
         said = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", said, flags=re.IGNORECASE)
     said = re.sub(r"\+?\d[\d\s().:/-]{2,}\d", "…", said)  # dates and phone numbers, however they are written

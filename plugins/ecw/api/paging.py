@@ -61,7 +61,7 @@ def next_link(bundle: Json) -> str | None:
 def resources_of(bundle: Json, where: str) -> list[Json]:
     """Return the resources of a searchset, the server's remarks left out.
 
-    Raises AnswerIncomplete for anything else than a searchset, and when a remark is an error.
+    Raises AnswerIncomplete for anything else than a searchset, for an empty entry, and when a remark is an error.
     """
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
         raise AnswerIncomplete(
@@ -71,7 +71,12 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
         )
     found: list[Json] = []
     for entry in bundle.get("entry") or []:
-        resource = entry.get("resource") or {}
+        resource = entry.get("resource")
+        if not resource:
+            raise AnswerIncomplete(
+                f"{without_values(where)} answered with an entry that holds no record.",
+                next_move="ask eCW support; nothing of the page was used.",
+            )
         if resource.get("resourceType") != "OperationOutcome":
             found.append(resource)
         elif any(issue.get("severity") in {"error", "fatal"} for issue in resource.get("issue") or []):

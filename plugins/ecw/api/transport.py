@@ -15,10 +15,13 @@ from ecw.api.links import without_values
 from ecw.errors import ConfigurationWrong, EcwError, NotReached, ServerTrouble
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
+TLS_REFUSED = ("CERTIFICATE", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")  # OpenSSL's reasons
 log = logging.getLogger(__name__)
 
-# urllib3 logs every path with its query at DEBUG: names and dates of birth.
+# urllib3 logs every path with its query, which holds names and dates of birth: at DEBUG, and as a warning with the
+# whole URL when an answer's headers are malformed ("Failed to parse headers").
 logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
+logging.getLogger("urllib3.connection").addFilter(lambda record: "url=" not in str(record.msg))
 
 
 class Permits(Protocol):
@@ -84,7 +87,7 @@ class Transport:
                 prepared.url, {}, stream, self.session.verify, self.session.cert
             )
             response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
-        except (trouble.RequestException, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # requests' own are OSErrors; files and addresses raise bare ones
             raise explained(error, where) from None
         if counted:
             self._learn(response)
@@ -100,13 +103,18 @@ class Transport:
 
 def explained(error: Exception, where: str) -> EcwError:
     """Return the error of ours for one of requests', without its text, which holds the whole URL."""
-    if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError for some hosts
+    if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError; a redirect to no URL
         return ConfigurationWrong(
             f"{where}: this is not an address that can be called.", next_move="check the URLs of the connection."
         )
-    if isinstance(error, trouble.SSLError):
+    if not isinstance(error, trouble.RequestException):
         return ConfigurationWrong(
-            f"{where}: the server's certificate was not accepted.",
+            f"{where}: a file of certificates is not there.",
+            next_move="check the paths in the connection's extra fields `verify` and `cert`, and REQUESTS_CA_BUNDLE.",
+        )
+    if isinstance(error, trouble.SSLError) and any(sign in repr(error) for sign in TLS_REFUSED):
+        return ConfigurationWrong(
+            f"{where}: the server's certificate was not accepted, or it does not speak TLS.",
             next_move="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
             "the connection's extra field `verify`.",
         )
