@@ -76,7 +76,8 @@ class Patients(Directory):
             found: dict[str, array[int]] = defaultdict(lambda: array("l"))
             for key in range(self.count):
                 person = self.person(key)
-                for letter in {initial(name) for name in (person.family, person.given, _old_family(person))}:
+                names = _names(key, person)
+                for letter in {initial(part) for name in names for part in (name["family"], *name["given"])}:
                     found[letter].append(key)
                 found[person.phone].append(key)
             self._found = dict(found)
