@@ -31,7 +31,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    union_all,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
@@ -215,16 +215,14 @@ def _write_links(connection: Connection, stage: Stage, target: BusinessTable, ru
             },
         )
     )
-    seen = union_all(
-        select(s.c.ecw_id).where(s.c.fate == "older"),
-        select(stage.rejects.c.ecw_id),
-    )
-    connection.execute(
-        update(ecw_link)
-        .where(
-            ecw_link.c.practice == run["practice"],
-            ecw_link.c.resource == resource,
-            ecw_link.c.ecw_id.in_(seen),
+    for seen, chosen in ((s, s.c.fate == "older"), (stage.rejects, true())):
+        connection.execute(
+            update(ecw_link)
+            .where(
+                ecw_link.c.practice == run["practice"],
+                ecw_link.c.resource == resource,
+                ecw_link.c.ecw_id == seen.c.ecw_id,
+                chosen,
+            )
+            .values(seen_run=run_id)
         )
-        .values(seen_run=run_id)
-    )

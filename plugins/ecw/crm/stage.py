@@ -130,7 +130,7 @@ def fill(
     # PostgreSQL guesses. Built at the end, which is quicker.
     connection.execute(CreateIndex(Index("ecw_stage_row_ecw_id", stage.rows.c.ecw_id)))
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE ecw_stage_row")
+        connection.exec_driver_sql("ANALYZE ecw_stage_row, ecw_stage_reject")
 
 
 def _chunks(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
