@@ -76,31 +76,44 @@ def test_an_empty_entry_is_the_form_that_the_astro_cli_writes(tmp_path: Path) ->
     assert read_settings(path).connections == ()
 
 
+BEFORE = """
+from airflow.models.connection import Connection
+from airflow.utils.session import create_session
+with create_session() as session:
+    session.add(Connection("other", "http", host="other.example"))
+    session.add(Connection("ecw_default", "http", password="kept"))
+"""
+AFTER = """
+import json
+from airflow.models.connection import Connection
+from airflow.models.pool import Pool
+from airflow.models.variable import Variable
+from airflow.utils.session import create_session
+from sqlalchemy import select
+with create_session() as session:
+    connections = {c.conn_id: c.as_json() for c in session.scalars(select(Connection))}
+    print(json.dumps([connections, Pool.get_pool("ecw_api").slots, Variable.get("ecw_staging")]))
+"""
+
+
 def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path) -> None:
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
-    def run(*command: str) -> str:
+    def run(*command: str | Path) -> str:
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def exported() -> str:
-        path = tmp_path / "connections.json"
-        run(airflow, "connections", "export", str(path))
-        return path.read_text()
-
-    airflow, ecw = str(BIN / "airflow"), str(BIN / "ecw")
-    run(airflow, "db", "migrate")
-    run(airflow, "connections", "add", "other", "--conn-type", "http", "--conn-host", "other.example")
-    run(airflow, "connections", "add", "ecw_default", "--conn-type", "http", "--conn-password", "kept")
-    assert "connection ecw_default: updated" in run(ecw, "settings", "apply")
-    first = exported()
-    assert "connection crm_default: updated" in run(ecw, "settings", "apply")
-    assert exported() == first
-    connections = json.loads(first)
+    run(BIN / "airflow", "db", "migrate")
+    run(sys.executable, "-c", BEFORE)
+    assert "connection ecw_default: updated" in run(BIN / "ecw", "settings", "apply")
+    first = run(sys.executable, "-c", AFTER).splitlines()[-1]
+    assert "connection crm_default: updated" in run(BIN / "ecw", "settings", "apply")
+    assert run(sys.executable, "-c", AFTER).splitlines()[-1] == first
+    connections, slots, staging = json.loads(first)
+    connections = {name: json.loads(connection) for name, connection in connections.items()}
     assert set(connections) >= {"other", "ecw_default", "crm_default"}
     assert connections["other"]["host"] == "other.example"
     assert connections["ecw_default"]["conn_type"] == "ecw"
     assert connections["ecw_default"]["password"] == "kept"
-    assert json.loads(run(airflow, "pools", "get", "ecw_api", "-o", "json").splitlines()[-1])[0]["slots"] == "4"
-    assert run(airflow, "variables", "get", "ecw_staging").splitlines()[-1] == ".run/staging"
+    assert (slots, staging) == (4, ".run/staging")

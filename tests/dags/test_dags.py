@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ecw.resources import RESOURCES
 
 if TYPE_CHECKING:
@@ -22,21 +20,11 @@ FILES = sorted((ROOT / "dags").glob("*.py"))
 
 @cache
 def dags() -> dict[str, DAG]:
-    import importlib.util
+    from airflow.dag_processing.dagbag import DagBag
 
-    from airflow.sdk import DAG
-
-    found: dict[str, DAG] = {}
-    for file in FILES:
-        spec = importlib.util.spec_from_file_location(f"dag_file_{file.stem}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "dont_write_bytecode", True)
-            spec.loader.exec_module(module)
-        found |= {dag.dag_id: dag for dag in vars(module).values() if isinstance(dag, DAG)}
-    return found
+    bag = DagBag(dag_folder=str(ROOT / "dags"))
+    assert bag.import_errors == {}
+    return dict(bag.dags)
 
 
 def test_there_is_a_dag_in_every_file() -> None:
