@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from include.sandbox.oauth import Client
 from include.sandbox.population import Size
@@ -35,7 +35,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     people.add_argument("--practitioners", type=int, help="default: 12, or one for 100 patients")
     people.add_argument("--locations", type=int, help="default: 8, or one for 1000 patients")
     people.add_argument("--seed", type=int, default=1, help="another seed, other people (default %(default)s)")
-    people.add_argument("--zone", type=ZoneInfo, default=ZoneInfo("America/New_York"), help="the practice's time zone")
+    people.add_argument("--zone", type=_zone, default=ZoneInfo("America/New_York"), help="the practice's time zone")
     people.add_argument("--today", type=date.fromisoformat, help="appointments before it are past (default: today)")
     people.add_argument("--load", type=Path, metavar="FOLDER", help="serve FOLDER/<Type>.ndjson instead")
     clients = parser.add_argument_group("clients, each option as often as needed")
@@ -56,6 +56,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"must be ID=VALUE: {text!r}")
     return name, value
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except ZoneInfoNotFoundError:
+        raise argparse.ArgumentTypeError(f"there is no time zone {text!r}; one is America/New_York") from None
 
 
 def main() -> int:

@@ -194,6 +194,12 @@ def test_files_take_the_place_of_the_population_and_their_references_become_ids(
     assert read["location"][0]["location"]["reference"] == "Location?identifier=x|unknown"
 
 
+def test_a_line_that_is_not_json_is_named(tmp_path):
+    (tmp_path / "Location.ndjson").write_text('{"resourceType": "Location", "id": "1"}\n{"resourceType": \n')
+    with pytest.raises(ValueError, match=r"Location\.ndjson, line 2: not JSON"):
+        loaded(tmp_path, Size(1, 1, 1, seed=1, zone=ZONE, today=date(2026, 11, 22)))
+
+
 def test_a_folder_without_files_is_refused(tmp_path):
     (tmp_path / "Patient-100.ndjson").write_text("{}\n")
     with pytest.raises(FileNotFoundError, match=r"no <Type>\.ndjson"):

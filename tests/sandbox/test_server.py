@@ -49,7 +49,7 @@ def test_a_port_in_use_is_one_clear_line():
         with start("--port", str(taken.getsockname()[1])) as process:
             out, log = process.communicate(timeout=20)
     assert (process.returncode, out) == (1, "")
-    assert "in use" in log
+    assert "in use; choose another" in log
     assert len(log.splitlines()) == 1
 
 
@@ -59,6 +59,7 @@ def test_a_port_in_use_is_one_clear_line():
         (["--profile", "dstu2"], "profile must be one of: ecw, fhir"),
         (["--load", "/nowhere"], "no <Type>.ndjson in /nowhere"),
         (["--client", "me"], "must be ID=VALUE"),
+        (["--zone", "Nowhere/City"], "there is no time zone 'Nowhere/City'"),
     ],
 )
 def test_wrong_options_are_explained(options, told):

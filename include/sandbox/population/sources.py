@@ -58,15 +58,12 @@ def loaded(folder: Path, size: Size) -> dict[str, Source]:
     """Read `<Type>.ndjson` for every type; a type without a file is empty, the groups are made.
 
     References such as `Practitioner?identifier=system|value` become ids, as in a server that stored the records.
-    Raises FileNotFoundError when there is no such file at all.
+    Raises FileNotFoundError when there is no such file at all, ValueError for a line that is not JSON.
     """
     files = {kind: folder / f"{kind}.ndjson" for kind in TYPES}
     if not any(file.exists() for file in files.values()):
         raise FileNotFoundError(f"no <Type>.ndjson in {folder}; types: {', '.join(TYPES)}")
-    resources = {
-        kind: [json.loads(line) for line in file.read_text().split("\n") if line.strip()] if file.exists() else []
-        for kind, file in files.items()
-    }
+    resources = {kind: _read(file) if file.exists() else [] for kind, file in files.items()}
     known = {
         (kind, identifier.get("system"), identifier.get("value")): f"{kind}/{resource['id']}"
         for kind, found in resources.items()
@@ -78,6 +75,17 @@ def loaded(folder: Path, size: Size) -> dict[str, Source]:
             _resolve(resource, known)
     sources: dict[str, Source] = {kind: Loaded(found) for kind, found in resources.items()}
     return sources if resources["Group"] else {**sources, "Group": Groups(size)}
+
+
+def _read(file: Path) -> list[Resource]:
+    found = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if line.strip():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                raise ValueError(f"{file}, line {number}: not JSON") from None
+    return found
 
 
 def _resolve(node: Any, known: Mapping[tuple[str, str, str], str]) -> None:
