@@ -103,3 +103,13 @@ ecw_reject = Table(
     Column("last_run", String(250), nullable=False),
     Column("resolved_run", String(250)),
 )
+
+# API calls that were permitted, by clock minute of the server and kind of work.
+ecw_quota = Table(
+    "ecw_quota",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("minute", Integer, primary_key=True),  # minutes since 1970
+    Column("kind", String(16), primary_key=True),  # on_demand, scheduled, backfill; refused: the server said 429
+    Column("calls", Integer, nullable=False),
+)

@@ -1,0 +1,81 @@
+"""The counts of API calls that all processes share: one row for a practice, minute and kind of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.exc import DBAPIError
+
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_quota
+from ecw.crm.trouble import told
+from ecw.crm.upsert import insert
+
+KEPT_MINUTES = 60
+
+Counts = Mapping[str, int]
+
+
+class QuotaStore:
+    """Counts in the CRM's database; every method is one short transaction, and raises what `told` says."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def reserve(self, practice: str, minute: int, kind: str, decide: Callable[[Counts, Counts], int]) -> int:
+        """Count as many calls as `decide(previous minute's counts, this minute's)` says, and return that number.
+
+        Two processes never decide on the same counts. The kind appears among them from then on.
+        """
+        try:
+            with self._engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    lock = func.hashtextextended(f"ecw quota {practice}", 0)
+                    connection.execute(select(func.pg_advisory_xact_lock(lock)))
+                used = _counts(connection, practice, minute)
+                if not used:
+                    connection.execute(
+                        delete(ecw_quota).where(
+                            ecw_quota.c.practice == practice, ecw_quota.c.minute < minute - KEPT_MINUTES
+                        )
+                    )
+                granted = decide(_counts(connection, practice, minute - 1), used)
+                if granted or kind not in used:
+                    _add(connection, practice, minute, kind, granted)
+                return granted
+        except DBAPIError as error:
+            raise told(error, "The quota's count") from None
+
+    def add(self, practice: str, minute: int, kind: str, number: int) -> None:
+        """Count so many calls without asking."""
+        try:
+            with self._engine.begin() as connection:
+                _add(connection, practice, minute, kind, number)
+        except DBAPIError as error:
+            raise told(error, "The quota's count") from None
+
+    def counts(self, practice: str, minute: int) -> Counts:
+        """Return the calls of a minute by kind of work."""
+        try:
+            with reading(self._engine) as connection:
+                return _counts(connection, practice, minute)
+        except DBAPIError as error:
+            raise told(error, "The quota's count") from None
+
+
+def _counts(connection: Connection, practice: str, minute: int) -> dict[str, int]:
+    rows = select(ecw_quota.c.kind, ecw_quota.c.calls).where(
+        ecw_quota.c.practice == practice, ecw_quota.c.minute == minute
+    )
+    return dict(connection.execute(rows).all())
+
+
+def _add(connection: Connection, practice: str, minute: int, kind: str, number: int) -> None:
+    key = {"practice": practice, "minute": minute, "kind": kind}
+    statement = insert(connection, ecw_quota).values(**key, calls=number)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(key), set_={"calls": ecw_quota.c.calls + statement.excluded.calls}
+        )
+    )
