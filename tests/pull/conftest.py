@@ -26,7 +26,9 @@ class Pulling:
     run_count: int = 0
     batches: dict[str, list[Batch]] = field(default_factory=dict)
 
-    def begin(self, run_type: str = "scheduled", run_id: str | None = None) -> Run:
+    def begin(
+        self, run_type: str = "scheduled", run_id: str | None = None, options: dict[str, Any] | None = None
+    ) -> Run:
         self.run_count += 1
         return steps.begin(
             run_id or f"{run_type}__2026-11-22T{self.run_count:02}:00:00+00:00",
@@ -36,6 +38,7 @@ class Pulling:
             ecw_conn_id="ecw_test",
             crm_conn_id="crm_test",
             staging=self.staging,
+            options=options,
         )
 
     def resource(self, run: Run, name: str, *, full: bool = False) -> dict[str, int]:

@@ -11,7 +11,7 @@ from itertools import islice
 from ecw.api import bulk as exports
 from ecw.api.bulk import Manifest, Underway
 from ecw.api.client import EcwClient
-from ecw.errors import ConfigurationWrong, ExportGone
+from ecw.errors import ConfigurationWrong, ExportGone, ExportRunning
 from ecw.pull import staging, store
 from ecw.pull.extract import told
 from ecw.pull.options import Options
@@ -23,19 +23,24 @@ LONGEST_WAIT = 600.0  # seconds between two looks, whatever the server asks for
 log = logging.getLogger(__name__)
 
 
-def export(run: Run, resource: Resource, client: EcwClient, options: Options) -> Batch:
-    """Start or take up the export of a resource, wait for it here, and stage it.
+def export(run: Run, resource: Resource, client: EcwClient, options: Options) -> Batch | float:
+    """Go on with the export of a resource as far as it goes now: return its batch, or seconds to wait.
 
-    The operator in bulk_operator.py waits without a worker; this is for a terminal.
+    It is started where there is none; one that an earlier try has started is taken up.
     """
-    start(run, resource, client, options)
-    while isinstance(found := look(run, resource, client), Underway):
-        time.sleep(min(found.seconds, LONGEST_WAIT))
+    try:
+        start(run, resource, client, options)
+    except ExportRunning as error:
+        log.info("%s: %s", resource.name, error.what)
+        return exports.RETRY_AFTER
+    found = look(run, resource, client)
+    if isinstance(found, Underway):
+        return min(found.seconds, LONGEST_WAIT)
     return collect(run, resource, client, found)
 
 
 def start(run: Run, resource: Resource, client: EcwClient, options: Options) -> str:
-    """Return the poll address of the run's export: the one kept by an earlier try, or a new one, kept before all else.
+    """Return the poll address of the run's export: the one kept by an earlier try, or a new one, kept first of all.
 
     Raises ExportRunning while another export of the practice is made.
     """

@@ -6,6 +6,7 @@ Tasks, the `ecw` command and the tests call the same functions.  What travels be
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -77,7 +78,14 @@ def begin(
 
 
 def extract(run: Run, resource: str) -> Batch:
-    """Stage the records of a resource as eCW gives them."""
+    """Stage the records of a resource as eCW gives them; wait here for an export, where that is how."""
+    while isinstance(found := extract_or_wait(run, resource), float):
+        time.sleep(found)
+    return found
+
+
+def extract_or_wait(run: Run, resource: str) -> Batch | float:
+    """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm import history
     from ecw.hook import EcwHook
     from ecw.pull import plan

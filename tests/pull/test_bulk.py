@@ -1,0 +1,125 @@
+"""An export: waited for without a worker, taken up after a crash, cancelled when the task is cleared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+
+from ecw.errors import ConfigurationWrong, ExportGone
+from ecw.pull import staging, steps, store
+from ecw.pull.operator import ExtractOperator
+from ecw.pull.trigger import ExportTrigger
+from ecw.words import Batch, Run
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.conftest import Pulling
+
+pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def run(pull: Pulling, sandbox: RunningSandbox) -> Run:
+    sandbox.set(export_seconds=0.3)
+    group = sandbox.records("Group")[0]["name"]
+    return pull.begin(options={"strategies": {"practitioner": "bulk", "location": "bulk"}, "bulk_group": group})
+
+
+def execute(run: Run, name: str = "practitioner") -> Batch:
+    return ExtractOperator(task_id="extract", pull=run, resource_name=name).execute({})  # type: ignore[typeddict-item]
+
+
+def waited(deferred: TaskDeferred) -> Batch:
+    """Do what the triggerer does, then what the worker does."""
+    path, kwargs = deferred.trigger.serialize()
+    assert path == "ecw.pull.trigger.ExportTrigger"
+    assert kwargs["seconds"] == 120, "as eCW asks for"
+    trigger = ExportTrigger(**kwargs | {"seconds": 0.4})
+
+    async def fire() -> Any:
+        return [event async for event in trigger.run()]
+
+    (event,) = asyncio.run(fire())
+    operator = ExtractOperator(task_id="extract", pull=kwargs["pull"], resource_name=kwargs["resource_name"])
+    return operator.resume_execution(deferred.method_name, {"event": event.payload}, {})  # type: ignore[arg-type]
+
+
+def test_an_export_is_waited_for_and_staged_whole(run: Run, sandbox: RunningSandbox) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(run)
+
+    batch = waited(deferred.value)
+
+    held = {record["id"]: record for record in sandbox.records("Practitioner")}
+    assert {record["id"]: record for record in staging.read(batch["path"])} == held
+    assert (batch["count"], batch.get("whole")) == (30, True)
+    assert sandbox.served("export-cancel") == 1, "eCW may delete the files"
+    assert store.names(f"{run['staging']}/practitioner") == ["extract.ndjson.gz", "extract.ndjson.gz.manifest.json"]
+
+
+def test_a_crashed_task_takes_its_export_up(run: Run, sandbox: RunningSandbox) -> None:
+    with pytest.raises(TaskDeferred):
+        execute(run)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(run)
+
+    assert waited(deferred.value)["count"] == 30
+    assert sandbox.served("export") == 1
+
+
+def test_another_export_of_the_practice_is_waited_for(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with pytest.raises(TaskDeferred):
+        execute(run)
+
+    assert steps.extract_or_wait(run, "location") == 120.0
+    assert "location: eCW is making another export for this practice, and makes one at a time." in caplog.messages
+
+
+def test_a_cleared_task_cancels_its_export(run: Run, sandbox: RunningSandbox) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(run)
+
+    asyncio.run(deferred.value.trigger.on_kill())
+
+    assert sandbox.served("export-cancel") == 1
+    with pytest.raises(TaskDeferred):
+        execute(run)
+    assert sandbox.served("export") == 2
+
+
+def test_an_export_that_ecw_forgot_is_begun_again_by_the_next_try(run: Run, sandbox: RunningSandbox) -> None:
+    with pytest.raises(TaskDeferred):
+        execute(run)
+    sandbox.fault("expire_export", interaction="export-status", times=1)
+
+    with pytest.raises(ExportGone):
+        execute(run)
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(run)
+
+    assert waited(deferred.value)["count"] == 30
+
+
+def test_a_file_that_breaks_off_is_read_again(run: Run, sandbox: RunningSandbox) -> None:
+    sandbox.fault("drop", interaction="export-file", nth=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(run)
+    with pytest.raises(Exception, match="export's Practitioner file"):
+        waited(deferred.value)
+
+    assert execute(run)["count"] == 30
+
+
+@pytest.mark.parametrize("group", ["", "No such group"])
+def test_a_group_that_is_not_told(
+    pull: Pulling, sandbox: RunningSandbox, practice: Callable[[RunningSandbox], None], group: str
+) -> None:
+    run = pull.begin(options={"strategies": {"practitioner": "bulk"}, "bulk_group": group})
+
+    with pytest.raises(ConfigurationWrong, match=r"bulk_group fits 0 of the practice's \d groups.*set it to one of: "):
+        execute(run)
