@@ -1,0 +1,167 @@
+"""The three-way merge of one row: what both sides last agreed on, what the CRM has now, what eCW has now.
+
+Pull and push share it.  A pull writes the CRM's side only, a push eCW's side only; what the other direction still has
+to do waits in what is agreed, and is found again by the next merge, whichever direction comes first.
+
+What is agreed is kept for each side: a value that eCW spells differently from the CRM (a phone number, say) is agreed
+although the two differ, and a side has changed when it differs from its own agreed value.  Nothing and never agreed are
+the same.  Values are as the mapping's rows have them: JSON, dates as ISO texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import orjson
+
+from ecw.mapping.model import Column
+
+Side = Literal["crm", "emr"]
+Values = dict[str, Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a column is merged, in the mapping file's words (see mapping.vocabulary)."""
+
+    sync: str = "both"
+    on_conflict: str = "emr"
+    keep: str = "dynamic"
+
+    @classmethod
+    def of(cls, column: Column) -> Self:
+        return cls(column.sync, column.on_conflict, column.keep)
+
+    def reaches(self, side: Side) -> bool:
+        """Say whether the column travels to that side."""
+        return self.sync != ("push" if side == "crm" else "pull")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The last agreed values of both sides, by column."""
+
+    crm: Values = field(default_factory=dict)
+    emr: Values = field(default_factory=dict)
+
+    @classmethod
+    def on(cls, row: Row) -> Self:
+        """Return the agreement of two sides that have the same row."""
+        return cls(dict(row), dict(row))
+
+    def texts(self) -> tuple[str, str | None]:
+        """Return it as two JSON texts: eCW's side, and the columns in which the CRM's side differs (None: in none)."""
+        names = self.crm.keys() | self.emr.keys()
+        differing = {name: self.crm.get(name) for name in names if self.crm.get(name) != self.emr.get(name)}
+        return _text(self.emr), _text(differing) if differing else None
+
+    @classmethod
+    def parse(cls, emr: str | None, crm: str | None) -> Self:
+        """Read the texts of `texts`; without them nothing was agreed yet."""
+        values: Values = orjson.loads(emr) if emr else {}
+        return cls(values | (orjson.loads(crm) if crm else {}), values)
+
+
+@dataclass(slots=True)
+class Merged:
+    """What each side gets; None takes a value away.
+
+    `conflicts` are the columns that both sides changed, each with the side that wins; None: held for a person.
+    """
+
+    to_crm: Values = field(default_factory=dict)
+    to_emr: Values = field(default_factory=dict)
+    conflicts: dict[str, Side | None] = field(default_factory=dict)
+    pulled: Agreed = field(default_factory=Agreed)  # what is agreed once `to_crm` is written
+    pushed: Agreed = field(default_factory=Agreed)  # what is agreed once `to_emr` is written
+
+    @property
+    def held(self) -> list[str]:
+        """Name the columns that wait for a person."""
+        return [name for name, winner in self.conflicts.items() if winner is None]
+
+    def pushed_as(self, emr: Row) -> Agreed:
+        """Return what is agreed once `to_emr` is written, where eCW shows it as this row: its spelling is learned."""
+        learned = {name: emr[name] for name in self.to_emr if name in emr}
+        return Agreed(dict(self.pushed.crm), self.pushed.emr | learned)
+
+
+def merge(
+    rules: Mapping[str, Rule],
+    base: Agreed,
+    crm: Row,
+    emr: Row,
+    *,
+    newer: Side | None = None,
+    choices: Mapping[str, Side] | None = None,
+) -> Merged:
+    """Merge the columns of `rules` that both rows have.
+
+    `newer` is the side that changed last, for the rule `newest`; where that is not known such a column is held.
+    `choices` are a person's answers for columns that both sides changed.
+    """
+    merged = Merged(pulled=_copy(base), pushed=_copy(base))
+    for name, rule in rules.items():
+        if name in crm and name in emr:
+            _column(merged, name, rule, base, crm[name], emr[name], (choices or {}).get(name), newer)
+    return merged
+
+
+def _column(
+    merged: Merged, name: str, rule: Rule, base: Agreed, crm: Any, emr: Any, choice: Side | None, newer: Side | None
+) -> None:
+    before = (base.crm.get(name), base.emr.get(name))
+    if crm == emr:
+        _agree(merged, name, (crm, emr), (crm, emr))
+        return
+    changed: list[Side] = [side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if now != then]
+    if not changed:
+        return
+    winner = changed[0] if len(changed) == 1 else choice or _winner(rule, newer)
+    if winner is None:
+        merged.conflicts[name] = None
+        return
+    if rule.keep == "static" and (emr if winner == "crm" else crm) is not None:
+        # The first value stays, on each side its own.  One that was taken away is no value that could stay.
+        if crm is not None and emr is not None:
+            _agree(merged, name, (crm, emr), (crm, emr))
+        return
+    if len(changed) == 2:
+        merged.conflicts[name] = winner
+    loser: Side = "emr" if winner == "crm" else "crm"
+    travels = rule.reaches(loser)
+    # A side that lost has had its say: its value counts as agreed.  The winner's waits for the direction that takes it.
+    waiting = (before[0], emr) if winner == "crm" else (crm, before[1])
+    if winner == "crm":
+        if travels:
+            merged.to_emr[name] = crm
+        _agree(merged, name, waiting, (crm, crm) if travels else waiting)
+    else:
+        if travels:
+            merged.to_crm[name] = emr
+        _agree(merged, name, (emr, emr) if travels else waiting, waiting)
+
+
+_SIDES: tuple[Side, Side] = ("crm", "emr")
+
+
+def _winner(rule: Rule, newer: Side | None) -> Side | None:
+    if rule.on_conflict == "newest":
+        return newer
+    return {"crm": "crm", "emr": "emr"}.get(rule.on_conflict)  # type: ignore[return-value]  # the values are sides
+
+
+def _agree(merged: Merged, name: str, pulled: tuple[Any, Any], pushed: tuple[Any, Any]) -> None:
+    merged.pulled.crm[name], merged.pulled.emr[name] = pulled
+    merged.pushed.crm[name], merged.pushed.emr[name] = pushed
+
+
+def _copy(base: Agreed) -> Agreed:
+    return Agreed(dict(base.crm), dict(base.emr))
+
+
+def _text(values: Values) -> str:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
