@@ -128,10 +128,25 @@ def test_preview_of_a_push(tmp_path: Path) -> None:
     assert [one["place"] for one in shown["columns"]] == ["name[0].family", "telecom[0].value"]
 
 
-@pytest.mark.parametrize(("source", "stdin"), [("/nowhere.json", None), ("-", "no json"), ("-", "")])
-def test_preview_of_nothing(source: str, stdin: str | None) -> None:
+def test_preview_tells_what_is_not_fhir() -> None:
+    odd = {"resourceType": "Patient", "id": "p", "name": [{"family": "Doe"}], "telecom": ["secret"]}
+    output = run("preview", "patient", "--input", "-", stdin=json.dumps(odd)).output
+    assert "Problem: the record: not FHIR: Patient.telecom[0]: " in output
+    assert "secret" not in output
+
+
+@pytest.mark.parametrize("push", [(), ("--push",)])
+@pytest.mark.parametrize(
+    ("source", "stdin"), [("/nowhere.json", None), ("/", None), ("-", "no json"), ("-", ""), ("-", "[]"), ("-", "5")]
+)
+def test_preview_of_nothing(source: str, stdin: str | None, push: tuple[str, ...]) -> None:
     with pytest.raises(ConfigurationWrong, match="JSON"):
-        run("preview", "patient", "--input", source, stdin=stdin)
+        run("preview", "patient", "--input", source, *push, stdin=stdin)
+
+
+def test_preview_of_a_line_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationWrong, match="no JSON object in line 2"):
+        run("preview", "patient", "--input", "-", "--line", "2", stdin='{"resourceType": "Patient"}\n')
 
 
 def test_diff_shows_counts_and_ids(crm: Engine, staged: str) -> None:

@@ -17,6 +17,7 @@ from ecw.mapping.clean import CLEANERS
         ("commas_to_spaces", ",", None),
         ("phone_digits", "(913) 555-2003", "9135552003"),
         ("phone_digits", "+1 913 555 2003", "9135552003"),
+        ("phone_digits", "+49 30 123456", "+49 30 123456"),  # ten digits, and no US number
         ("phone_digits", "+977 1 4261 600", "+977 1 4261 600"),
         ("phone_digits", "555-0100 ext. 7", "555-0100 ext. 7"),
         ("us_zip", "668391105", "66839-1105"),

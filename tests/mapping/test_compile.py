@@ -36,6 +36,12 @@ def test_a_null_date_is_nothing(mapping_of: MappingOf, null: str) -> None:
     assert Mapper(mapping_of(DIED)).row(patient(deceasedDateTime=null)).row["died"] is None
 
 
+def test_false_may_mean_nothing(mapping_of: MappingOf) -> None:
+    column = "      - {name: on, label: On, path: active, type: boolean, null_if: [false]}\n"
+    mapper = Mapper(mapping_of(column))
+    assert [mapper.row(patient(active=active)).row["on"] for active in (False, True)] == [None, True]
+
+
 def test_all_problems_of_a_record_are_told_and_no_value(mapping_of: MappingOf) -> None:
     mapped = Mapper(mapping_of(DOB + DIED)).row(
         {"resourceType": "Patient", "birthDate": "1987", "deceasedDateTime": "x"}

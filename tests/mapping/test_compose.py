@@ -134,16 +134,33 @@ def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[
         ({"race": "Martian"}, ("race", "unmapped value")),
         ({"default_location": "Main Street"}, ("default_location", "reference")),
         ({"middle_name": "B"}, ("middle_name", "position")),
+        ({"birth_date": "27/05/2001"}, ("birth_date", "date")),
+        ({"birth_date": "2001"}, ("birth_date", "partial date")),
+        ({"active": "yes"}, ("active", "type")),
+        ({"gender": ["Male"]}, ("gender", "type")),
     ],
 )
-def test_what_cannot_be_pushed_is_a_problem_without_its_value(row: dict[str, str], problem: tuple[str, str]) -> None:
+def test_what_cannot_be_pushed_is_a_problem_without_its_value(row: dict[str, Any], problem: tuple[str, str]) -> None:
     composed = COMPOSER.resource(row)
     assert [(found.column, found.rule) for found in composed.problems] == [problem]
-    assert not any(value in found.reason for found in composed.problems for value in row.values())
+    assert not any(str(value) in found.reason for found in composed.problems for value in row.values())
+
+
+def test_what_eCW_has_that_is_not_fhir_is_a_problem_and_no_crash() -> None:  # noqa: N802
+    composed = COMPOSER.resource({"phone": "9135552003"}, into={"resourceType": "Patient", "telecom": ["secret"]})
+    assert [(found.column, found.rule) for found in composed.problems] == [("phone", "not FHIR")]
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_an_empty_column_leaves_what_eCW_has(empty: str | None) -> None:  # noqa: N802
+    there = {"name": [{"family": "Lee", "given": ["Ann", "B"]}]}
+    composed = COMPOSER.resource({"middle_name": empty, "city": empty}, into=there)
+    assert (composed.resource, composed.written, composed.problems) == (there, [], [])
 
 
 def test_a_moment_is_written_with_the_practice_s_offset(mapping_of: Callable[..., Mapping]) -> None:
     column = "      - {name: died, label: Died, path: deceased.ofType(dateTime), type: datetime, sync: both}\n"
     composer = Composer(mapping_of(column))
-    composed = composer.resource({"died": "2022-07-22T16:00:00+00:00"})
-    assert composed.resource["deceasedDateTime"] == "2022-07-22T12:00:00-04:00"
+    for moment in ("2022-07-22T16:00:00+00:00", "2022-07-22T16:00:00"):  # a row's moments are UTC
+        assert composer.resource({"died": moment}).resource["deceasedDateTime"] == "2022-07-22T12:00:00-04:00"
+    assert [found.rule for found in composer.resource({"died": "secret"}).problems] == ["date"]

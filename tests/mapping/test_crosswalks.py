@@ -33,6 +33,7 @@ def test_of_several_codes_the_first_is_written() -> None:
         ("sex: {unmapped: rejects}", "male,Male,,\n", "policies.yaml:1:17: 'rejects' is no policy; did you mean"),
         ("sex: {unmaped: keep}", "male,Male,,\n", "policies.yaml:1:7: 'unmaped' is no word of a crosswalk's policy"),
         ("sex: {unmapped: default}", "male,Male,,\n", "`unmapped: default` and `default:` go together"),
+        ("sex: {unmapped: keep}\nsex: {unmapped: keep}", "male,Male,,\n", "policies.yaml:2:1: 'sex' is said twice"),
         ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: crm_list is table.column"),
     ],
 )
@@ -49,11 +50,19 @@ def test_the_header_is_looked_at(mapping_of: Callable[..., Mapping], tmp_path: P
         load_mapping(tmp_path / "mine.yaml")
 
 
-def test_a_spreadsheet_s_byte_order_mark_is_no_mistake(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+def test_what_a_spreadsheet_adds_is_no_mistake(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
     mapping = mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     file = tmp_path / "crosswalks" / "sex.csv"
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert load_mapping(tmp_path / "mine.yaml").version == mapping.version
+
+
+def test_a_spreadsheet_s_own_encoding_is_told(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+    mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
+    file = tmp_path / "crosswalks" / "sex.csv"
+    file.write_bytes(file.read_bytes() + "x,Garçon,,\n".encode("cp1252"))
+    with pytest.raises(MappingWrong, match=r"sex\.csv:3:1: is not UTF-8: save the table as CSV UTF-8"):
+        load_mapping(tmp_path / "mine.yaml")
 
 
 def test_the_project_s_own_crosswalks_are_listed() -> None:

@@ -111,6 +111,20 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("leave_out:", "leave_out: [", "26:1", "is not YAML"),
         ("label: Last Name", "label: Last Name\n        label: Name", "15:9", "'label' is said twice"),
         ("select:", "column:", "1:1", "a mapping file has a `select`"),
+        ("resource: Patient", "resource: [Patient]", "1:11", "resource is a text"),
+        ("time_zone: America/New_York", "time_zone:", "4:11", "time_zone is a text"),
+        ("photo: no pictures", "photo: no pictures\n  photo: none", "26:3", "'photo' is said twice"),
+        ("photo: no pictures", "[photo]: no pictures", "25:3", "a key of leave_out is a text"),
+        ("{name: ecw_id, label", "{label", "9:9", "a column has a `name`"),
+        ("type: string, clean: [trim]", "type: boolean, crosswalk: npi", "10:102", "turns a text into a text"),
+        ("        path: >-\n          family |\n          text\n", "", "13:9", "a column has a `path`"),
+        (
+            'also: {text: "%value"}',
+            "also: {extension('u').value: x}",
+            "23:15",
+            "also: sync both writes, and value comes in",
+        ),
+        ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:99", "is a day, as in"),
     ],
 )
 def test_a_mistake(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
@@ -125,8 +139,23 @@ def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(MappingWrong, match="cannot be read: FileNotFoundError"):
-        load_mapping(tmp_path / "patient.yaml")
+    for name in ("patient.yaml", "patient"):  # a path is never taken for a name in the default folder
+        with pytest.raises(MappingWrong, match="cannot be read: FileNotFoundError"):
+            load_mapping(tmp_path / name)
+    with pytest.raises(MappingWrong, match=r"no mapping file 'patinet'; did you mean 'patient'\?"):
+        load_mapping("patinet")
+
+
+def test_two_columns_without_name_are_two_mistakes(tmp_path: Path) -> None:
+    nameless = "      - {label: A, path: id, type: string}\n"
+    told = mistakes(tmp_path, ("  - forEachOrNull", f"{nameless}{nameless}  - forEachOrNull"))
+    assert [line.partition(": ")[0] for line in told] == ["patient.yaml:11:9", "patient.yaml:12:9"]
+
+
+@pytest.mark.parametrize("null", ["0000-00-00", "2001-99-99"])
+def test_a_null_date_is_a_text_and_need_not_be_a_day_of_the_calendar(tmp_path: Path, null: str) -> None:
+    text = GOOD.replace("type: string, clean: [trim]", f"type: date, null_if: [{null}]")
+    assert load_mapping(write(tmp_path, text)).column("npi").null_if == (null,)
 
 
 def test_dates_need_the_practice_s_time_zone(tmp_path: Path) -> None:

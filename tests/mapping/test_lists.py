@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, text
@@ -45,6 +46,17 @@ def test_a_name_that_is_gone_or_inactive_on_either_side(connection: Connection) 
     ]
     assert found.problems[1].startswith("None:3: ")
     assert found.unverified == []
+
+
+def test_the_policy_s_default_and_two_of_one_name(connection: Connection) -> None:
+    connection.execute(text("INSERT INTO location VALUES ('b.2', true)"))
+    connection.execute(text("CREATE TABLE treatment_program (name TEXT, active BOOLEAN)"))
+    connection.execute(text("INSERT INTO treatment_program VALUES ('Detox', true), ('Detox', false)"))
+    connection.execute(text("INSERT INTO treatment_program VALUES ('Outpatient', true)"))
+    found = check_lists(connection, [replace(PROGRAMS, unmapped="default", default="Unassigned")])
+    assert found.problems == [
+        "None: the policy's default: 'Unassigned' no longer exists in the CRM (treatment_program.name)"
+    ]
 
 
 def test_a_list_that_is_not_there_is_told_and_no_problem(connection: Connection) -> None:

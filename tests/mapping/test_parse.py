@@ -94,6 +94,7 @@ def test_show_writes_what_parse_reads(text: str) -> None:
         ("first().ofType(Coding)", 8, "'ofType'", "value.ofType(Type)"),
         ("identifier.where(system=%npo)", 24, "'%npo'", "%npi"),
         ("name.where(use='x').select(given)", 20, "'select'", "a.b"),
+        ("name.exists()", 5, "'exists'", "where(a.exists())"),
         ("name.where(use)", 14, "')'", "a='x'"),
     ],
 )

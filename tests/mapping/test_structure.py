@@ -34,6 +34,14 @@ def test_every_element_is_mapped_or_left_out_with_a_reason(name: str) -> None:
         ("extension('u').value.ofType(Coding).code", "both", None),
         ("extension('u').value.code", "pull", None),
         ("deceased", "pull", None),
+        ("maritalStatus", "pull", "maritalStatus has members: say which one the column takes"),
+        ("name.first()", "pull", "name has members"),
+        ("extension('u')", "pull", "extension('u') has members"),
+        ("gender | maritalStatus.coding.first()", "pull", "coding has members"),
+        ("active", "pull", "active is never a value of type string: use boolean"),
+        ("extension('u').value.ofType(decimal)", "pull", "use decimal"),
+        ("birthDate", "pull", None),
+        ("multipleBirth.ofType(integer)", "pull", None),
     ],
 )
 def test_a_path(mapping_of: Callable[..., Mapping], path: str, sync: str, problem: str | None) -> None:

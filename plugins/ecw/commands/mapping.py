@@ -195,7 +195,7 @@ def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:
                 yield resource
 
 
-def _json_input(source: str, line: int) -> Any:
+def _json_input(source: str, line: int) -> dict[str, Any]:
     import orjson
 
     from ecw.errors import ConfigurationWrong
@@ -207,12 +207,17 @@ def _json_input(source: str, line: int) -> Any:
             f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
         ) from None
     lines = text.splitlines()
-    for candidate in (text, lines[line - 1] if 0 < line <= len(lines) else b""):
+    for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
         try:
-            return orjson.loads(candidate)
+            found = orjson.loads(candidate)
         except orjson.JSONDecodeError:
             continue
-    raise ConfigurationWrong(f"{source} holds no JSON there.", next_move="name a JSON or NDJSON file.")
+        if isinstance(found, dict):
+            return found
+    raise ConfigurationWrong(
+        f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
+        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
+    )
 
 
 def _print_json(value: Any) -> None:

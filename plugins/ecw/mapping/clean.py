@@ -24,10 +24,12 @@ def commas_to_spaces(text: str) -> str | None:
 
 def phone_digits(text: str) -> str | None:
     """Keep the ten digits of a US phone number; leave any other number as it is."""
-    digits = re.sub(r"\D", "", text)
+    number = text.strip()
+    digits = re.sub(r"\D", "", number)
     if len(digits) == 11 and digits[0] == "1":
-        digits = digits[1:]
-    return digits if len(digits) == 10 else text.strip() or None
+        return digits[1:]
+    # After a + comes the country: +49 30 123456 has ten digits, too.
+    return digits if len(digits) == 10 and number[0] != "+" else number or None
 
 
 def us_zip(text: str) -> str | None:

@@ -15,6 +15,7 @@ from ecw.mapping.model import Column, Mapping
 from ecw.mapping.read import Reader, build
 
 Unmapped = list[tuple[str, str]]
+NO_MEMBERS = "an element is a text, a number or a list where FHIR has members"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,7 @@ class Mapper:
         except Unusable:
             return self.row_with_problems(resource)
         except (AttributeError, TypeError):
-            reason = "an element is a text, a number or a list where FHIR has members"
-            return MappedRow({}, [Problem(None, "not FHIR", reason)])
+            return MappedRow({}, [Problem(None, "not FHIR", NO_MEMBERS)])
         for name in self.required:
             if row[name] is None:
                 return MappedRow(row, self.missing(row), unmapped)
@@ -100,7 +100,7 @@ def finisher(column: Column, crosswalks: MappingType[str, Crosswalk], zone: Zone
     """Compose what happens to a value that was read: clean, null_if, type, crosswalk."""
     cleaners = [CLEANERS[name] for name in column.clean]
     convert = converter(column.type, zone)
-    nothing = frozenset(column.null_if)
+    nothing = frozenset(word.capitalize() if column.type == "boolean" else word for word in column.null_if)
     dates = column.type in ("date", "datetime")
     crosswalk = crosswalks[column.crosswalk] if column.crosswalk else None
 

@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ecw.mapping.compile import Problem, Unmapped, finisher
-from ecw.mapping.convert import Unusable, reference
+from ecw.mapping.compile import NO_MEMBERS, Problem, Unmapped, finisher
+from ecw.mapping.convert import Unusable, converter, reference, string
 from ecw.mapping.model import Column, Mapping
 from ecw.mapping.read import reader
 from ecw.mapping.write import clear as take_away
 from ecw.mapping.write import put
+
+UTC = ZoneInfo("UTC")
 
 
 @dataclass(slots=True)
@@ -50,13 +52,17 @@ class Composer:
         composed = Composed(deepcopy(into) if into is not None else self.new())
         for column in self.columns:
             value = row.get(column.name)
-            if value is None or value == self.present(column, composed.resource):
+            if value is None or (isinstance(value, str) and not value.strip()):
+                continue
+            if value == self.present(column, composed.resource):
                 continue
             try:
                 self.write(column, value, composed)
                 composed.written.append(column.name)
             except Unusable as error:
                 composed.problems.append(Problem(column.name, error.rule, error.reason))
+            except (AttributeError, TypeError):
+                composed.problems.append(Problem(column.name, "not FHIR", NO_MEMBERS))
         wanted = set(clear)
         for column in reversed(self.columns):
             if column.name in wanted:
@@ -94,9 +100,11 @@ class Composer:
     def coded(self, column: Column, value: Any, unmapped: Unmapped) -> tuple[Any, str | None]:
         """Return a CRM value as FHIR has it, and the system of its code."""
         if column.type == "datetime":
-            return datetime.fromisoformat(value).astimezone(self.zone).isoformat(), None
+            moment = datetime.fromisoformat(converter("datetime", UTC)(value))
+            return moment.astimezone(self.zone).isoformat(), None
         if column.crosswalk is None:
-            return value, None
+            return converter(column.type, self.zone)(value), None
+        value = string(value)
         crosswalk = self.mapping.crosswalks[column.crosswalk]
         if value in crosswalk.codes:
             code, system = crosswalk.codes[value]

@@ -7,6 +7,7 @@ codes may mean one CRM value: the first line of a value is the one that a push w
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -86,19 +87,22 @@ def _policies(path: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
 def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], list[str]]:
     problems: list[str] = []
     lines: dict[str, tuple[str, str, str, str]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        if header != HEADER:
-            return (), [f"{path}:1:1: the first line is {','.join(HEADER)}"]
-        for row in rows:
-            if not any(row):
-                continue
-            code, value, system, note = (cell.strip() for cell in [*row, "", "", "", ""][:4])
-            if len(row) > len(HEADER) or not code or not value:
-                problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
-            elif code in lines:
-                problems.append(f"{path}:{rows.line_num}:1: the code {code!r} is there already")
-            else:
-                lines[code] = (code, value, system, note)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return (), [f"{path}:{line}:1: is not UTF-8: save the table as CSV UTF-8"]
+    rows = csv.reader(io.StringIO(text, newline=""))
+    if next(rows, []) != HEADER:
+        return (), [f"{path}:1:1: the first line is {','.join(HEADER)}"]
+    for row in rows:
+        if not any(row):
+            continue
+        code, value, system, note = (cell.strip() for cell in [*row, "", "", "", ""][:4])
+        if len(row) > len(HEADER) or not code or not value:
+            problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
+        elif code in lines:
+            problems.append(f"{path}:{rows.line_num}:1: the code {code!r} is there already")
+        else:
+            lines[code] = (code, value, system, note)
     return tuple(lines.values()), problems

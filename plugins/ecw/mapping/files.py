@@ -28,6 +28,8 @@ RULES = 1
 
 _MEND = "mend the lines named above, then run `ecw mapping check`."
 _SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_NESTED = ("constant", "select", "leave_out")  # the other words of a file are texts
 
 
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
@@ -69,14 +71,20 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
 
 
 def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] | None = None) -> Mapping:
-    """Load one mapping file with its crosswalks; a name without .yaml is looked up in the default folder.
+    """Load one mapping file with its crosswalks; a name alone, as `patient`, is looked up in the default folder.
 
     `constants` stand in for the file's own of those names, where practices differ.
     Raises MappingWrong with file, line and column of every problem.
     """
     file = FilePath(path)
-    if file.suffix != ".yaml":
-        file = mappings_folder() / f"{file.name}.yaml"
+    if str(path) == file.stem:
+        file = mappings_folder() / f"{path}.yaml"
+        if not file.is_file():
+            known = dict.fromkeys(found.stem for found in sorted(file.parent.glob("*.yaml")))
+            raise MappingWrong(
+                f"{file.parent} has no mapping file {path!r}; {did_you_mean(str(path), known)}",
+                next_move="name a file of that folder, or the path of another with its .yaml.",
+            )
     sheet = Sheet(file)
     if sheet.root is None and not sheet.found:
         sheet.add(1, 1, "the file is empty")
@@ -103,9 +111,9 @@ class _Reading:
     def mapping(self, root: yaml.Node) -> Mapping | None:
         sheet = self.sheet
         keys = self.need(root, FILE_KEYS, "a mapping file", ("resource", "table", "key", "select", "leave_out"))
-        text = {word: sheet.string(node, word) for word, node in keys.items() if isinstance(node, yaml.ScalarNode)}
+        text = {word: sheet.string(node, word) for word, node in keys.items() if word not in _NESTED}
         for word in ("table", "key"):
-            if word in text and not _SQL_NAME.match(text[word]):
+            if text.get(word) and not _SQL_NAME.match(text[word]):
                 sheet.wrong(keys[word], f"{word} is a name of letters, digits and _, 63 at most")
         if "constant" in keys:
             said = {
@@ -119,7 +127,7 @@ class _Reading:
             for key, node in (sheet.entries(keys["leave_out"], "leave_out") if "leave_out" in keys else [])
         }
         self.check_key(keys, text.get("key"))
-        self.check_time_zone(root, keys, text.get("time_zone"))
+        self.check_time_zone(root, keys.get("time_zone"), text.get("time_zone"))
         crosswalks = self.crosswalks()
         if sheet.found or self.crosswalk_problems:
             return None
@@ -174,13 +182,14 @@ class _Reading:
         name = text["name"]
         if "name" in keys and not _SQL_NAME.match(name):
             sheet.wrong(keys["name"], "name is a column's name of letters, digits and _, 63 at most")
-        if name in self.columns:
+        if name and name in self.columns:
             sheet.wrong(keys["name"], f"{name!r} is a column already, in line {self.columns[name].line}")
         if text["crosswalk"]:
             self.crosswalk_nodes.setdefault(text["crosswalk"], keys["crosswalk"])
         clean = sheet.strings(keys["clean"], "clean") if "clean" in keys else []
         for item, word in clean:
             sheet.word(item, CLEANERS, "cleaning function") if word else None
+        null_if = sheet.strings(keys["null_if"], "null_if") if "null_if" in keys else []
         column = Column(
             name=name,
             label=text["label"],
@@ -194,16 +203,25 @@ class _Reading:
             on_conflict=self.word(keys, "on_conflict", ON_CONFLICT, "emr"),
             keep=self.word(keys, "keep", KEEP, "dynamic"),
             clean=tuple(word for _, word in clean),
-            null_if=tuple(t for _, t in sheet.strings(keys["null_if"], "null_if")) if "null_if" in keys else (),
+            null_if=tuple(word for _, word in null_if),
             crosswalk=text["crosswalk"] or None,
             also=self.also(keys["also"], base) if "also" in keys else (),
             line=node.start_mark.line + 1,
         )
-        for steps in (column.steps, *(steps for steps, _ in column.also)) if column.pushed else ():
-            reason = writable(steps)
+        for key, steps in (("path", column.steps), *(("also", steps) for steps, _ in column.also)):
+            reason = writable(steps) if column.pushed else None
             if reason:
-                sheet.wrong(keys["path"], f"path: sync {column.sync} writes, and {reason}")
-        self.columns.setdefault(name, column)
+                sheet.wrong(keys[key], f"{key}: sync {column.sync} writes, and {reason}")
+        if column.type in ("date", "datetime"):
+            for item, word in null_if:
+                if word and not _DAY.match(word):
+                    sheet.wrong(item, f"null_if of a {column.type} is a day, as in 1899-12-30")
+        if column.crosswalk and column.type in ("boolean", "integer", "decimal"):
+            sheet.wrong(
+                keys["crosswalk"], "a crosswalk turns a text into a text: the type is code, string or reference"
+            )
+        if name:
+            self.columns.setdefault(name, column)
 
     def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
         found = []
@@ -225,7 +243,7 @@ class _Reading:
         return self.sheet.word(keys[key], words, key) if key in keys else default
 
     def check_key(self, keys: dict[str, yaml.Node], key: str | None) -> None:
-        if key is None or not self.columns:
+        if not key or not self.columns:
             return
         column = self.columns.get(key)
         if column is None:
@@ -233,15 +251,15 @@ class _Reading:
         elif column.type != "string" or not column.required or not column.pulled or column.crosswalk:
             self.sheet.wrong(keys["key"], f"key: {key!r} is a required string column that is pulled as it is")
 
-    def check_time_zone(self, root: yaml.Node, keys: dict[str, yaml.Node], zone: str | None) -> None:
-        if zone is None:
+    def check_time_zone(self, root: yaml.Node, node: yaml.Node | None, zone: str | None) -> None:
+        if node is None:
             if any(column.type in ("date", "datetime") for column in self.columns.values()):
                 self.sheet.wrong(root, "date and datetime columns need a `time_zone`, e.g. America/New_York")
             return
         try:
-            ZoneInfo(zone)
+            ZoneInfo(zone or "UTC")
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.sheet.wrong(keys["time_zone"], f"{zone!r} is no time zone; write it as in America/New_York")
+            self.sheet.wrong(node, f"{zone!r} is no time zone; write it as in America/New_York")
 
     def crosswalks(self) -> dict[str, Crosswalk]:
         folder = self.sheet.path.parent / "crosswalks"
@@ -257,5 +275,6 @@ class _Reading:
 def _version(text: str, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:
     """Hash what the file says, not how: comments and blank lines make no new version."""
     tables = [[c.name, c.lines, c.unmapped, c.default] for c in crosswalks.values()]
-    said = json.dumps([RULES, yaml.safe_load(text), constants, tables], default=str, sort_keys=True)
+    # BaseLoader takes every value as the text that it is, as the rest of this file does.
+    said = json.dumps([RULES, yaml.load(text, Loader=yaml.BaseLoader), constants, tables], sort_keys=True)  # noqa: S506
     return hashlib.sha256(said.encode()).hexdigest()[:16]

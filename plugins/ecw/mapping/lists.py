@@ -26,30 +26,32 @@ def check_lists(connection: Connection, crosswalks: Iterable[Crosswalk]) -> List
     """Compare crosswalks with the present lists that their policies name."""
     found = ListsFound()
     for crosswalk in crosswalks:
-        for side, words in (
-            (crosswalk.ecw_list, [(code, code.rpartition("/")[2]) for code in crosswalk.values]),
-            (crosswalk.crm_list, [(value, value) for value in dict.fromkeys(crosswalk.values.values())]),
-        ):
+        codes: dict[str, str] = {}  # each word with the place that has it first
+        values: dict[str, str] = {}
+        for line, (code, value, *_) in enumerate(crosswalk.lines, 2):
+            codes[code] = f"{crosswalk.path}:{line}"
+            values.setdefault(value, codes[code])
+        if crosswalk.default:
+            values.setdefault(crosswalk.default, f"{crosswalk.path}: the policy's default")
+        for who, side, words in (("eCW", crosswalk.ecw_list, codes), ("the CRM", crosswalk.crm_list, values)):
             if side is None:
                 continue
-            who = "eCW" if side == crosswalk.ecw_list else "the CRM"
             present = _present(connection, side)
             if present is None:
                 found.unverified.append(f"crosswalk {crosswalk.name}: the CRM's database has no {side} to verify it by")
                 continue
-            found.problems += _gone(crosswalk, words, present, who, side)
+            if words is codes:  # a code may be a reference; eCW's tables list ids
+                present |= {code: present[ecw_id] for code in codes if (ecw_id := code.rpartition("/")[2]) in present}
+            found.problems += _gone(words, present, f"{who} ({side})")
     return found
 
 
-def _gone(
-    crosswalk: Crosswalk, words: list[tuple[str, str]], present: dict[str, bool], who: str, side: str
-) -> Iterator[str]:
-    for word, name in words:
-        line = next(n for n, entry in enumerate(crosswalk.lines, 2) if word in entry[:2])
-        if name not in present:
-            yield f"{crosswalk.path}:{line}: {word!r} no longer exists in {who} ({side})"
-        elif not present[name]:
-            yield f"{crosswalk.path}:{line}: {word!r} is no longer active in {who} ({side})"
+def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterator[str]:
+    for word, place in words.items():
+        if word not in present:
+            yield f"{place}: {word!r} no longer exists in {where}"
+        elif not present[word]:
+            yield f"{place}: {word!r} is no longer active in {where}"
 
 
 def _present(connection: Connection, side: str) -> dict[str, bool] | None:
@@ -63,4 +65,7 @@ def _present(connection: Connection, side: str) -> dict[str, bool] | None:
         return None
     active = table.columns.get("active")
     wanted = [table.columns[column_name], *([active] if active is not None else [])]
-    return {str(value): False not in state for value, *state in connection.execute(select(*wanted))}
+    found: dict[str, bool] = {}
+    for value, *state in connection.execute(select(*wanted)):
+        found[str(value)] = found.get(str(value), False) or False not in state  # two of one name: one active is enough
+    return found

@@ -91,6 +91,9 @@ def parse(text: str, constants: MappingType[str, str] | None = None, base: Path 
     parser = _Parser(text, constants or {})
     path = parser.expression(base)
     kind, piece, offset = parser.now
+    if piece == ".":  # only a test is left standing after its dot
+        kind, piece, offset = parser.tokens[parser.at + 1]
+        parser.refuse(piece, offset, f"where(a.{piece}())")
     if kind != "end":
         parser.refuse(piece, offset)
     return path

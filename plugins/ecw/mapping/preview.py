@@ -9,6 +9,7 @@ from typing import Any
 from ecw.mapping.compile import Mapper, Problem
 from ecw.mapping.compose import Composer
 from ecw.mapping.model import Column, Mapping
+from ecw.mapping.validate import not_fhir
 from ecw.mapping.write import find, location
 
 
@@ -33,11 +34,12 @@ class Preview:
 def pulled(mapping: Mapping, resource: dict[str, Any]) -> Preview:
     """Show what a pull makes of a resource."""
     mapped = Mapper(mapping).row(resource)
+    problems = [*mapped.problems, *(problem for problem in not_fhir(resource) if problem not in mapped.problems)]
     shown = [
         Shown(column.name, column.label, mapped.row.get(column.name), _place(column, resource))
         for column in mapping.pulled
     ]
-    return Preview(shown, mapped.problems, mapped.unmapped, resource)
+    return Preview(shown, problems, mapped.unmapped, resource)
 
 
 def pushed(mapping: Mapping, row: MappingType[str, Any], into: dict[str, Any] | None = None) -> Preview:
@@ -52,5 +54,8 @@ def pushed(mapping: Mapping, row: MappingType[str, Any], into: dict[str, Any] | 
 
 
 def _place(column: Column, resource: dict[str, Any]) -> str:
-    slot = next((slot for slot in find(resource, column.steps) if slot.value is not None), None)
+    try:
+        slot = next((slot for slot in find(resource, column.steps) if slot.value is not None), None)
+    except (AttributeError, TypeError):  # not FHIR: the problems say so
+        return ""
     return location(slot) if slot else ""

@@ -32,11 +32,23 @@ US_CORE_EXTENSIONS = {
 EVERYWHERE = frozenset({"id", "extension", "modifierExtension"})
 
 
+# The types of columns that can take a primitive as it comes, by the Python type of its field; others take any.
+TAKES = {
+    "bool": ("boolean",),
+    "int": ("integer", "decimal", "string", "code"),
+    "Decimal": ("decimal",),
+    "str": ("string", "code", "reference", "date", "datetime"),
+    "date": ("date", "datetime", "string", "code"),
+    "datetime": ("date", "datetime", "string", "code"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
     type: str  # "" for a primitive, and for the common name of a polymorphic element
     repeats: bool
     common: str = ""  # the name that `deceasedBoolean` shares with `deceasedDateTime`
+    plain: str = ""  # of a primitive, the Python type of its field
 
 
 @cache
@@ -55,7 +67,13 @@ def elements(type_name: str) -> MappingProxyType[str, Element]:
         complex_type = re.search(r"abc\.(\w+)Type\b", annotation)
         extra = field.json_schema_extra
         common = str(extra.get("one_of_many", "")) if isinstance(extra, dict) else ""
-        found[name] = Element(complex_type.group(1) if complex_type else "", "typing.List" in annotation, common)
+        plain = re.search(r"\b(bool|int|Decimal|str|datetime(?=,)|date(?=,))", annotation)
+        found[name] = Element(
+            complex_type.group(1) if complex_type else "",
+            "typing.List" in annotation,
+            common,
+            plain.group(1) if plain and not complex_type else "",
+        )
         if common:
             found[common] = Element("", False)
     return MappingProxyType(found)
@@ -72,6 +90,7 @@ def check_structure(mapping: Mapping) -> list[str]:
         for path in (column.steps, *(path for path, _ in column.also)):
             place = f"{mapping.file}:{column.line}: column {column.name!r}"
             problems += [f"{place}: {problem}" for problem in _walk(path, mapping.resource, column.pushed)]
+        problems += [f"{place}: {problem}" for problem in _misfits(column, column.steps, mapping.resource)]
     return list(dict.fromkeys(problems)) + [f"{mapping.file}:1: {problem}" for problem in _forgotten(mapping)]
 
 
@@ -99,6 +118,25 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
         elif isinstance(step, Where):
             for test in step.tests:
                 yield from _walk(test.path, at or "", False) if at else ()
+
+
+def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]:
+    """Yield why what the path ends in can never be a value of the column."""
+    *before, last = path
+    at = _type_at(tuple(before), type_name)
+    if isinstance(last, Union):
+        for branch in last.branches:
+            yield from _misfits(column, branch, at)
+    elif isinstance(last, First | Index | Where):
+        yield from _misfits(column, tuple(before), type_name)
+    elif isinstance(last, Extension):
+        yield f"{last} has members: say which one the column takes"
+    elif at:
+        known = elements(at).get(last.keys[0] if isinstance(last, Choice) and last.type else last.name)
+        if known and known.type:
+            yield f"{last} has members: say which one the column takes"
+        elif known and not column.clean and column.type not in TAKES.get(known.plain, (column.type,)):
+            yield f"{last} is never a value of type {column.type}: use {', '.join(TAKES[known.plain])}"
 
 
 def _type_at(path: Path, type_name: str | None) -> str | None:

@@ -72,18 +72,24 @@ class Sheet:
         for key, value in self.entries(node, what):
             if key.value not in words:
                 self.wrong(key, f"{key.value!r} is no word of {what}; {did_you_mean(key.value, words)}")
-            elif key.value in found:
-                self.wrong(key, f"{key.value!r} is said twice")
             else:
                 found[key.value] = value
         return found
 
     def entries(self, node: yaml.Node, what: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-        """Return the pairs of a mapping, in order."""
+        """Return the pairs of a mapping, in order; note a key that is no text or comes again."""
         if not isinstance(node, yaml.MappingNode):
             self.wrong(node, f"{what} is a list of `key: value` lines")
             return []
-        return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+        found: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.wrong(key, f"a key of {what} is a text")
+            elif key.value in found:
+                self.wrong(key, f"{key.value!r} is said twice")
+            else:
+                found[key.value] = (key, value)
+        return list(found.values())
 
     def items(self, node: yaml.Node, what: str) -> list[yaml.Node]:
         """Return the items of a sequence."""
