@@ -1,0 +1,144 @@
+"""What eCW will not take, found before it is sent: the field, the reason and the next move, never the value.
+
+What a patient needs is the reference's section 4.  Which characters codes 108 and 614 mean, and from what length on
+code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from ecw.mapping.compile import Problem
+from ecw.mapping.compose import Composed
+from ecw.mapping.model import Column
+from ecw.mapping.paths import Member, Path, Union
+from ecw.mapping.validate import not_fhir
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What texts may be: how long, and without which characters."""
+
+    longest: int = 100
+    unsupported: re.Pattern[str] = re.compile(r"[<>{}|^~\\\x00-\x1f\x7f]")
+    highest: str = "\uffff"  # emoji and the like lie beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why a patient cannot be sent.  `field` is the CRM's column, or the FHIR element where no column is at fault."""
+
+    field: str
+    rule: str
+    reason: str
+    next_move: str
+
+
+GENDERS = ("male", "female", "unknown")
+_FREE_TEXT = ("name", "address", "telecom")
+
+
+def findings(
+    composed: Composed,
+    columns: Iterable[Column],
+    row: Mapping[str, Any],
+    *,
+    before: dict[str, Any] | None = None,
+    limits: Limits | None = None,
+) -> list[Finding]:
+    """Return everything that keeps a composed patient from being sent.
+
+    `row` is the CRM's row that it was composed of, `before` the resource that eCW has, of an update: what it holds
+    already it has taken, so only what is new is judged.
+    """
+    pushed = tuple(columns)
+    found = [_of_mapping(problem) for problem in composed.problems]
+    told = {finding.field for finding in found}
+    texts = [column for column in pushed if before is None or column.name in composed.written]
+    needed = (*_required(composed.resource, pushed), *_texts(texts, row, limits or Limits()))
+    found += [finding for finding in needed if finding.field not in told]
+    if found:  # the models would only say the same again, of the element
+        return found
+    known = not_fhir(before) if before is not None else []
+    return [_of_fhir(problem) for problem in not_fhir(composed.resource) if problem not in known]
+
+
+def _required(patient: Mapping[str, Any], columns: tuple[Column, ...]) -> Iterator[Finding]:
+    identifiers = patient.get("identifier") or []
+    if not any(each.get("system") and each.get("value") for each in identifiers):
+        yield _lacks(columns, "identifier", "value", "give the patient an EMR identifier: an account number will do.")
+    names = [name for name in patient.get("name") or [] if name.get("use", "usual") == "usual"]
+    if not any(name.get("family") for name in names):
+        yield _lacks(columns, "name", "family", "fill in the last name.")
+    if not any(any(name.get("given") or []) for name in names):
+        yield _lacks(columns, "name", "given", "fill in the first name.")
+    if patient.get("gender") not in GENDERS:
+        field = _column(columns, "gender", "gender")
+        move = f"choose {', '.join(GENDERS[:-1])} or {GENDERS[-1]}: eCW takes no other."
+        reason = "eCW does not take this gender" if patient.get("gender") else "it is empty, and eCW needs it"
+        yield Finding(field, "required", reason, move)
+    yield from _birth_date(patient.get("birthDate"), _column(columns, "birthDate", "birthDate"))
+
+
+def _birth_date(born: Any, field: str) -> Iterator[Finding]:
+    if not born:
+        yield Finding(field, "required", "it is empty, and eCW needs it", "fill in the date of birth.")
+        return
+    try:
+        day = date.fromisoformat(str(born))
+    except ValueError:
+        yield Finding(field, "date", "it is no day of the calendar", "correct the date of birth.")
+        return
+    # It may be tomorrow already where the patient was born.
+    if day > (datetime.now(UTC) + timedelta(days=1)).date():
+        yield Finding(field, "date", "it lies in the future", "correct the date of birth.")
+
+
+def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) -> Iterator[Finding]:
+    for column in columns:
+        value = row.get(column.name)
+        if column.type != "string" or not isinstance(value, str) or _element(column.steps) not in _FREE_TEXT:
+            continue
+        if len(value) > limits.longest:
+            reason = f"it has {len(value)} characters, eCW takes {limits.longest}"
+            yield Finding(column.name, "length", reason, "shorten it in the CRM.")
+        elif limits.unsupported.search(value) or any(character > limits.highest for character in value):
+            reason = "it holds a character that eCW does not take, such as < > | ^ ~ \\ or an emoji"
+            yield Finding(column.name, "characters", reason, "write it without that character.")
+
+
+def _of_mapping(problem: Problem) -> Finding:
+    move = "correct the value in the CRM."
+    if problem.rule == "unmapped value":
+        move = "add a line for the value to the crosswalk, or choose another value in the CRM."
+    return Finding(problem.column or "record", problem.rule, problem.reason, move)
+
+
+def _of_fhir(problem: Problem) -> Finding:
+    element, _, reason = problem.reason.partition(": ")
+    return Finding(element, problem.rule, reason, "correct the value in the CRM, or the column's path in the mapping.")
+
+
+def _lacks(columns: tuple[Column, ...], element: str, part: str, move: str) -> Finding:
+    return Finding(_column(columns, element, part), "required", "it is empty, and eCW needs it", move)
+
+
+def _column(columns: tuple[Column, ...], element: str, part: str) -> str:
+    """Name the column that fills a part of an element, else the element itself."""
+    of_element = [column for column in columns if _element(column.steps) == element]
+    for column in of_element:
+        if any(isinstance(step, Member) and step.name == part for step in column.steps):
+            return column.name
+    return element if element == part else f"{element}.{part}"
+
+
+def _element(path: Path) -> str | None:
+    """Return the element of the resource that a path leads into."""
+    first = path[0] if path else None
+    if isinstance(first, Union):
+        return _element(first.branches[0])
+    return first.name if isinstance(first, Member) else None
