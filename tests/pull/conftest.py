@@ -59,7 +59,8 @@ class Pulling:
 
 def connect(monkeypatch: pytest.MonkeyPatch, sandbox: RunningSandbox, keys: Keys) -> None:
     """Make the connection `ecw_test` to a sandbox."""
-    extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id, "jwks_url": keys.jwks_url}
+    extra: dict[str, Any] = {"private_key": keys.private_key_pem, "key_id": keys.key_id, "jwks_url": keys.jwks_url}
+    extra |= {"calls_per_minute": 100_000}
     document = {"conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(document))
 

@@ -41,20 +41,20 @@ def begin(
     Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated), CrmTrouble, PlanTooLong, and what a call
     raises: /metadata is read.
     """
+    from ecw import connections
     from ecw.crm import ledger
     from ecw.crm.engine import crm_engine
-    from ecw.hook import EcwHook
     from ecw.pull import area, plan
     from ecw.pull import staging as batches
     from ecw.pull.abilities import abilities
+    from ecw.pull.client import client_for
     from ecw.pull.options import Options
     from ecw.pull.window import window
 
-    hook = EcwHook(ecw_conn_id)
-    wanted = Options.read(hook.get_connection(ecw_conn_id).extra_dejson.get("pull"), options)
-    client = hook.client()
-    practice = client.practice
+    wanted = Options.read(connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
     engine = crm_engine(crm_conn_id)
+    client = client_for(ecw_conn_id, run_type, engine)
+    practice = client.practice
     root = area.staging_root(staging)
     if purged := batches.purge(root, area.staging_days()):
         log.info("Staging: %d old runs were removed.", purged)
@@ -87,9 +87,9 @@ def extract(run: Run, resource: str) -> Batch:
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm import history
-    from ecw.hook import EcwHook
     from ecw.pull import plan
     from ecw.pull.bulk import export
+    from ecw.pull.client import client_for
     from ecw.pull.extract import extract
     from ecw.pull.options import Options
     from ecw.pull.roster import Roster
@@ -98,7 +98,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     with _crm(run, resource) as engine:
         planned = plan.of(run)
         strategies, options = planned["resources"][resource]["strategies"], Options(**planned["options"])
-        client = EcwHook(run["ecw_conn_id"]).client()
+        client = client_for(run["ecw_conn_id"], run["run_type"], engine)
         if strategies == ["bulk"]:
             return export(run, row(resource), client, options)
         before = history.fetched_before(engine, run, resource)

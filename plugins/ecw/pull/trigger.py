@@ -38,8 +38,11 @@ class ExportTrigger(BaseTrigger):
 
 def cancel(run: Run, resource_name: str) -> None:
     """Cancel the run's export of a resource."""
-    from ecw.hook import EcwHook
+    from ecw.crm.engine import crm_engine
     from ecw.pull import bulk
+    from ecw.pull.client import client_for
     from ecw.resources import resource
 
-    bulk.cancel(run, resource(resource_name), EcwHook(run["ecw_conn_id"]).client())
+    engine = crm_engine(run["crm_conn_id"])
+    bulk.cancel(run, resource(resource_name), client_for(run["ecw_conn_id"], run["run_type"], engine))
+    engine.dispose()
