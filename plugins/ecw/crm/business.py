@@ -18,8 +18,8 @@ from ecw.errors import CrmTableWrong
 class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
-    `key` is the column among them that holds the eCW id, `static` are those whose first value stays, `version` is the
-    mapping's own.
+    `key` is the column among them that holds the eCW id, `static` are those whose first value stays, `references`
+    those that hold `FhirType/eCW-id`, `version` is the mapping's own.
     """
 
     table: str
@@ -27,6 +27,7 @@ class Mapped:
     columns: tuple[str, ...]
     version: str
     static: frozenset[str] = frozenset()
+    references: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
+
+    @property
+    def meant(self) -> dict[str, Column[Any]]:
+        """The references that have a column beside them for the key of the row they mean: `patient`, `patient_id`."""
+        found = {name: self.table.columns.get(f"{name}_id") for name in sorted(self.mapped.references)}
+        return {name: column for name, column in found.items() if column is not None}
 
 
 def find(connection: Connection, mapped: Mapped) -> BusinessTable:

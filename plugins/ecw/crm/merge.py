@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm.business import BusinessTable
+from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_link
 from ecw.crm.upsert import insert
@@ -56,6 +57,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     _give_keys(connection, stage, target)
     _write_rows(connection, stage, target)
     _write_links(connection, stage, target, run, resource)
+    resolve(connection, target, run, resource)
     counted = connection.execute(select(stage.rows.c.counts_as, func.count()).group_by(stage.rows.c.counts_as))
     return {"inserted": 0, "updated": 0, "unchanged": 0} | dict(counted.all())
 
@@ -184,8 +186,15 @@ def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> 
     names = [target.key.name, *stage.values]
     staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
     connection.execute(t.insert().from_select(names, staged, include_defaults=False))
+    changing = _changing(stage, target)
+    # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
+    forgotten = {
+        meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
+        for name, meant in target.meant.items()
+        if name in changing
+    }
     changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
-    connection.execute(changed.values(_changing(stage, target)))
+    connection.execute(changed.values({**changing, **forgotten}))
 
 
 def _write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:

@@ -30,7 +30,19 @@ def business_table(name: str, *columns: sa.Column[Any]) -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(f"{name}_ecw_id", name, ["ecw_id"])
+    for column in columns:
+        if column.name.endswith("_id"):
+            op.create_index(f"{name}_{column.name}", name, [column.name])
     say(f"made the table {name}.")
+
+
+def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
+    """Return the column of a reference, and beside it the one for the key of the row that it means.
+
+    That key has the type that the other table has, which may be the CRM's own.
+    """
+    [key] = sa.Table(table, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False).primary_key.columns
+    return sa.Column(name, sa.Text, nullable=nullable), sa.Column(f"{name}_id", key.type)
 
 
 def view(name: str, table: str, needs: Collection[str], query: str) -> None:
