@@ -93,6 +93,12 @@ def test_check_tells_the_mistakes_of_all_files(folder: Path) -> None:
     assert "'trimm' is no cleaning function" in error.value.what
 
 
+def test_check_tells_the_mistakes_of_files_without_a_crm(folder: Path) -> None:
+    (folder / "location.yaml").rename(folder / "location.yml")
+    with pytest.raises(MappingWrong, match=r"location\.yml:1: is not read: a mapping file ends in \.yaml"):
+        run("check", "--folder", str(folder), "--crm-conn-id", "nowhere")
+
+
 def test_check_finds_a_crosswalk_that_nobody_uses(folder: Path) -> None:
     (folder / "crosswalks" / "gendr.csv").write_text("code,value,system,note\n")
     with pytest.raises(MappingWrong, match=r"gendr\.csv:1: no column uses this crosswalk"):

@@ -79,6 +79,13 @@ def test_eCW_s_spelling_stays_where_it_says_the_same() -> None:  # noqa: N802
     assert composed.resource == there
 
 
+def test_the_CRM_s_spelling_is_no_change_and_is_not_sent() -> None:  # noqa: N802
+    there = {"telecom": [{"system": "phone", "use": "home", "value": "9135552003"}]}
+    row = {"phone": "(913) 555-2003"}
+    assert COMPOSER.resource(row, into=there).written == []
+    assert COMPOSER.resource(row).resource["telecom"] == there["telecom"]
+
+
 def test_an_update_keeps_everything_it_does_not_own() -> None:
     there = {
         "resourceType": "Patient",

@@ -53,6 +53,13 @@ def test_a_path(mapping_of: Callable[..., Mapping], path: str, sync: str, proble
         assert told[0].startswith(f"{mapping.file}:8: ")
 
 
+@pytest.mark.parametrize(("sync", "problems"), [("pull", 0), ("both", 1)])
+def test_what_cleaning_makes_cannot_be_pushed(mapping_of: Callable[..., Mapping], sync: str, problems: int) -> None:
+    column = f"      - {{name: x, label: X, path: gender, type: boolean, clean: active_status, sync: {sync}}}\n"
+    told = [line for line in check_structure(mapping_of(column)) if "gender is never a value of type boolean" in line]
+    assert len(told) == problems
+
+
 def test_what_is_forgotten(mapping_of: Callable[..., Mapping]) -> None:
     mapping = mapping_of(COLUMN.replace("PATH", "birthDate").replace("SYNC", "pull"))
     told = "\n".join(check_structure(mapping))

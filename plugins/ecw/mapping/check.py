@@ -30,6 +30,8 @@ def check_files(folder: str | None = None) -> Checked:
     files = sorted(mappings_folder(folder).glob("*.yaml"))
     if not files:
         found.problems.append(f"{mappings_folder(folder)}: there are no mapping files")
+    others = sorted(mappings_folder(folder).glob("*.yml"))
+    found.problems += [f"{file}:1: is not read: a mapping file ends in .yaml" for file in others]
     for file in files:
         try:
             mapping = load_mapping(file)

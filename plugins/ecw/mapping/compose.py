@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ecw.mapping.clean import CLEANERS
 from ecw.mapping.compile import NO_MEMBERS, Problem, Unmapped, finisher
 from ecw.mapping.convert import Unusable, converter, reference, string
 from ecw.mapping.model import Column, Mapping
@@ -51,10 +52,8 @@ class Composer:
         """
         composed = Composed(deepcopy(into) if into is not None else self.new())
         for column in self.columns:
-            value = row.get(column.name)
-            if value is None or (isinstance(value, str) and not value.strip()):
-                continue
-            if value == self.present(column, composed.resource):
+            value = self.cleaned(column, row.get(column.name))
+            if value is None or value == self.present(column, composed.resource):
                 continue
             try:
                 self.write(column, value, composed)
@@ -77,6 +76,12 @@ class Composer:
         if self.mapping.profile:
             resource["meta"] = {"profile": [self.mapping.profile]}
         return resource
+
+    def cleaned(self, column: Column, value: Any) -> Any:
+        """Return the CRM's value as a pull would clean it: another spelling is no change, and an empty text nothing."""
+        for name in column.clean if column.crosswalk is None else ():
+            value = CLEANERS[name](value) if isinstance(value, str) else value
+        return None if isinstance(value, str) and not value.strip() else value
 
     def present(self, column: Column, resource: dict[str, Any]) -> Any:
         """Return what a pull would make of the resource for this column."""

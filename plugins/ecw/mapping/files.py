@@ -44,7 +44,7 @@ def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
             return FilePath(asked)
         raise MappingWrong(
             f"There is no folder {asked} for mapping files.",
-            next_move="set ECW_MAPPINGS to the folder that holds them, or unset it.",
+            next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or none for the project's own.",
         )
     for start in (FilePath(__file__).resolve(), FilePath.cwd()):
         for parent in (start, *start.parents):

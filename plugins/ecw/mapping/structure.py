@@ -135,7 +135,9 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
         known = elements(at).get(last.keys[0] if isinstance(last, Choice) and last.type else last.name)
         if known and known.type:
             yield f"{last} has members: say which one the column takes"
-        elif known and not column.clean and column.type not in TAKES.get(known.plain, (column.type,)):
+        elif (
+            known and (column.pushed or not column.clean) and column.type not in TAKES.get(known.plain, (column.type,))
+        ):
             yield f"{last} is never a value of type {column.type}: use {', '.join(TAKES[known.plain])}"
 
 

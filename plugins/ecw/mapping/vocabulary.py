@@ -38,7 +38,7 @@ COLUMN_KEYS = MappingProxyType(
         "sync": "which way it travels",
         "on_conflict": "who wins when both sides changed it",
         "keep": "whether a later value replaces the first",
-        "clean": "small named functions, applied in order while reading",
+        "clean": "small named functions, applied in order to eCW's value, and to the CRM's before a push",
         "null_if": "values that mean nothing, as eCW sends them; of dates and times, the day",
         "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
         "also": "what is written beside the value: path, and a text or %value, %code, %system",
