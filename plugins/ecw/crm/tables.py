@@ -113,3 +113,75 @@ ecw_quota = Table(
     Column("kind", String(16), primary_key=True),  # on_demand, scheduled, backfill; refused: the server said 429
     Column("calls", Integer, nullable=False),
 )
+
+# What the CRM and eCW last agreed on, for each link: see ecw.agreement.  JSON, by column.
+ecw_agreed = Table(
+    "ecw_agreed",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("ecw_id", String(128), primary_key=True),
+    Column("emr", Text, nullable=False),  # the values as eCW has them
+    Column("crm", Text),  # those in which the CRM's side differs; none: it is the same
+)
+
+# What was decided to be sent, one row for each record of the CRM: written before the request.
+ecw_intent = Table(
+    "ecw_intent",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("crm_id", String(64), primary_key=True),
+    Column("intent", String(64), nullable=False),  # digest of what the CRM says
+    Column("operation", String(16), nullable=False),  # create, update
+    Column("state", String(16), nullable=False),  # sending, unknown, done, refused, void, held
+    Column("ecw_id", String(128)),
+    Column("sent", Text),  # the row that was sent, JSON: what an unknown outcome is searched by
+    Column("attempts", Integer, nullable=False),
+    Column("decided_at", UtcTime, nullable=False),
+    Column("settled_at", UtcTime),
+    Column("run_id", String(250), nullable=False),
+    Column("rung", String(64)),  # of a match that is held
+    Column("candidates", Text),  # their eCW ids, JSON
+    Column("choice", String(128)),  # a person's answer: one of the candidates, or `new`
+)
+
+# The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.
+ecw_journal = Table(
+    "ecw_journal",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("entry", String(36), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("run_id", String(250), nullable=False),
+    Column("direction", String(8), nullable=False),  # push, pull
+    Column("resource", String(64), nullable=False),
+    Column("operation", String(16), nullable=False),  # create, update, link, settle …
+    Column("crm_id", String(64)),
+    Column("ecw_id", String(128)),
+    Column("http_status", Integer),
+    Column("code", String(16)),  # eCW's own
+    Column("words", Text, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("advice", Text),
+    Column("fields", Text),  # names of columns, separated by commas
+    Column("seconds", Float),
+)
+
+# Columns that both sides changed, one row each; the values stay here, in the CRM.
+ecw_conflict = Table(
+    "ecw_conflict",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("crm_id", String(64), primary_key=True),
+    Column("column", String(128), primary_key=True),
+    Column("ecw_id", String(128), nullable=False),
+    Column("state", String(16), nullable=False),  # open: waits for a person; settled
+    Column("winner", String(8)),  # crm, emr
+    Column("crm_value", Text),  # JSON
+    Column("emr_value", Text),  # JSON
+    Column("choice", String(8)),  # a person's answer: crm, emr
+    Column("first_run", String(250), nullable=False),
+    Column("last_run", String(250), nullable=False),
+)

@@ -1,0 +1,179 @@
+"""The journal of intents: what was decided to be sent is written down before it is sent.
+
+One row for each record of the CRM, its latest intent:
+
+    sending   written before the request; found later, the process died on the way and what became of it is not known
+    unknown   the answer did not say what became of it
+    done      eCW has it
+    refused   it cannot be sent as it is; the same content is not sent again by itself
+    void      nothing was done, and nothing is wrong with it: it can be sent again
+    held      a person chooses among patients that eCW has
+
+A create that is `sending` or `unknown` is searched for in eCW before anything of its record is sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, select, update
+
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_intent
+from ecw.crm.upsert import upsert
+
+SENDING, UNKNOWN, DONE, REFUSED, VOID, HELD = "sending", "unknown", "done", "refused", "void", "held"
+OPEN = (SENDING, UNKNOWN)
+CREATE, UPDATE = "create", "update"
+NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose intents: every bookkeeping key begins with the practice."""
+
+    practice: str
+    resource: str
+
+    def key(self, crm_id: str) -> dict[str, Any]:
+        return {"practice": self.practice, "resource": self.resource, "crm_id": crm_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A row of the journal; `sent` holds patient data."""
+
+    intent: str
+    operation: str
+    state: str
+    ecw_id: str | None
+    sent: dict[str, Any]
+    attempts: int
+    decided_at: datetime
+    candidates: tuple[str, ...]
+    choice: str | None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+
+def digest(row: Mapping[str, Any], columns: Iterable[str], mapping_version: str) -> str:
+    """Return the key of a content: what the CRM's row says in these columns, by this mapping."""
+    said = {name: row.get(name) for name in columns}
+    return hashlib.sha256(orjson.dumps([mapping_version, said], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def latest(connection: Connection, place: Place, crm_id: str) -> Intent | None:
+    """Return the latest intent of a record."""
+    found = connection.execute(select(ecw_intent).filter_by(**place.key(crm_id))).mappings().one_or_none()
+    return _intent(found) if found else None
+
+
+def latest_of_all(connection: Connection, place: Place) -> dict[str, Intent]:
+    """Return the latest intents by CRM id, without what was sent."""
+    columns = [column for column in ecw_intent.columns if column.name != "sent"]
+    rows = connection.execute(select(*columns).filter_by(practice=place.practice, resource=place.resource)).mappings()
+    return {row["crm_id"]: _intent({**row, "sent": None}) for row in rows}
+
+
+def unsettled(engine: Engine, place: Place) -> list[str]:
+    """Return the CRM ids whose outcome is not known, the oldest first."""
+    statement = (
+        select(ecw_intent.c.crm_id)
+        .filter_by(practice=place.practice, resource=place.resource)
+        .where(ecw_intent.c.state.in_(OPEN))
+        .order_by(ecw_intent.c.decided_at, ecw_intent.c.crm_id)
+    )
+    with reading(engine) as connection:
+        return list(connection.scalars(statement))
+
+
+def decide(
+    engine: Engine,
+    place: Place,
+    crm_id: str,
+    *,
+    intent: str,
+    operation: str,
+    ecw_id: str | None,
+    sent: Mapping[str, Any],
+    run_id: str,
+) -> None:
+    """Write an intent down, committed before it returns; call it right before the request."""
+    with engine.begin() as connection:
+        before = latest(connection, place, crm_id)
+        attempts = before.attempts + 1 if before and before.intent == intent else 1
+        values: dict[str, Any] = {
+            "intent": intent,
+            "operation": operation,
+            "state": SENDING,
+            "ecw_id": ecw_id,
+            "attempts": attempts,
+        }
+        values |= {"sent": orjson.dumps(dict(sent)).decode(), "decided_at": datetime.now(UTC), "settled_at": None}
+        values |= {"run_id": run_id, "rung": None, "candidates": None, "choice": None}
+        upsert(connection, ecw_intent, place.key(crm_id), values)
+
+
+def settle(connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None) -> None:
+    """Note what became of the intent, in the caller's transaction."""
+    values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else datetime.now(UTC)}
+    if ecw_id is not None:
+        values["ecw_id"] = ecw_id
+    connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
+
+
+def put_aside(
+    connection: Connection,
+    place: Place,
+    crm_id: str,
+    *,
+    state: str,
+    intent: str,
+    operation: str,
+    run_id: str,
+    rung: str | None = None,
+    candidates: Iterable[str] = (),
+) -> None:
+    """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
+
+    A choice that was made among the same candidates stays.
+    """
+    before = latest(connection, place, crm_id)
+    found = tuple(candidates)
+    kept = before.choice if before and before.state == HELD == state and before.candidates == found else None
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": None}
+    values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run_id, "rung": rung, "choice": kept}
+    values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
+    upsert(connection, ecw_intent, place.key(crm_id), values)
+
+
+def choose(engine: Engine, place: Place, crm_id: str, choice: str) -> bool:
+    """Note a person's choice for a held record: one of its candidates, or NEW; say whether it can be."""
+    with engine.begin() as connection:
+        found = latest(connection, place, crm_id)
+        if found is None or found.state != HELD or choice not in (*found.candidates, NEW):
+            return False
+        connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(choice=choice))
+    return True
+
+
+def _intent(row: Mapping[Any, Any]) -> Intent:
+    return Intent(
+        row["intent"],
+        row["operation"],
+        row["state"],
+        row["ecw_id"],
+        orjson.loads(row["sent"]) if row["sent"] else {},
+        row["attempts"],
+        row["decided_at"],
+        tuple(orjson.loads(row["candidates"])) if row["candidates"] else (),
+        row["choice"],
+    )
