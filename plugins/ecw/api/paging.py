@@ -43,11 +43,15 @@ def pages(
                 next_move="ask eCW support; a narrower search may have an end.",
             )
         visited.add(url)
-        bundle = fetch(url)
-        resources, link = resources_of(bundle, first), next_link(bundle)
-        following = None if link is None else pinned(link, base_url, unsupported(link))
-        yield Page(resources, following)
-        url = following
+        url, page = _one(fetch(url), first, lambda link: pinned(link, base_url, unsupported(link)))
+        # Popped, so that this frame does not hold the page while it waits: many searches are under way at a time.
+        yield page.pop()
+
+
+def _one(bundle: Json, first: str, pin: Callable[[str], str]) -> tuple[str | None, list[Page]]:
+    link = next_link(bundle)
+    following = None if link is None else pin(link)
+    return following, [Page(resources_of(bundle, first), following)]
 
 
 def next_link(bundle: Json) -> str | None:

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ecw.api.concurrent import concurrent
@@ -65,9 +66,10 @@ class Work:
         for tries_left in reversed(range(TRIES)):
             given = 0
             try:
-                for page in self._client.pages(self._fhir_type, unit.params, start=start):
+                pages = self._client.pages(self._fhir_type, unit.params, start=start)
+                while page := list(islice(pages, 1)):
                     given += 1
-                    yield page
+                    yield page.pop()  # popped, so that this frame does not hold it while it waits
                 return
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
                 refused_at_once = start is None and not given and not isinstance(error, AnswerIncomplete)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
 from ecw.pull.gone import is_tombstone
 from ecw.pull.seen import version
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ecw.crm.links import Known
     from ecw.mapping.compile import Mapper
 
+TOLD = 5  # elements that are named when a record is not FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
 
@@ -54,20 +56,18 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 unchanged += 1
                 continue
             line = {"ecw_id": ecw_id or f"no-id-{found[:16]}", "version": version(resource), "hash": found}
-            mapped = mapper.row(resource)
-            problems: list[tuple[str | None, str, str]] = [(p.column, p.rule, p.reason) for p in mapped.problems]
-            if ecw_id is None:
-                problems = [(None, "id", "the record has no id that FHIR allows")]
-            if is_tombstone(resource):
-                problems = [(None, "gone", "eCW no longer has this record: it was deleted, or merged into another")]
-            unmapped.update(mapped.unmapped)
+            row, problems = None, _refused(resource, ecw_id)
+            if not problems:
+                mapped = mapper.row(resource)
+                row, problems = mapped.row, [(p.column, p.rule, p.reason) for p in mapped.problems]
+                unmapped.update(mapped.unmapped)
             for column, rule, reason in problems:
                 told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
                 refused.write(line | told)
             if problems:
                 rejected += 1
             else:
-                passed.write(line | {"row": mapped.row})
+                passed.write(line | {"row": row})
     for (crosswalk, code), times in sorted(unmapped.items()):
         log.warning("%s: the crosswalk %s does not have the code %r (%d records).", name, crosswalk, code, times)
     log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
@@ -81,6 +81,16 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged
+
+
+def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | None, str, str]]:
+    """Return why a record is not mapped at all, as (column, rule, reason)."""
+    if ecw_id is None:
+        return [(None, "id", "the record has no id that FHIR allows")]
+    if is_tombstone(resource):
+        return [(None, "gone", "eCW no longer has this record: it was deleted, or merged into another")]
+    wrong = not_fhir(resource)
+    return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))] if wrong else []
 
 
 def _id(resource: Mapping[str, Any]) -> str | None:

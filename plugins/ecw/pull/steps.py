@@ -38,21 +38,25 @@ def begin(
 
     `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON.
 
-    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated), CrmTrouble, PlanTooLong, and what a call
+    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble, PlanTooLong, and what a call
     raises: /metadata is read.
     """
     from ecw import connections
     from ecw.crm import ledger
     from ecw.crm.engine import crm_engine
+    from ecw.mapping.table_check import require_tables
     from ecw.pull import area, plan
     from ecw.pull import staging as batches
     from ecw.pull.abilities import abilities
     from ecw.pull.client import client_for
     from ecw.pull.options import Options
+    from ecw.pull.practice import mappings_of
     from ecw.pull.window import window
 
     wanted = Options.read(connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
     engine = crm_engine(crm_conn_id)
+    with engine.connect() as connection:
+        require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
     root = area.staging_root(staging)
@@ -109,12 +113,12 @@ def map(run: Run, batch: Batch, full: bool = False) -> Batch:
     """Drop what did not change; stage a row for everything else.  `full` maps the unchanged too."""
     from ecw.crm import links
     from ecw.mapping.compile import Mapper
-    from ecw.mapping.files import load_mapping
     from ecw.pull.map import map_batch
+    from ecw.pull.practice import mapping_of
 
     with _crm(run, batch["resource"]) as engine:
         known = links.known(engine, run["practice"], batch["resource"], run_id=run["run_id"])
-        return map_batch(run, batch, Mapper(load_mapping(batch["resource"])), known, full=full)
+        return map_batch(run, batch, Mapper(mapping_of(run, batch["resource"])), known, full=full)
 
 
 def check(run: Run, batch: Batch) -> Batch:
@@ -123,12 +127,12 @@ def check(run: Run, batch: Batch) -> Batch:
     Raises QualityStop where the suite says that nothing of the batch may enter.
     """
     from ecw.crm import history
-    from ecw.mapping.files import load_mapping
     from ecw.pull.check import check
+    from ecw.pull.practice import mapping_of
     from ecw.pull.suite import load_suite, suite_path
 
     with _crm(run, batch["resource"]) as engine:
-        columns = [column.name for column in load_mapping(batch["resource"]).pulled]
+        columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
         before = history.fetched_before(engine, run, batch["resource"]) if batch.get("whole") else None
         return check(run, batch, suite, before=before)
@@ -138,11 +142,11 @@ def load(run: Run, batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
     from ecw.crm.business import Mapped
     from ecw.crm.load import load_rows
-    from ecw.mapping.files import load_mapping
     from ecw.pull import staging, store
+    from ecw.pull.practice import mapping_of
 
     with _crm(run, batch["resource"]) as engine:
-        mapping = load_mapping(batch["resource"])
+        mapping = mapping_of(run, batch["resource"])
         mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
         mapped = Mapped(
             table=mapping.table,

@@ -1,0 +1,111 @@
+"""The extractions that bench/extract.py measures; run as a process of its own where memory is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource as system
+import sys
+from typing import Any
+
+from ecw.api.client import EcwClient
+from ecw.pull import staging, store
+from ecw.pull.extract import extract
+from ecw.pull.options import Options
+from ecw.pull.strategies import Known
+from ecw.resources import Resource
+from ecw.words import Run
+
+FIVE = (
+    (Resource("practitioner", "Practitioner", ()), "list"),
+    (Resource("location", "Location", ()), "list"),
+    (Resource("patient", "Patient", ()), "name_sweep"),
+    (Resource("insurance", "Coverage", ()), "per_patient"),
+    (Resource("encounter", "Encounter", ()), "schedule"),
+)
+
+
+class Roll:
+    """What was loaded, and what the run found before: the roster without a CRM."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.loaded: dict[str, list[str]] = {}
+
+    def known(self, resource: str) -> list[str]:
+        return self.loaded.get(resource) or staged(self.folder, resource)
+
+    def touched(self, resource: str) -> list[str]:
+        return []
+
+    def gone(self, resource: str) -> set[str]:
+        return set()
+
+
+class Practice:
+    """Runs over one practice."""
+
+    def __init__(self, client: EcwClient, root: str) -> None:
+        self.client = client
+        self.root = root
+        self.loaded: dict[str, list[str]] = {}
+
+    def extract_everything(self, run_id: str, start: str | None, end: str) -> int:
+        """Extract all resources; return the calls made."""
+        before = self.client.calls
+        roster = Roll(store.join(self.root, run_id))
+        roster.loaded = self.loaded
+        for resource, strategy in FIVE:
+            self.extract(run_id, resource, strategy, roster, start, end)
+        return self.client.calls - before
+
+    def extract(
+        self, run_id: str, resource: Resource, strategy: str, roster: Known, start: str | None, end: str
+    ) -> int:
+        """Extract one resource; return how many records."""
+        run = Run(
+            practice=self.client.practice,
+            run_id=run_id,
+            run_type="scheduled",
+            window_start=start,
+            window_end=end,
+            ecw_conn_id="",
+            crm_conn_id="",
+            staging=store.join(self.root, run_id),
+        )
+        return extract(run, resource, self.client, roster, [strategy], Options())["count"]
+
+    def load(self, run_id: str) -> None:
+        """Take a run's records as those that the CRM has."""
+        self.loaded = {resource.name: staged(store.join(self.root, run_id), resource.name) for resource, _ in FIVE}
+
+
+def staged(folder: str, resource: str) -> list[str]:
+    """Return the ids that a run has staged."""
+    path = store.join(folder, resource, "extract.ndjson.gz")
+    return [record["id"] for record in staging.read(path)] if staging.manifest(path) else []
+
+
+def as_in_a_task(connection: dict[str, Any]) -> EcwClient:
+    """Return a client by way of Airflow's hook and connection."""
+    from ecw.hook import EcwHook
+
+    extra = {name: connection[name] for name in ("private_key", "key_id")}
+    document = {"conn_type": "ecw", "host": connection["base_url"], "login": connection["client_id"], "extra": extra}
+    os.environ["AIRFLOW_CONN_ECW_BENCH"] = json.dumps(document)
+    return EcwHook("ecw_bench").client()
+
+
+def main() -> None:
+    """Extract the patients by names; print their number and this process's peak memory in KB."""
+    patient, strategy = FIVE[2]
+    folder = sys.argv[1]
+    practice = Practice(as_in_a_task(json.load(sys.stdin)), folder)
+    practice.extract("peak", patient, strategy, Roll(folder), None, "2026-11-22T10:00:00+00:00")
+    peak = system.getrusage(system.RUSAGE_SELF).ru_maxrss
+    count = len(staged(store.join(folder, "peak"), patient.name))
+    print(count, peak)
+
+
+if __name__ == "__main__":
+    main()
