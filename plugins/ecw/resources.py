@@ -25,8 +25,11 @@ class Resource:
 RESOURCES = {
     resource.name: resource
     for resource in (
-        Resource("practitioner", "Practitioner", ("list", "name_sweep", "bulk")),
-        Resource("location", "Location", ("list", "name_sweep", "bulk")),
+        Resource("practitioner", "Practitioner", ("last_updated", "list", "name_sweep", "bulk")),
+        Resource("location", "Location", ("last_updated", "list", "name_sweep", "bulk")),
+        Resource("patient", "Patient", ("last_updated", "name_sweep", "bulk"), needs=("practitioner", "location")),
+        Resource("insurance", "Coverage", ("last_updated", "per_patient", "bulk"), needs=("patient",)),
+        Resource("encounter", "Encounter", ("last_updated", "schedule", "per_patient", "bulk"), needs=("patient",)),
     )
 }
 

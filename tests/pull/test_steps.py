@@ -8,6 +8,7 @@ import pytest
 
 from ecw.errors import EcwError, QualityStop
 from ecw.pull import staging, steps
+from ecw.resources import RESOURCES
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.conftest import Pulling
 
@@ -137,7 +138,7 @@ def test_the_summary_is_the_runs_table(
     with pytest.raises(EcwError):
         steps.load(run, {**pull.batches["practitioner"][2], "resource": "location", "path": f"{run['staging']}/no"})
 
-    practitioner, location = steps.summary(run)
+    practitioner, location, *others = steps.summary(run)
 
     assert practitioner["seconds"] > 0
     assert practitioner | {"seconds": 0} == {
@@ -150,13 +151,15 @@ def test_the_summary_is_the_runs_table(
     }
     assert (location["state"], location["fetched"]) == ("failed", None)
     assert location["next"].startswith("BatchDamaged: ")
+    assert [row["resource"] for row in others] == ["patient", "insurance", "encounter"]
+    assert {row["state"] for row in others} == {"running"}
     assert "practitioner  30       1         29" in caplog.text
 
 
 def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
     first = pull.begin()
     assert first["window_start"] is None
-    for name in HELD:
+    for name in RESOURCES:
         pull.resource(first, name)
 
     pull.run_count += 5  # an outage

@@ -15,6 +15,7 @@ from ecw.pull import staging, store
 from ecw.pull.choose import choose
 from ecw.pull.options import Options
 from ecw.pull.strategies import share_due
+from ecw.pull.window import start_of
 from ecw.resources import RESOURCES, Resource
 from ecw.words import Run
 
@@ -30,6 +31,7 @@ class Line(TypedDict):
     strategies: list[str]
     reason: str
     calls: int
+    start: str | None  # where the last run of the resource ended; None: everything
 
 
 class Plan(TypedDict):
@@ -49,8 +51,9 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
     lines: dict[str, Line] = {}
     for resource in RESOURCES.values():
         strategies, reason = choose(resource, capability, options)
-        calls = estimate(engine, run, resource, strategies[0], options)
-        lines[resource.name] = Line(strategies=list(strategies), reason=reason, calls=calls)
+        start = start_of(engine, run, resource.name)
+        calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
+        lines[resource.name] = Line(strategies=list(strategies), reason=reason, calls=calls, start=start)
         log.info("%s: strategy %s (%s), about %d calls.", resource.name, strategies[0], reason, calls)
     rate = min(calls_per_minute, options.in_flight * 60 / READ_SECONDS)
     total = sum(line["calls"] for line in lines.values())

@@ -38,8 +38,8 @@ def begin(
 
     `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON.
 
-    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble, PlanTooLong, and what a call
-    raises: /metadata is read.
+    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble,
+    PlanTooLong, and what a call raises: /metadata is read.
     """
     from ecw import connections
     from ecw.crm import ledger
@@ -101,12 +101,14 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
 
     with _crm(run, resource) as engine:
         planned = plan.of(run)
-        strategies, options = planned["resources"][resource]["strategies"], Options(**planned["options"])
+        line, options = planned["resources"][resource], Options(**planned["options"])
+        its_run: Run = {**run, "window_start": line["start"]}
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
-        if strategies == ["bulk"]:
+        if line["strategies"] == ["bulk"]:
             return export(run, row(resource), client, options)
         before = history.fetched_before(engine, run, resource)
-        return extract(run, row(resource), client, Roster(engine, run), strategies, options, before=before)
+        roster = Roster(engine, run)
+        return extract(its_run, row(resource), client, roster, line["strategies"], options, before=before)
 
 
 def map(run: Run, batch: Batch, full: bool = False) -> Batch:
@@ -142,7 +144,7 @@ def load(run: Run, batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
     from ecw.crm.business import Mapped
     from ecw.crm.load import load_rows
-    from ecw.pull import staging, store
+    from ecw.pull import plan, staging, store
     from ecw.pull.practice import mapping_of
 
     with _crm(run, batch["resource"]) as engine:
@@ -155,9 +157,13 @@ def load(run: Run, batch: Batch) -> dict[str, int]:
             # the version that made the rows: the file may have been edited since
             version=mapped_by["mapping_version"] if mapped_by else mapping.version,
             static=frozenset(column.name for column in mapping.pulled if column.keep == "static"),
+            references=frozenset(
+                column.name for column in mapping.pulled if column.type == "reference" and not column.crosswalk
+            ),
         )
         rejects = chain.from_iterable(staging.read(path) for path in batch["rejects"])
-        numbers = load_rows(engine, run, batch, mapped, staging.read(batch["path"]), rejects)
+        whole_window = not plan.of(run)["options"]["ids"]
+        numbers = load_rows(engine, run, batch, mapped, staging.read(batch["path"]), rejects, moves_cursor=whole_window)
     log.info("%s: %s.", batch["resource"], numbers)
     return asdict(numbers)
 

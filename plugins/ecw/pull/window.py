@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from ecw.crm import cursor
 from ecw.resources import RESOURCES
+from ecw.words import Run
 
 
 def window(engine: Engine, practice: str, run_type: str, start: str | None, end: str | None) -> tuple[str | None, str]:
@@ -23,6 +24,14 @@ def window(engine: Engine, practice: str, run_type: str, start: str | None, end:
         known = [position for position in (*reached, asked) if position is not None]
         asked = None if None in reached else min(known)
     return (None if asked is None else asked.isoformat()), until.isoformat()
+
+
+def start_of(engine: Engine, run: Run, resource: str) -> str | None:
+    """Return where a resource's part of the run begins: one that keeps failing does not hold the others back."""
+    if run["run_type"] == "backfill":
+        return run["window_start"]
+    position = cursor.get(engine, run["practice"], resource)
+    return None if position is None else position.isoformat()
 
 
 def _utc(text: str | None) -> datetime | None:
