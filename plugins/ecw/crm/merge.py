@@ -44,6 +44,8 @@ from ecw.crm.upsert import insert
 from ecw.errors import CrmTableWrong
 from ecw.words import Run
 
+GROWN = 1_000  # lines in a batch
+
 
 def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, int]:
     """Merge the staged rows; return how many count as inserted, updated and unchanged.
@@ -57,9 +59,20 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     _give_keys(connection, stage, target)
     _write_rows(connection, stage, target)
     _write_links(connection, stage, target, run, resource)
+    _take_stock(connection, stage, target)
     resolve(connection, target, run, resource)
     counted = connection.execute(select(stage.rows.c.counts_as, func.count()).group_by(stage.rows.c.counts_as))
     return {"inserted": 0, "updated": 0, "unchanged": 0} | dict(counted.all())
+
+
+def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+    """Let PostgreSQL see that its tables have grown: its plans for what follows were made for the empty ones.
+
+    By itself it looks a minute after the commit. A table of the CRM's own that we may not analyse gives a warning.
+    """
+    if connection.dialect.name == "postgresql" and stage.lines >= GROWN:
+        table = connection.dialect.identifier_preparer.format_table(target.table)
+        connection.exec_driver_sql(f"ANALYZE ecw_link, {table}")
 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, cast, func, update
+from sqlalchemy import Connection, cast, func, select, update
 
 from ecw.crm.business import BusinessTable
 from ecw.crm.tables import ecw_link
@@ -15,22 +15,33 @@ def resolve(connection: Connection, target: BusinessTable, run: Run, resource: s
 
     What a reference means may arrive later than the reference; its key stays empty until then.
     """
-    own, other = ecw_link.alias("own"), ecw_link.alias("other")
+    own = (
+        select(ecw_link.c.crm_id)
+        .where(
+            ecw_link.c.practice == run["practice"],
+            ecw_link.c.resource == resource,
+            ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type),
+        )
+        .limit(1)
+    )
     for name, meant in target.meant.items():
         held = target.columns[name]
         for known in RESOURCES.values():
             prefix = f"{known.fhir_type}/"
+            other = select(cast(ecw_link.c.crm_id, meant.type)).where(
+                ecw_link.c.practice == run["practice"],
+                ecw_link.c.resource == known.name,
+                ecw_link.c.ecw_id == func.substr(held, len(prefix) + 1),
+            )
+            # Scalar subqueries, an index look-up for each row: as joins both databases plan them badly, SQLite for
+            # want of statistics, PostgreSQL because those of a table just filled are not there yet.
             connection.execute(
                 update(target.table)
                 .where(
                     meant.is_(None),
                     held.startswith(prefix),
-                    other.c.practice == run["practice"],
-                    other.c.resource == known.name,
-                    other.c.ecw_id == func.substr(held, len(prefix) + 1),
-                    own.c.practice == run["practice"],
-                    own.c.resource == resource,
-                    own.c.crm_id == cast(target.key, ecw_link.c.crm_id.type),
+                    other.scalar_subquery().is_not(None),
+                    own.scalar_subquery().is_not(None),
                 )
-                .values({meant.name: cast(other.c.crm_id, meant.type)})
+                .values({meant.name: other.scalar_subquery()})
             )

@@ -126,9 +126,10 @@ def fill(
             digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
         refuse(chunk)
     stage.fingerprint = digest.hexdigest()
-    # Without the index SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
+    # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
     # PostgreSQL guesses. Built at the end, which is quicker.
-    connection.execute(CreateIndex(Index("ecw_stage_row_ecw_id", stage.rows.c.ecw_id)))
+    for table in (stage.rows, stage.rejects):
+        connection.execute(CreateIndex(Index(f"{table.name}_ecw_id", table.c.ecw_id)))
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("ANALYZE ecw_stage_row, ecw_stage_reject")
 

@@ -123,6 +123,7 @@ ecw_agreed = Table(
     Column("ecw_id", String(128), primary_key=True),
     Column("emr", Text, nullable=False),  # the values as eCW has them
     Column("crm", Text),  # those in which the CRM's side differs; none: it is the same
+    Column("sent", Text),  # those sent to eCW and not seen there since
 )
 
 # What was decided to be sent, one row for each record of the CRM: written before the request.

@@ -55,7 +55,7 @@ def upgrade() -> None:
         sa.Column("updated_run", sa.String(250)),
         sa.Column("seen_run", sa.String(250), nullable=False),
     )
-    op.create_index("ecw_link_crm_id", "ecw_link", ["resource", "crm_id"])
+    op.create_index("ecw_link_crm_id", "ecw_link", ["crm_id", "resource", "practice"])
     op.create_table(
         "ecw_reject",
         sa.Column("practice", sa.String(64), primary_key=True),

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("ecw_id", sa.String(128), primary_key=True),
         sa.Column("emr", sa.Text, nullable=False),
         sa.Column("crm", sa.Text),
+        sa.Column("sent", sa.Text),
     )
     op.create_table(
         "ecw_intent",
