@@ -4,8 +4,11 @@ Pull and push share it.  A pull writes the CRM's side only, a push eCW's side on
 to do waits in what is agreed, and is found again by the next merge, whichever direction comes first.
 
 What is agreed is kept for each side: a value that eCW spells differently from the CRM (a phone number, say) is agreed
-although the two differ, and a side has changed when it differs from its own agreed value.  Nothing and never agreed are
-the same.  Values are as the mapping's rows have them: JSON, dates as ISO texts.
+although the two differ, and a side has changed when it differs from its own agreed value.  What was sent to eCW and not
+seen there since is kept as well: when eCW shows it, that is no change of eCW's; when eCW goes on showing what it had,
+it has not taken it.  Nothing and never agreed are the same.
+
+Values are as the mapping's rows have them: JSON, dates as ISO texts.
 """
 
 from __future__ import annotations
@@ -42,27 +45,32 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The last agreed values of both sides, by column."""
+    """The last agreed values of both sides, by column, and what was sent to eCW since."""
 
     crm: Values = field(default_factory=dict)
     emr: Values = field(default_factory=dict)
+    sent: Values = field(default_factory=dict)
 
     @classmethod
     def on(cls, row: Row) -> Self:
         """Return the agreement of two sides that have the same row."""
         return cls(dict(row), dict(row))
 
-    def texts(self) -> tuple[str, str | None]:
-        """Return it as two JSON texts: eCW's side, and the columns in which the CRM's side differs (None: in none)."""
+    def texts(self) -> dict[str, str | None]:
+        """Return it as JSON texts: eCW's side, the columns in which the CRM's side differs, what was sent (if any)."""
         names = self.crm.keys() | self.emr.keys()
         differing = {name: self.crm.get(name) for name in names if self.crm.get(name) != self.emr.get(name)}
-        return _text(self.emr), _text(differing) if differing else None
+        return {
+            "emr": _text(self.emr),
+            "crm": _text(differing) if differing else None,
+            "sent": _text(self.sent) if self.sent else None,
+        }
 
     @classmethod
-    def parse(cls, emr: str | None, crm: str | None) -> Self:
+    def parse(cls, emr: str | None, crm: str | None, sent: str | None) -> Self:
         """Read the texts of `texts`; without them nothing was agreed yet."""
         values: Values = orjson.loads(emr) if emr else {}
-        return cls(values | (orjson.loads(crm) if crm else {}), values)
+        return cls(values | (orjson.loads(crm) if crm else {}), values, orjson.loads(sent) if sent else {})
 
 
 @dataclass(slots=True)
@@ -83,10 +91,10 @@ class Merged:
         """Name the columns that wait for a person."""
         return [name for name, winner in self.conflicts.items() if winner is None]
 
-    def pushed_as(self, emr: Row) -> Agreed:
-        """Return what is agreed once `to_emr` is written, where eCW shows it as this row: its spelling is learned."""
-        learned = {name: emr[name] for name in self.to_emr if name in emr}
-        return Agreed(dict(self.pushed.crm), self.pushed.emr | learned)
+    def unseen(self, base: Agreed) -> Agreed:
+        """Return what is agreed once `to_emr` was sent, as long as eCW's record was not read again."""
+        emr = self.pushed.emr | {name: base.emr.get(name) for name in self.to_emr}
+        return Agreed(self.pushed.crm, emr, self.pushed.sent | self.to_emr)
 
 
 def merge(
@@ -103,6 +111,9 @@ def merge(
     `newer` is the side that changed last, for the rule `newest`; where that is not known such a column is held.
     `choices` are a person's answers for columns that both sides changed.
     """
+    seen = {name for name, value in base.sent.items() if name in emr and emr[name] != base.emr.get(name)}
+    shown = {name: base.sent[name] for name in seen if emr[name] == base.sent[name]}
+    base = Agreed(base.crm, base.emr | shown, {name: base.sent[name] for name in base.sent.keys() - seen})
     merged = Merged(pulled=_copy(base), pushed=_copy(base))
     for name, rule in rules.items():
         if name in crm and name in emr:
@@ -160,7 +171,7 @@ def _agree(merged: Merged, name: str, pulled: tuple[Any, Any], pushed: tuple[Any
 
 
 def _copy(base: Agreed) -> Agreed:
-    return Agreed(dict(base.crm), dict(base.emr))
+    return Agreed(dict(base.crm), dict(base.emr), dict(base.sent))
 
 
 def _text(values: Values) -> str:

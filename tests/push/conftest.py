@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
 from requests import Session
+from sqlalchemy import Engine, select, text
 
 from ecw.api.client import EcwClient
 from ecw.api.patience import Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
+from ecw.crm.engine import reading
+from ecw.crm.tables import metadata
+from ecw.mapping.files import load_mapping
+from ecw.push.pushing import Options, Pushing
 from tests.fixtures.keys import Keys
 
 
@@ -43,3 +49,69 @@ def patient() -> dict[str, Any]:
         "gender": "female",
         "birthDate": "1980-01-02",
     }
+
+
+ROW: dict[str, Any] = {
+    "identifier": "ACC-1",
+    "last_name": "Kowalczyk",
+    "first_name": "Ewa",
+    "birth_date": date(1980, 1, 2),
+    "gender": "Female",
+    "phone": "9135552003",
+    "city": "Topeka",
+}
+
+
+class Crm:
+    """The CRM's patients as its users see them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def add(self, **changes: Any) -> str:
+        """Add a patient: ROW, less what is said differently; return its id."""
+        row = ROW | changes
+        names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+        with self.engine.begin() as connection:
+            statement = f"INSERT INTO patient ({names}) VALUES ({marks}) RETURNING id"  # noqa: S608
+            return str(connection.execute(text(statement), row).scalar_one())
+
+    def edit(self, crm_id: str, **changes: Any) -> None:
+        sets = ", ".join(f"{name} = :{name}" for name in changes)
+        with self.engine.begin() as connection:
+            statement = f"UPDATE patient SET {sets} WHERE id = :id"  # noqa: S608
+            connection.execute(text(statement), changes | {"id": int(crm_id)})
+
+    def row(self, crm_id: str) -> dict[str, Any]:
+        with reading(self.engine) as connection:
+            found = connection.execute(text("SELECT * FROM patient WHERE id = :id"), {"id": int(crm_id)})
+            return dict(found.mappings().one())
+
+    def all(self, table: str) -> list[dict[str, Any]]:
+        """Return the rows of one of our tables."""
+        with reading(self.engine) as connection:
+            return [dict(row) for row in connection.execute(select(metadata.tables[table])).mappings()]
+
+    def journal(self) -> list[tuple[str, str]]:
+        """Return (operation, outcome) of the journal, in order."""
+        rows = sorted(self.all("ecw_journal"), key=lambda row: row["at"])
+        return [(row["operation"], row["outcome"]) for row in rows]
+
+
+@pytest.fixture
+def crm(crm_engine: Engine) -> Crm:
+    return Crm(crm_engine)
+
+
+@pytest.fixture
+def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pushing]:
+    """Make what the pushes of a run share: `pushing(settle_after=0, allowed=lambda: False, timeout=0.5)`."""
+    mapping = load_mapping("patient")
+
+    def make(
+        run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
+    ) -> Pushing:
+        given = Options(**{"settle_after": 0.0} | options)
+        return Pushing(crm_engine, connect(sandbox, timeout), mapping, run_id, options=given, allowed=allowed)
+
+    return make

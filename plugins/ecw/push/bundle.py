@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 
-def create(resource: dict[str, Any]) -> dict[str, Any]:
-    """Wrap a resource that eCW does not have yet."""
-    return _transaction(resource, "POST", resource["resourceType"])
+def create(resource: dict[str, Any], if_none_exist: str | None = None) -> dict[str, Any]:
+    """Wrap a resource that eCW does not have yet; a condition is for servers that know it, eCW does not."""
+    return _transaction(resource, "POST", resource["resourceType"], if_none_exist)
+
+
+def condition(resource: dict[str, Any]) -> str | None:
+    """Return the condition that nobody has the resource's first identifier (https://hl7.org/fhir/R4/http.html#ccreate)."""
+    for each in resource.get("identifier") or []:
+        if each.get("system") and each.get("value"):
+            return urlencode({"identifier": f"{each['system']}|{each['value']}"})
+    return None
 
 
 def update(resource: dict[str, Any], *, id_in_url: bool = False) -> dict[str, Any]:
@@ -19,9 +28,12 @@ def update(resource: dict[str, Any], *, id_in_url: bool = False) -> dict[str, An
     return _transaction(resource, "PUT", url)
 
 
-def _transaction(resource: dict[str, Any], method: str, url: str) -> dict[str, Any]:
+def _transaction(resource: dict[str, Any], method: str, url: str, if_none_exist: str | None = None) -> dict[str, Any]:
+    request = {"method": method, "url": url}
+    if if_none_exist is not None:
+        request["ifNoneExist"] = if_none_exist
     return {
         "resourceType": "Bundle",
         "type": "transaction",
-        "entry": [{"resource": resource, "request": {"method": method, "url": url}}],
+        "entry": [{"resource": resource, "request": request}],
     }

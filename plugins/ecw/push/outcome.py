@@ -38,6 +38,7 @@ class Outcome:
     http: int | None = 200
     code: str | None = None
     ecw_id: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

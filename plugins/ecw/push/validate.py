@@ -101,7 +101,7 @@ def _birth_date(born: Any, field: str) -> Iterator[Finding]:
 def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) -> Iterator[Finding]:
     for column in columns:
         value = row.get(column.name)
-        if column.type != "string" or not isinstance(value, str) or _element(column.steps) not in _FREE_TEXT:
+        if column.type != "string" or not isinstance(value, str) or element_of(column.steps) not in _FREE_TEXT:
             continue
         if len(value) > limits.longest:
             reason = f"it has {len(value)} characters, eCW takes {limits.longest}"
@@ -129,16 +129,16 @@ def _lacks(columns: tuple[Column, ...], element: str, part: str, move: str) -> F
 
 def _column(columns: tuple[Column, ...], element: str, part: str) -> str:
     """Name the column that fills a part of an element, else the element itself."""
-    of_element = [column for column in columns if _element(column.steps) == element]
+    of_element = [column for column in columns if element_of(column.steps) == element]
     for column in of_element:
         if any(isinstance(step, Member) and step.name == part for step in column.steps):
             return column.name
     return element if element == part else f"{element}.{part}"
 
 
-def _element(path: Path) -> str | None:
+def element_of(path: Path) -> str | None:
     """Return the element of the resource that a path leads into."""
     first = path[0] if path else None
     if isinstance(first, Union):
-        return _element(first.branches[0])
+        return element_of(first.branches[0])
     return first.name if isinstance(first, Member) else None

@@ -1,0 +1,176 @@
+"""The CRM's side of a push: its patients as rows of JSON values, their links, and what is agreed on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Integer, Select, Uuid, cast, select, update
+
+from ecw.agreement import Agreed
+from ecw.crm import agreed as agreements
+from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.tables import ecw_agreed, ecw_link
+from ecw.crm.upsert import upsert
+from ecw.mapping.compose import Composer
+from ecw.push.intents import Place
+
+LOCK = "emr_updates_locked"  # where the CRM's table has it, and it is true, nothing of the patient is pushed
+CHANGED = "updated_at"  # where the CRM's table has it: when the row was last changed
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A patient of the CRM: `row` as the mapping's rows are, cleaned as a pull cleans; it holds patient data."""
+
+    crm_id: str
+    row: dict[str, Any]
+    ecw_id: str | None
+    linked: bool
+    locked: bool
+    changed_at: datetime | None
+    agreed: Agreed | None = None  # None: never written down
+
+
+class Patients:
+    """The CRM's table of a mapping, read and written one patient at a time."""
+
+    def __init__(self, connection: Connection, composer: Composer, place: Place) -> None:
+        mapping = composer.mapping
+        self.composer, self.place, self.key = composer, place, mapping.key
+        names = tuple(column.name for column in mapping.columns)
+        self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+
+    def read(self, connection: Connection, crm_id: str) -> Record | None:
+        """Return one patient, None where the CRM has none of that id."""
+        try:
+            key = self._key(crm_id)
+        except ValueError:
+            return None
+        found = connection.execute(self._query().where(self.target.key == key)).mappings().first()
+        return self._record(found) if found else None
+
+    def all(self, connection: Connection) -> Iterator[Record]:
+        """Yield every patient, with its link and what is agreed."""
+        with connection.execute(self._query(), execution_options={"yield_per": 1_000}) as result:
+            for found in result.mappings():
+                yield self._record(found)
+
+    def owners(self, connection: Connection, ecw_ids: Iterable[str]) -> dict[str, str]:
+        """Return the CRM ids of those eCW ids that are linked."""
+        statement = select(ecw_link.c.ecw_id, ecw_link.c.crm_id).where(
+            ecw_link.c.practice == self.place.practice,
+            ecw_link.c.resource == self.place.resource,
+            ecw_link.c.ecw_id.in_(list(ecw_ids)),
+        )
+        return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
+
+    def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: Agreed, run_id: str) -> bool:
+        """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link.
+
+        The link's hash is empty until eCW's record is read again: the next pull looks at it.
+        """
+        owner = self.owners(connection, [ecw_id]).get(ecw_id)
+        if owner not in (None, crm_id):
+            return False
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        if owner is None:
+            version = self.composer.mapping.version
+            values = {"crm_id": crm_id, "hash": "", "mapping_version": version, "seen_run": run_id}
+            upsert(connection, ecw_link, key, values)
+        else:
+            self.forget_hash(connection, ecw_id)
+        self.write(connection, crm_id, {self.key: ecw_id})
+        self.agree(connection, ecw_id, agreed)
+        return True
+
+    def forget_hash(self, connection: Connection, ecw_id: str) -> None:
+        """Let the next pull look at the record again, whatever it says."""
+        self.mark_read(connection, ecw_id, "", None)
+
+    def mark_read(self, connection: Connection, ecw_id: str, content_hash: str, version: datetime | None) -> None:
+        """Note what eCW's record says now; a pull that fetched it before that version is older."""
+        values: dict[str, Any] = {"hash": content_hash}
+        if version is not None:
+            values["source_version"] = version
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        connection.execute(update(ecw_link).filter_by(**key).values(**values))
+
+    def agree(self, connection: Connection, ecw_id: str, agreed: Agreed) -> None:
+        """Keep what is agreed, in the caller's transaction."""
+        agreements.write(connection, self.place.practice, self.place.resource, ecw_id, agreed)
+
+    def write(self, connection: Connection, crm_id: str, values: Mapping[str, Any]) -> None:
+        """Write values of eCW into the CRM's row, in the caller's transaction.
+
+        Raises crm.convert.Unfit where a column cannot hold its value.
+        """
+        fit = self.target.converters
+        fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
+        statement = update(self.target.table).where(self.target.key == self._key(crm_id))
+        connection.execute(statement.values(**fitting))
+
+    def _query(self) -> Select[Any]:
+        table, key, place = self.target.table, self.target.key, self.place
+        extra = [table.columns[name] for name in (LOCK, CHANGED) if name in table.columns]
+        mine = (
+            (ecw_link.c.practice == place.practice)
+            & (ecw_link.c.resource == place.resource)
+            & (ecw_link.c.crm_id == cast(key, ecw_link.c.crm_id.type))
+        )
+        agreed = (
+            (ecw_agreed.c.practice == place.practice)
+            & (ecw_agreed.c.resource == place.resource)
+            & (ecw_agreed.c.ecw_id == ecw_link.c.ecw_id)
+        )
+        return (
+            select(
+                key.label("_key"),
+                *self.target.columns.values(),
+                *extra,
+                ecw_link.c.ecw_id.label("_ecw_id"),
+                ecw_agreed.c.emr.label("_emr"),
+                ecw_agreed.c.crm.label("_crm"),
+                ecw_agreed.c.sent.label("_sent"),
+            )
+            .select_from(table.outerjoin(ecw_link, mine).outerjoin(ecw_agreed, agreed))
+            .order_by(key, ecw_link.c.ecw_id)
+        )
+
+    def _record(self, found: Mapping[Any, Any]) -> Record:
+        columns = self.composer.mapping.columns
+        row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
+        changed = found.get(CHANGED)
+        return Record(
+            crm_id=str(found["_key"]),
+            row=row,
+            ecw_id=found["_ecw_id"] or row[self.key],
+            linked=found["_ecw_id"] is not None,
+            locked=bool(found.get(LOCK)),
+            changed_at=_moment(changed) if isinstance(changed, datetime) else None,
+            agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
+        )
+
+    def _key(self, crm_id: str) -> Any:
+        kind = self.target.key.type
+        return int(crm_id) if isinstance(kind, Integer) else UUID(crm_id) if isinstance(kind, Uuid) else crm_id
+
+
+def plain(value: Any) -> Any:
+    """Return a database's value as the mapping's rows have it."""
+    if isinstance(value, datetime):
+        return _moment(value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _moment(value: datetime) -> datetime:
+    """Return a stored time in UTC: without a zone it was stored so."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

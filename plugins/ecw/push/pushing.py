@@ -1,0 +1,95 @@
+"""What the pushes of a run share, and what comes of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from ecw.agreement import Rule
+from ecw.api.capability import Capability
+from ecw.api.client import EcwClient
+from ecw.crm.engine import reading
+from ecw.mapping.compile import Mapper
+from ecw.mapping.compose import Composer
+from ecw.mapping.model import Mapping
+from ecw.push.intents import Place
+from ecw.push.match import Ladder
+from ecw.push.outcome import Outcome
+from ecw.push.patients import Patients
+from ecw.push.validate import Finding, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may do."""
+
+    create: bool = True
+    update: bool = True
+    dry_run: bool = False
+    again: bool = False  # also what was refused with the same content: for patients that a person named
+    # An answer can be lost while eCW still works on it, and a new patient is found some seconds later (reference, 4).
+    settle_after: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of one patient: ids, words and names of fields only.
+
+    `did`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
+    busy (another worker has it), locked, skipped (the options), stopped, missing.
+    """
+
+    crm_id: str
+    did: str
+    ecw_id: str | None = None
+    fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
+    outcome: Outcome | None = None
+    findings: tuple[Finding, ...] = ()
+    conflicts: tuple[str, ...] = ()  # columns that wait for a person
+
+
+class Pushing:
+    """One run's push of one resource: the CRM, the practice, the mapping, and what it learned of the server.
+
+    `allowed` is asked before every write: False stops it. The mapping's resource must be one that eCW takes: Patient.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        client: EcwClient,
+        mapping: Mapping,
+        run_id: str,
+        *,
+        resource: str = "patient",
+        options: Options | None = None,
+        allowed: Callable[[], bool] = lambda: True,
+        time_zone: str | None = None,
+    ) -> None:
+        self.engine, self.client, self.mapping, self.run_id = engine, client, mapping, run_id
+        self.options, self.allowed = options or Options(), allowed
+        self.place = Place(client.practice, resource)
+        self.mapper = Mapper(mapping, time_zone=time_zone)
+        self.composer = Composer(mapping, time_zone=time_zone)
+        self.rules = {column.name: Rule.of(column) for column in mapping.columns if column.name != mapping.key}
+        with reading(engine) as connection:
+            self.patients = Patients(connection, self.composer, self.place)
+        server = Capability.parse(client.capability())
+        # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
+        self.plain = server.can(mapping.resource, "create")
+        self.id_in_url = self.plain
+        self._ladder: Ladder | None = None
+
+    @property
+    def ladder(self) -> Ladder:
+        """The search for patients whom eCW may have.  Raises ConfigurationWrong where the practice allows none."""
+        if self._ladder is None:
+            self._ladder = Ladder(self.client, self._owned)
+        return self._ladder
+
+    def _owned(self, ecw_ids: Iterable[str]) -> set[str]:
+        with reading(self.engine) as connection:
+            return set(self.patients.owners(connection, ecw_ids))
