@@ -1,0 +1,91 @@
+"""What is to be pushed: the CRM's patients that differ from what was last agreed, and are not kept back.
+
+Found in the CRM alone, without a call.  Kept back are patients that are locked, that were refused or are held with the
+very content they have now, and columns that wait for a person.  An outcome that is not known comes first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ecw.agreement import Agreed, Rule
+from ecw.crm import conflicts
+from ecw.crm.engine import reading
+from ecw.push import intents
+from ecw.push.intents import HELD, REFUSED, Intent
+from ecw.push.patients import Record
+from ecw.push.pushing import Pushing
+
+
+@dataclass(slots=True)
+class Outbox:
+    """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
+
+    `kept_back`: locked, refused, held, not agreed (linked by a pull that wrote down no agreed values yet).
+    """
+
+    unsettled: list[str] = field(default_factory=list)
+    creates: list[str] = field(default_factory=list)
+    updates: list[str] = field(default_factory=list)
+    kept_back: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.unsettled
+        yield from self.creates
+        yield from self.updates
+
+    def __len__(self) -> int:
+        return len(self.unsettled) + len(self.creates) + len(self.updates)
+
+
+def outbox(pushing: Pushing) -> Outbox:
+    """Return what is to be pushed now; the patients are read as a stream."""
+    found = Outbox()
+    place = pushing.place
+    columns = [column.name for column in pushing.mapping.pushed]
+    with reading(pushing.engine) as connection:
+        latest = intents.latest_of_all(connection, place)
+        waiting = conflicts.waiting(connection, place.practice, place.resource)
+        for record in pushing.patients.all(connection):
+            intent = latest.get(record.crm_id)
+            if intent is not None and intent.open:
+                found.unsettled.append(record.crm_id)
+                continue
+            if record.linked and record.agreed is None:
+                found.kept_back["not agreed"] += 1
+                continue
+            if record.linked and not _differs(pushing.rules, record, waiting.get(record.crm_id, {})):
+                continue
+            key = intents.digest(record.row, columns, pushing.mapping.version)
+            if why := _kept_back(record, intent, key):
+                found.kept_back[why] += 1
+            else:
+                (found.updates if record.ecw_id else found.creates).append(record.crm_id)
+    found.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
+    return found
+
+
+def _kept_back(record: Record, intent: Intent | None, key: str) -> str | None:
+    if record.locked:
+        return "locked"
+    if intent is None or intent.intent != key:
+        return None
+    if intent.state == HELD:
+        return None if intent.choice else "held"
+    return "refused" if intent.state == REFUSED else None
+
+
+def _differs(rules: dict[str, Rule], record: Record, waiting: dict[str, str]) -> bool:
+    """Say whether a push has something to do: a column that it writes has changed in the CRM since it was agreed on."""
+    agreed = record.agreed or Agreed()
+    for name, rule in rules.items():
+        value = record.row.get(name)
+        if not rule.reaches("emr") or value == agreed.crm.get(name):
+            continue
+        if rule.keep == "static" and agreed.emr.get(name) is not None:
+            continue  # the first value stays
+        if waiting.get(name) != conflicts.text(value):
+            return True
+    return False
