@@ -1,0 +1,122 @@
+"""A run says before its first search what it will cost, and does not begin what cannot be done in time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationWrong, PlanTooLong
+from ecw.pull import plan
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+
+ALL = ("practitioner", "location", "patient", "insurance", "encounter")
+
+
+def strategies(pull: Pulling, **options: Any) -> dict[str, str]:
+    made = plan.of(pull.begin(options=options))
+    return {name: line["strategies"][0] for name, line in made["resources"].items()}
+
+
+def test_what_ecw_declares_decides(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    assert strategies(pull) == {
+        "practitioner": "list",
+        "location": "list",
+        "patient": "name_sweep",
+        "insurance": "per_patient",
+        "encounter": "schedule",
+    }
+    assert (
+        "patient: strategy name_sweep (the server does not declare what last_updated needs _lastUpdated)" in caplog.text
+    )
+
+    sandbox.set(profile="fhir")
+    assert set(strategies(pull).values()) == {"last_updated"}
+    assert strategies(pull, strategies={"patient": "name_sweep"})["patient"] == "name_sweep"
+    sandbox.set(profile="ecw", undeclared="Encounter.date")
+    assert strategies(pull)["encounter"] == "per_patient"
+
+
+def test_a_change_of_the_server_is_told(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    pull.begin()
+    assert "has changed" not in caplog.text
+
+    sandbox.set(build="13.0.0", undeclared="Patient.phone")
+    pull.begin()
+
+    assert "The server has changed: software: eClinicalWorks 12.0.3 → eClinicalWorks 13.0.0." in caplog.messages
+    assert "The server has changed: Patient: search parameter phone is gone." in caplog.messages
+
+
+def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
+    first = plan.of(pull.begin())
+    pull(*ALL)
+
+    second = plan.of(pull.begin())
+
+    calls = {name: line["calls"] for name, line in second["resources"].items()}
+    made = {row["resource"]: row["calls"] for row in pull.rows("SELECT resource, calls FROM ecw_run WHERE calls > 0")}
+    assert {name: calls[name] for name in ("practitioner", "location", "patient", "encounter")} == {
+        name: made[name] for name in ("practitioner", "location", "patient", "encounter")
+    }
+    assert calls["insurance"] == 10, "a twelfth of 120 patients"
+    assert first["resources"]["insurance"]["calls"] == 0, "nobody is known yet"
+    assert second["calls"] == sum(calls.values())
+
+
+def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull(*ALL)
+    short = {"every_minutes": 1, "in_flight": 1, "full": True}
+
+    with pytest.raises(
+        PlanTooLong, match=r"the next one begins after 1. The largest part is insurance: 120 calls"
+    ) as error:
+        pull.begin(options=short)
+
+    assert "allow_long" in error.value.next_move
+    assert sandbox.served("search", "Coverage") == 120, "those of the first run"
+    assert plan.of(pull.begin(options={**short, "allow_long": True}))["minutes"] > 1
+
+
+def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull(*ALL)
+    before = pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource")
+    somebody = sandbox.records("Coverage")[0]["beneficiary"]["reference"].removeprefix("Patient/")
+
+    run = pull.begin("manual", options={"ids": {"patient": [somebody]}})
+    fetched = {name: pull.resource(run, name)["fetched"] for name in ALL}
+
+    theirs = {
+        kind: sum(somebody in str(record.get(element)) for record in sandbox.records(kind))
+        for kind, element in {"Coverage": "beneficiary", "Encounter": "subject"}.items()
+    }
+    assert fetched == {
+        "practitioner": 0,
+        "location": 0,
+        "patient": 1,
+        "insurance": theirs["Coverage"],
+        "encounter": theirs["Encounter"],
+    }
+    assert pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource") == before, "the rest still waits"
+
+
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"strategies": {"patient": "name_swep"}}, "did you mean 'name_sweep'"),
+        ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
+        ({"strategies": {"encounter": "last_updated"}}, "_lastUpdated, which the server does not declare"),
+    ],
+)
+def test_bad_options_stop_before_the_ledger(pull: Pulling, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationWrong, match=told):
+        pull.begin(options=options)
+
+    assert pull.rows("SELECT * FROM ecw_run") == []
