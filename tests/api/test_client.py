@@ -205,6 +205,7 @@ def test_every_call_takes_a_permit_token_calls_too(sandbox, connect):
     class Permits:
         def __call__(self):
             taken.append("permit")
+            return lambda: False
 
         def spent(self):
             taken.append("spent")

@@ -1,6 +1,6 @@
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -14,11 +14,15 @@ from ecw.errors import ConfigurationWrong, ServerTrouble
 class Counting:
     """Permits that only take notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: int = 0) -> None:
         self.notes: list[str] = []
+        self._late = late  # so many permits run out before their call is sent
 
-    def __call__(self) -> None:
+    def __call__(self) -> Callable[[], bool]:
         self.notes.append("permit")
+        self._late -= 1
+        late = self._late >= 0
+        return lambda: late
 
     def spent(self) -> None:
         self.notes.append("spent")
@@ -54,6 +58,15 @@ def test_every_request_takes_a_permit_and_is_counted(wire, says):
     transport = Transport(Session(), permits)
     assert transport.send("GET", f"{wire.url}/a").status_code == 429
     assert permits.notes == ["permit", "date", "spent"]
+    assert transport.calls == len(wire.asked) == 1
+
+
+def test_a_permit_that_ran_out_while_the_request_was_prepared_is_taken_again(wire, says):
+    wire.answer = lambda request: says(request, 200)
+    permits = Counting(late=2)
+    transport = Transport(Session(), permits)
+    assert transport.send("GET", f"{wire.url}/a").status_code == 200
+    assert permits.notes == ["permit", "permit", "permit", "date"]
     assert transport.calls == len(wire.asked) == 1
 
 

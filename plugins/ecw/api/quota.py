@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from threading import Condition, local
+from threading import Condition
 from typing import Protocol
 
 from ecw.api.minutes import Minutes
@@ -72,24 +72,20 @@ class Quota:
         self._held = 0
         self._held_minute = -1
         self._not_before = 0.0
-        self._given = local()
 
-    def __call__(self) -> None:
-        """Wait until one more call may be made.  Make it at once: see `late`.
+    def __call__(self) -> Callable[[], bool]:
+        """Wait until one more call may be made; return the question whether it is too late to make it.
 
         Raises what the store raises.
         """
         with self._changed:
             self._waiting += 1
             try:
-                while not self._take(self.clock.now()):
+                while (until := self._take(self.clock.now())) is None:
                     self._wait_or_ask()
             finally:
                 self._waiting -= 1
-
-    def late(self) -> bool:
-        """Say whether the minute of this thread's last permit is over: the call needs another one."""
-        return self.clock.now() >= getattr(self._given, "until", 0.0)
+        return lambda: self.clock.now() >= until
 
     def spent(self) -> None:
         """Learn that the server answered 429: everybody waits for its next minute."""
@@ -106,14 +102,16 @@ class Quota:
         with self._changed:
             self.minutes.saw(date, self.clock.now())
 
-    def _take(self, now: float) -> bool:
-        """Take one of the permits that this process holds, if the server's minute they are for is open."""
+    def _take(self, now: float) -> float | None:
+        """Take one of the permits that this process holds, if the server's minute they are for is open.
+
+        Returns when that minute closes, by this machine's clock.
+        """
         window = self.minutes.window(now)
         if not self._held or window.minute != self._held_minute or now < window.opens:
-            return False
+            return None
         self._held -= 1
-        self._given.until = window.closes
-        return True
+        return window.closes
 
     def _wait_or_ask(self) -> None:
         """Ask the store for this process's waiting threads, or wait until somebody else has, or until it makes sense.

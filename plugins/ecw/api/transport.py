@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from ecw.errors import ConfigurationWrong, EcwError, NotReached, ServerTrouble
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
 TLS_REFUSED = ("CERTIFICATE", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")  # OpenSSL's reasons
 log = logging.getLogger(__name__)
+Late = Callable[[], bool]
 
 # urllib3 logs every path with its query, which holds names and dates of birth: at DEBUG, and as a warning with the
 # whole URL when an answer's headers are malformed ("Failed to parse headers").
@@ -27,8 +28,8 @@ logging.getLogger("urllib3.connection").addFilter(lambda record: "url=" not in s
 class Permits(Protocol):
     """Whoever shares the practice's quota."""
 
-    def __call__(self) -> None:
-        """Wait until one more call is allowed."""
+    def __call__(self) -> Late:
+        """Wait until one more call is allowed; return the question whether it is too late to make it."""
 
     def spent(self) -> None:
         """Learn that the server answered 429."""
@@ -40,7 +41,9 @@ class Permits(Protocol):
 class Unlimited:
     """No quota: for one reader, and for tests."""
 
-    def __call__(self) -> None: ...
+    def __call__(self) -> Late:
+        """Let the call pass; there is no minute to miss."""
+        return lambda: False
 
     def spent(self) -> None: ...
 
@@ -73,14 +76,18 @@ class Transport:
 
         Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come.
         """
+        late = self.permits() if counted else Unlimited()()
         if counted:
-            self.permits()
             with self._lock:
                 self._calls += 1
         where = f"{method} {without_values(url)}"
         try:
             # Prepared after the permit, which can take a minute: the token goes in here, and must be good when sent.
             prepared = self.session.prepare_request(Request(method, url, **request))
+            while late():
+                # Preparing may fetch a token, which waits for a permit of its own: the minute of ours can be over.
+                late = self.permits()
+                prepared = self.session.prepare_request(Request(method, url, **request))
             where = f"{method} {without_values(prepared.url or url)}"
             # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
             settings: Mapping[str, Any] = self.session.merge_environment_settings(
