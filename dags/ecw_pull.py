@@ -32,6 +32,8 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 
 from ecw.pull import steps
+from ecw.pull.form import PARAMS
+from ecw.pull.operator import ExtractOperator
 from ecw.resources import RESOURCES
 from ecw.retry import RETRY_POLICY
 
@@ -42,6 +44,7 @@ from ecw.retry import RETRY_POLICY
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    params=PARAMS,
     doc_md=__doc__,
     tags=["ecw", "pull"],
 )
@@ -52,14 +55,15 @@ def ecw_pull() -> None:
         # a run triggered by hand may have no data interval
         window_start="{{ dag_run.data_interval_start or '' }}",
         window_end="{{ dag_run.data_interval_end or dag_run.run_after }}",
+        options="{{ params | tojson }}",
     )
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
-            extracted = task(steps.extract, pool="ecw_api")(run, resource.name)
-            mapped = task(steps.map)(run, extracted)
-            checked = task(steps.check)(run, mapped)
-            task(steps.load)(run, checked)
+            extracted = ExtractOperator(task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name).output
+            mapped = task(steps.map)(extracted)
+            checked = task(steps.check)(mapped)
+            task(steps.load)(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
     list(groups.values()) >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()

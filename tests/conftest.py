@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.keys",
     "tests.fixtures.sandbox",
     "tests.fixtures.crm",
+    "tests.fixtures.pulling",
     "tests.fixtures.demo",
     "tests.fixtures.browser",
 ]

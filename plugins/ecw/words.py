@@ -31,6 +31,7 @@ class Batch(TypedDict):
     After every step `fetched == rejected + unchanged + count`.
     """
 
+    run: Run
     resource: str
     path: str  # gzip NDJSON
     count: int  # lines in `path`

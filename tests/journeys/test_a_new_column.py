@@ -12,10 +12,8 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from ecw.cli import group
-from ecw.crm.engine import reading
-from ecw.pull import staging, steps, store
-from ecw.words import Batch, Run
-from tests.fixtures.loads import a_run
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
 
 COLUMN = """\
       - name: fax
@@ -37,28 +35,12 @@ def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crm_url: str) -> P
     """A copy of the mapping files to edit, and the CRM as its connection."""
     from ecw.mapping.files import mappings_folder
 
-    folder = tmp_path / "mappings"
+    folder = tmp_path / "include" / "mappings"
     shutil.copytree(mappings_folder(), folder)
+    shutil.copytree(mappings_folder().parent / "quality", folder.parent / "quality")
     monkeypatch.setenv("ECW_MAPPINGS", str(folder))
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     return folder
-
-
-def staged(folder: Path, run_id: str) -> tuple[Run, Batch]:
-    """Stage what eCW has, as the extract step leaves it."""
-    run = a_run(run_id, staging=staging.run_folder(str(folder / "staging"), "P1", run_id))
-    staging.open_folder(run["staging"])
-    path = store.join(run["staging"], "practitioner", "extract.ndjson.gz")
-    with staging.writer(path) as batch:
-        batch.write(PRACTITIONER)
-    numbers = {"count": 1, "fetched": 1, "rejected": 0, "unchanged": 0, "rejects": [], "calls": 1, "seconds": 0.1}
-    return run, Batch(resource="practitioner", path=path, **numbers)  # type: ignore[typeddict-item]  # numbers and a list
-
-
-def pull(folder: Path, run_id: str) -> dict[str, int]:
-    run, batch = staged(folder, run_id)
-    mapped = steps.map(run, batch)
-    return steps.load(run, mapped)
 
 
 def said(*arguments: str) -> str:
@@ -67,22 +49,26 @@ def said(*arguments: str) -> str:
     return result.output
 
 
-def test_a_column_is_added_without_python(crm_engine: Engine, mappings: Path, tmp_path: Path) -> None:
-    assert pull(tmp_path, "r1") == {"fetched": 1, "rejected": 0, "inserted": 1, "updated": 0, "unchanged": 0}
-    assert pull(tmp_path, "r2") == {"fetched": 1, "rejected": 0, "inserted": 0, "updated": 0, "unchanged": 1}
+def test_a_column_is_added_without_python(
+    pull: Pulling, sandbox: RunningSandbox, crm_engine: Engine, mappings: Path
+) -> None:
+    others = len(sandbox.records("Practitioner"))
+    sandbox.put(PRACTITIONER)
+    assert pull("practitioner")["practitioner"]["inserted"] == others + 1
+    assert pull("practitioner")["practitioner"]["unchanged"] == others + 1
 
     with crm_engine.begin() as connection:
         connection.execute(text("ALTER TABLE practitioner ADD COLUMN fax VARCHAR(20)"))
     file = mappings / "practitioner.yaml"
     file.write_text(file.read_text().replace("      - name: email\n", f"{COLUMN}      - name: email\n"))
-    at_staging = ("--staging", str(tmp_path / "staging"))
-    assert "1 would change their row" in said("diff", "practitioner", *at_staging)
+    at_staging = ("--staging", pull.staging)
+    assert f"1 would change their row, {others} would not" in said("diff", "practitioner", *at_staging)
     assert "changes in fax: 1" in said("diff", "practitioner", *at_staging)
 
-    assert pull(tmp_path, "r3") == {"fetched": 1, "rejected": 0, "inserted": 0, "updated": 1, "unchanged": 0}
-    with reading(crm_engine) as connection:
-        assert connection.execute(text("SELECT ecw_id, last_name, fax FROM practitioner")).all() == [
-            ("p.1", "Doe", "9135550100")
-        ]
-    assert "0 would change their row, 1 would not" in said("diff", "practitioner", *at_staging)
-    assert pull(tmp_path, "r4")["unchanged"] == 1
+    numbers = pull("practitioner")["practitioner"]
+    assert (numbers["updated"], numbers["unchanged"]) == (1, others)
+    assert pull.rows("SELECT ecw_id, last_name, fax FROM practitioner WHERE fax IS NOT NULL") == [
+        {"ecw_id": "p.1", "last_name": "Doe", "fax": "9135550100"}
+    ]
+    assert f"0 would change their row, {others + 1} would not" in said("diff", "practitioner", *at_staging)
+    assert pull("practitioner")["practitioner"]["unchanged"] == others + 1

@@ -15,15 +15,15 @@ from ecw.pull import staging, steps, store
 from ecw.pull.operator import ExtractOperator
 from ecw.pull.trigger import ExportTrigger
 from ecw.words import Batch, Run
+from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.conftest import Pulling
 
 pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
 def run(pull: Pulling, sandbox: RunningSandbox) -> Run:
-    sandbox.set(export_seconds=0.3)
+    sandbox.set(export_seconds=1e6)  # until `waited` says that it is ready
     group = sandbox.records("Group")[0]["name"]
     return pull.begin(options={"strategies": {"practitioner": "bulk", "location": "bulk"}, "bulk_group": group})
 
@@ -32,12 +32,13 @@ def execute(run: Run, name: str = "practitioner") -> Batch:
     return ExtractOperator(task_id="extract", pull=run, resource_name=name).execute({})  # type: ignore[typeddict-item]
 
 
-def waited(deferred: TaskDeferred) -> Batch:
-    """Do what the triggerer does, then what the worker does."""
+def waited(deferred: TaskDeferred, sandbox: RunningSandbox) -> Batch:
+    """Do what the triggerer does while eCW finishes the export, then what the worker does."""
+    sandbox.set(export_seconds=0)
     path, kwargs = deferred.trigger.serialize()
     assert path == "ecw.pull.trigger.ExportTrigger"
     assert kwargs["seconds"] == 120, "as eCW asks for"
-    trigger = ExportTrigger(**kwargs | {"seconds": 0.4})
+    trigger = ExportTrigger(**kwargs | {"seconds": 0})
 
     async def fire() -> Any:
         return [event async for event in trigger.run()]
@@ -51,7 +52,7 @@ def test_an_export_is_waited_for_and_staged_whole(run: Run, sandbox: RunningSand
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    batch = waited(deferred.value)
+    batch = waited(deferred.value, sandbox)
 
     held = {record["id"]: record for record in sandbox.records("Practitioner")}
     assert {record["id"]: record for record in staging.read(batch["path"])} == held
@@ -67,7 +68,7 @@ def test_a_crashed_task_takes_its_export_up(run: Run, sandbox: RunningSandbox) -
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    assert waited(deferred.value)["count"] == 30
+    assert waited(deferred.value, sandbox)["count"] == 30
     assert sandbox.served("export") == 1
 
 
@@ -102,7 +103,7 @@ def test_an_export_that_ecw_forgot_is_begun_again_by_the_next_try(run: Run, sand
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
 
-    assert waited(deferred.value)["count"] == 30
+    assert waited(deferred.value, sandbox)["count"] == 30
 
 
 def test_a_file_that_breaks_off_is_read_again(run: Run, sandbox: RunningSandbox) -> None:
@@ -110,7 +111,7 @@ def test_a_file_that_breaks_off_is_read_again(run: Run, sandbox: RunningSandbox)
     with pytest.raises(TaskDeferred) as deferred:
         execute(run)
     with pytest.raises(Exception, match="export's Practitioner file"):
-        waited(deferred.value)
+        waited(deferred.value, sandbox)
 
     assert execute(run)["count"] == 30
 

@@ -46,6 +46,7 @@ def checked(run: Run, rows: Sequence[dict[str, Any]], rules: str, before: int | 
     file = Path(run["staging"]).parent / "person.yaml"
     file.write_text(f"resource: person\n{rules}")
     mapped = Batch(
+        run=run,
         resource="person",
         path=path,
         count=len(rows),

@@ -14,8 +14,8 @@ import pytest
 
 from ecw.errors import EcwError
 from ecw.pull import staging, steps
+from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.conftest import Pulling
 
 SAID = ("family", "given", "text", "line", "city", "value", "birthDate", "postalCode")  # elements that say who it is
 
@@ -44,27 +44,27 @@ def broken_file(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pull.begin()
     batch = steps.extract(run, "practitioner")
     Path(batch["path"]).write_bytes(b"cut")
-    steps.map(run, batch)
+    steps.map(batch)
 
 
 def refused_by_the_database(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pull.begin()
-    batch = steps.check(run, steps.map(run, steps.extract(run, "practitioner")))
+    batch = steps.check(steps.map(steps.extract(run, "practitioner")))
     lines = list(staging.read(batch["path"]))
     with staging.writer(batch["path"]) as again:
         for line in lines:
             again.write({**line, "row": {**line["row"], "surprise": line["row"]["last_name"]}})
-    steps.load(run, batch)
+    steps.load(batch)
 
 
 def every_name_empty(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pull.begin()
-    batch = steps.map(run, steps.extract(run, "practitioner"))
+    batch = steps.map(steps.extract(run, "practitioner"))
     lines = list(staging.read(batch["path"]))
     with staging.writer(batch["path"]) as again:
         for line in lines:
             again.write({**line, "row": {**line["row"], "last_name": None, "name_text": None}})
-    steps.check(run, batch)
+    steps.check(batch)
 
 
 @pytest.mark.parametrize("mishap", [broken_file, refused_by_the_database, every_name_empty])

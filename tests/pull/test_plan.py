@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ecw.crm import history
 from ecw.errors import ConfigurationWrong, PlanTooLong
 from ecw.pull import plan
 from tests.fixtures.pulling import Pulling
@@ -104,6 +105,7 @@ def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None
         "encounter": theirs["Encounter"],
     }
     assert pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource") == before, "the rest still waits"
+    assert history.fetched_before(pull.crm, pull.begin(), "patient") == 120, "as the run before it"
 
 
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)

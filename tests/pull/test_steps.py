@@ -9,8 +9,8 @@ import pytest
 from ecw.errors import EcwError, QualityStop
 from ecw.pull import staging, steps
 from ecw.resources import RESOURCES
+from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.conftest import Pulling
 
 HELD = {"practitioner": ("Practitioner", 30), "location": ("Location", 12)}
 
@@ -136,7 +136,7 @@ def test_the_summary_is_the_runs_table(
     run = pull.begin()
     pull.resource(run, "practitioner")
     with pytest.raises(EcwError):
-        steps.load(run, {**pull.batches["practitioner"][2], "resource": "location", "path": f"{run['staging']}/no"})
+        steps.load({**pull.batches["practitioner"][2], "resource": "location", "path": f"{run['staging']}/no"})
 
     practitioner, location, *others = steps.summary(run)
 

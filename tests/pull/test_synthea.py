@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.conftest import Pulling
 
 SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "synthea"
 

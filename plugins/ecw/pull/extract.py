@@ -64,6 +64,7 @@ def told(
     if whole and before and not count:
         log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
     return Batch(
+        run=run,
         resource=name,
         path=path,
         count=count,

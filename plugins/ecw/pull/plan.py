@@ -55,6 +55,8 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
         lines[resource.name] = Line(strategies=list(strategies), reason=reason, calls=calls, start=start)
         log.info("%s: strategy %s (%s), about %d calls.", resource.name, strategies[0], reason, calls)
+        if strategies[0] == "per_patient" and not options.ids:
+            log.info("%s: every patient's is looked at within %d hours.", resource.name, options.check_every_hours)
     rate = min(calls_per_minute, options.in_flight * 60 / READ_SECONDS)
     total = sum(line["calls"] for line in lines.values())
     plan = Plan(options=asdict(options), resources=lines, calls=total, minutes=round(total / rate, 1))

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ecw.resources import RESOURCES
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -41,44 +40,10 @@ def begin(
     Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble,
     PlanTooLong, and what a call raises: /metadata is read.
     """
-    from ecw import connections
-    from ecw.crm import ledger
-    from ecw.crm.engine import crm_engine
-    from ecw.mapping.table_check import require_tables
-    from ecw.pull import area, plan
-    from ecw.pull import staging as batches
-    from ecw.pull.abilities import abilities
-    from ecw.pull.client import client_for
-    from ecw.pull.options import Options
-    from ecw.pull.practice import mappings_of
-    from ecw.pull.window import window
+    from ecw.pull.begin import open_run
 
-    wanted = Options.read(connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
-    engine = crm_engine(crm_conn_id)
-    with engine.connect() as connection:
-        require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
-    client = client_for(ecw_conn_id, run_type, engine)
-    practice = client.practice
-    root = area.staging_root(staging)
-    if purged := batches.purge(root, area.staging_days()):
-        log.info("Staging: %d old runs were removed.", purged)
-    start, end = window(engine, practice, run_type, window_start, window_end)
-    run = Run(
-        practice=practice,
-        run_id=run_id,
-        run_type=run_type,
-        window_start=start,
-        window_end=end,
-        ecw_conn_id=ecw_conn_id,
-        crm_conn_id=crm_conn_id,
-        staging=batches.run_folder(root, practice, run_id),
-    )
-    log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
-    batches.open_folder(run["staging"])
-    plan.make(engine, run, abilities(client, root), wanted, client.settings.calls_per_minute)
-    ledger.begin(engine, run, RESOURCES)
-    engine.dispose()
-    return run
+    with _engine(crm_conn_id) as engine:
+        return open_run(engine, run_id, run_type, window_start, window_end, ecw_conn_id, crm_conn_id, staging, options)
 
 
 def extract(run: Run, resource: str) -> Batch:
@@ -111,19 +76,23 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         return extract(its_run, row(resource), client, roster, line["strategies"], options, before=before)
 
 
-def map(run: Run, batch: Batch, full: bool = False) -> Batch:
-    """Drop what did not change; stage a row for everything else.  `full` maps the unchanged too."""
+def map(batch: Batch) -> Batch:
+    """Drop what did not change; stage a row for everything else.  The option `full` maps the unchanged too."""
     from ecw.crm import links
     from ecw.mapping.compile import Mapper
+    from ecw.pull import plan
     from ecw.pull.map import map_batch
     from ecw.pull.practice import mapping_of
 
+    run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         known = links.known(engine, run["practice"], batch["resource"], run_id=run["run_id"])
-        return map_batch(run, batch, Mapper(mapping_of(run, batch["resource"])), known, full=full)
+        return map_batch(
+            run, batch, Mapper(mapping_of(run, batch["resource"])), known, full=plan.of(run)["options"]["full"]
+        )
 
 
-def check(run: Run, batch: Batch) -> Batch:
+def check(batch: Batch) -> Batch:
     """Stage the rows that may enter; keep the others as rejects.
 
     Raises QualityStop where the suite says that nothing of the batch may enter.
@@ -133,6 +102,7 @@ def check(run: Run, batch: Batch) -> Batch:
     from ecw.pull.practice import mapping_of
     from ecw.pull.suite import load_suite, suite_path
 
+    run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
@@ -140,13 +110,14 @@ def check(run: Run, batch: Batch) -> Batch:
         return check(run, batch, suite, before=before)
 
 
-def load(run: Run, batch: Batch) -> dict[str, int]:
+def load(batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
     from ecw.crm.business import Mapped
     from ecw.crm.load import load_rows
     from ecw.pull import plan, staging, store
     from ecw.pull.practice import mapping_of
 
+    run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
@@ -170,27 +141,34 @@ def load(run: Run, batch: Batch) -> dict[str, int]:
 
 def summary(run: Run) -> list[dict[str, Any]]:
     """Return the run's table, one row a resource, and log it."""
-    from ecw.crm.engine import crm_engine
     from ecw.pull.summary import as_text, table
 
-    engine = crm_engine(run["crm_conn_id"])
-    rows = table(engine, run)
-    engine.dispose()
+    with _engine(run["crm_conn_id"]) as engine:
+        rows = table(engine, run)
     log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     return rows
+
+
+@contextmanager
+def _engine(crm_conn_id: str) -> Iterator[Engine]:
+    """Give a step the CRM."""
+    from ecw.crm.engine import crm_engine
+
+    engine = crm_engine(crm_conn_id)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
 def _crm(run: Run, resource: str) -> Iterator[Engine]:
     """Give a step the CRM, and the ledger the step's failure."""
     from ecw.crm import ledger
-    from ecw.crm.engine import crm_engine
 
-    engine = crm_engine(run["crm_conn_id"])
-    try:
-        yield engine
-    except BaseException as error:
-        ledger.fail(engine, run, resource, error)
-        raise
-    finally:
-        engine.dispose()
+    with _engine(run["crm_conn_id"]) as engine:
+        try:
+            yield engine
+        except BaseException as error:
+            ledger.fail(engine, run, resource, error)
+            raise
