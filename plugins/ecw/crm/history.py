@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, and_, func, select
 
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.rejects import OPEN
-from ecw.crm.tables import ecw_link, ecw_reject, ecw_run
+from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.words import Run
 
 
@@ -21,9 +21,17 @@ def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
 
 
 def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
-    """Return how many records the last live run before this one fetched, None where there was none."""
+    """Return how many records the last run before this one fetched that looked at everything, None without one.
+
+    That is the run that moved the cursor; one about single records does not.
+    """
+    moved = ecw_cursor.c.run_id == ecw_run.c.run_id
     statement = (
         select(ecw_run.c.fetched)
+        .outerjoin(
+            ecw_cursor,
+            and_(moved, ecw_cursor.c.practice == ecw_run.c.practice, ecw_cursor.c.resource == ecw_run.c.resource),
+        )
         .where(
             ecw_run.c.practice == run["practice"],
             ecw_run.c.resource == resource,
@@ -31,7 +39,7 @@ def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
             ecw_run.c.run_type != "backfill",
             ecw_run.c.state == LOADED,
         )
-        .order_by(ecw_run.c.ended_at.desc())
+        .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())
         .limit(1)
     )
     with reading(engine) as connection:
