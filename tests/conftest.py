@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import tempfile
 import time
 
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
+
+# Whatever asks Airflow for a connection finds an empty Airflow, not the one of the person who runs the tests.
+_airflow_home = tempfile.TemporaryDirectory(prefix="ecw-airflow-", ignore_cleanup_errors=True)
+os.environ["AIRFLOW_HOME"] = _airflow_home.name
+atexit.register(_airflow_home.cleanup)
 
 pytest_plugins = [
     "tests.fixtures.keys",
