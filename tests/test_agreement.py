@@ -182,6 +182,13 @@ def test_what_ecw_did_not_take_neither_comes_back_nor_goes_again() -> None:
     assert merge(rules, agreed, {"country": "US"}, {"country": "CA"}).to_crm == {"country": "CA"}
 
 
+def test_an_edit_of_the_crm_over_one_that_the_clinic_has_undone_is_a_conflict() -> None:
+    agreed = Agreed({"city": "Lawrence"}, {"city": "Topeka"}, {"city": "Lawrence"})
+    undone = merge({"city": Rule(on_conflict="hold")}, agreed, {"city": "Salina"}, {"city": "Topeka"})
+    assert (undone.to_emr, undone.held) == ({}, ["city"])
+    assert merge({"city": Rule(on_conflict="crm")}, agreed, {"city": "Salina"}, {"city": "Topeka"}).to_emr
+
+
 def test_a_spelling_of_ecw_s_own_is_agreed_although_the_sides_differ() -> None:
     rules = {"phone": Rule()}
     agreed = Agreed({"phone": "555 2003"}, {"phone": "5552003"})

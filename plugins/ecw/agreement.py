@@ -6,7 +6,8 @@ to do waits in what is agreed, and is found again by the next merge, whichever d
 What is agreed is kept for each side: a value that eCW spells differently from the CRM (a phone number, say) is agreed
 although the two differ, and a side has changed when it differs from its own agreed value.  What was sent to eCW and not
 seen there since is kept as well: when eCW shows it, that is no change of eCW's; when eCW goes on showing what it had,
-it has not taken it.  Nothing and never agreed are the same.
+it has not taken it, or the clinic has undone it, so that a further edit of the CRM is a conflict.  Nothing and never
+agreed are the same.
 
 Values are as the mapping's rows have them: JSON, dates as ISO texts.
 """
@@ -129,6 +130,8 @@ def _column(
         _agree(merged, name, (crm, emr), (crm, emr))
         return
     changed: list[Side] = [side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if now != then]
+    if changed == ["crm"] and name in base.sent:
+        changed.append("emr")  # what was sent is not there: undone by the clinic, or never taken
     if not changed:
         return
     winner = changed[0] if len(changed) == 1 else choice or _winner(rule, newer)
