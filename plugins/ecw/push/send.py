@@ -10,31 +10,30 @@ At any moment the process can die: before the intent is written nothing was sent
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed, Merged, Side, merge
-from ecw.crm import conflicts, journal
+from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
 from ecw.pull.seen import version
-from ecw.push import bundle, intents, rejects
+from ecw.push import bundle, intents
 from ecw.push.alone import alone
-from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, UNKNOWN, UPDATE, VOID, Intent
+from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
 from ecw.push.match import Certain, Held, Sought
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
-from ecw.push.validate import Finding, element_of, findings
+from ecw.push.record import OnePatient
+from ecw.push.validate import element_of, findings
 
 Json = dict[str, Any]
-_SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -59,14 +58,8 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             raise told(error, "The push of a patient") from None
 
 
-@dataclass(slots=True)
-class _Patient:
+class _Patient(OnePatient):
     """One patient on its way; the lock is held."""
-
-    pushing: Pushing
-    record: Record
-    intent: Intent | None
-    key: str
 
     def push(self) -> Pushed:
         try:
@@ -77,8 +70,8 @@ class _Patient:
             outcome = raised(error)
             if self.pushing.options.dry_run is False:
                 with self.pushing.engine.begin() as connection:
-                    self._log(connection, "read", outcome)
-            return self._pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
+                    self.log(connection, "read", outcome)
+            return self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
 
     # -- what became of an earlier attempt
 
@@ -89,17 +82,17 @@ class _Patient:
             return None
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
         if age < options.settle_after or options.dry_run:
-            return self._pushed("unknown")
+            return self.pushed("unknown")
         found = self.pushing.ladder.find(self._sought(intent.sent))
         if isinstance(found, Held):
-            return self._hold(found, CREATE)
+            return self.hold(found, CREATE)
         outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
         if found is not None:
             outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
             return self._created(outcome, intent.sent, "settle")
         with self.pushing.engine.begin() as connection:
             intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
-            self._log(connection, "settle", outcome)
+            self.log(connection, "settle", outcome)
         return None
 
     # -- the two ways
@@ -107,40 +100,40 @@ class _Patient:
     def _send_or_not(self) -> Pushed:
         intent, options = self.intent, self.pushing.options
         if self.record.locked:
-            return self._pushed("locked")
+            return self.pushed("locked")
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
-            return self._pushed("refused")
+            return self.pushed("refused")
         if self.record.ecw_id is None:
-            return self._create() if options.create else self._pushed("skipped")
-        return self._update() if options.update else self._pushed("skipped")
+            return self._create() if options.create else self.pushed("skipped")
+        return self._update() if options.update else self.pushed("skipped")
 
     def _create(self) -> Pushed:
         pushing, row = self.pushing, self.record.row
         composed = pushing.composer.resource(row)
         if found := findings(composed, pushing.mapping.pushed, row, limits=pushing.options.limits):
-            return self._reject(found)
+            return self.reject(found)
         match = self._chosen(pushing.ladder.find(self._sought(row)))
         if isinstance(match, Held):
-            return self._hold(match, CREATE)
+            return self.hold(match, CREATE)
         if isinstance(match, Certain):
             return self._link(match)
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
-            return self._pushed("created", fields=sent)
+            return self.pushed("created", fields=sent)
         if not self._decide(CREATE, None, sent):
-            return self._pushed("stopped")
+            return self.pushed("stopped")
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self._sought(row)) is None:
-            self._noted(CREATE, outcome, sent)
+            self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
             return self._created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:
-            self._noted(CREATE, outcome, sent, VOID)
+            self.noted(CREATE, outcome, sent, VOID)
             again = pushing.ladder.find(self._sought(row))
-            return self._link(again) if isinstance(again, Certain) else self._hold(again or _nobody(outcome), CREATE)
-        return self._not_done(CREATE, outcome, sent)
+            return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
+        return self.not_done(CREATE, outcome, sent)
 
     def _update(self) -> Pushed:
         pushing, record = self.pushing, self.record
@@ -154,18 +147,18 @@ class _Patient:
         if composed.written and (
             found := findings(composed, pushing.mapping.pushed, written, before=present, limits=pushing.options.limits)
         ):
-            return self._reject(found)
+            return self.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
-            return self._pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
+            return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
         if not sent or composed.resource == present:
-            return self._agreed(merged, emr)
+            return self.agreed(merged, emr)
         if not self._decide(UPDATE, ecw_id, sent):
-            return self._pushed("stopped")
+            return self.pushed("stopped")
         outcome = self._put(composed.resource, sent)
         if outcome.kind is not Kind.DONE:
-            return self._not_done(UPDATE, outcome, sent)
-        return self._agreed(merged, emr, outcome, sent)
+            return self.not_done(UPDATE, outcome, sent)
+        return self.agreed(merged, emr, outcome, sent)
 
     # -- sending
 
@@ -173,11 +166,11 @@ class _Patient:
         pushing = self.pushing
         outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
         if outcome.code == "100" and not pushing.id_in_url and pushing.allowed():
-            self._noted(UPDATE, outcome, sent)  # some practices want the id in the URL, too
+            self.noted(UPDATE, outcome, sent)  # some practices want the id in the URL, too
             outcome = self._attempt(bundle.update(resource, id_in_url=True), UPDATE, sent)
             pushing.id_in_url = outcome.kind is Kind.DONE
         elif outcome.kind is Kind.RETRY_ONCE and pushing.allowed():
-            self._noted(UPDATE, outcome, sent)
+            self.noted(UPDATE, outcome, sent)
             outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
         return outcome
 
@@ -217,158 +210,22 @@ class _Patient:
 
     def _created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
         ecw_id = outcome.ecw_id or ""
-        if not self._linked(ecw_id, Agreed(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
-            return self._pushed("held", outcome)
-        return self._pushed("created", outcome, fields=sent, ecw_id=ecw_id)
+        if not self.linked(ecw_id, Agreed(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
+            return self.pushed("held", outcome)
+        return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
 
     def _link(self, match: Certain) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
         outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.rung})", "", None, None, match.ecw_id)
         if self.pushing.options.dry_run:
-            return self._pushed("linked", ecw_id=match.ecw_id)
-        if not self._linked(match.ecw_id, Agreed(), outcome, "link", ()):
-            return self._pushed("held", outcome)
+            return self.pushed("linked", ecw_id=match.ecw_id)
+        if not self.linked(match.ecw_id, Agreed(), outcome, "link", ()):
+            return self.pushed("held", outcome)
         self.record = replace(self.record, ecw_id=match.ecw_id, linked=True, agreed=Agreed())
         if not self.pushing.options.update:
-            return self._pushed("linked", outcome)
+            return self.pushed("linked", outcome)
         after = self._update()
         return replace(after, did="linked") if after.did == "unchanged" else after
-
-    def _linked(self, ecw_id: str, agreed: Agreed, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
-        place, crm_id = self.pushing.place, self.record.crm_id
-        with self.pushing.engine.begin() as connection:
-            linked = self.pushing.patients.link(connection, crm_id, ecw_id, agreed, self.pushing.run_id)
-            if linked:
-                intents.settle(connection, place, crm_id, DONE, ecw_id)
-                rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
-            else:  # a pull came upon the new patient first, and made a row of its own for it
-                self._put_aside(connection, HELD, CREATE, "link", (ecw_id,))
-                outcome = replace(outcome, kind=Kind.LINK, advice="join the two CRM records that are the same patient.")
-            self._log(connection, operation, outcome, fields)
-        return linked
-
-    def _agreed(self, merged: Merged, emr: Json, outcome: Outcome | None = None, sent: Iterable[str] = ()) -> Pushed:
-        """Record what is agreed after an update, or after a merge that had nothing to send."""
-        pushing, record = self.pushing, self.record
-        ecw_id, sent = record.ecw_id or "", tuple(sent)
-        # Until eCW's record is read again, what it had is what is known of its side: see confirm.
-        agreed = merged.unseen(Agreed(emr=emr)) if sent else merged.pushed
-        with pushing.engine.begin() as connection:
-            if sent or not record.linked:
-                if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
-                    self._put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
-                    return self._pushed("held", outcome)
-            elif agreed != record.agreed:
-                pushing.patients.agree(connection, ecw_id, agreed)
-            self._conflicts(connection, merged, emr)
-            rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, ())
-            if self.intent is not None or sent:
-                intents.settle(connection, pushing.place, record.crm_id, DONE, ecw_id)
-            if outcome is not None:
-                self._log(connection, UPDATE, outcome, sent)
-        return self._pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
-
-    def _conflicts(self, connection: Connection, merged: Merged, emr: Json) -> None:
-        place, record = self.pushing.place, self.record
-        conflicts.record(
-            connection,
-            place.practice,
-            place.resource,
-            record.crm_id,
-            record.ecw_id or "",
-            self.pushing.run_id,
-            merged.conflicts,
-            record.row,
-            emr,
-        )
-
-    def _not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
-        state, did = {
-            Kind.UNKNOWN: (UNKNOWN, "unknown"),
-            Kind.FIX_DATA: (REFUSED, "refused"),
-            Kind.LINK: (REFUSED, "refused"),
-            Kind.ADMINISTRATOR: (VOID, "failed"),
-        }.get(outcome.kind, (VOID, "later"))
-        self._noted(operation, outcome, sent, state)
-        return self._pushed(did, outcome, fields=sent)
-
-    def _noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
-        with self.pushing.engine.begin() as connection:
-            if state is not None:
-                intents.settle(connection, self.pushing.place, self.record.crm_id, state)
-            self._log(connection, operation, outcome, sent)
-
-    def _hold(self, match: Held, operation: str) -> Pushed:
-        outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
-        if not self.pushing.options.dry_run:
-            with self.pushing.engine.begin() as connection:
-                self._put_aside(connection, HELD, operation, match.rung, match.candidates)
-                self._log(connection, "hold", outcome)
-        return self._pushed("held", outcome)
-
-    def _reject(self, found: list[Finding]) -> Pushed:
-        pushing, record = self.pushing, self.record
-        if not pushing.options.dry_run:
-            operation = UPDATE if record.ecw_id else CREATE
-            words = "; ".join(f"{each.field}: {each.reason}" for each in found)
-            outcome = Outcome(Kind.FIX_DATA, words, found[0].next_move, None)
-            with pushing.engine.begin() as connection:
-                rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
-                self._put_aside(connection, REFUSED, operation)
-                self._log(connection, "reject", outcome, {each.field for each in found})
-        return replace(self._pushed("rejected"), findings=tuple(found))
-
-    def _put_aside(
-        self,
-        connection: Connection,
-        state: str,
-        operation: str,
-        rung: str | None = None,
-        candidates: Iterable[str] = (),
-    ) -> None:
-        intents.put_aside(
-            connection,
-            self.pushing.place,
-            self.record.crm_id,
-            state=state,
-            intent=self.key,
-            operation=operation,
-            run_id=self.pushing.run_id,
-            rung=rung,
-            candidates=candidates,
-        )
-
-    def _log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
-        done = outcome.kind is Kind.DONE and outcome.http is not None
-        journal.write(
-            connection,
-            practice=self.pushing.place.practice,
-            resource=self.pushing.place.resource,
-            run_id=self.pushing.run_id,
-            direction=journal.PUSH,
-            operation=operation,
-            outcome=outcome.kind.value,
-            words="200 OK" if done else outcome.words,  # as the CRM's administrators know a success
-            advice=outcome.advice,
-            crm_id=self.record.crm_id,
-            ecw_id=outcome.ecw_id or self.record.ecw_id,
-            http_status=outcome.http,
-            code=outcome.code,
-            fields=fields,
-            seconds=outcome.seconds,
-        )
-
-    def _pushed(
-        self,
-        did: str,
-        outcome: Outcome | None = None,
-        *,
-        ecw_id: str | None = None,
-        fields: Iterable[str] = (),
-        held: Iterable[str] = (),
-    ) -> Pushed:
-        found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
-        return Pushed(self.record.crm_id, did, found, tuple(fields), outcome, conflicts=tuple(held))
 
     # -- reading both sides
 

@@ -1,0 +1,179 @@
+"""What comes of one patient's push is written down, each time in one transaction: the link, what is agreed, the intent,
+conflicts, rejects and the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ecw.agreement import Agreed, Merged
+from ecw.crm import conflicts, journal
+from ecw.push import intents, rejects
+from ecw.push.intents import CREATE, DONE, HELD, REFUSED, UNKNOWN, UPDATE, VOID, Intent
+from ecw.push.match import Held
+from ecw.push.outcome import Kind, Outcome
+from ecw.push.patients import Record
+from ecw.push.pushing import Pushed, Pushing
+from ecw.push.validate import Finding
+
+Json = dict[str, Any]
+_SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
+
+
+@dataclass(slots=True)
+class OnePatient:
+    """A patient of the CRM, its latest intent, and the key of its present content."""
+
+    pushing: Pushing
+    record: Record
+    intent: Intent | None
+    key: str
+
+    def linked(self, ecw_id: str, agreed: Agreed, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
+        """Link the patient; False where a pull made another row for it, which a person must join."""
+        place, crm_id = self.pushing.place, self.record.crm_id
+        with self.pushing.engine.begin() as connection:
+            linked = self.pushing.patients.link(connection, crm_id, ecw_id, agreed, self.pushing.run_id)
+            if linked:
+                intents.settle(connection, place, crm_id, DONE, ecw_id)
+                rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
+            else:  # a pull came upon the new patient first, and made a row of its own for it
+                self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
+                outcome = replace(outcome, kind=Kind.LINK, advice="join the two CRM records that are the same patient.")
+            self.log(connection, operation, outcome, fields)
+        return linked
+
+    def agreed(self, merged: Merged, emr: Json, outcome: Outcome | None = None, sent: Iterable[str] = ()) -> Pushed:
+        """Record what is agreed after an update, or after a merge that had nothing to send."""
+        pushing, record = self.pushing, self.record
+        ecw_id, sent = record.ecw_id or "", tuple(sent)
+        # Until eCW's record is read again, what it had is what is known of its side: see confirm.
+        agreed = merged.unseen(Agreed(emr=emr)) if sent else merged.pushed
+        with pushing.engine.begin() as connection:
+            if sent or not record.linked:
+                if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
+                    self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
+                    return self.pushed("held", outcome)
+            elif agreed != record.agreed:
+                pushing.patients.agree(connection, ecw_id, agreed)
+            self.write_conflicts(connection, merged, emr)
+            rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, ())
+            if self.intent is not None or sent:
+                intents.settle(connection, pushing.place, record.crm_id, DONE, ecw_id)
+            if outcome is not None:
+                self.log(connection, UPDATE, outcome, sent)
+        return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
+
+    def write_conflicts(self, connection: Connection, merged: Merged, emr: Json) -> None:
+        """Write down which columns both sides changed."""
+        place, record = self.pushing.place, self.record
+        conflicts.record(
+            connection,
+            place.practice,
+            place.resource,
+            record.crm_id,
+            record.ecw_id or "",
+            self.pushing.run_id,
+            merged.conflicts,
+            record.row,
+            emr,
+        )
+
+    def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
+        """Write down an attempt that failed, or whose outcome is not known."""
+        state, did = {
+            Kind.UNKNOWN: (UNKNOWN, "unknown"),
+            Kind.FIX_DATA: (REFUSED, "refused"),
+            Kind.LINK: (REFUSED, "refused"),
+            Kind.ADMINISTRATOR: (VOID, "failed"),
+        }.get(outcome.kind, (VOID, "later"))
+        self.noted(operation, outcome, sent, state)
+        return self.pushed(did, outcome, fields=sent)
+
+    def noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
+        """Write one attempt into the journal, and the intent's new state where there is one."""
+        with self.pushing.engine.begin() as connection:
+            if state is not None:
+                intents.settle(connection, self.pushing.place, self.record.crm_id, state)
+            self.log(connection, operation, outcome, sent)
+
+    def hold(self, match: Held, operation: str) -> Pushed:
+        """Keep the patient for a person to choose."""
+        outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
+        if not self.pushing.options.dry_run:
+            with self.pushing.engine.begin() as connection:
+                self.put_aside(connection, HELD, operation, match.rung, match.candidates)
+                self.log(connection, "hold", outcome)
+        return self.pushed("held", outcome)
+
+    def reject(self, found: list[Finding]) -> Pushed:
+        """Write down why the patient is not sent as it is."""
+        pushing, record = self.pushing, self.record
+        if not pushing.options.dry_run:
+            operation = UPDATE if record.ecw_id else CREATE
+            words = "; ".join(f"{each.field}: {each.reason}" for each in found)
+            outcome = Outcome(Kind.FIX_DATA, words, found[0].next_move, None)
+            with pushing.engine.begin() as connection:
+                rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
+                self.put_aside(connection, REFUSED, operation)
+                self.log(connection, "reject", outcome, {each.field for each in found})
+        return replace(self.pushed("rejected"), findings=tuple(found))
+
+    def put_aside(
+        self,
+        connection: Connection,
+        state: str,
+        operation: str,
+        rung: str | None = None,
+        candidates: Iterable[str] = (),
+    ) -> None:
+        """Note an intent that is not sent."""
+        intents.put_aside(
+            connection,
+            self.pushing.place,
+            self.record.crm_id,
+            state=state,
+            intent=self.key,
+            operation=operation,
+            run_id=self.pushing.run_id,
+            rung=rung,
+            candidates=candidates,
+        )
+
+    def log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
+        """Add a row to the journal."""
+        done = outcome.kind is Kind.DONE and outcome.http is not None
+        journal.write(
+            connection,
+            practice=self.pushing.place.practice,
+            resource=self.pushing.place.resource,
+            run_id=self.pushing.run_id,
+            direction=journal.PUSH,
+            operation=operation,
+            outcome=outcome.kind.value,
+            words="200 OK" if done else outcome.words,  # as the CRM's administrators know a success
+            advice=outcome.advice,
+            crm_id=self.record.crm_id,
+            ecw_id=outcome.ecw_id or self.record.ecw_id,
+            http_status=outcome.http,
+            code=outcome.code,
+            fields=fields,
+            seconds=outcome.seconds,
+        )
+
+    def pushed(
+        self,
+        did: str,
+        outcome: Outcome | None = None,
+        *,
+        ecw_id: str | None = None,
+        fields: Iterable[str] = (),
+        held: Iterable[str] = (),
+    ) -> Pushed:
+        """Return what came of it."""
+        found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
+        return Pushed(self.record.crm_id, did, found, tuple(fields), outcome, conflicts=tuple(held))
