@@ -51,10 +51,10 @@ from ecw.retry import RETRY_POLICY
 def ecw_pull() -> None:
     run = task(steps.begin)(
         run_id="{{ run_id }}",
-        run_type="{{ dag_run.run_type }}",
-        # a run triggered by hand may have no data interval
+        run_type="{{ dag_run.run_type.value }}",
+        # A run triggered by hand may have no data interval; then its window ends now.
         window_start="{{ dag_run.data_interval_start or '' }}",
-        window_end="{{ dag_run.data_interval_end or dag_run.run_after }}",
+        window_end="{{ dag_run.data_interval_end or '' }}",
         options="{{ params | tojson }}",
     )
     groups = {}

@@ -50,12 +50,12 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     with staging.writer(path) as passed, staging.writer(rejects) as refused:
         passed.extra["mapping_version"] = mapping_version
         for resource in staging.read(batch["path"]):
-            found = content_hash(resource)
+            digest = content_hash(resource)
             ecw_id = _id(resource)
-            if not full and ecw_id is not None and known.unchanged(ecw_id, found, mapping_version):
+            if not full and ecw_id is not None and known.unchanged(ecw_id, digest, mapping_version):
                 unchanged += 1
                 continue
-            line = {"ecw_id": ecw_id or f"no-id-{found[:16]}", "version": version(resource), "hash": found}
+            line = {"ecw_id": ecw_id or f"no-id-{digest[:16]}", "version": version(resource), "hash": digest}
             row, problems = None, _refused(resource, ecw_id)
             if not problems:
                 mapped = mapper.row(resource)
@@ -68,8 +68,12 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 rejected += 1
             else:
                 passed.write(line | {"row": row})
-    for (crosswalk, code), times in sorted(unmapped.items()):
-        log.warning("%s: the crosswalk %s does not have the code %r (%d records).", name, crosswalk, code, times)
+    for crosswalk in sorted({crosswalk for crosswalk, _ in unmapped}):
+        found = [times for (known, _), times in unmapped.items() if known == crosswalk]
+        log.warning(
+            "%s: the crosswalk %s lacks %d codes of %d records; `ecw mapping unmapped` writes the lines to fill in.",
+            *(name, crosswalk, len(found), sum(found)),
+        )
     log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
     staged: Batch = {
         **batch,
