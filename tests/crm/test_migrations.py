@@ -54,13 +54,14 @@ def test_the_views_offer_what_the_dropdowns_show(crm_engine: Engine) -> None:
             "INSERT INTO practitioner (ecw_id) VALUES ('p3')",
             "INSERT INTO location (ecw_id, name) VALUES ('l1', 'Main Street')",
             "INSERT INTO location (ecw_id, active) VALUES ('l2', false)",
+            "INSERT INTO location (ecw_id, description) VALUES ('l3', 'Mobile unit')",
         ):
             connection.execute(text(statement))
         query = "SELECT label, active FROM {} ORDER BY id"
         practitioners = connection.execute(text(query.format("practitioner_options"))).all()
         locations = connection.execute(text(query.format("location_options"))).all()
     assert [tuple(row) for row in practitioners] == [("Reyes, Ana", True), ("Dr. Who", False), ("p3", True)]
-    assert [tuple(row) for row in locations] == [("Main Street", True), ("l2", False)]
+    assert [tuple(row) for row in locations] == [("Main Street", True), ("l2", False), ("Mobile unit", True)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_crm_url: str) -> None:

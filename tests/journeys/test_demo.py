@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import socket
@@ -56,14 +58,30 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
     found = rows(demo, query, run_id)
     shown = numbers(demo.printed)
     assert {row[0] for row in found} == set(RESOURCES)
+    assert {str(kind) for (kind,) in rows(demo, "select distinct run_type from ecw_run")} <= {"manual", "scheduled"}
     for resource, fetched, rejected, inserted, updated, unchanged in found:
         assert (fetched, rejected) == (shown[str(resource)]["fetched"], shown[str(resource)]["rejected"])
         assert (inserted, updated, unchanged) == (0, 0, shown[str(resource)]["inserted"])
 
 
-def test_no_airflow_log_holds_a_name_of_the_population(demo: Demo) -> None:
-    names = {str(name) for (name,) in rows(demo, "select last_name from practitioner") if name and len(str(name)) > 5}
+def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
+    (line,) = [line for line in demo.printed.splitlines() if line.startswith("ecw ")]
+    command = f"{line.removeprefix('ecw').strip()} --json && ecw check >&2"
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {one["resource"]: one["state"] for one in json.loads(done.stdout)} == dict.fromkeys(RESOURCES, "loaded")
+    assert (demo.folder / "env").stat().st_mode & 0o077 == 0
+
+
+def test_no_log_and_no_xcom_holds_a_name_of_the_population(demo: Demo) -> None:
+    people = "select last_name from practitioner union select last_name from patient"
+    names = {str(name) for (name,) in rows(demo, people) if name and len(str(name)) > 5}
     assert len(names) > 5
+    with closing(sqlite3.connect(demo.folder / "airflow" / "airflow.db")) as airflow:
+        passed = [str(value) for (value,) in airflow.execute("select value from xcom")]
+    assert passed
+    assert not [name for name in names if any(re.search(rf"\b{re.escape(name)}\b", value) for value in passed)]
     logs = [path for path in (demo.folder / "airflow" / "logs").rglob("*.log") if "dag_id=ecw_pull" in str(path)]
     assert logs
     for path in [*logs, *(demo.folder / "logs").glob("*.log")]:
@@ -93,10 +111,21 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     assert line == f"make: port {port} is in use: end what uses it, or choose another: AIRFLOW_PORT=… make run"
 
 
-def test_a_size_that_is_not_a_number_is_one_clear_line(tmp_path: Path) -> None:
-    refused = start_demo(tmp_path, PATIENTS="many")
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({"PATIENTS": "many"}, "PATIENTS=many is not a number up to 10000000: leave it out for 200."),
+        ({"AIRFLOW_PORT": "99999"}, "AIRFLOW_PORT=99999 is not a number up to 65535: leave it out for 8080."),
+        (
+            {"AIRFLOW_PORT": "20002", "SANDBOX_PORT": "20000"},
+            "the sandbox takes the ports 20000 to 20002: choose another AIRFLOW_PORT or SANDBOX_PORT.",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_clear_line(tmp_path: Path, setting: dict[str, str], line: str) -> None:
+    refused = start_demo(tmp_path, **setting)
     assert refused.process.wait(60) == 1
-    assert refused.printed.splitlines() == ["make: PATIENTS=many is not a number."]
+    assert refused.printed.splitlines() == [f"make: {line}"]
 
 
 def test_an_old_python_is_one_clear_line() -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_link
 
-_CHUNK = 5_000  # ids in one statement; PostgreSQL takes 65,535 parameters, SQLite 32,766
+_CHUNK = 5_000  # rows fetched at a time
 
 
 class Known:
@@ -53,25 +52,11 @@ def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = 
     return found
 
 
-def ids(engine: Engine, practice: str, resource: str, *, unseen_in: str | None = None) -> Iterator[str]:
-    """Yield the eCW ids of a resource; with `unseen_in` only those that this run has not come across."""
+def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
+    """Yield the eCW ids of a resource."""
     statement = select(ecw_link.c.ecw_id).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
-    if unseen_in is not None:
-        statement = statement.where(ecw_link.c.seen_run != unseen_in)
     with reading(engine) as connection:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement.order_by(ecw_link.c.ecw_id))
-
-
-def mark_seen(engine: Engine, practice: str, resource: str, run_id: str, ecw_ids: Iterable[str]) -> None:
-    """Note that the run came across these records, changed or not; short transactions, and harmless twice."""
-    rest = iter(ecw_ids)
-    while chunk := list(islice(rest, _CHUNK)):
-        with engine.begin() as connection:
-            connection.execute(
-                update(ecw_link)
-                .where(ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.ecw_id.in_(chunk))
-                .values(seen_run=run_id)
-            )
 
 
 def _digest(*parts: str) -> bytes:

@@ -47,6 +47,6 @@ def upgrade() -> None:
     view(
         "location_options",
         "location",
-        {"id", "active", "name", "ecw_id"},
-        "SELECT id, coalesce(name, ecw_id) AS label, coalesce(active, true) AS active FROM location",
+        {"id", "active", "name", "description", "ecw_id"},
+        "SELECT id, coalesce(name, description, ecw_id) AS label, coalesce(active, true) AS active FROM location",
     )
