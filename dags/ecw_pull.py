@@ -18,7 +18,7 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it tries three times.
 3. **Failed at once** (red): a person must act, as the line says. Then *Clear* the resource's group: doing it
    twice is doing it once.
-4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply`.
+4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply --only pools`.
 5. A missed interval needs no backfill: the next run covers everything since the last good one.
 
 On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.

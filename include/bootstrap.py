@@ -121,4 +121,7 @@ def stop(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except KeyboardInterrupt:
+        sys.exit("\nmake: stopped; the same command goes on where this left off.")

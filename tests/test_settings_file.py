@@ -49,7 +49,8 @@ def test_a_change_reaches_a_field_and_into_an_extra() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("airflow: [", "is not YAML"),
+        ("airflow: [", "line 1: this is not YAML"),
+        ("airflow: {pools: [{pool_name: p, pool_slot: four}]}", "p: pool_slot is not a whole number"),
         ("connections: []", "no top key 'airflow'"),
         ("airflow: {conections: []}", "unknown key 'conections'.*did you mean 'connections'"),
         ("airflow: {pools: {}}", "'pools' is not a list"),
@@ -63,6 +64,13 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: s
         text = "airflow: {pools: {pool_name: x}}"
     with pytest.raises(ConfigurationWrong, match=message):
         read_settings(written(tmp_path, text))
+
+
+def test_a_line_that_is_not_yaml_is_not_quoted(tmp_path: Path) -> None:
+    path = written(tmp_path, "airflow:\n  connections:\n    - conn_password: 'hunter2\n")
+    with pytest.raises(ConfigurationWrong, match=r"line \d+: this is not YAML") as caught:
+        read_settings(path)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["ecw_default.conn_host", "nobody.conn_host=x", "ecw_default.host=x"])
@@ -104,8 +112,15 @@ def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    no_tables = subprocess.run(
+        [BIN / "ecw", "settings", "apply"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert no_tables.returncode == 1
+    assert "set AIRFLOW_HOME to your Airflow's" in no_tables.stderr
+    assert "Traceback" not in no_tables.stderr
     run(BIN / "airflow", "db", "migrate")
     run(sys.executable, "-c", BEFORE)
+    assert run(BIN / "ecw", "settings", "apply", "--only", "pools") == "pool ecw_api: 4 slots\n"
     assert "connection ecw_default: updated" in run(BIN / "ecw", "settings", "apply")
     first = run(sys.executable, "-c", AFTER).splitlines()[-1]
     assert "connection crm_default: updated" in run(BIN / "ecw", "settings", "apply")

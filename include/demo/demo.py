@@ -8,6 +8,7 @@ Everything it makes lies in RUN_DIR (default .run/), which can be deleted at any
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from ecw.pull.summary import as_text
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
-from include.demo.keys import kept, make_keys, serve_jwks
+from include.demo.keys import kept, make_keys, serve_jwks, write_secret
 from include.demo.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +74,8 @@ class Options:
             once=os.environ.get("ONCE", "0") not in ("", "0"),
             patients=_number("PATIENTS", 200),
             seed=_number("SEED", 7),
-            airflow_port=_number("AIRFLOW_PORT", 8080),
-            sandbox_port=_number("SANDBOX_PORT", 8765),
+            airflow_port=_number("AIRFLOW_PORT", 8080, most=65_535),
+            sandbox_port=_number("SANDBOX_PORT", 8765, most=65_533),
         )
 
 
@@ -82,6 +85,7 @@ def main() -> int:
     require_free_ports(options)
     make_keys(options.folder / "keys", options.folder / "jwks")
     env = environment(options)
+    write_secret(options.folder / "env", for_a_shell(env).encode())
     with Processes(options.folder / "logs") as processes:
         try:
             return demo(options, env, processes)
@@ -90,6 +94,10 @@ def main() -> int:
             return 130
         except Trouble as trouble:
             say(f"make: {trouble}")
+            return 1
+        except requests.RequestException as error:
+            # the kind alone: the text of a refused connection is a screenful
+            say(f"make: Airflow did not answer ({type(error).__name__}): see {options.folder / 'logs'}, and try again")
             return 1
 
 
@@ -114,8 +122,13 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
     succeeded = follow(airflow, run_id, processes)
     say("")
+    if airflow.task_states(DAG, run_id).get("summary") != "success":
+        raise Trouble(
+            f"the run has no table; its log says why: {options.folder}/airflow/logs/dag_id={DAG}/run_id={run_id}"
+        )
     say(as_text(airflow.returned(DAG, run_id, "summary")))
     say(f"\nAirflow  {airflow.url}\nCRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
+    say(f"ecw      . {shlex.quote(str(options.folder / 'env'))} && ecw status")
     if not options.once:
         say("Serving until Ctrl-C.")
         wait(processes, "", lambda: False, seconds=float("inf"))
@@ -195,8 +208,19 @@ def environment(options: Options) -> dict[str, str]:
     }
 
 
+def for_a_shell(env: dict[str, str]) -> str:
+    """Return the lines with which a shell's `ecw` and `airflow` are the demo's."""
+    ours = [f"export {key}={shlex.quote(value)}" for key, value in sorted(env.items()) if key.startswith("AIRFLOW_")]
+    return "\n".join([f'export PATH={shlex.quote(str(BIN))}:"$PATH"', *ours, ""])
+
+
 def require_free_ports(options: Options) -> None:
     """End with one line if a port is in use."""
+    if options.sandbox_port <= options.airflow_port <= options.jwks_port:
+        sys.exit(
+            f"make: the sandbox takes the ports {options.sandbox_port} to {options.jwks_port}: "
+            "choose another AIRFLOW_PORT or SANDBOX_PORT."
+        )
     ports = {
         options.airflow_port: "AIRFLOW_PORT",
         options.sandbox_port: "SANDBOX_PORT",
@@ -242,8 +266,8 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _number(name: str, default: int) -> int:
+def _number(name: str, default: int, most: int = 10_000_000) -> int:
     value = os.environ.get(name) or str(default)
-    if not value.isdecimal():
-        sys.exit(f"make: {name}={value} is not a number.")
+    if not value.isdecimal() or int(value) > most:
+        sys.exit(f"make: {name}={value} is not a number up to {most}: leave it out for {default}.")
     return int(value)

@@ -28,7 +28,8 @@ def get(conn_id: str) -> Connection:
     except AirflowNotFoundException:
         raise ConfigurationWrong(
             f"There is no connection {conn_id!r}.",
-            next_move=f"add it in Airflow under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}.",
+            next_move=f"add it in Airflow under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}; "
+            "in a terminal, set AIRFLOW_HOME (for the demo: `. .run/env`).",
         ) from None
 
 

@@ -52,8 +52,11 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
         raise ConfigurationWrong(
             f"{path} cannot be read ({error.strerror}).", next_move="name the file with --file."
         ) from None
-    except yaml.YAMLError as error:
-        raise ConfigurationWrong(f"{path} is not YAML: {error}.", next_move="mend the line it names.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # the line alone: the parser's own text quotes it, and it may be a password's
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationWrong(f"{path}{where}: this is not YAML.", next_move="mend the line.") from None
     sections = document.get("airflow") if isinstance(document, dict) else None
     if not isinstance(sections, dict):
         raise ConfigurationWrong(
@@ -63,6 +66,9 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
     entries = {name: tuple(_entries(path, name, sections.get(name) or ())) for name in KEYS}
     for change in changes:
         _change(entries, change)
+    for section, (name_key, *_) in KEYS.items():
+        for entry in entries[section]:
+            _whole_numbers(f"{path}: {entry[name_key]}", entry)
     return Settings(**entries)
 
 
@@ -80,6 +86,14 @@ def _entries(path: Path, section: str, listed: Any) -> Iterable[dict[str, Any]]:
             if name_key not in filled:
                 raise ConfigurationWrong(f"{path}: {where} has no {name_key!r}.", next_move="give it one.")
             yield filled
+
+
+def _whole_numbers(where: str, entry: dict[str, Any]) -> None:
+    for key in ("conn_port", "pool_slot"):
+        try:
+            entry |= {key: int(entry[key])} if key in entry else {}
+        except (TypeError, ValueError):
+            raise ConfigurationWrong(f"{where}: {key} is not a whole number.", next_move="give it one.") from None
 
 
 def _known(path: Path, where: str, found: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -110,7 +124,21 @@ def apply_settings(settings: Settings) -> list[str]:
 
     What stands there already is overwritten, what the file does not name is left alone, and a connection's
     password that the file leaves empty is kept: so applying it twice is applying it once.
+
+    Raises ConfigurationWrong where Airflow's database has no tables yet, or does not answer.
     """
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        return _apply(settings)
+    except DBAPIError as error:
+        raise ConfigurationWrong(
+            f"Airflow's own database cannot be used ({type(error.orig).__name__}).",
+            next_move="set AIRFLOW_HOME to your Airflow's (for the demo: `. .run/env`), or run `airflow db migrate`.",
+        ) from None
+
+
+def _apply(settings: Settings) -> list[str]:
     from airflow.models.connection import Connection
     from airflow.models.pool import Pool
     from airflow.models.variable import Variable
@@ -126,7 +154,7 @@ def apply_settings(settings: Settings) -> list[str]:
             connection.host = entry.get("conn_host")
             connection.schema = entry.get("conn_schema")
             connection.login = entry.get("conn_login")
-            connection.port = int(entry["conn_port"]) if "conn_port" in entry else None
+            connection.port = entry.get("conn_port")
             extra = entry.get("conn_extra")
             connection.set_extra(extra if isinstance(extra, str) or extra is None else json.dumps(extra))
             if "conn_password" in entry:
@@ -136,7 +164,7 @@ def apply_settings(settings: Settings) -> list[str]:
         for entry in settings.pools:
             Pool.create_or_update_pool(
                 entry["pool_name"],
-                int(entry.get("pool_slot", 1)),
+                entry.get("pool_slot", 1),
                 entry.get("pool_description", ""),
                 include_deferred=False,
                 session=session,

@@ -28,6 +28,7 @@ def test_the_table_shows_the_last_run_of_each_resource(crm_engine: Engine) -> No
     assert location[:3] == ["P1", "location", "loaded"]
     assert location[5:10] == ["3", "1", "2", "0", "0"]
     assert "practitioner: unpause the DAG ecw_pull and trigger it." in output
+    assert "location: map required name: 1 rejected" in output.splitlines()
     assert "Secret" not in output
 
 

@@ -27,6 +27,7 @@ def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine:
     assert (found.practice, found.state, found.run_id, found.next_move) == ("P1", "loaded", "r1", None)
     assert found.numbers == Numbers(fetched=2, rejected=1, inserted=1)
     assert (found.links, found.open_rejects, found.calls) == (1, 1, 3)
+    assert found.reasons == {"map required name": 1}
     assert found.cursor == datetime(2026, 11, 22, 12, tzinfo=UTC)
     assert found.age is not None
     assert timedelta() <= found.age < timedelta(minutes=5)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ecw.settings_file import apply_settings, read_settings
+from ecw.settings_file import KEYS, apply_settings, read_settings
 
 
 @click.group()
@@ -17,7 +18,10 @@ def command() -> None:
 @command.command()
 @click.option("--file", "path", default="airflow_settings.yaml", type=click.Path(path_type=Path), show_default=True)
 @click.option("--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="Put a value over the file's.")
-def apply(path: Path, changes: tuple[str, ...]) -> None:
+@click.option("--only", "chosen", multiple=True, type=click.Choice(list(KEYS)), help="Leave the rest as it is.")
+def apply(path: Path, changes: tuple[str, ...], chosen: tuple[str, ...]) -> None:
     """Bring Airflow's connections, pools and variables to what the file says, as often as you like."""
-    for line in apply_settings(read_settings(path, changes)):
+    settings = read_settings(path, changes)
+    left_out = {section: () for section in KEYS if chosen and section not in chosen}
+    for line in apply_settings(replace(settings, **left_out)):
         click.echo(line)

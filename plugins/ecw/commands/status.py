@@ -21,7 +21,7 @@ _HEADER = (
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
 def command(crm_conn_id: str, as_json: bool) -> None:
-    """Show per practice and resource the last run, its numbers and its age."""
+    """Show per practice and resource the last run, its numbers, its age, and why records are rejected."""
     from ecw.crm.engine import crm_engine
     from ecw.crm.status import status
 
@@ -56,8 +56,9 @@ def _table(found: list[ResourceStatus]) -> str:
         for line in lines
     ]
     table = ["  ".join(cells).rstrip() for cells in aligned]
-    moves = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
-    return "\n".join(table + ([""] if moves else []) + moves)
+    told = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
+    told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
+    return "\n".join(table + ([""] if told else []) + told)
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

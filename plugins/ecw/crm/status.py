@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from ecw.crm import ledger
 from ecw.crm.engine import reading
+from ecw.crm.rejects import OPEN
 from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.resources import RESOURCES
 from ecw.words import Numbers
@@ -39,6 +40,7 @@ class ResourceStatus:
     cursor: datetime | None = None
     links: int = 0
     open_rejects: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)  # step, rule and column -> how many records
     next_move: str | None = None
 
 
@@ -85,13 +87,21 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime) ->
         age=age,
         cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**here)).scalar(),
         links=_count(connection, ecw_link, here),
-        open_rejects=_count(connection, ecw_reject, here | {"state": "open"}),
+        open_rejects=_count(connection, ecw_reject, here | {"state": OPEN}),
+        reasons=_reasons(connection, here),
         next_move=_next_move(state, last["run_id"], last["error"], age),
     )
 
 
 def _count(connection: Connection, table: Any, where: dict[str, str]) -> int:
     return int(connection.execute(select(func.count()).select_from(table).filter_by(**where)).scalar_one())
+
+
+def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
+    why = (ecw_reject.c.step, ecw_reject.c.rule, ecw_reject.c.column)
+    counted = select(*why, func.count()).filter_by(**here, state=OPEN).group_by(*why)
+    found = {" ".join(filter(None, key)): int(number) for *key, number in connection.execute(counted)}
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None) -> str | None:
