@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -67,8 +68,31 @@ def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
         name: made[name] for name in ("practitioner", "location", "patient", "encounter")
     }
     assert calls["insurance"] == 10, "a twelfth of 120 patients"
-    assert first["resources"]["insurance"]["calls"] == 0, "nobody is known yet"
     assert second["calls"] == sum(calls.values())
+    assert [line["at_least"] for line in first["resources"].values()] == [True] * 5, "nobody is known yet"
+    assert [line["at_least"] for line in second["resources"].values()] == [False] * 5
+
+
+def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ecw.pull.plan")
+
+    pull.begin()
+
+    assert caplog.messages[-5:] == [
+        "patient: strategy name_sweep (the server does not declare what last_updated needs _lastUpdated), "
+        "26 calls or more: the number of Patient records is not known yet.",
+        "insurance: strategy per_patient (the server does not declare what last_updated needs _lastUpdated), "
+        "0 calls or more: the number of Patient records is not known yet.",
+        "insurance: every patient's is looked at within 24 hours.",
+        "encounter: strategy schedule (the server does not declare what last_updated needs _lastUpdated), "
+        "1 calls or more: the number of Practitioner records is not known yet.",
+        "The run needs 29 calls or more; how long it takes is not known yet.",
+    ]
+    pull(*ALL)
+    caplog.clear()
+    pull.begin()
+    assert "not known yet" not in caplog.text
+    assert re.fullmatch(r"The run needs about \d+ calls, \d+ minutes\.", caplog.messages[-1])
 
 
 def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: RunningSandbox) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ecw.pull.options import Options
 from ecw.pull.seen import Seen
-from ecw.pull.strategies import STRATEGIES, Ask, Unit, share_due
+from ecw.pull.strategies import STRATEGIES, Ask, Unit, longest_turn, share_due
 from ecw.resources import Resource
 from ecw.words import Run
 
@@ -97,6 +98,25 @@ def test_per_patient_looks_at_everybody_within_a_day() -> None:
         looked += [str(ecw_id) for ecw_id in turn]
 
     assert sorted(looked) == sorted(everybody)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "every_minutes", "told"),
+    [(24, 120, 24), (3, 120, 2), (5, 120, 4), (1, 120, 2), (1, 30, 1), (24, 420, 21)],
+)
+def test_nobody_waits_longer_than_is_told(wanted: int, every_minutes: int, told: float) -> None:
+    """What does not divide is asked more often; nobody is asked more often than there are runs."""
+    options = {"check_every_hours": wanted, "every_minutes": every_minutes}
+    everybody = [f"patient-{number}" for number in range(200)]
+    begin, width = datetime(2026, 11, 22, tzinfo=UTC), timedelta(minutes=every_minutes)
+    looked: set[str] = set()
+    for number in range(round(timedelta(hours=told) / width)):
+        window = ((begin + at * width).isoformat() for at in (number, number + 1))
+        turn = rounds("per_patient", ask("Coverage", Roll({"patient": everybody}), *window, **options))[1]
+        looked.update(str(unit.params["patient"]) for unit in turn)
+
+    assert longest_turn(Options(**options)) == told
+    assert looked == set(everybody)
 
 
 def test_a_long_window_makes_up_for_missed_turns() -> None:

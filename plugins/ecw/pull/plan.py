@@ -14,7 +14,7 @@ from ecw.errors import BatchDamaged, PlanTooLong
 from ecw.pull import staging, store
 from ecw.pull.choose import choose
 from ecw.pull.options import Options
-from ecw.pull.strategies import share_due
+from ecw.pull.strategies import longest_turn, share_due
 from ecw.pull.window import start_of
 from ecw.resources import RESOURCES, Resource
 from ecw.words import Run
@@ -22,6 +22,7 @@ from ecw.words import Run
 PAGE = 100  # records on a page; eCW's size is not known
 COPIES = 2.2  # a name sweep finds a patient by family name, by first name, sometimes by an old name
 READ_SECONDS = 3.5  # seen in recorded traffic: 2 to 5
+COUNTED_BY = {"per_patient": "patient", "schedule": "practitioner"}  # whose number tells the calls; else its own
 log = logging.getLogger(__name__)
 
 
@@ -31,6 +32,7 @@ class Line(TypedDict):
     strategies: list[str]
     reason: str
     calls: int
+    at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
     start: str | None  # where the last run of the resource ended; None: everything
 
 
@@ -53,14 +55,21 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         strategies, reason = choose(resource, capability, options)
         start = start_of(engine, run, resource.name)
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
-        lines[resource.name] = Line(strategies=list(strategies), reason=reason, calls=calls, start=start)
-        log.info("%s: strategy %s (%s), about %d calls.", resource.name, strategies[0], reason, calls)
+        unknown = _unknown(engine, run, resource, strategies[0], options)
+        lines[resource.name] = Line(
+            strategies=list(strategies), reason=reason, calls=calls, at_least=unknown is not None, start=start
+        )
+        how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
+        log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
         if strategies[0] == "per_patient" and not options.ids:
-            log.info("%s: every patient's is looked at within %d hours.", resource.name, options.check_every_hours)
+            log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))
     rate = min(calls_per_minute, options.in_flight * 60 / READ_SECONDS)
     total = sum(line["calls"] for line in lines.values())
     plan = Plan(options=asdict(options), resources=lines, calls=total, minutes=round(total / rate, 1))
-    log.info("The run needs about %d calls, %.0f minutes.", total, plan["minutes"])
+    if any(line["at_least"] for line in lines.values()):
+        log.info("The run needs %d calls or more; how long it takes is not known yet.", total)
+    else:
+        log.info("The run needs about %d calls, %.0f minutes.", total, plan["minutes"])
     if plan["minutes"] > options.every_minutes and not options.allow_long:
         largest = max(lines, key=lambda name: lines[name]["calls"])
         raise PlanTooLong(
@@ -89,7 +98,7 @@ def of(run: Run) -> Plan:
 
 
 def estimate(engine: Engine, run: Run, resource: Resource, strategy: str, options: Options) -> int:
-    """Return about how many calls a resource takes, by the last run and the links; a first run knows little."""
+    """Return about how many calls a resource takes, by the last run and the links; on a first run, the least."""
     linked = history.linked(engine, run["practice"], resource.name)
     match strategy:
         case "nothing":
@@ -111,6 +120,17 @@ def estimate(engine: Engine, run: Run, resource: Resource, strategy: str, option
         case "schedule":
             return max(history.linked(engine, run["practice"], "practitioner"), 1)
     return 1 + linked // PAGE
+
+
+def _unknown(engine: Engine, run: Run, resource: Resource, strategy: str, options: Options) -> str | None:
+    """Say why nobody can know yet how many calls a resource takes; None where it is known."""
+    if options.ids or strategy == "bulk":
+        return None
+    roster = RESOURCES[COUNTED_BY.get(strategy, resource.name)]
+    practice = run["practice"]
+    if history.linked(engine, practice, roster.name) or history.calls_before(engine, practice, roster.name) is not None:
+        return None
+    return f"the number of {roster.fhir_type} records is not known yet"
 
 
 def _path(run: Run) -> str:

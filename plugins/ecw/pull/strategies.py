@@ -166,7 +166,7 @@ def turns(ask: Ask) -> Callable[[str], bool]:
     """Return who is looked at in this run.
 
     Every id has one of so many slots as runs fit into `check_every_hours`, and every run covers the slots of its
-    window: nobody waits longer, after an outage too, and no state is kept.
+    window: nobody waits longer than `longest_turn`, after an outage too, and no state is kept.
     """
     slots, due = _slots(ask.run, ask.options)
     return lambda ecw_id: int.from_bytes(blake2b(ecw_id.encode(), digest_size=8).digest()) % slots in due
@@ -178,12 +178,21 @@ def share_due(run: Run, options: Options) -> float:
     return len(due) / slots
 
 
+def longest_turn(options: Options) -> float:
+    """Return within how many hours everybody is looked at: whole runs, at least one, within `check_every_hours`."""
+    return _number_of_slots(options) * options.every_minutes / 60
+
+
+def _number_of_slots(options: Options) -> int:
+    return max(1, options.check_every_hours * 60 // options.every_minutes)
+
+
 def _slots(run: Run, options: Options) -> tuple[int, set[int]]:
     start = None if options.full or run["window_start"] is None else datetime.fromisoformat(run["window_start"])
     if start is None:
         return 1, {0}
     width, epoch = timedelta(minutes=options.every_minutes), datetime(2026, 1, 1, tzinfo=UTC)
-    slots = max(1, round(timedelta(hours=options.check_every_hours) / width))
+    slots = _number_of_slots(options)
     first, last = (start - epoch) // width, -((epoch - datetime.fromisoformat(run["window_end"])) // width)
     return slots, {slot % slots for slot in range(first, min(max(last, first + 1), first + slots))}
 
