@@ -181,6 +181,24 @@ def test_a_chain_of_pages_that_breaks_once_is_walked_again(
     assert records(staged("practitioner", "list")) == held(sandbox, "practitioner")
 
 
+@pytest.mark.parametrize("kind", ["next_gone", "next_loops", "next_elsewhere"])
+def test_a_long_chain_may_break_at_every_page(sandbox: RunningSandbox, staged: Callable[..., Batch], kind: str) -> None:
+    sandbox.set(page_size=5)
+    for page in range(1, 7):
+        sandbox.fault(kind, resource="Practitioner", page=page, times=1)
+
+    assert records(staged("practitioner", "list")) == held(sandbox, "practitioner")
+    assert [rule["fired"] for rule in sandbox.faults() if rule["kind"] == kind] == [1] * 6
+
+
+def test_a_link_that_stays_broken_is_given_up(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    sandbox.fault("next_loops", resource="Practitioner", page=2)
+
+    with pytest.raises(AnswerIncomplete, match="lead back to one already read"):
+        staged("practitioner", "list")
+    assert sandbox.served("search", "Practitioner") == 2 + 1 + 2, "the page before the link once, then from the begin"
+
+
 def test_what_an_earlier_try_fetched_is_not_fetched_again(
     sandbox: RunningSandbox, staged: Callable[..., Batch]
 ) -> None:

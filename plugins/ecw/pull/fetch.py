@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,8 @@ from ecw.pull.strategies import Unit
 if TYPE_CHECKING:
     from ecw.api.client import EcwClient
 
-TRIES = 3  # of one search, when its links break in the middle
+TRIES = 3  # of one link of a search
+BREAKS = 12  # of one search: a server that makes new links all the time would never end
 log = logging.getLogger(__name__)
 
 
@@ -61,22 +62,26 @@ class Work:
         return self._search(unit) if unit.ecw_id is None else self._record(unit.ecw_id)
 
     def _search(self, unit: Unit) -> Iterator[Page]:
-        """Yield a search's pages; begin anew where a link has gone stale or bad, which is no news on a busy server."""
-        start = self._progress.get(unit.key, Progress()).next
-        for tries_left in reversed(range(TRIES)):
-            given = 0
+        """Yield a search's pages; a link that has gone stale or bad is no news on a busy server.
+
+        The page before is asked for another link, and where that one breaks too, the search begins anew.
+        """
+        before, here = None, self._progress.get(unit.key, Progress()).next  # None: the first page
+        broken: Counter[str | None] = Counter()
+        while True:
             try:
-                pages = self._client.pages(self._fhir_type, unit.params, start=start)
+                pages = self._client.pages(self._fhir_type, unit.params, start=here)
                 while page := list(islice(pages, 1)):
-                    given += 1
+                    before, here = here, page[0].next_url
                     yield page.pop()  # popped, so that this frame does not hold it while it waits
                 return
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
-                refused_at_once = start is None and not given and not isinstance(error, AnswerIncomplete)
-                if not tries_left or refused_at_once:
+                broken[here] += 1
+                refused_at_once = here is None and not isinstance(error, AnswerIncomplete)
+                if refused_at_once or broken[here] == TRIES or broken.total() == BREAKS:
                     raise
-                log.info("A chain of %s pages broke (%s); from its begin again.", self._fhir_type, type(error).__name__)
-                start = None
+                log.info("A chain of %s pages broke (%s); it is mended.", self._fhir_type, type(error).__name__)
+                before, here = None, before if broken[here] == 1 else None
 
     def _record(self, ecw_id: str) -> Iterator[Page]:
         try:
