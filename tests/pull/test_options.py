@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecw.errors import ConfigurationWrong
+from ecw.pull.form import PARAMS
 from ecw.pull.options import Options
 
 
@@ -18,6 +19,14 @@ def test_the_form_overrides_the_connection_key_by_key() -> None:
     assert (found.in_flight, found.look_back_days, found.full) == (4, 2, False)
 
 
+def test_an_untouched_form_leaves_what_the_connection_says() -> None:
+    untouched = {name: param.value for name, param in PARAMS.items()}
+    said = {"strategies": {"encounter": "per_patient"}, "allow_long": True}
+    assert untouched.keys() > said.keys()
+
+    assert Options.read(said, untouched) == Options(strategies={"encounter": "per_patient"}, allow_long=True)
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
@@ -26,6 +35,10 @@ def test_the_form_overrides_the_connection_key_by_key() -> None:
         ({"in_flight": 0}, "is not a whole number above 0"),
         ({"full": "yes"}, "The option 'full' of a pull is not bool"),
         ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
+        ({"strategies": {"encounter": 5}}, "'strategies' of a pull has something else than a name .* for encounter"),
+        ({"ids": {"patient": "abc"}}, "'ids' of a pull has something else than a list .* for patient"),
+        ({"ids": {"patient": []}}, "a list .* with at least one id for patient"),
+        ({"ids": {"patient": ["a", 1]}}, "a list .* for patient"),
         ("[1]", "no JSON object"),
         ("{", "no JSON object"),
     ],

@@ -38,11 +38,13 @@ class Options:
     def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
         """Read options, later sources over earlier ones; a source may be JSON text.
 
+        What is empty or false is left to the sources before: a form cannot leave a field out.
+
         Raises ConfigurationWrong naming the key and what it may be.
         """
         found: dict[str, Any] = {}
         for source in sources:
-            found |= {name: value for name, value in _object(source).items() if value is not None}
+            found |= {name: value for name, value in _object(source).items() if _is_said(value)}
         kinds = {each.name: each for each in fields(cls)}
         for name, value in found.items():
             if name not in kinds:
@@ -56,9 +58,30 @@ class Options:
                     f"The option {name!r} of a pull is not {wanted}.",
                     next_move="mend it in the run's form, or in the connection's extra field `pull`.",
                 )
-        for name in (*found.get("strategies", {}), *found.get("ids", {})):
-            resource(name)
+        for key, fits, wanted in (
+            ("strategies", _is_text, 'a name such as "per_patient"'),
+            ("ids", _is_list_of_texts, 'a list such as ["…"] with at least one id'),
+        ):
+            for name, value in found.get(key, {}).items():
+                resource(name)
+                if not fits(value):
+                    raise ConfigurationWrong(
+                        f"The option {key!r} of a pull has something else than {wanted} for {name}.",
+                        next_move="mend it in the run's form, or in the connection's extra field `pull`.",
+                    )
         return cls(**found)
+
+
+def _is_said(value: object) -> bool:
+    return value not in (None, "", {}) and value is not False
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_text, value))
 
 
 def _object(source: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
