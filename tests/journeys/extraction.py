@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+import threading
 from dataclasses import dataclass
+from typing import Any
 
-from requests import Session
+from requests import Response, Session
 
 from ecw.api.client import EcwClient
 from ecw.api.patience import Circuit, Patience, Trying
@@ -25,6 +30,30 @@ FIVE = (
     (Resource("encounter", "Encounter", ()), "schedule"),
 )
 EVERY_DAY = Options(first_look_back_days=2000, look_ahead_days=2000)  # the sandbox's are of 2024 to 2029
+
+
+@dataclass(frozen=True)
+class Death:
+    """When a process is killed: so many seconds after it has sent so many requests."""
+
+    requests: int
+    seconds: float
+
+
+class Mortal(Session):
+    """A session whose process dies; it does not depend on how long the process took to start."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__()
+        self.death = death
+        self.sent = itertools.count(1)
+
+    def send(self, *args: Any, **kwargs: Any) -> Response:
+        if next(self.sent) == self.death.requests:
+            timer = threading.Timer(self.death.seconds, os.kill, (os.getpid(), signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
+        return super().send(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -57,15 +86,17 @@ class Try:
     def done(self) -> bool:
         return all(staging.manifest(self.batch(resource)) for resource, _ in FIVE)
 
-    def client(self) -> EcwClient:
+    def client(self, death: Death | None) -> EcwClient:
         settings = EcwSettings(self.base_url, self.client_id, private_key=self.private_key, key_id=self.key_id)
         patience = Patience(attempts=12, seconds=60, longest_wait=0.05)
-        return EcwClient(settings, Session(), trying=Trying(patience, Circuit(failures=10_000)))
+        return EcwClient(
+            settings, Mortal(death) if death else Session(), trying=Trying(patience, Circuit(failures=10_000))
+        )
 
 
-def extract_everything(this: Try) -> None:
+def extract_everything(this: Try, death: Death | None) -> None:
     """Extract every resource that is not whole yet, one after the other."""
-    client, engine = this.client(), engine_from_url(this.crm_url)
+    client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if staging.manifest(this.batch(resource)) is None:
             extract(this.run, resource, client, Roster(engine, this.run), [strategy], EVERY_DAY)

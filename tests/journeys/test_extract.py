@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import Engine
 from ecw.pull import staging
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
-from tests.journeys.extraction import FIVE, Try, extract_everything
+from tests.journeys.extraction import FIVE, Death, Try, extract_everything
 
 KILLS = 50
 FAULTS: list[tuple[str, dict[str, Any]]] = [
@@ -52,7 +53,8 @@ def test_what_is_staged_is_what_the_practice_holds(
         number += 1
         this = Try(sandbox.base_url, keys.client_id, keys.key_id, keys.private_key_pem, crm_url, f"{tmp_path}/{number}")
         while not this.done():
-            kills += run_and_kill(processes, this, chance.uniform(0.1, 1.5) if kills < KILLS else 120)
+            death = Death(chance.randint(1, 150), chance.uniform(0, 0.1)) if kills < KILLS else None
+            kills += killed(processes, this, death)
         compare(this, sandbox)
 
     fired = {rule["kind"]: rule["fired"] for rule in sandbox.faults()}
@@ -60,16 +62,13 @@ def test_what_is_staged_is_what_the_practice_holds(
     assert sandbox.counts()["elsewhere"] == 0, "no token went to another server"
 
 
-def run_and_kill(processes: Any, this: Try, seconds: float) -> bool:
-    """Let a try work for so long; return whether it had to be killed."""
-    process = processes.Process(target=extract_everything, args=(this,))
+def killed(processes: Any, this: Try, death: Death | None) -> bool:
+    """Let a try work; return whether it was killed."""
+    process = processes.Process(target=extract_everything, args=(this, death))
     process.start()
-    process.join(seconds)
-    killed = process.exitcode is None
-    process.kill()
     process.join()
-    assert killed or process.exitcode == 0, "a try failed; its error is above"
-    return killed
+    assert process.exitcode in (0, -signal.SIGKILL), "a try failed; its error is above"
+    return bool(process.exitcode)
 
 
 def compare(this: Try, sandbox: RunningSandbox) -> None:
