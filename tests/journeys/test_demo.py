@@ -60,8 +60,9 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
     assert {row[0] for row in found} == set(RESOURCES)
     assert {str(kind) for (kind,) in rows(demo, "select distinct run_type from ecw_run")} <= {"manual", "scheduled"}
     for resource, fetched, rejected, inserted, updated, unchanged in found:
-        assert (fetched, rejected) == (shown[str(resource)]["fetched"], shown[str(resource)]["rejected"])
-        assert (inserted, updated, unchanged) == (0, 0, shown[str(resource)]["inserted"])
+        assert (rejected, inserted, updated, unchanged) == (0, 0, 0, fetched)
+        if resource != "insurance":  # one call a patient: everybody has their turn within a day, not in every run
+            assert fetched == shown[str(resource)]["fetched"]
 
 
 def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
