@@ -129,7 +129,10 @@ def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None
         "encounter": theirs["Encounter"],
     }
     assert pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource") == before, "the rest still waits"
-    assert history.fetched_before(pull.crm, pull.begin(), "patient") == 120, "as the run before it"
+    following = pull.begin()
+    assert history.fetched_before(pull.crm, following, "patient") == 120, "as the run before it"
+    expected = {name: line["calls"] for name, line in plan.of(following)["resources"].items()}
+    assert (expected["location"] > 0, expected["patient"] > 26) == (True, True), "not the few calls about one patient"
 
 
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, and_, func, select
+from sqlalchemy import Column, Engine, Select, and_, func, select
 
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
@@ -25,23 +25,7 @@ def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
 
     That is the run that moved the cursor; one about single records does not.
     """
-    moved = ecw_cursor.c.run_id == ecw_run.c.run_id
-    statement = (
-        select(ecw_run.c.fetched)
-        .outerjoin(
-            ecw_cursor,
-            and_(moved, ecw_cursor.c.practice == ecw_run.c.practice, ecw_cursor.c.resource == ecw_run.c.resource),
-        )
-        .where(
-            ecw_run.c.practice == run["practice"],
-            ecw_run.c.resource == resource,
-            ecw_run.c.run_id != run["run_id"],
-            ecw_run.c.run_type != "backfill",
-            ecw_run.c.state == LOADED,
-        )
-        .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())
-        .limit(1)
-    )
+    statement = _whole_runs(ecw_run.c.fetched, run["practice"], resource).where(ecw_run.c.run_id != run["run_id"])
     with reading(engine) as connection:
         return connection.execute(statement).scalar()
 
@@ -59,20 +43,9 @@ def gone(engine: Engine, practice: str, resource: str) -> set[str]:
 
 
 def calls_before(engine: Engine, practice: str, resource: str) -> int | None:
-    """Return how many calls the last loaded live run made for a resource, None where there was none."""
-    statement = (
-        select(ecw_run.c.calls)
-        .where(
-            ecw_run.c.practice == practice,
-            ecw_run.c.resource == resource,
-            ecw_run.c.run_type != "backfill",
-            ecw_run.c.state == LOADED,
-        )
-        .order_by(ecw_run.c.ended_at.desc())
-        .limit(1)
-    )
+    """Return how many calls the last live run made that looked at everything, None where there was none."""
     with reading(engine) as connection:
-        return connection.execute(statement).scalar()
+        return connection.execute(_whole_runs(ecw_run.c.calls, practice, resource)).scalar()
 
 
 def linked(engine: Engine, practice: str, resource: str) -> int:
@@ -80,3 +53,23 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
     statement = select(func.count()).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
     with reading(engine) as connection:
         return int(connection.execute(statement).scalar_one())
+
+
+def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
+    """Select from the loaded live run that moved the cursor; where it cannot be told, from the last one."""
+    moved = ecw_cursor.c.run_id == ecw_run.c.run_id
+    return (
+        select(column)
+        .outerjoin(
+            ecw_cursor,
+            and_(moved, ecw_cursor.c.practice == ecw_run.c.practice, ecw_cursor.c.resource == ecw_run.c.resource),
+        )
+        .where(
+            ecw_run.c.practice == practice,
+            ecw_run.c.resource == resource,
+            ecw_run.c.run_type != "backfill",
+            ecw_run.c.state == LOADED,
+        )
+        .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())
+        .limit(1)
+    )
