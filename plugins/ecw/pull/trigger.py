@@ -44,5 +44,7 @@ def cancel(run: Run, resource_name: str) -> None:
     from ecw.resources import resource
 
     engine = crm_engine(run["crm_conn_id"])
-    bulk.cancel(run, resource(resource_name), client_for(run["ecw_conn_id"], run["run_type"], engine))
-    engine.dispose()
+    try:
+        bulk.cancel(run, resource(resource_name), client_for(run["ecw_conn_id"], run["run_type"], engine))
+    finally:
+        engine.dispose()
