@@ -10,6 +10,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         # eCW counts calls per clock minute: a minute later the quota is whole again.
         RetryRule("ecw.errors.QuotaSpent", RetryAction.RETRY, timedelta(seconds=70), "The minute's calls were used up"),
+        RetryRule("ecw.errors.ExportGone", RetryAction.RETRY, reason="The next try asks for a new export"),
         RetryRule("ecw.errors.TryAgain", RetryAction.RETRY, timedelta(minutes=2), "A later try can work"),
         RetryRule("ecw.errors.PersonMustAct", RetryAction.FAIL, reason="The same call would fail again"),
     ]

@@ -183,3 +183,8 @@ def test_an_empty_answer_is_told(pull: Pulling, sandbox: RunningSandbox, caplog:
     assert (extracted["count"], extracted["fetched"]) == (0, 0)
     assert list(staging.read(extracted["path"])) == []
     assert "location: eCW answered with no record at all; the last run fetched 12." in caplog.messages
+
+
+def test_a_run_that_did_not_begin_has_an_empty_summary(caplog: pytest.LogCaptureFixture) -> None:
+    assert steps.summary(None) == []
+    assert "the log of `begin` ends with what to do next" in caplog.text

@@ -165,14 +165,10 @@ def export(file: str, viewdefinition: bool) -> None:
 
 @contextmanager
 def _crm(conn_id: str) -> Iterator[Connection]:
-    from ecw.crm.engine import crm_engine, reading
+    from ecw.crm.engine import open_crm, reading
 
-    engine = crm_engine(conn_id)
-    try:
-        with reading(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    with open_crm(conn_id) as engine, reading(engine) as connection:
+        yield connection
 
 
 def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:

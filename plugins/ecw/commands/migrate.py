@@ -11,13 +11,12 @@ import click
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 def command(crm_conn_id: str) -> None:
     """Make or mend the tables in the CRM's database; harmless when there is nothing to do."""
-    from ecw.crm.engine import crm_engine
+    from ecw.crm.engine import open_crm
     from ecw.crm.migrations import migrate
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # the sentences below say it in plain words
-    engine = crm_engine(crm_conn_id, migrated=False)
-    done = migrate(engine)
-    engine.dispose()
+    with open_crm(crm_conn_id, migrated=False) as engine:
+        done = migrate(engine)
     for sentence in done:
         click.echo(sentence)
     click.echo("The CRM's database is up to date." if done else "Nothing to do: the CRM's database is up to date.")

@@ -22,12 +22,11 @@ _HEADER = (
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, and why records are rejected."""
-    from ecw.crm.engine import crm_engine
+    from ecw.crm.engine import open_crm
     from ecw.crm.status import status
 
-    engine = crm_engine(crm_conn_id)
-    found = status(engine)
-    engine.dispose()
+    with open_crm(crm_conn_id) as engine:
+        found = status(engine)
     click.echo(_json(found) if as_json else _table(found))
 
 

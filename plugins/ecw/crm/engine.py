@@ -7,6 +7,8 @@ A connection with the execution option `crm_read` begins without the lock; reads
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -42,6 +44,16 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator[Engine]:
+    """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it."""
+    engine = crm_engine(conn_id, migrated=migrated)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def engine_from_url(url: str | URL) -> Engine:

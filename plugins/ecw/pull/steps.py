@@ -40,9 +40,10 @@ def begin(
     Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble,
     PlanTooLong, and what a call raises: /metadata is read.
     """
+    from ecw.crm.engine import open_crm
     from ecw.pull.begin import open_run
 
-    with _engine(crm_conn_id) as engine:
+    with open_crm(crm_conn_id) as engine:
         return open_run(engine, run_id, run_type, window_start, window_end, ecw_conn_id, crm_conn_id, staging, options)
 
 
@@ -139,34 +140,27 @@ def load(batch: Batch) -> dict[str, int]:
     return asdict(numbers)
 
 
-def summary(run: Run) -> list[dict[str, Any]]:
-    """Return the run's table, one row a resource, and log it."""
+def summary(run: Run | None) -> list[dict[str, Any]]:
+    """Return the run's table, one row a resource, and log it; an empty one where the run did not begin."""
+    from ecw.crm.engine import open_crm
     from ecw.pull.summary import as_text, table
 
-    with _engine(run["crm_conn_id"]) as engine:
+    if run is None:
+        log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
+        return []
+    with open_crm(run["crm_conn_id"]) as engine:
         rows = table(engine, run)
     log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     return rows
 
 
 @contextmanager
-def _engine(crm_conn_id: str) -> Iterator[Engine]:
-    """Give a step the CRM."""
-    from ecw.crm.engine import crm_engine
-
-    engine = crm_engine(crm_conn_id)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-@contextmanager
 def _crm(run: Run, resource: str) -> Iterator[Engine]:
     """Give a step the CRM, and the ledger the step's failure."""
     from ecw.crm import ledger
+    from ecw.crm.engine import open_crm
 
-    with _engine(run["crm_conn_id"]) as engine:
+    with open_crm(run["crm_conn_id"]) as engine:
         try:
             yield engine
         except BaseException as error:
