@@ -109,6 +109,22 @@ def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: Runnin
     assert plan.of(pull.begin(options={**short, "allow_long": True}))["minutes"] > 1
 
 
+def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
+    pull: Pulling, caplog: pytest.LogCaptureFixture
+) -> None:
+    pull(*ALL)
+    pull.run_count += 5  # an outage: every turn is due
+    short = {"every_minutes": 10, "in_flight": 1, "check_every_hours": 1}
+
+    made = plan.of(pull.begin(options=short))
+
+    told = re.search(r"insurance: the run's calls suffice for (\d) of 6 turns that are due", caplog.text)
+    assert told, caplog.text
+    assert made["resources"]["insurance"]["calls"] == 20 * int(told[1])
+    assert made["minutes"] <= 10
+    assert "the others come round within 1 hours" in caplog.text
+
+
 def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull(*ALL)
     before = pull.rows("SELECT resource, position FROM ecw_cursor ORDER BY resource")

@@ -11,7 +11,7 @@ import pytest
 
 from ecw.pull.options import Options
 from ecw.pull.seen import Seen
-from ecw.pull.strategies import STRATEGIES, Ask, Unit, longest_turn, share_due
+from ecw.pull.strategies import STRATEGIES, Ask, Unit, longest_turn, share_due, since_turns, turns_due
 from ecw.resources import Resource
 from ecw.words import Run
 
@@ -183,3 +183,11 @@ def test_a_filter_that_the_server_ignored_shows(name: str, good: dict[str, Any],
     assert unit.holds is not None
     assert unit.holds(good)
     assert not unit.holds(bad)
+
+
+@pytest.mark.parametrize("end", ["2026-11-22T08:00:00+00:00", "2026-11-22T08:17:03+00:00"])
+@pytest.mark.parametrize("number", [1, 2, 7, 12])
+def test_a_window_can_be_as_long_as_so_many_turns(end: str, number: int) -> None:
+    run = ask("Coverage", Roll(), "2026-11-01T00:00:00+00:00", end).run
+    assert turns_due(run, Options()) == 12, "all of them"
+    assert turns_due({**run, "window_start": since_turns(run, Options(), number)}, Options()) == number

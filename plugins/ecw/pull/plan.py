@@ -14,7 +14,7 @@ from ecw.errors import BatchDamaged, PlanTooLong
 from ecw.pull import staging, store
 from ecw.pull.choose import choose
 from ecw.pull.options import Options
-from ecw.pull.strategies import longest_turn, share_due
+from ecw.pull.strategies import longest_turn, share_due, since_turns, turns_due
 from ecw.pull.window import start_of
 from ecw.resources import RESOURCES, Resource
 from ecw.words import Run
@@ -64,6 +64,8 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         if strategies[0] == "per_patient" and not options.ids:
             log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))
     rate = min(calls_per_minute, options.in_flight * 60 / READ_SECONDS)
+    if not (options.ids or options.full or options.allow_long):
+        _shorten_turns(run, lines, rate * options.every_minutes, options)
     total = sum(line["calls"] for line in lines.values())
     plan = Plan(options=asdict(options), resources=lines, calls=total, minutes=round(total / rate, 1))
     if any(line["at_least"] for line in lines.values()):
@@ -81,6 +83,26 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         )
     staging.write_json(_path(run), plan)
     return plan
+
+
+def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Options) -> None:
+    """Let a resource that asks patient by patient take no more turns than the run's calls suffice for.
+
+    The turns that are left out, an outage's mostly, come round again with the next runs.
+    """
+    asking = {name: line for name, line in lines.items() if line["strategies"][0] == "per_patient"}
+    left = budget - sum(line["calls"] for name, line in lines.items() if name not in asking)
+    for name, line in asking.items():
+        due = turns_due({**run, "window_start": line["start"]}, options)
+        possible = int(due * left / len(asking) / line["calls"]) if line["calls"] else due
+        if line["start"] is None or not 0 < possible < due:
+            continue
+        line["start"] = since_turns(run, options, possible)
+        line["calls"] = round(line["calls"] * possible / due)
+        log.warning(
+            "%s: the run's calls suffice for %d of %d turns that are due; the others come round within %g hours.",
+            *(name, possible, due, longest_turn(options)),
+        )
 
 
 def of(run: Run) -> Plan:

@@ -162,6 +162,9 @@ def days(ask: Ask) -> tuple[str, str]:
     return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
 
 
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # turns are counted from here; any moment would do
+
+
 def turns(ask: Ask) -> Callable[[str], bool]:
     """Return who is looked at in this run.
 
@@ -178,6 +181,17 @@ def share_due(run: Run, options: Options) -> float:
     return len(due) / slots
 
 
+def turns_due(run: Run, options: Options) -> int:
+    """Return how many turns, one a scheduled run, are due in this run."""
+    return len(_slots(run, options)[1])
+
+
+def since_turns(run: Run, options: Options, number: int) -> str:
+    """Return the start of the window that covers the last so many turns before the run's end."""
+    width = timedelta(minutes=options.every_minutes)
+    return (EPOCH + (_end(run, width) - number) * width).isoformat()
+
+
 def longest_turn(options: Options) -> float:
     """Return within how many hours everybody is looked at: whole runs, at least one, within `check_every_hours`."""
     return _number_of_slots(options) * options.every_minutes / 60
@@ -191,10 +205,14 @@ def _slots(run: Run, options: Options) -> tuple[int, set[int]]:
     start = None if options.full or run["window_start"] is None else datetime.fromisoformat(run["window_start"])
     if start is None:
         return 1, {0}
-    width, epoch = timedelta(minutes=options.every_minutes), datetime(2026, 1, 1, tzinfo=UTC)
-    slots = _number_of_slots(options)
-    first, last = (start - epoch) // width, -((epoch - datetime.fromisoformat(run["window_end"])) // width)
+    width, slots = timedelta(minutes=options.every_minutes), _number_of_slots(options)
+    first, last = (start - EPOCH) // width, _end(run, width)
     return slots, {slot % slots for slot in range(first, min(max(last, first + 1), first + slots))}
+
+
+def _end(run: Run, width: timedelta) -> int:
+    """Return the number of the first turn after the run's window, counted from EPOCH."""
+    return -((EPOCH - datetime.fromisoformat(run["window_end"])) // width)
 
 
 def _read(ecw_id: str) -> Unit:
