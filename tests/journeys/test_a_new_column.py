@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
@@ -28,19 +25,6 @@ PRACTITIONER: dict[str, Any] = {
     "name": [{"use": "usual", "family": "Doe", "given": ["Jo"]}],
     "telecom": [{"system": "fax", "value": "(913) 555-0100"}],
 }
-
-
-@pytest.fixture
-def mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Path:
-    """A copy of the mapping files to edit, and the CRM as its connection."""
-    from ecw.mapping.files import mappings_folder
-
-    folder = tmp_path / "include" / "mappings"
-    shutil.copytree(mappings_folder(), folder)
-    shutil.copytree(mappings_folder().parent / "quality", folder.parent / "quality")
-    monkeypatch.setenv("ECW_MAPPINGS", str(folder))
-    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
-    return folder
 
 
 def said(*arguments: str) -> str:

@@ -1,0 +1,35 @@
+"""A code that a crosswalk lacks holds records back; mending the file lets them in with the next pull."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from ecw.cli import group
+from tests.fixtures.pulling import Pulling
+
+
+def test_mending_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> None:
+    file = mappings / "crosswalks" / "gender.csv"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith("female,")))
+
+    held_back = pull("patient")["patient"]
+    assert 20 < held_back["rejected"] < held_back["fetched"] == 120
+    assert held_back["inserted"] == 120 - held_back["rejected"]
+    told = pull.rows(
+        "SELECT step, rule, \"column\", count(*) AS n FROM ecw_reject WHERE state = 'open' GROUP BY 1, 2, 3"
+    )
+    assert told == [{"step": "map", "rule": "unmapped code", "column": "gender", "n": held_back["rejected"]}]
+    listed = (
+        CliRunner().invoke(group, ["mapping", "unmapped", "--staging", pull.staging], catch_exceptions=False).output
+    )
+    assert f"crosswalks/gender.csv: unmapped codes 1, records held back {held_back['rejected']}" in listed
+    assert "female," in listed
+
+    file.write_text(whole)
+    mended = pull("patient")["patient"]
+    assert (mended["rejected"], mended["inserted"]) == (0, held_back["rejected"])
+    assert pull.rows("SELECT count(*) AS n FROM ecw_reject WHERE state = 'open'") == [{"n": 0}]
+    assert pull.rows("SELECT count(*) AS n FROM patient WHERE gender = 'Female'") == [{"n": held_back["rejected"]}]
