@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,8 +29,9 @@ class PerPatient(Directory):
         super().__init__(size, 0)
         self.patients = patients
 
+    @abstractmethod
     def how_many(self, patient: int) -> int:
-        raise NotImplementedError
+        """Return how many records a patient has, at most `room`."""
 
     def of(self, patient: int) -> Iterable[int]:
         return range(patient * self.room, patient * self.room + self.how_many(patient))
