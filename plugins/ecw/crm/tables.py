@@ -55,6 +55,12 @@ ecw_run = Table(
     Column("mapping_version", String(64)),
     Column("fingerprint", String(64)),  # of the batch that was loaded: a retry of the same one changes nothing
     Column("error", Text),
+    Column("strategy", String(32)),
+    Column("locked", Integer),  # records among the unchanged whose CRM row takes no updates (emr_updates_locked)
+    Column("conflicts", Integer),  # columns that both sides had changed
+    Column("kept", Integer),  # columns that only the CRM had changed: they wait to be pushed
+    Column("parked", Integer),  # records among the rejected that wait for another one
+    Column("released", Integer),  # records among the fetched that had waited and came in
 )
 
 # How far the live runs have come.
@@ -82,6 +88,21 @@ ecw_link = Table(
     Column("inserted_run", String(250)),  # none for a row that the CRM had before
     Column("updated_run", String(250)),
     Column("seen_run", String(250), nullable=False),
+    Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
+    Column("status_reason", Text),
+)
+
+# Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
+ecw_parked = Table(
+    "ecw_parked",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("ecw_id", String(128), primary_key=True),
+    Column("missing_resource", String(64), nullable=False),
+    Column("missing_id", String(128), nullable=False),
+    Column("line", Text, nullable=False),  # the staged line, JSON
+    Column("parked_run", String(250), nullable=False),
 )
 
 # Records that may not enter, one row for each reason.
