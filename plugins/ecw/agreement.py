@@ -62,9 +62,9 @@ class Agreed:
         names = self.crm.keys() | self.emr.keys()
         differing = {name: self.crm.get(name) for name in names if self.crm.get(name) != self.emr.get(name)}
         return {
-            "emr": _text(self.emr),
-            "crm": _text(differing) if differing else None,
-            "sent": _text(self.sent) if self.sent else None,
+            "emr": text(self.emr),
+            "crm": _dumps(differing) if differing else None,
+            "sent": _dumps(self.sent) if self.sent else None,
         }
 
     @classmethod
@@ -177,5 +177,10 @@ def _copy(base: Agreed) -> Agreed:
     return Agreed(dict(base.crm), dict(base.emr), dict(base.sent))
 
 
-def _text(values: Values) -> str:
+def text(row: Row) -> str:
+    """Return agreed values as they are kept: what is nothing is left out."""
+    return _dumps({name: value for name, value in row.items() if value is not None})
+
+
+def _dumps(values: Values) -> str:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()

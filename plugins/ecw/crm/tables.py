@@ -101,6 +101,7 @@ ecw_parked = Table(
     Column("ecw_id", String(128), primary_key=True),
     Column("missing_resource", String(64), nullable=False),
     Column("missing_id", String(128), nullable=False),
+    Column("source_version", UtcTime),
     Column("line", Text, nullable=False),  # the staged line, JSON
     Column("parked_run", String(250), nullable=False),
 )
