@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from bench.map_patients import generated
 from bench.result import Result
@@ -74,7 +74,7 @@ def results() -> list[Result]:
                     unit="times",
                     baseline=1,
                     ratio=round(theirs / ours, 2),
-                    how=f"{PATIENTS} mapped rows: a plain SQLAlchemy executemany upsert of the business rows alone takes "
+                    how=f"{PATIENTS} mapped rows: a plain executemany upsert of the business rows alone takes "
                     f"{theirs:.1f} s, our load with links, agreed values, journal and ledger {ours:.1f} s",
                 )
             )
