@@ -24,6 +24,7 @@ class Notes:
     locked: int = 0
     conflicts: int = 0
     kept: int = 0
+    learned: int = 0
     parked: int = 0
     released: int = 0
 

@@ -59,6 +59,7 @@ ecw_run = Table(
     Column("locked", Integer),  # records among the unchanged whose CRM row takes no updates (emr_updates_locked)
     Column("conflicts", Integer),  # columns that both sides had changed
     Column("kept", Integer),  # columns that only the CRM had changed: they wait to be pushed
+    Column("learned", Integer),  # columns that were sent, and that eCW spells in its own way
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
 )
