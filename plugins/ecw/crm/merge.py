@@ -102,7 +102,7 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
     """
     if connection.dialect.name == "postgresql" and stage.lines >= GROWN:
         table = connection.dialect.identifier_preparer.format_table(target.table)
-        connection.exec_driver_sql(f"ANALYZE ecw_link, {table}")
+        connection.exec_driver_sql(f"ANALYZE ecw_link, ecw_agreed, {table}")
 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
