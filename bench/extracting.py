@@ -41,6 +41,9 @@ class Roll:
     def gone(self, resource: str) -> set[str]:
         return set()
 
+    def wanted(self, resource: str) -> list[str]:
+        return []
+
 
 class Practice:
     """Runs over one practice."""

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, text
 
+from ecw.agreement import Rule
 from ecw.crm import cursor
 from ecw.crm.business import Mapped
 from ecw.errors import CrmTableWrong, NumbersDoNotAddUp
@@ -111,7 +112,7 @@ def test_two_practices_may_use_the_same_id(crm_engine: Engine) -> None:
 
 
 def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
-    mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", static=frozenset({"name"}))
+    mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", rules={"name": Rule("pull", "emr", "static")})
     load(crm_engine, [a_row("a", "First")], mapped=mapped)
     found = load(crm_engine, [a_row("a", "Second", 11, active=False)], run=a_run("r2"), mapped=mapped)
     assert found.updated == 1

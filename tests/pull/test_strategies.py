@@ -23,6 +23,7 @@ class Roll:
     ids: dict[str, list[str]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    awaited: list[str] = field(default_factory=list)
 
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
@@ -32,6 +33,9 @@ class Roll:
 
     def gone(self, resource: str) -> set[str]:
         return self.lost
+
+    def wanted(self, resource: str) -> list[str]:
+        return self.awaited
 
 
 def ask(

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.exc import NoSuchTableError
 
+from ecw.agreement import Rule
 from ecw.crm.convert import Converter, converter
 from ecw.errors import CrmTableWrong
+
+# Columns that the CRM's table may have beside those of the mapping.
+LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
+CHANGED = "updated_at"  # when the row was last changed
+STATUS = "emr_status"  # what became of the record in eCW: inactive, merged, deceased, vanished, each with why
+
+
+def _as_it_is(_name: str, value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
-    `key` is the column among them that holds the eCW id, `static` are those whose first value stays, `references`
-    those that hold `FhirType/eCW-id`, `version` is the mapping's own.
+    `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
+    those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
+    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it.
     """
 
     table: str
     key: str
     columns: tuple[str, ...]
     version: str
-    static: frozenset[str] = frozenset()
     references: frozenset[str] = frozenset()
+    parks: frozenset[str] = frozenset()
+    rules: MappingType[str, Rule] = field(default_factory=dict)
+    cleaned: Callable[[str, Any], Any] = _as_it_is
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def _integer(kind: Any) -> Converter:
 
 def _decimal(kind: Any) -> Converter:
     whole = None if kind.precision is None else kind.precision - (kind.scale or 0)
+    smallest = None if kind.precision is None else Decimal(1).scaleb(-(kind.scale or 0))
 
     def fit(value: Any) -> Decimal:
         try:
@@ -64,7 +65,7 @@ def _decimal(kind: Any) -> Converter:
             raise Unfit("is not a number")
         if whole is not None and number and number.adjusted() >= whole:
             raise Unfit("is a number too large for the column")
-        return number
+        return number if smallest is None else number.quantize(smallest)  # as the database would round it
 
     return fit
 
@@ -171,3 +172,28 @@ _MAKERS: tuple[tuple[type[types.TypeEngine[Any]], Callable[[Any], Converter]], .
     (types.Uuid, _uuid),
     (types.String, _text),
 )
+
+
+def plain(value: Any) -> Any:
+    """Return a database's value as the mapping's rows have it: the way back."""
+    if isinstance(value, datetime):
+        return in_utc(value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def in_utc(value: datetime) -> datetime:
+    """Return a stored time in UTC: without a zone it was stored so."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def same(stored: Any, fitted: Any) -> bool:
+    """Say whether a column holds what a value became when it was fitted to it."""
+    if isinstance(stored, float) and isinstance(fitted, float):
+        return math.isclose(stored, fitted, rel_tol=1e-6)  # REAL keeps some seven digits
+    if isinstance(stored, datetime) and isinstance(fitted, datetime):
+        return in_utc(stored) == in_utc(fitted)
+    return bool(stored == fitted)

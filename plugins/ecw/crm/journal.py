@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import ColumnElement, Connection, String, case, cast, func, insert, literal, select
 
-from ecw.crm.tables import ecw_journal
+from ecw.crm.stage import Stage
+from ecw.crm.tables import UtcTime, ecw_journal
+from ecw.words import Run
 
 PUSH, PULL = "push", "pull"
 
@@ -52,3 +55,31 @@ def write(
             seconds=None if seconds is None else round(seconds, 3),
         )
     )
+
+
+def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
+    """Add a row for every record that the load has inserted or updated, in the load's transaction."""
+    s = stage.rows
+    inserted = s.c.fate == "insert"
+    columns: dict[str, ColumnElement[Any]] = {
+        "practice": literal(run["practice"]),
+        "entry": _new_entry(connection),
+        "at": literal(datetime.now(UTC), UtcTime),
+        "run_id": literal(run["run_id"]),
+        "direction": literal(PULL),
+        "resource": literal(resource),
+        "operation": s.c.fate,
+        "crm_id": cast(s.c.crm_id, String),
+        "ecw_id": s.c.ecw_id,
+        "words": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
+        "outcome": literal("done"),
+        "fields": s.c.fields,
+    }
+    pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
+    connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
+
+
+def _new_entry(connection: Connection) -> ColumnElement[str]:
+    if connection.dialect.name == "postgresql":
+        return cast(func.gen_random_uuid(), String)
+    return func.lower(func.hex(func.randomblob(16)))

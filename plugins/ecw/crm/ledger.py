@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, select, update
@@ -13,7 +14,19 @@ from ecw.crm.upsert import insert, upsert
 from ecw.errors import EcwError
 from ecw.words import Batch, Numbers, Run
 
-RUNNING, LOADED, FAILED = "running", "loaded", "failed"
+RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What else there is to say of a load: see the columns of ecw_run."""
+
+    locked: int = 0
+    conflicts: int = 0
+    kept: int = 0
+    learned: int = 0
+    parked: int = 0
+    released: int = 0
 
 
 def begin(engine: Engine, run: Run, resources: Iterable[str]) -> None:
@@ -67,9 +80,11 @@ def record(
     batch: Batch,
     found: Numbers,
     *,
+    notes: Notes,
     mapping_version: str,
-    fingerprint: str,
+    fingerprint: str | None,
     seconds: float,
+    state: str = LOADED,
 ) -> None:
     """Write what a load did, inside its transaction.  `seconds` are those of the load itself."""
     now = datetime.now(UTC)
@@ -80,7 +95,7 @@ def record(
         _key(run, batch["resource"]),
         _window(run)
         | {
-            "state": LOADED,
+            "state": state,
             "started_at": before["started_at"] if before else now,
             "ended_at": now,
             "fetched": found.fetched,
@@ -93,7 +108,8 @@ def record(
             "mapping_version": mapping_version,
             "fingerprint": fingerprint,
             "error": None,
-        },
+        }
+        | asdict(notes),
     )
 
 

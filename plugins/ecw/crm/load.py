@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from ecw.crm import cursor, ledger
+from ecw.crm import cursor, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine
@@ -27,11 +28,15 @@ def load_rows(
     rejects: Iterable[dict[str, Any]],
     *,
     moves_cursor: bool = True,
+    dry_run: bool = False,
+    source: str | None = None,
 ) -> Numbers:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
-    A value that its column cannot hold makes its record a reject. The same batch loaded again changes nothing and
-    returns what the first time returned. `moves_cursor` is false for a run that saw only a part of its window.
+    Rows that had waited for another record which is here now come in with the batch, and count as fetched. A value that
+    its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
+    first time returned. `moves_cursor` is false for a run that saw only a part of its window. A `dry_run` finds the
+    numbers by doing everything, and takes it back. `source` is the staged file that holds the batch's records.
 
     Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
     NumbersDoNotAddUp; nothing is written then.
@@ -44,12 +49,18 @@ def load_rows(
             try:
                 with connection.begin():
                     target = find(connection, mapped)
-                    stage = open_stage(connection, target)
-                    fill(connection, stage, target, rows, rejects)
+                    stage = open_stage(connection, target, source)
+                    released = parked.ready(connection, run["practice"], batch["resource"]) if mapped.parks else []
+                    fill(connection, stage, target, rows, rejects, released)
                 connection.execution_options(crm_read=False)
-                with connection.begin():
+                with connection.begin() as transaction:
                     _one_at_a_time(connection, run, batch["resource"])
-                    return _load(connection, stage, target, run, batch, moves_cursor, began)
+                    if not dry_run:
+                        return _load(connection, stage, target, run, batch, moves_cursor, began)
+                    found = _merge(connection, stage, target, run, batch, park=False)
+                    transaction.rollback()
+                with connection.begin():
+                    return _record(connection, run, batch, found, target, began, state=ledger.DRY)
             finally:
                 _tidy(connection)
     except DBAPIError as error:
@@ -72,30 +83,70 @@ def _load(
     before = ledger.row(connection, run, resource)
     if before is not None and before["fingerprint"] == fingerprint:
         # This very batch is in the CRM: the task was killed, or its answer was lost, after the commit.
-        found = ledger.numbers_of(before)
         ledger.loaded_already(connection, run, resource)
-        return found
-    counted = merge(connection, stage, target, run, resource)
-    quarantine(connection, stage, run, resource)
-    found = Numbers(
-        fetched=batch["fetched"],
-        rejected=batch["rejected"] + stage.unfit,
-        inserted=counted["inserted"],
-        updated=counted["updated"],
-        unchanged=batch["unchanged"] + counted["unchanged"],
-    ).proved()
+        return ledger.numbers_of(before)
+    found = _merge(connection, stage, target, run, batch)
     if moves_cursor:
         cursor.move(connection, run, resource)
+    return _record(connection, run, batch, found, target, began, fingerprint=fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    numbers: Numbers
+    notes: ledger.Notes
+
+
+def _merge(
+    connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch, *, park: bool = True
+) -> _Found:
+    resource = batch["resource"]
+    merged = merge(connection, stage, target, run, resource, park=park)
+    quarantine(connection, stage, run, resource)
+    numbers = Numbers(
+        fetched=batch["fetched"] + stage.released,
+        rejected=batch["rejected"] + stage.unfit + merged.counts["parked"],
+        inserted=merged.counts["inserted"],
+        updated=merged.counts["updated"],
+        unchanged=batch["unchanged"] + merged.counts["unchanged"],
+    ).proved()
+    told = merged.told
+    return _Found(
+        numbers,
+        ledger.Notes(
+            locked=told.locked,
+            conflicts=told.conflicts,
+            kept=told.kept,
+            learned=told.learned,
+            parked=merged.counts["parked"],
+            released=stage.released,
+        ),
+    )
+
+
+def _record(
+    connection: Connection,
+    run: Run,
+    batch: Batch,
+    found: _Found,
+    target: BusinessTable,
+    began: float,
+    *,
+    fingerprint: str | None = None,
+    state: str = ledger.LOADED,
+) -> Numbers:
     ledger.record(
         connection,
         run,
         batch,
-        found,
+        found.numbers,
+        notes=found.notes,
         mapping_version=target.mapped.version,
         fingerprint=fingerprint,
         seconds=time.monotonic() - began,
+        state=state,
     )
-    return found
+    return found.numbers
 
 
 def _one_at_a_time(connection: Connection, run: Run, resource: str) -> None:

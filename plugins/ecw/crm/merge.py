@@ -3,9 +3,11 @@
 Every staged row gets a fate:
 
     duplicate  a newer copy of the record is staged too
+    parked     a record that it cannot do without is not here yet
     insert     the CRM has no such record
-    update     it has, and a column differs
-    same       it has, and no column differs
+    update     it has, and a column of it changes
+    same       it has, and no column of it changes
+    locked     it has, and a column would change, but the row takes no updates
     older      the CRM's row was made from a newer version of the record
 
 and a word that it counts as. That word looks at the whole run, so that a run which is cleared and does its work again
@@ -14,10 +16,10 @@ still says what it did: a record that it inserted the first time counts as inser
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Integer,
@@ -26,43 +28,71 @@ from sqlalchemy import (
     cast,
     false,
     func,
-    literal,
     null,
     or_,
     select,
     text,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
 
+from ecw.crm import journal, parked
 from ecw.crm.business import BusinessTable
+from ecw.crm.claims import claim
+from ecw.crm.linking import mark, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_link
-from ecw.crm.upsert import insert
+from ecw.crm.threeway import Told, merge_differing
 from ecw.errors import CrmTableWrong
 from ecw.words import Run
 
 GROWN = 1_000  # lines in a batch
 
 
-def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, int]:
-    """Merge the staged rows; return how many count as inserted, updated and unchanged.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many staged rows count as inserted, updated, unchanged and parked, and what the three-way merge told."""
 
-    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled. The first value of a static
-    column stays.
+    counts: dict[str, int]
+    told: Told
+
+
+def merge(
+    connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str, *, park: bool = True
+) -> Merged:
+    """Merge the staged rows into the business table, the links and the agreements; write the journal.
+
+    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled. Without `park` no row waits for
+    another record.
     """
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
+    claim(connection, stage, target, run, resource)
+    if park:
+        parked.set_aside(connection, stage, target, run)
+    told = merge_differing(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)
+    _count(connection, stage)
     _write_rows(connection, stage, target)
-    _write_links(connection, stage, target, run, resource)
+    write_links(connection, stage, target, run, resource)
+    write_agreed(connection, stage, run, resource)
+    mark(connection, stage, target, run, resource)
+    parked.keep(connection, stage, target, run, resource)
+    journal.write_pulled(connection, stage, run, resource)
     _take_stock(connection, stage, target)
     resolve(connection, target, run, resource)
-    counted = connection.execute(select(stage.rows.c.counts_as, func.count()).group_by(stage.rows.c.counts_as))
-    return {"inserted": 0, "updated": 0, "unchanged": 0} | dict(counted.all())
+    s = stage.rows
+    counted = connection.execute(select(s.c.counts_as, func.count()).group_by(s.c.counts_as))
+    return Merged({"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0} | dict(counted.all()), told)
+
+
+def _count(connection: Connection, stage: Stage) -> None:
+    """Give every row that has none yet the word that it counts as."""
+    s = stage.rows
+    word = case((s.c.fate == "update", "updated"), else_="unchanged")
+    connection.execute(update(s).where(s.c.counts_as.is_(None)).values(counts_as=word))
 
 
 def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> None:
@@ -107,9 +137,6 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
             counts_as=case(
                 (ecw_link.c.inserted_run == run["run_id"], "inserted"),
                 (ecw_link.c.updated_run == run["run_id"], "updated"),
-                (older, "unchanged"),
-                (differs, "updated"),
-                else_="unchanged",
             ),
         )
     )
@@ -133,20 +160,12 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
     connection.execute(
         update(s)
         .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
-        .values(
-            crm_id=free.c.crm_id,
-            fate=case((differs, "update"), else_="same"),
-            counts_as=case((differs, "updated"), else_="unchanged"),
-        )
+        .values(crm_id=free.c.crm_id, fate=case((differs, "update"), else_="same"))
     )
 
 
-def _changing(stage: Stage, target: BusinessTable) -> dict[str, Column[Any]]:
-    return {name: staged for name, staged in stage.values.items() if name not in target.mapped.static}
-
-
 def _differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
-    pairs = _changing(stage, target).items()
+    pairs = stage.values.items()
     return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
 
 
@@ -199,7 +218,7 @@ def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> 
     names = [target.key.name, *stage.values]
     staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
     connection.execute(t.insert().from_select(names, staged, include_defaults=False))
-    changing = _changing(stage, target)
+    changing = stage.values
     # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
     forgotten = {
         meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
@@ -208,43 +227,3 @@ def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> 
     }
     changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
     connection.execute(changed.values({**changing, **forgotten}))
-
-
-def _write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    s, run_id = stage.rows, run["run_id"]
-    staged = select(
-        literal(run["practice"]),
-        literal(resource),
-        s.c.ecw_id,
-        cast(s.c.crm_id, ecw_link.c.crm_id.type),
-        s.c.hash,
-        literal(target.mapped.version),
-        s.c.source_version,
-        case((s.c.fate == "insert", run_id), else_=null()),
-        case((s.c.fate == "update", run_id), else_=null()),
-        literal(run_id),
-    ).where(s.c.fate.in_(["insert", "update", "same"]))
-    statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
-    new = statement.excluded
-    moved = new.crm_id != ecw_link.c.crm_id  # the CRM's row was gone, and has been inserted again
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(ecw_link.primary_key.columns),
-            set_={name: new[name] for name in ("crm_id", "hash", "mapping_version", "source_version", "seen_run")}
-            | {
-                "inserted_run": case((moved, new.inserted_run), else_=ecw_link.c.inserted_run),
-                "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
-            },
-        )
-    )
-    for seen, chosen in ((s, s.c.fate == "older"), (stage.rejects, true())):
-        connection.execute(
-            update(ecw_link)
-            .where(
-                ecw_link.c.practice == run["practice"],
-                ecw_link.c.resource == resource,
-                ecw_link.c.ecw_id == seen.c.ecw_id,
-                chosen,
-            )
-            .values(seen_run=run_id)
-        )

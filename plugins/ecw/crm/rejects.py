@@ -22,7 +22,7 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
     """
     r, s = ecw_reject, stage.rows
     accepted = exists().where(
-        s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(["insert", "update", "same"]), _not_older(s.c.source_version)
+        s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(["insert", "update", "same", "locked"]), _not_older(s.c.source_version)
     )
     _resolve(connection, run, resource, accepted)
     _open(connection, stage, run, resource)

@@ -7,14 +7,15 @@ waits for the write lock while a million lines are read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
+from ecw.agreement import text
 from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit, instant
 from ecw.crm.tables import UtcTime
@@ -28,7 +29,7 @@ class Stage:
     """The two temporary tables of one load, and what was counted while they were filled.
 
     `values` names, for each business column, the column of `rows` that holds its value. `fingerprint` is the same for
-    the same batch under the same mapping.
+    the same batch under the same mapping. `source` is the staged file that still holds the records.
     """
 
     rows: Table
@@ -36,10 +37,12 @@ class Stage:
     values: dict[str, Column[Any]]
     lines: int = 0
     unfit: int = 0
+    released: int = 0
     fingerprint: str = ""
+    source: str | None = None
 
 
-def open_stage(connection: Connection, target: BusinessTable) -> Stage:
+def open_stage(connection: Connection, target: BusinessTable, source: str | None = None) -> Stage:
     """Create the temporary tables on this connection."""
     values = {name: Column(f"v{n}", column.type) for n, (name, column) in enumerate(target.columns.items())}
     rows = Table(
@@ -50,8 +53,16 @@ def open_stage(connection: Connection, target: BusinessTable) -> Stage:
         Column("source_version", UtcTime),
         Column("hash", String(128)),
         Column("crm_id", target.key.type),
-        Column("fate", String(16)),  # duplicate, insert, update, same, older
-        Column("counts_as", String(16)),  # inserted, updated, unchanged
+        Column("fate", String(16)),  # duplicate, insert, update, same, older, parked, locked
+        Column("counts_as", String(16)),  # inserted, updated, unchanged, parked
+        Column("status", String(16)),
+        Column("status_reason", Text),
+        # What is agreed once the row is written: see ecw_agreed.
+        Column("agreed_emr", Text),
+        Column("agreed_crm", Text),
+        Column("agreed_sent", Text),
+        Column("fields", Text),  # names of the columns that change
+        Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
         *values.values(),
         prefixes=["TEMPORARY"],
     )
@@ -72,7 +83,7 @@ def open_stage(connection: Connection, target: BusinessTable) -> Stage:
     for table in (rows, rejects):
         # The statement alone: Table.create() would also create the types of PostgreSQL's enumerations again.
         connection.execute(CreateTable(table))
-    return Stage(rows, rejects, values)
+    return Stage(rows, rejects, values, source=source)
 
 
 def drop_stage(connection: Connection) -> None:
@@ -87,38 +98,35 @@ def fill(
     target: BusinessTable,
     rows: Iterable[dict[str, Any]],
     rejects: Iterable[dict[str, Any]],
+    released: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
 
-    Raises CrmTableWrong for a row with a column that the mapping does not name.
+    `released` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
+    part of the batch's fingerprint. Raises CrmTableWrong for a row with a column that the mapping does not name.
     """
     digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
     reject_seq = count()
-    row_names = ["seq", "ecw_id", "source_version", "hash", *(column.name for column in stage.values.values())]
+    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr")
+    row_names = [*own, *(column.name for column in stage.values.values())]
     reject_names = list(stage.rejects.columns.keys())
+    stage.released = len(released)
 
     def refuse(lines: list[dict[str, Any]]) -> None:
         _copy(connection, stage.rejects, reject_names, [_reject(line, next(reject_seq)) for line in lines])
 
-    for chunk in _chunks(rows):
+    for chunk in _chunks(chain(released, rows)):
         accepted, unfit = [], []
         for line in chunk:
             stage.lines += 1
-            digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
+            if stage.lines > stage.released:
+                digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
             values, problems = _fit(target, line["row"])
             if problems:
                 stage.unfit += 1
-                unfit += [_unfit(line, column, reason) for column, reason in problems]
+                unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
                 continue
-            accepted.append(
-                {
-                    "seq": stage.lines,
-                    "ecw_id": line["ecw_id"],
-                    "source_version": _version(line["version"]),
-                    "hash": line["hash"],
-                }
-                | {stage.values[name].name: value for name, value in values.items()}
-            )
+            accepted.append(_accepted(stage, target, line, values))
         _copy(connection, stage.rows, row_names, accepted)
         refuse(unfit)
     for chunk in _chunks(rejects):
@@ -140,9 +148,22 @@ def _chunks(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield chunk
 
 
-def _unfit(line: dict[str, Any], column: str, reason: str) -> dict[str, Any]:
+def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    status, reason = line.get("status") or (None, None)
+    return {
+        "seq": stage.lines,
+        "ecw_id": line["ecw_id"],
+        "source_version": _version(line["version"]),
+        "hash": line["hash"],
+        "status": status,
+        "status_reason": reason,
+        "agreed_emr": text({name: value for name, value in line["row"].items() if name != target.mapped.key}),
+    } | {stage.values[name].name: value for name, value in values.items()}
+
+
+def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:
     found = {name: line[name] for name in ("ecw_id", "hash", "version")}
-    return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": None}
+    return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
 
 
 def _reject(line: dict[str, Any], seq: int) -> dict[str, Any]:

@@ -59,6 +59,7 @@ ecw_run = Table(
     Column("locked", Integer),  # records among the unchanged whose CRM row takes no updates (emr_updates_locked)
     Column("conflicts", Integer),  # columns that both sides had changed
     Column("kept", Integer),  # columns that only the CRM had changed: they wait to be pushed
+    Column("learned", Integer),  # columns that were sent, and that eCW spells in its own way
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
 )
@@ -101,6 +102,7 @@ ecw_parked = Table(
     Column("ecw_id", String(128), primary_key=True),
     Column("missing_resource", String(64), nullable=False),
     Column("missing_id", String(128), nullable=False),
+    Column("source_version", UtcTime),
     Column("line", Text, nullable=False),  # the staged line, JSON
     Column("parked_run", String(250), nullable=False),
 )

@@ -32,6 +32,13 @@ class Composed:
     written: list[str] = field(default_factory=list)
 
 
+def cleaned(column: Column, value: Any) -> Any:
+    """Return the CRM's value as a pull would clean it: another spelling is no change, and an empty text nothing."""
+    for name in column.clean if column.crosswalk is None else ():
+        value = CLEANERS[name](value) if isinstance(value, str) else value
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class Composer:
     """Writes the pushed columns of one mapping file; `time_zone` as for the Mapper."""
 
@@ -78,10 +85,8 @@ class Composer:
         return resource
 
     def cleaned(self, column: Column, value: Any) -> Any:
-        """Return the CRM's value as a pull would clean it: another spelling is no change, and an empty text nothing."""
-        for name in column.clean if column.crosswalk is None else ():
-            value = CLEANERS[name](value) if isinstance(value, str) else value
-        return None if isinstance(value, str) and not value.strip() else value
+        """Return the CRM's value as a pull would clean it."""
+        return cleaned(column, value)
 
     def present(self, column: Column, resource: dict[str, Any]) -> Any:
         """Return what a pull would make of the resource for this column."""

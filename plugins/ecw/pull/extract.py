@@ -12,7 +12,7 @@ from ecw.pull import store
 from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import Parts
-from ecw.pull.strategies import STRATEGIES, Ask, Known
+from ecw.pull.strategies import STRATEGIES, Ask, Known, wanted
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -42,6 +42,9 @@ def extract(
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
     ask = Ask(run, resource, options, roster, parts.seen)
     strategy = _by_one_of(strategies, ask, client, parts)
+    if not options.ids and (units := wanted(ask)):
+        log.info("%s: %d records that others wait for are looked for.", name, len(units))
+        fetch(client, resource.fhir_type, units, parts, options.in_flight)
     path = store.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
     return told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)

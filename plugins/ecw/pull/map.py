@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ecw.mapping.compile import Mapper
 
 TOLD = 5  # elements that are named when a record is not FHIR
+NULL_DATE = "1899-12-30"
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,11 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             if not full and ecw_id is not None and known.unchanged(ecw_id, digest, mapping_version):
                 unchanged += 1
                 continue
-            line = {"ecw_id": ecw_id or f"no-id-{digest[:16]}", "version": version(resource), "hash": digest}
+            line: dict[str, Any] = {
+                "ecw_id": ecw_id or f"no-id-{digest[:16]}",
+                "version": version(resource),
+                "hash": digest,
+            }
             row, problems = None, _refused(resource, ecw_id)
             if not problems:
                 mapped = mapper.row(resource)
@@ -67,7 +72,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             if problems:
                 rejected += 1
             else:
-                passed.write(line | {"row": row})
+                became = what_became(resource)
+                passed.write(line | {"row": row} | ({"status": became} if became else {}))
     for crosswalk in sorted({crosswalk for crosswalk, _ in unmapped}):
         found = [times for (known, _), times in unmapped.items() if known == crosswalk]
         log.warning(
@@ -85,6 +91,28 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged
+
+
+def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what became of somebody in eCW, and why one says so: merged, deceased, inactive; None: nothing.
+
+    eCW merges patients by deactivating one of them, with a link to the other where it says so at all. Its null date is
+    no date of death (reference, section 3).
+    """
+    for link in _list(resource.get("link")):
+        other = link.get("other") if isinstance(link, Mapping) and link.get("type") == "replaced-by" else None
+        if isinstance(other, Mapping):
+            return "merged", f"into {other.get('reference') or 'another record'}"
+    died = resource.get("deceasedDateTime")
+    if resource.get("deceasedBoolean") is True or (isinstance(died, str) and not died.startswith(NULL_DATE)):
+        return "deceased", "eCW says so"
+    if resource.get("active") is False:
+        return "inactive", "eCW has deactivated it"
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | None, str, str]]:

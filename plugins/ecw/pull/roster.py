@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
-from ecw.crm import history, links
+from ecw.crm import history, links, parked
 from ecw.pull import staging, store
 from ecw.words import Run
 
@@ -31,6 +31,10 @@ class Roster:
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW was already found not to have any more."""
         return history.gone(self._engine, self._run["practice"], resource)
+
+    def wanted(self, resource: str) -> list[str]:
+        """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
+        return parked.wanted(self._engine, self._run["practice"], resource)
 
     def _staged(self, resource: str, step: str) -> Iterator[str]:
         path = store.join(self._run["staging"], resource, f"{step}.ndjson.gz")

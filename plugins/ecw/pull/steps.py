@@ -121,29 +121,28 @@ def check(batch: Batch) -> Batch:
 
 def load(batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
-    from ecw.crm.business import Mapped
     from ecw.crm.load import load_rows
     from ecw.pull import plan, staging, store
+    from ecw.pull.mapped import mapped_of
     from ecw.pull.practice import mapping_of
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
-        mapped = Mapped(
-            table=mapping.table,
-            key=mapping.key,
-            columns=tuple(column.name for column in mapping.pulled),
-            # the version that made the rows: the file may have been edited since
-            version=mapped_by["mapping_version"] if mapped_by else mapping.version,
-            static=frozenset(column.name for column in mapping.pulled if column.keep == "static"),
-            references=frozenset(
-                column.name for column in mapping.pulled if column.type == "reference" and not column.crosswalk
-            ),
-        )
+        mapped = mapped_of(mapping, mapped_by["mapping_version"] if mapped_by else None)
         rejects = chain.from_iterable(staging.read(path) for path in batch["rejects"])
         whole_window = not plan.of(run)["options"]["ids"]
-        numbers = load_rows(engine, run, batch, mapped, staging.read(batch["path"]), rejects, moves_cursor=whole_window)
+        numbers = load_rows(
+            engine,
+            run,
+            batch,
+            mapped,
+            staging.read(batch["path"]),
+            rejects,
+            moves_cursor=whole_window,
+            source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
+        )
     log.info("%s: %s.", batch["resource"], numbers)
     return asdict(numbers)
 

@@ -41,6 +41,9 @@ class Known(Protocol):
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
 
+    def wanted(self, resource: str) -> list[str]:
+        """Return the ids that must be looked at, whatever the strategy brings."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -116,6 +119,11 @@ def last_updated(ask: Ask) -> Rounds:
         return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
     yield [Unit("changed", {"_lastUpdated": bounds}, holds=holds)]
+
+
+def wanted(ask: Ask) -> list[Unit]:
+    """Read what must be looked at and did not come by the strategy."""
+    return [_read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
 
 
 def nothing(ask: Ask) -> Rounds:

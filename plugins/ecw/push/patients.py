@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +12,12 @@ from sqlalchemy import Connection, Integer, Select, Uuid, cast, select, update
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
-from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.business import CHANGED, LOCK, BusinessTable, Mapped, find
+from ecw.crm.convert import in_utc, plain
 from ecw.crm.tables import ecw_agreed, ecw_link
 from ecw.crm.upsert import upsert
 from ecw.mapping.compose import Composer
 from ecw.push.intents import Place
-
-LOCK = "emr_updates_locked"  # where the CRM's table has it, and it is true, nothing of the patient is pushed
-CHANGED = "updated_at"  # where the CRM's table has it: when the row was last changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,26 +148,10 @@ class Patients:
             ecw_id=found["_ecw_id"] or row[self.key],
             linked=found["_ecw_id"] is not None,
             locked=bool(found.get(LOCK)),
-            changed_at=_moment(changed) if isinstance(changed, datetime) else None,
+            changed_at=in_utc(changed) if isinstance(changed, datetime) else None,
             agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
         )
 
     def _key(self, crm_id: str) -> Any:
         kind = self.target.key.type
         return int(crm_id) if isinstance(kind, Integer) else UUID(crm_id) if isinstance(kind, Uuid) else crm_id
-
-
-def plain(value: Any) -> Any:
-    """Return a database's value as the mapping's rows have it."""
-    if isinstance(value, datetime):
-        return _moment(value).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return str(value) if isinstance(value, UUID) else value
-
-
-def _moment(value: datetime) -> datetime:
-    """Return a stored time in UTC: without a zone it was stored so."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -8,7 +8,7 @@ from ecw.crm.migrations.helping import say
 revision = "006"
 down_revision = "005"
 
-_LEDGER = ("locked", "conflicts", "kept", "parked", "released")
+_LEDGER = ("locked", "conflicts", "kept", "learned", "parked", "released")
 
 
 def upgrade() -> None:
@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("ecw_id", sa.String(128), primary_key=True),
         sa.Column("missing_resource", sa.String(64), nullable=False),
         sa.Column("missing_id", sa.String(128), nullable=False),
+        sa.Column("source_version", sa.DateTime(timezone=True)),
         sa.Column("line", sa.Text, nullable=False),
         sa.Column("parked_run", sa.String(250), nullable=False),
     )

@@ -1,0 +1,132 @@
+"""Rows that wait: an encounter whose patient is not here yet comes in by itself once the patient is linked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, literal, null, or_, select, update
+
+from ecw.crm.business import BusinessTable
+from ecw.crm.engine import reading
+from ecw.crm.stage import Stage
+from ecw.crm.tables import ecw_conflict, ecw_link, ecw_parked, ecw_reject
+from ecw.crm.upsert import insert
+from ecw.resources import RESOURCES
+from ecw.words import Run
+
+RULE = "parked"
+
+
+def ready(connection: Connection, practice: str, resource: str) -> list[dict[str, Any]]:
+    """Return the staged lines of a resource that need not wait any longer."""
+    p = ecw_parked
+    statement = select(p.c.line).where(
+        p.c.practice == practice,
+        p.c.resource == resource,
+        _linked(practice, p.c.missing_resource, p.c.missing_id),
+    )
+    return [orjson.loads(line) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
+
+
+def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
+    """Return the eCW ids that the next extraction of a resource must look at, whatever its strategy brings.
+
+    They are those that others wait for, unless eCW showed them and they may not enter; and those for which a person
+    has settled a conflict.
+    """
+    p, r, c = ecw_parked, ecw_reject, ecw_conflict
+    refused = exists().where(
+        r.c.practice == practice, r.c.resource == resource, r.c.ecw_id == p.c.missing_id, r.c.state == "open"
+    )
+    missing = select(p.c.missing_id).where(
+        p.c.practice == practice,
+        p.c.missing_resource == resource,
+        ~_linked(practice, p.c.missing_resource, p.c.missing_id),
+        ~refused,
+    )
+    chosen = select(c.c.ecw_id).where(
+        c.c.practice == practice, c.c.resource == resource, c.c.state == "open", c.c.choice.is_not(None)
+    )
+    with reading(engine) as connection:
+        return sorted(set(connection.scalars(missing)) | set(connection.scalars(chosen)))
+
+
+def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: Run) -> None:
+    """Let the rows whose record is missing wait, and say so among the rejects."""
+    s = stage.rows
+    for name in sorted(target.mapped.parks):
+        held = stage.values[name]
+        for known in RESOURCES.values():
+            prefix = f"{known.fhir_type}/"
+            missing = func.substr(held, len(prefix) + 1)
+            linked = _linked(run["practice"], literal(known.name), missing)
+            connection.execute(
+                update(s)
+                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~linked)
+                .values(fate="parked", counts_as="parked", fields=name)
+            )
+    # After those that are there, so that the numbers stay different.
+    beyond = connection.execute(select(func.coalesce(func.max(stage.rejects.c.seq), 0))).scalar_one()
+    staged = select(
+        s.c.seq + beyond + 1,
+        s.c.ecw_id,
+        literal("load"),
+        literal(RULE),
+        s.c.fields,
+        s.c.fields + " means a record that is not here yet; it is looked for, and the row comes in with it",
+        s.c.hash,
+        s.c.source_version,
+        literal(stage.source) if stage.source else null(),
+    ).where(s.c.fate == "parked")
+    connection.execute(stage.rejects.insert().from_select(list(stage.rejects.columns.keys()), staged))
+
+
+def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Write down the rows that wait, and forget those that came in."""
+    s, p = stage.rows, ecw_parked
+    mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
+    came_in = select(s.c.ecw_id).where(s.c.fate.in_(["insert", "update", "same", "locked"]))
+    connection.execute(delete(p).where(mine, p.c.ecw_id.in_(came_in)))
+    waiting = [
+        _parked(row._mapping, stage, target, run, resource)
+        for row in connection.execute(select(s).where(s.c.fate == "parked").order_by(s.c.seq))
+    ]
+    if not waiting:
+        return
+    statement = insert(connection, p)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(p.primary_key.columns),
+            set_={name: new[name] for name in ("missing_resource", "missing_id", "source_version", "line")},
+            where=or_(
+                new.source_version.is_(None),
+                p.c.source_version.is_(None),
+                new.source_version >= p.c.source_version,
+            ),
+        ),
+        waiting,
+    )
+
+
+def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, Any]:
+    fhir_type, _, missing_id = row[stage.values[row["fields"]].name].partition("/")
+    version = row["source_version"]
+    staged = dict.fromkeys(target.columns) | orjson.loads(row["agreed_emr"]) | {target.mapped.key: row["ecw_id"]}
+    status = [row["status"], row["status_reason"]] if row["status"] else None
+    line = {"ecw_id": row["ecw_id"], "hash": row["hash"], "status": status, "row": staged}
+    return {
+        "practice": run["practice"],
+        "resource": resource,
+        "ecw_id": row["ecw_id"],
+        "missing_resource": next(known.name for known in RESOURCES.values() if known.fhir_type == fhir_type),
+        "missing_id": missing_id,
+        "source_version": version,
+        "line": orjson.dumps(line | {"version": version.isoformat() if version else None}).decode(),
+        "parked_run": run["run_id"],
+    }
+
+
+def _linked(practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:
+    return exists().where(ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.ecw_id == ecw_id)

@@ -1,0 +1,124 @@
+"""Rows that wait for another record: they are kept, told, and come in by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, select, text
+
+from ecw.crm import parked
+from ecw.crm.business import Mapped
+from ecw.crm.engine import reading
+from ecw.crm.tables import metadata
+from ecw.words import Numbers
+from tests.fixtures.loads import a_batch, a_reject, a_row, a_run, load_rows
+
+ENCOUNTER = Mapped(
+    "encounter",
+    "ecw_id",
+    ("ecw_id", "patient", "practitioner", "status", "start_time"),
+    "m1",
+    references=frozenset({"patient", "practitioner"}),
+    parks=frozenset({"patient"}),
+)
+PATIENT = Mapped("patient", "ecw_id", ("ecw_id", "last_name"), "m1")
+
+
+def visit(ecw_id: str, patient: str = "Patient/a", hour: int = 10, status: str = "planned") -> dict[str, Any]:
+    row = {"ecw_id": ecw_id, "patient": patient, "status": status, "start_time": "2026-11-22T10:00:00+00:00"}
+    return a_row(ecw_id, hour=hour) | {"row": row}
+
+
+def load(
+    engine: Engine,
+    mapped: Mapped,
+    *rows: dict[str, Any],
+    run_id: str,
+    rejects: tuple[dict[str, Any], ...] = (),
+    **more: Any,
+) -> Numbers:
+    batch = a_batch(list(rows), list(rejects), resource=mapped.table)
+    return load_rows(engine, a_run(run_id), batch, mapped, rows, rejects, source="extract.ndjson.gz", **more)
+
+
+def somebody(engine: Engine, ecw_id: str = "a", run_id: str = "p") -> None:
+    load(engine, PATIENT, a_row(ecw_id) | {"row": {"ecw_id": ecw_id, "last_name": "Reyes"}}, run_id=run_id)
+
+
+def table(engine: Engine, name: str, **where: str) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(select(metadata.tables[name]).filter_by(**where)).mappings()]
+
+
+def encounters(engine: Engine) -> dict[str, str]:
+    with reading(engine) as connection:
+        query = "SELECT e.ecw_id, p.last_name FROM encounter e JOIN patient p ON p.id = e.patient_id"
+        return dict(connection.execute(text(query)).all())  # type: ignore[arg-type]  # rows of two
+
+
+def test_a_row_waits_for_its_patient_and_comes_in_with_it(crm_engine: Engine) -> None:
+    somebody(crm_engine, "b")
+    numbers = load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    assert numbers == Numbers(fetched=2, rejected=1, inserted=1)
+    assert encounters(crm_engine) == {"v2": "Reyes"}
+    [reject] = table(crm_engine, "ecw_reject")
+    assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "parked", "patient")
+    assert (reject["state"], reject["batch"]) == ("open", "extract.ndjson.gz")
+    assert parked.wanted(crm_engine, "P1", "patient") == ["a"]
+
+    somebody(crm_engine, "a", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert encounters(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
+    [reject] = table(crm_engine, "ecw_reject")
+    assert (reject["state"], reject["resolved_run"]) == ("resolved", "r2")
+    assert parked.wanted(crm_engine, "P1", "patient") == []
+    assert table(crm_engine, "ecw_parked") == []
+    ledger = {row["run_id"]: (row["parked"], row["released"]) for row in table(crm_engine, "ecw_run")}
+    assert (ledger["r1"], ledger["r2"]) == ((1, 0), (0, 1))
+
+
+def test_the_row_that_waits_is_the_newest_one(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, run_id="r3")
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["arrived"]
+
+
+def test_a_newer_copy_in_the_batch_goes_before_the_one_that_waited(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    numbers = load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="finished"), run_id="r2")
+    assert numbers == Numbers(fetched=2, inserted=1, unchanged=1)
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["finished"]
+
+
+def test_the_same_batch_again_tells_the_same_numbers(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    first = load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2")
+    assert first == Numbers(fetched=2, inserted=2)
+    assert load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2") == first
+
+
+def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    assert parked.wanted(crm_engine, "P1", "patient") == ["a", "b"]
+    load(crm_engine, PATIENT, run_id="p", rejects=(a_reject("b"),))
+    assert parked.wanted(crm_engine, "P1", "patient") == ["a"]
+
+
+def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    before = {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"}
+    rows = (visit("v1", hour=11, status="finished"), visit("v2"), visit("v3"))
+    numbers = load(crm_engine, ENCOUNTER, *rows, run_id="dry", rejects=(a_reject("x"),), dry_run=True)
+    assert numbers == Numbers(fetched=4, rejected=1, inserted=2, updated=1)
+    assert {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"} == before
+    assert encounters(crm_engine) == {"v1": "Reyes"}
+    [ledger] = table(crm_engine, "ecw_run", run_id="dry")
+    assert (ledger["state"], ledger["inserted"], ledger["updated"]) == ("dry", 2, 1)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
