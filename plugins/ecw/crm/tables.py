@@ -209,3 +209,25 @@ ecw_conflict = Table(
     Column("first_run", String(250), nullable=False),
     Column("last_run", String(250), nullable=False),
 )
+
+# What the check found in a batch, one row for each rule of the suite; number 0 is the batch's volume.  No values.
+ecw_quality = Table(
+    "ecw_quality",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("run_id", String(250), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # the rules in the file's order
+    Column("at", UtcTime, nullable=False),
+    Column("rule", String(32), nullable=False),  # the check's word; `volume`
+    Column("column", Text, nullable=False),  # "" for the volume
+    Column("demand", Text, nullable=False),
+    Column("otherwise", String(16), nullable=False),  # warn, reject, stop
+    Column("stop_above", Float),  # share of the rows
+    Column("why", Text, nullable=False),
+    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records fetched
+    Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
+    Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
+    Column("usual", Integer),  # of the volume: what comparable runs fetched
+    Column("scope", String(16)),  # of the volume: whole, part
+)

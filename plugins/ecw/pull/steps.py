@@ -94,11 +94,13 @@ def map(batch: Batch) -> Batch:
 
 
 def check(batch: Batch) -> Batch:
-    """Stage the rows that may enter; keep the others as rejects.
+    """Stage the rows that may enter; keep the others as rejects, and what was found as the run's quality report.
 
     Raises QualityStop where the suite says that nothing of the batch may enter.
     """
-    from ecw.crm import history
+    from functools import partial
+
+    from ecw.crm import links, quality
     from ecw.pull.check import check
     from ecw.pull.practice import mapping_of
     from ecw.pull.suite import load_suite, suite_path
@@ -107,8 +109,14 @@ def check(batch: Batch) -> Batch:
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
-        before = history.fetched_before(engine, run, batch["resource"]) if batch.get("whole") else None
-        return check(run, batch, suite, before=before)
+        return check(
+            run,
+            batch,
+            suite,
+            usual=quality.usual(engine, run, batch["resource"], whole=batch.get("whole", False)),
+            linked=partial(links.among, engine, run["practice"]),
+            report=partial(quality.write, engine, run, batch["resource"]),
+        )
 
 
 def load(batch: Batch) -> dict[str, int]:
