@@ -23,4 +23,5 @@ pytest_plugins = [
     "tests.fixtures.pulling",
     "tests.fixtures.demo",
     "tests.fixtures.browser",
+    "tests.fixtures.receiving",
 ]
