@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.fixtures.pulling",
     "tests.fixtures.demo",
     "tests.fixtures.browser",
+    "tests.fixtures.receiving",
 ]
 
 
