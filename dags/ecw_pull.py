@@ -31,6 +31,7 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 
+from ecw import following
 from ecw.pull import steps
 from ecw.pull.form import PARAMS
 from ecw.pull.operator import ExtractOperator
@@ -63,7 +64,7 @@ def ecw_pull() -> None:
             extracted = ExtractOperator(task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name).output
             mapped = task(steps.map)(extracted)
             checked = task(steps.check)(mapped)
-            task(steps.load)(checked)
+            task(following.load, outlets=[following.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
     list(groups.values()) >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.sandbox",
     "tests.fixtures.crm",
     "tests.fixtures.pulling",
+    "tests.fixtures.webhook",
     "tests.fixtures.demo",
     "tests.fixtures.browser",
     "tests.fixtures.receiving",

@@ -33,6 +33,15 @@ def get(conn_id: str) -> Connection:
         ) from None
 
 
+def exists(conn_id: str) -> bool:
+    """Say whether there is a connection of that id, for those that are optional."""
+    try:
+        get(conn_id)
+    except ConfigurationWrong:
+        return False
+    return True
+
+
 def variable(name: str) -> str | None:
     """Return the variable: from AIRFLOW_VAR_..., a secrets backend or Airflow's own database; None if unset."""
     if found := os.environ.get(f"AIRFLOW_VAR_{name.upper()}"):

@@ -94,3 +94,33 @@ def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
 def all_needs(name: str) -> set[str]:
     needs = set(RESOURCES[name].needs)
     return needs.union(*(all_needs(needed) for needed in needs))
+
+
+def test_the_replay_has_the_steps_of_a_pull_and_asks_nothing_of_ecw() -> None:
+    dag = dags()["ecw_replay"]
+    assert set(dag.task_ids) == {"begin", "summary"} | {
+        f"{r}.{step}" for r in RESOURCES for step in ("gather", "map", "check", "load")
+    }
+    for resource in RESOURCES.values():
+        before = {f"{needed}.load" for needed in resource.needs} | {"begin"}
+        assert dag.get_task(f"{resource.name}.gather").upstream_task_ids == before
+
+
+def test_loads_tell_an_alias_so_that_nothing_changed_is_no_event() -> None:
+    from airflow.sdk import AssetAlias
+
+    for dag_id in ("ecw_pull", "ecw_replay"):
+        for resource in RESOURCES:
+            [outlet] = dags()[dag_id].get_task(f"{resource}.load").outlets
+            assert isinstance(outlet, AssetAlias), f"{dag_id}.{resource}.load: an Asset has an event at every success"
+            assert outlet.name == f"ecw_{resource}_changed"
+
+
+def test_the_vob_follows_insurance_and_patients() -> None:
+    from airflow.sdk import AssetOrTimeSchedule
+
+    dag = dags()["crm_vob"]
+    assert isinstance(dag.timetable, AssetOrTimeSchedule)
+    followed = {asset.name for asset in dag.timetable.asset_condition.objects}
+    assert followed == {"ecw_insurance", "ecw_patient"}
+    assert dag.max_active_runs == 1

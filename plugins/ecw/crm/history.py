@@ -78,7 +78,7 @@ def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Sel
         .where(
             ecw_run.c.practice == practice,
             ecw_run.c.resource == resource,
-            ecw_run.c.run_type != "backfill",
+            ecw_run.c.run_type.not_in(("backfill", "replay")),
             ecw_run.c.state == LOADED,
         )
         .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())

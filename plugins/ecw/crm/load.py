@@ -54,7 +54,7 @@ def load_rows(
                     fill(connection, stage, target, rows, rejects, released)
                 connection.execution_options(crm_read=False)
                 with connection.begin() as transaction:
-                    _one_at_a_time(connection, run, batch["resource"])
+                    one_at_a_time(connection, run["practice"], batch["resource"])
                     if not dry_run:
                         return _load(connection, stage, target, run, batch, moves_cursor, began)
                     found = _merge(connection, stage, target, run, batch, park=False)
@@ -149,10 +149,10 @@ def _record(
     return found.numbers
 
 
-def _one_at_a_time(connection: Connection, run: Run, resource: str) -> None:
+def one_at_a_time(connection: Connection, practice: str, resource: str) -> None:
     """Let loads of the same resource wait for each other: backfill runs go side by side.  On SQLite all writers do."""
     if connection.dialect.name == "postgresql":
-        lock = func.hashtextextended(f"ecw load {run['practice']} {resource}", 0)
+        lock = func.hashtextextended(f"ecw load {practice} {resource}", 0)
         connection.execute(select(func.pg_advisory_xact_lock(lock)))
 
 

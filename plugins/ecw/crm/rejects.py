@@ -2,16 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, exists, func, literal, null, or_, select, update
 
+from ecw.crm.engine import reading
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.upsert import insert
+from ecw.errors import ConfigurationWrong
+from ecw.resources import RESOURCES
 from ecw.words import Run
 
 OPEN, RESOLVED = "open", "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which of the open rejects are meant; what is empty chooses nothing out."""
+
+    resources: tuple[str, ...] = ()
+    rule: str = ""
+    run: str = ""
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One reason why a record may not enter, and the staged file that holds the record, where that is known."""
+
+    ecw_id: str
+    step: str
+    rule: str
+    batch: str | None
+    last_run: str
+
+
+def counted(engine: Engine, practice: str, wanted: Chosen) -> dict[str, int]:
+    """Return how many records of each resource have an open reject among the wanted ones, in the order of resources.py.
+
+    Raises ConfigurationWrong where something was asked for that no open reject has.
+    """
+    r = ecw_reject
+    with reading(engine) as connection:
+        for name, asked, column in (("rule", wanted.rule, r.c.rule), ("run", wanted.run, r.c.last_run)):
+            there = set(connection.scalars(select(column).where(*_open_ones(practice)).distinct()))
+            if name == "run":
+                there |= set(connection.scalars(select(r.c.first_run).where(*_open_ones(practice)).distinct()))
+            if asked and asked not in there:
+                raise ConfigurationWrong(
+                    f"No open reject of the practice {practice} has the {name} {asked!r}.",
+                    next_move=f"use one of: {', '.join(sorted(there)) or 'there is no open reject at all'}.",
+                )
+        statement = select(r.c.resource, func.count(r.c.ecw_id.distinct())).where(*_wanted(practice, wanted))
+        found = {name: int(count) for name, count in connection.execute(statement.group_by(r.c.resource))}
+    if wanted.ids and not found:
+        raise ConfigurationWrong(
+            f"None of the {len(wanted.ids)} ids has an open reject that fits the other choices.",
+            next_move="look the ids up in the table ecw_reject; a record that is not rejected is pulled by ecw_pull.",
+        )
+    return {resource: found[resource] for resource in RESOURCES if resource in found}
+
+
+def chosen(engine: Engine, practice: str, resource: str, wanted: Chosen) -> list[Reject]:
+    """Return the open rejects of a resource among the wanted ones."""
+    r = ecw_reject
+    columns = (r.c.ecw_id, r.c.step, r.c.rule, r.c.batch, r.c.last_run)
+    statement = select(*columns).where(*_wanted(practice, wanted), r.c.resource == resource)
+    with reading(engine) as connection:
+        return [Reject(*row) for row in connection.execute(statement.order_by(r.c.ecw_id))]
+
+
+def _wanted(practice: str, wanted: Chosen) -> Iterator[ColumnElement[bool]]:
+    r = ecw_reject
+    yield from _open_ones(practice)
+    if wanted.resources:
+        yield r.c.resource.in_(wanted.resources)
+    if wanted.rule:
+        yield r.c.rule == wanted.rule
+    if wanted.run:
+        yield or_(r.c.first_run == wanted.run, r.c.last_run == wanted.run)
+    if wanted.ids:
+        yield r.c.ecw_id.in_(wanted.ids)
+
+
+def _open_ones(practice: str) -> tuple[ColumnElement[bool], ...]:
+    return ecw_reject.c.practice == practice, ecw_reject.c.state == OPEN
 
 
 def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) -> None:

@@ -191,6 +191,7 @@ ecw_journal = Table(
     Column("advice", Text),
     Column("fields", Text),  # names of columns, separated by commas
     Column("seconds", Float),
+    Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
 )
 
 # Columns that both sides changed, one row each; the values stay here, in the CRM.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+RULE = "gone"  # among the rejects
 TAG = {"system": "urn:ecw:sync", "code": "gone"}
 
 

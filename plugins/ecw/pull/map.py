@@ -14,6 +14,7 @@ import orjson
 
 from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
+from ecw.pull.gone import RULE as GONE
 from ecw.pull.gone import is_tombstone
 from ecw.pull.seen import version
 from ecw.words import Batch, Run
@@ -57,7 +58,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 unchanged += 1
                 continue
             line: dict[str, Any] = {
-                "ecw_id": ecw_id or f"no-id-{digest[:16]}",
+                "ecw_id": ecw_id or _no_id(digest),
                 "version": version(resource),
                 "hash": digest,
             }
@@ -120,9 +121,18 @@ def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | N
     if ecw_id is None:
         return [(None, "id", "the record has no id that FHIR allows")]
     if is_tombstone(resource):
-        return [(None, "gone", "eCW no longer has this record: it was deleted, or merged into another")]
+        return [(None, GONE, "eCW no longer has this record: it was deleted, or merged into another")]
     wrong = not_fhir(resource)
     return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))] if wrong else []
+
+
+def ecw_id_of(resource: Mapping[str, Any]) -> str:
+    """Return the id by which the rejects know a record: one without an id that FHIR allows is known by its content."""
+    return _id(resource) or _no_id(content_hash(resource))
+
+
+def _no_id(digest: str) -> str:
+    return f"no-id-{digest[:16]}"
 
 
 def _id(resource: Mapping[str, Any]) -> str | None:

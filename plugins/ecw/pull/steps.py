@@ -104,12 +104,14 @@ def check(batch: Batch) -> Batch:
     from ecw.crm import links, quality
     from ecw.pull.check import check
     from ecw.pull.practice import mapping_of
-    from ecw.pull.suite import load_suite, suite_path
+    from ecw.pull.suite import load_suite, suite_path, without_shares
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
+        if run["run_type"] == "replay":
+            suite = without_shares(suite)
         return check(
             run,
             batch,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -74,6 +75,11 @@ class Suite:
 def suite_path(resource: str) -> Path:
     """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
     return mappings_folder().parent / "quality" / f"{resource}.yaml"
+
+
+def without_shares(suite: Suite) -> Suite:
+    """Return the suite for a batch of rejected records, in which the share of those that break a rule says nothing."""
+    return replace(suite, small_batch=sys.maxsize)
 
 
 def load_suite(path: Path, columns: Iterable[str], today: date | None = None) -> Suite:

@@ -1,0 +1,66 @@
+"""
+### Rejected records again
+
+After a mapping, a crosswalk or a rule was mended: press *Trigger*, choose by resource, rule, run or eCW id (nothing
+chosen: every open reject), and the records go through map, check and load again, in the order they came. They come from
+the staging area; eCW is not asked, no cursor moves, and what is newer in the CRM stays.
+
+| step | what it does | where it can stop |
+| --- | --- | --- |
+| `gather` | finds the records in the batches of the runs that rejected them | the staging area is not there |
+| `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
+
+`summary` always runs: its log and its return value are the run's table. *fetched* are the records looked at again. A
+resource without an open reject among the chosen ones is skipped (pink).
+
+### When something is red
+
+1. Read the last line of the failed task: it ends with *Next (who): what to do*.
+2. `begin` red: the form asks for a rule, run or id that no open reject has; the line names those that there are.
+3. **Records that are no longer staged** (the variable `ecw_staging_days` says for how long they are kept) are named in
+   `summary`: pull them by their ids with `ecw_pull`'s form.
+4. Still rejected after the replay: what was mended does not reach them. `ecw status` names the reasons.
+
+From a terminal: `ecw replay`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import TaskGroup, dag, task
+
+from ecw import following
+from ecw.pull import replay, steps
+from ecw.pull.replay_form import PARAMS
+from ecw.resources import RESOURCES
+from ecw.retry import RETRY_POLICY
+
+
+@dag(
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    params=PARAMS,
+    doc_md=__doc__,
+    tags=["ecw", "pull"],
+)
+def ecw_replay() -> None:
+    run = task(replay.begin)(run_id="{{ run_id }}", chosen="{{ params | tojson }}")
+    groups = {}
+    for resource in RESOURCES.values():
+        with TaskGroup(resource.name) as groups[resource.name]:
+            # all_done: a resource with nothing to do, or in trouble, does not hold those after it up.
+            gathered = task(replay.gather_or_skip, task_id="gather", trigger_rule="all_done")(run, resource.name)
+            mapped = task(steps.map)(gathered)
+            checked = task(steps.check)(mapped)
+            task(following.load, outlets=[following.changed(resource.name)])(checked)
+        for needed in resource.needs:
+            groups[needed] >> groups[resource.name]
+    list(groups.values()) >> task(replay.summary, trigger_rule="all_done")(run).as_teardown()
+
+
+ecw_replay()

@@ -1,0 +1,53 @@
+"""The assets by which other DAGs follow what a load has changed: `ecw_patient`, `ecw_insurance` and so on.
+
+An outlet that is an asset has an event at every success of its task.  An alias has one only where the task says so, and
+a load that changed nothing says nothing.  What a backfill loads is told too; a dry run changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetAlias
+
+from ecw.pull import steps
+
+if TYPE_CHECKING:
+    from ecw.words import Batch
+
+log = logging.getLogger(__name__)
+
+
+def asset(resource: str) -> Asset:
+    """Return the asset of a resource's rows in the CRM, to be put into another DAG's `schedule`."""
+    return Asset(f"ecw_{resource}")
+
+
+def changed(resource: str) -> AssetAlias:
+    """Return the outlet of the resource's load."""
+    return AssetAlias(f"ecw_{resource}_changed")
+
+
+def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
+    """Do what `steps.load` does, and tell the asset what changed, if anything did.
+
+    A task that was killed between the two loads again: the same numbers, nothing written, and the event.
+    """
+    numbers = steps.load(batch)
+    run, resource = batch["run"], batch["resource"]
+    if outlet_events is not None and numbers["inserted"] + numbers["updated"] and _is_loaded(batch):
+        counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
+        extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
+        outlet_events[changed(resource)].add(asset(resource), extra=extra)
+        log.info("The asset ecw_%s is told.", resource)
+    return numbers
+
+
+def _is_loaded(batch: Batch) -> bool:
+    """Say whether the ledger has the numbers as loaded; those of a dry run were taken back."""
+    from ecw.crm import ledger
+    from ecw.crm.engine import open_crm
+
+    with open_crm(batch["run"]["crm_conn_id"]) as engine:
+        return ledger.numbers(engine, batch["run"], batch["resource"]) is not None

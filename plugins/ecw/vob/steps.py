@@ -1,0 +1,119 @@
+"""The steps of crm_vob: open requests for what pulls have changed -> deliver those that wait."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecw.vob.webhook import WebhookHook
+
+WEBHOOK = "vob_webhook"
+GIVE_UP = 3  # troubles in a row: the receiver is down, and not one request that it stumbles over
+log = logging.getLogger(__name__)
+
+# Imports stand inside the functions: a DAG file imports this module.
+
+
+def open_vob(
+    of_run: str = "", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default", webhook_conn_id: str = WEBHOOK
+) -> dict[str, int]:
+    """Open a request for each patient and load whose change matters; return how many were opened and passed over.
+
+    Everything that the journal has and nobody has looked at yet is looked at, whatever woke us. `of_run` opens those of
+    one run that had been passed over: a first load, or more at once than `most` allows.
+
+    Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
+    """
+    from ecw import connections
+    from ecw.api.settings import EcwSettings
+    from ecw.crm import vob
+    from ecw.crm.engine import open_crm
+    from ecw.crm.vob_table import NOT_DELIVERED, WAITING
+    from ecw.pull.mapped import mapped_of
+    from ecw.pull.practice import mappings_of
+    from ecw.vob.matters import what_changed
+    from ecw.vob.settings import VobSettings
+
+    connection = connections.get(ecw_conn_id)
+    practice = EcwSettings.from_connection(connection).practice
+    settings = VobSettings.read(connection.extra_dejson.get("vob"))
+    [insurance] = mappings_of(ecw_conn_id, ["insurance"])
+    total = vob.Opened()
+    with open_crm(crm_conn_id) as engine:
+        opening = vob.Opening(
+            engine=engine,
+            practice=practice,
+            insurance=mapped_of(insurance),
+            matters=what_changed,
+            first_load=settings.first_load,
+            most=settings.most,
+            delivery=WAITING if connections.exists(webhook_conn_id) else NOT_DELIVERED,
+        )
+        if of_run:
+            passed_over = vob.loads(engine, practice, of_run)
+            for load in passed_over:
+                total += opening.of_load(load, again=True)
+            if not passed_over:
+                log.warning("The run %s has no change that opened no request.", of_run)
+        for load in vob.loads(engine, practice):
+            total += opening.of_load(load)
+    log.info("Practice %s: %s.", practice, total)
+    return total.counts()
+
+
+def deliver(
+    ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default", webhook_conn_id: str = WEBHOOK
+) -> dict[str, int]:
+    """Post the requests that wait, the oldest first; return how many were delivered and refused.
+
+    Each is settled by itself, so that a retry sends only what is left. One that was posted when the task was killed is
+    posted again under the same Idempotency-Key.
+
+    Raises ServerTrouble where some wait still, RequestRefused where the receiver did not take some, ConfigurationWrong.
+    """
+    from ecw import connections
+    from ecw.api.settings import EcwSettings
+    from ecw.crm.engine import open_crm
+    from ecw.vob.webhook import webhook
+
+    practice = EcwSettings.from_connection(connections.get(ecw_conn_id)).practice
+    hook = webhook(webhook_conn_id)
+    if hook is None:
+        log.info("There is no connection %s: requests are in the CRM's table vob_request alone.", webhook_conn_id)
+        return {"delivered": 0, "refused": 0}
+    with open_crm(crm_conn_id) as engine:
+        return _post_all(engine, practice, hook)
+
+
+def _post_all(engine: Any, practice: str, hook: WebhookHook) -> dict[str, int]:
+    from ecw.crm import vob_table as table
+    from ecw.errors import RequestRefused, ServerTrouble
+
+    delivered, refused, troubles, in_a_row = 0, 0, 0, 0
+    last: ServerTrouble | None = None
+    for key, body in table.waiting(engine, practice):
+        try:
+            hook.post(key, body)
+        except ServerTrouble as trouble:
+            last, troubles, in_a_row = trouble, troubles + 1, in_a_row + 1
+            table.settle(engine, practice, key, table.WAITING, trouble.what)
+            if in_a_row == GIVE_UP:
+                break
+            continue
+        except RequestRefused as refusal:
+            refused += 1
+            table.settle(engine, practice, key, table.REFUSED, refusal.what)
+        else:
+            delivered += 1
+            table.settle(engine, practice, key, table.DELIVERED, None)
+        in_a_row = 0
+    log.info("Practice %s: %d requests delivered, %d refused, %d in trouble.", practice, delivered, refused, troubles)
+    if last is not None:
+        raise ServerTrouble(f"{delivered} requests were delivered, others wait: {last.what}", next_move=last.next_move)
+    if refused:
+        raise RequestRefused(
+            f"The webhook did not take {refused} requests; vob_request.delivery_note says how it answered.",
+            next_move="mend the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
+        )
+    return {"delivered": delivered, "refused": refused}

@@ -1,0 +1,82 @@
+"""Posting a request to whoever verifies benefits: ids and names of fields, never a patient's data."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from airflow.providers.http.hooks.http import HttpHook
+from requests import RequestException, Response
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+
+from ecw import connections
+from ecw.errors import ConfigurationWrong, RequestRefused, ServerTrouble
+
+TIMEOUT = 30.0  # seconds, where the connection's extra says nothing
+LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+ELSEWHERE = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.GONE,
+}
+
+
+class WebhookHook(HttpHook):
+    """HttpHook's address, login, headers, TLS and proxies; its `run` would log addresses and whole answers."""
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__(http_conn_id=conn_id)
+        self._session = self.get_conn()
+
+    def post(self, key: str, body: dict[str, Any]) -> None:
+        """Post one request; what the receiver answers is looked at by its status alone.
+
+        Raises ServerTrouble (try again), RequestRefused (this one is not taken), ConfigurationWrong (none will be).
+        """
+        try:
+            with self._session.post(
+                self.base_url,
+                json=body,
+                headers={"Idempotency-Key": key},
+                timeout=float(self.merged_extra.get("timeout") or TIMEOUT),
+                allow_redirects=False,
+                stream=True,  # the body is not wanted
+            ) as answer:
+                self.check_response(answer)
+        except (InvalidSchema, InvalidURL, MissingSchema):
+            raise ConfigurationWrong(
+                f"The connection {self.http_conn_id!r} has no address that can be posted to.",
+                next_move="put the webhook's whole URL into its host: https://…",
+            ) from None
+        except RequestException as error:  # its text holds the address, which may hold a secret
+            raise ServerTrouble(
+                f"The webhook (connection {self.http_conn_id!r}) did not answer ({type(error).__name__}).",
+                next_move="try again; if it stays so, see whether the receiver is up, and the connection's host right.",
+            ) from None
+
+    def check_response(self, response: Response) -> None:
+        """Raise the error for a status other than success."""
+        status = response.status_code
+        said = f"The webhook (connection {self.http_conn_id!r}) answered HTTP {status}"
+        if status in LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ServerTrouble(f"{said}.", next_move="try again; if it stays so, ask whoever runs the receiver.")
+        if status in ELSEWHERE or 300 <= status < 400:
+            raise ConfigurationWrong(
+                f"{said}.", next_move="mend host, login or headers of the connection; the requests are kept until then."
+            )
+        if not response.ok:
+            raise RequestRefused(
+                f"{said}.", next_move="ask whoever runs the receiver why it does not take the request."
+            )
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """Return the connection, in a task and in a terminal alike."""
+        return connections.get(conn_id)
+
+
+def webhook(conn_id: str) -> WebhookHook | None:
+    """Return the webhook, None where there is no such connection: it is optional."""
+    return WebhookHook(conn_id) if connections.exists(conn_id) else None

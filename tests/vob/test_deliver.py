@@ -1,0 +1,146 @@
+"""Requests go to the webhook once, whatever the receiver does."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from sqlalchemy import text
+
+from ecw.errors import ConfigurationWrong, RequestRefused, ServerTrouble
+from tests.fixtures.webhook import SECRET, Receiver
+from tests.vob.conftest import Vob
+
+
+@pytest.fixture
+def three(vob: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Vob:
+    """Three requests that wait for the receiver."""
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection())
+    vob.first()
+    vob.patients(1, 2, 3, phone="555-0100")
+    assert vob.open()["opened"] == 3
+    return vob
+
+
+def delivery(vob: Vob) -> list[str]:
+    return [row["delivery"] for row in vob.rows()]
+
+
+def test_each_is_posted_once_with_ids_and_names_only(
+    three: Vob, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert three.deliver() == {"delivered": 3, "refused": 0}
+    assert three.deliver() == {"delivered": 0, "refused": 0}
+
+    rows = three.rows()
+    assert receiver.keys == [row["key"] for row in sorted(rows, key=lambda row: row["key"])]
+    first = receiver.bodies[0]
+    row = next(row for row in rows if row["key"] == first["key"])
+    assert first == {
+        **{name: row[name] for name in ("key", "practice", "patient_id", "patient_ecw_id", "resource")},
+        "record_ecw_ids": [row["patient_ecw_id"]],
+        "change": ["phone"],
+        "requested_at": first["requested_at"],
+    }
+    assert first["requested_at"].endswith("+00:00")
+    assert receiver.headers[0]["X-Token"] == "t0ken"
+    assert delivery(three) == ["delivered"] * 3
+    assert all(row["sent_at"] is not None and row["attempts"] == 1 for row in rows)
+    assert "555-0100" not in str(receiver.bodies)
+    assert SECRET not in caplog.text
+    assert "t0ken" not in caplog.text
+
+
+def test_without_a_connection_nothing_is_posted_then_or_later(
+    vob: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vob.first()
+    vob.patients(1, phone="2")
+    vob.open()
+    assert vob.deliver() == {"delivered": 0, "refused": 0}
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection())
+    assert vob.deliver() == {"delivered": 0, "refused": 0}
+    assert receiver.bodies == []
+
+
+def test_a_5xx_is_tried_again_under_the_same_key(
+    three: Vob, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.answers = [503]
+    with (
+        caplog.at_level(logging.DEBUG),
+        pytest.raises(ServerTrouble, match=r"2 requests were delivered, others wait.*503"),
+    ):
+        three.deliver()
+    assert sorted(delivery(three)) == ["delivered", "delivered", "waiting"]
+    assert three.deliver() == {"delivered": 1, "refused": 0}
+    assert receiver.keys[0] == receiver.keys[3]
+    assert len(set(receiver.keys)) == 3
+    assert sorted(row["attempts"] for row in three.rows()) == [1, 1, 2]
+    assert SECRET not in caplog.text
+
+
+def test_a_receiver_that_is_down_is_not_asked_for_every_request(
+    three: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.patients(1, 2, 3, phone="3")
+    three.open()
+    receiver.answers = [500] * 9
+    with pytest.raises(ServerTrouble, match="0 requests were delivered"):
+        three.deliver()
+    assert len(receiver.bodies) == 3
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http", "host": "http://127.0.0.1:1/secret-path"}')
+    with pytest.raises(ServerTrouble, match="did not answer") as told:
+        three.deliver()
+    assert "secret-path" not in str(told.value)
+    assert delivery(three) == ["waiting"] * 6
+
+
+def test_a_receiver_that_hangs_is_left(three: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection(timeout=0.2))
+    receiver.hang = True
+    with pytest.raises(ServerTrouble, match="did not answer"):
+        three.deliver()
+    receiver.hang = False
+    assert three.deliver() == {"delivered": 3, "refused": 0}
+
+
+def test_a_request_that_is_refused_holds_no_other_up_and_is_told(three: Vob, receiver: Receiver) -> None:
+    receiver.answers = [200, 422]
+    with pytest.raises(RequestRefused, match="did not take 1 requests"):
+        three.deliver()
+    assert sorted(delivery(three)) == ["delivered", "delivered", "refused"]
+    [note] = [row["delivery_note"] for row in three.rows() if row["delivery"] == "refused"]
+    assert note.endswith("answered HTTP 422.")
+    assert three.deliver() == {"delivered": 0, "refused": 0}, "not again by itself"
+
+    with three.crm.begin() as connection:
+        connection.execute(text("UPDATE vob_request SET delivery = 'waiting' WHERE delivery = 'refused'"))
+    assert three.deliver() == {"delivered": 1, "refused": 0}
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404])
+def test_a_wrong_connection_is_told_at_once_and_the_requests_are_kept(
+    three: Vob, receiver: Receiver, status: int
+) -> None:
+    receiver.answers = [status]
+    with pytest.raises(ConfigurationWrong, match=f"HTTP {status}"):
+        three.deliver()
+    assert len(receiver.bodies) == 1
+    assert delivery(three) == ["waiting"] * 3
+    assert three.deliver() == {"delivered": 3, "refused": 0}
+
+
+def test_a_connection_without_an_address_is_told(three: Vob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http"}')
+    with pytest.raises(ConfigurationWrong, match="no address"):
+        three.deliver()
+
+
+def test_killed_after_the_post_is_posted_again_under_the_same_key(three: Vob, receiver: Receiver) -> None:
+    three.deliver()
+    with three.crm.begin() as connection:  # as it stands when the task is killed before it wrote the outcome
+        connection.execute(text("UPDATE vob_request SET delivery = 'waiting', sent_at = NULL, attempts = 0"))
+    assert three.deliver() == {"delivered": 3, "refused": 0}
+    assert receiver.keys[:3] == receiver.keys[3:]

@@ -1,0 +1,209 @@
+"""What a load has changed opens requests: one for each patient and load, once."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ecw.errors import ConfigurationWrong, CrmTableWrong
+from ecw.mapping.files import load_mapping
+from ecw.vob.matters import NOT_OF_INSURANCE, PATIENT
+from tests.vob.conftest import Vob
+
+
+def shown(vob: Vob) -> list[tuple[Any, ...]]:
+    names = ("patient_ecw_id", "resource", "record_ecw_ids", "change")
+    return [tuple(row[name] for name in names) for row in vob.rows()]
+
+
+def test_the_columns_that_matter_are_columns_of_the_mapping() -> None:
+    assert PATIENT
+    assert {column.name for column in load_mapping("patient").pulled} >= PATIENT
+    assert {column.name for column in load_mapping("insurance").pulled} >= NOT_OF_INSURANCE
+
+
+def test_a_first_load_opens_none_and_says_so(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        vob.first()
+    assert "insurance: the 2 changes of the first load open no request." in caplog.text
+    assert vob.rows() == []
+
+
+def test_a_first_load_opens_requests_where_that_is_wanted(vob: Vob, settings: Any) -> None:
+    settings(first_load=True)
+    vob.patients(1, 2)
+    vob.policies(("i1", 1), ("i2", 2))
+    assert vob.open() == {"opened": 2, "first_load": 0, "too_many": 0}
+    assert sorted(shown(vob)) == [("p1", "insurance", "i1", "new"), ("p2", "insurance", "i2", "new")]
+
+
+def test_a_changed_policy_opens_one_request_with_names_and_no_values(vob: Vob) -> None:
+    vob.first()
+    run_id = vob.policies(("i2", 2), member_id="2", payer="Umbrella")
+    assert vob.open()["opened"] == 1
+
+    [row] = vob.rows()
+    [patient] = vob.rows("SELECT id FROM patient WHERE ecw_id = 'p2'")
+    assert row["patient_id"] == patient["id"]
+    assert shown(vob) == [("p2", "insurance", "i2", "member_id, payer")]
+    assert (row["practice"], row["run_id"], row["state"], row["delivery"]) == ("P1", run_id, "open", "none")
+    assert (row["attempts"], row["sent_at"], row["delivery_note"]) == (0, None, None)
+    assert "Umbrella" not in str(row)
+    assert vob.rows(f"SELECT count(*) AS n FROM ecw_journal WHERE vob = '{row['key']}'") == [{"n": 1}]  # noqa: S608
+
+
+def test_looking_again_opens_nothing(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i2", 2), member_id="2")
+    vob.open()
+    before = vob.rows()
+    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert vob.rows() == before
+
+
+def test_two_policies_of_a_patient_that_one_load_changes_are_one_change(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i2", 2), ("i3", 2), member_id="2")
+    vob.open()
+    assert shown(vob) == [("p2", "insurance", "i2, i3", "member_id, new")]
+
+
+def test_two_loads_are_two_changes_however_late_we_look(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i2", 2), member_id="2")
+    vob.policies(("i2", 2), member_id="3")
+    vob.policies(("i1", 1), member_id="3")
+    assert vob.open()["opened"] == 3
+    assert [row[0] for row in shown(vob)] == ["p2", "p2", "p1"], "in the order they came"
+
+
+def test_a_run_that_is_cleared_and_finds_more_opens_for_what_is_more(vob: Vob) -> None:
+    vob.first()
+    run_id = vob.policies(("i2", 2), member_id="2")
+    vob.open()
+    vob.policies(("i2", 2), run_id=run_id, payer="Umbrella", member_id="2")
+    vob.open()
+    assert shown(vob) == [("p2", "insurance", "i2", "member_id"), ("p2", "insurance", "i2", "payer")]
+
+
+def test_of_a_patient_only_what_a_payer_asks_for_matters(vob: Vob) -> None:
+    vob.first()
+    vob.patients(1, language="es")
+    vob.patients(2, language="es", phone="2")
+    assert vob.open()["opened"] == 1
+    assert shown(vob) == [("p2", "patient", "p2", "phone")]
+
+
+def test_a_new_patient_has_nothing_to_verify_until_the_insurance_comes(vob: Vob) -> None:
+    vob.first()
+    vob.patients(4)
+    assert vob.open()["opened"] == 0
+    vob.policies(("i4", 4))
+    assert vob.open()["opened"] == 1
+    assert shown(vob) == [("p4", "insurance", "i4", "new")]
+
+
+def test_what_changes_nothing_opens_nothing(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i1", 1), ("i2", 2))
+    assert vob.open()["opened"] == 0
+
+
+def test_a_load_that_would_open_too_many_opens_none_until_somebody_asks_for_it(
+    vob: Vob, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    vob.first()
+    settings(most=1)
+    flood = vob.policies(("i1", 1), ("i2", 2), member_id="2")
+    vob.patients(3, phone="2")
+    with caplog.at_level(logging.WARNING):
+        assert vob.open() == {"opened": 1, "first_load": 0, "too_many": 2}
+    assert f"the run {flood} would open more than 1 requests" in caplog.text
+    assert shown(vob) == [("p3", "patient", "p3", "phone")]
+
+    assert vob.open(flood) == {"opened": 2, "first_load": 0, "too_many": 0}
+    with caplog.at_level(logging.WARNING):
+        assert vob.open(flood) == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert len(vob.rows()) == 3
+    assert f"The run {flood} has no change that opened no request." in caplog.text
+
+
+def test_the_requests_of_a_first_load_can_be_asked_for_later(vob: Vob) -> None:
+    vob.first()
+    assert vob.open("r2") == {"opened": 2, "first_load": 0, "too_many": 0}
+
+
+def test_a_policy_that_the_crm_has_deleted_since_is_told(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
+    vob.first()
+    vob.policies(("i1", 1), ("i2", 2), member_id="2")
+    with vob.crm.begin() as connection:
+        connection.execute(text("DELETE FROM insurance WHERE ecw_id = 'i1'"))
+    with caplog.at_level(logging.WARNING):
+        assert vob.open()["opened"] == 1
+    assert "insurance: 1 changed rows are no longer in the CRM" in caplog.text
+
+
+def test_another_practices_changes_are_not_ours(vob: Vob) -> None:
+    vob.first()
+    vob.practice = "P2"
+    vob.patients(7)
+    vob.policies(("i7", 7))
+    vob.policies(("i7", 7), member_id="2")
+    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert vob.rows("SELECT count(*) AS n FROM ecw_journal WHERE practice = 'P2' AND vob IS NULL") == [{"n": 3}]
+
+
+def test_two_at_once_open_each_request_once(vob: Vob) -> None:
+    vob.patients(*range(40))
+    vob.policies(*((f"i{n}", n) for n in range(40)))
+    vob.open()
+    for value in ("2", "3", "4"):
+        vob.policies(*((f"i{n}", n) for n in range(40)), member_id=value)
+    with ThreadPoolExecutor(4) as several:
+        found = [each.result() for each in [several.submit(vob.open) for _ in range(4)]]
+    assert sum(each["opened"] for each in found) == 120
+    assert len({(row["patient_ecw_id"], row["run_id"]) for row in vob.rows()}) == len(vob.rows()) == 120
+
+
+def test_killed_before_the_end_is_done_again_whole(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i1", 1), ("i2", 2), member_id="2")
+    with vob.crm.begin() as connection:  # the second request cannot be written
+        connection.execute(text("CREATE UNIQUE INDEX one_a_run ON vob_request (run_id)"))
+    with pytest.raises(CrmTableWrong, match="The requests to verify benefits"):
+        vob.open()
+    assert vob.rows() == []
+    with vob.crm.begin() as connection:
+        connection.execute(text("DROP INDEX one_a_run"))
+    assert vob.open()["opened"] == 2
+
+
+def test_a_table_of_the_crm_that_lacks_columns_is_told_with_all_of_them(vob: Vob) -> None:
+    vob.first()
+    vob.policies(("i1", 1), member_id="2")
+    with vob.crm.begin() as connection:
+        connection.execute(text("DROP TABLE vob_request"))
+        connection.execute(
+            text("CREATE TABLE vob_request (id INTEGER PRIMARY KEY, practice TEXT, owner TEXT NOT NULL, change TEXT)")
+        )
+    with pytest.raises(CrmTableWrong) as told:
+        vob.open()
+    assert "no column key" in str(told.value)
+    assert "no column delivery_note" in str(told.value)
+    assert "column owner must be filled" in str(told.value)
+    assert "v008_vob.py" in told.value.next_move
+    with vob.crm.begin() as connection:
+        connection.execute(text("DROP TABLE vob_request"))
+    with pytest.raises(CrmTableWrong, match="no table vob_request"):
+        vob.open()
+
+
+@pytest.mark.parametrize("wrong", [{"most": 0}, {"most": "many"}, {"first_load": 1}, {"colour": "red"}])
+def test_a_wrong_setting_is_refused(vob: Vob, settings: Any, wrong: dict[str, Any]) -> None:
+    settings(**wrong)
+    with pytest.raises(ConfigurationWrong, match="extra field `vob`"):
+        vob.open()
