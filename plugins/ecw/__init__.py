@@ -9,6 +9,7 @@ pull               the steps: begin, extract -> map -> check -> load, record
 agreement          the three-way merge that pull and push share
 push               CRM -> eCW: one patient at a time, never twice
 hook, provider     Airflow's door: connection -> client; the connection type and its form
+ui                 the pages in Airflow's frame (they read crm only)
 cli                the `ecw` command
 
 Arrows point one way: dags -> pull -> api, mapping, crm -> words, errors.

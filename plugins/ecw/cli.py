@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
     "mapping": "ecw.commands.mapping",
     "migrate": "ecw.commands.migrate",
+    "quality": "ecw.commands.quality",
     "settings": "ecw.commands.settings",
     "status": "ecw.commands.status",
 }
