@@ -10,6 +10,7 @@ alert              notices when something begins to be amiss, and when it is ove
 agreement          the three-way merge that pull and push share
 push               CRM -> eCW: one patient at a time, never twice
 hook, provider     Airflow's door: connection -> client; the connection type and its form
+ui                 the pages in Airflow's frame (they read crm only)
 cli                the `ecw` command
 
 Arrows point one way: dags -> pull -> api, mapping, crm -> words, errors.

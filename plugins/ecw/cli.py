@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "mapping": "ecw.commands.mapping",
     "migrate": "ecw.commands.migrate",
     "replay": "ecw.commands.replay",
+    "quality": "ecw.commands.quality",
     "settings": "ecw.commands.settings",
     "status": "ecw.commands.status",
 }

@@ -15,19 +15,19 @@ def judge(suite: Suite, fetched: int, usual: Usual) -> Finding:
     The suite's `volume` is about runs that see everything that eCW has. Nothing at all where there had been something
     is always told; of a run that sees a part, such as a window of the calendar, only if no run before found nothing.
     """
-    volume = suite.volume
-    verdict, least = PASS, 0.0
-    if usual.number and usual.whole and volume is not None:
-        least = volume.at_least
-        verdict = volume.otherwise if fetched < least * usual.number else PASS
-    if verdict == PASS and usual.number and not fetched and (usual.whole or usual.never_nothing >= LEAST_RUNS):
+    volume = suite.volume if usual.whole else None
+    least = volume.at_least if volume is not None else 0.0
+    verdict = PASS
+    if usual.number and volume is not None and fetched < least * usual.number:
+        verdict = volume.otherwise
+    elif usual.number and not fetched and (usual.whole or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
         rule=VOLUME,
         column="",
         demand=f"at least {least:.0%} of the usual number" if least else "something, where there is something usually",
         otherwise=volume.otherwise if least and volume is not None else WARN,
-        why=volume.why if volume is not None and least else "",
+        why=volume.why if volume is not None else "",
         rows=fetched,
         broken=0 if verdict == PASS or usual.number is None else usual.number - fetched,
         verdict=verdict,
