@@ -7,6 +7,8 @@ import os
 import subprocess
 from typing import Any
 
+import pytest
+
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import ROOT, Demo
@@ -28,11 +30,12 @@ def say(demo: Demo, **said: Any) -> None:
 
 def run(airflow: AirflowApi, dag: str) -> str:
     run_id = airflow.trigger(dag)
-    assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), 240)
+    assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), 600)
     assert airflow.run_state(dag, run_id) == "success"
     return run_id
 
 
+@pytest.mark.timeout(900)  # a pull, perhaps the demo's first one too, on a machine that may be busy
 def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Webhook) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
