@@ -11,6 +11,7 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 | `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
 
 `summary` always runs: its log and its return value are the run's table, with a next move where something is amiss.
+It also sends the notices of the variable `ecw_alerts`; the DAG `ecw_watch` does when no run comes.
 
 ### When something is red
 

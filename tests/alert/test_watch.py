@@ -165,9 +165,8 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
     clock.shift(timedelta(hours=7))
     to_webhook.status = 500
     assert watch() == {"open": 1, "sent": 0}
-    assert "could not be sent (HttpErrorException); the next run tries again" in caplog.text or (
-        "could not be sent (AirflowException); the next run tries again" in caplog.text
-    )
+    assert "The notice 'eCW P1: location stale' could not be sent" in caplog.text
+    assert "see that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
     refresh(crm_engine)
     assert watch() == {"open": 0, "sent": 0}
     to_webhook.status = 200

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
+from ecw.alert.watch import watch
 from ecw.cli import group
 from tests.fixtures.loads import a_reject, a_row, load
 
@@ -39,3 +40,12 @@ def test_json_is_for_programs(crm_engine: Engine) -> None:
     assert location["state"] == "loaded"
     assert 0 <= location["age"] < 300
     assert location["next_move"] is None
+
+
+def test_open_alerts_are_shown(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", '{"reject_least": 1}')
+    load(crm_engine, [a_row("a")], [a_reject("b")])
+    watch()
+    assert "1 of 2 records of location are rejected (50 %). Next: `ecw status` names" in run().output
+    [location] = [one for one in json.loads(run("--json").output) if one["resource"] == "location"]
+    assert [alert["kind"] for alert in location["alerts"]] == ["rejects"]

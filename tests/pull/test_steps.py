@@ -146,6 +146,7 @@ def test_the_summary_is_the_runs_table(
         **numbers(30, rejected=1, inserted=29),
         "seconds": 0,
         "calls": 6,  # discovery, token, metadata and three pages
+        "strategy": "list",
         "state": "loaded",
         "next": "look at the 1 rejects: `ecw status` names the reasons.",
     }

@@ -101,8 +101,9 @@ def record(
         connection,
         ecw_run,
         _key(run, batch["resource"]),
-        # A row that is there has the resource's own window: it may begin later than the run's.
-        (_window(run) if before is None else {})
+        _window(run)
+        # The resource's own window may begin later than the run's: see `planned`.
+        | ({} if before is None else {"window_start": before["window_start"]})
         | {
             "state": state,
             "started_at": before["started_at"] if before else now,

@@ -1,0 +1,87 @@
+"""The table that a run ends in, and what it says is to be done."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from ecw.crm import ledger
+from ecw.crm.engine import reading
+from ecw.pull.summary import as_text, line, table
+from tests.fixtures.loads import a_reject, a_row, a_run, load
+
+
+def change(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> None:
+    ledger.begin(crm_engine, a_run(), ["location"])
+    ledger.planned(crm_engine, a_run(), "location", strategy="name_sweep", start="2026-11-22T10:00:00+00:00")
+    load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")], strategy="list")
+    with reading(crm_engine) as connection:
+        row = ledger.row(connection, a_run(), "location")
+    assert row is not None
+    found = dict(row) | {"seconds": 2.04, "kept": 3}
+    assert line(found) == (
+        "location: fetched 3, rejected 1, inserted 2, updated 0, unchanged 0, kept 3; 3 calls, 2.0 s; "
+        "from 2026-11-22 10:00Z to 2026-11-22 12:00Z by list, mapping m1."
+    )
+    assert line(found | {"state": "dry", "window_start": None}).endswith("mapping m1, dry run.")
+
+
+def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c"), a_reject("d")])
+    change(crm_engine, "UPDATE ecw_run SET parked = 1, locked = 1, seconds = 2")
+    change(
+        crm_engine,
+        'INSERT INTO ecw_conflict (practice, resource, crm_id, "column", ecw_id, state, first_run, last_run) '
+        "VALUES ('P1', 'location', '1', 'name', 'a', 'open', 'r1', 'r1')",
+    )
+    rows = table(crm_engine, a_run())
+    [location] = [row for row in rows if row["resource"] == "location"]
+    assert (location["parked"], location["locked"]) == (1, 1)
+    assert "conflicts" not in location
+    assert location["next"] == (
+        "look at the 1 rejects: `ecw status` names the reasons. "
+        "1 wait in ecw_parked for a record that is not here yet, and come in when it does. "
+        "1 conflicts wait for a person: choose in the table ecw_conflict, where state is open. "
+        "1 took no update: clear emr_updates_locked in the CRM where they should."
+    )
+    assert {row["state"] for row in rows if row is not location} == {"not asked for"}
+    assert not any(row["next"] for row in rows if row is not location)
+    lines = [each.split() for each in as_text(rows).splitlines()]
+    assert lines[0] == [
+        *("resource", "fetched", "rejected", "inserted", "updated", "unchanged", "locked", "parked"),
+        *("seconds", "calls", "strategy", "state"),
+    ]
+    assert lines[2] == ["location", "4", "2", "2", "0", "0", "1", "1", "2.0", "3", "-", "loaded"]
+    assert lines[6] == ["all", "4", "2", "2", "0", "0", "1", "1", "3"]
+
+
+def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a")])
+    change(crm_engine, "UPDATE ecw_run SET fetched = 7")
+    [location] = [row for row in table(crm_engine, a_run()) if row["resource"] == "location"]
+    assert location["next"].startswith("NumbersDoNotAddUp: Records went missing between extract and load: fetched 7")
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "told"),
+    [
+        ("dry", None, "a dry run, nothing was written: trigger it again without dry run to load."),
+        ("failed", "KeyError", "KeyError: read the log of its task that failed."),
+        ("failed", "X: No. Next (Airflow): wait.", "X: No. Next (Airflow): wait."),
+        ("running", None, "look at the log of the resource's first task that is not green."),
+    ],
+)
+def test_every_state_names_its_next_move(crm_engine: Engine, state: str, error: str | None, told: str) -> None:
+    load(crm_engine, [a_row("a")])
+    with crm_engine.begin() as connection:
+        connection.execute(text("UPDATE ecw_run SET state = :state, error = :error"), {"state": state, "error": error})
+    assert [row["next"] for row in table(crm_engine, a_run()) if row["resource"] == "location"] == [told]
+
+
+def test_a_run_without_any_row_has_not_begun(crm_engine: Engine) -> None:
+    assert {row["state"] for row in table(crm_engine, a_run("never"))} == {"not begun"}
