@@ -27,6 +27,7 @@ from include.demo.processes import Processes
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DAG = "ecw_pull"
+WATCH = "ecw_watch"
 PRACTICE = "DEMO01"
 CLIENT = "demo-client"
 # What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on
@@ -114,11 +115,12 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
     run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
     airflow.login()
-    wait(processes, "Airflow did not read dags/ecw_pull.py", lambda: airflow.has_dag(DAG))
+    wait(processes, "Airflow did not read dags/", lambda: airflow.has_dag(DAG) and airflow.has_dag(WATCH))
 
     airflow.end_interrupted(DAG)
     run_id = airflow.trigger(DAG)
     airflow.unpause(DAG)
+    airflow.unpause(WATCH)
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
     succeeded = follow(airflow, run_id, processes)
     say("")

@@ -14,6 +14,7 @@ Values are as the mapping's rows have them: JSON, dates as ISO texts.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -175,6 +176,35 @@ def _agree(merged: Merged, name: str, pulled: tuple[Any, Any], pushed: tuple[Any
 
 def _copy(base: Agreed) -> Agreed:
     return Agreed(dict(base.crm), dict(base.emr), dict(base.sent))
+
+
+def fold(text: str) -> str:
+    """Return a text's letters and digits without case and accents."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in plain if character.isalnum())
+
+
+def echoes(sent: Any, shown: Any, ecw_id: str) -> bool:
+    """Say whether what eCW shows is what was sent, in its spelling; nothing: it did not take it; its own id.
+
+    Anything else is somebody's edit.
+    """
+    if shown is None or shown in (sent, ecw_id):
+        return True
+    return isinstance(sent, str) and isinstance(shown, str) and fold(sent) == fold(shown)
+
+
+def learn(base: Agreed, emr: Row, ecw_id: str) -> tuple[Agreed, list[str]]:
+    """Take eCW's spelling of what was sent as agreed; return what is agreed then, and the columns that it spells so."""
+    found = {
+        name: emr[name]
+        for name, sent in base.sent.items()
+        if emr.get(name) not in (None, sent, base.emr.get(name)) and echoes(sent, emr[name], ecw_id)
+    }
+    if not found:
+        return base, []
+    left = {name: value for name, value in base.sent.items() if name not in found}
+    return Agreed(base.crm, base.emr | found, left), sorted(found)
 
 
 def text(row: Row) -> str:

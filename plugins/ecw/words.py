@@ -42,6 +42,7 @@ class Batch(TypedDict):
     calls: int  # API calls so far, token calls included
     seconds: float
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
+    strategy: NotRequired[str]  # the one that it was extracted by
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ecw.crm.quality import Finding, Usual
 from ecw.errors import MappingWrong, QualityStop
 from ecw.pull import check as checking
-from ecw.pull import staging
+from ecw.pull import staging, volume
 from ecw.pull.check import check
+from ecw.pull.looking import Looking
 from ecw.pull.suite import load_suite
 from ecw.words import Batch, Run
 
-COLUMNS = ["ecw_id", "name", "other", "state", "born", "size"]
+COLUMNS = ["ecw_id", "name", "other", "state", "born", "died", "size", "doctor"]
+LINKED = {"practitioner": {"a.1"}, "location": {"a.2"}}
 
 
 @pytest.fixture
@@ -36,8 +39,14 @@ def run(tmp_path: Path) -> Run:
     )
 
 
-def checked(run: Run, rows: Sequence[dict[str, Any]], rules: str, before: int | None = None) -> Batch:
-    """Check rows by rules, which is a suite's text below `resource`."""
+def checked(
+    run: Run,
+    rows: Sequence[dict[str, Any]],
+    rules: str,
+    usual: Usual = Usual(None),  # noqa: B008 - it is frozen
+    report: list[Finding] | None = None,
+) -> Batch:
+    """Check rows by rules, which is a suite's text below `resource`; the findings go into `report`."""
     path = f"{run['staging']}/person/map.ndjson.gz"
     with staging.writer(path) as batch:
         for number, row in enumerate(rows):
@@ -57,7 +66,14 @@ def checked(run: Run, rows: Sequence[dict[str, Any]], rules: str, before: int | 
         calls=7,
         seconds=1.0,
     )
-    return check(run, mapped, load_suite(file, COLUMNS, today=date(2026, 11, 22)), before=before)
+    return check(
+        run,
+        mapped,
+        load_suite(file, COLUMNS, today=date(2026, 11, 22)),
+        usual=usual,
+        linked=lambda resource, ids: LINKED[resource] & set(ids),
+        report=(report if report is not None else []).extend,
+    )
 
 
 def passed(batch: Batch) -> list[str]:
@@ -86,6 +102,31 @@ def passed(batch: Batch) -> list[str]:
             "column: born, date: {after: 1900-01-01, before: tomorrow}",
             [{"born": "2026-11-22"}, {"born": "1980-05-01T10:00:00+00:00"}, {}],
             [{"born": "1899-12-30"}, {"born": "2026-11-23"}, {"born": "1900-01-01T05:00:00+00:00"}],
+        ),
+        (
+            "column: died, not_before: born",
+            [
+                {"born": "1980-05-01", "died": "1980-05-01"},
+                {"born": "1980-05-01", "died": "1980-05-01T00:30:00+05:45"},
+                {"born": "2026-11-01T01:30:00-04:00", "died": "2026-11-01T01:10:00-05:00"},  # the hour that comes twice
+                {"died": "1980-05-01"},
+                {"born": "1980-05-01"},
+            ],
+            [
+                {"born": "1980-05-01", "died": "1980-04-30"},
+                {"born": "1980-05-01", "died": "1980-04-30T23:59:00+00:00"},
+                {"born": "2026-11-01T01:30:00-05:00", "died": "2026-11-01T01:40:00-04:00"},
+            ],
+        ),
+        (
+            "column: doctor, known: true",
+            [{"doctor": "Practitioner/a.1"}, {"doctor": "Location/a.2"}, {}],
+            [
+                {"doctor": "Practitioner/a.2"},
+                {"doctor": "Practitioner/"},
+                {"doctor": "PractitionerRole/a.1"},
+                {"doctor": "a.1"},
+            ],
         ),
     ],
 )
@@ -171,16 +212,97 @@ def test_a_share_of_a_small_batch_stops_nothing(run: Run) -> None:
 @pytest.mark.parametrize("otherwise", ["warn", "stop"])
 def test_half_of_the_records_gone(run: Run, otherwise: str, caplog: pytest.LogCaptureFixture) -> None:
     rules = f"volume: {{at_least: 0.5, otherwise: {otherwise}}}\nrules: []"
+    report: list[Finding] = []
     if otherwise == "stop":
-        with pytest.raises(QualityStop, match="eCW gave 4 records, the last run fetched 9"):
-            checked(run, [{}], rules, before=9)
+        with pytest.raises(QualityStop, match=r"eCW gave 4 records, usual are 9 .*; at least 50% of the usual number"):
+            checked(run, [{}], rules, Usual(9), report)
     else:
-        assert checked(run, [{}], rules, before=9)["count"] == 1
-        assert "person: eCW gave 4 records, the last run fetched 9." in caplog.messages
+        assert checked(run, [{}], rules, Usual(9), report)["count"] == 1
+        assert "person: eCW gave 4 records, usual are 9." in caplog.messages
+    assert [(one.verdict, one.rows, one.usual, one.broken) for one in report] == [(otherwise, 4, 9, 5)]
 
 
 def test_half_of_the_records_are_enough(run: Run) -> None:
-    assert checked(run, [{}], "volume: {at_least: 0.5, otherwise: stop}\nrules: []", before=8)["count"] == 1
+    assert checked(run, [{}], "volume: {at_least: 0.5, otherwise: stop}\nrules: []", Usual(8))["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fetched", "usual", "verdict"),
+    [
+        (0, Usual(9), "warn"),
+        (1, Usual(9), "pass"),
+        (0, Usual(0), "pass"),
+        (0, Usual(None), "pass"),
+        (0, Usual(9, whole=False, never_nothing=3), "warn"),
+        (0, Usual(9, whole=False, never_nothing=2), "pass"),
+        (1, Usual(9, whole=False, never_nothing=5), "pass"),
+    ],
+)
+def test_nothing_where_there_had_been_something_is_told_without_any_setting(
+    tmp_path: Path, fetched: int, usual: Usual, verdict: str
+) -> None:
+    file = tmp_path / "person.yaml"
+    file.write_text("resource: person\nrules: []")
+
+    assert volume.judge(load_suite(file, COLUMNS), fetched, usual).verdict == verdict
+
+
+def test_a_part_is_not_held_against_the_share_of_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "person.yaml"
+    file.write_text("resource: person\nvolume: {at_least: 0.5, otherwise: stop}\nrules: []")
+
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, never_nothing=5)).verdict == "pass"
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9)).verdict == "stop"
+
+
+def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
+    report: list[Finding] = []
+
+    with pytest.raises(QualityStop):
+        checked(
+            run,
+            [{"name": "secret-value"}, {"name": "secret-value"}, {"name": "B", "size": -3, "born": "1899-12-30"}],
+            "rules:\n"
+            "  - {column: ecw_id, not_null: true, otherwise: stop}\n"
+            "  - {column: [name, other], unique: true, otherwise: warn, why: twice}\n"
+            "  - {column: size, range: {min: 0}, otherwise: reject}\n"
+            "  - {column: born, date: {after: 1900-01-01}, otherwise: reject, stop_above: 0.3}\n",
+            Usual(6),
+            report,
+        )
+
+    assert report == [
+        Finding(
+            "volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "whole"
+        ),
+        Finding("not_null", "ecw_id", "has a value", "stop", 3, 0, "pass", "", 0.0),
+        Finding(
+            *("unique", "name or other", "no other record of the batch has the same value", "warn", 3, 2, "warn"),
+            why="twice",
+        ),
+        Finding("range", "size", "range min 0.0", "reject", 3, 1, "reject"),
+        Finding("date", "born", "date after 1900-01-01", "reject", 3, 1, "stop", "", 0.3),
+    ]
+
+
+def test_references_are_asked_for_once_a_chunk(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "person.yaml"
+    file.write_text("resource: person\nrules: [{column: doctor, known: true, otherwise: warn}]")
+    asked: list[tuple[str, set[str]]] = []
+
+    def linked(resource: str, ids: Collection[str]) -> set[str]:
+        asked.append((resource, set(ids)))
+        return {"a.1"}
+
+    rows = [{"doctor": f"Practitioner/a.{number % 3}"} for number in range(300)]
+    looking = Looking(load_suite(file, COLUMNS), linked)
+    try:
+        [column] = looking.columns(rows)
+    finally:
+        looking.close()
+
+    assert asked == [("practitioner", {"a.0", "a.1", "a.2"})]
+    assert column == [int(number % 3 == 1) for number in range(300)]
 
 
 def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,14 +344,16 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
     code = (
         "import sys; sys.path.insert(0, 'plugins')\n"
         "from pathlib import Path\n"
-        "from ecw.pull import staging; from ecw.pull.check import check; from ecw.pull.suite import load_suite\n"
+        "from ecw.crm.quality import Usual; from ecw.pull import staging\n"
+        "from ecw.pull.check import check; from ecw.pull.suite import load_suite\n"
         "folder = Path(sys.argv[1]); file = folder / 'person.yaml'\n"
         "file.write_text('resource: person\\nrules: [{column: name, not_null: true, otherwise: reject}]')\n"
         "path = str(folder / 'map.ndjson.gz')\n"
         "with staging.writer(path): pass\n"
         "batch = dict(resource='person', path=path, count=0, fetched=4, rejected=0, unchanged=4, rejects=[], calls=1)\n"
         "batch['seconds'] = 0.0\n"
-        "print(check({'staging': str(folder)}, batch, load_suite(file, ['name']))['count'])\n"
+        "suite = load_suite(file, ['name']); own = dict(usual=Usual(None), linked=None, report=list)\n"
+        "print(check({'staging': str(folder)}, batch, suite, **own)['count'])\n"
         "assert 'great_expectations' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     folder = Path(run["staging"])
@@ -239,6 +363,18 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
 
     assert done.stderr == ""
     assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("start", [5, "secret-value"])
+def test_a_period_that_cannot_be_compared_names_the_line_and_no_value(run: Run, start: Any) -> None:
+    with pytest.raises(MappingWrong, match=r"person.yaml:2: the rule not_before cannot be applied") as error:
+        checked(
+            run,
+            [{"born": start, "died": "secret-value"}],
+            "rules: [{column: died, not_before: born, otherwise: reject}]",
+        )
+
+    assert "secret-value" not in str(error.value)
 
 
 def test_no_value_reaches_any_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:

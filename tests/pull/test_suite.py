@@ -77,6 +77,12 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
         ("otherwise: reject", "otherwise: rejct", "person.yaml:7:16: 'rejct' is no outcome; did you mean 'reject'?"),
         ("    otherwise: reject\n", "", "the key 'otherwise' is missing"),
         ("not_null: true", "pattern: '('", "person.yaml:6:"),
+        (
+            "not_null: true",
+            "not_before: bron",
+            "person.yaml:6:17: 'bron' is no column of the mapping; did you mean 'born'?",
+        ),
+        ("not_null: true", "known: false", "person.yaml:6:12: this check is `true`, or left out"),
         ("after: 1900-01-01", "after: 1900-13-01", "is no day such as"),
         ("column: born, date: {after: 1900-01-01, before: tomorrow}", "column: [name], not_null: true", "said twice"),
     ],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from ecw.errors import MappingWrong
 from ecw.mapping.files import load_mapping
 from ecw.pull.suite import load_suite, suite_path
 from ecw.resources import RESOURCES
@@ -24,8 +28,15 @@ def test_a_suite_names_columns_of_its_mapping(resource: str) -> None:
     assert suite.rules
 
 
-def test_the_readme_names_every_check() -> None:
+def test_the_readme_names_every_check(tmp_path: Path) -> None:
+    """The checks are those that a mistake is answered with."""
+    file = tmp_path / "person.yaml"
+    file.write_text("resource: person\nrules: [{column: name, otherwise: warn}]")
+    with pytest.raises(MappingWrong) as error:
+        load_suite(file, ["name"])
+    [checks] = re.findall(r"a rule has one check \(([^)]*)\)", str(error.value))
     text = (suite_path("practitioner").parent / "README.md").read_text()
 
-    for check in ("not_null", "unique", "in", "pattern", "length", "range", "date"):
+    assert len(checks.split(", ")) == 9
+    for check in checks.split(", "):
         assert f"| `{check}` |" in text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from ecw.crm.alerts import Alert
     from ecw.crm.status import ResourceStatus
 
 _HEADER = (
@@ -21,19 +22,34 @@ _HEADER = (
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
 def command(crm_conn_id: str, as_json: bool) -> None:
-    """Show per practice and resource the last run, its numbers, its age, and why records are rejected."""
+    """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
+    from ecw.crm.alerts import open_alerts
     from ecw.crm.engine import open_crm
     from ecw.crm.status import status
 
     with open_crm(crm_conn_id) as engine:
-        found = status(engine)
-    click.echo(_json(found) if as_json else _table(found))
+        found, alerts = status(engine), open_alerts(engine)
+    click.echo(_json(found, alerts) if as_json else "\n".join([_table(found), *_told(alerts)]))
 
 
-def _json(found: list[ResourceStatus]) -> str:
+def _json(found: list[ResourceStatus], alerts: list[Alert]) -> str:
+    """Give each resource its open alerts."""
     import orjson
 
-    return orjson.dumps([asdict(one) for one in found], default=_plain, option=orjson.OPT_INDENT_2).decode()
+    of = {(one.practice, one.resource): asdict(one) | {"alerts": []} for one in found}
+    for alert in alerts:
+        if (alert.practice, alert.subject) in of:
+            of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
+    return orjson.dumps(list(of.values()), default=_plain, option=orjson.OPT_INDENT_2).decode()
+
+
+def _told(alerts: list[Alert]) -> list[str]:
+    lines = [
+        f"{one.subject}: alert {one.kind} since {one.since:%Y-%m-%d %H:%M} UTC (practice {one.practice}): "
+        f"{one.words} Next: {one.next_move}"
+        for one in alerts
+    ]
+    return ["", *lines] if lines else []
 
 
 def _plain(value: Any) -> Any:

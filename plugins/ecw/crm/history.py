@@ -9,7 +9,7 @@ from sqlalchemy import Column, Engine, Select, and_, func, select
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.rejects import OPEN
-from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
+from ecw.crm.tables import ecw_conflict, ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.words import Run
 
 
@@ -18,6 +18,17 @@ def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
     statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:
+    """Return how many conflicts of each resource wait for a person."""
+    statement = (
+        select(ecw_conflict.c.resource, func.count())
+        .where(ecw_conflict.c.practice == practice, ecw_conflict.c.state == OPEN)
+        .group_by(ecw_conflict.c.resource)
+    )
+    with reading(engine) as connection:
+        return {resource: int(number) for resource, number in connection.execute(statement)}
 
 
 def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:

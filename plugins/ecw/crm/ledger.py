@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, select, update
 
@@ -24,6 +25,7 @@ class Notes:
     locked: int = 0
     conflicts: int = 0
     kept: int = 0
+    learned: int = 0
     parked: int = 0
     released: int = 0
 
@@ -37,6 +39,13 @@ def begin(engine: Engine, run: Run, resources: Iterable[str]) -> None:
     with engine.begin() as connection:
         for resource in resources:
             upsert(connection, ecw_run, _key(run, resource), _window(run) | begun)
+
+
+def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: str | None) -> None:
+    """Record how the resource is extracted, and where its own window begins."""
+    told = {"strategy": strategy, "window_start": None if start is None else datetime.fromisoformat(start)}
+    with engine.begin() as connection:
+        connection.execute(update(ecw_run).where(*_is(run, resource)).values(told))
 
 
 def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
@@ -68,7 +77,7 @@ def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
     return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
 
 
-def numbers_of(found: RowMapping) -> Numbers:
+def numbers_of(found: RowMapping | Mapping[str, Any]) -> Numbers:
     """Return the numbers of a ledger row that is loaded."""
     return Numbers(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
@@ -93,6 +102,8 @@ def record(
         ecw_run,
         _key(run, batch["resource"]),
         _window(run)
+        # The resource's own window may begin later than the run's: see `planned`.
+        | ({} if before is None else {"window_start": before["window_start"]})
         | {
             "state": state,
             "started_at": before["started_at"] if before else now,
@@ -107,7 +118,9 @@ def record(
             "mapping_version": mapping_version,
             "fingerprint": fingerprint,
             "error": None,
+            "whole": batch.get("whole", False),
         }
+        | ({"strategy": batch["strategy"]} if "strategy" in batch else {})
         | asdict(notes),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import Engine, func, select
 
@@ -11,6 +11,7 @@ from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_link
 
 _CHUNK = 5_000  # rows fetched at a time
+_ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
 
 
 class Known:
@@ -57,6 +58,20 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
     statement = select(ecw_link.c.ecw_id).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
     with reading(engine) as connection:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement.order_by(ecw_link.c.ecw_id))
+
+
+def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) -> set[str]:
+    """Return those of the eCW ids that are linked."""
+    wanted, found = sorted(asked), set[str]()
+    with reading(engine) as connection:
+        for start in range(0, len(wanted), _ASKED):
+            statement = select(ecw_link.c.ecw_id).where(
+                ecw_link.c.practice == practice,
+                ecw_link.c.resource == resource,
+                ecw_link.c.ecw_id.in_(wanted[start : start + _ASKED]),
+            )
+            found.update(connection.scalars(statement))
+    return found
 
 
 def _digest(*parts: str) -> bytes:

@@ -117,6 +117,7 @@ def _merge(
             locked=told.locked,
             conflicts=told.conflicts,
             kept=told.kept,
+            learned=told.learned,
             parked=merged.counts["parked"],
             released=stage.released,
         ),

@@ -38,6 +38,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm import journal, parked
 from ecw.crm.business import BusinessTable
+from ecw.crm.claims import claim
 from ecw.crm.linking import mark, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
@@ -68,6 +69,7 @@ def merge(
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
+    claim(connection, stage, target, run, resource)
     if park:
         parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
@@ -100,7 +102,7 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
     """
     if connection.dialect.name == "postgresql" and stage.lines >= GROWN:
         table = connection.dialect.identifier_preparer.format_table(target.table)
-        connection.exec_driver_sql(f"ANALYZE ecw_link, {table}")
+        connection.exec_driver_sql(f"ANALYZE ecw_link, ecw_agreed, {table}")
 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Dialect, Float, Integer, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy import Boolean, Column, DateTime, Dialect, Float, Integer, MetaData, String, Table, Text, TypeDecorator
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -59,8 +59,10 @@ ecw_run = Table(
     Column("locked", Integer),  # records among the unchanged whose CRM row takes no updates (emr_updates_locked)
     Column("conflicts", Integer),  # columns that both sides had changed
     Column("kept", Integer),  # columns that only the CRM had changed: they wait to be pushed
+    Column("learned", Integer),  # columns that were sent, and that eCW spells in its own way
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
+    Column("whole", Boolean),  # every record that eCW has is among the fetched
 )
 
 # How far the live runs have come.
@@ -208,4 +210,54 @@ ecw_conflict = Table(
     Column("choice", String(8)),  # a person's answer: crm, emr
     Column("first_run", String(250), nullable=False),
     Column("last_run", String(250), nullable=False),
+)
+
+# What the check found in a batch, one row for each rule of the suite; number 0 is the batch's volume.  No values.
+ecw_quality = Table(
+    "ecw_quality",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("run_id", String(250), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # the rules in the file's order
+    Column("at", UtcTime, nullable=False),
+    Column("rule", String(32), nullable=False),  # the check's word; `volume`
+    Column("column", Text, nullable=False),  # "" for the volume
+    Column("demand", Text, nullable=False),
+    Column("otherwise", String(16), nullable=False),  # warn, reject, stop
+    Column("stop_above", Float),  # share of the rows
+    Column("why", Text, nullable=False),
+    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records fetched
+    Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
+    Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
+    Column("usual", Integer),  # of the volume: what comparable runs fetched
+    Column("scope", String(16)),  # of the volume: whole, part
+)
+
+# What is amiss, from when to when: one row each time it begins.  At most one is open for each subject.
+ecw_alert = Table(
+    "ecw_alert",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("alert", String(36), primary_key=True),
+    Column("kind", String(16), nullable=False),  # stale, equation, volume, stopped, rejects
+    Column("subject", String(64), nullable=False),  # a resource
+    Column("words", Text, nullable=False),
+    Column("next_move", Text, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("over_at", UtcTime),  # none: open
+    Column("run_id", String(250)),  # the run in which it was seen
+)
+
+# Notices to send and sent, one row for each alert, event and target.
+ecw_notice = Table(
+    "ecw_notice",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("alert", String(36), primary_key=True),
+    Column("event", String(8), primary_key=True),  # begin, over
+    Column("target", String(250), primary_key=True),  # "webhook <connection>", "email <address>"
+    Column("made_at", UtcTime, nullable=False),
+    Column("claimed_at", UtcTime),  # somebody is sending it; a claim that is old is void
+    Column("told_at", UtcTime),
 )

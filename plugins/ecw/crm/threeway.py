@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, select, update
 
-from ecw.agreement import Agreed, Merged, Row, Rule, Side, Values, merge
+from ecw.agreement import Agreed, Merged, Row, Rule, Side, Values, learn, merge
 from ecw.crm import conflicts
 from ecw.crm.business import CHANGED, LOCK, BusinessTable
 from ecw.crm.convert import Unfit, in_utc, plain, same
@@ -30,11 +30,12 @@ RULE = Rule(sync="pull")  # of a column that the mapping says nothing about
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a load did not do, counted: rows that take no updates, columns that both sides changed, columns that only
-    the CRM changed."""
+    the CRM changed, columns that eCW spells in its own way."""
 
     locked: int = 0
     conflicts: int = 0
     kept: int = 0
+    learned: int = 0
 
 
 def merge_differing(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Told:
@@ -88,12 +89,14 @@ class _Merging:
             locked=told.locked + sum(one["b_fate"] == "locked" for one, _ in merged),
             conflicts=told.conflicts + sum(one["conflicts"] for one, _ in merged),
             kept=told.kept + sum(one["kept"] for one, _ in merged),
+            learned=told.learned + sum(one["learned"] for one, _ in merged),
         )
 
     def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Merge one row; return its fate, and its values where they change."""
         base = Agreed.parse(row["a_emr"], row["a_crm"], row["a_sent"])
         emr: Values = dict.fromkeys(self.rules) | orjson.loads(row["agreed_emr"])
+        base, learned = learn(base, emr, row["ecw_id"])
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])
         chosen = self._choices(crm_id, crm, emr)
@@ -103,7 +106,8 @@ class _Merging:
         fate = "same" if not found.to_crm else "locked" if row["t__lock"] else "update"
         if fate != "locked" and (found.conflicts or crm_id in self.open):
             self._record(crm_id, row["ecw_id"], found, crm, emr)
-        return self._written(row["seq"], fate, found), self._values(row, found) if fate == "update" else None
+        written = self._written(row["seq"], fate, found) | {"learned": len(learned)}
+        return written, self._values(row, found) if fate == "update" else None
 
     def _crm_value(self, name: str, stored: Any, emr: Any, base: Agreed) -> Any:
         """Return the CRM's value as rows have it; one that the column rounded is the value that was written."""

@@ -31,6 +31,8 @@ def judge(suite: Suite) -> Judge:
     It takes, for each rule in order, the column of values to look at, and returns the row numbers for each rule's
     number. Raises MappingWrong where a rule cannot be applied to the values at all.
     """
+    # It logs tracebacks, and they hold values; and a page of news while it is imported.
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # What it deprecates in itself and in its dependencies is no news for the person on call.
         warnings.simplefilter("ignore")
@@ -38,9 +40,7 @@ def judge(suite: Suite) -> Judge:
         import pandas as pd
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    # It logs tracebacks, and they hold values. The second one sets a level of its own.
-    for name in ("great_expectations", "great_expectations.data_context.types.base"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)  # it set one of its own
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -87,8 +87,10 @@ def _named(rule: Rule) -> tuple[str, dict[str, Any]]:
     match rule.check:
         case "not_null":
             return "ExpectColumnValuesToNotBeNull", {}
-        case "unique":  # the column holds how often the value comes in the whole batch, not only in this chunk
+        case "unique" | "known":  # the column holds what a chunk cannot know: how often it comes, whether it is linked
             return "ExpectColumnValuesToBeInSet", {"value_set": [1]}
+        case "not_before":  # the column holds how long after the other one
+            return "ExpectColumnValuesToBeBetween", {"min_value": 0}
         case "in":
             return "ExpectColumnValuesToBeInSet", {"value_set": value}
         case "pattern":

@@ -78,6 +78,7 @@ def told(
         calls=calls,
         seconds=round(seconds, 3),
         whole=whole,
+        strategy=strategy,
     )
 
 

@@ -56,7 +56,7 @@ def extract(run: Run, resource: str) -> Batch:
 
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
-    from ecw.crm import history
+    from ecw.crm import history, ledger
     from ecw.pull import plan
     from ecw.pull.bulk import export
     from ecw.pull.client import client_for
@@ -69,6 +69,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         planned = plan.of(run)
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}
+        ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
         if line["strategies"] == ["bulk"]:
             return export(run, row(resource), client, options)
@@ -94,11 +95,13 @@ def map(batch: Batch) -> Batch:
 
 
 def check(batch: Batch) -> Batch:
-    """Stage the rows that may enter; keep the others as rejects.
+    """Stage the rows that may enter; keep the others as rejects, and what was found as the run's quality report.
 
     Raises QualityStop where the suite says that nothing of the batch may enter.
     """
-    from ecw.crm import history
+    from functools import partial
+
+    from ecw.crm import links, quality
     from ecw.pull.check import check
     from ecw.pull.practice import mapping_of
     from ecw.pull.suite import load_suite, suite_path, without_shares
@@ -109,16 +112,25 @@ def check(batch: Batch) -> Batch:
         suite = load_suite(suite_path(batch["resource"]), columns)
         if run["run_type"] == "replay":
             suite = without_shares(suite)
-        before = history.fetched_before(engine, run, batch["resource"]) if batch.get("whole") else None
-        return check(run, batch, suite, before=before)
+        return check(
+            run,
+            batch,
+            suite,
+            usual=quality.usual(engine, run, batch["resource"], whole=batch.get("whole", False)),
+            linked=partial(links.among, engine, run["practice"]),
+            report=partial(quality.write, engine, run, batch["resource"]),
+        )
 
 
 def load(batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
+    from ecw.crm import ledger
+    from ecw.crm.engine import reading
     from ecw.crm.load import load_rows
     from ecw.pull import plan, staging, store
     from ecw.pull.mapped import mapped_of
     from ecw.pull.practice import mapping_of
+    from ecw.pull.summary import line
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
@@ -137,22 +149,40 @@ def load(batch: Batch) -> dict[str, int]:
             moves_cursor=whole_window,
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
         )
-    log.info("%s: %s.", batch["resource"], numbers)
+        with reading(engine) as connection:
+            if recorded := ledger.row(connection, run, batch["resource"]):
+                log.info("%s", line(dict(recorded)))
     return asdict(numbers)
 
 
-def summary(run: Run | None) -> list[dict[str, Any]]:
-    """Return the run's table, one row a resource, and log it; an empty one where the run did not begin."""
+def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str, Any]]:
+    """Return the run's table, one row a resource, and log it; an empty one where the run did not begin.
+
+    Then tell what has become amiss, or is no longer; what goes wrong with that is logged and fails nothing.
+    """
+    from ecw.alert.watch import watch_quietly
     from ecw.crm.engine import open_crm
     from ecw.pull.summary import as_text, table
 
+    rows: list[dict[str, Any]] = []
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-        return []
-    with open_crm(run["crm_conn_id"]) as engine:
-        rows = table(engine, run)
-    log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
+    else:
+        with open_crm(run["crm_conn_id"]) as engine:
+            rows = table(engine, run)
+        log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
+    watch_quietly(run["crm_conn_id"] if run else crm_conn_id)
     return rows
+
+
+def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
+    """Look whether anything is amiss, whether or not a run was, and tell it; return counts.
+
+    Raises ConfigurationWrong (the variable ecw_alerts), CrmTrouble.
+    """
+    from ecw.alert.watch import watch
+
+    return watch(crm_conn_id)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """How many records must come again, as a share of what the last run fetched."""
+    """How many records must come again, as a share of what runs that see everything usually fetch."""
 
     at_least: float
     otherwise: str
@@ -114,6 +114,8 @@ class _Reader:
             "length": lambda node: self._bounds(node, ("min", "max"), self._whole),
             "range": lambda node: self._bounds(node, ("min", "max"), self._number),
             "date": lambda node: self._bounds(node, ("after", "before"), self._day),
+            "not_before": lambda node: sheet.word(node, self.columns, "column of the mapping"),
+            "known": self._true,
         }
 
     def suite(self, root: yaml.Node) -> Suite:

@@ -1,47 +1,96 @@
-"""The table that every run ends in."""
+"""The table that every run ends in, and the line that every load ends with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw.crm import history
+from ecw.crm import history, ledger
+from ecw.errors import NumbersDoNotAddUp
 from ecw.resources import RESOURCES
 from ecw.words import Run
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
-COLUMNS = ("resource", *COUNTED, "seconds", "calls", "state", "next")
+NOTED = ("locked", "conflicts", "kept", "parked", "released")  # told where there are any
+COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "next")
+NUMBERED = (ledger.LOADED, ledger.DRY)
 
 
 def table(engine: Engine, run: Run) -> list[dict[str, Any]]:
     """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done."""
     found = {row["resource"]: row for row in history.of_run(engine, run)}
+    waiting = history.waiting_conflicts(engine, run["practice"])
+    # A run begins on all its resources at once: what has no row beside others was not asked for.
+    absent = {"state": "not asked for" if found else "not begun"}
     rows = []
     for resource in RESOURCES:
-        row = found.get(resource, {"state": "not begun"})
+        row = found.get(resource, absent)
         values = {name: row.get(name) for name in COLUMNS if name not in ("resource", "next")}
+        values = {name: value for name, value in values.items() if value or name not in NOTED}
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
-        rows.append({"resource": resource, **values, "next": next_move(row)})
+        rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
     return rows
 
 
-def next_move(row: dict[str, Any]) -> str:
-    """Say what is to be done about a resource of a run, nothing where all is well."""
-    if row["state"] == "failed":
-        return str(row["error"])
-    if row["state"] != "loaded":
+def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
+    """Say what is to be done about a resource of a run, nothing where all is well.
+
+    `waiting` conflicts of the resource wait for a person.
+    """
+    state = row["state"]
+    if state == "failed":
+        error = str(row["error"])
+        return error if "Next (" in error else f"{error}: read the log of its task that failed."
+    if state == "not asked for":
+        return ""
+    if state not in NUMBERED:
         return "look at the log of the resource's first task that is not green."
-    if row["rejected"]:
-        return f"look at the {row['rejected']} rejects: `ecw status` names the reasons."
+    moves = [broken(row)]
+    if state == ledger.DRY:
+        moves.append("a dry run, nothing was written: trigger it again without dry run to load.")
+    parked = row.get("parked") or 0
+    if rejected := row["rejected"] - parked:
+        moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
+    if parked:
+        moves.append(f"{parked} wait in ecw_parked for a record that is not here yet, and come in when it does.")
+    if waiting:
+        moves.append(f"{waiting} conflicts wait for a person: choose in the table ecw_conflict, where state is open.")
+    if locked := row.get("locked"):
+        moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
+    return " ".join(filter(None, moves))
+
+
+def broken(row: Mapping[str, Any]) -> str:
+    """Say that the numbers of a ledger row do not add up, nothing where they do."""
+    try:
+        ledger.numbers_of(row).proved()
+    except NumbersDoNotAddUp as error:
+        return f"{type(error).__name__}: {error}"
     return ""
 
 
+def line(row: Mapping[str, Any]) -> str:
+    """Return all that the ledger says of a resource's load, in one line."""
+    noted = "".join(f", {name} {row[name]}" for name in NOTED if row[name])
+    return (
+        f"{row['resource']}: {ledger.numbers_of(row)}{noted}; {row['calls']} calls, {row['seconds']:.1f} s; "
+        f"from {_time(row['window_start'])} to {_time(row['window_end'])} by {row['strategy'] or 'no strategy'}, "
+        f"mapping {row['mapping_version']}{', dry run' if row['state'] == ledger.DRY else ''}."
+    )
+
+
 def as_text(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as lines of columns, and the next moves below."""
-    shown = [name for name in COLUMNS if name != "next"]
-    lines = [shown, *([_cell(row[name]) for name in shown] for row in rows)]
+    """Return the rows as lines of columns, their sum, and the next moves below."""
+    shown = [name for name in COLUMNS if name != "next" and (name not in NOTED or any(row.get(name) for row in rows))]
+    total = {"resource": "all"} | {
+        name: sum(row.get(name) or 0 for row in rows) for name in (*COUNTED, *NOTED, "calls") if name in shown
+    }
+    lines = [shown, *([_cell(row.get(name, 0 if name in NOTED else None)) for name in shown] for row in rows)]
+    lines.append([str(total.get(name, "")) for name in shown])
     widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([*table, *(f"{row['resource']}: {row['next']}" for row in rows if row["next"])])
@@ -49,3 +98,7 @@ def as_text(rows: list[dict[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
     return "-" if value is None else str(value)
+
+
+def _time(moment: datetime | None) -> str:
+    return "the beginning" if moment is None else f"{moment:%Y-%m-%d %H:%M}Z"

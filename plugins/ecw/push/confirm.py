@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from ecw.agreement import Agreed, merge
+from ecw.agreement import Agreed, echoes, merge
 from ecw.crm.convert import Unfit
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
@@ -21,7 +21,6 @@ from ecw.pull.map import content_hash
 from ecw.pull.seen import version
 from ecw.push import intents
 from ecw.push.alone import alone
-from ecw.push.match import fold
 from ecw.push.pushing import Pushing
 
 
@@ -63,7 +62,7 @@ def _confirm(pushing: Pushing, crm_id: str) -> Confirmed:
         return Confirmed(seen=True)  # the next pull says what is wrong with it
     emr = mapped.row
     sent = record.agreed.sent
-    ours = [name for name, value in sent.items() if name in emr and _echo(value, emr[name], record.ecw_id)]
+    ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], record.ecw_id)]
     learned = {name: emr[name] for name in ours}
     left = {name: value for name, value in sent.items() if name not in emr}
     agreed = Agreed(record.agreed.crm, record.agreed.emr | learned, left)
@@ -87,16 +86,6 @@ def _confirm(pushing: Pushing, crm_id: str) -> Confirmed:
             stamp = datetime.fromisoformat(seen) if seen else None
             pushing.patients.mark_read(connection, record.ecw_id, content_hash(present), stamp)
     return Confirmed(True, tuple(name for name in ours if emr[name] != sent[name]), whole)
-
-
-def _echo(sent: Any, shown: Any, ecw_id: str) -> bool:
-    """Say whether what eCW shows is what was sent, in its spelling; nothing: it did not take it; its own id.
-
-    Anything else is somebody's edit.
-    """
-    if shown is None or shown in (sent, ecw_id):
-        return True
-    return isinstance(sent, str) and isinstance(shown, str) and fold(sent) == fold(shown)
 
 
 def _with(agreed: Agreed, values: dict[str, Any]) -> Agreed:

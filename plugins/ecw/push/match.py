@@ -12,13 +12,13 @@ person.  Nothing is guessed, and no filter is taken on trust: what comes back is
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
+from ecw.agreement import fold
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.errors import AnswerIncomplete, ConfigurationWrong
@@ -169,12 +169,6 @@ class Ladder:
 
     def _takes(self, *parameters: str) -> bool:
         return self.server.takes("Patient", *parameters)
-
-
-def fold(text: str) -> str:
-    """Return a name's letters and digits without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if character.isalnum())
 
 
 def _names(patient: Resource) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from ecw.crm.migrations.helping import say
 revision = "006"
 down_revision = "005"
 
-_LEDGER = ("locked", "conflicts", "kept", "parked", "released")
+_LEDGER = ("locked", "conflicts", "kept", "learned", "parked", "released")
 
 
 def upgrade() -> None:

@@ -1,0 +1,52 @@
+"""Whether a batch is as large as such batches usually are."""
+
+from __future__ import annotations
+
+from ecw.crm.quality import PASS, STOP, VOLUME, WARN, Finding, Usual
+from ecw.errors import QualityStop
+from ecw.pull.suite import Suite
+
+LEAST_RUNS = 3  # runs that all found something, before nothing at all is news where a run sees only a part
+
+
+def judge(suite: Suite, fetched: int, usual: Usual) -> Finding:
+    """Hold the number of records fetched against what comparable runs usually fetch.
+
+    The suite's `volume` is about runs that see everything that eCW has. Nothing at all where there had been something
+    is always told; of a run that sees a part, such as a window of the calendar, only if no run before found nothing.
+    """
+    volume = suite.volume
+    verdict, least = PASS, 0.0
+    if usual.number and usual.whole and volume is not None:
+        least = volume.at_least
+        verdict = volume.otherwise if fetched < least * usual.number else PASS
+    if verdict == PASS and usual.number and not fetched and (usual.whole or usual.never_nothing >= LEAST_RUNS):
+        verdict = WARN
+    return Finding(
+        rule=VOLUME,
+        column="",
+        demand=f"at least {least:.0%} of the usual number" if least else "something, where there is something usually",
+        otherwise=volume.otherwise if least and volume is not None else WARN,
+        why=volume.why if volume is not None and least else "",
+        rows=fetched,
+        broken=0 if verdict == PASS or usual.number is None else usual.number - fetched,
+        verdict=verdict,
+        usual=usual.number,
+        scope="whole" if usual.whole else "part",
+    )
+
+
+def said(suite: Suite, found: Finding) -> str:
+    """Say what is wrong with a batch's volume."""
+    return f"{suite.resource}: eCW gave {found.rows} records, usual are {found.usual}"
+
+
+def require(suite: Suite, found: Finding) -> None:
+    """Raise QualityStop where the volume stops the resource."""
+    if found.verdict == STOP:
+        raise QualityStop(
+            f"{said(suite, found)} (the median of the last whole runs); {found.demand} must come again.",
+            next_move="look into eCW whether the records are gone. If they are, set volume.at_least in "
+            f"{suite.path.name} lower for three runs and clear the resource's check task; if not, clear its extract "
+            "task.",
+        )

@@ -1,0 +1,26 @@
+"""The pages as one FastAPI app, for those who may see the runs of ecw_pull."""
+
+from __future__ import annotations
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse
+
+from ecw.errors import EcwError, TryAgain
+from ecw.ui import logs, quality
+from ecw.ui.page import render
+
+ROUTERS = (quality.router, logs.router)
+
+may_see = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id="ecw_pull")
+# Without its own pages about the API: those are open to everybody.
+app = FastAPI(dependencies=[Depends(may_see)], docs_url=None, redoc_url=None, openapi_url=None)
+for router in ROUTERS:
+    app.include_router(router)
+
+
+@app.exception_handler(EcwError)
+def told(_request: Request, error: EcwError) -> HTMLResponse:
+    """Show an error of ours with its next move."""
+    return render("error.html", error=error, status=503 if isinstance(error, TryAgain) else 500)

@@ -1,0 +1,53 @@
+"""How a page is made: templates that escape whatever they are given, and the CRM to read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from ecw.crm.engine import open_crm, reading
+from ecw.crm.trouble import told
+
+_HEADERS = {
+    # No page loads anything from anywhere; ids in an address go nowhere. Airflow's own frame alone may hold a page.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return the page that a template makes of these values."""
+    return HTMLResponse(_templates.get_template(template).render(values), status_code=status, headers=_HEADERS)
+
+
+@contextmanager
+def crm() -> Iterator[Connection]:
+    """Give a page the CRM for reading.
+
+    Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
+    """
+    with open_crm() as engine, reading(engine) as connection:
+        try:
+            yield connection
+        except DBAPIError as error:
+            raise told(error, "This page") from None
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+_templates = Environment(
+    loader=PackageLoader("ecw.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_templates.filters["time"] = _time
