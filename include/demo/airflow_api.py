@@ -44,14 +44,14 @@ class AirflowApi:
         """Let the schedule start the DAG."""
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
-    def trigger(self, dag_id: str) -> str:
-        """Start a run by hand, before any that waits; return its id.
+    def trigger(self, dag_id: str, **form: Any) -> str:
+        """Start a run by hand, with these fields of its form, before any that waits; return its id.
 
         Airflow starts waiting runs in the order of `run_after`: an early one puts this run before the one that the
         schedule makes as soon as the DAG is unpaused.
         """
         early = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-        body = {"logical_date": None, "run_after": early}
+        body = {"logical_date": None, "run_after": early, "conf": form}
         return str(self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def end_interrupted(self, dag_id: str) -> None:
@@ -59,6 +59,23 @@ class AirflowApi:
         for state in ("running", "queued"):
             for run in self._call("GET", f"dags/{dag_id}/dagRuns?state={state}")["dag_runs"]:
                 self._call("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
+
+    def add_connection(self, conn_id: str, conn_type: str, host: str, extra: str) -> None:
+        """Make a connection."""
+        body = {"connection_id": conn_id, "conn_type": conn_type, "host": host, "extra": extra}
+        self._call("POST", "connections", body)
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the DAG's runs, newest first."""
+        found: list[dict[str, Any]] = self._call("GET", f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=50")[
+            "dag_runs"
+        ]
+        return found
+
+    def asset_events(self) -> list[dict[str, Any]]:
+        """Return what tasks told about assets."""
+        found: list[dict[str, Any]] = self._call("GET", "assets/events?limit=100")["asset_events"]
+        return found
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""

@@ -243,6 +243,15 @@ def test_the_gone_and_those_of_a_push_are_told(
     assert len(pull.rows(OPEN)) == 3
 
 
+def test_what_waits_for_another_record_comes_in_once_that_one_is_here(pull: Pulling) -> None:
+    waiting = pull("practitioner", "encounter")["encounter"]["rejected"]
+    assert waiting > 0
+    assert again(pull, "replay__1") == {"encounter": numbers(0)}
+    pull("patient")
+    assert again(pull, "replay__2") == {"encounter": numbers(waiting, inserted=waiting)}
+    assert pull.rows(OPEN) == []
+
+
 def test_a_record_without_an_id_is_found_by_its_content(pull: Pulling, sandbox: RunningSandbox) -> None:
     run = pull.begin()
     extracted = steps.extract(run, "location")

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, exists, func, or_, select, update
 
 from ecw.crm import journal, ledger
 from ecw.crm.business import Mapped, find
 from ecw.crm.engine import reading
 from ecw.crm.load import one_at_a_time
-from ecw.crm.tables import ecw_journal, ecw_link, ecw_run
+from ecw.crm.tables import ecw_journal, ecw_link, ecw_reject, ecw_run
 from ecw.crm.vob_table import OPEN, key_as, telling, vob_table
 from ecw.errors import CrmTableWrong
 
@@ -110,24 +110,28 @@ class Opening:
                 ecw_journal.c.run_id == load.run_id,
                 ecw_journal.c.resource == load.resource,
             )
-            if not (self.first_load or again) and load.run_id == self._first_run(connection, load.resource):
-                seen = _mark(connection, mine, NONE)
-                log.info("%s: the %d changes of the first load open no request.", load.resource, seen)
-                return Opened(first_load=seen)
+            first = None if self.first_load or again else self._first_run(connection, load.resource)
+            seen = 0
+            if first is not None:
+                # What the first load held back belongs to it, however late it comes in.
+                of_first = () if load.run_id == first else (_held_back_by(first),)
+                seen = _mark(connection, (*mine, *of_first), NONE)
+                if seen:
+                    log.info("%s: %d changes of the first load open no request.", load.resource, seen)
             changes = self._changes(connection, load, mine, most=None if again else self.most)
             if changes is None:
-                seen = _mark(connection, mine, NONE)
+                too_many = _mark(connection, mine, NONE)
                 log.warning(
                     "%s: the run %s would open more than %d requests, so it opens none. If they are wanted, trigger "
                     "crm_vob with that run in its form; the connection's extra field `vob` sets the number.",
                     *(load.resource, load.run_id, self.most),
                 )
-                return Opened(too_many=seen)
+                return Opened(first_load=seen, too_many=too_many)
             opened = self._insert(connection, load, changes)
             _mark(connection, mine, NONE)
         if opened:
             log.info("%s: the run %s opens %d requests.", load.resource, load.run_id, opened)
-        return Opened(opened=opened)
+        return Opened(opened=opened, first_load=seen)
 
     def _first_run(self, connection: Connection, resource: str) -> str | None:
         r = ecw_run
@@ -223,6 +227,17 @@ def _unseen(*, again: bool) -> ColumnElement[bool]:
     """Choose the entries that nobody has looked at; `again`: also those that opened no request."""
     unseen = ecw_journal.c.vob.is_(None)
     return or_(unseen, ecw_journal.c.vob == NONE) if again else unseen
+
+
+def _held_back_by(run_id: str) -> ColumnElement[bool]:
+    """Choose the entries of new rows that this run had rejected."""
+    j, r = ecw_journal, ecw_reject
+    return (j.c.operation == "insert") & exists().where(
+        r.c.practice == j.c.practice,
+        r.c.resource == j.c.resource,
+        r.c.ecw_id == j.c.ecw_id,
+        r.c.first_run == run_id,
+    )
 
 
 def _mark(connection: Connection, chosen: tuple[ColumnElement[bool], ...], mark: str) -> int:

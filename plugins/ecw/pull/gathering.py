@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from ecw.crm.parked import RULE as PARKED
 from ecw.crm.rejects import Reject
 from ecw.errors import BatchDamaged
 from ecw.pull import staging, store
@@ -20,7 +21,10 @@ PAGE = 100  # records in memory at a time
 
 
 def collect(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, int, list[str]]:
-    """Stage the records as the resource's extract batch; return its path, their number, and what is left, in words."""
+    """Stage the records as the resource's extract batch; return its path, their number, and what is left, in words.
+
+    Those that wait for another record are none of them.
+    """
     folder = store.join(run["staging"], resource)
     root = run["staging"].rpartition("/")[0]
     files: dict[str, set[str]] = defaultdict(set)
@@ -30,7 +34,7 @@ def collect(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, in
             pushed.add(reject.ecw_id)
         elif reject.rule == GONE:
             gone.add(reject.ecw_id)
-        else:
+        elif reject.rule != PARKED:  # they wait in the CRM: the load lets them in, if what they wait for is here
             wanted.add(reject.ecw_id)
             # The load's own reasons are about a row; the record is where its run has staged it.
             usual = store.join(root, staging.segment(reject.last_run), resource, "extract.ndjson.gz")

@@ -72,8 +72,8 @@ def begin(
         line = Line(strategies=[STRATEGY], reason="rejected records again", calls=0, at_least=False, start=None)
         options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
         plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0)
-        staging.write_json(store.join(folder, "plan.json"), plan)
         staging.write_json(store.join(folder, "chosen.json"), asdict(wanted))
+        staging.write_json(store.join(folder, "plan.json"), plan)
         ledger.begin(engine, run, counted)
     told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
     log.info("Practice %s: records to be looked at again: %s.", practice, told or "none")
@@ -88,11 +88,12 @@ def gather(run: Run, resource: str) -> Batch | None:
     """
     from ecw.crm import ledger, rejects
     from ecw.crm.engine import open_crm
-    from ecw.pull import staging, store
+    from ecw.pull import plan, staging, store
     from ecw.pull.gathering import collect
 
     started = time.monotonic()
     with open_crm(run["crm_conn_id"]) as engine:
+        plan.of(run)  # the run's folder is there, and so is what was chosen
         wanted = _read(staging.read_json(store.join(run["staging"], "chosen.json")))
         found = rejects.chosen(engine, run["practice"], resource, wanted)
         try:
@@ -133,14 +134,15 @@ def gather_or_skip(run: Run | None, resource: str) -> Batch:
 def summary(run: Run | None) -> list[dict[str, Any]]:
     """Return the run's table, a row for each resource that was replayed, and log it with what could not be."""
     from ecw.crm.engine import open_crm
-    from ecw.pull import staging, store
+    from ecw.pull import plan, staging, store
     from ecw.pull.summary import as_text, table
 
     if run is None:
         log.error("The replay did not begin: the log of `begin` ends with what to do next.")
         return []
     with open_crm(run["crm_conn_id"]) as engine:
-        rows = [row for row in table(engine, run) if row["state"] != "not begun"]
+        replayed = plan.of(run)["resources"]
+        rows = [row for row in table(engine, run) if row["resource"] in replayed]
     for row in rows:
         left = staging.read_json(store.join(run["staging"], row["resource"], "left.json")) or []
         row["next"] = " ".join(filter(None, [row["next"], *left]))

@@ -1,0 +1,162 @@
+"""Real Airflow: a mended crosswalk and a replay, a changed policy, its event, crm_vob, and the webhook."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ecw.mapping.files import mappings_folder
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import Demo, start_demo
+from tests.fixtures.webhook import Receiver
+
+OVER = ("success", "failed")
+
+
+def rows(demo: Demo, query: str, *values: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(demo.folder / "crm.db")) as crm:
+        return crm.execute(query, values).fetchall()
+
+
+def done(airflow: AirflowApi, dag_id: str, **form: Any) -> str:
+    """Run a DAG to its good end; return the run's id."""
+    run_id = airflow.trigger(dag_id, **form)
+    airflow.unpause(dag_id)
+    assert wait_until(lambda: airflow.run_state(dag_id, run_id) in OVER, 400)
+    assert airflow.run_state(dag_id, run_id) == "success", airflow.task_states(dag_id, run_id)
+    return run_id
+
+
+def told(airflow: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
+    """Return what a run told about assets: name -> extra."""
+    found = [event for event in airflow.asset_events() if event["source_run_id"] == run_id]
+    extras = {event["name"]: event["extra"] for event in found}
+    assert len(extras) == len(found), "an asset was told twice"
+    return extras
+
+
+def to_be_told(demo: Demo, run_id: str) -> dict[str, dict[str, Any]]:
+    """Return what the ledger says that a run changed, as it is to be told."""
+    query = "SELECT resource, practice, inserted, updated, rejected FROM ecw_run WHERE run_id = ?"
+    names = ("practice", "inserted", "updated", "rejected")
+    return {
+        f"ecw_{resource}": {"run_id": run_id, **dict(zip(names, counts, strict=True))}
+        for resource, *counts in rows(demo, query, run_id)
+        if counts[1] + counts[2]
+    }
+
+
+@pytest.fixture
+def mapped_by(tmp_path: Path) -> Path:
+    """The project's mapping files, but no crosswalk knows `female`."""
+    folder = tmp_path / "include" / "mappings"
+    shutil.copytree(mappings_folder(), folder)
+    shutil.copytree(mappings_folder().parent / "quality", folder.parent / "quality")
+    file = folder / "crosswalks" / "gender.csv"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith("female,")))
+    return folder
+
+
+@pytest.fixture
+def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
+    """A demo that has pulled by those."""
+    (tmp_path / "demo").mkdir()
+    demo = start_demo(tmp_path / "demo", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
+    try:
+        demo.wait_for("Serving until Ctrl-C.", 500)
+        yield demo
+    finally:
+        demo.process.send_signal(signal.SIGINT)
+        demo.process.wait(60)
+    assert demo.left() == []
+
+
+@pytest.mark.timeout(1500)
+def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: Path, receiver: Receiver) -> None:
+    airflow = AirflowApi(broken.airflow_url)
+    airflow.login()
+    assert airflow.import_errors() == []
+    airflow.add_connection("vob_webhook", "http", receiver.url, json.dumps({"X-Token": "t0ken"}))
+
+    # The first pull: every resource that changed something told its asset, with the ledger's numbers.
+    [(first,)] = rows(broken, "SELECT DISTINCT run_id FROM ecw_run WHERE run_type = 'manual'")
+    assert told(airflow, first) == to_be_told(broken, first)
+    assert {"ecw_patient", "ecw_insurance"} <= set(told(airflow, first))
+    [(held_back,)] = rows(broken, "SELECT rejected FROM ecw_run WHERE run_id = ? AND resource = 'patient'", first)
+    assert 0 < held_back < 14
+
+    # The schedule's own run, which the demo has let go, is over before anything is mended.
+    assert wait_until(lambda: all(run["state"] in OVER for run in airflow.runs("ecw_pull")), 400)
+
+    # Mended and replayed: they are in, the others are skipped, and the replay tells the assets that changed.
+    whole = mappings_folder() / "crosswalks" / "gender.csv"
+    shutil.copy(whole, mapped_by / "crosswalks" / "gender.csv")
+    replayed = done(airflow, "ecw_replay", rule="unmapped code")
+    assert rows(broken, "SELECT count(*) FROM patient") == [(14,)]
+    states = airflow.task_states("ecw_replay", replayed)
+    assert {states["patient.load"], states["summary"]} == {"success"}
+    assert states["location.gather"] == states["location.load"] == "skipped"
+    counts = {"practice": "DEMO01", "run_id": replayed, "inserted": held_back, "updated": 0, "rejected": 0}
+    assert told(airflow, replayed) == to_be_told(broken, replayed)
+    assert told(airflow, replayed)["ecw_patient"] == counts
+    table = {row["resource"]: row for row in airflow.returned("ecw_replay", replayed, "summary")}
+    assert set(table) == {"practitioner", "patient"}, "those that use the crosswalk"
+    assert (table["patient"]["fetched"], table["patient"]["inserted"]) == (held_back, held_back)
+
+    # What had waited for them comes in with the next load, here a replay of everything.
+    open_ones = "SELECT resource, count(DISTINCT ecw_id) FROM ecw_reject WHERE state = 'open' GROUP BY resource"
+    waiting = dict(rows(broken, open_ones))
+    assert waiting
+    assert rows(broken, "SELECT DISTINCT rule FROM ecw_reject WHERE state = 'open'") == [("parked",)]
+    replayed = done(airflow, "ecw_replay")
+    assert rows(broken, open_ones) == []
+    inserted = {name.removeprefix("ecw_"): extra["inserted"] for name, extra in told(airflow, replayed).items()}
+    assert inserted == waiting
+
+    # crm_vob looks at what there is: a first load, nobody to ask about.
+    done(airflow, "crm_vob")
+    assert rows(broken, "SELECT count(*) FROM vob_request") == [(0,)]
+    before = {run["dag_run_id"] for run in airflow.runs("crm_vob")}
+
+    # A policy changes in eCW; the patient whose it is does not.
+    [policy, patient] = rows(broken, "SELECT ecw_id, substr(patient, 9) FROM insurance ORDER BY id")[0]
+    records = f"http://127.0.0.1:{broken.sandbox_port + 1}/admin/records/Coverage"
+    lines = requests.get(records, timeout=30).text.splitlines()
+    record = next(record for record in map(json.loads, lines) if record["id"] == policy)
+    changed = {**record, "payor": [{"display": "Harbour Mutual"}]}
+    requests.put(f"{records}/{policy}", json=changed, timeout=30).raise_for_status()
+
+    run_id = done(airflow, "ecw_pull", ids={"patient": [patient]})
+    assert told(airflow, run_id) == to_be_told(broken, run_id)
+    assert told(airflow, run_id)["ecw_insurance"]["updated"] == 1
+    counted = "SELECT fetched, unchanged FROM ecw_run WHERE run_id = ? AND resource = 'patient'"
+    assert rows(broken, counted, run_id) == [(1, 1)]
+    assert "ecw_patient" not in told(airflow, run_id), "nothing changed, nothing is told"
+
+    def followed() -> list[dict[str, Any]]:
+        runs = [run for run in airflow.runs("crm_vob") if run["dag_run_id"] not in before and run["state"] in OVER]
+        return [run for run in runs if run["run_type"] == "asset_triggered"]
+
+    assert wait_until(lambda: bool(followed()), 200)
+    [run] = followed()
+    assert run["state"] == "success"
+    [(ecw_id, change, by, key, delivery)] = rows(
+        broken, "SELECT patient_ecw_id, change, run_id, key, delivery FROM vob_request"
+    )
+    assert (ecw_id, by, delivery) == (patient, run_id, "delivered")
+    assert "payer" in change.split(", ")
+    assert receiver.keys == [key]
+    assert "Harbour" not in str(receiver.bodies)
+    logs = list((broken.folder / "airflow" / "logs").rglob("*.log"))
+    assert any("dag_id=crm_vob" in str(path) for path in logs)
+    assert not [path for path in logs if "Harbour Mutual" in path.read_text(errors="replace")]
