@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ecw.cli import group
+from ecw.crm.status import status
 from ecw.errors import ConfigurationWrong
 from ecw.pull import replay, staging, steps, store
 from ecw.resources import RESOURCES
@@ -80,6 +81,15 @@ def test_what_is_still_wrong_stays_rejected_and_can_be_replayed_again(
     (mappings / "crosswalks" / "gender.csv").write_text(whole)
     assert again(pull, "replay__2") == {"patient": numbers(held_back, inserted=held_back)}
     assert again(pull, "replay__3") == {}
+
+
+def test_a_replay_makes_nothing_fresh(pull: Pulling, sandbox: RunningSandbox) -> None:
+    nameless(sandbox, 7)
+    pull("practitioner")
+    [loaded] = [one.loaded_at for one in status(pull.crm) if one.resource == "practitioner"]
+    again(pull)
+    [after] = [one for one in status(pull.crm) if one.resource == "practitioner"]
+    assert (after.run_id, after.loaded_at) == ("replay__1", loaded)
 
 
 def test_a_replay_that_was_killed_is_cleared_and_ends_the_same(pull: Pulling, mappings: Path) -> None:

@@ -125,7 +125,9 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
 
 def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
-    live = _runs(practice, resource).where(ecw_run.c.run_type != "backfill", ecw_run.c.ended_at.is_not(None))
+    live = _runs(practice, resource).where(
+        ecw_run.c.run_type.not_in(("backfill", "replay")), ecw_run.c.ended_at.is_not(None)
+    )
     last = _first(connection, live.where(ecw_run.c.error.startswith(QualityStop.__name__)))
     refreshed = _refreshed(connection, practice, resource)
     if last is None or (refreshed is not None and refreshed >= last["ended_at"]):

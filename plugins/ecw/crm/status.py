@@ -68,7 +68,9 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime) ->
     last = connection.execute(runs).mappings().one_or_none()
     if last is None:
         return _never(practice, resource)
-    loaded = connection.execute(runs.where(ecw_run.c.state == ledger.LOADED)).mappings().one_or_none()
+    # A replay asks eCW for nothing, so it makes nothing fresh.
+    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.run_type != "replay")
+    loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
     if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:
         state = "dead"
