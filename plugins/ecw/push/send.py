@@ -22,6 +22,7 @@ from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
+from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone
@@ -31,7 +32,7 @@ from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
 from ecw.push.record import OnePatient
-from ecw.push.validate import element_of, findings
+from ecw.push.validate import Finding, element_of, findings
 
 Json = dict[str, Any]
 
@@ -51,9 +52,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
                 intent = intents.latest(connection, pushing.place, crm_id)
             if record is None:
                 return Pushed(crm_id, "missing")
-            columns = [column.name for column in pushing.mapping.pushed]
-            key = intents.digest(record.row, columns, pushing.mapping.version)
-            return _Patient(pushing, record, intent, key).push()
+            return _Patient(pushing, record, intent, pushing.key(record)).push()
         except DBAPIError as error:
             raise told(error, "The push of a patient") from None
 
@@ -110,7 +109,7 @@ class _Patient(OnePatient):
     def _create(self) -> Pushed:
         pushing, row = self.pushing, self.record.row
         composed = pushing.composer.resource(row)
-        if found := findings(composed, pushing.mapping.pushed, row, limits=pushing.options.limits):
+        if found := self._findings(composed, row):
             return self.reject(found)
         match = self._chosen(pushing.ladder.find(self._sought(row)))
         if isinstance(match, Held):
@@ -144,9 +143,7 @@ class _Patient(OnePatient):
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
         composed = pushing.composer.resource(written, into=present, clear=clear)
-        if composed.written and (
-            found := findings(composed, pushing.mapping.pushed, written, before=present, limits=pushing.options.limits)
-        ):
+        if composed.written and (found := self._findings(composed, written, present)):
             return self.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
@@ -159,6 +156,11 @@ class _Patient(OnePatient):
         if outcome.kind is not Kind.DONE:
             return self.not_done(UPDATE, outcome, sent)
         return self.agreed(merged, emr, outcome, sent)
+
+    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
+        pushing = self.pushing
+        ids = {"Location": pushing.locations}
+        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
 
     # -- sending
 
