@@ -36,6 +36,7 @@ SEED: dict[str, Any] = {
     "birth_sex": "Male",
 }
 LONG = 400  # seconds: nothing here takes so long, and nothing is said of how long it takes
+pytestmark = pytest.mark.timeout(1200)
 
 
 class Watched:

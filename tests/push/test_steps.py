@@ -223,6 +223,19 @@ def test_held_matches_and_conflicts_stand_in_the_table(sandbox: Any, crm: Any, r
     assert run()["kept_back"] == {"held": 1}
 
 
+@pytest.mark.parametrize("delay", [0, 1])
+def test_two_rows_of_one_person_in_one_run_are_one_patient_and_one_held(
+    sandbox: Any, crm: Any, run: Any, delay: float
+) -> None:
+    run.connection(settle_after=delay + 0.5)
+    sandbox.set(create_delay=delay)
+    before = sandbox.held()["Patient"]
+    for at in range(4):
+        crm.add(**person(0) | {"identifier": f"row {at}", "first_name": ("Eva", "Ewa", "Eva", "Ewa")[at]})
+    assert run()["counts"] == {"created": 1, "held": 3}
+    assert sandbox.held()["Patient"] == before + 1
+
+
 def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     crm.add(**person(0))

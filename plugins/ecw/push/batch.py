@@ -30,8 +30,7 @@ from ecw.push.told import told_of
 from ecw.words import Push
 
 log = logging.getLogger(__name__)
-# A push of one patient holds up to three of the engine's fifteen connections for moments, and one all the time.
-IN_FLIGHT = 8
+IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
 GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
 LOOKS = 4  # at a new patient that eCW does not show yet
 

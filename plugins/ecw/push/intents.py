@@ -95,6 +95,17 @@ def unsettled(engine: Engine, place: Place) -> list[str]:
         return list(connection.scalars(statement))
 
 
+def sent_since(connection: Connection, place: Place, crm_id: str, since: datetime) -> list[dict[str, Any]]:
+    """Return what was sent of other new patients since then, whether eCW has it or that is not known."""
+    i = ecw_intent.c
+    statement = (
+        select(i.sent)
+        .filter_by(practice=place.practice, resource=place.resource, operation=CREATE)
+        .where(i.decided_at > since, i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
+    )
+    return [orjson.loads(sent) for sent in connection.scalars(statement)]
+
+
 def decide(
     engine: Engine,
     place: Place,

@@ -171,6 +171,14 @@ class Ladder:
         return self.server.takes("Patient", *parameters)
 
 
+def alike(sought: Sought, patient: Resource) -> bool:
+    """Say whether a patient of the same birth date could be the one that is sought, by the name or by the phone."""
+    if patient.get("birthDate") != sought.born:
+        return False
+    phones = {each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"}
+    return _near(sought, patient) or bool(phones & set(sought.phones))
+
+
 def fold(text: str) -> str:
     """Return a name's letters and digits without case and accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())

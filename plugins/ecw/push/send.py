@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -25,9 +25,9 @@ from ecw.errors import ConfigurationWrong, EcwError, TryAgain
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
-from ecw.push.alone import alone
+from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought
+from ecw.push.match import Certain, Held, Sought, alike
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
@@ -103,19 +103,41 @@ class _Patient(OnePatient):
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
             return self.pushed("refused")
         if self.record.ecw_id is None:
-            return self._create() if options.create else self.pushed("skipped")
+            return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
+
+    def _create_in_turn(self) -> Pushed:
+        """Create those who were born on the same day one after the other.
+
+        Two rows of the CRM may be one person, whom no search finds while both are on their way.
+        """
+        born = next((c.name for c in self.pushing.mapping.pushed if element_of(c.steps) == "birthDate"), "")
+        with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as mine:
+            return self._create() if mine else self.pushed("busy")
+
+    def _just_sent(self, sought: Sought) -> bool:
+        """Say whether somebody like the patient was sent so short a time ago that eCW may not show it yet."""
+        pushing = self.pushing
+        if pushing.options.dry_run or (self.intent is not None and self.intent.choice == NEW):
+            return False
+        since = datetime.now(UTC) - timedelta(seconds=pushing.options.settle_after)
+        with reading(pushing.engine) as connection:
+            others = intents.sent_since(connection, pushing.place, self.record.crm_id, since)
+        return any(alike(sought, pushing.composer.resource(other).resource) for other in others)
 
     def _create(self) -> Pushed:
         pushing, row = self.pushing, self.record.row
         composed = pushing.composer.resource(row)
         if found := self._findings(composed, row):
             return self.reject(found)
-        match = self._chosen(pushing.ladder.find(self._sought(row)))
+        sought = self._sought(row)
+        match = self._chosen(pushing.ladder.find(sought))
         if isinstance(match, Held):
             return self.hold(match, CREATE)
         if isinstance(match, Certain):
             return self._link(match)
+        if self._just_sent(sought):
+            return self.pushed("busy")
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)

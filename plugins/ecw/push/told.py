@@ -10,7 +10,10 @@ _WORDS = {
     "held": ("a person chooses", "`ecw matches` lists the candidates and takes the choice."),
     "unknown": ("what became of it is not known yet", "nothing: the next run searches for it before it sends."),
     "later": ("eCW did not answer", "nothing: it is tried again."),
-    "busy": ("another worker has the patient", "nothing: that one's result counts."),
+    "busy": (
+        "another worker has it, or somebody like it was sent a moment ago",
+        "nothing: it is tried again.",
+    ),
     "locked": ("the CRM says emr_updates_locked", "take the lock away in the CRM, if the patient is to travel."),
     "stopped": ("the Variable ecw_push_stop is set", "take it away, then clear the task or trigger a run."),
     "missing": ("the CRM has no such patient any more", ""),

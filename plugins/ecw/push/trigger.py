@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from ecw.push.watch import Watch
 
 EVERY = 10.0  # seconds from one look to the next
 
@@ -32,14 +35,18 @@ class OutboxTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, tell, wait."""
-        from ecw.push.watch import Watch
-
-        watch = Watch(self.ecw_conn_id, self.crm_conn_id)
+        # In threads, the imports too: the triggerer has one loop for all triggers.
+        watch = await asyncio.to_thread(_watch, self.ecw_conn_id, self.crm_conn_id)
         try:
             while True:
-                # In a thread: the triggerer has one loop for all triggers.
                 if found := await asyncio.to_thread(watch.look):
                     yield TriggerEvent({"patients": found})  # type: ignore[no-untyped-call]  # Airflow's
                 await asyncio.sleep(self.every)
         finally:
             watch.close()
+
+
+def _watch(ecw_conn_id: str, crm_conn_id: str) -> Watch:
+    from ecw.push.watch import Watch
+
+    return Watch(ecw_conn_id, crm_conn_id)

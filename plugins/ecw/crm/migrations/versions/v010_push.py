@@ -33,4 +33,5 @@ def upgrade() -> None:
     )
     op.create_index("ecw_push_crm_id", "ecw_push", ["practice", "resource", "crm_id"])
     op.create_index("ecw_push_planned_at", "ecw_push", ["practice", "planned_at"])
+    op.create_index("ecw_intent_decided_at", "ecw_intent", ["practice", "resource", "decided_at"])
     say("made the table ecw_push.")
