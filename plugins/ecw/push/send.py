@@ -77,10 +77,14 @@ class _Patient(OnePatient):
     def _settle(self) -> Pushed | None:
         """Find out what became of a create whose outcome is not known; None: nothing is in the way of a push."""
         intent, options = self.intent, self.pushing.options
-        if intent is None or not intent.open or intent.operation != CREATE or self.record.linked:
+        if intent is None or not intent.open:
             return None
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
-        if age < options.settle_after or options.dry_run:
+        if age < options.settle_after:
+            return self.pushed("unknown")  # eCW may still be at it
+        if intent.operation != CREATE or self.record.linked:
+            return None  # the merge with what eCW has now settles it
+        if options.dry_run:
             return self.pushed("unknown")
         found = self.pushing.ladder.find(self._sought(intent.sent))
         if isinstance(found, Held):
@@ -287,7 +291,10 @@ class _Patient(OnePatient):
         changed = version(present)
         if changed is not None and record.changed_at is not None:
             newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        return merge(self.pushing.rules, record.agreed or Agreed(), record.row, emr, newer=newer, choices=chosen)
+        base = record.agreed or Agreed()
+        if self.intent is not None and self.intent.open and self.intent.operation == UPDATE:
+            base = base.supposing(self.intent.sent, emr)
+        return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
 
 
 def _nobody(outcome: Outcome) -> Held:
