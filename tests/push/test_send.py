@@ -237,6 +237,20 @@ def test_an_edit_that_is_taken_back_while_its_outcome_is_unknown_is_not_lost(
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
 
 
+def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    ecw_id = push_patient(pushing(), crm_id).ecw_id  # and not read back
+    sandbox.fault("lose_response", interaction="transaction", times=2)
+    crm.edit(crm_id, city="Lawrence", gender="Male")
+    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    crm.edit(crm_id, city="Salina", gender="Female")
+    assert push_patient(pushing("r3"), crm_id).did == "unknown"
+    push_patient(pushing("r4"), crm_id)
+    found = in_ecw(sandbox, ecw_id)
+    assert (found["gender"], found["address"][0]["city"]) == ("female", "Salina")
+    assert crm.all("ecw_conflict") == []
+
+
 def test_an_update_is_not_sent_again_while_ecw_may_still_be_at_it(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, _ = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")

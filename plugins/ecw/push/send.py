@@ -26,7 +26,7 @@ from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
+from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, UPDATE, VOID
 from ecw.push.match import Certain, Held, Sought, alike
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
@@ -98,6 +98,21 @@ class _Patient(OnePatient):
             self.log(connection, "settle", outcome)
         return None
 
+    def _settle_update(self, emr: Json) -> None:
+        """Learn what became of an update whose outcome is not known, before the next intent takes its place."""
+        pushing, record, intent = self.pushing, self.record, self.intent
+        if intent is None or not intent.open or intent.operation != UPDATE or pushing.options.dry_run:
+            return
+        there = all(emr.get(name) == value for name, value in intent.sent.items())
+        agreed = (record.agreed or Agreed()).supposing(intent.sent, emr)
+        words = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
+        with pushing.engine.begin() as connection:
+            if record.linked:
+                pushing.patients.agree(connection, record.ecw_id or "", agreed)
+            intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
+            self.log(connection, "settle", Outcome(Kind.DONE, words, "", None), intent.sent)
+        self.record = replace(record, agreed=agreed if record.linked else record.agreed)
+
     # -- the two ways
 
     def _send_or_not(self) -> Pushed:
@@ -165,6 +180,8 @@ class _Patient(OnePatient):
         ecw_id = record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
         emr = self._emr(present)
+        self._settle_update(emr)
+        record = self.record
         merged = self._merge(record, present, emr)
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
@@ -291,10 +308,7 @@ class _Patient(OnePatient):
         changed = version(present)
         if changed is not None and record.changed_at is not None:
             newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        base = record.agreed or Agreed()
-        if self.intent is not None and self.intent.open and self.intent.operation == UPDATE:
-            base = base.supposing(self.intent.sent, emr)
-        return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
+        return merge(self.pushing.rules, record.agreed or Agreed(), record.row, emr, newer=newer, choices=chosen)
 
 
 def _nobody(outcome: Outcome) -> Held:
