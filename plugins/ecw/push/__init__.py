@@ -13,6 +13,7 @@ match        is the patient in eCW already?
 bundle       the transaction in which eCW takes a patient
 outcome      what eCW's answer means
 intents      what was decided, written before the request; `alone`: one worker a patient
+settle       what became of an earlier attempt whose outcome is not known
 record       what comes of it, in one transaction each; rejects, patients: the CRM's side
 confirm      read back what was pushed: its echo is no change
 

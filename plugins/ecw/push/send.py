@@ -10,7 +10,6 @@ At any moment the process can die: before the intent is written nothing was sent
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,12 +25,12 @@ from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, UPDATE, VOID
+from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
 from ecw.push.match import Certain, Held, Sought, alike
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
-from ecw.push.record import OnePatient
+from ecw.push.settle import Settling
 from ecw.push.validate import Finding, element_of, findings
 
 Json = dict[str, Any]
@@ -57,12 +56,12 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             raise told(error, "The push of a patient") from None
 
 
-class _Patient(OnePatient):
+class _Patient(Settling):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
         try:
-            return self._settle() or self._send_or_not()
+            return self.settle() or self._send_or_not()
         except ConfigurationWrong:
             raise
         except EcwError as error:  # of a read or a search: no write ends here
@@ -71,47 +70,6 @@ class _Patient(OnePatient):
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
             return self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
-
-    # -- what became of an earlier attempt
-
-    def _settle(self) -> Pushed | None:
-        """Find out what became of a create whose outcome is not known; None: nothing is in the way of a push."""
-        intent, options = self.intent, self.pushing.options
-        if intent is None or not intent.open:
-            return None
-        age = (datetime.now(UTC) - intent.decided_at).total_seconds()
-        if age < options.settle_after:
-            return self.pushed("unknown")  # eCW may still be at it
-        if intent.operation != CREATE or self.record.linked:
-            return None  # the merge with what eCW has now settles it
-        if options.dry_run:
-            return self.pushed("unknown")
-        found = self.pushing.ladder.find(self._sought(intent.sent))
-        if isinstance(found, Held):
-            return self.hold(found, CREATE)
-        outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
-        if found is not None:
-            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
-            return self._created(outcome, intent.sent, "settle")
-        with self.pushing.engine.begin() as connection:
-            intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
-            self.log(connection, "settle", outcome)
-        return None
-
-    def _settle_update(self, emr: Json) -> None:
-        """Learn what became of an update whose outcome is not known, before the next intent takes its place."""
-        pushing, record, intent = self.pushing, self.record, self.intent
-        if intent is None or not intent.open or intent.operation != UPDATE or pushing.options.dry_run:
-            return
-        there = all(emr.get(name) == value for name, value in intent.sent.items())
-        agreed = (record.agreed or Agreed()).supposing(intent.sent, emr)
-        words = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
-        with pushing.engine.begin() as connection:
-            if record.linked:
-                pushing.patients.agree(connection, record.ecw_id or "", agreed)
-            intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
-            self.log(connection, "settle", Outcome(Kind.DONE, words, "", None), intent.sent)
-        self.record = replace(record, agreed=agreed if record.linked else record.agreed)
 
     # -- the two ways
 
@@ -149,7 +107,7 @@ class _Patient(OnePatient):
         composed = pushing.composer.resource(row)
         if found := self._findings(composed, row):
             return self.reject(found)
-        sought = self._sought(row)
+        sought = self.sought(row)
         match = self._chosen(pushing.ladder.find(sought))
         if isinstance(match, Held):
             return self.hold(match, CREATE)
@@ -164,14 +122,14 @@ class _Patient(OnePatient):
             return self.pushed("stopped")
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self._sought(row)) is None:
+        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
-            return self._created(outcome, sent, CREATE)
+            return self.created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:
             self.noted(CREATE, outcome, sent, VOID)
-            again = pushing.ladder.find(self._sought(row))
+            again = pushing.ladder.find(self.sought(row))
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
 
@@ -180,7 +138,7 @@ class _Patient(OnePatient):
         ecw_id = record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
         emr = self._emr(present)
-        self._settle_update(emr)
+        self.settle_update(emr)
         record = self.record
         merged = self._merge(record, present, emr)
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
@@ -253,12 +211,6 @@ class _Patient(OnePatient):
 
     # -- what came of it
 
-    def _created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
-        ecw_id = outcome.ecw_id or ""
-        if not self.linked(ecw_id, Agreed(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
-            return self.pushed("held", outcome)
-        return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
-
     def _link(self, match: Certain) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
         outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.rung})", "", None, None, match.ecw_id)
@@ -273,13 +225,6 @@ class _Patient(OnePatient):
         return replace(after, did="linked") if after.did == "unchanged" else after
 
     # -- reading both sides
-
-    def _sought(self, row: Mapping[str, Any]) -> Sought:
-        """Return what to search by: the row as it is composed, and every identifier that the CRM has."""
-        numbers = [
-            row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
-        ]
-        return Sought.of(self.pushing.composer.resource(row).resource, *numbers)
 
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
         """Put a person's choice in the place of a match that is held."""
