@@ -7,6 +7,7 @@ mapping            mapping files, paths, cleaning: FHIR resource -> row
 crm                the CRM's database: tables, links, upsert, cursor, ledger (it knows no FHIR)
 pull               the steps: begin, extract -> map -> check -> load, record
 alert              notices when something begins to be amiss, and when it is over
+directions         which way a resource travels, and why some cannot be pushed
 agreement          the three-way merge that pull and push share
 push               CRM -> eCW: one patient at a time, never twice
 hook, provider     Airflow's door: connection -> client; the connection type and its form

@@ -58,6 +58,12 @@ class Agreed:
         """Return the agreement of two sides that have the same row."""
         return cls(dict(row), dict(row))
 
+    def supposing(self, sent: Values, emr: Row) -> Self:
+        """Return it after a write whose outcome is not known: what eCW shows of it now, both sides had."""
+        shown = {name: value for name, value in sent.items() if value == emr.get(name) != self.emr.get(name)}
+        waiting = {name: value for name, value in self.sent.items() if name not in shown}
+        return type(self)(self.crm | shown, self.emr | shown, waiting)
+
     def texts(self) -> dict[str, str | None]:
         """Return it as JSON texts: eCW's side, the columns in which the CRM's side differs, what was sent (if any)."""
         names = self.crm.keys() | self.emr.keys()

@@ -11,10 +11,13 @@ from ecw.errors import EcwError
 
 COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
+    "conflicts": "ecw.commands.conflicts",
     "mapping": "ecw.commands.mapping",
+    "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",
     "replay": "ecw.commands.replay",
     "quality": "ecw.commands.quality",
+    "push": "ecw.commands.push",
     "settings": "ecw.commands.settings",
     "status": "ecw.commands.status",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from ecw.errors import NumbersDoNotAddUp
 
@@ -43,6 +43,22 @@ class Batch(TypedDict):
     seconds: float
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
     strategy: NotRequired[str]  # the one that it was extracted by
+
+
+class Push(TypedDict):
+    """One run of the push as its steps see it; whom it takes, and what became of each, stands in the CRM."""
+
+    practice: str
+    run_id: str
+    run_type: str  # Airflow's: manual, asset_triggered
+    ecw_conn_id: str
+    crm_conn_id: str
+    creates: int
+    updates: int
+    kept_back: dict[str, int]
+    needs_approval: bool
+    options: dict[str, Any]  # ecw.push.wanted.Wanted, without the names of patients
+    named: bool  # a person named the patients
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -16,8 +17,12 @@ from ecw.api.settings import EcwSettings
 from ecw.crm.engine import reading
 from ecw.crm.tables import metadata
 from ecw.mapping.files import load_mapping
+from ecw.push import steps
 from ecw.push.pushing import Options, Pushing
+from ecw.words import Push
 from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import connect as connect_airflow
+from tests.fixtures.sandbox import RunningSandbox
 
 
 @pytest.fixture
@@ -115,3 +120,38 @@ def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pus
         return Pushing(crm_engine, connect(sandbox, timeout), mapping, run_id, options=given, allowed=allowed)
 
     return make
+
+
+class Runs:
+    """Whole runs of the push, as the DAG does them: one function after the other, over Airflow's connections."""
+
+    def __init__(self, connection: Callable[..., None]) -> None:
+        self.connection = connection  # says what the connection's extra field `push` holds
+        self.count = 0
+
+    def begin(self, run_type: str = "manual", **options: Any) -> Push:
+        self.count += 1
+        run_id = f"{run_type}__{self.count}"
+        return steps.begin(run_id, run_type, ecw_conn_id="ecw_test", crm_conn_id="crm_test", options=options)
+
+    def finish(self, push: Push, approval: Any = None) -> dict[str, Any]:
+        steps.send(push, approval)
+        steps.confirm(push)
+        return steps.summary(push)
+
+    def __call__(self, run_type: str = "manual", approval: Any = None, **options: Any) -> dict[str, Any]:
+        return self.finish(self.begin(run_type, **options), approval)
+
+
+@pytest.fixture
+def run(sandbox: RunningSandbox, keys: Keys, crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """Runs of the push into the session's sandbox; they wait for nothing, unless told otherwise."""
+
+    def say(**push: Any) -> None:
+        connect_airflow(monkeypatch, sandbox, keys, push={"settle_after": 0.05, "confirm_after": 0.01} | push)
+
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    for name in ("ECW_PUSH_STOP", "ECW_PUSH_WATCH"):
+        monkeypatch.setenv(f"AIRFLOW_VAR_{name}", "no" if name.endswith("STOP") else "yes")
+    say()
+    return Runs(say)

@@ -19,6 +19,7 @@ from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
+from tests.push.names import NAMES
 
 # Pushes the patients whose ids come on stdin, and says what it did; stops where it was told to, until it is killed.
 WORKER = """
@@ -137,22 +138,6 @@ def test_two_processes_that_push_the_same_patients_create_each_once(
     assert sandbox.served("transaction") == len(ids)
 
 
-# Far from each other, so that no two are near matches.
-NAMES = (
-    *("Abernathy", "Bukowski", "Czerwinski", "Delacroix", "Eriksen", "Fujimoto", "Gutierrez", "Hawthorne", "Ivanovich"),
-    *("Jablonski", "Kristofferson", "Lindqvist", "Montgomery", "Nakamura", "Oppenheimer", "Papadopoulos", "Quimby"),
-    *(
-        "Rasmussen",
-        "Szymanski",
-        "Tchaikovsky",
-        "Underwood",
-        "Vandenberg",
-        "Wojciechowski",
-        "Xiang",
-        "Yamaguchi",
-        "Zuniga",
-    ),
-)
 FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
 CODES = ("103", "2", "308")
 SHAPES = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
@@ -187,16 +172,16 @@ class Journey:
         self.cities[crm_id], self.genders[crm_id] = city, "Female"
 
     def crm_edits(self) -> None:
-        crm_id, city = self.random.choice(self.ids), self.random.choice(CITIES)
-        self.cities[crm_id] = city
-        gender = self.genders[crm_id] = self.random.choice(("Male", "Female"))
-        self.crm.edit(crm_id, city=city, gender=gender)
+        for crm_id in self.random.sample(self.ids, k=min(3, len(self.ids))):
+            city = self.cities[crm_id] = self.random.choice(CITIES)
+            gender = self.genders[crm_id] = self.random.choice(("Male", "Female"))
+            self.crm.edit(crm_id, city=city, gender=gender)
 
     def clinic_edits(self) -> None:
         linked = self.linked()
         if linked:
             ecw_id = self.random.choice(sorted(linked.values()))
-            patient = self.stored()[ecw_id]
+            patient = self.sandbox.record("Patient", ecw_id)
             word = f"Clinic{self.random.randrange(1000)}"
             given = [patient["name"][0]["given"][0], word]
             changed = {"name": [patient["name"][0] | {"given": given}]}
@@ -213,10 +198,10 @@ class Journey:
         self.sandbox.fault(kind, interaction="transaction", **rule)
 
     def push(self) -> None:
-        for crm_id in list(outbox(self.pushing))[:8]:
+        for crm_id in list(outbox(self.pushing))[:20]:
             pushed = push_patient(self.pushing, crm_id)
             self.did[pushed.did] += 1
-            if pushed.did in ("created", "updated") and self.random.random() < 0.5:
+            if pushed.did in ("created", "updated") and self.random.random() < 0.3:
                 confirm(self.pushing, crm_id)
 
     def has_arrived(self, crm_id: str, patient: dict[str, Any]) -> bool:
@@ -231,6 +216,7 @@ class Journey:
             self.random.choice(ways)()
 
 
+@pytest.mark.timeout(900)
 def test_a_journey_with_faults_and_kills(
     crm: Any, crm_url: str, sandbox: Any, keys: Keys, pushing: Any, record_property: Any
 ) -> None:
@@ -238,7 +224,7 @@ def test_a_journey_with_faults_and_kills(
     journey = Journey(crm, sandbox, pushing, seed=7)
     kills = 0
     for stop in ("before", "after", "after", "before"):
-        journey.steps(75 if "sqlite" in crm_url else 40)
+        journey.steps(330 if "sqlite" in crm_url else 25)  # the databases differ in locks, which test_alone looks at
         journey.new() if stop == "before" else journey.crm_edits()
         for waiting in list(outbox(journey.pushing))[-1:]:
             with worker(crm_url, sandbox, keys, stop) as process:
@@ -273,7 +259,7 @@ def test_a_journey_with_faults_and_kills(
     record_property("journey", told)
     print(f"{told}: {doubled} doubled, {len(lost)} lost, {len(overwritten)} overwritten clinic edits")  # noqa: T201
     assert (doubled, lost, overwritten) == (0, [], []), told
-    assert pushes > 80
+    assert pushes > (1_000 if "sqlite" in crm_url else 80)
     assert kills
     assert journey.did["unknown"] > 5
     assert len(stored) == before + len(journey.ids)

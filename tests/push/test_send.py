@@ -221,6 +221,46 @@ def test_an_update_whose_outcome_is_unknown_is_merged_again(sandbox: Any, crm: A
     assert intents.unsettled(crm.engine, pushing().place) == []
 
 
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_an_edit_that_is_taken_back_while_its_outcome_is_unknown_is_not_lost(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, way: str
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    sandbox.fault("lose_response", interaction="transaction", times=1)
+    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    crm.edit(crm_id, city="Topeka")
+    if way == "pull":
+        pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
+        assert crm.row(crm_id)["city"] == "Topeka"
+    assert push_patient(pushing("r3"), crm_id).fields == ("city",)
+    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
+
+
+def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    ecw_id = push_patient(pushing(), crm_id).ecw_id  # and not read back
+    sandbox.fault("lose_response", interaction="transaction", times=2)
+    crm.edit(crm_id, city="Lawrence", gender="Male")
+    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    crm.edit(crm_id, city="Salina", gender="Female")
+    assert push_patient(pushing("r3"), crm_id).did == "unknown"
+    push_patient(pushing("r4"), crm_id)
+    found = in_ecw(sandbox, ecw_id)
+    assert (found["gender"], found["address"][0]["city"]) == ("female", "Salina")
+    assert crm.all("ecw_conflict") == []
+
+
+def test_an_update_is_not_sent_again_while_ecw_may_still_be_at_it(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, _ = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    sandbox.fault("hang", interaction="transaction", times=1, seconds=0.1)
+    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    asked = sandbox.counts()["total"]
+    assert push_patient(pushing("r3", settle_after=60.0), crm_id).did == "unknown"
+    assert sandbox.counts()["total"] - asked <= 1, "nothing but /metadata"
+
+
 def test_a_practice_that_wants_the_id_in_the_url(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, _ = created(crm, pushing)
     sandbox.set(update_by="url")

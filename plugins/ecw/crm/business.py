@@ -30,7 +30,8 @@ class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
-    those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
+    those among them without whose record a row waits, `identity` those that tell a person from others, `version` is the
+    mapping's own. `rules` says how a column is
     merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it.
     """
 
@@ -40,6 +41,7 @@ class Mapped:
     version: str
     references: frozenset[str] = frozenset()
     parks: frozenset[str] = frozenset()
+    identity: tuple[str, ...] = ()
     rules: MappingType[str, Rule] = field(default_factory=dict)
     cleaned: Callable[[str, Any], Any] = _as_it_is
 

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Connection, Engine, select, update
 
 from ecw.agreement import Side
+from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_conflict
 from ecw.crm.upsert import upsert
 
@@ -79,6 +80,15 @@ def choose(engine: Engine, practice: str, resource: str, crm_id: str, column: st
             .values(choice=side)
         )
         return done.rowcount == 1
+
+
+def open_ones(engine: Engine, practice: str) -> list[dict[str, Any]]:
+    """Return the conflicts of a practice that wait for a person, or for their choice to be done."""
+    c = ecw_conflict.c
+    statement = select(ecw_conflict).filter_by(practice=practice, state=OPEN)
+    with reading(engine) as connection:
+        rows = connection.execute(statement.order_by(c.resource, c.crm_id, c.column)).mappings()
+        return [dict(row) for row in rows]
 
 
 def waiting(connection: Connection, practice: str, resource: str) -> dict[str, dict[str, str]]:

@@ -81,6 +81,7 @@ def engine_from_url(url: str | URL) -> Engine:
                 parsed.set(drivername="postgresql+psycopg"),
                 hide_parameters=True,
                 pool_pre_ping=True,
+                max_overflow=20,  # pushes go side by side, and each holds up to three for moments
                 connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "ecw"},
             )
         except ModuleNotFoundError:

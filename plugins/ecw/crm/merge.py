@@ -38,7 +38,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm import journal, parked
 from ecw.crm.business import BusinessTable
-from ecw.crm.claims import claim
+from ecw.crm.creating import adopt_created
 from ecw.crm.linking import mark, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
@@ -63,13 +63,14 @@ def merge(
 ) -> Merged:
     """Merge the staged rows into the business table, the links and the agreements; write the journal.
 
-    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled. Without `park` no row waits for
+    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled; so is one that a push has sent
+    without hearing what became of it. Without `park` no row waits for
     another record.
     """
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
-    claim(connection, stage, target, run, resource)
+    adopt_created(connection, stage, target, run, resource)
     if park:
         parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)

@@ -171,6 +171,29 @@ ecw_intent = Table(
     Column("choice", String(128)),  # a person's answer: one of the candidates, or `new`
 )
 
+# What a run of the push planned, one row for each patient, and what became of it: a run that is retried goes on here.
+ecw_push = Table(
+    "ecw_push",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("run_id", String(250), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("crm_id", String(64), primary_key=True),
+    Column("position", Integer, nullable=False),  # the order in which they are pushed
+    Column("way", String(16), nullable=False),  # create, update: what was to be done when it was planned
+    Column("intent", String(64), nullable=False),  # digest of what the CRM said then
+    Column("dry", Boolean, nullable=False),
+    Column("planned_at", UtcTime, nullable=False),
+    Column("did", String(16)),  # a word of ecw.push.pushing.Pushed, or waiting, not approved; none: not begun
+    Column("at", UtcTime),
+    Column("ecw_id", String(128)),
+    Column("fields", Text),  # names of columns that were sent, separated by commas
+    Column("reason", Text),
+    Column("next_move", Text),
+    Column("confirmed", String(16)),  # whole, seen, not shown: what reading it back found
+    Column("learned", Text),  # names of columns that eCW spells in its own way
+)
+
 # The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.
 ecw_journal = Table(
     "ecw_journal",

@@ -19,8 +19,9 @@ from ecw.agreement import Agreed, Merged, Row, Rule, Side, Values, learn, merge
 from ecw.crm import conflicts
 from ecw.crm.business import CHANGED, LOCK, BusinessTable
 from ecw.crm.convert import Unfit, in_utc, plain, same
+from ecw.crm.creating import OPEN
 from ecw.crm.stage import Stage
-from ecw.crm.tables import ecw_agreed, ecw_conflict
+from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent
 from ecw.words import Run
 
 CHUNK = 2_000  # rows in memory at a time
@@ -63,6 +64,9 @@ class _Merging:
         self.connection, self.stage, self.target, self.run, self.resource = connection, stage, target, run, resource
         names = [name for name in target.columns if name != target.mapped.key]
         self.rules = {name: target.mapped.rules.get(name, RULE) for name in names}
+        i, mine = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
+        unknown = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
+        self.unknown = {crm_id: orjson.loads(sent) for crm_id, sent in connection.execute(unknown)}
         self.open = set(
             connection.scalars(
                 select(ecw_conflict.c.crm_id)
@@ -94,8 +98,9 @@ class _Merging:
 
     def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Merge one row; return its fate, and its values where they change."""
-        base = Agreed.parse(row["a_emr"], row["a_crm"], row["a_sent"])
         emr: Values = dict.fromkeys(self.rules) | orjson.loads(row["agreed_emr"])
+        base = Agreed.parse(row["a_emr"], row["a_crm"], row["a_sent"])
+        base = base.supposing(self.unknown.get(str(row["t__key"]), {}), emr)
         base, learned = learn(base, emr, row["ecw_id"])
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])

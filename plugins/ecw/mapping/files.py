@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
+from ecw.directions import NoPush, no_push
 from ecw.errors import MappingWrong
 from ecw.mapping.clean import CLEANERS
 from ecw.mapping.crosswalks import Crosswalk, available, load_crosswalks
@@ -107,6 +108,7 @@ class _Reading:
         self.columns: dict[str, Column] = {}
         self.crosswalk_nodes: dict[str, yaml.Node] = {}
         self.crosswalk_problems: list[str] = []
+        self.no_push: NoPush | None = None
 
     def mapping(self, root: yaml.Node) -> Mapping | None:
         sheet = self.sheet
@@ -120,6 +122,7 @@ class _Reading:
                 key.value: sheet.string(node, key.value) for key, node in sheet.entries(keys["constant"], "constant")
             }
             self.constants = {name: self.instead.get(name, value) for name, value in said.items()}
+        self.no_push = no_push(text.get("resource") or "")
         for group in sheet.items(keys["select"], "select") if "select" in keys else []:
             self.group(group)
         leave_out = {
@@ -208,6 +211,8 @@ class _Reading:
             also=self.also(keys["also"], base) if "also" in keys else (),
             line=node.start_mark.line + 1,
         )
+        if column.pushed and self.no_push:
+            sheet.wrong(keys["sync"], f"sync {column.sync}: {self.no_push.why}; write pull. {self.no_push.instead}")
         for key, steps in (("path", column.steps), *(("also", steps) for steps, _ in column.also)):
             reason = writable(steps) if column.pushed else None
             if reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from ecw.api.client import EcwClient
+from ecw.api.patience import Patience
 from ecw.api.quota import Quota
 from ecw.api.settings import EcwSettings
 from ecw.api.shares import kind_of
@@ -12,7 +13,7 @@ from ecw.crm.quota import QuotaStore
 from ecw.hook import EcwHook
 
 
-def client_for(ecw_conn_id: str, run_type: str, engine: Engine) -> EcwClient:
+def client_for(ecw_conn_id: str, run_type: str, engine: Engine, patience: Patience | None = None) -> EcwClient:
     """Return a client whose calls are permitted by the quota that all processes share through the CRM.
 
     Raises ConfigurationWrong; nothing is called yet.
@@ -20,4 +21,5 @@ def client_for(ecw_conn_id: str, run_type: str, engine: Engine) -> EcwClient:
     hook = EcwHook(ecw_conn_id)
     settings = EcwSettings.from_connection(hook.get_connection(ecw_conn_id))
     kind = kind_of(run_type)
-    return hook.client(Quota(QuotaStore(engine), settings.practice, kind, calls_per_minute=settings.calls_per_minute))
+    quota = Quota(QuotaStore(engine), settings.practice, kind, calls_per_minute=settings.calls_per_minute)
+    return hook.client(quota, patience)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,18 @@ def alone(engine: Engine, place: Place, crm_id: str) -> Iterator[bool]:
     finally:
         if mine:
             locks.release(byte)
+
+
+@contextmanager
+def in_turn(engine: Engine, place: Place, name: str, seconds: float = 300.0) -> Iterator[bool]:
+    """Wait until nobody else is at what `name` stands for; False where the wait was too long."""
+    end = time.monotonic() + seconds
+    while True:
+        with alone(engine, place, name) as mine:
+            if mine or time.monotonic() > end:
+                yield mine
+                return
+        time.sleep(0.1)
 
 
 class _Locks:

@@ -57,6 +57,7 @@ class Intent:
     decided_at: datetime
     candidates: tuple[str, ...]
     choice: str | None
+    rung: str | None = None  # of a match that is held
 
     @property
     def open(self) -> bool:
@@ -92,6 +93,17 @@ def unsettled(engine: Engine, place: Place) -> list[str]:
     )
     with reading(engine) as connection:
         return list(connection.scalars(statement))
+
+
+def sent_since(connection: Connection, place: Place, crm_id: str, since: datetime) -> list[dict[str, Any]]:
+    """Return what was sent of other new patients since then, whether eCW has it or that is not known."""
+    i = ecw_intent.c
+    statement = (
+        select(i.sent)
+        .filter_by(practice=place.practice, resource=place.resource, operation=CREATE)
+        .where(i.decided_at > since, i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
+    )
+    return [orjson.loads(sent) for sent in connection.scalars(statement)]
 
 
 def decide(
@@ -155,11 +167,22 @@ def put_aside(
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
-def choose(engine: Engine, place: Place, crm_id: str, choice: str) -> bool:
-    """Note a person's choice for a held record: one of its candidates, or NEW; say whether it can be."""
+def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
+    """Return the records that are held for a person, by CRM id, the oldest first."""
+    statement = select(ecw_intent).filter_by(practice=place.practice, resource=place.resource, state=HELD)
+    with reading(engine) as connection:
+        rows = connection.execute(statement.order_by(ecw_intent.c.decided_at, ecw_intent.c.crm_id)).mappings()
+        return [(row["crm_id"], _intent(row)) for row in rows]
+
+
+def choose(engine: Engine, place: Place, crm_id: str, choice: str | None) -> bool:
+    """Note a person's choice for a held record: one of its candidates, or NEW; None takes it back.
+
+    Say whether it can be.
+    """
     with engine.begin() as connection:
         found = latest(connection, place, crm_id)
-        if found is None or found.state != HELD or choice not in (*found.candidates, NEW):
+        if found is None or found.state != HELD or choice not in (*found.candidates, NEW, None):
             return False
         connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(choice=choice))
     return True
@@ -176,4 +199,5 @@ def _intent(row: Mapping[Any, Any]) -> Intent:
         row["decided_at"],
         tuple(orjson.loads(row["candidates"])) if row["candidates"] else (),
         row["choice"],
+        row["rung"],
     )

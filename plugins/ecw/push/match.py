@@ -171,6 +171,14 @@ class Ladder:
         return self.server.takes("Patient", *parameters)
 
 
+def alike(sought: Sought, patient: Resource) -> bool:
+    """Say whether a patient of the same birth date could be the one that is sought, by the name or by the phone."""
+    if patient.get("birthDate") != sought.born:
+        return False
+    phones = {each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"}
+    return _near(sought, patient) or bool(phones & set(sought.phones))
+
+
 def _names(patient: Resource) -> Iterator[tuple[str, str]]:
     """Yield family and given of every name that the patient has or had; of several given names the first, and all."""
     for name in patient.get("name") or []:

@@ -14,9 +14,9 @@ from ecw.agreement import Agreed, Rule
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.push import intents
-from ecw.push.intents import HELD, REFUSED, Intent
+from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
 from ecw.push.patients import Record
-from ecw.push.pushing import Pushing
+from ecw.push.pushing import CrmSide
 
 
 @dataclass(slots=True)
@@ -30,41 +30,52 @@ class Outbox:
     creates: list[str] = field(default_factory=list)
     updates: list[str] = field(default_factory=list)
     kept_back: Counter[str] = field(default_factory=Counter)
+    keys: dict[str, str] = field(default_factory=dict)  # by CRM id, the key of what the CRM says now
+    ways: dict[str, str] = field(default_factory=dict)  # by CRM id: create, update
 
     def __iter__(self) -> Iterator[str]:
         yield from self.unsettled
         yield from self.creates
         yield from self.updates
 
+    def add(self, where: list[str], record: Record, key: str) -> None:
+        where.append(record.crm_id)
+        self.keys[record.crm_id] = key
+        self.ways[record.crm_id] = way_of(record)
+
     def __len__(self) -> int:
         return len(self.unsettled) + len(self.creates) + len(self.updates)
 
 
-def outbox(pushing: Pushing) -> Outbox:
+def outbox(side: CrmSide) -> Outbox:
     """Return what is to be pushed now; the patients are read as a stream."""
     found = Outbox()
-    place = pushing.place
-    columns = [column.name for column in pushing.mapping.pushed]
-    with reading(pushing.engine) as connection:
+    place = side.place
+    with reading(side.engine) as connection:
         latest = intents.latest_of_all(connection, place)
         waiting = conflicts.waiting(connection, place.practice, place.resource)
-        for record in pushing.patients.all(connection):
+        for record in side.patients.all(connection):
             intent = latest.get(record.crm_id)
             if intent is not None and intent.open:
-                found.unsettled.append(record.crm_id)
+                found.add(found.unsettled, record, side.key(record))
                 continue
             if record.linked and record.agreed is None:
                 found.kept_back["not agreed"] += 1
                 continue
-            if record.linked and not _differs(pushing.rules, record, waiting.get(record.crm_id, {})):
+            if record.linked and not _differs(side.rules, record, waiting.get(record.crm_id, {})):
                 continue
-            key = intents.digest(record.row, columns, pushing.mapping.version)
+            key = side.key(record)
             if why := _kept_back(record, intent, key):
                 found.kept_back[why] += 1
             else:
-                (found.updates if record.ecw_id else found.creates).append(record.crm_id)
+                found.add(found.updates if record.ecw_id else found.creates, record, key)
     found.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
     return found
+
+
+def way_of(record: Record) -> str:
+    """Say what a push of a patient would be."""
+    return UPDATE if record.ecw_id else CREATE
 
 
 def _kept_back(record: Record, intent: Intent | None, key: str) -> str | None:

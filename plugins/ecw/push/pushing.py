@@ -10,14 +10,17 @@ from sqlalchemy import Engine
 from ecw.agreement import Rule
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
+from ecw.crm import links
 from ecw.crm.engine import reading
+from ecw.directions import PUSHED
 from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
 from ecw.mapping.model import Mapping
+from ecw.push import intents
 from ecw.push.intents import Place
 from ecw.push.match import Ladder
 from ecw.push.outcome import Outcome
-from ecw.push.patients import Patients
+from ecw.push.patients import Patients, Record
 from ecw.push.validate import Finding, Limits
 
 
@@ -51,8 +54,26 @@ class Pushed:
     conflicts: tuple[str, ...] = ()  # columns that wait for a person
 
 
-class Pushing:
-    """One run's push of one resource: the CRM, the practice, the mapping, and what it learned of the server.
+class CrmSide:
+    """What can be known of a push without a call: the CRM's patients, the practice, the mapping."""
+
+    def __init__(
+        self, engine: Engine, practice: str, mapping: Mapping, *, resource: str = PUSHED, time_zone: str | None = None
+    ) -> None:
+        self.engine, self.mapping = engine, mapping
+        self.place = Place(practice, resource)
+        self.composer = Composer(mapping, time_zone=time_zone)
+        self.rules = {column.name: Rule.of(column) for column in mapping.columns if column.name != mapping.key}
+        with reading(engine) as connection:
+            self.patients = Patients(connection, self.composer, self.place)
+
+    def key(self, record: Record) -> str:
+        """Return the key of what the CRM says of a patient now."""
+        return intents.digest(record.row, [column.name for column in self.mapping.pushed], self.mapping.version)
+
+
+class Pushing(CrmSide):
+    """One run's push of one resource: the CRM's side, and what it learned of the server.
 
     `allowed` is asked before every write: False stops it. The mapping's resource must be one that eCW takes: Patient.
     """
@@ -64,24 +85,28 @@ class Pushing:
         mapping: Mapping,
         run_id: str,
         *,
-        resource: str = "patient",
+        resource: str = PUSHED,
         options: Options | None = None,
         allowed: Callable[[], bool] = lambda: True,
         time_zone: str | None = None,
     ) -> None:
-        self.engine, self.client, self.mapping, self.run_id = engine, client, mapping, run_id
+        super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
+        self.client, self.run_id = client, run_id
         self.options, self.allowed = options or Options(), allowed
-        self.place = Place(client.practice, resource)
         self.mapper = Mapper(mapping, time_zone=time_zone)
-        self.composer = Composer(mapping, time_zone=time_zone)
-        self.rules = {column.name: Rule.of(column) for column in mapping.columns if column.name != mapping.key}
-        with reading(engine) as connection:
-            self.patients = Patients(connection, self.composer, self.place)
         server = Capability.parse(client.capability())
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
         self.plain = server.can(mapping.resource, "create")
         self.id_in_url = self.plain
         self._ladder: Ladder | None = None
+        self._locations: set[str] | None = None
+
+    @property
+    def locations(self) -> set[str]:
+        """The eCW ids of the locations that a pull brought; none, where it brought none yet."""
+        if self._locations is None:
+            self._locations = set(links.ids(self.engine, self.place.practice, "location"))
+        return self._locations
 
     @property
     def ladder(self) -> Ladder:

@@ -10,9 +10,8 @@ At any moment the process can die: before the intent is written nothing was sent
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -22,16 +21,17 @@ from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
+from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
-from ecw.push.alone import alone
+from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought
+from ecw.push.match import Certain, Held, Sought, alike
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
-from ecw.push.record import OnePatient
-from ecw.push.validate import element_of, findings
+from ecw.push.settle import Settling
+from ecw.push.validate import Finding, element_of, findings
 
 Json = dict[str, Any]
 
@@ -51,19 +51,17 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
                 intent = intents.latest(connection, pushing.place, crm_id)
             if record is None:
                 return Pushed(crm_id, "missing")
-            columns = [column.name for column in pushing.mapping.pushed]
-            key = intents.digest(record.row, columns, pushing.mapping.version)
-            return _Patient(pushing, record, intent, key).push()
+            return _Patient(pushing, record, intent, pushing.key(record)).push()
         except DBAPIError as error:
             raise told(error, "The push of a patient") from None
 
 
-class _Patient(OnePatient):
+class _Patient(Settling):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
         try:
-            return self._settle() or self._send_or_not()
+            return self.settle() or self._send_or_not()
         except ConfigurationWrong:
             raise
         except EcwError as error:  # of a read or a search: no write ends here
@@ -72,28 +70,6 @@ class _Patient(OnePatient):
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
             return self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
-
-    # -- what became of an earlier attempt
-
-    def _settle(self) -> Pushed | None:
-        """Find out what became of a create whose outcome is not known; None: nothing is in the way of a push."""
-        intent, options = self.intent, self.pushing.options
-        if intent is None or not intent.open or intent.operation != CREATE or self.record.linked:
-            return None
-        age = (datetime.now(UTC) - intent.decided_at).total_seconds()
-        if age < options.settle_after or options.dry_run:
-            return self.pushed("unknown")
-        found = self.pushing.ladder.find(self._sought(intent.sent))
-        if isinstance(found, Held):
-            return self.hold(found, CREATE)
-        outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
-        if found is not None:
-            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
-            return self._created(outcome, intent.sent, "settle")
-        with self.pushing.engine.begin() as connection:
-            intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
-            self.log(connection, "settle", outcome)
-        return None
 
     # -- the two ways
 
@@ -104,19 +80,41 @@ class _Patient(OnePatient):
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
             return self.pushed("refused")
         if self.record.ecw_id is None:
-            return self._create() if options.create else self.pushed("skipped")
+            return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
+
+    def _create_in_turn(self) -> Pushed:
+        """Create those who were born on the same day one after the other.
+
+        Two rows of the CRM may be one person, whom no search finds while both are on their way.
+        """
+        born = next((c.name for c in self.pushing.mapping.pushed if element_of(c.steps) == "birthDate"), "")
+        with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as mine:
+            return self._create() if mine else self.pushed("busy")
+
+    def _just_sent(self, sought: Sought) -> bool:
+        """Say whether somebody like the patient was sent so short a time ago that eCW may not show it yet."""
+        pushing = self.pushing
+        if pushing.options.dry_run or (self.intent is not None and self.intent.choice == NEW):
+            return False
+        since = datetime.now(UTC) - timedelta(seconds=pushing.options.settle_after)
+        with reading(pushing.engine) as connection:
+            others = intents.sent_since(connection, pushing.place, self.record.crm_id, since)
+        return any(alike(sought, pushing.composer.resource(other).resource) for other in others)
 
     def _create(self) -> Pushed:
         pushing, row = self.pushing, self.record.row
         composed = pushing.composer.resource(row)
-        if found := findings(composed, pushing.mapping.pushed, row, limits=pushing.options.limits):
+        if found := self._findings(composed, row):
             return self.reject(found)
-        match = self._chosen(pushing.ladder.find(self._sought(row)))
+        sought = self.sought(row)
+        match = self._chosen(pushing.ladder.find(sought))
         if isinstance(match, Held):
             return self.hold(match, CREATE)
         if isinstance(match, Certain):
             return self._link(match)
+        if self._just_sent(sought):
+            return self.pushed("busy")
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)
@@ -124,14 +122,14 @@ class _Patient(OnePatient):
             return self.pushed("stopped")
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self._sought(row)) is None:
+        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
-            return self._created(outcome, sent, CREATE)
+            return self.created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:
             self.noted(CREATE, outcome, sent, VOID)
-            again = pushing.ladder.find(self._sought(row))
+            again = pushing.ladder.find(self.sought(row))
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
 
@@ -140,13 +138,13 @@ class _Patient(OnePatient):
         ecw_id = record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
         emr = self._emr(present)
+        self.settle_update(emr)
+        record = self.record
         merged = self._merge(record, present, emr)
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
         composed = pushing.composer.resource(written, into=present, clear=clear)
-        if composed.written and (
-            found := findings(composed, pushing.mapping.pushed, written, before=present, limits=pushing.options.limits)
-        ):
+        if composed.written and (found := self._findings(composed, written, present)):
             return self.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
@@ -159,6 +157,11 @@ class _Patient(OnePatient):
         if outcome.kind is not Kind.DONE:
             return self.not_done(UPDATE, outcome, sent)
         return self.agreed(merged, emr, outcome, sent)
+
+    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
+        pushing = self.pushing
+        ids = {"Location": pushing.locations}
+        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
 
     # -- sending
 
@@ -208,12 +211,6 @@ class _Patient(OnePatient):
 
     # -- what came of it
 
-    def _created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
-        ecw_id = outcome.ecw_id or ""
-        if not self.linked(ecw_id, Agreed(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
-            return self.pushed("held", outcome)
-        return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
-
     def _link(self, match: Certain) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
         outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.rung})", "", None, None, match.ecw_id)
@@ -228,13 +225,6 @@ class _Patient(OnePatient):
         return replace(after, did="linked") if after.did == "unchanged" else after
 
     # -- reading both sides
-
-    def _sought(self, row: Mapping[str, Any]) -> Sought:
-        """Return what to search by: the row as it is composed, and every identifier that the CRM has."""
-        numbers = [
-            row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
-        ]
-        return Sought.of(self.pushing.composer.resource(row).resource, *numbers)
 
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
         """Put a person's choice in the place of a match that is held."""

@@ -7,7 +7,7 @@ code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from ecw.mapping.compile import Problem
 from ecw.mapping.compose import Composed
 from ecw.mapping.model import Column
 from ecw.mapping.paths import Member, Path, Union
+from ecw.mapping.read import reader
 from ecw.mapping.validate import not_fhir
 
 
@@ -49,17 +50,23 @@ def findings(
     *,
     before: dict[str, Any] | None = None,
     limits: Limits | None = None,
+    ids: Mapping[str, Collection[str]] | None = None,
 ) -> list[Finding]:
     """Return everything that keeps a composed patient from being sent.
 
     `row` is the CRM's row that it was composed of, `before` the resource that eCW has, of an update: what it holds
-    already it has taken, so only what is new is judged.
+    already it has taken, so only what is new is judged.  `ids` are those that eCW has, by FHIR type; where there
+    are none of a type, they are not known.
     """
     pushed = tuple(columns)
     found = [_of_mapping(problem) for problem in composed.problems]
     told = {finding.field for finding in found}
     texts = [column for column in pushed if before is None or column.name in composed.written]
-    needed = (*_required(composed.resource, pushed), *_texts(texts, row, limits or Limits()))
+    needed = (
+        *_required(composed.resource, pushed),
+        *_texts(texts, row, limits or Limits()),
+        *_references(texts, composed, ids or {}),
+    )
     found += [finding for finding in needed if finding.field not in told]
     if found:  # the models would only say the same again, of the element
         return found
@@ -111,9 +118,20 @@ def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) ->
             yield Finding(column.name, "characters", reason, "write it without that character.")
 
 
+def _references(columns: Iterable[Column], composed: Composed, ids: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    for column in columns:
+        if column.type != "reference" or column.name not in composed.written:
+            continue
+        kind, _, ecw_id = str(reader(column.steps)(composed.resource) or "").partition("/")
+        if ids.get(kind) and ecw_id and ecw_id not in ids[kind]:
+            reason = f"eCW has no such {kind.lower()} among those that were pulled"
+            move = f"choose one that eCW has; the crosswalk `{column.crosswalk or kind.lower()}` maps it."
+            yield Finding(column.name, "reference", reason, move)
+
+
 def _of_mapping(problem: Problem) -> Finding:
     move = "correct the value in the CRM."
-    if problem.rule == "unmapped value":
+    if problem.rule in ("unmapped value", "reference"):
         move = "add a line for the value to the crosswalk, or choose another value in the CRM."
     return Finding(problem.column or "record", problem.rule, problem.reason, move)
 

@@ -1,0 +1,115 @@
+"""`ecw matches`: patients of the CRM whom eCW may have already; a person chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ecw.push.pushing import CrmSide
+
+ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
+CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+LEAVE = "leave"
+
+
+@click.group("matches")
+def command() -> None:
+    """Held matches: list them, look at one, choose."""
+
+
+@command.command("list")
+@ECW
+@CRM
+def listed(conn_id: str, crm_conn_id: str) -> None:
+    """List the patients that are held, with the eCW ids that they may be, and how these were found."""
+    from ecw.commands.table import as_table
+    from ecw.push import intents
+
+    with side(conn_id, crm_conn_id) as crm:
+        held = intents.held(crm.engine, crm.place)
+    rows = [(crm_id, one.rung or "", ", ".join(one.candidates) or "nobody", one.choice or "") for crm_id, one in held]
+    if not rows:
+        click.echo("No match is held.")
+        return
+    click.echo(as_table([("CRM id", "found by", "eCW ids", "chosen"), *rows]))
+    click.echo("Choose: ecw matches choose CRM_ID (an eCW id | new | leave).  Look first: ecw matches show CRM_ID.")
+
+
+@command.command("show")
+@click.argument("crm_id")
+@ECW
+@CRM
+def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
+    """Show a held patient beside those that eCW has, value by value.
+
+    The outcome is patient data: it goes to the terminal and nowhere else.
+    """
+    from ecw.commands.table import as_table
+    from ecw.crm.engine import reading
+    from ecw.mapping.compile import Mapper
+    from ecw.pull.client import client_for
+
+    with side(conn_id, crm_conn_id) as crm:
+        candidates = _held(crm, crm_id)
+        with reading(crm.engine) as connection:
+            record = crm.patients.read(connection, crm_id)
+        client, mapper = client_for(conn_id, "manual", crm.engine), Mapper(crm.mapping)
+        theirs = [mapper.row(client.read(crm.mapping.resource, ecw_id)).row for ecw_id in candidates]
+    ours = record.row if record else {}
+    rows = [("", "CRM", *candidates)]
+    for column in crm.mapping.columns:
+        values = [row.get(column.name) for row in (ours, *theirs)]
+        if any(value is not None for value in values):
+            rows.append((column.label, *("" if value is None else str(value) for value in values)))
+    click.echo(as_table(rows))
+
+
+@command.command("choose")
+@click.argument("crm_id")
+@click.argument("choice")
+@ECW
+@CRM
+def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
+    """Choose for a held patient: the eCW id that it is, `new` for a new patient, `leave` to take a choice back.
+
+    The next push does it.
+    """
+    from ecw.errors import ConfigurationWrong
+    from ecw.push import intents, ledger
+
+    with side(conn_id, crm_conn_id) as crm:
+        candidates = _held(crm, crm_id)
+        wanted = None if choice == LEAVE else choice
+        if not intents.choose(crm.engine, crm.place, crm_id, wanted):
+            raise ConfigurationWrong(
+                f"{choice!r} is none of the eCW ids that this patient may be.",
+                next_move=f"choose one of {', '.join([*candidates, intents.NEW, LEAVE])}.",
+            )
+        ledger.forget(crm.engine, crm.place, crm_id)
+    click.echo("Left as it is." if wanted is None else "Chosen; the next push does it.")
+
+
+@contextmanager
+def side(conn_id: str, crm_conn_id: str) -> Iterator[CrmSide]:
+    """Give the CRM's side of the practice."""
+    from ecw.crm.engine import open_crm
+    from ecw.push.begin import crm_side
+
+    with open_crm(crm_conn_id) as engine:
+        yield crm_side(engine, conn_id)
+
+
+def _held(crm: CrmSide, crm_id: str) -> tuple[str, ...]:
+    from ecw.errors import ConfigurationWrong
+    from ecw.push import intents
+
+    for held, one in intents.held(crm.engine, crm.place):
+        if held == crm_id:
+            return one.candidates
+    raise ConfigurationWrong(
+        f"No match of the CRM's patient {crm_id} is held.", next_move="`ecw matches list` shows who is."
+    )

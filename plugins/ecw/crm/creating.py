@@ -1,0 +1,68 @@
+"""Patients that a push created in eCW without hearing of it: a pull that finds one must not make a second row of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, and_, cast, select, update
+
+from ecw.agreement import Agreed
+from ecw.crm import agreed
+from ecw.crm.business import BusinessTable
+from ecw.crm.convert import Unfit
+from ecw.crm.stage import Stage
+from ecw.crm.tables import ecw_intent
+from ecw.words import Run
+
+OPEN, DONE = ("sending", "unknown"), "done"  # states of an intent: see ecw.push.intents
+
+
+def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Give new rows to the CRM's rows that they were made from: same name and birth date as a create whose outcome is
+    not known, and the only one of that kind.
+
+    What was sent is agreed on then, so that the merge takes it for no change; and the intent is done.
+    """
+    i = ecw_intent.c
+    mine = {"practice": run["practice"], "resource": resource, "operation": "create"}
+    opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
+    for crm_id, sent in connection.execute(opened).all():
+        values: dict[str, Any] = orjson.loads(sent)
+        same = _same(stage, target, values)
+        found = connection.execute(_new(stage, target, crm_id, same)).all() if same is not None else []
+        if len(found) != 1:
+            continue  # nobody, or more than one: the push searches, and holds it for a person
+        [(seq, ecw_id, key)] = found
+        s = stage.rows
+        connection.execute(update(s).where(s.c.seq == seq).values(crm_id=key, fate="update"))
+        agreed.write(connection, run["practice"], resource, ecw_id, Agreed(crm=values, sent=values))
+        connection.execute(
+            update(ecw_intent)
+            .filter_by(**mine, crm_id=crm_id)
+            .values(state=DONE, ecw_id=ecw_id, settled_at=datetime.now(UTC))
+        )
+
+
+def _same(stage: Stage, target: BusinessTable, sent: Mapping[str, Any]) -> ColumnElement[bool] | None:
+    """Return the test that a staged row says of the person what was sent; None where that is too little to tell."""
+    tests = []
+    for name in target.mapped.identity:
+        if sent.get(name) is None:
+            return None
+        try:
+            tests.append(stage.values[name] == target.converters[name](sent[name]))
+        except Unfit:
+            return None
+    return and_(*tests) if tests else None
+
+
+def _new(stage: Stage, target: BusinessTable, crm_id: str, same: ColumnElement[bool]) -> Any:
+    """Select the new rows that are the same, with the key of the CRM's row, where that has no eCW id."""
+    s, held = stage.rows, target.columns[target.mapped.key]
+    mine = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, held.is_(None))
+    return (
+        select(s.c.seq, s.c.ecw_id, target.key).select_from(s.join(target.table, mine)).where(s.c.fate.is_(None), same)
+    )

@@ -1,0 +1,195 @@
+"""The patients of one run, side by side: pushed, settled, read back; each one's end is written down as it comes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Engine
+
+from ecw.api.concurrent import concurrent
+from ecw.api.patience import Patience
+from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
+from ecw.pull.client import client_for
+from ecw.push import ledger
+from ecw.push.begin import mapping_of, place_of
+from ecw.push.confirm import Confirmed
+from ecw.push.confirm import confirm as read_back
+from ecw.push.intents import Place
+from ecw.push.outcome import raised
+from ecw.push.pushing import Options, Pushed, Pushing
+from ecw.push.send import push_patient
+from ecw.push.stop import Allowed
+from ecw.push.told import told_of
+from ecw.words import Push
+
+log = logging.getLogger(__name__)
+IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
+GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
+LOOKS = 4  # at a new patient that eCW does not show yet
+
+
+@dataclass
+class Running:
+    """A run of the push, and what its patients share."""
+
+    engine: Engine
+    push: Push
+    allowed: Callable[[], bool] = field(default_factory=Allowed)
+    sleep: Callable[[float], None] = time.sleep
+    patience: Patience | None = None  # of a call; None: as every call has it
+
+    @property
+    def place(self) -> Place:
+        return place_of(self.push)
+
+    @property
+    def dry(self) -> bool:
+        return bool(self.push["options"]["dry_run"])
+
+    def pushing(self) -> Pushing:
+        """Return what the pushes share; /metadata is called."""
+        push, wanted = self.push, self.push["options"]
+        options = Options(
+            create=wanted["only"] != "update",
+            update=wanted["only"] != "create",
+            dry_run=self.dry,
+            again=push["named"],
+            settle_after=wanted["settle_after"],
+        )
+        client = client_for(push["ecw_conn_id"], "manual", self.engine, self.patience)
+        mapping = mapping_of(push["ecw_conn_id"])
+        return Pushing(self.engine, client, mapping, push["run_id"], options=options, allowed=self.allowed)
+
+
+def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
+    """Do what steps.send says."""
+    push, place, engine = running.push, running.place, running.engine
+    if push["needs_approval"] and not (approval or {}).get("approved"):
+        who = (approval or {}).get("by")
+        why = f"{who} rejected it" if who else "nobody approved it in time"
+        ledger.note_rest(engine, place, push["run_id"], ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+        return _counts(running)
+    todo = ledger.to_do(engine, place, push["run_id"])
+    if todo:
+        sending = _Sending(running)
+        again = sending.all(todo)
+        if again and not running.dry and not sending.given_up:
+            # An answer can be lost while eCW still works on it: then it is searched for, in this run still.
+            running.sleep(push["options"]["settle_after"])
+            sending.all(again)
+        sending.require_done()
+    return _counts(running)
+
+
+NOT_APPROVED_MOVE = (
+    "see whether so many changes are meant; then trigger a run and approve it, or push some with `limit` or `patients`."
+)
+
+
+class _Sending:
+    """Pushes patients until all are done, a person stops it, or eCW refuses one after the other."""
+
+    def __init__(self, running: Running) -> None:
+        self.running, self.pushing = running, running.pushing()
+        self.failed_in_a_row = 0
+        self.last_words = ""
+        self._lock = Lock()
+
+    @property
+    def given_up(self) -> bool:
+        return self.failed_in_a_row >= GIVE_UP
+
+    def all(self, crm_ids: Iterable[str]) -> list[str]:
+        """Push them; return those whose outcome is not known, or whom another worker had."""
+        pushes = concurrent(self.one, crm_ids, IN_FLIGHT)
+        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.did in ("unknown", "busy")]
+
+    def one(self, crm_id: str) -> Pushed | None:
+        """Push one patient and write down what came of it; None where it was not tried."""
+        running = self.running
+        if self.given_up:
+            return None
+        pushed = Pushed(crm_id, "stopped")
+        if running.dry or running.allowed():
+            try:
+                pushed = push_patient(self.pushing, crm_id)
+            except ConfigurationWrong as error:  # the practice's searches do not suffice; updates need none
+                pushed = Pushed(crm_id, "failed", outcome=raised(error))
+        reason, next_move = told_of(pushed)
+        ledger.note(
+            *(running.engine, running.place, running.push["run_id"], crm_id),
+            did=pushed.did,
+            ecw_id=pushed.ecw_id,
+            fields=ledger.names(pushed.fields),
+            reason=reason,
+            next_move=next_move,
+        )
+        with self._lock:
+            if pushed.did == "failed":
+                self.failed_in_a_row, self.last_words = self.failed_in_a_row + 1, f"{reason}: {next_move}"
+            elif pushed.did not in ("stopped", "busy", "skipped", "missing", "locked"):
+                self.failed_in_a_row = 0
+        return pushed
+
+    def require_done(self) -> None:
+        """Raise what asks for another try, or for a person, where not all is done."""
+        running, counts = self.running, _counts(self.running)
+        if self.given_up:
+            raise AccessDenied(
+                f"eCW refused {self.failed_in_a_row} patients in a row for a reason that is not theirs; the others "
+                f"were not tried. {self.last_words}",
+                next_move="have that mended, then clear this task: it goes on where it was.",
+            )
+        left = counts.get("later", 0) + (0 if running.dry else counts.get("unknown", 0))
+        if left:
+            raise ServerTrouble(
+                f"{left} patients could not be pushed now, or what became of them is not known yet.",
+                next_move="try again: those that are done are not sent again, and the unknown are searched for first.",
+            )
+
+
+def confirm(running: Running) -> dict[str, int]:
+    """Do what steps.confirm says."""
+    engine, place, run_id = running.engine, running.place, running.push["run_id"]
+    waiting = ledger.to_confirm(engine, place, run_id)
+    if not waiting:
+        return {}
+    pushing = running.pushing()
+    wait, found = float(running.push["options"]["confirm_after"]), Counter[str]()
+    running.sleep(_left(running, waiting, wait))
+    for look in range(LOOKS):
+        shown = dict(concurrent(lambda crm_id: read_back(pushing, crm_id), waiting, IN_FLIGHT))
+        last = look == LOOKS - 1
+        for crm_id, done in shown.items():
+            if done.seen or last:
+                found[word := _word(done)] += 1
+                ledger.note(engine, place, run_id, crm_id, confirmed=word, learned=ledger.names(done.learned))
+        waiting = [crm_id for crm_id, done in shown.items() if not done.seen]
+        if not waiting or last:
+            break
+        running.sleep(wait * 2**look)
+    return dict(found)
+
+
+def _left(running: Running, waiting: list[str], wait: float) -> float:
+    """Return how long the last of these patients is still to be left alone."""
+    rows = ledger.of_run(running.engine, running.place, running.push["run_id"])
+    sent = [row["at"] for row in rows if row["crm_id"] in set(waiting) and row["at"]]
+    since = (datetime.now(UTC) - max(sent)).total_seconds() if sent else wait
+    return max(0.0, wait - since)
+
+
+def _word(done: Confirmed) -> str:
+    return "whole" if done.whole else "seen" if done.seen else "not shown"
+
+
+def _counts(running: Running) -> dict[str, int]:
+    rows = ledger.of_run(running.engine, running.place, running.push["run_id"])
+    return dict(Counter(row["did"] or ledger.NOT_TRIED for row in rows))

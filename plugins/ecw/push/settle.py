@@ -1,0 +1,75 @@
+"""What became of an earlier attempt whose outcome is not known: found out before anything is sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ecw.agreement import Agreed
+from ecw.push import intents
+from ecw.push.intents import CREATE, DONE, UPDATE, VOID
+from ecw.push.match import Held, Sought
+from ecw.push.outcome import Kind, Outcome
+from ecw.push.pushing import Pushed
+from ecw.push.record import OnePatient
+from ecw.push.validate import element_of
+
+Json = dict[str, Any]
+
+
+class Settling(OnePatient):
+    """A patient whose earlier attempt is settled: a create by searching, an update by what eCW has now."""
+
+    def settle(self) -> Pushed | None:
+        """Find out what became of a create whose outcome is not known; None: nothing is in the way of a push."""
+        intent, options = self.intent, self.pushing.options
+        if intent is None or not intent.open:
+            return None
+        age = (datetime.now(UTC) - intent.decided_at).total_seconds()
+        if age < options.settle_after:
+            return self.pushed("unknown")  # eCW may still be at it
+        if intent.operation != CREATE or self.record.linked:
+            return None  # the merge with what eCW has now settles it
+        if options.dry_run:
+            return self.pushed("unknown")
+        found = self.pushing.ladder.find(self.sought(intent.sent))
+        if isinstance(found, Held):
+            return self.hold(found, CREATE)
+        outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
+        if found is not None:
+            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
+            return self.created(outcome, intent.sent, "settle")
+        with self.pushing.engine.begin() as connection:
+            intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
+            self.log(connection, "settle", outcome)
+        return None
+
+    def settle_update(self, emr: Json) -> None:
+        """Learn what became of an update whose outcome is not known, before the next intent takes its place."""
+        pushing, record, intent = self.pushing, self.record, self.intent
+        if intent is None or not intent.open or intent.operation != UPDATE or pushing.options.dry_run:
+            return
+        there = all(emr.get(name) == value for name, value in intent.sent.items())
+        agreed = (record.agreed or Agreed()).supposing(intent.sent, emr)
+        words = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
+        with pushing.engine.begin() as connection:
+            if record.linked:
+                pushing.patients.agree(connection, record.ecw_id or "", agreed)
+            intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
+            self.log(connection, "settle", Outcome(Kind.DONE, words, "", None), intent.sent)
+        self.record = replace(record, agreed=agreed if record.linked else record.agreed)
+
+    def created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
+        ecw_id = outcome.ecw_id or ""
+        if not self.linked(ecw_id, Agreed(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
+            return self.pushed("held", outcome)
+        return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
+
+    def sought(self, row: Mapping[str, Any]) -> Sought:
+        """Return what to search by: the row as it is composed, and every identifier that the CRM has."""
+        numbers = [
+            row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
+        ]
+        return Sought.of(self.pushing.composer.resource(row).resource, *numbers)

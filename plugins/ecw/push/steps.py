@@ -1,0 +1,85 @@
+"""The steps of a push: begin -> approve -> send -> confirm -> summary.
+
+Tasks, the `ecw` command and the tests call the same functions.  What travels between them is a Push: ids and counts.
+Whom a run takes and what became of each stands in the CRM (ecw.push.ledger), so a step that is killed goes on there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ecw.words import Push
+
+if TYPE_CHECKING:
+    from ecw.push.batch import Running
+
+log = logging.getLogger(__name__)
+
+# Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
+
+
+def begin(
+    run_id: str,
+    run_type: str = "manual",
+    ecw_conn_id: str = "ecw_default",
+    crm_conn_id: str = "crm_default",
+    options: Mapping[str, Any] | str | None = None,
+) -> Push:
+    """Plan the run: whom it takes, found in the CRM without a call, and whether that needs an approval.
+
+    `options` are those of the run's form: ecw.push.wanted.Wanted, as an object or as JSON.
+
+    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or lacks a column), CrmTrouble.
+    """
+    from ecw.crm.engine import open_crm
+    from ecw.push.begin import begin
+
+    with open_crm(crm_conn_id) as engine:
+        return begin(engine, run_id, run_type, ecw_conn_id, crm_conn_id, options)
+
+
+def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Push the patients of the plan that are not finished; return how many of each word there are.
+
+    Raises ServerTrouble where some are left for a later try, AccessDenied where eCW refuses one after the other for a
+    reason that is not the patients', and what the CRM's database raises.
+    """
+    from ecw.push.batch import send
+
+    with _running(push) as running:
+        return send(running, approval)
+
+
+def confirm(push: Push | None) -> dict[str, int]:
+    """Read back what was written, so that its echo is no change; return how many of each finding there are."""
+    from ecw.push.batch import confirm
+
+    if push is None:
+        return {}
+    with _running(push) as running:
+        return confirm(running)
+
+
+def summary(push: Push | None) -> dict[str, Any]:
+    """Return the run's table, and log it; an empty one where the run did not begin."""
+    from ecw.push.summary import as_text, close
+
+    if push is None:
+        log.error("The run did not begin, so nothing was pushed: the log of `begin` ends with what to do next.")
+        return {}
+    with _running(push) as running:
+        table = close(running.engine, push)
+    log.info("Practice %s, run %s:\n%s", push["practice"], push["run_id"], as_text(table))
+    return table
+
+
+@contextmanager
+def _running(push: Push) -> Iterator[Running]:
+    from ecw.crm.engine import open_crm
+    from ecw.push.batch import Running
+
+    with open_crm(push["crm_conn_id"]) as engine:
+        yield Running(engine, push)

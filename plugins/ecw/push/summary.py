@@ -1,0 +1,82 @@
+"""The table that every run of the push ends in: ids, counts, names of fields, and the next move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Engine
+
+from ecw.push import ledger
+from ecw.push.begin import place_of
+from ecw.words import Push
+
+# In the order in which they are told.
+WORDS = (
+    *("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "unknown", "later", "failed"),
+    *("locked", "busy", "stopped", "skipped", "missing", ledger.NOT_APPROVED, ledger.NOT_TRIED),
+)
+WELL = ("created", "updated", "linked", "unchanged", "skipped", "busy")
+KEPT_BACK = {
+    "refused": "eCW or our checks refused them as they are: mend them in the CRM; `ecw status` counts the reasons.",
+    "held": "a person chooses: `ecw matches`.",
+    "locked": "emr_updates_locked is set in the CRM.",
+    "not agreed": "pull the patients once: then it is known what both sides have.",
+    ledger.NOT_APPROVED: "trigger a run by hand to be asked again.",
+    "waiting for an approval": "answer the approval that is open: Browse > Required Actions.",
+    "over the limit": "run again: the form's limit let these wait.",
+}
+SHOWN = 200  # patients in the table; the CRM's table ecw_push has all
+
+
+def close(engine: Engine, push: Push) -> dict[str, Any]:
+    """Mark what the run did not come to, and return its table."""
+    place = place_of(push)
+    why = "the run ended before it came to this patient"
+    move = "read the log of the task that is not green, then clear it."
+    ledger.note_rest(engine, place, push["run_id"], ledger.NOT_TRIED, why, move)
+    rows = ledger.of_run(engine, place, push["run_id"])
+    dry = bool(push["options"]["dry_run"])
+    counts = Counter(row["did"] for row in rows)
+    told = [row for row in rows if dry or row["reason"] or row["did"] not in WELL]
+    learned = Counter(name for row in rows for name in (row["learned"] or "").split(", ") if name)
+    confirmed = Counter(row["confirmed"] for row in rows if row["confirmed"])
+    return {
+        "practice": push["practice"],
+        "run_id": push["run_id"],
+        "dry_run": dry,
+        "patients": len(rows),
+        "counts": {word: counts[word] for word in WORDS if counts[word]},
+        "kept_back": push["kept_back"],
+        "confirmed": dict(confirmed),
+        "learned": dict(learned),
+        "told": [_one(row) for row in told[:SHOWN]],
+        "not_shown": max(0, len(told) - SHOWN),
+    }
+
+
+def _one(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("crm_id", "ecw_id", "did", "fields", "reason", "next_move")
+    return {name: row[name] for name in names if row[name]}
+
+
+def as_text(table: dict[str, Any]) -> str:
+    """Return the table as lines."""
+    would = "would be " if table["dry_run"] else ""
+    lines = [f"{would}{word:12} {count}" for word, count in table["counts"].items()] or ["nothing to push"]
+    lines += [f"kept back: {count} {why}: {KEPT_BACK.get(why, '')}" for why, count in table["kept_back"].items()]
+    if table["confirmed"]:
+        lines.append("read back: " + ", ".join(f"{count} {word}" for word, count in table["confirmed"].items()))
+    if table["learned"]:
+        spelled = ", ".join(f"{name} {count}" for name, count in sorted(table["learned"].items()))
+        lines.append(f"eCW spells in its own way: {spelled}")
+    lines += [_line(one) for one in table["told"]]
+    if table["not_shown"]:
+        lines.append(f"{table['not_shown']} more are in the CRM's table ecw_push")
+    return "\n".join(lines)
+
+
+def _line(one: dict[str, Any]) -> str:
+    parts = [f"{one['crm_id']}: {one['did']}", one.get("fields"), one.get("reason")]
+    said = ", ".join(part for part in parts if part)
+    return f"{said}. Next: {one['next_move']}" if one.get("next_move") else said

@@ -1,0 +1,105 @@
+"""What the connection and the run's form may say about a push.
+
+The connection's extra field `push` holds a JSON object of these; the form of a run overrides it, key by key.  What is
+empty or false is left to the connection: a form cannot leave a field out, and cannot switch off what the connection
+switched on (the test patient, say).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Self
+
+from ecw.directions import PUSHED, require_pushed
+from ecw.errors import ConfigurationWrong
+
+ONLY = ("", "create", "update")
+_WHERE = "mend it in the run's form, or in the connection's extra field `push`."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Every key, with what holds where nobody says otherwise."""
+
+    resource: str = PUSHED
+    patients: list[str] = field(default_factory=list)  # CRM ids or MR numbers; empty: all that differ
+    dry_run: bool = False
+    only: str = ""
+    limit: int = 0  # the first so many; 0: all
+    test_only: bool = False
+    test_patient: str = ""  # CRM id or MR number
+    max_creates: int = 50  # more than these in one run need an approval
+    max_updates: int = 500
+    approval_hours: int = 24
+    approvers: list[str] = field(default_factory=list)  # ids of Airflow's users; empty: whoever may edit the DAG's runs
+    settle_after: float = 30.0  # seconds after which an outcome that is not known is searched for
+    confirm_after: float = 3.0  # seconds after which eCW shows a new patient
+
+    @classmethod
+    def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
+        """Read them, later sources over earlier ones; a source may be JSON text.
+
+        Raises ConfigurationWrong naming the key and what it may be.
+        """
+        found: dict[str, Any] = {}
+        for source in sources:
+            found |= {name: value for name, value in _object(source).items() if _is_said(value)}
+        kinds = {each.name: getattr(cls(), each.name) for each in fields(cls)}
+        for name, value in found.items():
+            if name not in kinds:
+                near = get_close_matches(name, kinds, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(kinds)}."
+                raise ConfigurationWrong(f"There is no option {name!r} of a push.", next_move=hint)
+            if wrong := _wrong(kinds[name], value):
+                raise ConfigurationWrong(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
+        wanted = cls(**found)
+        require_pushed(wanted.resource)
+        if wanted.only not in ONLY:
+            raise ConfigurationWrong("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
+        if wanted.test_only and not wanted.test_patient:
+            raise ConfigurationWrong(
+                "The run is for the test patient only, and none is named.",
+                next_move='put {"test_patient": "<CRM id or MR number>"} into the connection\'s extra field `push`.',
+            )
+        return wanted
+
+    @property
+    def named(self) -> list[str]:
+        """The patients that this run is about; empty: all that differ."""
+        return [self.test_patient] if self.test_only else self.patients
+
+
+def _wrong(usual: Any, value: Any) -> str | None:
+    """Say what a value should be, in the words of its usual one; None where it is."""
+    if isinstance(usual, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(usual, int | float):
+        kinds = (int, float) if isinstance(usual, float) else (int,)
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        return None if fits and value >= 0 else "a number from 0 on"
+    if isinstance(usual, list):
+        fits = isinstance(value, list) and all(isinstance(each, str) and each.strip() for each in value)
+        return None if fits else 'a list of texts such as ["4711"]'
+    return None if isinstance(value, str) else "a text"
+
+
+def _is_said(value: object) -> bool:
+    return value not in (None, "", [], {}) and value is not False
+
+
+def _object(source: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
+    if isinstance(source, str):
+        try:
+            source = json.loads(source) if source.strip() else None
+        except json.JSONDecodeError:
+            source = ()  # type: ignore[assignment]  # refused below
+    if source is None:
+        return {}
+    if not isinstance(source, Mapping):
+        raise ConfigurationWrong(
+            "The options of a push are no JSON object.", next_move='write them as {"max_creates": 20}.'
+        )
+    return source

@@ -1,0 +1,146 @@
+"""A patient of the CRM reaches eCW by the real Airflow: noticed, pushed, read back, and unchanged in the next pull."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import requests
+
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import Demo
+
+DAG = "ecw_push_patients"
+# The seed's own example, less its location, which another practice has.
+SEED: dict[str, Any] = {
+    "active": True,
+    "identifier": "Lt2IFR5Ah76n4d8TFP5g",
+    "last_name": "LaliTest",
+    "first_name": "DazEcccw",
+    "birth_date": "2001-05-27",
+    "gender": "Male",
+    "deceased": False,
+    "marital_status": "Married",
+    "phone": "9135552003",
+    "email": "daz.ecccw@example.com",
+    "address_line1": "2222 HOME STREET",
+    "city": "LAWRENCE",
+    "language": "English",
+    "ethnicity": "Hispanic or Latino",
+    "race": "Declined to Specify",
+    "birth_sex": "Male",
+}
+LONG = 400  # seconds: nothing here takes so long, and nothing is said of how long it takes
+pytestmark = pytest.mark.timeout(1200)
+
+
+class Watched:
+    """The demo with the push switched on."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo = demo
+        self.airflow = AirflowApi(demo.airflow_url)
+        self.airflow.login()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.demo.folder / "crm.db", timeout=60)) as crm, crm:
+            return crm.execute(statement, values).fetchall()
+
+    def add(self, **row: Any) -> int:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        [(crm_id,)] = self.sql(
+            f"INSERT INTO patient ({names}) VALUES ({marks}) RETURNING id",  # noqa: S608
+            *row.values(),
+        )
+        return int(crm_id)
+
+    def ecw_id(self, crm_id: int) -> str | None:
+        found = self.sql("SELECT ecw_id FROM ecw_link WHERE resource = 'patient' AND crm_id = ?", str(crm_id))
+        return str(found[0][0]) if found else None
+
+    def patients(self) -> dict[str, dict[str, Any]]:
+        """Return what eCW has."""
+        url = f"http://127.0.0.1:{self.demo.sandbox_port + 1}/admin/records/Patient"
+        lines = requests.get(url, timeout=60).content.split(b"\n")
+        return {each["id"]: each for each in map(json.loads, filter(None, lines))}
+
+    def runs(self) -> list[dict[str, Any]]:
+        return list(self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"])
+
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return self.airflow._call(method, path, body)
+
+    def trigger(self, **conf: Any) -> str:
+        return str(self.call("POST", f"dags/{DAG}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
+
+    def ended(self, dag: str, run_id: str) -> str:
+        wait_until(lambda: self.airflow.run_state(dag, run_id) in ("success", "failed"), LONG)
+        return self.airflow.run_state(dag, run_id)
+
+    def table(self, run_id: str) -> dict[str, Any]:
+        return dict(self.airflow.returned(DAG, run_id, "summary"))
+
+
+@pytest.fixture
+def watched(demo: Demo) -> Iterator[Watched]:
+    watched = Watched(demo)
+    watched.airflow.unpause(DAG)
+    yield watched
+    watched.call("PATCH", f"dags/{DAG}", {"is_paused": True})
+
+
+def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_change(watched: Watched) -> None:
+    before = watched.patients()
+    crm_id = watched.add(**SEED)
+    assert wait_until(lambda: watched.ecw_id(crm_id) is not None, LONG), watched.runs()
+    ecw_id = watched.ecw_id(crm_id)
+    now = watched.patients()
+    assert set(now) - set(before) == {ecw_id}
+    assert now[str(ecw_id)]["name"][0]["family"] == "LaliTest"
+    [run] = [run for run in watched.runs() if run["run_type"] == "asset_triggered"][:1]
+    assert watched.ended(DAG, run["dag_run_id"]) == "success"
+    table = watched.table(run["dag_run_id"])
+    assert (table["counts"], table["confirmed"]) == ({"created": 1}, {"whole": 1})
+
+    pulled = watched.airflow.trigger("ecw_pull")
+    assert watched.ended("ecw_pull", pulled) == "success"
+    query = "SELECT inserted, updated, fetched - rejected - unchanged FROM ecw_run WHERE run_id = ? AND resource = ?"
+    assert watched.sql(query, pulled, "patient") == [(0, 0, 0)]
+    time.sleep(25)  # two looks of the watcher: neither the push's own writing nor the pull's starts a run
+    assert len(watched.runs()) == 1
+
+
+def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
+    connection = watched.call("GET", "connections/ecw_default")
+    extra = json.loads(connection["extra"])
+    extra = {name: value for name, value in extra.items() if value != "***"}
+    extra["private_key"] = str(watched.demo.folder / "keys" / "private.pem")
+    body = {
+        "connection_id": "ecw_default",
+        "conn_type": "ecw",
+        "extra": json.dumps(extra | {"push": {"max_creates": 0}}),
+    }
+    watched.call("PATCH", "connections/ecw_default?update_mask=extra", body)
+    try:
+        crm_id = watched.add(**SEED | {"identifier": "W-1", "last_name": "Waiting", "birth_date": "1960-02-03"})
+        run_id = watched.trigger(patients=[f"crm:{crm_id}"])
+        path = f"dags/{DAG}/dagRuns/{run_id}"
+        assert wait_until(lambda: watched.airflow.task_states(DAG, run_id).get("approve") == "awaiting_input", LONG), (
+            watched.airflow.task_states(DAG, run_id)
+        )
+        [asked] = watched.call("GET", f"{path}/hitlDetails")["hitl_details"]
+        assert asked["subject"] == "Push 1 new and 0 changed patients to eCW (practice DEMO01)?"
+        assert "Waiting" not in json.dumps(asked["body"])
+        assert watched.ecw_id(crm_id) is None
+        watched.call("PATCH", f"{path}/taskInstances/approve/-1/hitlDetails", {"chosen_options": ["Approve"]})
+        assert watched.ended(DAG, run_id) == "success"
+        assert watched.table(run_id)["counts"] == {"created": 1}
+        assert watched.ecw_id(crm_id) in watched.patients()
+    finally:
+        body["extra"] = json.dumps(extra)
+        watched.call("PATCH", "connections/ecw_default?update_mask=extra", body)

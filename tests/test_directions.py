@@ -1,0 +1,50 @@
+"""What eCW does not take is refused with the reason and with what is possible instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecw.directions import NOT_PUSHED, no_push, require_pushed
+from ecw.errors import ConfigurationWrong, MappingWrong
+from ecw.mapping.files import load_mapping, mappings_folder
+from ecw.resources import RESOURCES
+
+
+def test_every_resource_is_pushed_or_says_why_not() -> None:
+    assert require_pushed("patient") == "patient"
+    assert set(RESOURCES) - {"patient"} <= set(NOT_PUSHED)
+    for resource in RESOURCES.values():
+        assert no_push(resource.name) == no_push(resource.fhir_type)
+
+
+@pytest.mark.parametrize("name", [*NOT_PUSHED, "Coverage", "Pre_Assessment"])
+def test_the_refusal_names_the_reason_and_the_way_out(name: str) -> None:
+    reason = no_push(name)
+    assert reason is not None
+    with pytest.raises(ConfigurationWrong) as raised:
+        require_pushed(name)
+    assert reason.why in raised.value.what
+    assert raised.value.next_move == reason.instead
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(ConfigurationWrong, match=r"no resource 'patiant'.*push patient"):
+        require_pushed("patiant")
+
+
+@pytest.mark.parametrize("sync", ["both", "push"])
+@pytest.mark.parametrize("name", ["encounter", "insurance", "practitioner", "location"])
+def test_a_mapping_file_that_asks_for_it_is_refused_with_its_line(tmp_path: Path, name: str, sync: str) -> None:
+    lines = (mappings_folder() / f"{name}.yaml").read_text().splitlines()
+    at = next(at for at, line in enumerate(lines) if line.strip() == "required: true")
+    lines.insert(at, lines[at].replace("required: true", f"sync: {sync}"))
+    (tmp_path / f"{name}.yaml").write_text("\n".join(lines))
+    (tmp_path / "crosswalks").symlink_to(mappings_folder() / "crosswalks")
+    reason = no_push(name)
+    assert reason is not None
+    with pytest.raises(MappingWrong) as raised:
+        load_mapping(tmp_path / f"{name}.yaml")
+    assert f"{name}.yaml:{at + 1}:" in str(raised.value)
+    assert reason.why in str(raised.value)
