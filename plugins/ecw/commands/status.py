@@ -24,9 +24,10 @@ def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, and why records are rejected."""
     from ecw.crm.engine import open_crm
     from ecw.crm.status import status
+    from ecw.schedule import cron, gaps
 
     with open_crm(crm_conn_id) as engine:
-        found = status(engine)
+        found = status(engine, every=gaps(cron()).longest)
     click.echo(_json(found) if as_json else _table(found))
 
 
