@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,12 +15,17 @@ COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
 COLUMNS = ("resource", *COUNTED, "seconds", "calls", "state", "next")
 
 
-def table(engine: Engine, run: Run) -> list[dict[str, Any]]:
-    """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done."""
+def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done.
+
+    `covered` are those that another run of the same backfill looks at.
+    """
     found = {row["resource"]: row for row in history.of_run(engine, run)}
     rows = []
     for resource in RESOURCES:
-        row = found.get(resource, {"state": "not begun"})
+        row = found.get(resource, {"state": "once a backfill" if resource in (covered or {}) else "not asked for"})
+        if row["state"] == "dry":
+            row = row | {"state": "dry run" if row["fetched"] is not None else "dry run, not ended"}
         values = {name: row.get(name) for name in COLUMNS if name not in ("resource", "next")}
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
@@ -31,9 +37,13 @@ def next_move(row: dict[str, Any]) -> str:
     """Say what is to be done about a resource of a run, nothing where all is well."""
     if row["state"] == "failed":
         return str(row["error"])
-    if row["state"] != "loaded":
+    if row["state"] in ("not asked for", "once a backfill"):
+        return ""
+    if row["state"] not in ("loaded", "dry run"):
         return "look at the log of the resource's first task that is not green."
     if row["rejected"]:
+        if row["state"] == "dry run":
+            return f"{row['rejected']} would be rejected: the logs of map and check say by which rules."
         return f"look at the {row['rejected']} rejects: `ecw status` names the reasons."
     return ""
 
