@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from ecw.pull.options import CHANGES, FULL, MODES, PATIENTS, SCHEDULE
+from ecw.pull.options import AUTOMATIC, CHANGES, FULL, MODES, PATIENTS, SCHEDULE
 from ecw.resources import RESOURCES
 
-_WHAT, _WINDOW, _HOW = "What to pull", "Window", "How"
+# What to pull has no section: Airflow shows that part opened, and the others closed.
+_WINDOW, _HOW = "From and until", "How"
 
 PARAMS = {
     "resources": Param(
@@ -21,7 +22,6 @@ PARAMS = {
         examples=list(RESOURCES),
         title="Resources",
         description="Nothing chosen: those that the schedule pulls (variable `ecw_pull_resources`).",
-        section=_WHAT,
     ),
     "mode": Param(
         CHANGES,
@@ -35,7 +35,6 @@ PARAMS = {
         },
         title="Mode",
         description="Everything again also maps and loads what did not change.",
-        section=_WHAT,
     ),
     "patients": Param(
         None,
@@ -45,7 +44,6 @@ PARAMS = {
         title="Only these patients",
         description="eCW ids or MR numbers, one a line; their insurance and encounters come with them. "
         "For the mode *only these patients*.",
-        section=_WHAT,
     ),
     "practitioners": Param(
         None,
@@ -55,7 +53,6 @@ PARAMS = {
         title="Practitioners",
         description="eCW ids, one a line; their appointments come, and patients who are not in the CRM yet. "
         "For the mode *a practitioner's schedule*.",
-        section=_WHAT,
     ),
     "since": Param(
         None,
@@ -89,11 +86,11 @@ PARAMS = {
     ),
 } | {
     f"strategy_{each.name}": Param(
-        None,
-        type=["string", "null"],
-        enum=[None, *each.strategies],
+        AUTOMATIC,
+        type="string",
+        enum=[AUTOMATIC, *each.strategies],
         title=f"Strategy for {each.name}",
-        description="Empty: chosen from what the server declares.",
+        description="Automatic: what the connection says, else chosen from what the server declares.",
         section=_HOW,
     )
     for each in RESOURCES.values()

@@ -17,6 +17,7 @@ from ecw.resources import resource
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
+AUTOMATIC = "automatic"  # a strategy that nobody chose
 _STRATEGY = "strategy_"  # the form has a field for each resource
 
 
@@ -104,6 +105,7 @@ def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
     """Make `strategies` of the form's fields, and leave out the empty lines of its lists."""
     found = {name: value for name, value in source.items() if not name.startswith(_STRATEGY)}
     chosen = {name.removeprefix(_STRATEGY): value for name, value in source.items() if name.startswith(_STRATEGY)}
+    chosen = {name: said for name, said in chosen.items() if said != AUTOMATIC}
     if any(chosen.values()):
         found["strategies"] = {
             **(found.get("strategies") or {}),
