@@ -43,7 +43,7 @@ PARAMS = {
         maxItems=500,
         title="Only these patients",
         description="eCW ids or MR numbers, one a line; their insurance and encounters come with them. "
-        "For the mode *only these patients*.",
+        "For the mode 'only these patients'.",
     ),
     "practitioners": Param(
         None,
@@ -52,7 +52,7 @@ PARAMS = {
         maxItems=100,
         title="Practitioners",
         description="eCW ids, one a line; their appointments come, and patients who are not in the CRM yet. "
-        "For the mode *a practitioner's schedule*.",
+        "For the mode 'a practitioner's schedule'.",
     ),
     "since": Param(
         None,
