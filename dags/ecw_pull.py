@@ -1,5 +1,5 @@
 """
-### eCW → CRM, every two hours
+### eCW → CRM, by schedule and on demand
 
 Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resource:
 
@@ -10,17 +10,22 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 | `check` | decides which rows may enter | a suite's `stop` rule |
 | `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
 
-`summary` always runs: its log and its return value are the run's table, with a next move where something is amiss.
-It also sends the notices of the variable `ecw_alerts`; the DAG `ecw_watch` does when no run comes.
+`begin` reads the form, refuses what makes no sense, and skips what the run is not about. `at_once` does all steps of a
+run about single patients or a practitioner's schedule in one process. `summary` always runs: its log and its return
+value are the run's table, with a next move where something is amiss. It also sends the
+notices of the variable `ecw_alerts`; the DAG `ecw_watch` does when no run comes.
+
+How often it runs and what it pulls are the variables `ecw_pull_schedule` (cron) and `ecw_pull_resources`.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
 2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it tries three times.
 3. **Failed at once** (red): a person must act, as the line says. Then *Clear* the resource's group: doing it
-   twice is doing it once.
+   twice is doing it once. A form that `begin` refused is filled in anew: trigger another run.
 4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply --only pools`.
 5. A missed interval needs no backfill: the next run covers everything since the last good one.
+6. A *Dag Import Error* that names `ecw_pull_schedule`: mend the variable; the next run makes up for what was missed.
 
 On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
 """
@@ -35,13 +40,14 @@ from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 from ecw import following
 from ecw.pull import steps
 from ecw.pull.form import PARAMS
-from ecw.pull.operator import ExtractOperator
+from ecw.pull.operator import BeginOperator, ExtractOperator
 from ecw.resources import RESOURCES
 from ecw.retry import RETRY_POLICY
+from ecw.schedule import cron_of_dag
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 */2 * * *", timezone="UTC"),
+    schedule=CronDataIntervalTimetable(cron_of_dag(), timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
@@ -51,24 +57,22 @@ from ecw.retry import RETRY_POLICY
     tags=["ecw", "pull"],
 )
 def ecw_pull() -> None:
-    run = task(steps.begin)(
-        run_id="{{ run_id }}",
-        run_type="{{ dag_run.run_type.value }}",
-        # A run triggered by hand may have no data interval; then its window ends now.
-        window_start="{{ dag_run.data_interval_start or '' }}",
-        window_end="{{ dag_run.data_interval_end or '' }}",
-        options="{{ params | tojson }}",
-    )
+    run = BeginOperator(task_id="begin").output
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
-            extracted = ExtractOperator(task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name).output
+            # none_failed: what this one needs may be skipped, because the run is not about it.
+            extracted = ExtractOperator(
+                task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name, trigger_rule="none_failed"
+            ).output
             mapped = task(steps.map)(extracted)
             checked = task(steps.check)(mapped)
             task(following.load, outlets=[following.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    list(groups.values()) >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    outlets = [following.changed(name) for name in RESOURCES]
+    few = task(following.at_once, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
+    [*groups.values(), few] >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
 
 
 ecw_pull()

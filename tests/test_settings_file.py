@@ -27,7 +27,11 @@ def test_the_projects_own_file_holds_connections_pool_and_staging() -> None:
     settings = read_settings(ROOT / "airflow_settings.yaml")
     assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
     assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
-    assert [v["variable_name"] for v in settings.variables] == ["ecw_staging"]
+    assert [v["variable_name"] for v in settings.variables] == [
+        "ecw_staging",
+        "ecw_pull_schedule",
+        "ecw_pull_resources",
+    ]
 
 
 def test_nothing_secret_stands_in_the_projects_own_file() -> None:

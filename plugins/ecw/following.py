@@ -14,7 +14,7 @@ from airflow.sdk import Asset, AssetAlias
 from ecw.pull import steps
 
 if TYPE_CHECKING:
-    from ecw.words import Batch
+    from ecw.words import Batch, Run
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,13 @@ def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
         outlet_events[changed(resource)].add(asset(resource), extra=extra)
         log.info("The asset ecw_%s is told.", resource)
     return numbers
+
+
+def at_once(run: Run, outlet_events: Any = None) -> dict[str, dict[str, int]]:
+    """Do what `steps.at_once` does, and tell the assets what changed."""
+    from ecw.pull.at_once import pull
+
+    return pull(run, lambda batch: load(batch, outlet_events))
 
 
 def _is_loaded(batch: Batch) -> bool:

@@ -12,6 +12,7 @@ from tests.fixtures.loads import a_reject, a_row, load
 @pytest.fixture(autouse=True)
 def _connection(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
 
 
 def run(*arguments: str) -> Result:

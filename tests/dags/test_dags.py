@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from functools import cache
@@ -79,7 +80,7 @@ def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
         assert set(chain) <= set(dag.task_ids)
         for before, after in itertools.pairwise(chain):
             assert after in dag.get_task(before).downstream_task_ids
-    assert set(dag.task_ids) == {"begin", "summary"} | {
+    assert set(dag.task_ids) == {"begin", "at_once", "summary"} | {
         f"{r}.{step}" for r in RESOURCES for step in ("extract", "map", "check", "load")
     }
 
@@ -89,6 +90,32 @@ def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
     for resource in RESOURCES.values():
         upstream = dag.get_task(f"{resource.name}.extract").get_flat_relative_ids(upstream=True)
         assert {task.split(".")[0] for task in upstream} <= {"begin", resource.name, *all_needs(resource.name)}
+
+
+def test_a_resource_that_is_skipped_does_not_hold_back_those_that_need_it() -> None:
+    dag = dags()["ecw_pull"]
+    for resource in RESOURCES:
+        assert dag.get_task(f"{resource}.extract").trigger_rule == "none_failed"
+        assert dag.get_task(f"{resource}.load").trigger_rule == "all_success"
+
+
+def parsed(**variables: str) -> subprocess.CompletedProcess[str]:
+    program = f"import runpy\nnames = runpy.run_path({str(ROOT / 'dags' / 'ecw_pull.py')!r})\n"
+    program += "print(names['ecw_pull']().timetable.expression)"
+    env = {**os.environ, **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
+
+
+def test_the_schedule_is_a_variable() -> None:
+    assert parsed(ecw_pull_schedule="30 6-20 * * 1-5").stdout.strip() == "30 6-20 * * 1-5"
+
+
+def test_a_wrong_schedule_is_an_import_error_that_says_what_to_do() -> None:
+    refused = parsed(ecw_pull_schedule="every two hours")
+    assert refused.returncode != 0
+    (line,) = [line for line in refused.stderr.splitlines() if "ConfigurationWrong" in line and "Next" in line]
+    assert "The variable ecw_pull_schedule is no cron expression of five fields: 'every two hours'." in line
+    assert "under Admin > Variables, or remove it" in line
 
 
 def all_needs(name: str) -> set[str]:

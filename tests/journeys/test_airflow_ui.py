@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from ecw.provider import get_provider_info
 from ecw.resources import RESOURCES
+from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import Demo
 
 if TYPE_CHECKING:
@@ -124,6 +127,52 @@ def test_a_secret_of_the_connection_is_not_shown_by_the_api(demo: Demo, page: Pa
         page.goto(f"{demo.airflow_url}/connections")
         answer = page.request.get(f"{demo.airflow_url}/api/v2/connections/ecw_default")
     assert json.loads(answer.json()["extra"])[field] == "***"
+
+
+def trigger(page: Page, demo: Demo, patients: str, mode: str | None) -> str:
+    """Fill the form of the Trigger button in and send it; return the run's id."""
+    page.goto(f"{demo.airflow_url}/dags/ecw_pull")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Only these patients").first.wait_for()
+    if mode is not None:
+        form.get_by_role("combobox").nth(1).click()
+        page.get_by_role("option", name=mode).click()
+    form.locator("[name=element_patients]").fill(patients)
+    look(page, demo, f"trigger-form-{mode or 'wrong'}".replace(" ", "-"))
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "dagRuns" in answer.url) as answer:
+        form.get_by_role("button", name="Trigger", exact=True).click()
+    assert answer.value.ok, answer.value.text()
+    return str(answer.value.json()["dag_run_id"])
+
+
+def test_the_form_pulls_one_patient(demo: Demo, page: Page) -> None:
+    with closing(sqlite3.connect(demo.folder / "crm.db")) as crm:
+        [(number,)] = crm.execute("SELECT mr_number FROM patient WHERE mr_number IS NOT NULL LIMIT 1").fetchall()
+    run_id = trigger(page, demo, f"{number}\n", "only these patients")
+
+    airflow = AirflowApi(demo.airflow_url)
+    airflow.login()
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), 240)
+    shown = {row["resource"]: row for row in airflow.returned("ecw_pull", run_id, "summary")}
+    assert shown["patient"]["fetched"] == 1
+    assert {name: row["state"] for name, row in shown.items()} == {
+        **dict.fromkeys(RESOURCES, "loaded"),
+        "practitioner": "not asked for",
+        "location": "not asked for",
+    }
+    assert airflow.task_states("ecw_pull", run_id)["location.extract"] == "skipped"
+
+
+def test_a_wrong_form_is_refused_with_the_reason(demo: Demo, page: Page) -> None:
+    run_id = trigger(page, demo, "4711", None)
+
+    airflow = AirflowApi(demo.airflow_url)
+    airflow.login()
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) == "failed", 240)
+    page.goto(f"{demo.airflow_url}/dags/ecw_pull/runs/{run_id}/tasks/begin")
+    page.get_by_text("Only these patients is filled in, and the mode is changes").first.wait_for()
+    look(page, demo, "wrong-form")
 
 
 def row_of(page: Page, connection: str) -> Locator:

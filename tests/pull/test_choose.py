@@ -13,6 +13,7 @@ from ecw.pull.options import Options
 from ecw.resources import Resource
 
 ENCOUNTER = Resource("encounter", "Encounter", ("last_updated", "schedule", "per_patient", "bulk"))
+INSURANCE = Resource("insurance", "Coverage", ("last_updated", "per_patient", "bulk"))
 PATIENT = Resource("patient", "Patient", ("last_updated", "name_sweep", "bulk"))
 
 
@@ -47,11 +48,18 @@ def test_an_export_is_made_only_where_it_is_configured() -> None:
     [
         (PATIENT, Options(ids={"patient": ["a"]}), "by_id"),
         (ENCOUNTER, Options(ids={"patient": ["a"]}), "per_patient"),
-        (PATIENT, Options(ids={"encounter": ["a"]}), "nothing"),
+        (ENCOUNTER, Options(practitioners=["a"]), "schedule"),
+        (PATIENT, Options(practitioners=["a"]), "of_schedule"),
+        (INSURANCE, Options(practitioners=["a"]), "per_patient"),
     ],
 )
 def test_a_run_about_single_records(resource: Resource, options: Options, expected: str) -> None:
     assert choose(resource, server("patient"), options).strategies == (expected,)
+
+
+def test_a_resource_that_a_run_about_records_of_another_does_not_touch() -> None:
+    with pytest.raises(ConfigurationWrong, match="patient is not among them"):
+        choose(PATIENT, server("patient"), Options(ids={"encounter": ["a"]}))
 
 
 @pytest.mark.parametrize(

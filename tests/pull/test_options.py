@@ -22,7 +22,7 @@ def test_the_form_overrides_the_connection_key_by_key() -> None:
 def test_an_untouched_form_leaves_what_the_connection_says() -> None:
     untouched = {name: param.value for name, param in PARAMS.items()}
     said = {"strategies": {"encounter": "per_patient"}, "allow_long": True}
-    assert untouched.keys() > said.keys()
+    assert untouched.keys() > {"strategy_encounter", "allow_long", "mode"}
 
     assert Options.read(said, untouched) == Options(strategies={"encounter": "per_patient"}, allow_long=True)
 
@@ -39,6 +39,11 @@ def test_an_untouched_form_leaves_what_the_connection_says() -> None:
         ({"ids": {"patient": "abc"}}, "'ids' of a pull has something else than a list .* for patient"),
         ({"ids": {"patient": []}}, "a list .* with at least one id for patient"),
         ({"ids": {"patient": ["a", 1]}}, "a list .* for patient"),
+        ({"mode": "chnages"}, "'mode' of a pull is not one of changes, full, patients, schedule"),
+        ({"resources": ["pateint"]}, "There is no resource 'pateint'.*did you mean 'patient'"),
+        ({"resources": "patient"}, "The option 'resources' of a pull is not list"),
+        ({"patients": [7]}, "'patients' of a pull is not a list of texts"),
+        ({"overlap_minutes": -1}, "'overlap_minutes' of a pull is not a whole number"),
         ("[1]", "no JSON object"),
         ("{", "no JSON object"),
     ],
@@ -46,3 +51,32 @@ def test_an_untouched_form_leaves_what_the_connection_says() -> None:
 def test_a_mistake_is_named(source: object, told: str) -> None:
     with pytest.raises(ConfigurationWrong, match=told):
         Options.read(source)  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_the_forms_fields_are_the_options() -> None:
+    filled = {
+        **{name: param.value for name, param in PARAMS.items()},
+        "mode": "patients",
+        "patients": ["  4711 ", "", "4711", "4712"],
+        "strategy_encounter": "per_patient",
+    }
+
+    assert Options.read({"strategies": {"patient": "bulk"}}, filled) == Options(
+        mode="patients", patients=["4711", "4712"], strategies={"encounter": "per_patient"}
+    )
+
+
+def test_everything_again_is_the_old_word_full() -> None:
+    assert Options.read({"mode": "full"}).full is True
+    assert Options.read({"mode": "changes"}).full is False
+
+
+def test_no_overlap_is_possible() -> None:
+    assert Options.read({"overlap_minutes": 0}).overlap_minutes == 0
+
+
+def test_every_field_of_the_form_has_a_title_and_help() -> None:
+    assert len(PARAMS) > 10
+    for name, param in PARAMS.items():
+        assert param.description, name
+        assert param.schema["title"], name

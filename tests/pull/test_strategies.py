@@ -34,6 +34,9 @@ class Roll:
     def gone(self, resource: str) -> set[str]:
         return self.lost
 
+    def strangers(self) -> list[str]:
+        return self.ids.get("stranger", [])
+
     def wanted(self, resource: str) -> list[str]:
         return self.awaited
 
@@ -138,7 +141,7 @@ def test_a_long_window_makes_up_for_missed_turns() -> None:
     [
         (None, "scheduled", ["ge2024-11-21", "lt2027-05-23"]),
         ("2026-11-22T08:00:00+00:00", "scheduled", ["ge2026-10-22", "lt2027-05-23"]),
-        ("2026-09-01T00:00:00+00:00", "scheduled", ["ge2026-08-31", "lt2027-05-23"]),
+        ("2026-09-01T00:00:00+00:00", "scheduled", ["ge2026-08-30", "lt2027-05-23"]),
         ("2026-11-20T00:00:00+00:00", "backfill", ["ge2026-11-19", "lt2026-11-24"]),
     ],
 )
@@ -154,8 +157,15 @@ def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
 
     assert params(rounds("last_updated", ask("Patient", Roll(), *window))[0]) == [
+        {"_lastUpdated": ["ge2026-11-22T07:50:00+00:00", f"lt{window[1]}"]}
+    ], "ten minutes of the last window are looked at again"
+    for exact in ({"run_type": "backfill"}, {"since": window[0]}):
+        assert params(rounds("last_updated", ask("Patient", Roll(), *window, **exact))[0]) == [
+            {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}
+        ]
+    assert params(rounds("last_updated", ask("Patient", Roll(), *window, run_type="backfill", full=True))[0]) == [
         {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}
-    ]
+    ], "a backfill covers its interval, whatever else is asked for"
     assert params(rounds("last_updated", ask("Patient", Roll()))[0]) == [{"_lastUpdated": [f"lt{window[1]}"]}]
     assert params(rounds("last_updated", ask("Patient", Roll(), *window, full=True))[0]) == [
         {"_lastUpdated": [f"lt{window[1]}"]}
@@ -175,7 +185,7 @@ def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
         (
             "last_updated",
             {"meta": {"lastUpdated": "2026-11-22T03:00:00-05:00"}},
-            {"meta": {"lastUpdated": "2026-11-22T02:59:59-05:00"}},
+            {"meta": {"lastUpdated": "2026-11-22T02:49:59-05:00"}},  # before the overlap
         ),
         ("last_updated", {"meta": {"lastUpdated": "2026-11-22T08:00:00Z"}}, {}),
     ],
@@ -195,3 +205,15 @@ def test_a_window_can_be_as_long_as_so_many_turns(end: str, number: int) -> None
     run = ask("Coverage", Roll(), "2026-11-01T00:00:00+00:00", end).run
     assert turns_due(run, Options()) == 12, "all of them"
     assert turns_due({**run, "window_start": since_turns(run, Options(), number)}, Options()) == number
+
+
+def test_a_practitioners_schedule_is_theirs_alone_and_its_dates_the_forms() -> None:
+    window = "2026-11-23T00:00:00+00:00", "2026-11-25T00:00:00+00:00"
+    roster = Roll({"practitioner": ["x", "y"], "stranger": ["p2"], "patient": ["p1"]}, changed=["p2"])
+    this = ask("Encounter", roster, *window, practitioners=["z"], run_type="manual")
+
+    assert [params(units) for units in rounds("schedule", this)] == [
+        [{"practitioner": "z", "date": ["ge2026-11-22", "lt2026-11-27"]}]
+    ]
+    assert [unit.ecw_id for unit in rounds("of_schedule", this)[0]] == ["p2"]
+    assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": "p2"}]], "nobody else's turn"

@@ -10,9 +10,8 @@ from typing import Any
 
 from ecw import connections
 from ecw.crm.facts import Thresholds
-from ecw.crm.status import EVERY
 from ecw.errors import ConfigurationWrong
-from ecw.resources import RESOURCES
+from ecw.schedule import cron, gaps, resources
 
 VARIABLE = "ecw_alerts"
 
@@ -35,7 +34,7 @@ class Settings:
 
 def schedule() -> tuple[timedelta, Collection[str]]:
     """Return how often the pull runs by itself, and what it then pulls."""
-    return EVERY, tuple(RESOURCES)
+    return gaps(cron()).longest, resources()
 
 
 def settings() -> Settings:

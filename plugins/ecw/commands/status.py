@@ -26,9 +26,10 @@ def command(crm_conn_id: str, as_json: bool) -> None:
     from ecw.crm.alerts import open_alerts
     from ecw.crm.engine import open_crm
     from ecw.crm.status import status
+    from ecw.schedule import cron, gaps
 
     with open_crm(crm_conn_id) as engine:
-        found, alerts = status(engine), open_alerts(engine)
+        found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
     click.echo(_json(found, alerts) if as_json else "\n".join([_table(found), *_told(alerts)]))
 
 

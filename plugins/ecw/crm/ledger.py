@@ -30,15 +30,29 @@ class Notes:
     released: int = 0
 
 
-def begin(engine: Engine, run: Run, resources: Iterable[str]) -> None:
+def begin(
+    engine: Engine,
+    run: Run,
+    resources: Iterable[str],
+    *,
+    strategies: Mapping[str, str] | None = None,
+    state: str = RUNNING,
+) -> None:
     """Record that the run has begun on these resources, so that one that dies on the way is seen.
 
-    A run that begins again keeps the numbers of what it loaded before.
+    A run that begins again keeps the numbers of what it loaded before. A dry run is dry from its beginning.
     """
-    begun = {"state": RUNNING, "started_at": datetime.now(UTC), "ended_at": None, "error": None}
     with engine.begin() as connection:
         for resource in resources:
-            upsert(connection, ecw_run, _key(run, resource), _window(run) | begun)
+            begun(connection, run, resource, strategy=(strategies or {}).get(resource), state=state)
+
+
+def begun(
+    connection: Connection, run: Run, resource: str, *, strategy: str | None = None, state: str = RUNNING
+) -> None:
+    """Record that the run has begun on one resource."""
+    values = {"state": state, "started_at": datetime.now(UTC), "ended_at": None, "error": None, "strategy": strategy}
+    upsert(connection, ecw_run, _key(run, resource), _window(run) | values)
 
 
 def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: str | None) -> None:

@@ -15,9 +15,9 @@ from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.resources import RESOURCES
 from ecw.words import Numbers
 
-EVERY = timedelta(hours=2)  # the pull's interval
+EVERY = timedelta(hours=2)  # from one scheduled run to the next, where the caller does not say: ecw.schedule.gaps
 LATE_AFTER = 3  # intervals
-DEAD_AFTER = timedelta(hours=6)  # no pull of ours takes this long: three intervals
+DEAD_AFTER = timedelta(hours=6)  # no pull of ours takes this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,24 @@ class ResourceStatus:
     next_move: str | None = None
 
 
-def status(engine: Engine, *, now: datetime | None = None) -> list[ResourceStatus]:
-    """Return the state of every practice that has run and every resource, in the order of the resources' table."""
+def status(engine: Engine, *, now: datetime | None = None, every: timedelta = EVERY) -> list[ResourceStatus]:
+    """Return the state of every practice that has run and every resource, in the order of the resources' table.
+
+    `every` is the longest time from one scheduled run to the next.
+    """
     now = now or datetime.now(UTC)
     with reading(engine) as connection:
         practices = list(connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)))
         if not practices:
             return [_never(None, resource) for resource in RESOURCES]
-        return [_one(connection, practice, resource, now) for practice in practices for resource in RESOURCES]
+        return [_one(connection, practice, resource, now, every) for practice in practices for resource in RESOURCES]
 
 
 def _never(practice: str | None, resource: str) -> ResourceStatus:
     return ResourceStatus(practice, resource, "never", next_move="unpause the DAG ecw_pull and trigger it.")
 
 
-def _one(connection: Connection, practice: str, resource: str, now: datetime) -> ResourceStatus:
+def _one(connection: Connection, practice: str, resource: str, now: datetime, every: timedelta) -> ResourceStatus:
     runs = (
         select(ecw_run)
         .where(ecw_run.c.practice == practice, ecw_run.c.resource == resource)
@@ -91,7 +94,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime) ->
         links=_count(connection, ecw_link, here),
         open_rejects=_count(connection, ecw_reject, here | {"state": OPEN}),
         reasons=_reasons(connection, here),
-        next_move=_next_move(state, last["run_id"], last["error"], age),
+        next_move=_next_move(state, last["run_id"], last["error"], age, every),
     )
 
 
@@ -106,12 +109,12 @@ def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None) -> str | None:
+def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
     if state == ledger.FAILED:
         told = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
         return f"the run {run_id} failed: {told}"
     if state == "dead":
         return f"the run {run_id} began and never ended: look at its tasks in Airflow, and clear it."
-    if age is not None and age > LATE_AFTER * EVERY:
+    if age is not None and age > LATE_AFTER * every:
         return "nothing was loaded for three intervals: see that Airflow's scheduler runs and ecw_pull is not paused."
     return None

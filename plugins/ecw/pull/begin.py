@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw import connections
-from ecw.crm import ledger
+from ecw import connections, schedule
+from ecw.crm import ledger, snapshots
 from ecw.crm.engine import reading
+from ecw.errors import ConfigurationWrong, TryAgain
 from ecw.mapping.table_check import require_tables
 from ecw.pull import area, plan, staging
 from ecw.pull.abilities import abilities
+from ecw.pull.choose import Choice, choose
 from ecw.pull.client import client_for
 from ecw.pull.options import Options
+from ecw.pull.people import ecw_ids
 from ecw.pull.practice import mappings_of
+from ecw.pull.request import settled, window_of
+from ecw.pull.strategies import STRATEGIES
 from ecw.pull.window import window
 from ecw.resources import RESOURCES
 from ecw.words import Run
@@ -36,15 +43,24 @@ def open_run(
     options: Mapping[str, Any] | str | None,
 ) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was looked at."""
-    wanted = Options.read(connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
+    now = datetime.now(UTC)
+    gaps = schedule.gaps(schedule.cron())
+    every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
+    wanted = Options.read(every, connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
+    wanted = settled(wanted, Options.read(options), run_type, schedule.resources(), now=now)
     with reading(engine) as connection:
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
+    if wanted.patients:
+        mapping = next(mappings_of(ecw_conn_id, ["patient"]))
+        wanted = replace(wanted, ids={"patient": ecw_ids(engine, client, mapping, wanted.patients)}, patients=[])
     root = area.staging_root(staging_path)
     if purged := staging.purge(root, area.staging_days()):
         log.info("Staging: %d old runs were removed.", purged)
-    start, end = window(engine, practice, run_type, window_start, window_end)
+    start, end = window(engine, practice, run_type, window_start, window_end, wanted.resources)
+    if wanted.own_window or wanted.practitioners:
+        start, end = window_of(wanted, now)
     run = Run(
         practice=practice,
         run_id=run_id,
@@ -56,7 +72,51 @@ def open_run(
         staging=staging.run_folder(root, practice, run_id),
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
+    if wanted.dry_run:
+        log.info("This is a dry run: nothing is written but its own row in the ledger.")
     staging.open_folder(run["staging"])
-    plan.make(engine, run, abilities(client, root), wanted, client.settings.calls_per_minute)
-    ledger.begin(engine, run, RESOURCES)
+    server = abilities(client, root)
+    choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
+    _require_dates(wanted, choices)
+    covered = _share(engine, run, choices, wanted)
+    try:
+        plan.make(engine, run, choices, covered, wanted, client.settings.calls_per_minute)
+    except BaseException as error:
+        for name in choices if run_type == "backfill" and not wanted.dry_run else ():
+            if name not in covered:
+                ledger.fail(engine, run, name, error)  # what was claimed is given back
+        raise
+    strategies = {name: choice.strategies[0] for name, choice in choices.items() if name not in covered}
+    state = ledger.DRY if wanted.dry_run else ledger.RUNNING
+    ledger.begin(engine, run, strategies, strategies=strategies, state=state)
     return run
+
+
+def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:
+    if options.own_window and not any(STRATEGIES[choice.strategies[0]].dated for choice in choices.values()):
+        raise ConfigurationWrong(
+            f"The form is refused: no search of {', '.join(choices)} takes dates, so From and Until change nothing.",
+            next_move="empty From and Until, or add encounter to the resources, and trigger again.",
+        )
+
+
+def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Options) -> dict[str, str]:
+    """Return which resources another run of the same backfill looks at.
+
+    Raises TryAgain while the practitioners are still fetched by whom this run needs to ask for their schedules.
+    """
+    if run["run_type"] != "backfill" or options.dry_run:
+        return {}
+    undated = [name for name, choice in choices.items() if not STRATEGIES[choice.strategies[0]].dated]
+    taken = snapshots.claim(engine, run, undated)
+    first = taken.get("practitioner")
+    if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
+        for name in undated:
+            if name not in taken:
+                ledger.fail(engine, run, name, TryAgain("Not begun.", next_move="wait for the next try."))
+        raise TryAgain(
+            f"The run {first.run_id} of this backfill is still fetching the practitioners, whose schedules this one "
+            "looks at.",
+            next_move="wait for the next try.",
+        )
+    return {name: holder.run_id for name, holder in taken.items()}

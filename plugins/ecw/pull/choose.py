@@ -25,8 +25,8 @@ def choose(resource: Resource, capability: Capability, options: Options) -> Choi
     Raises ConfigurationWrong for a strategy that there is not, that does not fit the resource, or that the server does
     not offer.
     """
-    if options.ids:
-        return _for_single_records(resource, options)
+    if options.few:
+        return _for_a_few(resource, options)
     if asked := options.strategies.get(resource.name):
         _check(resource, asked, capability)
         return Choice((asked,), "configured")
@@ -42,12 +42,18 @@ def choose(resource: Resource, capability: Capability, options: Options) -> Choi
     return Choice(usable, f"the server does not declare what {'; '.join(lacking)}" if lacking else "the first choice")
 
 
-def _for_single_records(resource: Resource, options: Options) -> Choice:
+def _for_a_few(resource: Resource, options: Options) -> Choice:
+    if options.practitioners:
+        how = {"encounter": "schedule", "patient": "of_schedule"}.get(resource.name, "per_patient")
+        return Choice((how,), "the run is about a practitioner's schedule")
     if resource.name in options.ids:
         return Choice(("by_id",), "the run is about single records")
     if "per_patient" in resource.strategies and "patient" in options.ids:
         return Choice(("per_patient",), "the run is about single patients")
-    return Choice(("nothing",), "the run is about records of other resources")
+    raise ConfigurationWrong(
+        f"The run is about single records, and {resource.name} is not among them.",
+        next_move=f"add ids of {resource.name}, or leave it out of the resources.",
+    )
 
 
 def _check(resource: Resource, name: str, capability: Capability) -> None:

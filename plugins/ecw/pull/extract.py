@@ -42,7 +42,7 @@ def extract(
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
     ask = Ask(run, resource, options, roster, parts.seen)
     strategy = _by_one_of(strategies, ask, client, parts)
-    if not options.ids and (units := wanted(ask)):
+    if not options.few and (units := wanted(ask)):
         log.info("%s: %d records that others wait for are looked for.", name, len(units))
         fetch(client, resource.fhir_type, units, parts, options.in_flight)
     path = store.join(run["staging"], name, "extract.ndjson.gz")

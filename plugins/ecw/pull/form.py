@@ -1,32 +1,97 @@
-"""The form of the Trigger button: the options of a pull that a person sets for one run."""
+"""The form of the Trigger button: the options of a pull that a person sets for one run.
+
+Empty fields stay what the connection and the settings say. ecw.pull.options.Options reads the form, ecw.pull.request
+refuses what makes no sense.
+"""
 
 from __future__ import annotations
 
 from airflow.sdk import Param
 
-# Empty fields stay what the connection says; ecw.pull.options.Options explains and checks each.
+from ecw.pull.options import AUTOMATIC, CHANGES, FULL, MODES, PATIENTS, SCHEDULE
+from ecw.resources import RESOURCES
+
+# What to pull has no section: Airflow shows that part opened, and the others closed.
+_WINDOW, _HOW = "From and until", "How"
+
 PARAMS = {
-    "full": Param(
-        False, type="boolean", title="Everything again", description="Map and load also what did not change."
+    "resources": Param(
+        [],
+        type=["array", "null"],
+        items={"type": "string", "enum": list(RESOURCES)},
+        examples=list(RESOURCES),
+        title="Resources",
+        description="Nothing chosen: those that the schedule pulls (variable `ecw_pull_resources`).",
     ),
-    "strategies": Param(
-        {},
-        type="object",
-        title="Strategies",
-        description='How a resource is extracted, instead of the choice made from what the server declares: \
-{"encounter": "per_patient"}.',
+    "mode": Param(
+        CHANGES,
+        type="string",
+        enum=list(MODES),
+        values_display={
+            CHANGES: "what changed",
+            FULL: "everything again",
+            PATIENTS: "only these patients",
+            SCHEDULE: "a practitioner's schedule",
+        },
+        title="Mode",
+        description="Everything again also maps and loads what did not change.",
     ),
-    "ids": Param(
-        {},
-        type="object",
-        title="Only these records",
-        description='eCW ids by resource; the insurance and encounters of patients come with them: \
-{"patient": ["…"]}.',
+    "patients": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "maxLength": 64},
+        maxItems=500,
+        title="Only these patients",
+        description="eCW ids or MR numbers, one a line; their insurance and encounters come with them. "
+        "For the mode 'only these patients'.",
+    ),
+    "practitioners": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "maxLength": 64},
+        maxItems=100,
+        title="Practitioners",
+        description="eCW ids, one a line; their appointments come, and patients who are not in the CRM yet. "
+        "For the mode 'a practitioner's schedule'.",
+    ),
+    "since": Param(
+        None,
+        type=["string", "null"],
+        format="date-time",
+        title="From",
+        description="Empty: where the last run ended. Only for resources whose search takes dates.",
+        section=_WINDOW,
+    ),
+    "until": Param(
+        None,
+        type=["string", "null"],
+        format="date-time",
+        title="Until",
+        description="Empty: now; for a schedule, as far ahead as usual.",
+        section=_WINDOW,
+    ),
+    "dry_run": Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Everything but the load: the summary shows the numbers it would give, and nothing is written.",
+        section=_HOW,
     ),
     "allow_long": Param(
         False,
         type="boolean",
         title="Begin even if it takes long",
         description="Also where the plan does not fit before the next run.",
+        section=_HOW,
     ),
+} | {
+    f"strategy_{each.name}": Param(
+        AUTOMATIC,
+        type="string",
+        enum=[AUTOMATIC, *each.strategies],
+        title=f"Strategy for {each.name}",
+        description="Automatic: what the connection says, else chosen from what the server declares.",
+        section=_HOW,
+    )
+    for each in RESOURCES.values()
 }

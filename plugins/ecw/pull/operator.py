@@ -1,16 +1,41 @@
-"""The extract step as an operator: it gives its worker back while eCW makes an export."""
+"""The steps that need more of Airflow than a function has: begin, which skips, and extract, which waits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.bases.skipmixin import SkipMixin
 
 from ecw.pull import steps
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+class BeginOperator(BaseOperator, SkipMixin):
+    """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
+
+    The form is read here and not rendered by a template: it may name patients, and templates are shown.
+    """
+
+    def execute(self, context: Context) -> Run:
+        """Begin; skipped tasks take no process, so a run about one patient is at work within seconds."""
+        dag_run = context["dag_run"]
+        start, end = dag_run.data_interval_start, dag_run.data_interval_end
+        run = steps.begin(
+            run_id=dag_run.run_id,
+            run_type=dag_run.run_type.value,
+            window_start=start.isoformat() if start else None,
+            window_end=end.isoformat() if end else "",
+            options=dict(context["params"]),
+        )
+        context["ti"].xcom_push("return_value", run)  # skipping is an exception: nothing is returned then
+        groups = set(steps.left_out(run))
+        left_out = [task for task in self.dag.tasks if task.task_id.split(".")[0] in groups]
+        self.skip(context["ti"], left_out)
+        return run
 
 
 class ExtractOperator(BaseOperator):

@@ -15,17 +15,29 @@ from ecw.errors import ConfigurationWrong
 from ecw.resources import resource
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
+MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
+AUTOMATIC = "automatic"  # a strategy that nobody chose
+_STRATEGY = "strategy_"  # the form has a field for each resource
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """Every key, with what holds where nobody says otherwise."""
 
+    resources: list[str] = field(default_factory=list)  # what is pulled; empty: what the schedule pulls
+    mode: str = CHANGES
+    patients: list[str] = field(default_factory=list)  # mode patients: eCW ids or MR numbers
+    practitioners: list[str] = field(default_factory=list)  # mode schedule: eCW ids
+    since: str = ""  # the window's own bounds, ISO 8601 with offset
+    until: str = ""
+    dry_run: bool = False  # everything but the load, with the numbers it would give
     strategies: dict[str, str] = field(default_factory=dict)  # resource -> a row of strategies.py
     ids: dict[str, list[str]] = field(default_factory=dict)  # resource -> eCW ids: this run is about these alone
     full: bool = False  # look at everything again, whatever the cursor says
     allow_long: bool = False  # begin even where the plan does not fit before the next run
-    every_minutes: int = 120  # from one scheduled run to the next
+    every_minutes: int = 120  # from one scheduled run to the next; told by the schedule where nobody says it
+    overlap_minutes: int = 10  # a live window begins so long before the last one's end: clocks differ, commits are late
     check_every_hours: int = 24  # per_patient: everybody is looked at within this time
     look_back_days: int = 30  # schedule: appointments so long ago still change
     look_ahead_days: int = 180
@@ -33,6 +45,16 @@ class Options:
     in_flight: int = 16  # requests at a time
     letters: str = LETTERS  # name_sweep
     bulk_group: str = ""  # the group that is exported, by its name or its export id
+
+    @property
+    def few(self) -> bool:
+        """Whether the run is about single patients, records or practitioners: one task does it at once."""
+        return bool(self.ids or self.practitioners)
+
+    @property
+    def own_window(self) -> bool:
+        """Whether the form gives the window."""
+        return bool(self.since or self.until)
 
     @classmethod
     def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
@@ -44,7 +66,7 @@ class Options:
         """
         found: dict[str, Any] = {}
         for source in sources:
-            found |= {name: value for name, value in _object(source).items() if _is_said(value)}
+            found |= {name: value for name, value in _folded(_object(source)).items() if _is_said(value)}
         kinds = {each.name: each for each in fields(cls)}
         for name, value in found.items():
             if name not in kinds:
@@ -52,12 +74,9 @@ class Options:
                 hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(kinds)}."
                 raise ConfigurationWrong(f"There is no option {name!r} of a pull.", next_move=hint)
             usual = getattr(cls(), name)
-            if type(value) is not type(usual) or (type(value) is int and value < 1):
+            if type(value) is not type(usual) or (type(value) is int and value < (name != "overlap_minutes")):
                 wanted = "a whole number above 0" if type(usual) is int else type(usual).__name__
-                raise ConfigurationWrong(
-                    f"The option {name!r} of a pull is not {wanted}.",
-                    next_move="mend it in the run's form, or in the connection's extra field `pull`.",
-                )
+                raise _wrong(f"The option {name!r} of a pull is not {wanted}.")
         for key, fits, wanted in (
             ("strategies", _is_text, 'a name such as "per_patient"'),
             ("ids", _is_list_of_texts, 'a list such as ["…"] with at least one id'),
@@ -65,15 +84,45 @@ class Options:
             for name, value in found.get(key, {}).items():
                 resource(name)
                 if not fits(value):
-                    raise ConfigurationWrong(
-                        f"The option {key!r} of a pull has something else than {wanted} for {name}.",
-                        next_move="mend it in the run's form, or in the connection's extra field `pull`.",
-                    )
+                    raise _wrong(f"The option {key!r} of a pull has something else than {wanted} for {name}.")
+        for key in ("resources", "patients", "practitioners"):
+            if key in found and not _is_list_of_texts(found[key]):
+                raise _wrong(f"The option {key!r} of a pull is not a list of texts.")
+        for name in found.get("resources", ()):
+            resource(name)
+        if found.get("mode", CHANGES) not in MODES:
+            raise _wrong(f"The option 'mode' of a pull is not one of {', '.join(MODES)}.")
+        if found.get("mode") == FULL:
+            found["full"] = True
         return cls(**found)
 
 
+def _wrong(what: str) -> ConfigurationWrong:
+    return ConfigurationWrong(what, next_move="mend it in the run's form, or in the connection's extra field `pull`.")
+
+
+def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make `strategies` of the form's fields, and leave out the empty lines of its lists."""
+    found = {name: value for name, value in source.items() if not name.startswith(_STRATEGY)}
+    chosen = {name.removeprefix(_STRATEGY): value for name, value in source.items() if name.startswith(_STRATEGY)}
+    chosen = {name: said for name, said in chosen.items() if said != AUTOMATIC}
+    if any(chosen.values()):
+        found["strategies"] = {
+            **(found.get("strategies") or {}),
+            **{name: said for name, said in chosen.items() if said},
+        }
+    for name in ("patients", "practitioners"):
+        lines = found.get(name)
+        if isinstance(lines, str):
+            lines = lines.splitlines()
+        if isinstance(lines, list):
+            texts = [line.strip() if isinstance(line, str) else line for line in lines]
+            found[name] = list(dict.fromkeys(line for line in texts if line != ""))
+    return found
+
+
 def _is_said(value: object) -> bool:
-    return value not in (None, "", {}) and value is not False
+    return value not in (None, "", {}, []) and value is not False
 
 
 def _is_text(value: object) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypedDict
 
 from sqlalchemy import Engine
 
-from ecw.api.capability import Capability
 from ecw.crm import history
 from ecw.errors import BatchDamaged, PlanTooLong
 from ecw.pull import staging, store
-from ecw.pull.choose import choose
+from ecw.pull.choose import Choice
 from ecw.pull.options import Options
-from ecw.pull.strategies import longest_turn, share_due, since_turns, turns_due
+from ecw.pull.strategies import STRATEGIES, longest_turn, share_due, since_turns, turns_due
 from ecw.pull.window import start_of
 from ecw.resources import RESOURCES, Resource
 from ecw.words import Run
@@ -40,20 +40,28 @@ class Plan(TypedDict):
     """The plan for a run, kept in its folder."""
 
     options: dict[str, Any]
-    resources: dict[str, Line]
+    resources: dict[str, Line]  # the others are not asked for
+    covered: dict[str, str]  # resource -> the run of the same backfill that looks at it
     calls: int
     minutes: float
 
 
-def make(engine: Engine, run: Run, capability: Capability, options: Options, calls_per_minute: int) -> Plan:
+def make(
+    engine: Engine, run: Run, choices: Mapping[str, Choice], covered: Mapping[str, str], options: Options, rate: int
+) -> Plan:
     """Plan a run, log the plan, and keep it in the run's folder.
 
-    Raises PlanTooLong where it cannot be done before the next run begins; ConfigurationWrong.
+    `choices` are how its resources are extracted, `covered` are those that another run of the backfill looks at,
+    `rate` is the practice's calls a minute.
+
+    Raises PlanTooLong where it cannot be done before the next run begins.
     """
     lines: dict[str, Line] = {}
-    for resource in RESOURCES.values():
-        strategies, reason = choose(resource, capability, options)
-        start = start_of(engine, run, resource.name)
+    for name, run_id in covered.items():
+        log.info("%s: looked at once a backfill, by the run %s.", name, run_id)
+    for resource in (RESOURCES[name] for name in choices if name not in covered):
+        strategies, reason = choices[resource.name]
+        start = _start(engine, run, resource.name, strategies[0], options)
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
         unknown = _unknown(engine, run, resource, strategies[0], options)
         lines[resource.name] = Line(
@@ -61,21 +69,24 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         )
         how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
         log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
-        if strategies[0] == "per_patient" and not options.ids:
+        if strategies[0] == "per_patient" and not options.few and run["run_type"] != "backfill":
             log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))
-    rate = min(calls_per_minute, options.in_flight * 60 / READ_SECONDS)
-    if not (options.ids or options.full or options.allow_long):
-        _shorten_turns(run, lines, rate * options.every_minutes, options)
+    possible = min(rate, options.in_flight * 60 / READ_SECONDS)
+    # A backfill takes what the others leave of the calls, for as long as it takes.
+    unhurried = options.allow_long or run["run_type"] == "backfill"
+    if not (options.few or options.full or unhurried):
+        _shorten_turns(run, lines, possible * options.every_minutes, options)
     total = sum(line["calls"] for line in lines.values())
-    plan = Plan(options=asdict(options), resources=lines, calls=total, minutes=round(total / rate, 1))
+    minutes = round(total / possible, 1)
+    plan = Plan(options=asdict(options), resources=lines, covered=dict(covered), calls=total, minutes=minutes)
     if any(line["at_least"] for line in lines.values()):
         log.info("The run needs %d calls or more; how long it takes is not known yet.", total)
     else:
         log.info("The run needs about %d calls, %.0f minutes.", total, plan["minutes"])
-    if plan["minutes"] > options.every_minutes and not options.allow_long:
+    if minutes > options.every_minutes and not unhurried:
         largest = max(lines, key=lambda name: lines[name]["calls"])
         raise PlanTooLong(
-            f"The run needs about {plan['minutes']:.0f} minutes ({total} calls at {rate:.0f} a minute), and the next "
+            f"The run needs about {minutes:.0f} minutes ({total} calls at {possible:.0f} a minute), and the next "
             f"one begins after {options.every_minutes}. The largest part is {largest}: {lines[largest]['calls']} calls "
             f"by {lines[largest]['strategies'][0]}.",
             next_move="trigger one run by hand with the option allow_long, or raise check_every_hours, or choose "
@@ -83,6 +94,13 @@ def make(engine: Engine, run: Run, capability: Capability, options: Options, cal
         )
     staging.write_json(_path(run), plan)
     return plan
+
+
+def _start(engine: Engine, run: Run, resource: str, strategy: str, options: Options) -> str | None:
+    """Return where the window of a resource begins; None: everything."""
+    if run["run_type"] == "backfill":
+        return run["window_start"] if STRATEGIES[strategy].dated else None
+    return run["window_start"] if options.own_window or options.few else start_of(engine, run, resource)
 
 
 def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Options) -> None:
@@ -119,11 +137,19 @@ def of(run: Run) -> Plan:
     return found
 
 
+def covered(run: Run) -> dict[str, str]:
+    """Return which resources another run of the same backfill looks at; nobody knows any more once the plan is gone."""
+    found: Plan | None = staging.read_json(_path(run))
+    return found["covered"] if found else {}
+
+
 def estimate(engine: Engine, run: Run, resource: Resource, strategy: str, options: Options) -> int:
     """Return about how many calls a resource takes, by the last run and the links; on a first run, the least."""
     linked = history.linked(engine, run["practice"], resource.name)
     match strategy:
-        case "nothing":
+        case "schedule" if options.practitioners:
+            return len(options.practitioners)
+        case "of_schedule":
             return 0
         case "by_id":
             return len(options.ids[resource.name])
@@ -132,6 +158,8 @@ def estimate(engine: Engine, run: Run, resource: Resource, strategy: str, option
         case "per_patient":
             if asked := options.ids.get("patient"):
                 return len(asked)
+            if options.practitioners:
+                return 0
             return round(history.linked(engine, run["practice"], "patient") * share_due(run, options))
     before = history.calls_before(engine, run["practice"], resource.name)
     if before is not None:
@@ -146,7 +174,9 @@ def estimate(engine: Engine, run: Run, resource: Resource, strategy: str, option
 
 def _unknown(engine: Engine, run: Run, resource: Resource, strategy: str, options: Options) -> str | None:
     """Say why nobody can know yet how many calls a resource takes; None where it is known."""
-    if options.ids or strategy == "bulk":
+    if options.practitioners and strategy != "schedule":
+        return "they depend on the appointments found"
+    if options.few or strategy == "bulk":
         return None
     roster = RESOURCES[COUNTED_BY.get(strategy, resource.name)]
     practice = run["practice"]

@@ -71,7 +71,7 @@ def begin(
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
         line = Line(strategies=[STRATEGY], reason="rejected records again", calls=0, at_least=False, start=None)
         options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
-        plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0)
+        plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})
         staging.write_json(store.join(folder, "chosen.json"), asdict(wanted))
         staging.write_json(store.join(folder, "plan.json"), plan)
         ledger.begin(engine, run, counted)

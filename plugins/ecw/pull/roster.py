@@ -36,6 +36,20 @@ class Roster:
         """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
         return parked.wanted(self._engine, self._run["practice"], resource)
 
+    def strangers(self) -> list[str]:
+        """Return the patients of this run's encounters who are not linked."""
+        linked = set(links.ids(self._engine, self._run["practice"], "patient"))
+        path = store.join(self._run["staging"], "encounter", "extract.ndjson.gz")
+        found: dict[str, None] = {}
+        for encounter in staging.read(path) if staging.manifest(path) else ():
+            subject = encounter.get("subject")
+            reference = subject.get("reference") if isinstance(subject, dict) else None
+            if isinstance(reference, str):
+                kind, _, ecw_id = reference.rpartition("/")
+                if kind.rpartition("/")[2] == "Patient" and ecw_id not in linked:
+                    found[ecw_id] = None
+        return list(found)
+
     def _staged(self, resource: str, step: str) -> Iterator[str]:
         path = store.join(self._run["staging"], resource, f"{step}.ndjson.gz")
         for line in staging.read(path) if staging.manifest(path) else ():

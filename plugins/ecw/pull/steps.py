@@ -13,6 +13,7 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from ecw.errors import ConfigurationWrong
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
 
     with _crm(run, resource) as engine:
         planned = plan.of(run)
+        if resource not in planned["resources"]:
+            raise ConfigurationWrong(
+                f"The run is not about {resource}.",
+                next_move=f"trigger another run with {resource} among its resources.",
+            )
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
@@ -129,6 +135,7 @@ def load(batch: Batch) -> dict[str, int]:
     from ecw.crm.load import load_rows
     from ecw.pull import plan, staging, store
     from ecw.pull.mapped import mapped_of
+    from ecw.pull.options import Options
     from ecw.pull.practice import mapping_of
     from ecw.pull.summary import line
 
@@ -138,7 +145,7 @@ def load(batch: Batch) -> dict[str, int]:
         mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
         mapped = mapped_of(mapping, mapped_by["mapping_version"] if mapped_by else None)
         rejects = chain.from_iterable(staging.read(path) for path in batch["rejects"])
-        whole_window = not plan.of(run)["options"]["ids"]
+        options = Options(**plan.of(run)["options"])
         numbers = load_rows(
             engine,
             run,
@@ -146,13 +153,36 @@ def load(batch: Batch) -> dict[str, int]:
             mapped,
             staging.read(batch["path"]),
             rejects,
-            moves_cursor=whole_window,
+            moves_cursor=not (options.few or options.own_window),
+            dry_run=options.dry_run,
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
         )
         with reading(engine) as connection:
             if recorded := ledger.row(connection, run, batch["resource"]):
                 log.info("%s", line(dict(recorded)))
     return asdict(numbers)
+
+
+def left_out(run: Run) -> list[str]:
+    """Return the groups that have nothing to do in this run: `at_once`, or the resources that it is not about."""
+    from ecw.pull import plan
+    from ecw.pull.options import Options
+    from ecw.resources import RESOURCES
+
+    planned = plan.of(run)
+    if Options(**planned["options"]).few:
+        return list(RESOURCES)
+    return ["at_once", *(name for name in RESOURCES if name not in planned["resources"])]
+
+
+def at_once(run: Run) -> dict[str, dict[str, int]]:
+    """Pull a few records, all steps of all resources in one process; return the numbers of each.
+
+    Raises the first error, after everything that does not need what failed was done.
+    """
+    from ecw.pull.at_once import pull
+
+    return pull(run)
 
 
 def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str, Any]]:
@@ -162,6 +192,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     """
     from ecw.alert.watch import watch_quietly
     from ecw.crm.engine import open_crm
+    from ecw.pull import plan
     from ecw.pull.summary import as_text, table
 
     rows: list[dict[str, Any]] = []
@@ -169,7 +200,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
     else:
         with open_crm(run["crm_conn_id"]) as engine:
-            rows = table(engine, run)
+            rows = table(engine, run, plan.covered(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     watch_quietly(run["crm_conn_id"] if run else crm_conn_id)
     return rows

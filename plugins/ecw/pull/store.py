@@ -97,9 +97,15 @@ def remove(path: str) -> None:
         if remote.fs.exists(remote.path):
             remote.fs.rm(remote.path, recursive=True)
     elif local.is_dir():
-        shutil.rmtree(local, ignore_errors=False)
+        shutil.rmtree(local, onerror=_unless_gone)
     else:
         local.unlink(missing_ok=True)
+
+
+def _unless_gone(_function: object, _path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Let two runs that begin side by side, as a backfill's do, remove the same old folder."""
+    if not issubclass(error[0], FileNotFoundError):
+        raise error[1]
 
 
 def make_folder(folder: Path) -> None:

@@ -44,6 +44,9 @@ class Known(Protocol):
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
 
+    def strangers(self) -> list[str]:
+        """Return the patients of this run's encounters who are not linked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -56,10 +59,18 @@ class Ask:
     seen: Seen
 
     @property
+    def exact(self) -> bool:
+        """Whether the window is somebody's choice, to be covered as it is: a backfill's interval, a form's."""
+        return self.run["run_type"] == "backfill" or self.options.own_window or bool(self.options.practitioners)
+
+    @property
     def start(self) -> datetime | None:
-        """The window's begin; None: everything."""
+        """The window's begin, in a live run with the overlap; None: everything."""
         start = self.run["window_start"]
-        return None if start is None or self.options.full else datetime.fromisoformat(start)
+        if start is None or (self.options.full and not self.exact):
+            return None
+        overlap = timedelta(0) if self.exact else timedelta(minutes=self.options.overlap_minutes)
+        return datetime.fromisoformat(start) - overlap
 
     @property
     def end(self) -> datetime:
@@ -93,6 +104,8 @@ def per_patient(ask: Ask) -> Rounds:
     first = ask.roster.touched("patient")
     done = set(first)
     yield map(_of_patient, first)
+    if ask.options.practitioners:
+        return
     everybody = (ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done)
     turn = turns(ask)
     yield (_of_patient(ecw_id) for ecw_id in everybody if turn(ecw_id))
@@ -101,12 +114,18 @@ def per_patient(ask: Ask) -> Rounds:
 def schedule(ask: Ask) -> Rounds:
     """Search by practitioner and date."""
     start, end = days(ask)
-    yield [_of_practitioner(ecw_id, start, end) for ecw_id in ask.roster.known("practitioner")]
+    asked = ask.options.practitioners or ask.roster.known("practitioner")
+    yield [_of_practitioner(ecw_id, start, end) for ecw_id in asked]
 
 
 def by_id(ask: Ask) -> Rounds:
     """Read the records asked for."""
     yield map(_read, ask.options.ids[ask.resource.name])
+
+
+def of_schedule(ask: Ask) -> Rounds:
+    """Read the patients of the appointments found, as far as they are not here yet."""
+    yield map(_read, ask.roster.strangers())
 
 
 def last_updated(ask: Ask) -> Rounds:
@@ -126,11 +145,6 @@ def wanted(ask: Ask) -> list[Unit]:
     return [_read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
 
 
-def nothing(ask: Ask) -> Rounds:
-    """Search for nothing: this run is about single records of other resources."""
-    yield []
-
-
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One row of the table."""
@@ -138,6 +152,7 @@ class Strategy:
     rounds: Callable[[Ask], Rounds] | None  # None: an export, see bulk.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
     whole: bool = False  # it sees every record that eCW has
+    dated: bool = False  # it can look at a window alone; the others see what is there now
     about: str = ""
 
 
@@ -147,21 +162,21 @@ STRATEGIES = {
         name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
     ),
     "per_patient": Strategy(per_patient, ("patient",), about="by patient: touched first, the others in turn"),
-    "schedule": Strategy(schedule, ("practitioner", "date"), about="by practitioner and dates"),
-    "last_updated": Strategy(last_updated, ("_lastUpdated",), about="what changed in the run's window"),
+    "schedule": Strategy(schedule, ("practitioner", "date"), dated=True, about="by practitioner and dates"),
+    "last_updated": Strategy(last_updated, ("_lastUpdated",), dated=True, about="what changed in the run's window"),
     "bulk": Strategy(None, whole=True, about="an export of a group"),
     "by_id": Strategy(by_id, about="the records asked for"),
-    "nothing": Strategy(nothing, about="the run is about other records"),
+    "of_schedule": Strategy(of_schedule, about="the patients of the appointments who are not here yet"),
 }
 
 
 def days(ask: Ask) -> tuple[str, str]:
-    """Return the dates that a schedule covers, half open: a backfill's own, else around the end of the window.
+    """Return the dates that a schedule covers, half open: an exact window's own, else around the end of the window.
 
     A day more at either side, because the practice's days are not UTC's.
     """
     day, options = timedelta(days=1), ask.options
-    if ask.run["run_type"] == "backfill" and ask.start is not None:
+    if ask.exact and ask.start is not None:
         first, last = ask.start, ask.end
     else:
         back = options.first_look_back_days if ask.start is None else options.look_back_days

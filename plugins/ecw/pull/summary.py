@@ -19,19 +19,24 @@ COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state"
 NUMBERED = (ledger.LOADED, ledger.DRY)
 
 
-def table(engine: Engine, run: Run) -> list[dict[str, Any]]:
-    """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done."""
+def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done.
+
+    `covered` are those that another run of the same backfill looks at.
+    """
     found = {row["resource"]: row for row in history.of_run(engine, run)}
     waiting = history.waiting_conflicts(engine, run["practice"])
     # A run begins on all its resources at once: what has no row beside others was not asked for.
     absent = {"state": "not asked for" if found else "not begun"}
     rows = []
     for resource in RESOURCES:
-        row = found.get(resource, absent)
+        row = found.get(resource, {"state": "once a backfill"} if resource in (covered or {}) else absent)
         values = {name: row.get(name) for name in COLUMNS if name not in ("resource", "next")}
         values = {name: value for name, value in values.items() if value or name not in NOTED}
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
+        if row["state"] == ledger.DRY:
+            values["state"] = "dry run" if row["fetched"] is not None else "dry run, not ended"
         rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
     return rows
 
@@ -45,15 +50,17 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     if state == "failed":
         error = str(row["error"])
         return error if "Next (" in error else f"{error}: read the log of its task that failed."
-    if state == "not asked for":
+    if state in ("not asked for", "once a backfill"):
         return ""
-    if state not in NUMBERED:
+    if state not in NUMBERED or row["fetched"] is None:
         return "look at the log of the resource's first task that is not green."
     moves = [broken(row)]
     if state == ledger.DRY:
         moves.append("a dry run, nothing was written: trigger it again without dry run to load.")
     parked = row.get("parked") or 0
-    if rejected := row["rejected"] - parked:
+    if row["rejected"] and state == ledger.DRY:
+        moves.append(f"{row['rejected']} would be rejected: the logs of map and check say by which rules.")
+    elif rejected := row["rejected"] - parked:
         moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
     if parked:
         moves.append(f"{parked} wait in ecw_parked for a record that is not here yet, and come in when it does.")

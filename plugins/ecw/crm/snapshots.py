@@ -1,0 +1,81 @@
+"""Who of a backfill's runs takes the snapshot: one look at a resource that cannot be asked for a window.
+
+Airflow tells a task that its run is part of a backfill and not of which one, so the runs agree through the ledger: a
+row of a backfill's run that is running or loaded is the claim, one that failed has given it back (docs/decisions/0009).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Engine, RowMapping, func, select
+
+from ecw.crm import ledger
+from ecw.crm.tables import ecw_run
+from ecw.words import Run
+
+IDLE = timedelta(minutes=30)  # no run of any backfill for so long: what begins then is another backfill
+DEAD = timedelta(hours=6)  # a run that has been at it for longer died on the way
+
+
+class Holder(NamedTuple):
+    """The run that takes the snapshot, and whether it is loaded already."""
+
+    run_id: str
+    loaded: bool
+
+
+def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holder]:
+    """Claim the snapshots of resources for a run of a backfill; return those that another run of it has.
+
+    A snapshot serves every interval that was over when it was begun.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # SQLite's write lock is taken already
+            lock = func.hashtextextended(f"ecw snapshots {run['practice']}", 0)
+            connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        now = datetime.now(UTC)
+        others = connection.execute(
+            select(ecw_run).where(
+                ecw_run.c.practice == run["practice"],
+                ecw_run.c.run_type == "backfill",
+                ecw_run.c.run_id != run["run_id"],
+                ecw_run.c.state != ledger.DRY,
+            )
+        )
+        rows = sorted(others.mappings(), key=lambda row: row["started_at"])
+        taken: dict[str, Holder] = {}
+        for resource in resources:
+            if holder := _holder(rows, run, resource, now):
+                taken[resource] = holder
+            else:
+                ledger.begun(connection, run, resource)
+        return taken
+
+
+def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime) -> Holder | None:
+    end = datetime.fromisoformat(run["window_end"])
+    for at in range(len(rows) - 1, -1, -1):
+        row = rows[at]
+        if row["resource"] != resource or row["started_at"] < end or not _holds(row, now):
+            continue
+        return Holder(row["run_id"], row["state"] == ledger.LOADED) if _goes_on(rows[at:], now) else None
+    return None
+
+
+def _holds(row: RowMapping, now: datetime) -> bool:
+    alive = row["state"] == ledger.RUNNING and now - row["started_at"] < DEAD
+    return bool(row["state"] == ledger.LOADED or alive)
+
+
+def _goes_on(rows: list[RowMapping], now: datetime) -> bool:
+    """Say whether runs of a backfill were at work from the first of these rows until now, without a longer pause."""
+    reached = rows[0]["started_at"]
+    for row in rows:
+        if row["started_at"] > reached + IDLE:
+            return False
+        alive = row["state"] == ledger.RUNNING and _holds(row, now)
+        reached = max(reached, now if alive else row["ended_at"] or row["started_at"])
+    return bool(now <= reached + IDLE)

@@ -1,0 +1,82 @@
+"""Whom a form means by an eCW id or an MR number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, select
+
+from ecw.crm.business import find
+from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_link
+from ecw.errors import AnswerIncomplete, ConfigurationWrong
+from ecw.pull.mapped import mapped_of
+
+if TYPE_CHECKING:
+    from ecw.api.client import EcwClient
+    from ecw.mapping.model import Mapping
+
+MR_NUMBER = "mr_number"  # the column of the patients' mapping
+LONG_ID = re.compile(r"[A-Za-z0-9.-]{40,64}")  # eCW's are of 43 or 64 characters, account numbers of a few
+
+
+def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequence[str]) -> list[str]:
+    """Return the eCW ids of the patients meant, in the order of the entries, nobody twice.
+
+    The CRM is asked first, by id and by MR number; then eCW, by its search for an identifier. What looks like an id
+    of eCW's is taken for one.
+
+    Raises ConfigurationWrong that names the lines, not what stands in them, where nobody or several are meant.
+    """
+    practice = client.practice
+    found = _in_crm(engine, practice, mapping, entries)
+    wrong: dict[str, list[str]] = {}
+    for line, entry in enumerate(entries, 1):
+        meant = found.get(entry) or ({entry} if LONG_ID.fullmatch(entry) else _in_ecw(client, entry))
+        found[entry] = meant
+        if len(meant) != 1:
+            wrong.setdefault("several patients" if meant else "nobody", []).append(str(line))
+    if wrong:
+        told = " and ".join(
+            f"{len(lines)} of {len(entries)} mean {who} (line {', '.join(lines)})" for who, lines in wrong.items()
+        )
+        raise ConfigurationWrong(
+            f"The form is refused: of the entries under Only these patients, {told}, in the CRM and in eCW.",
+            next_move="correct these lines (an eCW id is never ambiguous) and trigger again.",
+        )
+    return list(dict.fromkeys(ecw_id for entry in entries for ecw_id in found[entry]))
+
+
+def _in_crm(engine: Engine, practice: str, mapping: Mapping, entries: Sequence[str]) -> dict[str, set[str]]:
+    """Return who is linked under an id or an MR number; an id goes before a number that reads the same."""
+    mapped = mapped_of(mapping)
+    of_patients = (ecw_link.c.practice == practice, ecw_link.c.resource == "patient")
+    with reading(engine) as connection:
+        linked = select(ecw_link.c.ecw_id).where(*of_patients, ecw_link.c.ecw_id.in_(entries))
+        found = {ecw_id: {ecw_id} for ecw_id in connection.scalars(linked)}
+        if MR_NUMBER not in mapped.columns:
+            return found
+        target = find(connection, mapped)
+        number, ecw_id = target.columns[MR_NUMBER], target.columns[mapped.key]
+        numbered = (
+            select(number, ecw_link.c.ecw_id)
+            .join(ecw_link, ecw_link.c.ecw_id == ecw_id)
+            .where(*of_patients, number.in_([entry for entry in entries if entry not in found]))
+        )
+        by_number: dict[str, set[str]] = {}
+        for written, meant in connection.execute(numbered):
+            by_number.setdefault(str(written), set()).add(meant)
+    return by_number | found
+
+
+def _in_ecw(client: EcwClient, entry: str) -> set[str]:
+    found = [patient for page in client.search("Patient", {"identifier": entry}) for patient in page]
+    for patient in found:
+        if entry not in {each.get("value") for each in patient.get("identifier") or []}:
+            raise AnswerIncomplete(
+                "eCW's answer to a search by identifier holds a patient with another one: the filter was ignored.",
+                next_move="trigger again with eCW ids instead of MR numbers, and ask eCW support.",
+            )
+    return {str(patient["id"]) for patient in found}

@@ -1,0 +1,178 @@
+"""What a filled-in form does, against the sandbox and both databases."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationWrong, RecordMissing, TryAgain
+from ecw.pull import plan, steps
+from ecw.resources import RESOURCES
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+
+SQLITE = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+
+
+def form(pull: Pulling, **fields: Any) -> Any:
+    return pull.begin("manual", options=fields)
+
+
+def number_of(patient: dict[str, Any]) -> str:
+    return next(str(each["value"]) for each in patient["identifier"] if each["use"] == "secondary")
+
+
+def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(pull: Pulling, sandbox: RunningSandbox) -> None:
+    somebody = sandbox.records("Patient")[7]
+
+    run = form(pull, mode="patients", patients=[number_of(somebody)])
+    done = steps.at_once(run)
+
+    assert list(done) == ["patient", "insurance", "encounter"]
+    assert (done["patient"]["fetched"], done["patient"]["inserted"]) == (1, 1)
+    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")] == [somebody["id"]]
+    assert pull.rows("SELECT patient_id FROM encounter WHERE patient_id IS NULL") == []
+    assert pull.rows("SELECT * FROM ecw_cursor") == []
+    states = {row["resource"]: row["state"] for row in steps.summary(run)}
+    assert states == {
+        **dict.fromkeys(RESOURCES, "loaded"),
+        "practitioner": "not asked for",
+        "location": "not asked for",
+    }
+    assert steps.left_out(run) == list(RESOURCES)
+
+
+def test_the_crm_knows_the_number_and_eCW_is_not_asked(pull: Pulling, sandbox: RunningSandbox) -> None:  # noqa: N802
+    somebody = sandbox.records("Patient")[7]
+    steps.at_once(form(pull, mode="patients", patients=[somebody["id"]]))
+    searched = sandbox.served("search", "Patient")
+
+    run = form(pull, mode="patients", patients=[number_of(somebody), somebody["id"]])
+
+    assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
+    assert sandbox.served("search", "Patient") == searched
+
+
+@SQLITE
+def test_an_unknown_number_is_refused_by_its_line_and_not_told(pull: Pulling, sandbox: RunningSandbox) -> None:
+    known = number_of(sandbox.records("Patient")[7])
+
+    with pytest.raises(ConfigurationWrong, match=r"1 of 2 mean nobody \(line 2\)") as error:
+        form(pull, mode="patients", patients=[known, "99887766"])
+
+    assert "99887766" not in str(error.value)
+    assert pull.rows("SELECT * FROM ecw_run") == []
+
+
+@SQLITE
+def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: RunningSandbox) -> None:
+    booked = sandbox.records("Encounter")
+    asked = booked[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
+    theirs = [each for each in booked if asked in str(each["participant"])]
+    days = sorted(each["period"]["start"][:10] for each in theirs)
+
+    run = form(
+        pull,
+        mode="schedule",
+        practitioners=[asked],
+        since=f"{days[0]}T00:00:00Z",
+        until=f"{days[-1]}T23:59:00Z",
+    )
+    done = steps.at_once(run)
+
+    patients = {each["subject"]["reference"].removeprefix("Patient/") for each in theirs}
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")} == {each["id"] for each in theirs}
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")} == patients
+    assert pull.rows("SELECT * FROM encounter WHERE patient_id IS NULL") == []
+    assert (done["encounter"]["fetched"], done["patient"]["fetched"]) == (len(theirs), len(patients))
+    assert sandbox.served("search", "Encounter") == -(-len(theirs) // 10), "the pages of one search"
+    again = steps.at_once(form(pull, mode="schedule", practitioners=[asked]))
+    assert again["patient"]["fetched"] == 0, "they are here"
+
+
+@SQLITE
+def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("practitioner", "location", "patient")
+
+    run = form(pull, resources=["insurance"])
+    done = pull.resource(run, "insurance")
+
+    assert done["inserted"] == len(sandbox.records("Coverage"))
+    assert steps.left_out(run) == ["at_once", "practitioner", "location", "patient", "encounter"]
+    with pytest.raises(ConfigurationWrong, match="not about location"):
+        steps.extract(run, "location")
+
+
+@SQLITE
+def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sandbox: RunningSandbox) -> None:
+    somebody = sandbox.records("Patient")[7]["id"]
+    sandbox.fault("gone", resource="Coverage")
+    run = form(pull, mode="patients", patients=[somebody])
+
+    with pytest.raises(RecordMissing):
+        steps.at_once(run)
+
+    states = {row["resource"]: row["state"] for row in steps.summary(run)}
+    assert (states["patient"], states["insurance"], states["encounter"]) == ("loaded", "failed", "loaded")
+
+
+@SQLITE
+def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -> None:
+    window = {"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}
+    with pytest.raises(ConfigurationWrong, match="no search of location, patient takes dates"):
+        form(pull, resources=["location", "patient"], **window)
+
+    run = form(pull, **window)
+
+    assert (run["window_start"], run["window_end"]) == ("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
+    pull.resource(run, "practitioner")
+    pull.resource(run, "encounter")
+    assert pull.rows("SELECT * FROM ecw_cursor") == [], "it saw its own window alone"
+
+
+def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run = form(pull, resources=["practitioner"], dry_run=True)
+    assert {row["state"] for row in steps.summary(run)} == {"dry run, not ended", "not asked for"}
+
+    assert pull.resource(run, "practitioner")["inserted"] == 30
+
+    for table in ("practitioner", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_agreed", "ecw_parked"):
+        assert pull.rows(f"SELECT * FROM {table}") == [], table  # noqa: S608 - names from above
+    row = steps.summary(run)[0]
+    assert (row["state"], row["fetched"], row["inserted"], row["next"]) == ("dry run", 30, 30, "")
+    assert "practitioner: dry run, it would be: " in caplog.text
+    assert plan.of(pull.begin())["resources"]["practitioner"]["start"] is None, (
+        "the next run begins where it would have"
+    )
+
+
+@SQLITE
+def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: RunningSandbox) -> None:
+    first = pull.begin("backfill")
+    with pytest.raises(TryAgain, match="still fetching the practitioners"):
+        pull.begin("backfill")
+    pull.resource(first, "practitioner")
+    second = pull.begin("backfill")
+
+    assert list(plan.of(first)["resources"]) == list(RESOURCES)
+    assert list(plan.of(second)["resources"]) == ["encounter"]
+    assert plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
+    assert plan.of(first)["resources"]["insurance"]["start"] is None, "everybody's, once"
+    states = {row["resource"]: row["state"] for row in steps.summary(second)}
+    assert states == {**dict.fromkeys(RESOURCES, "once a backfill"), "encounter": "running"}
+    for name in ("location", "patient", "insurance", "encounter"):
+        pull.resource(first, name)
+    pull.resource(second, "encounter")
+    assert pull.rows("SELECT * FROM ecw_cursor") == []
+    assert len(pull.rows("SELECT * FROM insurance")) == len(sandbox.records("Coverage"))
+    assert sandbox.served("search", "Location") == 2, "two pages, once"
+
+
+@SQLITE
+def test_a_dry_backfill_claims_nothing(pull: Pulling) -> None:
+    pull.begin("backfill", options={"dry_run": True})
+
+    assert list(plan.of(pull.begin("backfill"))["resources"]) == list(RESOURCES)
