@@ -29,7 +29,7 @@ def cron_of_dag() -> str:
     """Return the cron expression for the DAG's file, which is parsed all the time and must stay light.
 
     Raises ConfigurationWrong for a wrong one, which Airflow shows as an import error on its first page: a pull that
-    quietly ran at other times than those asked for would be noticed by nobody (docs/decisions/0008).
+    quietly ran at other times than those asked for would be noticed by nobody (docs/decisions/0010).
     """
     from airflow.sdk import Variable
 

@@ -142,8 +142,9 @@ def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: py
     for table in ("practitioner", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_agreed", "ecw_parked"):
         assert pull.rows(f"SELECT * FROM {table}") == [], table  # noqa: S608 - names from above
     row = steps.summary(run)[0]
-    assert (row["state"], row["fetched"], row["inserted"], row["next"]) == ("dry run", 30, 30, "")
-    assert "practitioner: dry run, it would be: " in caplog.text
+    assert (row["state"], row["fetched"], row["inserted"]) == ("dry run", 30, 30)
+    assert row["next"] == "a dry run, nothing was written: trigger it again without dry run to load."
+    assert ", dry run." in caplog.text
     assert plan.of(pull.begin())["resources"]["practitioner"]["start"] is None, (
         "the next run begins where it would have"
     )

@@ -1,7 +1,7 @@
 """Who of a backfill's runs takes the snapshot: one look at a resource that cannot be asked for a window.
 
 Airflow tells a task that its run is part of a backfill and not of which one, so the runs agree through the ledger: a
-row of a backfill's run that is running or loaded is the claim, one that failed has given it back (docs/decisions/0009).
+row of a backfill's run that is running or loaded is the claim, one that failed has given it back (docs/decisions/0011).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ecw.resources import RESOURCES
 from ecw.words import Run
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
-NOTED = ("locked", "conflicts", "kept", "parked", "released")  # told where there are any
+NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released")  # told where there are any
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "next")
 NUMBERED = (ledger.LOADED, ledger.DRY)
 
