@@ -74,6 +74,8 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
 
 
 def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
+    # The scheduled run that comes after the first one is over.
+    assert wait_until(lambda: ("running",) not in rows(demo, "select state from ecw_run"), 240)
     (line,) = [line for line in demo.printed.splitlines() if line.startswith("ecw ")]
     command = f"{line.removeprefix('ecw').strip()} --json && ecw check >&2"
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
