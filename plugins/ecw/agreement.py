@@ -59,8 +59,11 @@ class Agreed:
         return cls(dict(row), dict(row))
 
     def supposing(self, sent: Values, emr: Row) -> Self:
-        """Return it after a write whose outcome is not known: what eCW shows of it now, both sides had."""
-        shown = {name: value for name, value in sent.items() if value == emr.get(name) != self.emr.get(name)}
+        """Return it after a write whose outcome is not known: what eCW shows of it now, both sides had.
+
+        Also where that was agreed once: eCW had something else when it was sent.
+        """
+        shown = {name: value for name, value in sent.items() if name in emr and value == emr[name]}
         waiting = {name: value for name, value in self.sent.items() if name not in shown}
         return type(self)(self.crm | shown, self.emr | shown, waiting)
 

@@ -224,7 +224,7 @@ def test_a_journey_with_faults_and_kills(
     journey = Journey(crm, sandbox, pushing, seed=7)
     kills = 0
     for stop in ("before", "after", "after", "before"):
-        journey.steps(330 if "sqlite" in crm_url else 25)  # the databases differ in locks, which test_alone looks at
+        journey.steps(360 if "sqlite" in crm_url else 25)  # the databases differ in locks, which test_alone looks at
         journey.new() if stop == "before" else journey.crm_edits()
         for waiting in list(outbox(journey.pushing))[-1:]:
             with worker(crm_url, sandbox, keys, stop) as process:

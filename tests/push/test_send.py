@@ -251,6 +251,25 @@ def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, push
     assert crm.all("ecw_conflict") == []
 
 
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_a_value_that_goes_back_to_what_was_agreed_while_its_outcome_is_unknown_loses_no_later_edit(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, way: str
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)  # Topeka is agreed
+    crm.edit(crm_id, city="Lawrence")
+    assert push_patient(pushing("r2"), crm_id).did == "updated"  # and not read back
+    crm.edit(crm_id, city="Topeka")
+    sandbox.fault("lose_response", interaction="transaction", times=1)
+    assert push_patient(pushing("r3"), crm_id).did == "unknown"
+    crm.edit(crm_id, city="Salina")
+    if way == "pull":
+        pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
+        assert crm.row(crm_id)["city"] == "Salina"
+    assert push_patient(pushing("r4"), crm_id).fields == ("city",)
+    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Salina"
+    assert crm.all("ecw_conflict") == []
+
+
 def test_an_update_is_not_sent_again_while_ecw_may_still_be_at_it(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, _ = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
