@@ -7,8 +7,6 @@ import os
 import tempfile
 import time
 
-import pytest
-
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
@@ -28,10 +26,3 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.receiving",
 ]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what uses the demo on one worker: there is one, for all of them."""
-    for item in items:
-        if "demo" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("demo"))

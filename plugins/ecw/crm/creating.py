@@ -17,7 +17,8 @@ from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_intent
 from ecw.words import Run
 
-OPEN, DONE = ("sending", "unknown"), "done"  # states of an intent: see ecw.push.intents
+SENDING, UNKNOWN, DONE = "sending", "unknown", "done"  # states of an intent: ecw.push.intents has all of them
+OPEN = (SENDING, UNKNOWN)  # its outcome is not known
 
 
 def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:

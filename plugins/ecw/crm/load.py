@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -110,18 +110,8 @@ def _merge(
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).proved()
-    told = merged.told
-    return _Found(
-        numbers,
-        ledger.Notes(
-            locked=told.locked,
-            conflicts=told.conflicts,
-            kept=told.kept,
-            learned=told.learned,
-            parked=merged.counts["parked"],
-            released=stage.released,
-        ),
-    )
+    told = asdict(merged.told)
+    return _Found(numbers, ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released))
 
 
 def _record(

@@ -5,7 +5,6 @@ The connection's extra field `pull` holds a JSON object of these; the form of a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from ecw.errors import ConfigurationWrong
 from ecw.resources import resource
+from ecw.said import is_said, said
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
@@ -66,7 +66,8 @@ class Options:
         """
         found: dict[str, Any] = {}
         for source in sources:
-            found |= {name: value for name, value in _folded(_object(source)).items() if _is_said(value)}
+            read = _folded(said(source, of="pull", example='{"strategies": {"encounter": "list"}}'))
+            found |= {name: value for name, value in read.items() if is_said(value)}
         kinds = {each.name: each for each in fields(cls)}
         for name, value in found.items():
             if name not in kinds:
@@ -105,11 +106,11 @@ def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
     """Make `strategies` of the form's fields, and leave out the empty lines of its lists."""
     found = {name: value for name, value in source.items() if not name.startswith(_STRATEGY)}
     chosen = {name.removeprefix(_STRATEGY): value for name, value in source.items() if name.startswith(_STRATEGY)}
-    chosen = {name: said for name, said in chosen.items() if said != AUTOMATIC}
+    chosen = {name: value for name, value in chosen.items() if value != AUTOMATIC}
     if any(chosen.values()):
         found["strategies"] = {
             **(found.get("strategies") or {}),
-            **{name: said for name, said in chosen.items() if said},
+            **{name: value for name, value in chosen.items() if value},
         }
     for name in ("patients", "practitioners"):
         lines = found.get(name)
@@ -121,29 +122,9 @@ def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _is_said(value: object) -> bool:
-    return value not in (None, "", {}, []) and value is not False
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
 def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(map(_is_text, value))
-
-
-def _object(source: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    if isinstance(source, str):
-        try:
-            source = json.loads(source) if source.strip() else None
-        except json.JSONDecodeError:
-            source = ()  # type: ignore[assignment]  # refused below
-    if source is None:
-        return {}
-    if not isinstance(source, Mapping):
-        raise ConfigurationWrong(
-            "The options of a pull are no JSON object.",
-            next_move='write them as {"strategies": {"encounter": "list"}}.',
-        )
-    return source

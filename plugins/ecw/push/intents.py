@@ -23,12 +23,13 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, select, update
 
+from ecw.crm import creating
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_intent
 from ecw.crm.upsert import upsert
 
-SENDING, UNKNOWN, DONE, REFUSED, VOID, HELD = "sending", "unknown", "done", "refused", "void", "held"
-OPEN = (SENDING, UNKNOWN)
+SENDING, UNKNOWN, DONE, OPEN = creating.SENDING, creating.UNKNOWN, creating.DONE, creating.OPEN
+REFUSED, VOID, HELD = "refused", "void", "held"
 CREATE, UPDATE = "create", "update"
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 

@@ -7,7 +7,6 @@ switched on (the test patient, say).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 from ecw.directions import PUSHED, require_pushed
 from ecw.errors import ConfigurationWrong
+from ecw.said import is_said, said
 
 ONLY = ("", "create", "update")
 _WHERE = "mend it in the run's form, or in the connection's extra field `push`."
@@ -46,7 +46,8 @@ class Wanted:
         """
         found: dict[str, Any] = {}
         for source in sources:
-            found |= {name: value for name, value in _object(source).items() if _is_said(value)}
+            read = said(source, of="push", example='{"max_creates": 20}')
+            found |= {name: value for name, value in read.items() if is_said(value)}
         kinds = {each.name: getattr(cls(), each.name) for each in fields(cls)}
         for name, value in found.items():
             if name not in kinds:
@@ -84,22 +85,3 @@ def _wrong(usual: Any, value: Any) -> str | None:
         fits = isinstance(value, list) and all(isinstance(each, str) and each.strip() for each in value)
         return None if fits else 'a list of texts such as ["4711"]'
     return None if isinstance(value, str) else "a text"
-
-
-def _is_said(value: object) -> bool:
-    return value not in (None, "", [], {}) and value is not False
-
-
-def _object(source: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    if isinstance(source, str):
-        try:
-            source = json.loads(source) if source.strip() else None
-        except json.JSONDecodeError:
-            source = ()  # type: ignore[assignment]  # refused below
-    if source is None:
-        return {}
-    if not isinstance(source, Mapping):
-        raise ConfigurationWrong(
-            "The options of a push are no JSON object.", next_move='write them as {"max_creates": 20}.'
-        )
-    return source
