@@ -137,7 +137,8 @@ def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
         assert asked["subject"] == "Push 1 new and 0 changed patients to eCW (practice DEMO01)?"
         assert "Waiting" not in json.dumps(asked["body"])
         assert watched.ecw_id(crm_id) is None
-        time.sleep(5)  # an answer within the second in which Airflow takes note of the question would be asked for again
+        # An answer within the second in which Airflow takes note of the question would be asked for once more.
+        time.sleep(5)
         watched.call("PATCH", f"{path}/taskInstances/approve/-1/hitlDetails", {"chosen_options": ["Approve"]})
         assert watched.ended(DAG, run_id) == "success"
         assert watched.table(run_id)["counts"] == {"created": 1}
