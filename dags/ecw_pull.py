@@ -35,6 +35,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 
 from ecw import following
@@ -61,9 +62,9 @@ def ecw_pull() -> None:
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
-            # none_failed: what this one needs may be skipped, because the run is not about it.
+            # all_done: a resource that failed, or that the run is not about, does not hold those after it up.
             extracted = ExtractOperator(
-                task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name, trigger_rule="none_failed"
+                task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name, trigger_rule="all_done"
             ).output
             mapped = task(steps.map)(extracted)
             checked = task(steps.check)(mapped)
@@ -72,7 +73,9 @@ def ecw_pull() -> None:
             groups[needed] >> groups[resource.name]
     outlets = [following.changed(name) for name in RESOURCES]
     few = task(following.at_once, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
-    [*groups.values(), few] >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    # The run is red when any part of it is.
+    complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
+    [run, *groups.values(), few] >> complete >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
 
 
 ecw_pull()

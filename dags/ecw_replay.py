@@ -29,6 +29,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup, dag, task
 
 from ecw import following
@@ -60,7 +61,9 @@ def ecw_replay() -> None:
             task(following.load, outlets=[following.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    list(groups.values()) >> task(replay.summary, trigger_rule="all_done")(run).as_teardown()
+    # The run is red when any part of it is.
+    complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
+    [run, *groups.values()] >> complete >> task(replay.summary, trigger_rule="all_done")(run).as_teardown()
 
 
 ecw_replay()

@@ -21,6 +21,7 @@ EcwError
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
     ├── PlanTooLong           the run cannot be done before the next one begins
+    ├── RosterMissing         a first look goes by records of another resource, and those did not load
     ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
     ├── BatchDamaged          a staged batch is absent, cut or not what was written
     └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
@@ -134,6 +135,10 @@ class CrmTableWrong(PersonMustAct):
 
 class PlanTooLong(PersonMustAct):
     """The run cannot be done before the next one begins."""
+
+
+class RosterMissing(PersonMustAct):
+    """A first look goes by the records of another resource, and those did not load."""
 
 
 class QualityStop(PersonMustAct):

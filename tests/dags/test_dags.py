@@ -80,7 +80,7 @@ def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
         assert set(chain) <= set(dag.task_ids)
         for before, after in itertools.pairwise(chain):
             assert after in dag.get_task(before).downstream_task_ids
-    assert set(dag.task_ids) == {"begin", "at_once", "summary"} | {
+    assert set(dag.task_ids) == {"begin", "at_once", "complete", "summary"} | {
         f"{r}.{step}" for r in RESOURCES for step in ("extract", "map", "check", "load")
     }
 
@@ -92,11 +92,15 @@ def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
         assert {task.split(".")[0] for task in upstream} <= {"begin", resource.name, *all_needs(resource.name)}
 
 
-def test_a_resource_that_is_skipped_does_not_hold_back_those_that_need_it() -> None:
-    dag = dags()["ecw_pull"]
-    for resource in RESOURCES:
-        assert dag.get_task(f"{resource}.extract").trigger_rule == "none_failed"
-        assert dag.get_task(f"{resource}.load").trigger_rule == "all_success"
+def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_red_all_the_same() -> None:
+    for dag_id, first in (("ecw_pull", "extract"), ("ecw_replay", "gather")):
+        dag = dags()[dag_id]
+        for resource in RESOURCES:
+            assert dag.get_task(f"{resource}.{first}").trigger_rule == "all_done"
+            assert dag.get_task(f"{resource}.load").trigger_rule == "all_success"
+        [leaf] = [task for task in dag.tasks if task.downstream_task_ids == {"summary"}]
+        assert leaf.trigger_rule == "none_failed"
+        assert {"begin", *(f"{resource}.load" for resource in RESOURCES)} <= leaf.upstream_task_ids
 
 
 def parsed(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +129,7 @@ def all_needs(name: str) -> set[str]:
 
 def test_the_replay_has_the_steps_of_a_pull_and_asks_nothing_of_ecw() -> None:
     dag = dags()["ecw_replay"]
-    assert set(dag.task_ids) == {"begin", "summary"} | {
+    assert set(dag.task_ids) == {"begin", "complete", "summary"} | {
         f"{r}.{step}" for r in RESOURCES for step in ("gather", "map", "check", "load")
     }
     for resource in RESOURCES.values():

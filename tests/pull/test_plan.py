@@ -78,11 +78,12 @@ def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogC
 
     pull.begin()
 
-    assert caplog.messages[-5:] == [
+    assert caplog.messages[-6:] == [
         "patient: strategy name_sweep (the server does not declare what last_updated needs _lastUpdated), "
         "26 calls or more: the number of Patient records is not known yet.",
         "insurance: strategy per_patient (the server does not declare what last_updated needs _lastUpdated), "
         "0 calls or more: the number of Patient records is not known yet.",
+        "insurance: the first look asks about 2743 patients at most, those changed last first.",
         "insurance: every patient's is looked at within 24 hours.",
         "encounter: strategy schedule (the server does not declare what last_updated needs _lastUpdated), "
         "1 calls or more: the number of Practitioner records is not known yet.",
@@ -163,3 +164,37 @@ def test_bad_options_stop_before_the_ledger(pull: Pulling, options: dict[str, An
         pull.begin(options=options)
 
     assert pull.rows("SELECT * FROM ecw_run") == []
+
+
+def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_turn(
+    pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """17 calls of a minute, 120 patients, four runs in which everybody has a turn."""
+    options = {"in_flight": 1, "first_look_minutes": 1, "every_minutes": 60, "check_every_hours": 4}
+    first = pull.begin(options=options)
+    loaded = {name: pull.resource(first, name) for name in ALL}
+
+    newest = pull.rows(
+        "SELECT ecw_id FROM ecw_link WHERE resource = 'patient' "
+        "ORDER BY (CASE WHEN status IS NULL THEN 0 ELSE 1 END), source_version DESC, ecw_id LIMIT 17"
+    )
+    covered = [record["beneficiary"]["reference"].removeprefix("Patient/") for record in sandbox.records("Coverage")]
+    assert loaded["patient"]["inserted"] == 120
+    assert loaded["insurance"]["fetched"] == sum(covered.count(row["ecw_id"]) for row in newest)
+    assert sandbox.served("search", "Coverage") == 17
+    told = "17 patients were asked about, the last changed first; those of 103 others come in turn, by"
+    assert f"insurance: {told} 2026-11-22 05:00Z." in caplog.messages
+    [row] = [row for row in steps.summary(first) if row["resource"] == "insurance"]
+    assert row["next"] == "nothing to do: 103 patients are asked about in turn, by 2026-11-22 05:00Z."
+
+    for _ in range(4):
+        run = pull.begin(options=options)
+        pull.resource(run, "insurance")
+        assert all(row["next"] == "" for row in steps.summary(run) if row["resource"] == "insurance")
+    assert pull.rows("SELECT COUNT(*) AS n FROM insurance") == [{"n": len(covered)}]
+
+
+@pytest.mark.parametrize("unhurried", [{"full": True, "allow_long": True}, {"allow_long": True}])
+def test_a_first_look_that_may_take_long_looks_at_everybody(pull: Pulling, unhurried: dict[str, bool]) -> None:
+    line = plan.of(pull.begin(options={"in_flight": 1, "first_look_minutes": 1, **unhurried}))["resources"]["insurance"]
+    assert line["most"] is None

@@ -11,7 +11,7 @@ import pytest
 
 from ecw.pull.options import Options
 from ecw.pull.seen import Seen
-from ecw.pull.strategies import STRATEGIES, Ask, Unit, longest_turn, share_due, since_turns, turns_due
+from ecw.pull.strategies import STRATEGIES, Ask, Unit, later, longest_turn, share_due, since_turns, turns_due
 from ecw.resources import Resource
 from ecw.words import Run
 
@@ -44,7 +44,7 @@ class Roll:
 def ask(
     fhir_type: str, roster: Roll, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> Ask:
-    run_type = more.pop("run_type", "scheduled")
+    run_type, most = more.pop("run_type", "scheduled"), more.pop("most", None)
     run = Run(
         practice="P",
         run_id="r",
@@ -55,7 +55,7 @@ def ask(
         crm_conn_id="",
         staging="",
     )
-    return Ask(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen())
+    return Ask(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), most)
 
 
 def rounds(name: str, this: Ask) -> list[list[Unit]]:
@@ -90,6 +90,16 @@ def test_per_patient_begins_with_the_touched() -> None:
         [{"patient": "c"}],
         [{"patient": "a"}, {"patient": "b"}],
     ]
+
+
+def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:
+    roster = Roll({"patient": ["a", "b", "c"]}, changed=["c"])
+
+    for most, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
+        this = ask("Coverage", roster, most=most)
+        assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": ecw_id} for ecw_id in asked]]
+        assert later(this) == 3 - len(asked)
+    assert later(ask("Coverage", roster)) == 0
 
 
 def test_per_patient_looks_at_everybody_within_a_day() -> None:

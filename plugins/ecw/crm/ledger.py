@@ -133,6 +133,8 @@ def record(
             "fingerprint": fingerprint,
             "error": None,
             "whole": batch.get("whole", False),
+            "later": batch.get("later"),
+            "later_by": datetime.fromisoformat(batch["later_by"]) if "later_by" in batch else None,
         }
         | ({"strategy": batch["strategy"]} if "strategy" in batch else {})
         | asdict(notes),

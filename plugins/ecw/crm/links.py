@@ -54,10 +54,15 @@ def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = 
 
 
 def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
-    """Yield the eCW ids of a resource."""
-    statement = select(ecw_link.c.ecw_id).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
+    """Yield the eCW ids of a resource: those in use before the marked ones, the last changed first."""
+    version = ecw_link.c.source_version
+    statement = (
+        select(ecw_link.c.ecw_id)
+        .where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
+        .order_by(ecw_link.c.status.is_not(None), version.is_(None), version.desc(), ecw_link.c.ecw_id)
+    )
     with reading(engine) as connection:
-        yield from connection.execution_options(yield_per=_CHUNK).scalars(statement.order_by(ecw_link.c.ecw_id))
+        yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)
 
 
 def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) -> set[str]:

@@ -63,6 +63,8 @@ ecw_run = Table(
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
     Column("whole", Boolean),  # every record that eCW has is among the fetched
+    Column("later", Integer),  # patients whom a first look patient by patient left to the next runs
+    Column("later_by", UtcTime),  # when the last of them is looked at
 )
 
 # How far the live runs have come.

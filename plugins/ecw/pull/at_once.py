@@ -23,15 +23,15 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     The records of single patients are fetched side by side. Of a schedule the appointments come first, because they say
     who the patients are; they are loaded last, because they refer to them.
 
-    Raises the first error, after everything that does not need what failed was done: the same resources fail as in
-    tasks of their own, and a retry does the rest.
+    Raises the first error, after everything else was done, as in tasks of their own: what refers to a record that
+    failed waits for it in the CRM, and a retry does the rest.
     """
     # It costs seconds, and most of the time until it is needed is waiting for eCW.
     Thread(target=import_module, args=("ecw.pull.expectations",), daemon=True).start()
     planned = plan.of(run)
     names = [name for name in RESOURCES if name in planned["resources"]]
     done: dict[str, dict[str, int]] = {}
-    errors: dict[str, Exception] = {}
+    errors: list[Exception] = []
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         if Options(**planned["options"]).practitioners:
             first = _ended(pool.submit(steps.extract, run, "encounter"))
@@ -39,18 +39,14 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
         else:
             fetched = {name: pool.submit(steps.extract, run, name) for name in names}
         for name in names:
-            if lacking := [needed for needed in RESOURCES[name].needs if needed in errors]:
-                log.error("%s: not done, because %s failed.", name, ", ".join(lacking))
-                errors[name] = errors[lacking[0]]
-                continue
             try:
                 batch = fetched[name].result() if name in fetched else steps.extract(run, name)
                 done[name] = load(steps.check(steps.map(batch)))
             except Exception as error:  # noqa: BLE001 - the others are not to suffer from it; it is raised below
                 log.error("%s: %s", name, error if isinstance(error, EcwError) else type(error).__name__)
-                errors[name] = error
+                errors.append(error)
     if errors:
-        raise next(iter(errors.values()))
+        raise errors[0]
     return done
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ecw.errors import RequestRefused
@@ -12,7 +13,7 @@ from ecw.pull import store
 from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import Parts
-from ecw.pull.strategies import STRATEGIES, Ask, Known, wanted
+from ecw.pull.strategies import STRATEGIES, Ask, Known, later, longest_turn, wanted
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -31,23 +32,34 @@ def extract(
     options: Options,
     *,
     before: int | None = None,
+    most: int | None = None,
 ) -> Batch:
     """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
-    `before` is how many the last run fetched.  A task that was killed continues with the page it had not kept yet.
+    `before` is how many the last run fetched, `most` how many patients may be asked about one by one.
+
+    A task that was killed continues with the page it had not kept yet.
     """
     name, started, calls = resource.name, time.monotonic(), client.calls
     parts = Parts(store.join(run["staging"], name, "parts"))
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
-    ask = Ask(run, resource, options, roster, parts.seen)
+    ask = Ask(run, resource, options, roster, parts.seen, most)
     strategy = _by_one_of(strategies, ask, client, parts)
     if not options.few and (units := wanted(ask)):
         log.info("%s: %d records that others wait for are looked for.", name, len(units))
         fetch(client, resource.fhir_type, units, parts, options.in_flight)
     path = store.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
-    return told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+    batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+    if strategy == "per_patient" and (left := later(ask)):
+        by = ask.end + timedelta(hours=longest_turn(options))
+        log.warning(
+            "%s: %d patients were asked about, the last changed first; those of %d others come in turn, by %s.",
+            *(name, most, left, f"{by:%Y-%m-%d %H:%M}Z"),
+        )
+        batch |= {"later": left, "later_by": by.isoformat()}
+    return batch
 
 
 def told(

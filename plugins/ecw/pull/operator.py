@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
+from airflow.sdk.exceptions import AirflowSkipException
 
 from ecw.pull import steps
 from ecw.words import Batch, Run
@@ -43,7 +44,7 @@ class ExtractOperator(BaseOperator):
 
     template_fields = ("pull",)
 
-    def __init__(self, *, pull: Run, resource_name: str, **kwargs: Any) -> None:
+    def __init__(self, *, pull: Run | None, resource_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pull = pull
         self.resource_name = resource_name
@@ -54,6 +55,8 @@ class ExtractOperator(BaseOperator):
 
     def go_on(self, context: Context, event: Any = None) -> Batch:
         """Extract, or wait once more."""
+        if self.pull is None:
+            raise AirflowSkipException("The run did not begin.")
         found = steps.extract_or_wait(self.pull, self.resource_name)
         if isinstance(found, float):
             from ecw.pull.trigger import ExportTrigger

@@ -39,6 +39,7 @@ class Options:
     every_minutes: int = 120  # from one scheduled run to the next; told by the schedule where nobody says it
     overlap_minutes: int = 10  # a live window begins so long before the last one's end: clocks differ, commits are late
     check_every_hours: int = 24  # per_patient: everybody is looked at within this time
+    first_look_minutes: int = 10  # per_patient, the first time: calls for so long; the others come in turn
     look_back_days: int = 30  # schedule: appointments so long ago still change
     look_ahead_days: int = 180
     first_look_back_days: int = 730  # schedule, the first time and in a full run

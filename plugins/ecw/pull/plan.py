@@ -22,7 +22,6 @@ from ecw.words import Run
 PAGE = 100  # records on a page; eCW's size is not known
 COPIES = 2.2  # a name sweep finds a patient by family name, by first name, sometimes by an old name
 READ_SECONDS = 3.5  # seen in recorded traffic: 2 to 5
-COUNTED_BY = {"per_patient": "patient", "schedule": "practitioner"}  # whose number tells the calls; else its own
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +33,7 @@ class Line(TypedDict):
     calls: int
     at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
     start: str | None  # where the last run of the resource ended; None: everything
+    most: int | None  # a first look patient by patient: so many at most; None: all
 
 
 class Plan(TypedDict):
@@ -57,6 +57,7 @@ def make(
     Raises PlanTooLong where it cannot be done before the next run begins.
     """
     lines: dict[str, Line] = {}
+    possible = min(rate, options.in_flight * 60 / READ_SECONDS)
     for name, run_id in covered.items():
         log.info("%s: looked at once a backfill, by the run %s.", name, run_id)
     for resource in (RESOURCES[name] for name in choices if name not in covered):
@@ -64,14 +65,24 @@ def make(
         start = _start(engine, run, resource.name, strategies[0], options)
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
         unknown = _unknown(engine, run, resource, strategies[0], options)
+        most = _most(run, strategies[0], start, possible, options)
+        calls = calls if most is None else min(calls, most)
         lines[resource.name] = Line(
-            strategies=list(strategies), reason=reason, calls=calls, at_least=unknown is not None, start=start
+            strategies=list(strategies),
+            reason=reason,
+            calls=calls,
+            at_least=unknown is not None,
+            start=start,
+            most=most,
         )
         how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
         log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
+        if most is not None:
+            log.info(
+                "%s: the first look asks about %d patients at most, those changed last first.", resource.name, most
+            )
         if strategies[0] == "per_patient" and not options.few and run["run_type"] != "backfill":
             log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))
-    possible = min(rate, options.in_flight * 60 / READ_SECONDS)
     # A backfill takes what the others leave of the calls, for as long as it takes.
     unhurried = options.allow_long or run["run_type"] == "backfill"
     if not (options.few or options.full or unhurried):
@@ -101,6 +112,15 @@ def _start(engine: Engine, run: Run, resource: str, strategy: str, options: Opti
     if run["run_type"] == "backfill":
         return run["window_start"] if STRATEGIES[strategy].dated else None
     return run["window_start"] if options.own_window or options.few else start_of(engine, run, resource)
+
+
+def _most(run: Run, strategy: str, start: str | None, possible: float, options: Options) -> int | None:
+    """Return how many patients a first look may ask about, None where it is none: nobody waits for a day's calls."""
+    if strategy != "per_patient" or start is not None or run["run_type"] == "backfill":
+        return None
+    if options.few or options.full or options.own_window or options.allow_long:
+        return None
+    return max(1, round(options.first_look_minutes * possible))
 
 
 def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Options) -> None:
@@ -178,7 +198,7 @@ def _unknown(engine: Engine, run: Run, resource: Resource, strategy: str, option
         return "they depend on the appointments found"
     if options.few or strategy == "bulk":
         return None
-    roster = RESOURCES[COUNTED_BY.get(strategy, resource.name)]
+    roster = RESOURCES[STRATEGIES[strategy].goes_by or resource.name]
     practice = run["practice"]
     if history.linked(engine, practice, roster.name) or history.calls_before(engine, practice, roster.name) is not None:
         return None

@@ -69,7 +69,9 @@ def begin(
             require_tables(connection, mappings_of(ecw_conn_id, counted))
         staging.open_folder(folder)
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
-        line = Line(strategies=[STRATEGY], reason="rejected records again", calls=0, at_least=False, start=None)
+        line = Line(
+            strategies=[STRATEGY], reason="rejected records again", calls=0, at_least=False, start=None, most=None
+        )
         options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
         plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})
         staging.write_json(store.join(folder, "chosen.json"), asdict(wanted))

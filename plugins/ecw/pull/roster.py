@@ -19,7 +19,8 @@ class Roster:
         self._run = run
 
     def known(self, resource: str) -> list[str]:
-        """Return the ids of a resource: those linked, then those that this run found first."""
+        """Return the ids of a resource: those linked, in the order of `links.ids`, then those that are new in this
+        run."""
         linked = list(links.ids(self._engine, self._run["practice"], resource))
         before = set(linked)
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ecw.errors import ConfigurationWrong
+from ecw.errors import ConfigurationWrong, RosterMissing
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
                 next_move=f"trigger another run with {resource} among its resources.",
             )
         line, options = planned["resources"][resource], Options(**planned["options"])
+        if line["start"] is None and not options.few:
+            _require_roster(engine, run, resource, line["strategies"][0])
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
@@ -81,7 +83,9 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             return export(run, row(resource), client, options)
         before = history.fetched_before(engine, run, resource)
         roster = Roster(engine, run)
-        return extract(its_run, row(resource), client, roster, line["strategies"], options, before=before)
+        return extract(
+            its_run, row(resource), client, roster, line["strategies"], options, before=before, most=line["most"]
+        )
 
 
 def map(batch: Batch) -> Batch:
@@ -214,6 +218,23 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.alert.watch import watch
 
     return watch(crm_conn_id)
+
+
+def _require_roster(engine: Engine, run: Run, resource: str, strategy: str) -> None:
+    """Do not begin a first look by a roster that did not load: what it left out, later runs would not look for.
+
+    A later look goes by those who are known; what is new meanwhile comes with them in the next run.
+    """
+    from ecw.crm import history
+    from ecw.pull.strategies import STRATEGIES
+
+    goes_by = STRATEGIES[strategy].goes_by
+    states = {row["resource"]: row["state"] for row in history.of_run(engine, run)}
+    if states.get(goes_by) in ("running", "failed"):
+        raise RosterMissing(
+            f"The first look at {resource} goes by the {goes_by} records, and those did not load in this run.",
+            next_move=f"mend what the log of {goes_by} says, then clear its tasks, with those downstream.",
+        )
 
 
 @contextmanager

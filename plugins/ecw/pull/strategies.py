@@ -33,7 +33,7 @@ class Known(Protocol):
     """Whoever knows which records there are."""
 
     def known(self, resource: str) -> list[str]:
-        """Return all known ids."""
+        """Return all known ids: those in use before the others, the last changed first."""
 
     def touched(self, resource: str) -> list[str]:
         """Return the ids that are new or changed in this run."""
@@ -57,6 +57,7 @@ class Ask:
     options: Options
     roster: Known
     seen: Seen
+    most: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
 
     @property
     def exact(self) -> bool:
@@ -97,9 +98,15 @@ def name_sweep(ask: Ask) -> Rounds:
 
 
 def per_patient(ask: Ask) -> Rounds:
-    """Search by patient: those asked for, else those touched, then those whose turn it is."""
+    """Search by patient: those asked for, else those touched, then those whose turn it is.
+
+    A first look takes as many as it may, the most wanted first.
+    """
     if asked := ask.options.ids.get("patient"):
         yield map(_of_patient, asked)
+        return
+    if ask.most is not None:
+        yield map(_of_patient, ask.roster.known("patient")[: ask.most])
         return
     first = ask.roster.touched("patient")
     done = set(first)
@@ -109,6 +116,11 @@ def per_patient(ask: Ask) -> Rounds:
     everybody = (ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done)
     turn = turns(ask)
     yield (_of_patient(ecw_id) for ecw_id in everybody if turn(ecw_id))
+
+
+def later(ask: Ask) -> int:
+    """Return how many patients a first look leaves to the turns of the next runs."""
+    return 0 if ask.most is None else max(0, len(ask.roster.known("patient")) - ask.most)
 
 
 def schedule(ask: Ask) -> Rounds:
@@ -152,6 +164,7 @@ class Strategy:
     rounds: Callable[[Ask], Rounds] | None  # None: an export, see bulk.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
     whole: bool = False  # it sees every record that eCW has
+    goes_by: str = ""  # the resource whose known records it asks by, one by one
     dated: bool = False  # it can look at a window alone; the others see what is there now
     about: str = ""
 
@@ -161,8 +174,12 @@ STRATEGIES = {
     "name_sweep": Strategy(
         name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
     ),
-    "per_patient": Strategy(per_patient, ("patient",), about="by patient: touched first, the others in turn"),
-    "schedule": Strategy(schedule, ("practitioner", "date"), dated=True, about="by practitioner and dates"),
+    "per_patient": Strategy(
+        per_patient, ("patient",), goes_by="patient", about="by patient: touched first, the others in turn"
+    ),
+    "schedule": Strategy(
+        schedule, ("practitioner", "date"), goes_by="practitioner", dated=True, about="by practitioner and dates"
+    ),
     "last_updated": Strategy(last_updated, ("_lastUpdated",), dated=True, about="what changed in the run's window"),
     "bulk": Strategy(None, whole=True, about="an export of a group"),
     "by_id": Strategy(by_id, about="the records asked for"),

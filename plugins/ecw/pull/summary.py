@@ -64,6 +64,8 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
         moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
     if parked:
         moves.append(f"{parked} wait in ecw_parked for a record that is not here yet, and come in when it does.")
+    if row.get("later"):
+        moves.append(f"nothing to do: {row['later']} patients are asked about in turn, by {_time(row['later_by'])}.")
     if waiting:
         moves.append(f"{waiting} conflicts wait for a person: choose in the table ecw_conflict, where state is open.")
     if locked := row.get("locked"):

@@ -1,0 +1,53 @@
+"""How long somebody waits who pulls one patient by hand: from *Trigger* to the patient in the CRM."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+from bench.result import Result
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import Demo, serving
+
+TIMES = 5
+MOST = 30.0  # seconds
+
+
+def results() -> list[Result]:
+    """Measure in the demo's real Airflow, which has pulled 200 patients and is idle."""
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), PATIENTS="200", SEED="7") as demo:
+        airflow = AirflowApi(demo.airflow_url)
+        airflow.login()
+        assert wait_until(lambda: {run["state"] for run in airflow.runs("ecw_pull")} == {"success"}, 600)
+        seconds = sorted(one(demo, airflow, record) for record in demo.sandbox.records("Patient")[:TIMES])
+    value = median(seconds)
+    return [
+        Result(
+            name="one_patient_trigger_to_loaded_s",
+            value=round(value, 1),
+            unit="s",
+            baseline=MOST,
+            ratio=round(value / MOST, 2),
+            how=f"make run's Airflow, 200 patients: a changed patient by MR number, median of {TIMES} "
+            f"({seconds[0]:.1f} to {seconds[-1]:.1f} s); baseline: the most",
+        )
+    ]
+
+
+def one(demo: Demo, airflow: AirflowApi, record: dict[str, object]) -> float:
+    """Change a patient in the practice, pull them by MR number, and return the seconds until the CRM has the change."""
+    name = f"Waiting{record['id']}"
+    demo.sandbox.put(record | {"maritalStatus": {"text": name}})
+    with closing(sqlite3.connect(demo.folder / "crm.db", timeout=60)) as crm:
+        [(number,)] = crm.execute("SELECT identifier FROM patient WHERE ecw_id = ?", (record["id"],))
+        there = "SELECT marital_status FROM patient WHERE ecw_id = ?"
+        begun = time.monotonic()
+        run_id = airflow.trigger("ecw_pull", mode="patients", patients=[number])
+        assert wait_until(lambda: crm.execute(there, (record["id"],)).fetchone() == (name,), 300, every=0.1)
+        seconds = time.monotonic() - begun
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) == "success", 300)
+    return seconds

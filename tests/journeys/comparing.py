@@ -1,0 +1,35 @@
+"""The CRM beside what the practice holds, row for row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from ecw.crm.business import find
+from ecw.crm.convert import plain
+from ecw.crm.engine import reading
+from ecw.mapping.compile import Mapper
+from ecw.mapping.files import load_mapping
+from ecw.pull.mapped import mapped_of
+from ecw.resources import RESOURCES
+from tests.fixtures.sandbox import RunningSandbox
+
+Rows = dict[str, dict[str, Any]]  # eCW id -> the row's mapped columns
+
+
+def rows_of(crm: Engine, name: str) -> Rows:
+    """Return what the CRM has of a resource."""
+    mapped = mapped_of(load_mapping(name))
+    with reading(crm) as connection:
+        target = find(connection, mapped)
+        found = connection.execute(select(*target.columns.values())).mappings()
+        rows = [{name: plain(row[name]) for name in target.columns} for row in found]
+    assert len({row["ecw_id"] for row in rows}) == len(rows), f"{name}: a record is there twice"
+    return {row["ecw_id"]: row for row in rows}
+
+
+def expected(sandbox: RunningSandbox, name: str) -> Rows:
+    """Return what an undisturbed pull makes of all that the practice holds of a resource."""
+    mapper = Mapper(load_mapping(name))
+    return {record["id"]: mapper.row(record).row for record in sandbox.records(RESOURCES[name].fhir_type)}

@@ -1,0 +1,234 @@
+"""Real Airflow, disturbed: tasks killed, resources that fail, days without a run, a backfill beside a live run.
+
+After each of them the CRM must be what an undisturbed pull makes of the practice, row for row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
+from typing import Any
+
+import psutil
+import pytest
+
+from ecw.crm.engine import engine_from_url
+from ecw.resources import RESOURCES
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import Demo, serving
+from tests.fixtures.sandbox import RunningSandbox
+from tests.journeys.comparing import Rows, expected, rows_of
+
+pytestmark = pytest.mark.timeout(1500)
+DAG = "ecw_pull"
+LONG = 900  # seconds: nothing here takes so long, and nothing is said of how long it takes
+# A form that looks at everything that there is.
+EVERYTHING = {"mode": "full"}
+_numbers = count(1)
+
+
+class Practice:
+    """A demo, and what this file does to it."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo = demo
+        self.sandbox: RunningSandbox = demo.sandbox
+        self.airflow = AirflowApi(demo.airflow_url)
+        self.airflow.login()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.demo.folder / "crm.db", timeout=60)) as crm, crm:
+            return crm.execute(statement, values).fetchall()
+
+    def ended(self, run_id: str) -> str:
+        assert wait_until(lambda: self.airflow.run_state(DAG, run_id) in ("success", "failed"), LONG)
+        return self.airflow.run_state(DAG, run_id)
+
+    def states(self, run_id: str) -> dict[str, str]:
+        """Return the ledger's state of each resource of a run."""
+        return dict(self.sql("SELECT resource, state FROM ecw_run WHERE run_id = ?", run_id))
+
+    def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
+        listed = self.airflow._call("GET", f"dags/{DAG}/dagRuns/{run_id}/taskInstances?limit=100")
+        return {task["task_id"]: task for task in listed["task_instances"]}
+
+    def differences(self) -> dict[str, tuple[Rows, Rows]]:
+        """Return, for each resource, the rows that the CRM should have and those that it has, where they differ."""
+        crm = engine_from_url(f"sqlite:///{self.demo.folder / 'crm.db'}")
+        try:
+            found = {name: (expected(self.sandbox, name), rows_of(crm, name)) for name in RESOURCES}
+        finally:
+            crm.dispose()
+        return {name: (wanted, there) for name, (wanted, there) in found.items() if wanted != there}
+
+    def change(self) -> None:
+        """Let the practice work: of every resource something new, and something changed."""
+        number = next(_numbers)
+        for name, element in (
+            ("practitioner", "name"),
+            ("location", "name"),
+            ("patient", "maritalStatus"),
+            ("insurance", "subscriberId"),
+            ("encounter", "status"),
+        ):
+            records = self.sandbox.records(RESOURCES[name].fhir_type)
+            for record in records[number : number + 3]:
+                self.sandbox.put(record | {element: _changed(name, record.get(element), number)})
+            fresh = json.dumps(records[number]).replace(records[number]["id"], f"new-{name}-{number}")
+            self.sandbox.put(json.loads(fresh))
+
+
+def _changed(name: str, value: Any, number: int) -> Any:
+    match name:
+        case "practitioner":
+            return [value[0] | {"family": f"Changed{number}"}, *value[1:]]
+        case "patient":
+            return {"text": f"changed {number}"}
+        case "encounter":
+            return "finished" if value != "finished" else "cancelled"
+    return f"changed {number}"
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    """A practice that has been pulled once."""
+    with serving(tmp_path_factory.mktemp("disturbed"), PATIENTS="30", SEED="11") as demo:
+        practice = Practice(demo)
+        assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
+        yield practice
+
+
+@pytest.fixture(autouse=True)
+def faultless(practice: Practice) -> Iterator[None]:
+    yield
+    practice.sandbox.clear_faults()
+
+
+def kill(task_id: str) -> None:
+    """Kill -9 the process of a task instance as soon as it is at work."""
+    title = f"airflow worker -- {task_id}"
+    end = time.monotonic() + LONG
+    while time.monotonic() < end:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if title in " ".join(process.cmdline()):
+                    os.kill(process.pid, signal.SIGKILL)
+                    return
+        time.sleep(0.01)
+
+
+def test_a_first_load_is_all_that_the_practice_holds(practice: Practice) -> None:
+    assert practice.differences() == {}
+
+
+def test_a_dry_run_tells_the_numbers_and_writes_nothing(practice: Practice) -> None:
+    practice.change()
+    before = practice.differences()
+    assert set(before) == set(RESOURCES)
+
+    run_id = practice.airflow.trigger(DAG, dry_run=True, **EVERYTHING)
+
+    assert practice.ended(run_id) == "success"
+    assert set(practice.states(run_id).values()) == {"dry"}
+    table = {row["resource"]: row for row in practice.airflow.returned(DAG, run_id, "summary")}
+    assert {name: (row["inserted"], row["state"]) for name, row in table.items()} == dict.fromkeys(
+        RESOURCES, (1, "dry run")
+    )
+    assert all(3 <= row["updated"] <= 4 for row in table.values()), table
+    assert practice.differences() == before
+
+
+def test_a_task_killed_at_each_step_is_done_again_and_the_crm_is_as_if_it_had_not_been(practice: Practice) -> None:
+    practice.change()
+    killed = ["begin", "location.extract", "patient.map", "insurance.check", "encounter.load", "patient.load"]
+
+    run_id = practice.airflow.trigger(DAG, **EVERYTHING)
+    tasks = practice.tasks(run_id)
+    killers = [threading.Thread(target=kill, args=(tasks[name]["id"],)) for name in killed]
+    for killer in killers:
+        killer.start()
+
+    assert practice.ended(run_id) == "success"
+    for killer in killers:
+        killer.join()
+    tries = {name: task["try_number"] for name, task in practice.tasks(run_id).items()}
+    assert {name: tries[name] for name in killed} == dict.fromkeys(killed, 2)
+    assert practice.differences() == {}
+    assert set(practice.states(run_id).values()) == {"loaded"}
+
+
+@pytest.mark.parametrize("failing", RESOURCES)
+def test_a_resource_that_fails_stops_no_other_and_is_made_up_for(practice: Practice, failing: str) -> None:
+    practice.change()
+    practice.sandbox.fault("gone", resource=RESOURCES[failing].fhir_type)
+
+    run_id = practice.airflow.trigger(DAG, **EVERYTHING)
+
+    assert practice.ended(run_id) == "failed"
+    assert practice.states(run_id) == {name: "failed" if name == failing else "loaded" for name in RESOURCES}
+    [row] = [row for row in practice.airflow.returned(DAG, run_id, "summary") if row["state"] == "failed"]
+    assert (row["resource"], "Next (" in row["next"]) == (failing, True)
+    assert failing in practice.differences()
+
+    practice.sandbox.clear_faults()
+    assert practice.ended(practice.airflow.trigger(DAG, **EVERYTHING)) == "success"
+    assert practice.differences() == {}
+
+
+def test_days_without_a_run_are_made_up_for_by_the_first_run_after_them(practice: Practice) -> None:
+    last = datetime.now(UTC) - timedelta(days=3)
+    practice.sql("UPDATE ecw_cursor SET position = ?", last.replace(tzinfo=None).isoformat(sep=" "))
+    practice.change()
+
+    run_id = practice.airflow.trigger(DAG)
+
+    assert practice.ended(run_id) == "success"
+    assert practice.differences() == {}
+    windows = practice.sql("SELECT DISTINCT window_start, window_end FROM ecw_run WHERE run_id = ?", run_id)
+    [(start, end)] = [tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in row) for row in windows]
+    assert start == last
+    assert end - start >= timedelta(days=3) - timedelta(hours=2)
+    assert practice.sql("SELECT DISTINCT run_id FROM ecw_cursor") == [(run_id,)]
+
+
+def test_a_backfill_covers_its_intervals_beside_a_live_run(practice: Practice) -> None:
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    end -= timedelta(hours=end.hour % 2 + 2)
+    body = {
+        "dag_id": DAG,
+        "from_date": (end - timedelta(hours=70)).isoformat(),
+        "to_date": end.isoformat(),
+        "run_backwards": False,
+        "dag_run_conf": {"resources": ["practitioner", "encounter"]},
+        "reprocess_behavior": "completed",
+        "max_active_runs": 3,
+    }
+    cursors = dict(practice.sql("SELECT resource, position FROM ecw_cursor"))
+
+    backfill = practice.airflow._call("POST", "backfills", body)
+    live = practice.airflow.trigger(DAG)
+
+    assert practice.ended(live) == "success"
+    behind = f"dags/{DAG}/dagRuns?run_type=backfill&limit=100"
+
+    def states() -> list[str]:
+        return [run["state"] for run in practice.airflow._call("GET", behind)["dag_runs"]]
+
+    assert wait_until(lambda: not {"queued", "running"} & set(states()), LONG), states()
+    assert states() == ["success"] * 36, backfill
+    of_it = "FROM ecw_run WHERE run_type = 'backfill' AND state = 'loaded'"
+    counts = dict(practice.sql(f"SELECT resource, COUNT(*) {of_it} GROUP BY resource"))
+    assert counts == {"practitioner": 1, "encounter": 36}
+    windows = practice.sql(f"SELECT window_start, window_end {of_it} AND resource = 'encounter' ORDER BY 1")
+    assert all(before[1] == after[0] for before, after in pairwise(windows))
+    assert {str(run_id) for (run_id,) in practice.sql("SELECT run_id FROM ecw_cursor")} == {live}
+    assert all(position > cursors[name] for name, position in practice.sql("SELECT resource, position FROM ecw_cursor"))
+    assert practice.differences() == {}
