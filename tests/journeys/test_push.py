@@ -124,17 +124,7 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
 
 
 def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
-    connection = watched.call("GET", "connections/ecw_default")
-    extra = json.loads(connection["extra"])
-    extra = {name: value for name, value in extra.items() if value != "***"}
-    extra["private_key"] = str(watched.demo.folder / "keys" / "private.pem")
-    body = {
-        "connection_id": "ecw_default",
-        "conn_type": "ecw",
-        "extra": json.dumps(extra | {"push": {"max_creates": 0}}),
-    }
-    watched.call("PATCH", "connections/ecw_default?update_mask=extra", body)
-    try:
+    with watched.demo.configured(watched.airflow, push={"max_creates": 0}):
         crm_id = watched.add(**SEED | {"identifier": "W-1", "last_name": "Waiting", "birth_date": "1960-02-03"})
         run_id = watched.trigger(patients=[f"crm:{crm_id}"])
         assert wait_until(lambda: watched.airflow.task_states(DAG, run_id).get("approve") == "awaiting_input", LONG), (
@@ -149,6 +139,3 @@ def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
         assert watched.airflow.run_state(DAG, run_id) == "success"
         assert watched.table(run_id)["counts"] == {"created": 1}
         assert watched.ecw_id(crm_id) in watched.patients()
-    finally:
-        body["extra"] = json.dumps(extra)
-        watched.call("PATCH", "connections/ecw_default?update_mask=extra", body)
