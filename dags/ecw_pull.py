@@ -10,9 +10,9 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 | `check` | decides which rows may enter | a suite's `stop` rule |
 | `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
 
-`begin` reads the form, refuses what makes no sense, and skips what the run is not about. `at_once` does all steps of a
-run about single patients or a practitioner's schedule in one process. `summary` always runs: its log and its return
-value are the run's table, with a next move where something is amiss. It also sends the
+`begin` reads the form, refuses what makes no sense, and skips what the run is not about. It waits while another run is
+at work, unless the run is about a few records: `at_once` does all steps of these in one process. `summary` always
+runs: its log and its return value are the run's table, with a next move where something is amiss. It also sends the
 notices of the variable `ecw_alerts`; the DAG `ecw_watch` does when no run comes.
 
 How often it runs and what it pulls are the variables `ecw_pull_schedule` (cron) and `ecw_pull_resources`.
@@ -51,7 +51,7 @@ from ecw.schedule import cron_of_dag
     schedule=CronDataIntervalTimetable(cron_of_dag(), timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=4,  # runs about everything wait for each other; one about a few patients waits for nobody
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
     params=PARAMS,
     doc_md=__doc__,

@@ -118,9 +118,14 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     wait(processes, "Airflow did not read dags/", lambda: airflow.has_dag(DAG) and airflow.has_dag(WATCH))
 
     airflow.end_interrupted(DAG)
-    run_id = airflow.trigger(DAG)
+    known = airflow.runs(DAG)
     airflow.unpause(DAG)
     airflow.unpause(WATCH)
+    if known:
+        run_id = airflow.trigger(DAG)
+    else:  # the schedule makes up for the interval that is just over
+        wait(processes, "Airflow did not begin a run", lambda: bool(airflow.runs(DAG)))
+        run_id = airflow.runs(DAG)[0]["dag_run_id"]
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
     succeeded = follow(airflow, run_id, processes)
     say("")

@@ -1,7 +1,8 @@
+import pytest
 from sqlalchemy import Engine
 
 from ecw.crm import ledger
-from ecw.errors import ConfigurationWrong
+from ecw.errors import ConfigurationWrong, RunAhead
 from ecw.words import Numbers
 from tests.fixtures.loads import a_row, a_run, everything, load
 
@@ -50,3 +51,26 @@ def test_what_is_loaded_stays_loaded_when_something_fails_after_it(crm_engine: E
     load(crm_engine, [a_row("a")])
     ledger.fail(crm_engine, a_run(), "location", KeyError("x"))
     assert states(crm_engine) == {"location": ("loaded", None)}
+
+
+def test_a_run_that_looks_at_everything_waits_for_the_one_that_does(crm_engine: Engine) -> None:
+    """Airflow is asked whether it still runs: what was killed holds nobody up."""
+    ledger.begin(crm_engine, a_run("first"), ["location"])
+    asked: list[str] = []
+
+    def goes_on(run_id: str) -> bool:
+        asked.append(run_id)
+        return True
+
+    with pytest.raises(RunAhead, match="The run first pulls this practice"):
+        ledger.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
+    assert asked == ["first"]
+    assert {row["run_id"] for row in everything(crm_engine)["ecw_run"]} == {"first"}
+
+    ledger.begin(crm_engine, a_run("first"), ["location"], goes_on=goes_on)  # begun again, it does not wait for itself
+    ledger.begin(crm_engine, a_run("killed"), ["location"], goes_on=lambda run_id: False)
+    load(crm_engine, [a_row("a")], run=a_run("first"))
+    load(crm_engine, [a_row("a")], run=a_run("killed"))
+    ledger.begin(crm_engine, a_run("backfill", run_type="backfill"), ["location"])
+    ledger.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
+    assert asked == ["first"]

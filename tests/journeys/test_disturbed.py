@@ -123,17 +123,18 @@ def faultless(practice: Practice) -> Iterator[None]:
     practice.sandbox.clear_faults()
 
 
-def kill(task_id: str) -> None:
-    """Kill -9 the process of a task instance as soon as it is at work."""
-    title = f"airflow worker -- {task_id}"
+def kill(task_ids: set[str]) -> None:
+    """Kill -9 the process of each of these task instances as soon as it is at work, once."""
+    titles = {f"airflow worker -- {task_id}" for task_id in task_ids}
     end = time.monotonic() + LONG
-    while time.monotonic() < end:
-        for process in psutil.process_iter():
+    while titles and time.monotonic() < end:
+        for pid in psutil.pids():
             with suppress(psutil.Error):
-                if title in " ".join(process.cmdline()):
-                    os.kill(process.pid, signal.SIGKILL)
-                    return
-        time.sleep(0.01)
+                title = " ".join(psutil.Process(pid).cmdline()).strip()
+                if title in titles:
+                    os.kill(pid, signal.SIGKILL)
+                    titles.remove(title)
+        time.sleep(0.05)
 
 
 def test_a_first_load_is_all_that_the_practice_holds(practice: Practice) -> None:
@@ -163,13 +164,11 @@ def test_a_task_killed_at_each_step_is_done_again_and_the_crm_is_as_if_it_had_no
 
     run_id = practice.airflow.trigger(DAG, **EVERYTHING)
     tasks = practice.tasks(run_id)
-    killers = [threading.Thread(target=kill, args=(tasks[name]["id"],)) for name in killed]
-    for killer in killers:
-        killer.start()
+    killer = threading.Thread(target=kill, args=({tasks[name]["id"] for name in killed},))
+    killer.start()
 
     assert practice.ended(run_id) == "success"
-    for killer in killers:
-        killer.join()
+    killer.join()
     tries = {name: task["try_number"] for name, task in practice.tasks(run_id).items()}
     assert {name: tries[name] for name in killed} == dict.fromkeys(killed, 2)
     assert practice.differences() == {}

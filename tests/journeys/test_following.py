@@ -89,7 +89,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     airflow.add_connection("vob_webhook", "http", receiver.url, json.dumps({"X-Token": "t0ken"}))
 
     # The first pull: every resource that changed something told its asset, with the ledger's numbers.
-    [(first,)] = rows(broken, "SELECT DISTINCT run_id FROM ecw_run WHERE run_type = 'manual'")
+    [(first,)] = rows(broken, "SELECT DISTINCT run_id FROM ecw_run WHERE run_type = 'scheduled'")
     assert told(airflow, first) == to_be_told(broken, first)
     assert {"ecw_patient", "ecw_insurance"} <= set(told(airflow, first))
     [(held_back,)] = rows(broken, "SELECT rejected FROM ecw_run WHERE run_id = ? AND resource = 'patient'", first)

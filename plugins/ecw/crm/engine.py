@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ecw import connections
@@ -139,3 +139,9 @@ def _sqlite_connected(dbapi_connection: Any, _record: Any) -> None:
 def _sqlite_begin(connection: Connection) -> None:
     read = connection.get_execution_options().get("crm_read", False)
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
+
+
+def exclusive(connection: Connection, what: str) -> None:
+    """Let transactions that name the same thing go one after the other.  On SQLite all that write do."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, select, update
 
-from ecw.crm.engine import reading
+from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_run
 from ecw.crm.upsert import insert, upsert
-from ecw.errors import EcwError
+from ecw.errors import EcwError, RunAhead
 from ecw.words import Batch, Numbers, Run
 
 RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
@@ -37,14 +37,35 @@ def begin(
     *,
     strategies: Mapping[str, str] | None = None,
     state: str = RUNNING,
+    goes_on: Callable[[str], bool] | None = None,
 ) -> None:
     """Record that the run has begun on these resources, so that one that dies on the way is seen.
 
     A run that begins again keeps the numbers of what it loaded before. A dry run is dry from its beginning.
+    With `goes_on` the run is to be the practice's only one: see `require_alone`.
     """
     with engine.begin() as connection:
+        if goes_on is not None:
+            exclusive(connection, f"ecw run {run['practice']}")
+            require_alone(connection, run, goes_on)
         for resource in resources:
             begun(connection, run, resource, strategy=(strategies or {}).get(resource), state=state)
+
+
+def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], bool]) -> None:
+    """Let nothing pass while another run is at work; `goes_on` says of a run's id whether Airflow still has it running.
+
+    Backfills and replays go beside it.  Raises RunAhead.
+    """
+    statement = (
+        select(ecw_run.c.run_id)
+        .where(ecw_run.c.practice == run["practice"], ecw_run.c.state == RUNNING)
+        .where(ecw_run.c.run_id != run["run_id"], ecw_run.c.run_type.not_in(("backfill", "replay")))
+        .distinct()
+    )
+    for other in connection.scalars(statement).all():
+        if goes_on(other):
+            raise RunAhead(f"The run {other} pulls this practice.", next_move="wait until it is over.")
 
 
 def begun(

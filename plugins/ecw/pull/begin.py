@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,7 @@ def open_run(
     crm_conn_id: str,
     staging_path: str | None,
     options: Mapping[str, Any] | str | None,
+    goes_on: Callable[[str], bool] | None = None,
 ) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was looked at."""
     now = datetime.now(UTC)
@@ -74,6 +75,11 @@ def open_run(
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:
         log.info("This is a dry run: nothing is written but its own row in the ledger.")
+    if wanted.few or wanted.dry_run or run_type == "backfill":
+        goes_on = None  # beside other runs; of those that look at everything two would fetch the same
+    if goes_on is not None:
+        with reading(engine) as connection:
+            ledger.require_alone(connection, run, goes_on)
     staging.open_folder(run["staging"])
     server = abilities(client, root)
     choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
@@ -88,7 +94,7 @@ def open_run(
         raise
     strategies = {name: choice.strategies[0] for name, choice in choices.items() if name not in covered}
     state = ledger.DRY if wanted.dry_run else ledger.RUNNING
-    ledger.begin(engine, run, strategies, strategies=strategies, state=state)
+    ledger.begin(engine, run, strategies, strategies=strategies, state=state, goes_on=goes_on)
     return run
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
+from ecw.errors import RunAhead
 from ecw.pull import steps
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+LOOK_AGAIN = timedelta(seconds=20)
 
 
 class BeginOperator(BaseOperator, SkipMixin):
@@ -23,6 +29,24 @@ class BeginOperator(BaseOperator, SkipMixin):
 
     def execute(self, context: Context) -> Run:
         """Begin; skipped tasks take no process, so a run about one patient is at work within seconds."""
+        return self.look_again(context)
+
+    def look_again(self, context: Context, event: Any = None) -> Run:
+        """Begin, or wait, without a process, for a run that is ahead."""
+        dag_run, ti = context["dag_run"], context["ti"]
+
+        def goes_on(run_id: str) -> bool:
+            return ti.get_dr_count(dag_run.dag_id, run_ids=[run_id], states=["running"]) > 0
+
+        try:
+            return self._begin(context, goes_on)
+        except RunAhead as ahead:
+            from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+            self.log.info("%s", ahead)
+            self.defer(trigger=TimeDeltaTrigger(LOOK_AGAIN), method_name="look_again")
+
+    def _begin(self, context: Context, goes_on: Callable[[str], bool]) -> Run:
         dag_run = context["dag_run"]
         start, end = dag_run.data_interval_start, dag_run.data_interval_end
         run = steps.begin(
@@ -31,6 +55,7 @@ class BeginOperator(BaseOperator, SkipMixin):
             window_start=start.isoformat() if start else None,
             window_end=end.isoformat() if end else "",
             options=dict(context["params"]),
+            goes_on=goes_on,
         )
         context["ti"].xcom_push("return_value", run)  # skipping is an exception: nothing is returned then
         groups = set(steps.left_out(run))

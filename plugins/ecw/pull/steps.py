@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
@@ -33,19 +33,23 @@ def begin(
     crm_conn_id: str = "crm_default",
     staging: str | None = None,
     options: Mapping[str, Any] | str | None = None,
+    goes_on: Callable[[str], bool] | None = None,
 ) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON.
+    `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON. `goes_on` says whether
+    another run of the DAG, by its id, is at work; without it nobody is waited for.
 
     Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble,
-    PlanTooLong, and what a call raises: /metadata is read.
+    PlanTooLong, RunAhead, and what a call raises: /metadata is read.
     """
     from ecw.crm.engine import open_crm
     from ecw.pull.begin import open_run
 
     with open_crm(crm_conn_id) as engine:
-        return open_run(engine, run_id, run_type, window_start, window_end, ecw_conn_id, crm_conn_id, staging, options)
+        return open_run(
+            engine, run_id, run_type, window_start, window_end, ecw_conn_id, crm_conn_id, staging, options, goes_on
+        )
 
 
 def extract(run: Run, resource: str) -> Batch:
