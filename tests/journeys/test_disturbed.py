@@ -111,8 +111,8 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
     with serving(tmp_path_factory.mktemp("disturbed"), PATIENTS="30", SEED="11") as demo:
         practice = Practice(demo)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
-        # The sandbox knows appointments of longer ago than a practice cares for.
-        with demo.configured(practice.airflow, pull={"first_look_back_days": 2000}):
+        # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
+        with demo.configured(practice.airflow, pull={"first_look_back_days": 2000, "look_ahead_days": 2000}):
             assert practice.ended(practice.airflow.trigger(DAG, **EVERYTHING)) == "success"
             yield practice
 
