@@ -1,6 +1,7 @@
 """`make run`: an eCW sandbox, Airflow and an embedded CRM on this machine; pulls once, shows the result, serves.
 
-Settings come from the environment: ONCE=1 (stop after the table), PATIENTS, SEED (the sandbox's population),
+Settings come from the environment: ONCE=1 (stop after the table), PATIENTS, SEED (the sandbox's population), SCHEDULE
+(of the pull: a cron expression in UTC),
 AIRFLOW_PORT, SANDBOX_PORT (and the two after it, for the sandbox's token endpoint and the client's JWKS), RUN_DIR.
 Everything it makes lies in RUN_DIR (default .run/), which can be deleted at any time.
 """
@@ -49,6 +50,7 @@ class Options:
     once: bool
     patients: int
     seed: int
+    schedule: str
     airflow_port: int
     sandbox_port: int
 
@@ -75,6 +77,7 @@ class Options:
             once=os.environ.get("ONCE", "0") not in ("", "0"),
             patients=_number("PATIENTS", 200),
             seed=_number("SEED", 7),
+            schedule=os.environ.get("SCHEDULE", ""),
             airflow_port=_number("AIRFLOW_PORT", 8080, most=65_535),
             sandbox_port=_number("SANDBOX_PORT", 8765, most=65_533),
         )
@@ -212,6 +215,7 @@ def environment(options: Options) -> dict[str, str]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        **({"AIRFLOW_VAR_ECW_PULL_SCHEDULE": options.schedule} if options.schedule else {}),
     }
 
 
