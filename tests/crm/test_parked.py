@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, select, text
 
-from ecw.crm import parked
+from ecw.crm import links, parked
 from ecw.crm.business import Mapped
 from ecw.crm.engine import reading
 from ecw.crm.tables import metadata
@@ -122,3 +123,34 @@ def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
     [ledger] = table(crm_engine, "ecw_run", run_id="dry")
     assert (ledger["state"], ledger["inserted"], ledger["updated"]) == ("dry", 2, 1)
     assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
+
+
+def test_a_row_that_waited_comes_in_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")
+    assert load(crm_engine, without, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert encounters(crm_engine) == {"v1": "Reyes"}
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == [None]
+
+
+def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_engine: Engine) -> None:
+    waiting = visit("v1")
+    del waiting["row"]["status"]
+    before = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m0")
+    load(crm_engine, before, waiting, visit("v2") | {"row": waiting["row"] | {"ecw_id": "v2"}}, run_id="r1")
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, run_id="r2")
+    known = links.known(crm_engine, "P1", "encounter")
+    assert not known.unchanged("v1", waiting["hash"], "m1")
+    again = waiting | {"row": waiting["row"] | {"status": "planned"}}
+    assert load(crm_engine, ENCOUNTER, again, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert links.known(crm_engine, "P1", "encounter").unchanged("v1", waiting["hash"], "m1")
+
+
+def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    optional = replace(ENCOUNTER, version="m2", parks=frozenset())
+    assert load(crm_engine, optional, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert table(crm_engine, "ecw_parked") == []

@@ -50,7 +50,7 @@ def load_rows(
                 with connection.begin():
                     target = find(connection, mapped)
                     stage = open_stage(connection, target, source)
-                    released = parked.ready(connection, run["practice"], batch["resource"]) if mapped.parks else []
+                    released = parked.ready(connection, target, run["practice"], batch["resource"])
                     fill(connection, stage, target, rows, rejects, released)
                 connection.execution_options(crm_read=False)
                 with connection.begin() as transaction:

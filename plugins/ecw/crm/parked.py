@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, literal, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from ecw.crm.business import BusinessTable
 from ecw.crm.engine import reading
@@ -18,15 +32,15 @@ from ecw.words import Run
 RULE = "parked"
 
 
-def ready(connection: Connection, practice: str, resource: str) -> list[dict[str, Any]]:
-    """Return the staged lines of a resource that need not wait any longer."""
+def ready(connection: Connection, target: BusinessTable, practice: str, resource: str) -> list[dict[str, Any]]:
+    """Return the staged lines of a resource that need not wait any longer, as the mapping has them now."""
     p = ecw_parked
     statement = select(p.c.line).where(
         p.c.practice == practice,
         p.c.resource == resource,
-        _linked(practice, p.c.missing_resource, p.c.missing_id),
+        _linked(practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
     )
-    return [orjson.loads(line) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
+    return [_today(orjson.loads(line), target) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
 
 
 def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
@@ -110,12 +124,24 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     )
 
 
+def _today(line: dict[str, Any], target: BusinessTable) -> dict[str, Any]:
+    """Return a line without the columns that the mapping has no more, should another version have made it.
+
+    It has no hash then, so that its record is mapped again at the next look: columns may be new.
+    """
+    if line.get("mapping") == target.mapped.version:
+        return line
+    row = {name: value for name, value in line["row"].items() if name in target.columns}
+    return line | {"row": row, "hash": ""}
+
+
 def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, Any]:
     fhir_type, _, missing_id = row[stage.values[row["fields"]].name].partition("/")
     version = row["source_version"]
     staged = dict.fromkeys(target.columns) | orjson.loads(row["agreed_emr"]) | {target.mapped.key: row["ecw_id"]}
     status = [row["status"], row["status_reason"]] if row["status"] else None
     line = {"ecw_id": row["ecw_id"], "hash": row["hash"], "status": status, "row": staged}
+    line["mapping"] = target.mapped.version
     return {
         "practice": run["practice"],
         "resource": resource,
