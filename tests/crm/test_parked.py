@@ -154,3 +154,45 @@ def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(cr
     optional = replace(ENCOUNTER, version="m2", parks=frozenset())
     assert load(crm_engine, optional, run_id="r2") == Numbers(fetched=1, inserted=1)
     assert table(crm_engine, "ecw_parked") == []
+
+
+def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_the_oldest_said(
+    crm_engine: Engine,
+) -> None:
+    oldest = visit("v1", hour=8)
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, oldest, run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9, status="cancelled"), run_id="r2")
+    assert not links.known(crm_engine, "P1", "encounter").unchanged("v1", oldest["hash"], "m1")
+    newest = oldest | {"version": visit("v1", hour=10)["version"]}
+    assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_parked") == []
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["resolved"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r4") == Numbers()
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["planned"]
+
+
+def test_an_older_version_does_not_end_the_waiting_of_a_newer_one(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=11, status="arrived"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["open"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, updated=1)
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status, patient FROM encounter")).all() == [("arrived", "Patient/b")]
+
+
+def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9), run_id="r1")
+    with crm_engine.begin() as connection:  # as a run leaves it that took its look before
+        waiting = connection.execute(select(metadata.tables["ecw_parked"])).mappings().one()
+    load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r2")
+    with crm_engine.begin() as connection:
+        connection.execute(metadata.tables["ecw_parked"].insert().values(dict(waiting)))
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_parked") == []

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, Table, exists, func, select
 
 from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_link
+from ecw.crm.tables import ecw_link, ecw_parked, ecw_reject
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
@@ -35,14 +35,18 @@ class Known:
 def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = None) -> Known:
     """Return what the links of a resource were made from.
 
-    Those that the run `run_id` itself made or changed are left out: a run that is cleared looks at them again, and
-    its numbers still say what it did.
+    Left out are those that a run must look at although they are as they were: what the run `run_id` itself made or
+    changed, so that a run that is cleared still says what it did; and those of which another version was refused or
+    waits, so that a record that is as it was before leaves the quarantine.
     """
     of_this_run = func.coalesce(ecw_link.c.inserted_run == run_id, False) | func.coalesce(
         ecw_link.c.updated_run == run_id, False
     )
     statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version).where(
-        ecw_link.c.practice == practice, ecw_link.c.resource == resource
+        ecw_link.c.practice == practice,
+        ecw_link.c.resource == resource,
+        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state == "open", ecw_reject.c.step != "push"),
+        ~exists().where(*_of_link(ecw_parked)),
     )
     if run_id is not None:
         statement = statement.where(~of_this_run)
@@ -77,6 +81,10 @@ def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) 
             )
             found.update(connection.scalars(statement))
     return found
+
+
+def _of_link(table: Table) -> list[ColumnElement[bool]]:
+    return [table.c[name] == ecw_link.c[name] for name in ("practice", "resource", "ecw_id")]
 
 
 def _digest(*parts: str) -> bytes:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from ecw.crm.business import BusinessTable
 from ecw.crm.engine import reading
-from ecw.crm.stage import Stage
+from ecw.crm.stage import SETTLED, Stage
 from ecw.crm.tables import ecw_conflict, ecw_link, ecw_parked, ecw_reject
 from ecw.crm.upsert import insert
 from ecw.resources import RESOURCES
@@ -97,11 +97,15 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
 
 
 def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Write down the rows that wait, and forget those that came in."""
+    """Write down the rows that wait, and forget those that came in, or of which a version as new did."""
     s, p = stage.rows, ecw_parked
     mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
-    came_in = select(s.c.ecw_id).where(s.c.fate.in_(["insert", "update", "same", "locked"]))
-    connection.execute(delete(p).where(mine, p.c.ecw_id.in_(came_in)))
+    not_older = or_(
+        s.c.source_version.is_(None), p.c.source_version.is_(None), s.c.source_version >= p.c.source_version
+    )
+    connection.execute(
+        delete(p).where(mine, exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older))
+    )
     waiting = [
         _parked(row._mapping, stage, target, run, resource)
         for row in connection.execute(select(s).where(s.c.fate == "parked").order_by(s.c.seq))

@@ -22,6 +22,7 @@ from ecw.crm.tables import UtcTime
 from ecw.errors import CrmTableWrong
 
 CHUNK = 5_000  # lines in memory at a time
+SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
 
 
 @dataclass(slots=True)

@@ -1,0 +1,23 @@
+"""Records that were refused and are corrected in eCW: back to what the CRM has."""
+
+from __future__ import annotations
+
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.test_replay import OPEN, again, nameless
+
+
+def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sandbox: RunningSandbox) -> None:
+    good = sandbox.records("Practitioner")[7]
+    pull("practitioner")
+    before = pull.rows("SELECT * FROM practitioner ORDER BY id")
+    ecw_id = nameless(sandbox, 7)
+    assert pull("practitioner")["practitioner"]["rejected"] == 1
+    assert [reject["ecw_id"] for reject in pull.rows(OPEN)] == [ecw_id]
+
+    sandbox.put(good)
+    numbers = pull("practitioner")["practitioner"]
+    assert (numbers["rejected"], numbers["unchanged"]) == (0, numbers["fetched"])
+    assert pull.rows(OPEN) == []
+    assert again(pull) == {}
+    assert pull.rows("SELECT * FROM practitioner ORDER BY id") == before
