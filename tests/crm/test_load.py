@@ -191,3 +191,25 @@ def test_counts_that_the_batch_claims_are_part_of_what_it_is(crm_engine: Engine)
 def test_a_batch_is_counted_with_its_rejects() -> None:
     batch = a_batch([a_row("a")], [a_reject("b"), a_reject("b", "format")])
     assert (batch["fetched"], batch["rejected"]) == (2, 1)
+
+
+def test_an_unchanged_record_takes_its_newer_version_so_that_none_in_between_is_loaded(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first])
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert load(crm_engine, [a_row("a", "A slip", 9)], run=a_run("slow")).unchanged == 1
+    assert locations(crm_engine) == {"a": "New"}
+
+
+def test_a_link_that_changed_since_the_map_step_is_left_alone_and_the_cursor_stays(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first], run=a_run(window_end="2026-11-22T10:00:00+00:00"))
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    slow = a_run("slow", run_type="backfill")
+    load(crm_engine, [a_row("a", "A slip", 9)], run=slow)
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert cursor.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    again = first | {"version": alike["version"]}
+    assert load(crm_engine, [again], run=a_run("next")).updated == 1
+    assert cursor.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecw.pull import steps
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.test_replay import OPEN, again, nameless
@@ -21,3 +22,16 @@ def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sa
     assert pull.rows(OPEN) == []
     assert again(pull) == {}
     assert pull.rows("SELECT * FROM practitioner ORDER BY id") == before
+
+
+def test_a_slow_run_does_not_bring_back_what_was_taken_back_meanwhile(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("location")
+    before = pull.rows("SELECT * FROM location ORDER BY id")
+    record = sandbox.records("Location")[3]
+    sandbox.put({**record, "name": "A slip"})
+    slow = steps.extract(pull.begin("backfill"), "location")
+    sandbox.put(record)
+    live = pull("location")["location"]
+    assert live["unchanged"] == live["fetched"]
+    assert steps.load(steps.check(steps.map(slow)))["updated"] == 0
+    assert pull.rows("SELECT * FROM location ORDER BY id") == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, case, cast, func, literal, null, or_, select, true, update
+from sqlalchemy import Connection, and_, case, cast, func, literal, not_, null, or_, select, true, update
 
 from ecw.crm.business import STATUS, BusinessTable
 from ecw.crm.stage import Stage
@@ -56,6 +56,23 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
             )
             .values(seen_run=run_id)
         )
+
+
+def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
+    """Give the links of unchanged records their newer versions; return how many are no longer as the map step saw them.
+
+    Those are older than what eCW has, and to be looked at again.
+    """
+    n, link = stage.newer, ecw_link
+    older = and_(
+        link.c.practice == run["practice"],
+        link.c.resource == resource,
+        link.c.ecw_id == n.c.ecw_id,
+        or_(link.c.source_version.is_(None), link.c.source_version < n.c.source_version),
+    )
+    alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
+    connection.execute(update(link).where(older, alike).values(source_version=n.c.source_version))
+    return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
 
 
 def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) -> None:

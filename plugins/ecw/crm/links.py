@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterator
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, Table, exists, func, select
 
@@ -15,21 +17,29 @@ _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that man
 
 
 class Known:
-    """What the links were made from, for change detection: about 100 bytes a link, whatever its id's length."""
+    """What the links were made from, for change detection: about 200 bytes a link, whatever its id's length."""
 
     def __init__(self) -> None:
-        self._digests: set[bytes] = set()
+        self._versions: dict[bytes, float] = {}  # seconds since 1970
 
-    def add(self, ecw_id: str, content_hash: str, mapping_version: str) -> None:
+    def add(self, ecw_id: str, content_hash: str, mapping_version: str, source_version: datetime | None) -> None:
         """Note one link."""
-        self._digests.add(_digest(ecw_id, content_hash, mapping_version))
+        found = -math.inf if source_version is None else source_version.timestamp()
+        self._versions[_digest(ecw_id, content_hash, mapping_version)] = found
 
     def unchanged(self, ecw_id: str, content_hash: str, mapping_version: str) -> bool:
         """Say whether the CRM's row was made from this very content by this very mapping."""
-        return _digest(ecw_id, content_hash, mapping_version) in self._digests
+        return _digest(ecw_id, content_hash, mapping_version) in self._versions
+
+    def older(self, ecw_id: str, content_hash: str, mapping_version: str, version: str | None) -> bool:
+        """Say whether the link of an unchanged record was made from a version older than this one (ISO 8601)."""
+        if version is None:
+            return False
+        found = self._versions[_digest(ecw_id, content_hash, mapping_version)]
+        return found < datetime.fromisoformat(version).timestamp()
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._versions)
 
 
 def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = None) -> Known:
@@ -42,7 +52,7 @@ def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = 
     of_this_run = func.coalesce(ecw_link.c.inserted_run == run_id, False) | func.coalesce(
         ecw_link.c.updated_run == run_id, False
     )
-    statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version).where(
+    statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version, ecw_link.c.source_version).where(
         ecw_link.c.practice == practice,
         ecw_link.c.resource == resource,
         ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state == "open", ecw_reject.c.step != "push"),
@@ -52,8 +62,8 @@ def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = 
         statement = statement.where(~of_this_run)
     found = Known()
     with reading(engine) as connection:
-        for ecw_id, content_hash, version in connection.execution_options(yield_per=_CHUNK).execute(statement):
-            found.add(ecw_id, content_hash, version)
+        for link in connection.execution_options(yield_per=_CHUNK).execute(statement):
+            found.add(*link)
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import cursor, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine
 from ecw.crm.stage import Stage, drop_stage, fill, open_stage
@@ -26,12 +27,17 @@ def load_rows(
     mapped: Mapped,
     rows: Iterable[dict[str, Any]],
     rejects: Iterable[dict[str, Any]],
+    newer: Iterable[dict[str, Any]] = (),
     *,
     moves_cursor: bool = True,
     dry_run: bool = False,
     source: str | None = None,
 ) -> Numbers:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
+
+    `newer` are the unchanged ones whose version is newer than that of their link: the link is told, so that nothing in
+    between is loaded later. Where a link was changed since the map step, the cursor stays, so that the next run looks
+    again.
 
     Rows that had waited for another record which is here now come in with the batch, and count as fetched. A value that
     its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
@@ -51,7 +57,7 @@ def load_rows(
                     target = find(connection, mapped)
                     stage = open_stage(connection, target, source)
                     released = parked.ready(connection, target, run["practice"], batch["resource"])
-                    fill(connection, stage, target, rows, rejects, released)
+                    fill(connection, stage, target, rows, rejects, released, newer)
                 connection.execution_options(crm_read=False)
                 with connection.begin() as transaction:
                     one_at_a_time(connection, run["practice"], batch["resource"])
@@ -86,7 +92,7 @@ def _load(
         ledger.loaded_already(connection, run, resource)
         return ledger.numbers_of(before)
     found = _merge(connection, stage, target, run, batch)
-    if moves_cursor:
+    if moves_cursor and not found.overtaken:
         cursor.move(connection, run, resource)
     return _record(connection, run, batch, found, target, began, fingerprint=fingerprint)
 
@@ -95,12 +101,14 @@ def _load(
 class _Found:
     numbers: Numbers
     notes: ledger.Notes
+    overtaken: int  # links that another run changed since the map step counted their records unchanged
 
 
 def _merge(
     connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch, *, park: bool = True
 ) -> _Found:
     resource = batch["resource"]
+    overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
     merged = merge(connection, stage, target, run, resource, park=park)
     quarantine(connection, stage, run, resource)
     numbers = Numbers(
@@ -111,7 +119,8 @@ def _merge(
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).proved()
     told = asdict(merged.told)
-    return _Found(numbers, ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released))
+    notes = ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released)
+    return _Found(numbers, notes, overtaken)
 
 
 def _record(

@@ -157,6 +157,7 @@ def load(batch: Batch) -> dict[str, int]:
             mapped,
             staging.read(batch["path"]),
             rejects,
+            staging.read(batch["newer"]) if "newer" in batch else (),
             moves_cursor=not (options.few or options.own_window),
             dry_run=options.dry_run,
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
