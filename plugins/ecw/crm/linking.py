@@ -34,13 +34,14 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
     ).where(s.c.fate.in_([*WRITTEN, "locked"]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
-    moved = new.crm_id != ecw_link.c.crm_id  # the CRM's row was gone, and has been inserted again
+    # The CRM's row was gone, and has been inserted again; or another one has been adopted.
+    renewed = or_(new.inserted_run.is_not(None), new.crm_id != ecw_link.c.crm_id)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(ecw_link.primary_key.columns),
             set_={name: new[name] for name in RENEWED}
             | {
-                "inserted_run": case((moved, new.inserted_run), else_=ecw_link.c.inserted_run),
+                "inserted_run": case((renewed, new.inserted_run), else_=ecw_link.c.inserted_run),
                 "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
             },
         )

@@ -7,8 +7,9 @@ import math
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, Table, exists, func, select
+from sqlalchemy import ColumnElement, Engine, Table, cast, exists, func, select
 
+from ecw.crm.business import key_of
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_link, ecw_parked, ecw_reject
 
@@ -42,8 +43,10 @@ class Known:
         return len(self._versions)
 
 
-def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = None) -> Known:
-    """Return what the links of a resource were made from.
+def known(
+    engine: Engine, practice: str, resource: str, *, table: str | None = None, run_id: str | None = None
+) -> Known:
+    """Return what the links of a resource were made from; of `table`, where it is given, only those whose row is there.
 
     Left out are those that a run must look at although they are as they were: what the run `run_id` itself made or
     changed, so that a run that is cleared still says what it did; and those of which another version was refused or
@@ -62,6 +65,9 @@ def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = 
         statement = statement.where(~of_this_run)
     found = Known()
     with reading(engine) as connection:
+        if table is not None:
+            key = key_of(connection, table)
+            statement = statement.join(key.table, key == cast(ecw_link.c.crm_id, key.type))
         for link in connection.execution_options(yield_per=_CHUNK).execute(statement):
             found.add(*link)
     return found

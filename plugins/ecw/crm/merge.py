@@ -74,6 +74,7 @@ def merge(
     if park:
         parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
+    _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)
     _count(connection, stage)
     _write_rows(connection, stage, target)
@@ -168,6 +169,26 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
 def _differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
     pairs = stage.values.items()
     return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
+
+
+def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Give rows that the CRM has deleted their old keys again: other rows may hold them."""
+    s = stage.rows
+    mine = and_(
+        ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource, ecw_link.c.ecw_id == s.c.ecw_id
+    )
+    back = (
+        select(func.min(s.c.seq).label("seq"), ecw_link.c.crm_id)
+        .select_from(s.join(ecw_link, mine))
+        .where(s.c.fate.is_(None))
+        .group_by(ecw_link.c.crm_id)
+        .subquery()
+    )
+    connection.execute(
+        update(s)
+        .where(s.c.seq == back.c.seq)
+        .values(crm_id=cast(back.c.crm_id, target.key.type), fate="insert", counts_as="inserted")
+    )
 
 
 def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> None:

@@ -98,10 +98,9 @@ def map(batch: Batch) -> Batch:
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
-        known = links.known(engine, run["practice"], batch["resource"], run_id=run["run_id"])
-        return map_batch(
-            run, batch, Mapper(mapping_of(run, batch["resource"])), known, full=plan.of(run)["options"]["full"]
-        )
+        mapping = mapping_of(run, batch["resource"])
+        known = links.known(engine, run["practice"], batch["resource"], table=mapping.table, run_id=run["run_id"])
+        return map_batch(run, batch, Mapper(mapping), known, full=plan.of(run)["options"]["full"])
 
 
 def check(batch: Batch) -> Batch:
