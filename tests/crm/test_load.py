@@ -135,6 +135,19 @@ def test_a_batch_that_lost_a_record_is_not_loaded(crm_engine: Engine) -> None:
     assert everything(crm_engine)["ecw_link"] == []
 
 
+def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engine) -> None:
+    with pytest.raises(NumbersDoNotAddUp):
+        load(crm_engine, [a_row("a")], fetched=3, rejected=2)
+    with pytest.raises(NumbersDoNotAddUp):
+        load(crm_engine, [a_row("a")], [a_reject("b"), a_reject("b", "format")], fetched=3, rejected=2)
+    assert everything(crm_engine)["ecw_run"] == []
+
+
+def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_engine: Engine) -> None:
+    copies = [a_row("a", hour=10, latitude=12345.5), a_row("a", hour=11, latitude=12345.5)]
+    assert load(crm_engine, copies) == Numbers(fetched=2, rejected=2)
+
+
 def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:
     mapped = Mapped("location", "ecw_id", ("ecw_id", "nmae", "id"), "m1")
     with pytest.raises(CrmTableWrong, match=r"fills id.*no column nmae \(did you mean name\?\)"):

@@ -14,7 +14,7 @@ from ecw.crm import cursor, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
-from ecw.crm.rejects import quarantine
+from ecw.crm.rejects import quarantine, rejected
 from ecw.crm.stage import Stage, drop_stage, fill, open_stage
 from ecw.crm.trouble import told
 from ecw.words import Batch, Numbers, Run
@@ -45,7 +45,7 @@ def load_rows(
     numbers by doing everything, and takes it back. `source` is the staged file that holds the batch's records.
 
     Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
-    NumbersDoNotAddUp; nothing is written then.
+    NumbersDoNotAddUp (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
     """
     began = time.monotonic()
     try:
@@ -108,12 +108,14 @@ def _merge(
     connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch, *, park: bool = True
 ) -> _Found:
     resource = batch["resource"]
+    refused = rejected(connection, stage)
     overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
     merged = merge(connection, stage, target, run, resource, park=park)
     quarantine(connection, stage, run, resource)
     numbers = Numbers(
         fetched=batch["fetched"] + stage.released,
-        rejected=batch["rejected"] + stage.unfit + merged.counts["parked"],
+        # As the quarantine has it, not as the batch says: one without a reason there would be lost in silence.
+        rejected=refused + stage.unfit + merged.counts["parked"],
         inserted=merged.counts["inserted"],
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],

@@ -110,6 +110,13 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
     _resolve(connection, run, resource, and_(refused_again, ~for_this))
 
 
+def rejected(connection: Connection, stage: Stage) -> int:
+    """Return how many records the steps before the load have refused, by their reasons."""
+    b = stage.rejects
+    ids: int = connection.execute(select(func.count(b.c.ecw_id.distinct())).where(b.c.step != "load")).scalar_one()
+    return ids
+
+
 def _not_older(version: ColumnElement[Any]) -> ColumnElement[bool]:
     held = ecw_reject.c.source_version
     return or_(version.is_(None), held.is_(None), version >= held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
@@ -10,10 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
+from ecw.pull.content import content_hash
 from ecw.pull.gone import RULE as GONE
 from ecw.pull.gone import is_tombstone
 from ecw.pull.seen import version
@@ -27,17 +25,6 @@ TOLD = 5  # elements that are named when a record is not FHIR
 NULL_DATE = "1899-12-30"
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
-
-
-def content_hash(resource: Mapping[str, Any]) -> str:
-    """Return the hash of what a resource says: SHA-256 of its JSON, keys sorted, without the parts of `meta` that
-    change although nothing else did.
-    """
-    meta = resource.get("meta")
-    if isinstance(meta, dict):
-        kept = {key: value for key, value in meta.items() if key not in ("lastUpdated", "versionId")}
-        resource = {**resource, "meta": kept}
-    return hashlib.sha256(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: bool = False) -> Batch:
