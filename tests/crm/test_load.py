@@ -41,6 +41,7 @@ def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> No
 
     assert found == Numbers(fetched=1, unchanged=1)
     assert locations(crm_engine) == {"a": "New"}
+    assert [row["older"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
 
 
 def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:

@@ -121,7 +121,7 @@ def _merge(
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).proved()
     told = asdict(merged.told)
-    notes = ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released)
+    notes = ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released, older=merged.older)
     return _Found(numbers, notes, overtaken)
 
 

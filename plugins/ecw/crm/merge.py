@@ -52,9 +52,11 @@ GROWN = 1_000  # lines in a batch
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many staged rows count as inserted, updated, unchanged and parked, and what the three-way merge told."""
+    """How many staged rows count as inserted, updated, unchanged and parked, how many are older than what the CRM has,
+    and what the three-way merge told."""
 
     counts: dict[str, int]
+    older: int
     told: Told
 
 
@@ -86,8 +88,14 @@ def merge(
     _take_stock(connection, stage, target)
     resolve(connection, target, run, resource)
     s = stage.rows
-    counted = connection.execute(select(s.c.counts_as, func.count()).group_by(s.c.counts_as))
-    return Merged({"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0} | dict(counted.all()), told)
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0}
+    older = 0
+    for word, fate, count in connection.execute(
+        select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")
+    ):
+        counts[word] += count
+        older += count if fate == "older" else 0
+    return Merged(counts, older, told)
 
 
 def _count(connection: Connection, stage: Stage) -> None:
