@@ -196,3 +196,17 @@ def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -
     somebody(crm_engine, "b", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, unchanged=1)
     assert table(crm_engine, "ecw_parked") == []
+
+
+def test_a_dry_run_counts_who_waits_and_who_waits_no_longer(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    rows = visit("v2"), visit("v3", "Patient/b")
+    dry = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True)
+    assert dry == Numbers(fetched=2, rejected=2)
+    after_its_patients = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True, coming=[("patient", "a")])
+    somebody(crm_engine)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="r2") == after_its_patients
+    assert after_its_patients == Numbers(fetched=3, rejected=1, inserted=2)
+    ledger = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
+    for name in ("parked", "released"):
+        assert ledger["dry"][name] == ledger["r2"][name] == 1

@@ -15,7 +15,7 @@ from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine, rejected
-from ecw.crm.stage import Stage, drop_stage, fill, open_stage
+from ecw.crm.stage import Stage, drop_stage, expect, fill, open_stage
 from ecw.crm.trouble import told
 from ecw.words import Batch, Numbers, Run
 
@@ -31,6 +31,7 @@ def load_rows(
     *,
     moves_cursor: bool = True,
     dry_run: bool = False,
+    coming: Iterable[tuple[str, str]] = (),
     source: str | None = None,
 ) -> Numbers:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
@@ -42,7 +43,8 @@ def load_rows(
     Rows that had waited for another record which is here now come in with the batch, and count as fetched. A value that
     its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
     first time returned. `moves_cursor` is false for a run that saw only a part of its window. A `dry_run` finds the
-    numbers by doing everything, and takes it back. `source` is the staged file that holds the batch's records.
+    numbers by doing everything, and takes it back; `coming` are the records, as (resource, eCW id), that the run would
+    have loaded before, so that nothing waits for them. `source` is the staged file that holds the batch's records.
 
     Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
     NumbersDoNotAddUp (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
@@ -56,14 +58,16 @@ def load_rows(
                 with connection.begin():
                     target = find(connection, mapped)
                     stage = open_stage(connection, target, source)
-                    released = parked.ready(connection, target, run["practice"], batch["resource"])
+                    if dry_run:
+                        expect(connection, stage, coming)
+                    released = parked.ready(connection, stage, target, run["practice"], batch["resource"])
                     fill(connection, stage, target, rows, rejects, released, newer)
                 connection.execution_options(crm_read=False)
                 with connection.begin() as transaction:
                     one_at_a_time(connection, run["practice"], batch["resource"])
                     if not dry_run:
                         return _load(connection, stage, target, run, batch, moves_cursor, began)
-                    found = _merge(connection, stage, target, run, batch, park=False)
+                    found = _merge(connection, stage, target, run, batch)
                     transaction.rollback()
                 with connection.begin():
                     return _record(connection, run, batch, found, target, began, state=ledger.DRY)
@@ -104,13 +108,11 @@ class _Found:
     overtaken: int  # links that another run changed since the map step counted their records unchanged
 
 
-def _merge(
-    connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch, *, park: bool = True
-) -> _Found:
+def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch) -> _Found:
     resource = batch["resource"]
     refused = rejected(connection, stage)
     overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
-    merged = merge(connection, stage, target, run, resource, park=park)
+    merged = merge(connection, stage, target, run, resource)
     quarantine(connection, stage, run, resource)
     numbers = Numbers(
         fetched=batch["fetched"] + stage.released,

@@ -60,21 +60,17 @@ class Merged:
     told: Told
 
 
-def merge(
-    connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str, *, park: bool = True
-) -> Merged:
+def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Merged:
     """Merge the staged rows into the business table, the links and the agreements; write the journal.
 
     A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled; so is one that a push has sent
-    without hearing what became of it. Without `park` no row waits for
-    another record.
+    without hearing what became of it.
     """
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
     adopt_created(connection, stage, target, run, resource)
-    if park:
-        parked.set_aside(connection, stage, target, run)
+    parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)

@@ -32,13 +32,15 @@ from ecw.words import Run
 RULE = "parked"
 
 
-def ready(connection: Connection, target: BusinessTable, practice: str, resource: str) -> list[dict[str, Any]]:
+def ready(
+    connection: Connection, stage: Stage, target: BusinessTable, practice: str, resource: str
+) -> list[dict[str, Any]]:
     """Return the staged lines of a resource that need not wait any longer, as the mapping has them now."""
     p = ecw_parked
     statement = select(p.c.line).where(
         p.c.practice == practice,
         p.c.resource == resource,
-        _linked(practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
+        _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
     )
     return [_today(orjson.loads(line), target) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
 
@@ -74,10 +76,10 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
         for known in RESOURCES.values():
             prefix = f"{known.fhir_type}/"
             missing = func.substr(held, len(prefix) + 1)
-            linked = _linked(run["practice"], literal(known.name), missing)
+            here = _here(stage, run["practice"], literal(known.name), missing)
             connection.execute(
                 update(s)
-                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~linked)
+                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~here)
                 .values(fate="parked", counts_as="parked", fields=name)
             )
     # After those that are there, so that the numbers stay different.
@@ -156,6 +158,11 @@ def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: s
         "line": orjson.dumps(line | {"version": version.isoformat() if version else None}).decode(),
         "parked_run": run["run_id"],
     }
+
+
+def _here(stage: Stage, practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:
+    linked, c = _linked(practice, resource, ecw_id), stage.coming
+    return linked if c is None else or_(linked, exists().where(c.c.resource == resource, c.c.ecw_id == ecw_id))
 
 
 def _linked(practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:

@@ -42,6 +42,7 @@ class Stage:
     released: int = 0
     fingerprint: str = ""
     source: str | None = None
+    coming: Table | None = None
 
 
 def open_stage(connection: Connection, target: BusinessTable, source: str | None = None) -> Stage:
@@ -98,8 +99,18 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
 
 def drop_stage(connection: Connection) -> None:
     """Drop the temporary tables, where there are any: the connection goes back to the pool."""
-    for name in ("ecw_stage_row", "ecw_stage_reject", "ecw_stage_newer"):
+    for name in ("ecw_stage_row", "ecw_stage_reject", "ecw_stage_newer", "ecw_stage_coming"):
         connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
+
+
+def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str]]) -> None:
+    """Note records that count as being in the CRM already, as (resource, eCW id)."""
+    columns = Column("resource", String(64)), Column("ecw_id", String(128))
+    stage.coming = Table("ecw_stage_coming", MetaData(), *columns, prefixes=["TEMPORARY"])
+    connection.execute(CreateTable(stage.coming))
+    for chunk in _chunks({"resource": resource, "ecw_id": ecw_id} for resource, ecw_id in coming):
+        _copy(connection, stage.coming, ["resource", "ecw_id"], chunk)
+    connection.execute(CreateIndex(Index("ecw_stage_coming_ecw_id", stage.coming.c.ecw_id)))
 
 
 def fill(

@@ -159,6 +159,7 @@ def load(batch: Batch) -> dict[str, int]:
             staging.read(batch["newer"]) if "newer" in batch else (),
             moves_cursor=not (options.few or options.own_window),
             dry_run=options.dry_run,
+            coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
         )
         with reading(engine) as connection:
@@ -218,6 +219,17 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.alert.watch import watch
 
     return watch(crm_conn_id)
+
+
+def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
+    """Yield the records that the loads of other resources have been given, as (resource, eCW id)."""
+    from ecw.pull import staging, store
+    from ecw.resources import RESOURCES
+
+    for name in RESOURCES:
+        path = store.join(run["staging"], name, "check.ndjson.gz")
+        if name != resource and staging.manifest(path):
+            yield from ((name, line["ecw_id"]) for line in staging.read(path))
 
 
 def _require_roster(engine: Engine, run: Run, resource: str, strategy: str) -> None:
