@@ -41,6 +41,9 @@ class Roll:
     def gone(self, resource: str) -> set[str]:
         return set()
 
+    def refused(self, resource: str) -> list[str]:
+        return []
+
     def wanted(self, resource: str) -> list[str]:
         return []
 

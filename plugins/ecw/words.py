@@ -41,6 +41,7 @@ class Batch(TypedDict):
     rejects: list[str]  # gzip NDJSON files of the rejected, one per step that rejected any
     calls: int  # API calls so far, token calls included
     seconds: float
+    newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
     strategy: NotRequired[str]  # the one that it was extracted by
     later: NotRequired[int]  # patients whom a first look left to the next runs

@@ -41,6 +41,7 @@ def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> No
 
     assert found == Numbers(fetched=1, unchanged=1)
     assert locations(crm_engine) == {"a": "New"}
+    assert [row["older"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
 
 
 def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:
@@ -135,6 +136,19 @@ def test_a_batch_that_lost_a_record_is_not_loaded(crm_engine: Engine) -> None:
     assert everything(crm_engine)["ecw_link"] == []
 
 
+def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engine) -> None:
+    with pytest.raises(NumbersDoNotAddUp):
+        load(crm_engine, [a_row("a")], fetched=3, rejected=2)
+    with pytest.raises(NumbersDoNotAddUp):
+        load(crm_engine, [a_row("a")], [a_reject("b"), a_reject("b", "format")], fetched=3, rejected=2)
+    assert everything(crm_engine)["ecw_run"] == []
+
+
+def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_engine: Engine) -> None:
+    copies = [a_row("a", hour=10, latitude=12345.5), a_row("a", hour=11, latitude=12345.5)]
+    assert load(crm_engine, copies) == Numbers(fetched=2, rejected=2)
+
+
 def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:
     mapped = Mapped("location", "ecw_id", ("ecw_id", "nmae", "id"), "m1")
     with pytest.raises(CrmTableWrong, match=r"fills id.*no column nmae \(did you mean name\?\)"):
@@ -191,3 +205,25 @@ def test_counts_that_the_batch_claims_are_part_of_what_it_is(crm_engine: Engine)
 def test_a_batch_is_counted_with_its_rejects() -> None:
     batch = a_batch([a_row("a")], [a_reject("b"), a_reject("b", "format")])
     assert (batch["fetched"], batch["rejected"]) == (2, 1)
+
+
+def test_an_unchanged_record_takes_its_newer_version_so_that_none_in_between_is_loaded(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first])
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert load(crm_engine, [a_row("a", "A slip", 9)], run=a_run("slow")).unchanged == 1
+    assert locations(crm_engine) == {"a": "New"}
+
+
+def test_a_link_that_changed_since_the_map_step_is_left_alone_and_the_cursor_stays(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first], run=a_run(window_end="2026-11-22T10:00:00+00:00"))
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    slow = a_run("slow", run_type="backfill")
+    load(crm_engine, [a_row("a", "A slip", 9)], run=slow)
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert cursor.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    again = first | {"version": alike["version"]}
+    assert load(crm_engine, [again], run=a_run("next")).updated == 1
+    assert cursor.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, select, text
 
-from ecw.crm import parked
+from ecw.crm import links, parked
 from ecw.crm.business import Mapped
 from ecw.crm.engine import reading
 from ecw.crm.tables import metadata
@@ -122,3 +123,90 @@ def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
     [ledger] = table(crm_engine, "ecw_run", run_id="dry")
     assert (ledger["state"], ledger["inserted"], ledger["updated"]) == ("dry", 2, 1)
     assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
+
+
+def test_a_row_that_waited_comes_in_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")
+    assert load(crm_engine, without, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert encounters(crm_engine) == {"v1": "Reyes"}
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == [None]
+
+
+def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_engine: Engine) -> None:
+    waiting = visit("v1")
+    del waiting["row"]["status"]
+    before = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m0")
+    load(crm_engine, before, waiting, visit("v2") | {"row": waiting["row"] | {"ecw_id": "v2"}}, run_id="r1")
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, run_id="r2")
+    known = links.known(crm_engine, "P1", "encounter")
+    assert not known.unchanged("v1", waiting["hash"], "m1")
+    again = waiting | {"row": waiting["row"] | {"status": "planned"}}
+    assert load(crm_engine, ENCOUNTER, again, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert links.known(crm_engine, "P1", "encounter").unchanged("v1", waiting["hash"], "m1")
+
+
+def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    optional = replace(ENCOUNTER, version="m2", parks=frozenset())
+    assert load(crm_engine, optional, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert table(crm_engine, "ecw_parked") == []
+
+
+def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_the_oldest_said(
+    crm_engine: Engine,
+) -> None:
+    oldest = visit("v1", hour=8)
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, oldest, run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9, status="cancelled"), run_id="r2")
+    assert not links.known(crm_engine, "P1", "encounter").unchanged("v1", oldest["hash"], "m1")
+    newest = oldest | {"version": visit("v1", hour=10)["version"]}
+    assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_parked") == []
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["resolved"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r4") == Numbers()
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["planned"]
+
+
+def test_an_older_version_does_not_end_the_waiting_of_a_newer_one(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=11, status="arrived"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["open"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, updated=1)
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status, patient FROM encounter")).all() == [("arrived", "Patient/b")]
+
+
+def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9), run_id="r1")
+    with crm_engine.begin() as connection:  # as a run leaves it that took its look before
+        waiting = connection.execute(select(metadata.tables["ecw_parked"])).mappings().one()
+    load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r2")
+    with crm_engine.begin() as connection:
+        connection.execute(metadata.tables["ecw_parked"].insert().values(dict(waiting)))
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_parked") == []
+
+
+def test_a_dry_run_counts_who_waits_and_who_waits_no_longer(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    rows = visit("v2"), visit("v3", "Patient/b")
+    dry = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True)
+    assert dry == Numbers(fetched=2, rejected=2)
+    after_its_patients = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True, coming=[("patient", "a")])
+    somebody(crm_engine)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="r2") == after_its_patients
+    assert after_its_patients == Numbers(fetched=3, rejected=1, inserted=2)
+    ledger = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
+    for name in ("parked", "released"):
+        assert ledger["dry"][name] == ledger["r2"][name] == 1

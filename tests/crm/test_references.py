@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from ecw.crm import links
 from ecw.crm.business import Mapped
 from ecw.resources import RESOURCES, Resource
 from tests.fixtures.loads import a_batch, a_row, a_run, load_rows
@@ -62,6 +63,21 @@ def test_a_reference_that_changes_means_another_row_or_none(crm_engine: Engine) 
     changed = (visit("v0", "Practitioner/b", 11), visit("v1", "Practitioner/gone", 11), visit("v2", None, 11))
     load(crm_engine, ENCOUNTER, *changed, run_id="r2")
     assert meant(crm_engine) == {"v0": "Okoye", "v1": None, "v2": None}
+
+
+def test_a_row_that_the_crm_deleted_comes_back_with_its_key_so_that_references_mean_it_again(
+    crm_engine: Engine,
+) -> None:
+    load(crm_engine, PRACTITIONER, line("a", last_name="Reyes"), line("b", last_name="Okoye"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", "Practitioner/a"), visit("v2", "Practitioner/b"), run_id="r1")
+    with crm_engine.begin() as connection:
+        connection.execute(text("DELETE FROM practitioner WHERE ecw_id = 'a'"))
+    known = links.known(crm_engine, "P1", "practitioner", table="practitioner")
+    assert not known.unchanged("a", line("a", last_name="Reyes")["hash"], "m1")
+    assert known.unchanged("b", line("b", last_name="Okoye")["hash"], "m1")
+    load(crm_engine, PRACTITIONER, line("c", last_name="New"), line("a", last_name="Reyes"), run_id="r2")
+    assert meant(crm_engine) == {"v1": "Reyes", "v2": "Okoye"}
+    assert len(links.known(crm_engine, "P1", "practitioner", run_id="r2")) == 1, "r2 inserted it"
 
 
 def test_ids_of_another_practice_or_another_type_are_not_meant(crm_engine: Engine) -> None:

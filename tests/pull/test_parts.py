@@ -47,6 +47,14 @@ def test_the_newest_version_wins_whatever_the_order(tmp_path: Path) -> None:
     assert finished(parts, tmp_path) == [record("b", 12), new]
 
 
+def test_records_without_an_id_that_say_the_same_are_one_as_among_the_rejects(tmp_path: Path) -> None:
+    parts = Parts(f"{tmp_path}/parts")
+    old, new, other = record("", 9), record("", 10), record("", 9, name="other")
+    parts.add("list", [old, new, other], None, done=True)
+
+    assert finished(parts, tmp_path) == [new, other]
+
+
 def test_versions_are_compared_in_utc(tmp_path: Path) -> None:
     """At the end of daylight saving, the later of two local times can be the earlier one."""
     before = {"id": "a", "meta": {"lastUpdated": "2026-11-01T01:50:00-04:00"}}

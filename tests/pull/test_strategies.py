@@ -24,6 +24,7 @@ class Roll:
     changed: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
     awaited: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
 
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
@@ -36,6 +37,9 @@ class Roll:
 
     def strangers(self) -> list[str]:
         return self.ids.get("stranger", [])
+
+    def refused(self, resource: str) -> list[str]:
+        return self.rejected
 
     def wanted(self, resource: str) -> list[str]:
         return self.awaited
@@ -69,7 +73,15 @@ def params(units: Iterable[Unit]) -> list[dict[str, Any]]:
 
 
 def test_list_is_one_search() -> None:
-    assert [params(units) for units in rounds("list", ask("Location", Roll()))] == [[{}]]
+    assert [params(units) for units in rounds("list", ask("Location", Roll()))] == [[{}], []]
+
+
+@pytest.mark.parametrize("strategy", ["list", "name_sweep"])
+def test_who_sees_everything_reads_what_was_refused_and_did_not_appear(strategy: str) -> None:
+    this = ask("Location", Roll(rejected=["a", "b"]))
+    this.seen.add({"id": "b"}, 0, 0)
+    *_, last = rounds(strategy, this)
+    assert [unit.ecw_id for unit in last] == ["a"]
 
 
 def test_name_sweep_reads_the_known_that_did_not_appear() -> None:

@@ -60,6 +60,23 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert lines[6] == ["all", "4", "2", "2", "0", "0", "1", "1", "3"]
 
 
+def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expects_them(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", hour=23)], run=a_run("slip"))
+    told = {}
+    for run_type in ("scheduled", "backfill"):
+        run = a_run(run_type, run_type=run_type)
+        load(crm_engine, [a_row("a", "New")], run=run)
+        [told[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
+    assert [row["older"] for row in told.values()] == [1, 1]
+    assert told["backfill"]["next"] == ""
+    assert told["scheduled"]["next"] == (
+        "1 changed nothing, for the CRM has a newer version: should it be so again, empty source_version in ecw_link "
+        "where it lies in the future."
+    )
+    change(crm_engine, "UPDATE ecw_link SET source_version = NULL")
+    assert load(crm_engine, [a_row("a", "New")], run=a_run("next")).updated == 1
+
+
 def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     change(crm_engine, "UPDATE ecw_run SET fetched = 7")

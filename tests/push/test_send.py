@@ -55,7 +55,7 @@ def test_a_new_patient_is_created_linked_and_known(sandbox: Any, crm: Any, pushi
 
 def test_the_pull_that_follows_counts_the_patient_unchanged(sandbox: Any, crm: Any, pushing: Any) -> None:
     from ecw.crm import links
-    from ecw.pull.map import content_hash
+    from ecw.pull.content import content_hash
 
     _, ecw_id = created(crm, pushing)
     known = links.known(crm.engine, pushing().place.practice, "patient")

@@ -81,6 +81,15 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     return BusinessTable(mapped, table, key, columns, fits)
 
 
+def key_of(connection: Connection, name: str) -> Column[Any]:
+    """Return the key of one of the CRM's tables that a mapping fits: see `problems`.
+
+    Raises CrmTableWrong where there is no such table.
+    """
+    [key] = _reflect(connection, name).primary_key.columns
+    return key
+
+
 def problems(connection: Connection, mapped: Mapped) -> list[str]:
     """Return why a mapping cannot fill its table; an empty list where it can.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Engine, Select, and_, func, select
+from sqlalchemy import Column, Engine, Select, and_, exists, func, select
 
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
@@ -51,6 +51,24 @@ def gone(engine: Engine, practice: str, resource: str) -> set[str]:
     )
     with reading(engine) as connection:
         return set(connection.execute(statement).scalars())
+
+
+def refused(engine: Engine, practice: str, resource: str) -> list[str]:
+    """Return the ids of records that may not enter and never did, as far as they have one and eCW is thought to have
+    them."""
+    r, link = ecw_reject, ecw_link
+    linked = exists().where(link.c.practice == practice, link.c.resource == resource, link.c.ecw_id == r.c.ecw_id)
+    statement = select(r.c.ecw_id).where(
+        r.c.practice == practice,
+        r.c.resource == resource,
+        r.c.state == OPEN,
+        r.c.rule != "gone",
+        r.c.step != "push",
+        ~r.c.ecw_id.startswith("no-id-"),
+        ~linked,
+    )
+    with reading(engine) as connection:
+        return sorted(set(connection.scalars(statement)))
 
 
 def calls_before(engine: Engine, practice: str, resource: str) -> int | None:

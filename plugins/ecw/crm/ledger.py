@@ -28,6 +28,7 @@ class Notes:
     learned: int = 0
     parked: int = 0
     released: int = 0
+    older: int = 0
 
 
 def begin(

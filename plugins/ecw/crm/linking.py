@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, case, cast, func, literal, null, or_, select, true, update
+from sqlalchemy import Connection, and_, case, cast, func, literal, not_, null, or_, select, true, update
 
 from ecw.crm.business import STATUS, BusinessTable
 from ecw.crm.stage import Stage
@@ -34,13 +34,14 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
     ).where(s.c.fate.in_([*WRITTEN, "locked"]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
-    moved = new.crm_id != ecw_link.c.crm_id  # the CRM's row was gone, and has been inserted again
+    # The CRM's row was gone, and has been inserted again; or another one has been adopted.
+    renewed = or_(new.inserted_run.is_not(None), new.crm_id != ecw_link.c.crm_id)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(ecw_link.primary_key.columns),
             set_={name: new[name] for name in RENEWED}
             | {
-                "inserted_run": case((moved, new.inserted_run), else_=ecw_link.c.inserted_run),
+                "inserted_run": case((renewed, new.inserted_run), else_=ecw_link.c.inserted_run),
                 "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
             },
         )
@@ -56,6 +57,23 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
             )
             .values(seen_run=run_id)
         )
+
+
+def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
+    """Give the links of unchanged records their newer versions; return how many are no longer as the map step saw them.
+
+    Those are older than what eCW has, and to be looked at again.
+    """
+    n, link = stage.newer, ecw_link
+    older = and_(
+        link.c.practice == run["practice"],
+        link.c.resource == resource,
+        link.c.ecw_id == n.c.ecw_id,
+        or_(link.c.source_version.is_(None), link.c.source_version < n.c.source_version),
+    )
+    alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
+    connection.execute(update(link).where(older, alike).values(source_version=n.c.source_version))
+    return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
 
 
 def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) -> None:

@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterator
+from datetime import datetime
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, Table, cast, exists, func, select
 
+from ecw.crm.business import key_of
 from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_link
+from ecw.crm.tables import ecw_link, ecw_parked, ecw_reject
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
 
 
 class Known:
-    """What the links were made from, for change detection: about 100 bytes a link, whatever its id's length."""
+    """What the links were made from, for change detection: about 200 bytes a link, whatever its id's length."""
 
     def __init__(self) -> None:
-        self._digests: set[bytes] = set()
+        self._versions: dict[bytes, float] = {}  # seconds since 1970
 
-    def add(self, ecw_id: str, content_hash: str, mapping_version: str) -> None:
+    def add(self, ecw_id: str, content_hash: str, mapping_version: str, source_version: datetime | None) -> None:
         """Note one link."""
-        self._digests.add(_digest(ecw_id, content_hash, mapping_version))
+        found = -math.inf if source_version is None else source_version.timestamp()
+        self._versions[_digest(ecw_id, content_hash, mapping_version)] = found
 
     def unchanged(self, ecw_id: str, content_hash: str, mapping_version: str) -> bool:
         """Say whether the CRM's row was made from this very content by this very mapping."""
-        return _digest(ecw_id, content_hash, mapping_version) in self._digests
+        return _digest(ecw_id, content_hash, mapping_version) in self._versions
+
+    def older(self, ecw_id: str, content_hash: str, mapping_version: str, version: str | None) -> bool:
+        """Say whether the link of an unchanged record was made from a version older than this one (ISO 8601)."""
+        if version is None:
+            return False
+        found = self._versions[_digest(ecw_id, content_hash, mapping_version)]
+        return found < datetime.fromisoformat(version).timestamp()
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._versions)
 
 
-def known(engine: Engine, practice: str, resource: str, *, run_id: str | None = None) -> Known:
-    """Return what the links of a resource were made from.
+def known(
+    engine: Engine, practice: str, resource: str, *, table: str | None = None, run_id: str | None = None
+) -> Known:
+    """Return what the links of a resource were made from; of `table`, where it is given, only those whose row is there.
 
-    Those that the run `run_id` itself made or changed are left out: a run that is cleared looks at them again, and
-    its numbers still say what it did.
+    Left out are those that a run must look at although they are as they were: what the run `run_id` itself made or
+    changed, so that a run that is cleared still says what it did; and those of which another version was refused or
+    waits, so that a record that is as it was before leaves the quarantine.
     """
     of_this_run = func.coalesce(ecw_link.c.inserted_run == run_id, False) | func.coalesce(
         ecw_link.c.updated_run == run_id, False
     )
-    statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version).where(
-        ecw_link.c.practice == practice, ecw_link.c.resource == resource
+    statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version, ecw_link.c.source_version).where(
+        ecw_link.c.practice == practice,
+        ecw_link.c.resource == resource,
+        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state == "open", ecw_reject.c.step != "push"),
+        ~exists().where(*_of_link(ecw_parked)),
     )
     if run_id is not None:
         statement = statement.where(~of_this_run)
     found = Known()
     with reading(engine) as connection:
-        for ecw_id, content_hash, version in connection.execution_options(yield_per=_CHUNK).execute(statement):
-            found.add(ecw_id, content_hash, version)
+        if table is not None:
+            key = key_of(connection, table)
+            statement = statement.join(key.table, key == cast(ecw_link.c.crm_id, key.type))
+        for link in connection.execution_options(yield_per=_CHUNK).execute(statement):
+            found.add(*link)
     return found
 
 
@@ -77,6 +97,10 @@ def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) 
             )
             found.update(connection.scalars(statement))
     return found
+
+
+def _of_link(table: Table) -> list[ColumnElement[bool]]:
+    return [table.c[name] == ecw_link.c[name] for name in ("practice", "resource", "ecw_id")]
 
 
 def _digest(*parts: str) -> bytes:

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import cursor, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
-from ecw.crm.rejects import quarantine
-from ecw.crm.stage import Stage, drop_stage, fill, open_stage
+from ecw.crm.rejects import quarantine, rejected
+from ecw.crm.stage import Stage, drop_stage, expect, fill, open_stage
 from ecw.crm.trouble import told
 from ecw.words import Batch, Numbers, Run
 
@@ -26,20 +27,27 @@ def load_rows(
     mapped: Mapped,
     rows: Iterable[dict[str, Any]],
     rejects: Iterable[dict[str, Any]],
+    newer: Iterable[dict[str, Any]] = (),
     *,
     moves_cursor: bool = True,
     dry_run: bool = False,
+    coming: Iterable[tuple[str, str]] = (),
     source: str | None = None,
 ) -> Numbers:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
+    `newer` are the unchanged ones whose version is newer than that of their link: the link is told, so that nothing in
+    between is loaded later. Where a link was changed since the map step, the cursor stays, so that the next run looks
+    again.
+
     Rows that had waited for another record which is here now come in with the batch, and count as fetched. A value that
     its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
     first time returned. `moves_cursor` is false for a run that saw only a part of its window. A `dry_run` finds the
-    numbers by doing everything, and takes it back. `source` is the staged file that holds the batch's records.
+    numbers by doing everything, and takes it back; `coming` are the records, as (resource, eCW id), that the run would
+    have loaded before, so that nothing waits for them. `source` is the staged file that holds the batch's records.
 
     Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
-    NumbersDoNotAddUp; nothing is written then.
+    NumbersDoNotAddUp (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
     """
     began = time.monotonic()
     try:
@@ -50,14 +58,16 @@ def load_rows(
                 with connection.begin():
                     target = find(connection, mapped)
                     stage = open_stage(connection, target, source)
-                    released = parked.ready(connection, run["practice"], batch["resource"]) if mapped.parks else []
-                    fill(connection, stage, target, rows, rejects, released)
+                    if dry_run:
+                        expect(connection, stage, coming)
+                    released = parked.ready(connection, stage, target, run["practice"], batch["resource"])
+                    fill(connection, stage, target, rows, rejects, released, newer)
                 connection.execution_options(crm_read=False)
                 with connection.begin() as transaction:
                     one_at_a_time(connection, run["practice"], batch["resource"])
                     if not dry_run:
                         return _load(connection, stage, target, run, batch, moves_cursor, began)
-                    found = _merge(connection, stage, target, run, batch, park=False)
+                    found = _merge(connection, stage, target, run, batch)
                     transaction.rollback()
                 with connection.begin():
                     return _record(connection, run, batch, found, target, began, state=ledger.DRY)
@@ -86,7 +96,7 @@ def _load(
         ledger.loaded_already(connection, run, resource)
         return ledger.numbers_of(before)
     found = _merge(connection, stage, target, run, batch)
-    if moves_cursor:
+    if moves_cursor and not found.overtaken:
         cursor.move(connection, run, resource)
     return _record(connection, run, batch, found, target, began, fingerprint=fingerprint)
 
@@ -95,23 +105,26 @@ def _load(
 class _Found:
     numbers: Numbers
     notes: ledger.Notes
+    overtaken: int  # links that another run changed since the map step counted their records unchanged
 
 
-def _merge(
-    connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch, *, park: bool = True
-) -> _Found:
+def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch) -> _Found:
     resource = batch["resource"]
-    merged = merge(connection, stage, target, run, resource, park=park)
+    refused = rejected(connection, stage)
+    overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
+    merged = merge(connection, stage, target, run, resource)
     quarantine(connection, stage, run, resource)
     numbers = Numbers(
         fetched=batch["fetched"] + stage.released,
-        rejected=batch["rejected"] + stage.unfit + merged.counts["parked"],
+        # As the quarantine has it, not as the batch says: one without a reason there would be lost in silence.
+        rejected=refused + stage.unfit + merged.counts["parked"],
         inserted=merged.counts["inserted"],
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).proved()
     told = asdict(merged.told)
-    return _Found(numbers, ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released))
+    notes = ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released, older=merged.older)
+    return _Found(numbers, notes, overtaken)
 
 
 def _record(

@@ -52,28 +52,27 @@ GROWN = 1_000  # lines in a batch
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many staged rows count as inserted, updated, unchanged and parked, and what the three-way merge told."""
+    """How many staged rows count as inserted, updated, unchanged and parked, how many are older than what the CRM has,
+    and what the three-way merge told."""
 
     counts: dict[str, int]
+    older: int
     told: Told
 
 
-def merge(
-    connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str, *, park: bool = True
-) -> Merged:
+def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Merged:
     """Merge the staged rows into the business table, the links and the agreements; write the journal.
 
     A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled; so is one that a push has sent
-    without hearing what became of it. Without `park` no row waits for
-    another record.
+    without hearing what became of it.
     """
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
     adopt_created(connection, stage, target, run, resource)
-    if park:
-        parked.set_aside(connection, stage, target, run)
+    parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
+    _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)
     _count(connection, stage)
     _write_rows(connection, stage, target)
@@ -85,8 +84,14 @@ def merge(
     _take_stock(connection, stage, target)
     resolve(connection, target, run, resource)
     s = stage.rows
-    counted = connection.execute(select(s.c.counts_as, func.count()).group_by(s.c.counts_as))
-    return Merged({"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0} | dict(counted.all()), told)
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0}
+    older = 0
+    for word, fate, count in connection.execute(
+        select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")
+    ):
+        counts[word] += count
+        older += count if fate == "older" else 0
+    return Merged(counts, older, told)
 
 
 def _count(connection: Connection, stage: Stage) -> None:
@@ -168,6 +173,26 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
 def _differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
     pairs = stage.values.items()
     return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
+
+
+def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Give rows that the CRM has deleted their old keys again: other rows may hold them."""
+    s = stage.rows
+    mine = and_(
+        ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource, ecw_link.c.ecw_id == s.c.ecw_id
+    )
+    back = (
+        select(func.min(s.c.seq).label("seq"), ecw_link.c.crm_id)
+        .select_from(s.join(ecw_link, mine))
+        .where(s.c.fate.is_(None))
+        .group_by(ecw_link.c.crm_id)
+        .subquery()
+    )
+    connection.execute(
+        update(s)
+        .where(s.c.seq == back.c.seq)
+        .values(crm_id=cast(back.c.crm_id, target.key.type), fate="insert", counts_as="inserted")
+    )
 
 
 def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> None:

@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, literal, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from ecw.crm.business import BusinessTable
 from ecw.crm.engine import reading
-from ecw.crm.stage import Stage
+from ecw.crm.stage import SETTLED, Stage
 from ecw.crm.tables import ecw_conflict, ecw_link, ecw_parked, ecw_reject
 from ecw.crm.upsert import insert
 from ecw.resources import RESOURCES
@@ -18,15 +32,17 @@ from ecw.words import Run
 RULE = "parked"
 
 
-def ready(connection: Connection, practice: str, resource: str) -> list[dict[str, Any]]:
-    """Return the staged lines of a resource that need not wait any longer."""
+def ready(
+    connection: Connection, stage: Stage, target: BusinessTable, practice: str, resource: str
+) -> list[dict[str, Any]]:
+    """Return the staged lines of a resource that need not wait any longer, as the mapping has them now."""
     p = ecw_parked
     statement = select(p.c.line).where(
         p.c.practice == practice,
         p.c.resource == resource,
-        _linked(practice, p.c.missing_resource, p.c.missing_id),
+        _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
     )
-    return [orjson.loads(line) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
+    return [_today(orjson.loads(line), target) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
 
 
 def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
@@ -60,10 +76,10 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
         for known in RESOURCES.values():
             prefix = f"{known.fhir_type}/"
             missing = func.substr(held, len(prefix) + 1)
-            linked = _linked(run["practice"], literal(known.name), missing)
+            here = _here(stage, run["practice"], literal(known.name), missing)
             connection.execute(
                 update(s)
-                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~linked)
+                .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~here)
                 .values(fate="parked", counts_as="parked", fields=name)
             )
     # After those that are there, so that the numbers stay different.
@@ -83,11 +99,15 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
 
 
 def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Write down the rows that wait, and forget those that came in."""
+    """Write down the rows that wait, and forget those that came in, or of which a version as new did."""
     s, p = stage.rows, ecw_parked
     mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
-    came_in = select(s.c.ecw_id).where(s.c.fate.in_(["insert", "update", "same", "locked"]))
-    connection.execute(delete(p).where(mine, p.c.ecw_id.in_(came_in)))
+    not_older = or_(
+        s.c.source_version.is_(None), p.c.source_version.is_(None), s.c.source_version >= p.c.source_version
+    )
+    connection.execute(
+        delete(p).where(mine, exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older))
+    )
     waiting = [
         _parked(row._mapping, stage, target, run, resource)
         for row in connection.execute(select(s).where(s.c.fate == "parked").order_by(s.c.seq))
@@ -110,12 +130,24 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     )
 
 
+def _today(line: dict[str, Any], target: BusinessTable) -> dict[str, Any]:
+    """Return a line without the columns that the mapping has no more, should another version have made it.
+
+    It has no hash then, so that its record is mapped again at the next look: columns may be new.
+    """
+    if line.get("mapping") == target.mapped.version:
+        return line
+    row = {name: value for name, value in line["row"].items() if name in target.columns}
+    return line | {"row": row, "hash": ""}
+
+
 def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, Any]:
     fhir_type, _, missing_id = row[stage.values[row["fields"]].name].partition("/")
     version = row["source_version"]
     staged = dict.fromkeys(target.columns) | orjson.loads(row["agreed_emr"]) | {target.mapped.key: row["ecw_id"]}
     status = [row["status"], row["status_reason"]] if row["status"] else None
     line = {"ecw_id": row["ecw_id"], "hash": row["hash"], "status": status, "row": staged}
+    line["mapping"] = target.mapped.version
     return {
         "practice": run["practice"],
         "resource": resource,
@@ -126,6 +158,11 @@ def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: s
         "line": orjson.dumps(line | {"version": version.isoformat() if version else None}).decode(),
         "parked_run": run["run_id"],
     }
+
+
+def _here(stage: Stage, practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:
+    linked, c = _linked(practice, resource, ecw_id), stage.coming
+    return linked if c is None else or_(linked, exists().where(c.c.resource == resource, c.c.ecw_id == ecw_id))
 
 
 def _linked(practice: str, resource: ColumnElement[str], ecw_id: ColumnElement[str]) -> ColumnElement[bool]:

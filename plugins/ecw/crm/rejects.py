@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, exists, func, literal, null, or_, select, update
 
 from ecw.crm.engine import reading
-from ecw.crm.stage import Stage
+from ecw.crm.stage import SETTLED, Stage
 from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.upsert import insert
 from ecw.errors import ConfigurationWrong
@@ -99,9 +99,7 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
     the one in question settles nothing, and a refused version older than the one in the CRM is resolved at once.
     """
     r, s = ecw_reject, stage.rows
-    accepted = exists().where(
-        s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(["insert", "update", "same", "locked"]), _not_older(s.c.source_version)
-    )
+    accepted = exists().where(s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(SETTLED), _not_older(s.c.source_version))
     _resolve(connection, run, resource, accepted)
     _open(connection, stage, run, resource)
     b = stage.rejects
@@ -110,6 +108,13 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
         b.c.ecw_id == r.c.ecw_id, b.c.step == r.c.step, b.c.rule == r.c.rule, b.c.column == r.c.column
     )
     _resolve(connection, run, resource, and_(refused_again, ~for_this))
+
+
+def rejected(connection: Connection, stage: Stage) -> int:
+    """Return how many records the steps before the load have refused, by their reasons."""
+    b = stage.rejects
+    ids: int = connection.execute(select(func.count(b.c.ecw_id.distinct())).where(b.c.step != "load")).scalar_one()
+    return ids
 
 
 def _not_older(version: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -22,11 +22,12 @@ from ecw.crm.tables import UtcTime
 from ecw.errors import CrmTableWrong
 
 CHUNK = 5_000  # lines in memory at a time
+SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
 
 
 @dataclass(slots=True)
 class Stage:
-    """The two temporary tables of one load, and what was counted while they were filled.
+    """The temporary tables of one load, and what was counted while they were filled.
 
     `values` names, for each business column, the column of `rows` that holds its value. `fingerprint` is the same for
     the same batch under the same mapping. `source` is the staged file that still holds the records.
@@ -34,12 +35,14 @@ class Stage:
 
     rows: Table
     rejects: Table
+    newer: Table
     values: dict[str, Column[Any]]
     lines: int = 0
     unfit: int = 0
     released: int = 0
     fingerprint: str = ""
     source: str | None = None
+    coming: Table | None = None
 
 
 def open_stage(connection: Connection, target: BusinessTable, source: str | None = None) -> Stage:
@@ -80,16 +83,34 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("batch", Text),
         prefixes=["TEMPORARY"],
     )
-    for table in (rows, rejects):
+    newer = Table(
+        "ecw_stage_newer",
+        MetaData(),
+        Column("ecw_id", String(128)),
+        Column("source_version", UtcTime),
+        Column("hash", String(128)),
+        prefixes=["TEMPORARY"],
+    )
+    for table in (rows, rejects, newer):
         # The statement alone: Table.create() would also create the types of PostgreSQL's enumerations again.
         connection.execute(CreateTable(table))
-    return Stage(rows, rejects, values, source=source)
+    return Stage(rows, rejects, newer, values, source=source)
 
 
 def drop_stage(connection: Connection) -> None:
     """Drop the temporary tables, where there are any: the connection goes back to the pool."""
-    for name in ("ecw_stage_row", "ecw_stage_reject"):
+    for name in ("ecw_stage_row", "ecw_stage_reject", "ecw_stage_newer", "ecw_stage_coming"):
         connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
+
+
+def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str]]) -> None:
+    """Note records that count as being in the CRM already, as (resource, eCW id)."""
+    columns = Column("resource", String(64)), Column("ecw_id", String(128))
+    stage.coming = Table("ecw_stage_coming", MetaData(), *columns, prefixes=["TEMPORARY"])
+    connection.execute(CreateTable(stage.coming))
+    for chunk in _chunks({"resource": resource, "ecw_id": ecw_id} for resource, ecw_id in coming):
+        _copy(connection, stage.coming, ["resource", "ecw_id"], chunk)
+    connection.execute(CreateIndex(Index("ecw_stage_coming_ecw_id", stage.coming.c.ecw_id)))
 
 
 def fill(
@@ -99,11 +120,13 @@ def fill(
     rows: Iterable[dict[str, Any]],
     rejects: Iterable[dict[str, Any]],
     released: Sequence[dict[str, Any]] = (),
+    newer: Iterable[dict[str, Any]] = (),
 ) -> None:
     """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
 
     `released` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
-    part of the batch's fingerprint. Raises CrmTableWrong for a row with a column that the mapping does not name.
+    part of the batch's fingerprint. `newer` are the unchanged ones with a newer version. Raises CrmTableWrong for a row
+    with a column that the mapping does not name.
     """
     digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
     reject_seq = count()
@@ -133,13 +156,18 @@ def fill(
         for line in chunk:
             digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
         refuse(chunk)
+    for chunk in _chunks(newer):
+        for line in chunk:
+            digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
+        alike = [line | {"source_version": _version(line["version"])} for line in chunk]
+        _copy(connection, stage.newer, ["ecw_id", "source_version", "hash"], alike)
     stage.fingerprint = digest.hexdigest()
     # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
     # PostgreSQL guesses. Built at the end, which is quicker.
-    for table in (stage.rows, stage.rejects):
+    for table in (stage.rows, stage.rejects, stage.newer):
         connection.execute(CreateIndex(Index(f"{table.name}_ecw_id", table.c.ecw_id)))
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE ecw_stage_row, ecw_stage_reject")
+        connection.exec_driver_sql("ANALYZE ecw_stage_row, ecw_stage_reject, ecw_stage_newer")
 
 
 def _chunks(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

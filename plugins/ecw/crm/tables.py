@@ -62,6 +62,7 @@ ecw_run = Table(
     Column("learned", Integer),  # columns that were sent, and that eCW spells in its own way
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
+    Column("older", Integer),  # records among the unchanged of which the CRM has a newer version
     Column("whole", Boolean),  # every record that eCW has is among the fetched
     Column("later", Integer),  # patients whom a first look patient by patient left to the next runs
     Column("later_by", UtcTime),  # when the last of them is looked at

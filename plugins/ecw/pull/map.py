@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
@@ -10,10 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
+from ecw.pull.content import content_hash
 from ecw.pull.gone import RULE as GONE
 from ecw.pull.gone import is_tombstone
 from ecw.pull.seen import version
@@ -29,37 +27,30 @@ ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
 
 
-def content_hash(resource: Mapping[str, Any]) -> str:
-    """Return the hash of what a resource says: SHA-256 of its JSON, keys sorted, without the parts of `meta` that
-    change although nothing else did.
-    """
-    meta = resource.get("meta")
-    if isinstance(meta, dict):
-        kept = {key: value for key, value in meta.items() if key not in ("lastUpdated", "versionId")}
-        resource = {**resource, "meta": kept}
-    return hashlib.sha256(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
 def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: bool = False) -> Batch:
     """Stage a row for every record that is new, changed, or mapped by another version; the rest is unchanged.
 
-    `full` maps everything. Records that are not what they should be, or that the mapping cannot map, are rejects.
+    Of the unchanged those are staged whose version is newer than that of their link: the load tells the links. `full`
+    maps everything. Records that are not what they should be, or that the mapping cannot map, are rejects.
     """
     name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
-    path, rejects = (store.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("map", "map-rejects"))
+    staged_as = ("map", "map-rejects", "map-newer")
+    path, rejects, newer = (store.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
     unchanged = rejected = 0
     unmapped: Counter[tuple[str, str]] = Counter()
-    with staging.writer(path) as passed, staging.writer(rejects) as refused:
+    with staging.writer(path) as passed, staging.writer(rejects) as refused, staging.writer(newer) as alike:
         passed.extra["mapping_version"] = mapping_version
         for resource in staging.read(batch["path"]):
             digest = content_hash(resource)
-            ecw_id = _id(resource)
+            ecw_id, its_version = _id(resource), version(resource)
             if not full and ecw_id is not None and known.unchanged(ecw_id, digest, mapping_version):
                 unchanged += 1
+                if known.older(ecw_id, digest, mapping_version, its_version):
+                    alike.write({"ecw_id": ecw_id, "version": its_version, "hash": digest})
                 continue
             line: dict[str, Any] = {
                 "ecw_id": ecw_id or _no_id(digest),
-                "version": version(resource),
+                "version": its_version,
                 "hash": digest,
             }
             row, problems = None, _refused(resource, ecw_id)
@@ -89,6 +80,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "rejected": batch["rejected"] + rejected,
         "unchanged": batch["unchanged"] + unchanged,
         "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
+        "newer": newer,
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged

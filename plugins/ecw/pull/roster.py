@@ -33,6 +33,10 @@ class Roster:
         """Return the ids that eCW was already found not to have any more."""
         return history.gone(self._engine, self._run["practice"], resource)
 
+    def refused(self, resource: str) -> list[str]:
+        """Return the ids of records that were refused and never linked: eCW may have deleted them since."""
+        return history.refused(self._engine, self._run["practice"], resource)
+
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
         return parked.wanted(self._engine, self._run["practice"], resource)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+from ecw.pull.content import content_hash
 
 
 def version(resource: Mapping[str, Any]) -> str | None:
@@ -69,11 +69,11 @@ class Seen:
 
 
 def _key(resource: Mapping[str, Any]) -> bytes:
-    """Return what tells records apart: the id, or the content where a broken record has none."""
+    """Return what tells records apart: the id, or the content where a broken record has none, as in the rejects."""
     found = resource.get("id")
     if isinstance(found, str) and found:
         return _digest(found.encode())
-    return _digest(b"no id" + orjson.dumps(resource, option=orjson.OPT_SORT_KEYS))
+    return _digest(b"no id" + content_hash(resource).encode())
 
 
 def _digest(value: bytes) -> bytes:

@@ -102,10 +102,9 @@ def map(batch: Batch) -> Batch:
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
-        known = links.known(engine, run["practice"], batch["resource"], run_id=run["run_id"])
-        return map_batch(
-            run, batch, Mapper(mapping_of(run, batch["resource"])), known, full=plan.of(run)["options"]["full"]
-        )
+        mapping = mapping_of(run, batch["resource"])
+        known = links.known(engine, run["practice"], batch["resource"], table=mapping.table, run_id=run["run_id"])
+        return map_batch(run, batch, Mapper(mapping), known, full=plan.of(run)["options"]["full"])
 
 
 def check(batch: Batch) -> Batch:
@@ -161,8 +160,10 @@ def load(batch: Batch) -> dict[str, int]:
             mapped,
             staging.read(batch["path"]),
             rejects,
+            staging.read(batch["newer"]) if "newer" in batch else (),
             moves_cursor=not (options.few or options.own_window),
             dry_run=options.dry_run,
+            coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
         )
         with reading(engine) as connection:
@@ -222,6 +223,17 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.alert.watch import watch
 
     return watch(crm_conn_id)
+
+
+def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
+    """Yield the records that the loads of other resources have been given, as (resource, eCW id)."""
+    from ecw.pull import staging, store
+    from ecw.resources import RESOURCES
+
+    for name in RESOURCES:
+        path = store.join(run["staging"], name, "check.ndjson.gz")
+        if name != resource and staging.manifest(path):
+            yield from ((name, line["ecw_id"]) for line in staging.read(path))
 
 
 def _require_roster(engine: Engine, run: Run, resource: str, strategy: str) -> None:

@@ -41,6 +41,9 @@ class Known(Protocol):
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
 
+    def refused(self, resource: str) -> list[str]:
+        """Return the ids of records that were refused and never linked."""
+
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
 
@@ -83,17 +86,19 @@ Rounds = Iterator[Iterable[Unit]]
 
 
 def whole_list(ask: Ask) -> Rounds:
-    """Search without any parameter: the server lists everything it has."""
+    """Search without any parameter: the server lists everything it has; then read what was refused and did not
+    appear."""
     yield [Unit("list", {})]
+    yield [_read(ecw_id) for ecw_id in ask.roster.refused(ask.resource.name) if ecw_id not in ask.seen]
 
 
 def name_sweep(ask: Ask) -> Rounds:
-    """Search by each letter; then read what is known and did not appear: deactivated, merged or deleted perhaps."""
+    """Search by each letter; then read what is known, or was refused, and did not appear: deactivated, merged or
+    deleted perhaps."""
     yield [Unit(f"name={letter}", {"name": letter}) for letter in dict.fromkeys(ask.options.letters)]
     gone = ask.roster.gone(ask.resource.name)
-    missing = [
-        ecw_id for ecw_id in ask.roster.known(ask.resource.name) if ecw_id not in ask.seen and ecw_id not in gone
-    ]
+    once = [*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)]
+    missing = [ecw_id for ecw_id in dict.fromkeys(once) if ecw_id not in ask.seen and ecw_id not in gone]
     yield map(_read, missing)
 
 

@@ -14,7 +14,7 @@ from ecw.resources import RESOURCES
 from ecw.words import Run
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
-NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released")  # told where there are any
+NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released", "older")  # told where there are any
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "next")
 NUMBERED = (ledger.LOADED, ledger.DRY)
 
@@ -70,6 +70,11 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
         moves.append(f"{waiting} conflicts wait for a person: choose in the table ecw_conflict, where state is open.")
     if locked := row.get("locked"):
         moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
+    if (older := row.get("older")) and row["run_type"] not in ("backfill", "replay"):
+        moves.append(
+            f"{older} changed nothing, for the CRM has a newer version: should it be so again, empty source_version in "
+            "ecw_link where it lies in the future."
+        )
     return " ".join(filter(None, moves))
 
 

@@ -17,7 +17,7 @@ from ecw.crm.convert import Unfit
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import RecordMissing
-from ecw.pull.map import content_hash
+from ecw.pull.content import content_hash
 from ecw.pull.seen import version
 from ecw.push import intents
 from ecw.push.alone import alone

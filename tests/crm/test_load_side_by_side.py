@@ -1,0 +1,61 @@
+"""Loads of different resources at once: patients come in while encounters wait for them and are let in."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from ecw.crm.engine import reading
+from ecw.words import Numbers
+from tests.crm.test_parked import ENCOUNTER, PATIENT, load, table, visit
+from tests.fixtures.loads import a_row
+
+BATCHES, SIZE = 4, 1_200  # more lines than it takes to have PostgreSQL analyse the tables inside the load
+
+
+def patients(batch: int) -> list[dict[str, Any]]:
+    names = (f"p{batch}-{n}" for n in range(SIZE))
+    return [a_row(name) | {"row": {"ecw_id": name, "last_name": "Reyes"}} for name in names]
+
+
+def visits(batch: int) -> list[dict[str, Any]]:
+    """Return the visits of a batch's patients, and of the last batch's: of them half the time nobody is here yet."""
+    return [visit(f"v{batch}-{n}", f"Patient/p{(batch if n % 2 else BATCHES - 1)}-{n}") for n in range(SIZE)]
+
+
+def test_patients_come_in_while_encounters_wait_and_are_let_in(crm_engine: Engine) -> None:
+    together = Barrier(3)
+    first = load(crm_engine, ENCOUNTER, *visits(0), run_id="v0")
+    assert first == Numbers(fetched=SIZE, rejected=SIZE)
+
+    def load_patients() -> list[Numbers]:
+        together.wait()
+        return [load(crm_engine, PATIENT, *patients(batch), run_id=f"p{batch}") for batch in range(BATCHES)]
+
+    def load_encounters(batches: range) -> list[Numbers]:
+        together.wait()
+        return [load(crm_engine, ENCOUNTER, *visits(batch), run_id=f"v{batch}") for batch in batches]
+
+    with ThreadPoolExecutor(3) as pool:
+        loading = [
+            pool.submit(load_patients),
+            pool.submit(load_encounters, range(1, BATCHES, 2)),
+            pool.submit(load_encounters, range(2, BATCHES, 2)),
+        ]
+        loaded, *encounters = [each.result() for each in loading]
+    told = [numbers for some in encounters for numbers in some]
+    told.append(load(crm_engine, ENCOUNTER, run_id="last"))
+
+    assert sum(numbers.inserted for numbers in loaded) == BATCHES * SIZE
+    assert sum(numbers.inserted for numbers in told) == BATCHES * SIZE
+    assert table(crm_engine, "ecw_parked") == []
+    assert {reject["state"] for reject in table(crm_engine, "ecw_reject")} == {"resolved"}
+    with reading(crm_engine) as connection:
+        query = (
+            "SELECT count(*) FROM encounter e JOIN patient p ON p.id = e.patient_id "
+            "WHERE e.patient = 'Patient/' || p.ecw_id"
+        )
+        assert connection.execute(text(query)).scalar_one() == BATCHES * SIZE
