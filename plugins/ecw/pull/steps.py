@@ -160,6 +160,7 @@ def load(batch: Batch) -> dict[str, int]:
             moves_cursor=not (options.few or options.own_window),
             dry_run=options.dry_run,
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
+            asked=(line["patient"] for line in staging.read(batch["asked"])) if "asked" in batch else None,
         )
         with reading(engine) as connection:
             if recorded := ledger.row(connection, run, batch["resource"]):
