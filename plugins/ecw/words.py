@@ -43,6 +43,7 @@ class Batch(TypedDict):
     seconds: float
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
     strategy: NotRequired[str]  # the one that it was extracted by
+    gone: NotRequired[int]  # among the fetched, those that eCW no longer has
     asked: NotRequired[str]  # gzip NDJSON of the patients who were asked about one by one
     patients: NotRequired[int]  # how many they are
     later: NotRequired[int]  # patients whom a first look left to the next runs

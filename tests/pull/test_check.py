@@ -268,6 +268,7 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
             "  - {column: size, range: {min: 0}, otherwise: reject}\n"
             "  - {column: born, date: {after: 1900-01-01}, otherwise: reject, stop_above: 0.3}\n",
             Usual(6),
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, alike=True)).verdict == "stop"
             report,
         )
 

@@ -136,6 +136,8 @@ def record(
             "later": batch.get("later"),
             "later_by": datetime.fromisoformat(batch["later_by"]) if "later_by" in batch else None,
         }
+            "asked": batch.get("patients"),
+            "gone": batch.get("gone"),
         | ({"strategy": batch["strategy"]} if "strategy" in batch else {})
         | asdict(notes),
     )

@@ -264,7 +264,7 @@ ecw_quality = Table(
     Column("otherwise", String(16), nullable=False),  # warn, reject, stop
     Column("stop_above", Float),  # share of the rows
     Column("why", Text, nullable=False),
-    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records fetched
+    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records that eCW has
     Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched

@@ -126,7 +126,14 @@ def check(batch: Batch) -> Batch:
             run,
             batch,
             suite,
-            usual=quality.usual(engine, run, batch["resource"], whole=batch.get("whole", False)),
+            usual=quality.usual(
+                engine,
+                run,
+                batch["resource"],
+                whole=batch.get("whole", False),
+                strategy=batch.get("strategy"),
+                asked=batch.get("patients"),
+            ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality.write, engine, run, batch["resource"]),
         )
