@@ -87,7 +87,8 @@ def _refreshed(connection: Connection, practice: str, resource: str) -> datetime
 
 def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Told | None:
     refreshed = _refreshed(connection, practice, resource)
-    began = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
+    runs = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
+    began = runs.where(ecw_run.c.state != ledger.DRY)
     since = refreshed or connection.execute(began).scalar()
     if since is None or now - since <= longest:
         return None
@@ -122,7 +123,9 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
 def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
-        ecw_run.c.run_type.not_in(("backfill", "replay")), ecw_run.c.ended_at.is_not(None)
+        ecw_run.c.run_type.not_in(("backfill", "replay")),
+        ecw_run.c.ended_at.is_not(None),
+        ecw_run.c.state != ledger.DRY,
     )
     last = _first(connection, live.where(ecw_run.c.error.startswith(QualityStop.__name__)))
     refreshed = _refreshed(connection, practice, resource)

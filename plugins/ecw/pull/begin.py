@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ecw import connections, schedule
-from ecw.crm import ledger, snapshots
+from ecw.crm import history, ledger, snapshots
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong, TryAgain
 from ecw.mapping.table_check import require_tables
@@ -52,6 +52,7 @@ def open_run(
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
+    history.require_own_id(engine, practice, run_id, replay=False)
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
         wanted = replace(wanted, ids={"patient": ecw_ids(engine, client, mapping, wanted.patients)}, patients=[])
@@ -73,7 +74,7 @@ def open_run(
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:
-        log.info("This is a dry run: nothing is written but its own row in the ledger.")
+        log.info("This is a dry run: nothing is written but its own row in the ledger and its quality report.")
     staging.open_folder(run["staging"])
     server = abilities(client, root)
     choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
