@@ -11,8 +11,8 @@ With a connection `vob_webhook` (type HTTP) each request is posted there, once.
 | `deliver` | posts the requests that wait, the oldest first | the receiver: down, refused, moved |
 
 It starts when the asset `ecw_insurance` or `ecw_patient` is told of a change, and once a day for what is left. A missed
-event loses nothing. What a resource's first load brings opens none, nor does a load that would open more than 500: the
-log says so, and the form opens those of a run after all.
+event loses nothing. What the first look at a patient's insurance brings opens none, nor does a load that would open
+more than 500: the log says so, and the form opens those of a run after all.
 
 ### When something is red
 
@@ -50,7 +50,7 @@ from ecw.vob import steps
             "",
             type="string",
             title="Of this run after all",
-            description="The id of a pull whose changes were passed over, as its first load or as too many at once.",
+            description="The id of a pull whose changes were passed over, as a first look or as too many at once.",
         )
     },
     doc_md=__doc__,

@@ -247,12 +247,28 @@ def test_nothing_where_there_had_been_something_is_told_without_any_setting(
     assert volume.judge(load_suite(file, COLUMNS), fetched, usual).verdict == verdict
 
 
-def test_a_part_is_not_held_against_the_share_of_a_whole(tmp_path: Path) -> None:
+def test_a_pattern_is_about_the_whole_value_to_its_last_character(run: Run) -> None:
+    rows = [{"name": "AL"}, {"name": "AL\n"}, {"name": "al"}, {"name": "ALA"}, {"name": "al".upper()}]
+    rules = "rules:\n  - {column: name, pattern: '[A-Z]{2}', otherwise: reject}"
+
+    assert passed(checked(run, rows, rules)) == ["id.0", "id.4"]
+
+
+def test_a_boolean_is_one_of_true_and_false(run: Run) -> None:
+    rows = [{"name": True}, {"name": False}, {"name": None}]
+
+    for allowed in ("true", "'true'", "yes"):
+        rules = f"rules: [{{column: name, in: [{allowed}], otherwise: reject}}]"
+        assert passed(checked(run, rows, rules)) == (["id.0", "id.2"])
+
+
+def test_a_part_is_held_against_the_share_where_the_runs_see_parts_of_like_size(tmp_path: Path) -> None:
     file = tmp_path / "person.yaml"
     file.write_text("resource: person\nvolume: {at_least: 0.5, otherwise: stop}\nrules: []")
 
     assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, never_nothing=5)).verdict == "pass"
     assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9)).verdict == "stop"
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, alike=True)).verdict == "stop"
 
 
 def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:

@@ -1,40 +1,53 @@
-"""What a dry run tells beside what the same run does."""
+"""A dry run tells what a run would do, and what it keeps."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ecw.crm.facts import Thresholds, facts
+from ecw.crm.status import status
+from ecw.errors import QualityStop
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_replay import nameless
+
+pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+DRY = {"resources": ["location"], "dry_run": True}
+RECORDS = ("location", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_agreed", "ecw_alert")
 
 
-def numbers(pull: Pulling, *, dry_run: bool) -> dict[str, dict[str, Any]]:
-    run = pull.begin(options={"dry_run": dry_run})
-    for name in RESOURCES:
-        pull.resource(run, name)
-    told = "fetched", "rejected", "inserted", "updated", "unchanged", "parked", "released"
-    return {row["resource"]: {name: row.get(name, 0) for name in told} for row in steps.summary(run)}
+def kept(pull: Pulling) -> dict[str, object]:
+    return {table: pull.rows(f"SELECT * FROM {table}") for table in RECORDS}  # noqa: S608 - names from above
 
 
-@pytest.mark.parametrize("before", [(), ("practitioner", "encounter")], ids=["first load", "rows wait for patients"])
-def test_a_dry_run_tells_what_the_run_then_does(
-    pull: Pulling, sandbox: RunningSandbox, before: tuple[str, ...]
-) -> None:
-    if before:
-        pull(*before)
-    nameless(sandbox, 7)
-    insured = sandbox.records("Coverage")[0]["beneficiary"]["reference"].removeprefix("Patient/")
-    sandbox.put({**sandbox.record("Patient", insured), "name": [{"use": "usual", "given": ["Nobody"]}]})
+def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("location")
+    before = kept(pull)
+    for record in sandbox.records("Location"):
+        sandbox.delete("Location", record["id"])
+    run = pull.begin("manual", options=DRY)
 
-    dry = numbers(pull, dry_run=True)
-    assert pull.rows("SELECT * FROM patient") == []
-    assert numbers(pull, dry_run=False) == dry
-    assert (dry["practitioner"]["rejected"], dry["patient"]["rejected"]) == (1, 1)
-    assert dry["insurance"]["parked"] > 0, "they wait for the patient who may not enter"
-    assert dry["insurance"]["inserted"] > 0
-    assert bool(dry["encounter"]["released"]) == bool(before)
+    with pytest.raises(QualityStop):
+        pull.resource(run, "location")
+
+    assert kept(pull) == before
+    with pull.crm.connect() as connection:
+        now = datetime.now(UTC)
+        assert facts(connection, now, timedelta(hours=2), ["location"], Thresholds()) == []
+    told = next(row for row in steps.summary(run) if row["resource"] == "location")
+    assert told["state"] == "dry run, failed"
+    assert told["next"].startswith("QualityStop: location: eCW gave 0 records, usual are 12")
+    report = "SELECT verdict FROM ecw_quality WHERE run_id = '{}'"
+    assert pull.rows(report.format(run["run_id"])) == [{"verdict": "stop"}], "it says what the rules found"
+    assert [one.next_move for one in status(pull.crm) if one.resource == "location"] == [None]
+
+
+def test_a_practice_that_was_only_tried_dry_is_not_stale(pull: Pulling) -> None:
+    run = pull.begin("manual", options=DRY)
+    pull.resource(run, "location")
+    with pull.crm.connect() as connection:
+        later = datetime.now(UTC) + timedelta(days=9)
+        assert facts(connection, later, timedelta(hours=2), list(RESOURCES), Thresholds()) == []

@@ -68,6 +68,26 @@ def test_after_mending_a_crosswalk_the_rows_come_in_without_a_call_and_the_curso
     assert pull("patient")["patient"] == numbers(120, unchanged=120), "the pull finds them as it would have made them"
 
 
+def test_a_replay_and_a_pull_have_run_ids_of_their_own(pull: Pulling, sandbox: RunningSandbox) -> None:
+    """What they stage and count is kept under the run's id; Airflow keeps ids apart within a DAG only."""
+    nameless(sandbox, 7)
+    run = pull.begin("manual", run_id="mine", options={"resources": ["practitioner"]})
+    pull.resource(run, "practitioner")
+    before = pull.rows("SELECT * FROM ecw_run")
+
+    with pytest.raises(ConfigurationWrong, match="A pull of the practice has the run id mine already"):
+        again(pull, "mine")
+    assert pull.rows("SELECT * FROM ecw_run") == before
+    assert (
+        len(list(staging.read(store.join(run["staging"], "practitioner", "extract.ndjson.gz")))) == before[0]["fetched"]
+    )
+
+    again(pull, "theirs")
+    again(pull, "theirs")
+    with pytest.raises(ConfigurationWrong, match="A replay of the practice has the run id theirs already"):
+        pull.begin("manual", run_id="theirs")
+
+
 def test_what_is_still_wrong_stays_rejected_and_can_be_replayed_again(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path
 ) -> None:

@@ -84,6 +84,15 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
         ),
         ("not_null: true", "known: false", "person.yaml:6:12: this check is `true`, or left out"),
         ("after: 1900-01-01", "after: 1900-13-01", "is no day such as"),
+        (
+            "not_null: true",
+            "pattern: '(?i)x'",
+            "person.yaml:6:15: is no regular expression for a whole value: global flags",
+        ),
+        ("not_null: true", "in: []", "person.yaml:6:9: allows no value at all"),
+        ("not_null: true", "length: {min: 9, max: 2}", "person.yaml:6:13: no value is between min and max"),
+        ("not_null: true", "range: {min: 2, max: 1.5}", "person.yaml:6:12: no value is between min and max"),
+        ("after: 1900-01-01, before", "after: today, before", "no value is between after and before"),
         ("column: born, date: {after: 1900-01-01, before: tomorrow}", "column: [name], not_null: true", "said twice"),
     ],
 )

@@ -46,7 +46,7 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert location["next"] == (
         "look at the 1 rejects: `ecw status` names the reasons. "
         "1 wait in ecw_parked for a record that is not here yet, and come in when it does. "
-        "1 conflicts wait for a person: choose in the table ecw_conflict, where state is open. "
+        "1 conflicts wait for a person: `ecw conflicts` lists them and takes the choice. "
         "1 took no update: clear emr_updates_locked in the CRM where they should."
     )
     assert {row["state"] for row in rows if row is not location} == {"not asked for"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,11 @@ class Vob:
     practice: str = "P1"
     loads: int = 0
 
-    def load(self, resource: str, *rows: dict[str, Any], run_id: str = "") -> str:
-        """Load rows of patients or insurance, a run of its own each time; return the run's id."""
+    def load(self, resource: str, *rows: dict[str, Any], run_id: str = "", **how: Any) -> str:
+        """Load rows of patients or insurance, a run of its own each time; return the run's id.
+
+        `how` goes to load_rows: whom the run has asked about, whether it was about all.
+        """
         self.loads += 1
         run = a_run(run_id or f"r{self.loads}", practice=self.practice)
         lines = [a_row(row["ecw_id"], hour=None) | {"hash": repr(row), "row": row} for row in rows]
@@ -43,25 +47,34 @@ class Vob:
             **{"run": run, "resource": resource, "path": "", "count": len(lines), "fetched": len(lines)},
             **{"rejected": 0, "unchanged": 0, "rejects": [], "calls": 0, "seconds": 0.0},
         }
-        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, [])
+        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, [], **how)
         return run["run_id"]
 
     def patients(self, *numbers: int, run_id: str = "", **values: str | None) -> str:
         rows = [{"ecw_id": f"p{n}", "last_name": "Doe", "phone": "1", "language": "en"} | values for n in numbers]
         return self.load("patient", *rows, run_id=run_id)
 
-    def policies(self, *of: tuple[str, int], run_id: str = "", **values: str | None) -> str:
+    def policies(
+        self,
+        *of: tuple[str, int],
+        run_id: str = "",
+        asked: Iterable[int] | None = None,
+        moves_cursor: bool = True,
+        **values: str | None,
+    ) -> str:
+        """Load policies (eCW id, number of the patient); `asked`: the patients that eCW was asked about one by one."""
+        who = None if asked is None else [f"p{n}" for n in asked]
         rows = [
             {"ecw_id": ecw_id, "patient": f"Patient/p{n}", "payer": "Acme", "member_id": "1"} | values
             for ecw_id, n in of
         ]
-        return self.load("insurance", *rows, run_id=run_id)
+        return self.load("insurance", *rows, run_id=run_id, asked=who, moves_cursor=moves_cursor)
 
     def first(self) -> None:
         """Load three patients, two of them insured, as a practice's first runs do; crm_vob has looked at it."""
         self.patients(1, 2, 3)
         self.policies(("i1", 1), ("i2", 2))
-        assert self.open() == {"opened": 0, "first_load": 5, "too_many": 0}
+        assert self.open() == {"opened": 0, "first_load": 2, "too_many": 0}
 
     def open(self, of_run: str = "") -> dict[str, int]:
         return steps.open_vob(of_run, "ecw_test", "crm_test", "hook_test")

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from ecw.crm import ledger
+from ecw.crm import comparable, ledger
 from ecw.crm.linking import GONE
 from ecw.crm.rejects import OPEN
 from ecw.crm.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.errors import NumbersDoNotAddUp, QualityStop
-
-BEFORE = 7  # whole runs that the last one is compared with
-ENOUGH = 3  # of them, to say what is usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,8 @@ def _refreshed(connection: Connection, practice: str, resource: str) -> datetime
 
 def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Told | None:
     refreshed = _refreshed(connection, practice, resource)
-    began = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
+    runs = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
+    began = runs.where(ecw_run.c.state != ledger.DRY)
     since = refreshed or connection.execute(began).scalar()
     if since is None or now - since <= longest:
         return None
@@ -126,7 +123,9 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
 def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
-        ecw_run.c.run_type.not_in(("backfill", "replay")), ecw_run.c.ended_at.is_not(None)
+        ecw_run.c.run_type.not_in(("backfill", "replay")),
+        ecw_run.c.ended_at.is_not(None),
+        ecw_run.c.state != ledger.DRY,
     )
     last = _first(connection, live.where(ecw_run.c.error.startswith(QualityStop.__name__)))
     refreshed = _refreshed(connection, practice, resource)
@@ -137,22 +136,17 @@ def _stopped(connection: Connection, practice: str, resource: str) -> _Told | No
 
 
 def _fewer(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
-    whole = _runs(practice, resource).where(
-        ecw_run.c.state == ledger.LOADED, ecw_run.c.whole.is_(True), ecw_run.c.run_type != "backfill"
-    )
-    # Those that had waited in the CRM did not come from eCW.
-    seen = [
-        (row["run_id"], row["fetched"] - (row["released"] or 0))
-        for row in connection.execute(whole.limit(BEFORE + 1)).mappings()
-    ]
-    if len(seen) <= ENOUGH:
+    """Compare the last run with what the check compares it with: those that saw as much."""
+    seen = comparable.last(connection, practice, resource)
+    if seen is None:
         return None
-    (run_id, fetched), *before = seen
-    usual = median(number for _, number in before)
-    if fetched > usual * (1 - limits.volume_drop_percent / 100) or not usual:
+    whole = bool(seen.whole)
+    before = comparable.before(connection, practice, resource, seen.run_id, whole=whole, strategy=seen.strategy)
+    usual = comparable.number(before, seen.asked, whole=whole) if len(before) >= comparable.LEAST_RUNS else None
+    if not usual or seen.records > usual * (1 - limits.volume_drop_percent / 100):
         return None
-    words = f"eCW gave {fetched} records of {resource}; {usual:.0f} are usual."
-    return "volume", words, "ask the practice whether records were removed, or access to them.", run_id
+    words = f"eCW gave {seen.records} records of {resource}; {usual} are usual."
+    return "volume", words, "ask the practice whether records were removed, or access to them.", seen.run_id
 
 
 def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:

@@ -10,6 +10,7 @@ from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.rejects import OPEN
 from ecw.crm.tables import ecw_conflict, ecw_cursor, ecw_link, ecw_reject, ecw_run
+from ecw.errors import ConfigurationWrong
 from ecw.words import Run
 
 
@@ -18,6 +19,23 @@ def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
     statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def require_own_id(engine: Engine, practice: str, run_id: str, *, replay: bool) -> None:
+    """Do nothing where the ledger knows the id as this kind of run's, or not at all: pulls and replays are two DAGs.
+
+    Raises ConfigurationWrong.
+    """
+    r = ecw_run
+    other = r.c.run_type != "replay" if replay else r.c.run_type == "replay"
+    taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
+    with reading(engine) as connection:
+        if connection.execute(select(taken)).scalar():
+            raise ConfigurationWrong(
+                f"A {'pull' if replay else 'replay'} of the practice has the run id {run_id} already, and its numbers "
+                "and staged batches are kept under it.",
+                next_move="trigger this one with another run id, or with none of your own.",
+            )
 
 
 def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:

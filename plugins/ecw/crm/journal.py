@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, String, case, cast, func, insert, literal, select
 
+from ecw.crm import first_look
 from ecw.crm.stage import Stage
 from ecw.crm.tables import UtcTime, ecw_journal
 from ecw.words import Run
@@ -74,6 +75,7 @@ def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) 
         "words": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
         "outcome": literal("done"),
         "fields": s.c.fields,
+        "first_look": first_look.brought(connection, stage, run, resource),
     }
     pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
     connection.execute(insert(ecw_journal).from_select(list(columns), pulled))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, select, update
 
 from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_run
@@ -85,18 +85,21 @@ def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: st
 
 
 def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
-    """Record that a resource of the run failed, unless it is loaded.
+    """Record that a resource of the run failed, unless it is loaded; a dry run stays one.
 
     Of an error of ours the whole text is kept; of any other only its class, since its text may hold a patient's data.
     """
     text = f"{type(error).__name__}: {error}" if isinstance(error, EcwError) else type(error).__name__
     ended = {"state": FAILED, "ended_at": datetime.now(UTC), "error": text}
+    state = case((ecw_run.c.state == DRY, DRY), else_=FAILED)
     with engine.begin() as connection:
         connection.execute(
             insert(connection, ecw_run)
             .values(_key(run, resource) | _window(run) | {"started_at": datetime.now(UTC)} | ended)
             .on_conflict_do_update(
-                index_elements=["practice", "run_id", "resource"], set_=ended, where=ecw_run.c.state != LOADED
+                index_elements=["practice", "run_id", "resource"],
+                set_=ended | {"state": state},
+                where=ecw_run.c.state != LOADED,
             )
         )
 
@@ -155,6 +158,8 @@ def record(
             "fingerprint": fingerprint,
             "error": None,
             "whole": batch.get("whole", False),
+            "asked": batch.get("patients"),
+            "gone": batch.get("gone"),
             "later": batch.get("later"),
             "later_by": datetime.fromisoformat(batch["later_by"]) if "later_by" in batch else None,
         }

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from ecw.crm import cursor, ledger, parked
+from ecw.crm import cursor, first_look, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
@@ -33,6 +33,7 @@ def load_rows(
     dry_run: bool = False,
     coming: Iterable[tuple[str, str]] = (),
     source: str | None = None,
+    asked: Iterable[str] | None = None,
 ) -> Numbers:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
@@ -44,7 +45,8 @@ def load_rows(
     its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
     first time returned. `moves_cursor` is false for a run that saw only a part of its window. A `dry_run` finds the
     numbers by doing everything, and takes it back; `coming` are the records, as (resource, eCW id), that the run would
-    have loaded before, so that nothing waits for them. `source` is the staged file that holds the batch's records.
+    have loaded before, so that nothing waits for them. `source` is the staged file that holds the batch's records;
+    `asked` are the patients that eCW was asked about one by one, where it was.
 
     Raises CrmTableWrong (the mapping does not fit the table, the database refused a row), CrmTrouble, and
     NumbersDoNotAddUp (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
@@ -66,7 +68,11 @@ def load_rows(
                 with connection.begin() as transaction:
                     one_at_a_time(connection, run["practice"], batch["resource"])
                     if not dry_run:
-                        return _load(connection, stage, target, run, batch, moves_cursor, began)
+                        loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
+                        if batch["resource"] == first_look.RESOURCE:
+                            about_all = moves_cursor and run["run_type"] != "backfill"
+                            first_look.looked(connection, run, asked, about_all=about_all)
+                        return loaded
                     found = _merge(connection, stage, target, run, batch)
                     transaction.rollback()
                 with connection.begin():

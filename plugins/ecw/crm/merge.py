@@ -166,7 +166,7 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
     connection.execute(
         update(s)
         .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
-        .values(crm_id=free.c.crm_id, fate=case((differs, "update"), else_="same"))
+        .values(crm_id=free.c.crm_id, fate=case((differs, "update"), else_="same"), adopted=True)
     )
 
 

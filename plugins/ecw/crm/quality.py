@@ -7,26 +7,24 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median_high
 
-from sqlalchemy import Engine, and_, delete, select
+from sqlalchemy import Engine, delete
 from sqlalchemy.exc import DBAPIError
 
-from ecw.crm import history
+from ecw.crm import comparable
 from ecw.crm.engine import reading
-from ecw.crm.ledger import LOADED
-from ecw.crm.tables import ecw_quality, ecw_run
+from ecw.crm.tables import ecw_quality
 from ecw.crm.trouble import told
 from ecw.crm.upsert import upsert
 from ecw.words import Run
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
-RUNS = 5  # one bad run among so many does not become what is usual
 KEPT_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found in a batch; the volume's are records fetched, and how many fewer than usual."""
+    """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual."""
 
     rule: str
     column: str
@@ -43,15 +41,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How many records comparable runs fetch; None where there was none.
+    """How many records comparable runs find; None where there was none.
 
     `whole`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each of
-    them found something.
+    them found something. `alike`: they saw a part, but always one of like size.
     """
 
     number: int | None
     whole: bool = True
     never_nothing: int = 0
+    alike: bool = False
 
 
 def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) -> None:
@@ -73,34 +72,30 @@ def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) 
         raise told(error, f"The quality report of {resource}") from None
 
 
-def usual(engine: Engine, run: Run, resource: str, *, whole: bool) -> Usual:
-    """Return how many records the last runs fetched that are comparable and whose rows were loaded: their median.
+def usual(
+    engine: Engine,
+    run: Run,
+    resource: str,
+    *,
+    whole: bool,
+    strategy: str | None = None,
+    asked: int | None = None,
+) -> Usual:
+    """Return how many records the last runs found that are comparable and whose rows were loaded: their median.
 
-    Whole runs are compared with whole ones. The others see parts of different size; of them only the scheduled are
-    comparable.
+    Whole runs are compared with whole ones. The others see parts; of them only the scheduled are comparable, with those
+    by the same `strategy`, and by the patient where so many were `asked` about one by one.
     """
     if not whole and run["run_type"] != "scheduled":
         return Usual(None, whole)
-    q, r = ecw_quality, ecw_run
-    same = and_(q.c.practice == r.c.practice, q.c.run_id == r.c.run_id, q.c.resource == r.c.resource)
-    statement = (
-        select(q.c.rows)
-        .join(r, same)
-        .where(
-            q.c.practice == run["practice"],
-            q.c.resource == resource,
-            q.c.rule == VOLUME,
-            q.c.scope == ("whole" if whole else "part"),
-            q.c.run_id != run["run_id"],
-            r.c.state == LOADED,
-        )
-        .order_by(q.c.at.desc())
-        .limit(RUNS)
-    )
-    if not whole:
-        statement = statement.where(r.c.run_type == "scheduled")
     with reading(engine) as connection:
-        before = list(connection.scalars(statement))
-    if not before:  # runs from before there were reports
-        return Usual(history.fetched_before(engine, run, resource) if whole else None, whole)
-    return Usual(median_high(before), whole, len(before) if min(before) else 0)
+        before = comparable.before(connection, run["practice"], resource, run["run_id"], whole=whole, strategy=strategy)
+    if not before:
+        return Usual(None, whole)
+    records = [seen.records for seen in before]
+    never_nothing = len(records) if min(records) else 0
+    alike = not whole and strategy in comparable.ALIKE and run["window_start"] is not None
+    number = comparable.number(before, asked, whole=whole) if whole or alike else None
+    if number is None:
+        return Usual(median_high(records), whole, never_nothing)
+    return Usual(number, whole, never_nothing, alike)

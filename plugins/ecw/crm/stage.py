@@ -65,6 +65,7 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("agreed_crm", Text),
         Column("agreed_sent", Text),
         Column("fields", Text),  # names of the columns that change
+        Column("adopted", Boolean),  # the CRM had the row before, and no link did
         Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
         *values.values(),
         prefixes=["TEMPORARY"],

@@ -66,6 +66,8 @@ ecw_run = Table(
     Column("whole", Boolean),  # every record that eCW has is among the fetched
     Column("later", Integer),  # patients whom a first look patient by patient left to the next runs
     Column("later_by", UtcTime),  # when the last of them is looked at
+    Column("asked", Integer),  # patients who were asked about one by one
+    Column("gone", Integer),  # records among the fetched that eCW no longer has
 )
 
 # How far the live runs have come.
@@ -95,6 +97,15 @@ ecw_link = Table(
     Column("seen_run", String(250), nullable=False),
     Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
     Column("status_reason", Text),
+)
+
+# Whose insurance is still to be looked at for the first time: see ecw.crm.first_look.
+ecw_first_look = Table(
+    "ecw_first_look",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("patient", String(128), primary_key=True),  # eCW id; "": the first run that was about all
+    Column("run_id", String(250)),  # the run that looked; none: it is still to come
 )
 
 # Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
@@ -217,6 +228,7 @@ ecw_journal = Table(
     Column("advice", Text),
     Column("fields", Text),  # names of columns, separated by commas
     Column("seconds", Float),
+    Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
 )
 
@@ -253,7 +265,7 @@ ecw_quality = Table(
     Column("otherwise", String(16), nullable=False),  # warn, reject, stop
     Column("stop_above", Float),  # share of the rows
     Column("why", Text, nullable=False),
-    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records fetched
+    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records that eCW has
     Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched

@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, or_, select, true, update
 
-from ecw.crm import journal, ledger
+from ecw.crm import journal
 from ecw.crm.business import Mapped, find
 from ecw.crm.engine import reading
+from ecw.crm.first_look import PATIENT
 from ecw.crm.load import one_at_a_time
-from ecw.crm.tables import ecw_journal, ecw_link, ecw_reject, ecw_run
+from ecw.crm.tables import ecw_journal, ecw_link
 from ecw.crm.vob_table import OPEN, key_as, telling, vob_table
 from ecw.errors import CrmTableWrong
 
 NONE = ""  # the mark of an entry that opened no request
 FOLLOWED = ("patient", "insurance")
-PATIENT = "patient"  # of an insurance: the column of its reference
 CHUNK = 500
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Opened:
     """How many requests were opened, and how many patients' changes were passed over, and why."""
 
     opened: int = 0
-    first_load: int = 0  # entries of a resource's first loaded run
+    first_load: int = 0  # entries of what was there before and was looked at for the first time
     too_many: int = 0  # entries of loads that would have opened more than `most`
 
     def __add__(self, other: Self) -> Self:
@@ -52,7 +52,7 @@ class Opened:
 
     def __str__(self) -> str:
         return (
-            f"{self.opened} requests opened, {self.first_load} changes of a first load "
+            f"{self.opened} requests opened, {self.first_load} changes of a first look "
             f"and {self.too_many} of too large loads passed over"
         )
 
@@ -110,14 +110,11 @@ class Opening:
                 ecw_journal.c.run_id == load.run_id,
                 ecw_journal.c.resource == load.resource,
             )
-            first = None if self.first_load or again else self._first_run(connection, load.resource)
             seen = 0
-            if first is not None:
-                # What the first load held back belongs to it, however late it comes in.
-                of_first = () if load.run_id == first else (_held_back_by(first),)
-                seen = _mark(connection, (*mine, *of_first), NONE)
+            if not (self.first_load or again):
+                seen = _mark(connection, (*mine, ecw_journal.c.first_look.is_(true())), NONE)
                 if seen:
-                    log.info("%s: %d changes of the first load open no request.", load.resource, seen)
+                    log.info("%s: %d changes of a first look open no request.", load.resource, seen)
             changes = self._changes(connection, load, mine, most=None if again else self.most)
             if changes is None:
                 too_many = _mark(connection, mine, NONE)
@@ -132,16 +129,6 @@ class Opening:
         if opened:
             log.info("%s: the run %s opens %d requests.", load.resource, load.run_id, opened)
         return Opened(opened=opened, first_load=seen)
-
-    def _first_run(self, connection: Connection, resource: str) -> str | None:
-        r = ecw_run
-        statement = (
-            select(r.c.run_id)
-            .where(r.c.practice == self.practice, r.c.resource == resource, r.c.state == ledger.LOADED)
-            .order_by(r.c.ended_at)
-            .limit(1)
-        )
-        return connection.execute(statement).scalar()
 
     def _changes(
         self, connection: Connection, load: Load, mine: tuple[ColumnElement[bool], ...], *, most: int | None
@@ -227,17 +214,6 @@ def _unseen(*, again: bool) -> ColumnElement[bool]:
     """Choose the entries that nobody has looked at; `again`: also those that opened no request."""
     unseen = ecw_journal.c.vob.is_(None)
     return or_(unseen, ecw_journal.c.vob == NONE) if again else unseen
-
-
-def _held_back_by(run_id: str) -> ColumnElement[bool]:
-    """Choose the entries of new rows that this run had rejected."""
-    j, r = ecw_journal, ecw_reject
-    return (j.c.operation == "insert") & exists().where(
-        r.c.practice == j.c.practice,
-        r.c.resource == j.c.resource,
-        r.c.ecw_id == j.c.ecw_id,
-        r.c.first_run == run_id,
-    )
 
 
 def _mark(connection: Connection, chosen: tuple[ColumnElement[bool], ...], mark: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ecw import connections, schedule
-from ecw.crm import ledger, snapshots
+from ecw.crm import history, ledger, snapshots
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong, TryAgain
 from ecw.mapping.table_check import require_tables
@@ -53,6 +53,7 @@ def open_run(
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
+    history.require_own_id(engine, practice, run_id, replay=False)
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
         wanted = replace(wanted, ids={"patient": ecw_ids(engine, client, mapping, wanted.patients)}, patients=[])
@@ -74,7 +75,7 @@ def open_run(
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:
-        log.info("This is a dry run: nothing is written but its own row in the ledger.")
+        log.info("This is a dry run: nothing is written but its own row in the ledger and its quality report.")
     if wanted.few or wanted.dry_run or run_type == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:

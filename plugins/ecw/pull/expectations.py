@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ecw.errors import MappingWrong
+from ecw.pull.suite import whole_value
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -94,7 +95,7 @@ def _named(rule: Rule) -> tuple[str, dict[str, Any]]:
         case "in":
             return "ExpectColumnValuesToBeInSet", {"value_set": value}
         case "pattern":
-            return "ExpectColumnValuesToMatchRegex", {"regex": f"^(?:{value})$"}
+            return "ExpectColumnValuesToMatchRegex", {"regex": whole_value(value)}
         case "length":
             bounds = {"min_value": value.get("min"), "max_value": value.get("max")}
             return "ExpectColumnValueLengthsToBeBetween", bounds

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ecw.errors import RequestRefused
-from ecw.pull import store
+from ecw.pull import staging, store
 from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import Parts
-from ecw.pull.strategies import STRATEGIES, Ask, Known, later, longest_turn, wanted
+from ecw.pull.strategies import STRATEGIES, Ask, Known, Unit, later, longest_turn, wanted
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -59,6 +60,8 @@ def extract(
             *(name, most, left, f"{by:%Y-%m-%d %H:%M}Z"),
         )
         batch |= {"later": left, "later_by": by.isoformat()}
+    if STRATEGIES[strategy].goes_by == "patient" and (asked := staging.manifest(_asked(run, resource))):
+        batch |= {"asked": _asked(run, resource), "patients": asked["count"]}
     return batch
 
 
@@ -100,8 +103,11 @@ def _by_one_of(strategies: Sequence[str], ask: Ask, client: EcwClient, parts: Pa
         if rounds is None:
             raise ValueError(f"{name} is an export")
         try:
-            for units in rounds(ask):
-                fetch(client, ask.resource.fhir_type, units, parts, ask.options.in_flight)
+            path = _asked(ask.run, ask.resource)
+            with staging.writer(path) if STRATEGIES[name].goes_by == "patient" else nullcontext() as asked:
+                for units in rounds(ask):
+                    noted = units if asked is None else _noting(units, asked)
+                    fetch(client, ask.resource.fhir_type, noted, parts, ask.options.in_flight)
         except RequestRefused as error:
             # What eCW takes is known for sure only when it is asked: whether Location has a bare list is not.
             if number == len(strategies) or len(parts.seen):
@@ -110,3 +116,14 @@ def _by_one_of(strategies: Sequence[str], ask: Ask, client: EcwClient, parts: Pa
         else:
             return name
     raise ValueError("no strategy")
+
+
+def _noting(units: Iterable[Unit], asked: staging.Writer) -> Iterator[Unit]:
+    """Write down whom the units ask about, those of an earlier try included."""
+    for unit in units:
+        asked.write({"patient": unit.params["patient"]})
+        yield unit
+
+
+def _asked(run: Run, resource: Resource) -> str:
+    return store.join(run["staging"], resource.name, "asked.ndjson.gz")

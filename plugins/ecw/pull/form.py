@@ -74,7 +74,8 @@ PARAMS = {
         False,
         type="boolean",
         title="Dry run",
-        description="Everything but the load: the summary shows the numbers it would give, and nothing is written.",
+        description="Everything but the load: the summary shows the numbers it would give, the tab Quality "
+        "what the rules find; no record is written.",
         section=_HOW,
     ),
     "allow_long": Param(

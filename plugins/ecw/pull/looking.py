@@ -68,7 +68,7 @@ class Looking:
             return None
         match rule.check:
             case "pattern" | "length" | "in":
-                return str(value)
+                return str(value).lower() if isinstance(value, bool) else str(value)
             case "range" if isinstance(value, int):
                 return float(value)
             case "date" if isinstance(value, str) and DAY.match(value):

@@ -36,7 +36,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
     staged_as = ("map", "map-rejects", "map-newer")
     path, rejects, newer = (store.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
-    unchanged = rejected = 0
+    unchanged = rejected = gone = 0
     unmapped: Counter[tuple[str, str]] = Counter()
     with staging.writer(path) as passed, staging.writer(rejects) as refused, staging.writer(newer) as alike:
         passed.extra["mapping_version"] = mapping_version
@@ -63,6 +63,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 refused.write(line | told)
             if problems:
                 rejected += 1
+                gone += is_tombstone(resource)
             else:
                 became = what_became(resource)
                 passed.write(line | {"row": row} | ({"status": became} if became else {}))
@@ -81,6 +82,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "unchanged": batch["unchanged"] + unchanged,
         "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
         "newer": newer,
+        "gone": gone,
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged

@@ -37,11 +37,11 @@ def begin(
 
     `chosen` is what the form says: `resources`, `rule`, `run`, `ids`, as an object or as JSON; nothing: all.
 
-    Raises ConfigurationWrong (a choice that no open reject fits), CrmTableWrong, CrmTrouble.
+    Raises ConfigurationWrong (a choice that no open reject fits, a run id that a pull has), CrmTableWrong, CrmTrouble.
     """
     from ecw import connections
     from ecw.api.settings import EcwSettings
-    from ecw.crm import ledger, rejects
+    from ecw.crm import history, ledger, rejects
     from ecw.crm.engine import open_crm, reading
     from ecw.mapping.table_check import require_tables
     from ecw.pull import area, staging, store
@@ -64,6 +64,7 @@ def begin(
         staging=folder,
     )
     with open_crm(crm_conn_id) as engine:
+        history.require_own_id(engine, practice, run_id, replay=True)
         counted = rejects.counted(engine, practice, wanted)
         with reading(engine) as connection:
             require_tables(connection, mappings_of(ecw_conn_id, counted))

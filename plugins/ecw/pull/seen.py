@@ -22,9 +22,9 @@ def version(resource: Mapping[str, Any]) -> str | None:
         return None
     try:
         found = datetime.fromisoformat(written)
-    except ValueError:
+        return found.astimezone(UTC).isoformat() if found.tzinfo else None
+    except (ValueError, OverflowError):  # the latter where UTC's year would be 0 or 10000
         return None
-    return found.astimezone(UTC).isoformat() if found.tzinfo else None
 
 
 class Seen:

@@ -129,7 +129,14 @@ def check(batch: Batch) -> Batch:
             run,
             batch,
             suite,
-            usual=quality.usual(engine, run, batch["resource"], whole=batch.get("whole", False)),
+            usual=quality.usual(
+                engine,
+                run,
+                batch["resource"],
+                whole=batch.get("whole", False),
+                strategy=batch.get("strategy"),
+                asked=batch.get("patients"),
+            ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality.write, engine, run, batch["resource"]),
         )
@@ -165,6 +172,7 @@ def load(batch: Batch) -> dict[str, int]:
             dry_run=options.dry_run,
             coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
+            asked=(line["patient"] for line in staging.read(batch["asked"])) if "asked" in batch else None,
         )
         with reading(engine) as connection:
             if recorded := ledger.row(connection, run, batch["resource"]):

@@ -82,6 +82,11 @@ def without_shares(suite: Suite) -> Suite:
     return replace(suite, small_batch=sys.maxsize)
 
 
+def whole_value(pattern: str) -> str:
+    """Return the regular expression that a value matches from its first character to its last."""
+    return rf"^(?:{pattern})\Z"
+
+
 def load_suite(path: Path, columns: Iterable[str], today: date | None = None) -> Suite:
     """Read a suite and check it against the columns of the resource's mapping.
 
@@ -109,7 +114,7 @@ class _Reader:
         self.checks: dict[str, Callable[[yaml.Node], Any]] = {
             "not_null": self._true,
             "unique": self._true,
-            "in": lambda node: [text for _, text in sheet.strings(node, "the list of allowed values")],
+            "in": self._values,
             "pattern": self._pattern,
             "length": lambda node: self._bounds(node, ("min", "max"), self._whole),
             "range": lambda node: self._bounds(node, ("min", "max"), self._number),
@@ -186,19 +191,41 @@ class _Reader:
             self.sheet.wrong(node, "this check is `true`, or left out")
         return True
 
+    def _values(self, node: yaml.Node) -> list[str]:
+        """Return the allowed values as texts; `true` and `false` are those of a Boolean."""
+        found = self.sheet.strings(node, "the list of allowed values")
+        if not found:
+            self.sheet.wrong(node, "allows no value at all")
+        boolean = "tag:yaml.org,2002:bool"
+        return [str(self.sheet.boolean(item, text)).lower() if item.tag == boolean else text for item, text in found]
+
     def _pattern(self, node: yaml.Node) -> str:
         text = self.sheet.string(node, "pattern")
-        try:
-            re.compile(text)
-        except re.error as error:
-            self.sheet.wrong(node, f"is no regular expression: {error.msg}", error.pos or 0)
+        for tried in (text, whole_value(text)):  # a flag for everything is right in the first alone
+            try:
+                re.compile(tried)
+            except re.error as error:
+                place = (error.pos or 0) - tried.index(text)
+                self.sheet.wrong(node, f"is no regular expression for a whole value: {error.msg}", place)
+                break
         return text
 
     def _bounds(self, node: yaml.Node, words: tuple[str, str], bound: Callable[[yaml.Node], Any]) -> dict[str, Any]:
         found = {word: bound(value) for word, value in self.sheet.keys(node, dict.fromkeys(words), "a bound").items()}
         if not found:
             self.sheet.wrong(node, f"needs {words[0]} or {words[1]}")
+        elif len(found) == 2 and self._nothing_between(found):
+            self.sheet.wrong(node, f"no value is between {words[0]} and {words[1]}")
         return found
+
+    def _nothing_between(self, found: dict[str, Any]) -> bool:
+        if "min" in found:
+            return bool(found["min"] > found["max"])
+        try:
+            after, before = (date.fromisoformat(found[word]) for word in ("after", "before"))
+        except ValueError:  # it is told already that it is no day
+            return False
+        return before - after <= timedelta(days=1)  # both are exclusive
 
     def _share(self, node: yaml.Node) -> float:
         number = self._number(node)

@@ -36,7 +36,8 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
         if row["state"] == ledger.DRY:
-            values["state"] = "dry run" if row["fetched"] is not None else "dry run, not ended"
+            ended = "dry run, failed" if row["error"] else "dry run, not ended"
+            values["state"] = "dry run" if row["fetched"] is not None and not row["error"] else ended
         rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
     return rows
 
@@ -47,7 +48,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     `waiting` conflicts of the resource wait for a person.
     """
     state = row["state"]
-    if state == "failed":
+    if state == "failed" or (state == ledger.DRY and row["error"]):
         error = str(row["error"])
         return error if "Next (" in error else f"{error}: read the log of its task that failed."
     if state in ("not asked for", "once a backfill"):
@@ -67,7 +68,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     if row.get("later"):
         moves.append(f"nothing to do: {row['later']} patients are asked about in turn, by {_time(row['later_by'])}.")
     if waiting:
-        moves.append(f"{waiting} conflicts wait for a person: choose in the table ecw_conflict, where state is open.")
+        moves.append(f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice.")
     if locked := row.get("locked"):
         moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
     if (older := row.get("older")) and row["run_type"] not in ("backfill", "replay"):

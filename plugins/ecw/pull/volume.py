@@ -9,18 +9,18 @@ from ecw.pull.suite import Suite
 LEAST_RUNS = 3  # runs that all found something, before nothing at all is news where a run sees only a part
 
 
-def judge(suite: Suite, fetched: int, usual: Usual) -> Finding:
-    """Hold the number of records fetched against what comparable runs usually fetch.
+def judge(suite: Suite, found: int, usual: Usual) -> Finding:
+    """Hold the number of records that eCW has against what comparable runs usually find.
 
-    The suite's `volume` is about runs that see everything that eCW has. Nothing at all where there had been something
-    is always told; of a run that sees a part, such as a window of the calendar, only if no run before found nothing.
+    The suite's `volume` is about runs that see everything that eCW has, or parts of like size. Nothing at all where
+    there had been something is always told; of a run that sees a part, only if no run before found nothing.
     """
-    volume = suite.volume if usual.whole else None
+    volume = suite.volume if usual.whole or usual.alike else None
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
-    if usual.number and volume is not None and fetched < least * usual.number:
+    if usual.number and volume is not None and found < least * usual.number:
         verdict = volume.otherwise
-    elif usual.number and not fetched and (usual.whole or usual.never_nothing >= LEAST_RUNS):
+    elif usual.number and not found and (usual.whole or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
         rule=VOLUME,
@@ -28,8 +28,8 @@ def judge(suite: Suite, fetched: int, usual: Usual) -> Finding:
         demand=f"at least {least:.0%} of the usual number" if least else "something, where there is something usually",
         otherwise=volume.otherwise if least and volume is not None else WARN,
         why=volume.why if volume is not None else "",
-        rows=fetched,
-        broken=0 if verdict == PASS or usual.number is None else usual.number - fetched,
+        rows=found,
+        broken=0 if verdict == PASS or usual.number is None else usual.number - found,
         verdict=verdict,
         usual=usual.number,
         scope="whole" if usual.whole else "part",
@@ -45,7 +45,7 @@ def require(suite: Suite, found: Finding) -> None:
     """Raise QualityStop where the volume stops the resource."""
     if found.verdict == STOP:
         raise QualityStop(
-            f"{said(suite, found)} (the median of the last whole runs); {found.demand} must come again.",
+            f"{said(suite, found)} (the median of the last runs that saw as much); {found.demand} must come again.",
             next_move="look into eCW whether the records are gone. If they are, set volume.at_least in "
             f"{suite.path.name} lower for three runs and clear the resource's check task; if not, clear its extract "
             "task.",

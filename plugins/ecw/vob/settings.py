@@ -13,7 +13,7 @@ from ecw.errors import ConfigurationWrong
 class VobSettings:
     """Every key, with what holds where nobody says otherwise."""
 
-    first_load: bool = False  # what a resource's first loaded run brings opens requests too
+    first_load: bool = False  # what was there before, and is looked at for the first time, opens requests too
     most: int = 500  # requests that one load may open; one that would open more opens none
 
     @classmethod

@@ -1,0 +1,64 @@
+"""A first look patient by patient that takes turns, and what crm_vob makes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecw.errors import EcwError
+from ecw.pull import staging
+from ecw.vob.steps import open_vob
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+
+SMALL = {"in_flight": 1, "first_look_minutes": 1}  # 17 patients
+
+pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+
+
+def insurance(pull: Pulling, **options: object) -> set[str]:
+    """Pull the insurance; return whom it asked about."""
+    run = pull.begin(options={"resources": ["insurance"], **options})
+    pull.resource(run, "insurance")
+    batch = pull.batches["insurance"][-1]
+    asked = {line["patient"] for line in staging.read(batch["asked"])}
+    assert len(asked) == batch["patients"]
+    return asked
+
+
+def opened(pull: Pulling) -> dict[str, int]:
+    return open_vob("", "ecw_test", "crm_test", "no_webhook")
+
+
+def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    pull("practitioner", "location", "patient")
+    first = insurance(pull, **SMALL)
+    known = {record["id"] for record in sandbox.records("Patient")}
+    assert 0 < len(first) < len(known) / 2
+    due = "SELECT count(*) AS n FROM ecw_first_look WHERE run_id IS NULL"
+    assert pull.rows(due) == [{"n": len(known - first)}]
+
+    policies = sandbox.records("Coverage")
+    looked_at = next(p for p in policies if p["beneficiary"]["reference"].rpartition("/")[2] in first)
+    patient = looked_at["beneficiary"]["reference"].rpartition("/")[2]
+    sandbox.put({**looked_at, "id": "x" * 43, "subscriberId": "1"})
+    assert insurance(pull, full=True) >= known
+
+    assert pull.rows(due) == [{"n": 0}]
+    found = opened(pull)
+    assert found == {"opened": 1, "first_load": len(policies), "too_many": 0}
+    assert pull.rows("SELECT patient_ecw_id, change FROM vob_request") == [{"patient_ecw_id": patient, "change": "new"}]
+
+
+def test_a_killed_extraction_goes_on_and_tells_whom_both_tries_asked_about(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    pull("patient")
+    run = pull.begin(options={"resources": ["insurance"], **SMALL})
+    sandbox.fault("gone", resource="Coverage", nth=9)
+    with pytest.raises(EcwError):
+        pull.resource(run, "insurance")
+    pull.resource(run, "insurance")
+    batch = pull.batches["insurance"][-1]
+    assert batch["patients"] == len({line["patient"] for line in staging.read(batch["asked"])}) == 17
