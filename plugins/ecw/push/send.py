@@ -144,7 +144,7 @@ class _Patient(Settling):
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
         composed = pushing.composer.resource(written, into=present, clear=clear)
-        if composed.written and (found := self._findings(composed, written, present)):
+        if (composed.written or composed.problems) and (found := self._findings(composed, written, present)):
             return self.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
