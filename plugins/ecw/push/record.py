@@ -57,6 +57,8 @@ class OnePatient:
             if sent or not record.linked:
                 if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
                     self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
+                    if outcome is not None:
+                        self.log(connection, UPDATE, outcome, sent)
                     return self.pushed("held", outcome)
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)

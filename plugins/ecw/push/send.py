@@ -2,6 +2,7 @@
 
     open intent of a create   search for it first, and send nothing until it is known
     no link                   validate; match: link, hold, or create
+    an eCW id, but no link    somebody wrote it into the CRM: link where it is the same person, else hold
     link                      read what eCW has, merge three ways, validate, update what differs
 
 At any moment the process can die: before the intent is written nothing was sent, after it the next push searches.
@@ -26,7 +27,7 @@ from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought, alike
+from ecw.push.match import Certain, Held, Sought, alike, same_person
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
@@ -34,6 +35,7 @@ from ecw.push.settle import Settling
 from ecw.push.validate import Finding, element_of, findings
 
 Json = dict[str, Any]
+TYPED = "eCW id in the CRM"
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -79,9 +81,42 @@ class _Patient(Settling):
             return self.pushed("locked")
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
             return self.pushed("refused")
+        if self.record.ecw_id is not None and not self.record.linked:
+            return self._claim()
         if self.record.ecw_id is None:
             return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
+
+    def _claim(self) -> Pushed:
+        """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person: it can be a slip."""
+        pushing, record, intent = self.pushing, self.record, self.intent
+        typed = record.ecw_id or ""
+        asked = intent is not None and intent.state == HELD and typed in intent.candidates
+        choice = intent.choice if asked and intent is not None else None
+        if choice not in (None, typed):
+            return self._disclaim()
+        if not pushing.options.update:
+            return self.pushed("skipped")
+        present = pushing.client.read(pushing.mapping.resource, typed)
+        with reading(pushing.engine) as connection:
+            owned = pushing.patients.owners(connection, [typed])
+        if owned:
+            return self.hold(Held((typed,), TYPED, "it is linked to another record of the CRM"), UPDATE)
+        if choice is None and not same_person(pushing.composer.resource(record.row).resource, present):
+            return self.hold(Held((typed,), TYPED, "the birth date or the name differs"), UPDATE)
+        return self._link(Certain(typed, TYPED))
+
+    def _disclaim(self) -> Pushed:
+        """Take an eCW id out of the CRM's row that a person knows to be another patient's, and go on without it."""
+        pushing = self.pushing
+        if not pushing.options.create:
+            return self.pushed("skipped")
+        if not pushing.options.dry_run:
+            with pushing.engine.begin() as connection:
+                pushing.patients.write(connection, self.record.crm_id, {pushing.mapping.key: None})
+        self.record = replace(self.record, ecw_id=None)
+        self.key = pushing.key(self.record)
+        return self._create_in_turn()
 
     def _create_in_turn(self) -> Pushed:
         """Create those who were born on the same day one after the other.
@@ -219,6 +254,7 @@ class _Patient(Settling):
         if not self.linked(match.ecw_id, Agreed(), outcome, "link", ()):
             return self.pushed("held", outcome)
         self.record = replace(self.record, ecw_id=match.ecw_id, linked=True, agreed=Agreed())
+        self.key = self.pushing.key(self.record)
         if not self.pushing.options.update:
             return self.pushed("linked", outcome)
         after = self._update()
