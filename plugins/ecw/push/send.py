@@ -88,7 +88,7 @@ class _Patient(Settling):
         return self._update() if options.update else self.pushed("skipped")
 
     def _claim(self) -> Pushed:
-        """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person: it can be a slip."""
+        """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person."""
         pushing, record, intent = self.pushing, self.record, self.intent
         typed = record.ecw_id or ""
         asked = intent is not None and intent.state == HELD and typed in intent.candidates
