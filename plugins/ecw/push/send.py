@@ -10,29 +10,24 @@ At any moment the process can die: before the intent is written nothing was sent
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from ecw.agreement import Agreed, Merged, Side, merge
-from ecw.crm import conflicts
+from ecw.agreement import Agreed
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
-from ecw.mapping.compose import Composed
-from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
 from ecw.push.match import Certain, Held, Sought, alike, same_person
-from ecw.push.outcome import Kind, Outcome, raised, understand
-from ecw.push.patients import Record
+from ecw.push.outcome import Kind, Outcome, raised
 from ecw.push.pushing import Pushed, Pushing
-from ecw.push.settle import Settling
-from ecw.push.validate import Finding, element_of, findings
+from ecw.push.update import Updating
+from ecw.push.validate import element_of
 
 Json = dict[str, Any]
 TYPED = "eCW id in the CRM"
@@ -58,7 +53,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             raise told(error, "The push of a patient") from None
 
 
-class _Patient(Settling):
+class _Patient(Updating):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
@@ -168,77 +163,6 @@ class _Patient(Settling):
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
 
-    def _update(self) -> Pushed:
-        pushing, record = self.pushing, self.record
-        ecw_id = record.ecw_id or ""
-        present = pushing.client.read(pushing.mapping.resource, ecw_id)
-        emr = self._emr(present)
-        self.settle_update(emr)
-        record = self.record
-        merged = self._merge(record, present, emr)
-        written = {name: value for name, value in merged.to_emr.items() if value is not None}
-        clear = [name for name, value in merged.to_emr.items() if value is None]
-        composed = pushing.composer.resource(written, into=present, clear=clear)
-        if (composed.written or composed.problems) and (found := self._findings(composed, written, present)):
-            return self.reject(found)
-        sent = {name: merged.to_emr[name] for name in composed.written}
-        if pushing.options.dry_run:
-            return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
-        if not sent or composed.resource == present:
-            return self.agreed(merged, emr)
-        if not self._decide(UPDATE, ecw_id, sent):
-            return self.pushed("stopped")
-        outcome = self._put(composed.resource, sent)
-        if outcome.kind is not Kind.DONE:
-            return self.not_done(UPDATE, outcome, sent)
-        return self.agreed(merged, emr, outcome, sent)
-
-    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
-        pushing = self.pushing
-        ids = {"Location": pushing.locations}
-        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
-
-    # -- sending
-
-    def _put(self, resource: Json, sent: Json) -> Outcome:
-        pushing = self.pushing
-        outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
-        if outcome.code == "100" and not pushing.id_in_url and pushing.allowed():
-            self.noted(UPDATE, outcome, sent)  # some practices want the id in the URL, too
-            outcome = self._attempt(bundle.update(resource, id_in_url=True), UPDATE, sent)
-            pushing.id_in_url = outcome.kind is Kind.DONE
-        elif outcome.kind is Kind.RETRY_ONCE and pushing.allowed():
-            self.noted(UPDATE, outcome, sent)
-            outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
-        return outcome
-
-    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> bool:
-        """Write the intent down, unless a person has stopped the push."""
-        if not self.pushing.allowed():
-            return False
-        place, run_id = self.pushing.place, self.pushing.run_id
-        intents.decide(
-            self.pushing.engine,
-            place,
-            self.record.crm_id,
-            intent=self.key,
-            operation=operation,
-            ecw_id=ecw_id,
-            sent=sent,
-            run_id=run_id,
-        )
-        return True
-
-    def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
-        began = time.monotonic()
-        sent_id = self.record.ecw_id if operation == UPDATE else None
-        try:
-            answer = self.pushing.client.transact(request)
-            outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
-        except EcwError as error:
-            outcome = raised(error)
-        return replace(outcome, seconds=time.monotonic() - began)
-
     def _condition(self, resource: Json) -> str | None:
         """Return the condition of a create, for servers that know such: nobody has the identifier."""
         chosen_new = self.intent is not None and self.intent.choice == NEW
@@ -260,8 +184,6 @@ class _Patient(Settling):
         after = self._update()
         return replace(after, did="linked") if after.did == "unchanged" else after
 
-    # -- reading both sides
-
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
         """Put a person's choice in the place of a match that is held."""
         choice = self.intent.choice if self.intent and self.intent.state == HELD else None
@@ -270,26 +192,6 @@ class _Patient(Settling):
         if choice == NEW:
             return None if set(match.candidates) <= set(self.intent.candidates) else match
         return Certain(choice, "a person's choice") if choice in match.candidates else match
-
-    def _emr(self, present: Json) -> Json:
-        """Return eCW's row, without the columns whose value cannot be read: those are left alone."""
-        mapped = self.pushing.mapper.row(present)
-        unreadable = {problem.column for problem in mapped.problems}
-        emr = {name: value for name, value in mapped.row.items() if name not in unreadable}
-        for column in self.pushing.mapping.pushed:
-            if not column.pulled:
-                emr[column.name] = self.pushing.composer.present(column, present)
-        return emr
-
-    def _merge(self, record: Record, present: Json, emr: Json) -> Merged:
-        place = self.pushing.place
-        with reading(self.pushing.engine) as connection:
-            chosen = conflicts.choices(connection, place.practice, place.resource, record.crm_id, record.row, emr)
-        newer: Side | None = None
-        changed = version(present)
-        if changed is not None and record.changed_at is not None:
-            newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        return merge(self.pushing.rules, record.agreed or Agreed(), record.row, emr, newer=newer, choices=chosen)
 
 
 def _nobody(outcome: Outcome) -> Held:
