@@ -70,8 +70,8 @@ class OnePatient:
                 self.log(connection, UPDATE, outcome, sent)
         return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
 
-    def write_conflicts(self, connection: Connection, merged: Merged, emr: Json) -> None:
-        """Write down which columns both sides changed."""
+    def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
+        """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
         place, record = self.pushing.place, self.record
         conflicts.record(
             connection,
@@ -83,6 +83,7 @@ class OnePatient:
             merged.conflicts,
             record.row,
             emr,
+            done=done,
         )
 
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:

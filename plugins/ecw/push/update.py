@@ -54,6 +54,9 @@ class Updating(Settling):
             return self.agreed(merged, emr)
         if not self._decide(UPDATE, ecw_id, sent):
             return self.pushed("stopped")
+        if merged.conflicts:
+            with pushing.engine.begin() as connection:  # before eCW's values are gone: the answer can be lost
+                self.write_conflicts(connection, merged, emr, done=False)
         # Some practices want the id in the URL, too: they answer 100 without it.
         id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
         outcome = self._attempt(bundle.update(composed.resource, id_in_url=id_in_url), UPDATE, sent)
