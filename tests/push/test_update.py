@@ -125,3 +125,22 @@ def test_a_person_who_stops_the_push_between_two_attempts(sandbox: Any, crm: Any
     assert push_patient(pushing("r2", allowed=lambda: next(said)), crm_id).did == "stopped"
     assert list(outbox(pushing())) == [crm_id], "it comes again"
     assert push_patient(pushing("r3"), crm_id).did == "updated"
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_lock_that_is_set_while_ecw_is_asked_is_heeded(sandbox: Any, crm: Any, pushing: Any, new: bool) -> None:
+    crm_id = crm.add() if new else created(crm, pushing)[0]
+    crm.edit(crm_id, city="Lawrence")
+    run = pushing("r2")
+    served, name = sandbox.served("transaction"), "search" if new else "read"
+    asking = getattr(run.client, name)
+
+    def locking(*question: Any, **how: Any) -> Any:
+        crm.edit(crm_id, emr_updates_locked=True)
+        return asking(*question, **how)
+
+    setattr(run.client, name, locking)
+    assert push_patient(run, crm_id).did == "locked"
+    assert sandbox.served("transaction") == served
+    crm.edit(crm_id, emr_updates_locked=False)
+    assert push_patient(pushing("r3"), crm_id).did == ("created" if new else "updated")

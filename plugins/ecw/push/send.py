@@ -148,8 +148,8 @@ class _Patient(Updating):
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)
-        if not self._decide(CREATE, None, sent):
-            return self.pushed("stopped")
+        if kept := self._decide(CREATE, None, sent):
+            return kept
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:

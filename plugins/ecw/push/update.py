@@ -52,8 +52,8 @@ class Updating(Settling):
             return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
         if not sent or composed.resource == present:
             return self.agreed(merged, emr)
-        if not self._decide(UPDATE, ecw_id, sent):
-            return self.pushed("stopped")
+        if kept := self._decide(UPDATE, ecw_id, sent):
+            return kept
         if merged.conflicts:
             with pushing.engine.begin() as connection:  # before eCW's values are gone: the answer can be lost
                 self.write_conflicts(connection, merged, emr, done=False)
@@ -93,11 +93,15 @@ class Updating(Settling):
 
     # -- sending
 
-    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> bool:
-        """Write the intent down, unless a person has stopped the push."""
-        if not self.pushing.allowed():
-            return False
+    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
+        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile."""
         place, run_id = self.pushing.place, self.pushing.run_id
+        if not self.pushing.allowed():
+            return self.pushed("stopped")
+        with reading(self.pushing.engine) as connection:
+            now = self.pushing.patients.read(connection, self.record.crm_id)
+        if now is None or now.locked:
+            return self.pushed("missing" if now is None else "locked")
         intents.decide(
             self.pushing.engine,
             place,
@@ -108,7 +112,7 @@ class Updating(Settling):
             sent=sent,
             run_id=run_id,
         )
-        return True
+        return None
 
     def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
         began = time.monotonic()
