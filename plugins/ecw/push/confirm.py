@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed, echoes, merge
@@ -21,7 +22,10 @@ from ecw.pull.map import content_hash
 from ecw.pull.seen import version
 from ecw.push import intents
 from ecw.push.alone import alone
+from ecw.push.patients import Record
 from ecw.push.pushing import Pushing
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +53,64 @@ def confirm(pushing: Pushing, crm_id: str) -> Confirmed:
 
 def _confirm(pushing: Pushing, crm_id: str) -> Confirmed:
     with reading(pushing.engine) as connection:
-        record = pushing.patients.read(connection, crm_id)
-        intent = intents.latest(connection, pushing.place, crm_id)
-    if record is None or record.agreed is None or not record.ecw_id or intent is None or intent.state != intents.DONE:
+        found = _pushed(pushing, connection, crm_id)
+    if found is None:
         return Confirmed(seen=False)
+    ecw_id = found.record.ecw_id or ""
     try:
-        present = pushing.client.read(pushing.mapping.resource, record.ecw_id)
+        present = pushing.client.read(pushing.mapping.resource, ecw_id)
     except RecordMissing:
         return Confirmed(seen=False)
     mapped = pushing.mapper.row(present)
     if mapped.problems:
         return Confirmed(seen=True)  # the next pull says what is wrong with it
-    emr = mapped.row
-    sent = record.agreed.sent
-    ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], record.ecw_id)]
+    try:
+        with pushing.engine.begin() as connection:
+            # Read again: somebody may have edited the CRM's row while eCW was asked.
+            found = _pushed(pushing, connection, crm_id, to_write=True)
+            if found is None or found.record.ecw_id != ecw_id:
+                return Confirmed(seen=False)
+            return _learn(pushing, connection, found, present, mapped.row)
+    except Unfit:
+        return Confirmed(seen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """A patient that was pushed: what the CRM says of it, and what is agreed; `new`: this push created it."""
+
+    record: Record
+    agreed: Agreed
+    new: bool
+
+
+def _pushed(pushing: Pushing, connection: Connection, crm_id: str, *, to_write: bool = False) -> _Pushed | None:
+    """Return the patient; None where it is not pushed, or its outcome is not known."""
+    record = pushing.patients.read(connection, crm_id, to_write=to_write)
+    intent = intents.latest(connection, pushing.place, crm_id)
+    if record is None or record.agreed is None or intent is None or intent.state != intents.DONE:
+        return None
+    return _Pushed(record, record.agreed, intent.operation == intents.CREATE)
+
+
+def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Json, emr: Json) -> Confirmed:
+    """Write down what eCW made of it, in the caller's transaction."""
+    record, sent = found.record, found.agreed.sent
+    ecw_id = record.ecw_id or ""
+    ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], ecw_id)]
     learned = {name: emr[name] for name in ours}
     left = {name: value for name, value in sent.items() if name not in emr}
-    agreed = Agreed(record.agreed.crm, record.agreed.emr | learned, left)
+    agreed = Agreed(found.agreed.crm, found.agreed.emr | learned, left)
     merged = merge(pushing.rules, agreed, record.row, emr)
-    gaps = {
-        name: value
-        for name, value in merged.to_crm.items()
-        if intent.operation == intents.CREATE and record.row.get(name) is None
-    }
+    gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
     whole = gaps == merged.to_crm and not merged.conflicts
-    agreed = merged.pulled if whole else _with(agreed, gaps)
-    with pushing.engine.begin() as connection:
-        if gaps:
-            try:
-                pushing.patients.write(connection, crm_id, gaps)
-            except Unfit:
-                return Confirmed(seen=True)
-        pushing.patients.agree(connection, record.ecw_id, agreed)
-        if whole:
-            seen = version(present)
-            stamp = datetime.fromisoformat(seen) if seen else None
-            pushing.patients.mark_read(connection, record.ecw_id, content_hash(present), stamp)
+    if gaps:
+        pushing.patients.write(connection, record.crm_id, gaps)
+    pushing.patients.agree(connection, ecw_id, merged.pulled if whole else _with(agreed, gaps))
+    if whole:
+        seen = version(present)
+        stamp = datetime.fromisoformat(seen) if seen else None
+        pushing.patients.mark_read(connection, ecw_id, content_hash(present), stamp)
     return Confirmed(True, tuple(name for name in ours if emr[name] != sent[name]), whole)
 
 
