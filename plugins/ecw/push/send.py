@@ -22,7 +22,7 @@ from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
+from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UNKNOWN, UPDATE, VOID
 from ecw.push.match import Certain, Held, Sought, alike, same_person
 from ecw.push.outcome import Kind, Outcome, raised
 from ecw.push.pushing import Pushed, Pushing
@@ -81,6 +81,14 @@ class _Patient(Updating):
         if self.record.ecw_id is None:
             return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
+
+    def _is_still_nobody(self, outcome: Outcome, sent: Json) -> bool:
+        """Search before a create is sent once more; the attempt is in the journal also where that fails."""
+        try:
+            return self.pushing.ladder.find(self.sought(self.record.row)) is None
+        except EcwError:
+            self.noted(CREATE, outcome, sent, UNKNOWN)
+            raise
 
     def _claim(self) -> Pushed:
         """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person."""
@@ -152,7 +160,7 @@ class _Patient(Updating):
             return kept
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:
+        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and self._is_still_nobody(outcome, sent):
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
