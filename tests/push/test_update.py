@@ -145,3 +145,15 @@ def test_a_lock_that_is_set_while_ecw_is_asked_is_heeded(sandbox: Any, crm: Any,
     assert sandbox.served("transaction") == served
     crm.edit(crm_id, emr_updates_locked=False)
     assert push_patient(pushing("r3"), crm_id).did == ("created" if new else "updated")
+
+
+def test_a_spelling_of_ecw_s_own_that_was_not_read_back_is_no_edit_of_the_clinic(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id = crm.add(last_name="O'Neill")  # whose conflicts are held
+    ecw_id = push_patient(pushing(), crm_id).ecw_id
+    clinic(sandbox, ecw_id, name=[in_ecw(sandbox, ecw_id)["name"][0] | {"family": "ONEILL"}])
+    crm.edit(crm_id, last_name="O'Neill-Kowalczyk")
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.fields, pushed.conflicts) == ("updated", ("last_name",), ())
+    assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "O'Neill-Kowalczyk"

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from ecw.agreement import Agreed, Merged, Side, merge
+from ecw.agreement import Agreed, Merged, Side, learn, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.errors import EcwError
@@ -144,4 +144,5 @@ class Updating(Settling):
         changed = version(present)
         if changed is not None and record.changed_at is not None:
             newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        return merge(self.pushing.rules, record.agreed or Agreed(), record.row, emr, newer=newer, choices=chosen)
+        base, _ = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
+        return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
