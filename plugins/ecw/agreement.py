@@ -123,8 +123,9 @@ def merge(
     `choices` are a person's answers for columns that both sides changed.
     """
     seen = {name for name, value in base.sent.items() if name in emr and emr[name] != base.emr.get(name)}
-    shown = {name: base.sent[name] for name in seen if emr[name] == base.sent[name]}
-    base = Agreed(base.crm, base.emr | shown, {name: base.sent[name] for name in base.sent.keys() - seen})
+    # eCW took it, whatever it shows now: should the clinic go back to what eCW had before, that is an edit.
+    taken = {name: base.sent[name] for name in seen}
+    base = Agreed(base.crm, base.emr | taken, {name: base.sent[name] for name in base.sent.keys() - seen})
     merged = Merged(pulled=_copy(base), pushed=_copy(base))
     for name, rule in rules.items():
         if name in crm and name in emr:
@@ -140,14 +141,17 @@ def _column(
         _agree(merged, name, (crm, emr), (crm, emr))
         return
     changed: list[Side] = [side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if now != then]
-    if changed == ["crm"] and name in base.sent:
-        changed.append("emr")  # what was sent is not there: undone by the clinic, or never taken
+    undone = changed == ["crm"] and name in base.sent
+    if undone:  # what was sent is not there: by the clinic, or it was never taken
+        changed, before = ["crm", "emr"], (before[0], base.sent[name])
     if not changed:
         return
     winner = changed[0] if len(changed) == 1 else choice or _winner(rule, newer)
     if winner is None:
         merged.conflicts[name] = None
         return
+    if undone:
+        del merged.pulled.sent[name], merged.pushed.sent[name]
     if rule.keep == "static" and (emr if winner == "crm" else crm) is not None:
         # The first value stays, on each side its own.  One that was taken away is no value that could stay.
         if crm is not None and emr is not None:

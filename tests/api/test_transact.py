@@ -120,3 +120,14 @@ def test_no_value_of_the_patient_is_logged_or_raised(sandbox, connect, caplog):
     for text in (caplog.text, str(unknown.value)):
         assert "Kowalczyk" not in text
         assert "2001" not in text
+
+
+def test_what_was_read_just_now_is_sent_in_time_or_not_at_all_and_once(sandbox, patient_client):
+    with pytest.raises(QuotaSpent):
+        patient_client.transact(bundle(), within=-1.0)
+    assert posts(sandbox) == 0
+    sandbox.fault("too_many", interaction="transaction", times=1)
+    with pytest.raises(QuotaSpent):
+        patient_client.transact(bundle(), within=60.0)
+    assert (posts(sandbox), patients(sandbox)) == (1, 120)
+    assert patient_client.transact(bundle(), within=60.0)["entry"][0]["response"]["status"] == "1"

@@ -13,9 +13,11 @@ from ecw.crm.tables import ecw_conflict
 CRM, EMR = {"city": "Topeka", "last_name": "Nowak"}, {"city": "Lawrence", "last_name": "Kowal"}
 
 
-def record(engine: Engine, run: str, found: dict[str, Any], crm: Any = CRM, emr: Any = EMR) -> None:
+def record(
+    engine: Engine, run: str, found: dict[str, Any], crm: Any = CRM, emr: Any = EMR, *, done: bool = True
+) -> None:
     with engine.begin() as connection:
-        conflicts.record(connection, "P1", "patient", "7", "e.7", run, found, crm, emr)
+        conflicts.record(connection, "P1", "patient", "7", "e.7", run, found, crm, emr, done=done)
 
 
 def rows(engine: Engine) -> dict[str, dict[str, Any]]:
@@ -51,3 +53,15 @@ def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) 
     assert choices(crm_engine) == {"last_name": "crm"}
     record(crm_engine, "r3", {"last_name": None}, emr=EMR | {"last_name": "Other"})
     assert choices(crm_engine, emr=EMR | {"last_name": "Other"}) == {}
+
+
+def test_what_is_written_before_a_merge_is_done_keeps_what_is_open_and_chosen(crm_engine: Engine) -> None:
+    record(crm_engine, "r1", {"city": None, "last_name": None})
+    conflicts.choose(crm_engine, "P1", "patient", "7", "last_name", "crm")
+    record(crm_engine, "r2", {"last_name": "crm"}, done=False)
+    assert {row["state"] for row in rows(crm_engine).values()} == {"open"}
+    assert choices(crm_engine) == {"last_name": "crm"}
+    record(crm_engine, "r3", {"city": "crm"}, emr=EMR | {"city": "Hays"}, done=False)
+    assert (rows(crm_engine)["city"]["state"], rows(crm_engine)["city"]["emr_value"]) == ("settled", '"Hays"')
+    record(crm_engine, "r4", {"last_name": "crm"})
+    assert rows(crm_engine)["last_name"]["state"] == "settled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -125,15 +126,20 @@ class EcwClient:
             lambda link: self._unsupported(fhir_type, link),
         )
 
-    def transact(self, bundle: Json) -> Json:
+    def transact(self, bundle: Json, *, within: float | None = None) -> Json:
         """POST a transaction Bundle to the base URL and return what eCW answers, be it a Bundle or an OperationOutcome.
 
-        Tried again only while nothing can have reached the server: no connection, 401, 429.
+        Tried again only while nothing can have reached the server: no connection, 401, 429. With `within`, what it
+        holds was read just now: it is sent in that many seconds or not at all (QuotaSpent), and not tried again, since
+        the caller must read first.
 
         Raises OutcomeUnknown when eCW may have done it; RequestRefused and what every call raises when it has not.
         """
         body = orjson.dumps(bundle)
-        return self.trying(lambda: self._transact_once(body))
+        if within is None:
+            return self.trying(lambda: self._transact_once(body))
+        until = time.monotonic() + within
+        return self.trying.once(lambda: self._transact_once(body, until))
 
     def request(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
         """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once.
@@ -168,11 +174,16 @@ class EcwClient:
     def _get(self, url: str, purpose: Purpose = Purpose.READ) -> Json:
         return self.trying(lambda: whole(self.request("GET", url, purpose)))
 
-    def _transact_once(self, body: bytes) -> Json:
+    def _transact_once(self, body: bytes, until: float | None = None) -> Json:
         self.tokens.token(Purpose.WRITE)  # its trouble is not the write's
         try:
             response = self.request(
-                "POST", self.base_url, Purpose.WRITE, data=body, headers={"Content-Type": "application/fhir+json"}
+                "POST",
+                self.base_url,
+                Purpose.WRITE,
+                data=body,
+                headers={"Content-Type": "application/fhir+json"},
+                until=until,
             )
             if not 200 <= response.status_code < 300:
                 raise error_of(response)

@@ -96,10 +96,11 @@ class Trying:
             sleep=self._sleep,
             reraise=True,
         )
-        result: T = retrying(self._once, attempt)
+        result: T = retrying(self.once, attempt)
         return result
 
-    def _once(self, attempt: Callable[[], T]) -> T:
+    def once(self, attempt: Callable[[], T]) -> T:
+        """Return what one attempt returns, behind the circuit; raise its error."""
         self.circuit.enter()
         try:
             result = attempt()

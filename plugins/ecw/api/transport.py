@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
@@ -12,7 +13,7 @@ from requests import Request, Response, Session
 from requests import exceptions as trouble
 
 from ecw.api.links import without_values
-from ecw.errors import ConfigurationWrong, EcwError, NotReached, ServerTrouble
+from ecw.errors import ConfigurationWrong, EcwError, NotReached, QuotaSpent, ServerTrouble
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
 TLS_REFUSED = ("CERTIFICATE", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")  # OpenSSL's reasons
@@ -71,10 +72,22 @@ class Transport:
         """HTTP requests sent so far."""
         return self._calls
 
-    def send(self, method: str, url: str, *, counted: bool = True, stream: bool = False, **request: Any) -> Response:
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        counted: bool = True,
+        stream: bool = False,
+        until: float | None = None,
+        **request: Any,
+    ) -> Response:
         """Send one request and return its answer, whatever its status; redirects are not followed.
 
-        Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come.
+        `until` is when it is too late to send it, in the seconds of time.monotonic().
+
+        Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come, QuotaSpent when the
+        permit came too late.
         """
         late = self.permits() if counted else Unlimited()()
         if counted:
@@ -89,6 +102,11 @@ class Transport:
                 late = self.permits()
                 prepared = self.session.prepare_request(Request(method, url, **request))
             where = f"{method} {without_values(prepared.url or url)}"
+            if until is not None and time.monotonic() > until:
+                raise QuotaSpent(
+                    f"{where}: the wait for the quota was too long for what was to be sent.",
+                    next_move="try again, from what eCW has then.",
+                )
             # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
             settings: Mapping[str, Any] = self.session.merge_environment_settings(
                 prepared.url, {}, stream, self.session.verify, self.session.cert

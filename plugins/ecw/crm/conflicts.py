@@ -30,21 +30,26 @@ def record(
     conflicts: Mapping[str, Side | None],
     crm: Row,
     emr: Row,
+    *,
+    done: bool = True,
 ) -> None:
     """Write down the conflicts of one merge, in the caller's transaction; an open one that is none any more is settled.
 
-    A person's choice stays as long as both values do.
+    A person's choice stays as long as both values do. Before the merge is `done`, eCW's value is kept, which is gone
+    afterwards; what a person has chosen stays open: the choice would be lost if it came to nothing.
     """
     c = ecw_conflict.c
     whose = {"practice": practice, "resource": resource, "crm_id": crm_id}
     before = {row["column"]: row for row in connection.execute(select(ecw_conflict).filter_by(**whose)).mappings()}
     over = [name for name, row in before.items() if row["state"] == OPEN and name not in conflicts]
-    if over:
+    if over and done:
         connection.execute(update(ecw_conflict).filter_by(**whose).where(c.column.in_(over)).values(state=SETTLED))
     for name, winner in conflicts.items():
         old = before.get(name)
         values = {"crm_value": text(crm.get(name)), "emr_value": text(emr.get(name))}
         same = old is not None and all(old[key] == value for key, value in values.items())
+        if old and same and old["state"] == OPEN and old["choice"] and not done:
+            continue
         upsert(
             connection,
             ecw_conflict,

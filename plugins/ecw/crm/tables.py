@@ -204,7 +204,7 @@ ecw_push = Table(
     Column("fields", Text),  # names of columns that were sent, separated by commas
     Column("reason", Text),
     Column("next_move", Text),
-    Column("confirmed", String(16)),  # whole, seen, not shown: what reading it back found
+    Column("confirmed", String(16)),  # whole, seen, not shown, not taken: what reading it back found
     Column("learned", Text),  # names of columns that eCW spells in its own way
 )
 

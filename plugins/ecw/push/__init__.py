@@ -8,6 +8,7 @@ trigger      the watcher in Airflow's triggerer; watch: one look into the CRM
 
 outbox       which patients differ from what was last agreed
 send         one patient: validate, match or merge, write the intent down, send, record
+update       of one that is linked: read both sides, merge, send
 validate     what eCW will not take, by field
 match        is the patient in eCW already?
 bundle       the transaction in which eCW takes a patient

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -19,7 +20,7 @@ from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
 from ecw.pull.client import client_for
 from ecw.push import ledger
 from ecw.push.begin import mapping_of, place_of
-from ecw.push.confirm import Confirmed
+from ecw.push.confirm import KEPT, KEPT_MOVE, Confirmed
 from ecw.push.confirm import confirm as read_back
 from ecw.push.intents import Place
 from ecw.push.outcome import raised
@@ -165,12 +166,15 @@ def confirm(running: Running) -> dict[str, int]:
     wait, found = float(running.push["options"]["confirm_after"]), Counter[str]()
     running.sleep(_left(running, waiting, wait))
     for look in range(LOOKS):
-        shown = dict(concurrent(lambda crm_id: read_back(pushing, crm_id), waiting, IN_FLIGHT))
         last = look == LOOKS - 1
+        read = partial(read_back, pushing, last=last)
+        shown = dict(concurrent(read, waiting, IN_FLIGHT))
         for crm_id, done in shown.items():
             if done.seen or last:
                 found[word := _word(done)] += 1
-                ledger.note(engine, place, run_id, crm_id, confirmed=word, learned=ledger.names(done.learned))
+                why = {"reason": f"{KEPT}: {ledger.names(done.kept)}", "next_move": KEPT_MOVE} if done.kept else {}
+                learned = ledger.names(done.learned)
+                ledger.note(engine, place, run_id, crm_id, confirmed=word, learned=learned, **why)
         waiting = [crm_id for crm_id, done in shown.items() if not done.seen]
         if not waiting or last:
             break
@@ -187,6 +191,8 @@ def _left(running: Running, waiting: list[str], wait: float) -> float:
 
 
 def _word(done: Confirmed) -> str:
+    if done.kept:
+        return "not taken"
     return "whole" if done.whole else "seen" if done.seen else "not shown"
 
 

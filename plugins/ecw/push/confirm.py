@@ -6,10 +6,11 @@ each push.  Without it nothing is lost: the next pull merges the record as any o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed, echoes, merge
@@ -19,72 +20,121 @@ from ecw.crm.trouble import told
 from ecw.errors import RecordMissing
 from ecw.pull.content import content_hash
 from ecw.pull.seen import version
-from ecw.push import intents
+from ecw.push import intents, rejects
 from ecw.push.alone import alone
+from ecw.push.patients import Record
 from ecw.push.pushing import Pushing
+from ecw.push.validate import Finding
+
+Json = dict[str, Any]
+KEPT = "eCW said that it took the change, and still shows what it had"
+KEPT_MOVE = (
+    "change it in eCW by hand, or give the CRM's column eCW's value again; then push the patient by name (the form's "
+    "`patients`)."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """`seen`: eCW shows it; `learned`: the columns that eCW spells differently, or did not take; `whole`: nothing of it
-    is left for the next pull."""
+    """`seen`: eCW shows it; `learned`: the columns that eCW spells differently, or has nothing of; `whole`: nothing of
+    it is left for the next pull; `kept`: the columns in which eCW still shows what it had before."""
 
     seen: bool
     learned: tuple[str, ...] = ()
     whole: bool = False
+    kept: tuple[str, ...] = ()
 
 
-def confirm(pushing: Pushing, crm_id: str) -> Confirmed:
+def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
     """Read a patient that was pushed back from eCW and learn what it made of it.
 
     Of a patient that was created, what eCW added (its id as identifier, the account number) fills the CRM's empty
-    columns.  Raises what reading raises, but for a patient that eCW does not show yet.
+    columns.  A column in which eCW still shows what it had, is not seen yet; when this is the `last` look, eCW has not
+    taken it (it may merge where others replace), which is a reject.  Raises what reading raises, but for a patient that
+    eCW does not show yet.
     """
     with alone(pushing.engine, pushing.place, crm_id) as mine:
         try:
-            return _confirm(pushing, crm_id) if mine else Confirmed(seen=False)
+            return _confirm(pushing, crm_id, last) if mine else Confirmed(seen=False)
         except DBAPIError as error:
             raise told(error, "The confirmation of a push") from None
 
 
-def _confirm(pushing: Pushing, crm_id: str) -> Confirmed:
+def _confirm(pushing: Pushing, crm_id: str, last: bool) -> Confirmed:
     with reading(pushing.engine) as connection:
-        record = pushing.patients.read(connection, crm_id)
-        intent = intents.latest(connection, pushing.place, crm_id)
-    if record is None or record.agreed is None or not record.ecw_id or intent is None or intent.state != intents.DONE:
+        found = _pushed(pushing, connection, crm_id)
+    if found is None:
         return Confirmed(seen=False)
+    ecw_id = found.record.ecw_id or ""
     try:
-        present = pushing.client.read(pushing.mapping.resource, record.ecw_id)
+        present = pushing.client.read(pushing.mapping.resource, ecw_id)
     except RecordMissing:
         return Confirmed(seen=False)
     mapped = pushing.mapper.row(present)
     if mapped.problems:
         return Confirmed(seen=True)  # the next pull says what is wrong with it
-    emr = mapped.row
-    sent = record.agreed.sent
-    ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], record.ecw_id)]
+    try:
+        with pushing.engine.begin() as connection:
+            # Read again: somebody may have edited the CRM's row while eCW was asked.
+            found = _pushed(pushing, connection, crm_id, to_write=True)
+            if found is None or found.record.ecw_id != ecw_id:
+                return Confirmed(seen=False)
+            kept = _kept(found.agreed, mapped.row, ecw_id)
+            if kept and not last:
+                return Confirmed(seen=False)
+            findings = [Finding(name, "not taken", KEPT, KEPT_MOVE) for name in kept]
+            rejects.replace(connection, pushing.place, crm_id, pushing.run_id, findings)
+            return replace(_learn(pushing, connection, found, present, mapped.row), kept=kept)
+    except Unfit:
+        return Confirmed(seen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """A patient that was pushed: what the CRM says of it, and what is agreed; `new`: this push created it."""
+
+    record: Record
+    agreed: Agreed
+    new: bool
+
+
+def _pushed(pushing: Pushing, connection: Connection, crm_id: str, *, to_write: bool = False) -> _Pushed | None:
+    """Return the patient; None where its outcome is not known.  One that was linked has no intent."""
+    record = pushing.patients.read(connection, crm_id, to_write=to_write)
+    intent = intents.latest(connection, pushing.place, crm_id)
+    if record is None or record.agreed is None or (intent is not None and intent.state != intents.DONE):
+        return None
+    return _Pushed(record, record.agreed, intent is not None and intent.operation == intents.CREATE)
+
+
+def _kept(agreed: Agreed, emr: Json, ecw_id: str) -> tuple[str, ...]:
+    """Return the columns in which eCW shows what it had, although something else was sent."""
+    return tuple(
+        name
+        for name, value in agreed.sent.items()
+        if name in emr and emr[name] == agreed.emr.get(name) and not echoes(value, emr[name], ecw_id)
+    )
+
+
+def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Json, emr: Json) -> Confirmed:
+    """Write down what eCW made of it, in the caller's transaction."""
+    record, sent = found.record, found.agreed.sent
+    ecw_id = record.ecw_id or ""
+    ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], ecw_id)]
     learned = {name: emr[name] for name in ours}
-    left = {name: value for name, value in sent.items() if name not in emr}
-    agreed = Agreed(record.agreed.crm, record.agreed.emr | learned, left)
+    kept = _kept(found.agreed, emr, ecw_id)  # should the CRM edit it again, that is a conflict
+    left = {name: value for name, value in sent.items() if name not in emr or name in kept}
+    agreed = Agreed(found.agreed.crm, found.agreed.emr | learned, left)
     merged = merge(pushing.rules, agreed, record.row, emr)
-    gaps = {
-        name: value
-        for name, value in merged.to_crm.items()
-        if intent.operation == intents.CREATE and record.row.get(name) is None
-    }
-    whole = gaps == merged.to_crm and not merged.conflicts
-    agreed = merged.pulled if whole else _with(agreed, gaps)
-    with pushing.engine.begin() as connection:
-        if gaps:
-            try:
-                pushing.patients.write(connection, crm_id, gaps)
-            except Unfit:
-                return Confirmed(seen=True)
-        pushing.patients.agree(connection, record.ecw_id, agreed)
-        if whole:
-            seen = version(present)
-            stamp = datetime.fromisoformat(seen) if seen else None
-            pushing.patients.mark_read(connection, record.ecw_id, content_hash(present), stamp)
+    gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
+    whole = gaps == merged.to_crm and not merged.conflicts and not kept
+    if gaps:
+        pushing.patients.write(connection, record.crm_id, gaps)
+    pushing.patients.agree(connection, ecw_id, merged.pulled if whole else _with(agreed, gaps))
+    if whole:
+        seen = version(present)
+        stamp = datetime.fromisoformat(seen) if seen else None
+        pushing.patients.mark_read(connection, ecw_id, content_hash(present), stamp)
     return Confirmed(True, tuple(name for name in ours if emr[name] != sent[name]), whole)
 
 

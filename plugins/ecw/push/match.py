@@ -179,6 +179,15 @@ def alike(sought: Sought, patient: Resource) -> bool:
     return _near(sought, patient) or bool(phones & set(sought.phones))
 
 
+def same_person(ours: Resource, theirs: Resource) -> bool:
+    """Say whether two patients have the same birth date and nearly the same name; not where ours has none."""
+    name = next((each for each in ours.get("name") or [] if each.get("family")), None)
+    if name is None or not ours.get("birthDate") or ours["birthDate"] != theirs.get("birthDate"):
+        return False
+    given = next(iter(name.get("given") or []), "")
+    return _near(Sought(name["family"], given, ours["birthDate"], None, (), ()), theirs)
+
+
 def _names(patient: Resource) -> Iterator[tuple[str, str]]:
     """Yield family and given of every name that the patient has or had; of several given names the first, and all."""
     for name in patient.get("name") or []:

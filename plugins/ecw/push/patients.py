@@ -42,13 +42,19 @@ class Patients:
         names = tuple(column.name for column in mapping.columns)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
 
-    def read(self, connection: Connection, crm_id: str) -> Record | None:
-        """Return one patient, None where the CRM has none of that id."""
+    def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
+        """Return one patient, None where the CRM has none of that id.
+
+        `to_write`: nobody else writes the row until the caller's transaction ends, which on SQLite keeps all out.
+        """
         try:
             key = self._key(crm_id)
         except ValueError:
             return None
-        found = connection.execute(self._query().where(self.target.key == key)).mappings().first()
+        query = self._query().where(self.target.key == key)
+        if to_write and connection.dialect.name == "postgresql":
+            query = query.with_for_update(of=self.target.table)
+        found = connection.execute(query).mappings().first()
         return self._record(found) if found else None
 
     def all(self, connection: Connection) -> Iterator[Record]:

@@ -68,8 +68,11 @@ class CrmSide:
             self.patients = Patients(connection, self.composer, self.place)
 
     def key(self, record: Record) -> str:
-        """Return the key of what the CRM says of a patient now."""
-        return intents.digest(record.row, [column.name for column in self.mapping.pushed], self.mapping.version)
+        """Return the key of what the CRM says of a patient now; an eCW id that is not linked is part of it."""
+        names = [column.name for column in self.mapping.pushed]
+        if record.ecw_id and not record.linked:
+            names.append(self.mapping.key)
+        return intents.digest(record.row, names, self.mapping.version)
 
 
 class Pushing(CrmSide):

@@ -57,6 +57,8 @@ class OnePatient:
             if sent or not record.linked:
                 if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
                     self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
+                    if outcome is not None:
+                        self.log(connection, UPDATE, outcome, sent)
                     return self.pushed("held", outcome)
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
@@ -68,8 +70,8 @@ class OnePatient:
                 self.log(connection, UPDATE, outcome, sent)
         return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
 
-    def write_conflicts(self, connection: Connection, merged: Merged, emr: Json) -> None:
-        """Write down which columns both sides changed."""
+    def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
+        """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
         place, record = self.pushing.place, self.record
         conflicts.record(
             connection,
@@ -81,6 +83,7 @@ class OnePatient:
             merged.conflicts,
             record.row,
             emr,
+            done=done,
         )
 
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:

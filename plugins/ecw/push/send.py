@@ -2,6 +2,7 @@
 
     open intent of a create   search for it first, and send nothing until it is known
     no link                   validate; match: link, hold, or create
+    an eCW id, but no link    somebody wrote it into the CRM: link where it is the same person, else hold
     link                      read what eCW has, merge three ways, validate, update what differs
 
 At any moment the process can die: before the intent is written nothing was sent, after it the next push searches.
@@ -9,31 +10,27 @@ At any moment the process can die: before the intent is written nothing was sent
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from ecw.agreement import Agreed, Merged, Side, merge
-from ecw.crm import conflicts
+from ecw.agreement import Agreed
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, EcwError, TryAgain
-from ecw.mapping.compose import Composed
-from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought, alike
-from ecw.push.outcome import Kind, Outcome, raised, understand
-from ecw.push.patients import Record
+from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UNKNOWN, UPDATE, VOID
+from ecw.push.match import Certain, Held, Sought, alike, same_person
+from ecw.push.outcome import Kind, Outcome, raised
 from ecw.push.pushing import Pushed, Pushing
-from ecw.push.settle import Settling
-from ecw.push.validate import Finding, element_of, findings
+from ecw.push.update import Updating
+from ecw.push.validate import element_of
 
 Json = dict[str, Any]
+TYPED = "eCW id in the CRM"
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -56,7 +53,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             raise told(error, "The push of a patient") from None
 
 
-class _Patient(Settling):
+class _Patient(Updating):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
@@ -79,9 +76,50 @@ class _Patient(Settling):
             return self.pushed("locked")
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
             return self.pushed("refused")
+        if self.record.ecw_id is not None and not self.record.linked:
+            return self._claim()
         if self.record.ecw_id is None:
             return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
+
+    def _is_still_nobody(self, outcome: Outcome, sent: Json) -> bool:
+        """Search before a create is sent once more; the attempt is in the journal also where that fails."""
+        try:
+            return self.pushing.ladder.find(self.sought(self.record.row)) is None
+        except EcwError:
+            self.noted(CREATE, outcome, sent, UNKNOWN)
+            raise
+
+    def _claim(self) -> Pushed:
+        """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person."""
+        pushing, record, intent = self.pushing, self.record, self.intent
+        typed = record.ecw_id or ""
+        asked = intent is not None and intent.state == HELD and typed in intent.candidates
+        choice = intent.choice if asked and intent is not None else None
+        if choice not in (None, typed):
+            return self._disclaim()
+        if not pushing.options.update:
+            return self.pushed("skipped")
+        present = pushing.client.read(pushing.mapping.resource, typed)
+        with reading(pushing.engine) as connection:
+            owned = pushing.patients.owners(connection, [typed])
+        if owned:
+            return self.hold(Held((typed,), TYPED, "it is linked to another record of the CRM"), UPDATE)
+        if choice is None and not same_person(pushing.composer.resource(record.row).resource, present):
+            return self.hold(Held((typed,), TYPED, "the birth date or the name differs"), UPDATE)
+        return self._link(Certain(typed, TYPED))
+
+    def _disclaim(self) -> Pushed:
+        """Take an eCW id out of the CRM's row that a person knows to be another patient's, and go on without it."""
+        pushing = self.pushing
+        if not pushing.options.create:
+            return self.pushed("skipped")
+        if not pushing.options.dry_run:
+            with pushing.engine.begin() as connection:
+                pushing.patients.write(connection, self.record.crm_id, {pushing.mapping.key: None})
+        self.record = replace(self.record, ecw_id=None)
+        self.key = pushing.key(self.record)
+        return self._create_in_turn()
 
     def _create_in_turn(self) -> Pushed:
         """Create those who were born on the same day one after the other.
@@ -118,11 +156,11 @@ class _Patient(Settling):
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)
-        if not self._decide(CREATE, None, sent):
-            return self.pushed("stopped")
+        if kept := self._decide(CREATE, None, sent):
+            return kept
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:
+        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and self._is_still_nobody(outcome, sent):
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
@@ -132,77 +170,6 @@ class _Patient(Settling):
             again = pushing.ladder.find(self.sought(row))
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
-
-    def _update(self) -> Pushed:
-        pushing, record = self.pushing, self.record
-        ecw_id = record.ecw_id or ""
-        present = pushing.client.read(pushing.mapping.resource, ecw_id)
-        emr = self._emr(present)
-        self.settle_update(emr)
-        record = self.record
-        merged = self._merge(record, present, emr)
-        written = {name: value for name, value in merged.to_emr.items() if value is not None}
-        clear = [name for name, value in merged.to_emr.items() if value is None]
-        composed = pushing.composer.resource(written, into=present, clear=clear)
-        if composed.written and (found := self._findings(composed, written, present)):
-            return self.reject(found)
-        sent = {name: merged.to_emr[name] for name in composed.written}
-        if pushing.options.dry_run:
-            return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
-        if not sent or composed.resource == present:
-            return self.agreed(merged, emr)
-        if not self._decide(UPDATE, ecw_id, sent):
-            return self.pushed("stopped")
-        outcome = self._put(composed.resource, sent)
-        if outcome.kind is not Kind.DONE:
-            return self.not_done(UPDATE, outcome, sent)
-        return self.agreed(merged, emr, outcome, sent)
-
-    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
-        pushing = self.pushing
-        ids = {"Location": pushing.locations}
-        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
-
-    # -- sending
-
-    def _put(self, resource: Json, sent: Json) -> Outcome:
-        pushing = self.pushing
-        outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
-        if outcome.code == "100" and not pushing.id_in_url and pushing.allowed():
-            self.noted(UPDATE, outcome, sent)  # some practices want the id in the URL, too
-            outcome = self._attempt(bundle.update(resource, id_in_url=True), UPDATE, sent)
-            pushing.id_in_url = outcome.kind is Kind.DONE
-        elif outcome.kind is Kind.RETRY_ONCE and pushing.allowed():
-            self.noted(UPDATE, outcome, sent)
-            outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
-        return outcome
-
-    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> bool:
-        """Write the intent down, unless a person has stopped the push."""
-        if not self.pushing.allowed():
-            return False
-        place, run_id = self.pushing.place, self.pushing.run_id
-        intents.decide(
-            self.pushing.engine,
-            place,
-            self.record.crm_id,
-            intent=self.key,
-            operation=operation,
-            ecw_id=ecw_id,
-            sent=sent,
-            run_id=run_id,
-        )
-        return True
-
-    def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
-        began = time.monotonic()
-        sent_id = self.record.ecw_id if operation == UPDATE else None
-        try:
-            answer = self.pushing.client.transact(request)
-            outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
-        except EcwError as error:
-            outcome = raised(error)
-        return replace(outcome, seconds=time.monotonic() - began)
 
     def _condition(self, resource: Json) -> str | None:
         """Return the condition of a create, for servers that know such: nobody has the identifier."""
@@ -219,12 +186,11 @@ class _Patient(Settling):
         if not self.linked(match.ecw_id, Agreed(), outcome, "link", ()):
             return self.pushed("held", outcome)
         self.record = replace(self.record, ecw_id=match.ecw_id, linked=True, agreed=Agreed())
+        self.key = self.pushing.key(self.record)
         if not self.pushing.options.update:
             return self.pushed("linked", outcome)
         after = self._update()
         return replace(after, did="linked") if after.did == "unchanged" else after
-
-    # -- reading both sides
 
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
         """Put a person's choice in the place of a match that is held."""
@@ -234,26 +200,6 @@ class _Patient(Settling):
         if choice == NEW:
             return None if set(match.candidates) <= set(self.intent.candidates) else match
         return Certain(choice, "a person's choice") if choice in match.candidates else match
-
-    def _emr(self, present: Json) -> Json:
-        """Return eCW's row, without the columns whose value cannot be read: those are left alone."""
-        mapped = self.pushing.mapper.row(present)
-        unreadable = {problem.column for problem in mapped.problems}
-        emr = {name: value for name, value in mapped.row.items() if name not in unreadable}
-        for column in self.pushing.mapping.pushed:
-            if not column.pulled:
-                emr[column.name] = self.pushing.composer.present(column, present)
-        return emr
-
-    def _merge(self, record: Record, present: Json, emr: Json) -> Merged:
-        place = self.pushing.place
-        with reading(self.pushing.engine) as connection:
-            chosen = conflicts.choices(connection, place.practice, place.resource, record.crm_id, record.row, emr)
-        newer: Side | None = None
-        changed = version(present)
-        if changed is not None and record.changed_at is not None:
-            newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        return merge(self.pushing.rules, record.agreed or Agreed(), record.row, emr, newer=newer, choices=chosen)
 
 
 def _nobody(outcome: Outcome) -> Held:

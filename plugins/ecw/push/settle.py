@@ -60,6 +60,7 @@ class Settling(OnePatient):
             intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
             self.log(connection, "settle", Outcome(Kind.DONE, words, "", None), intent.sent)
         self.record = replace(record, agreed=agreed if record.linked else record.agreed)
+        self.intent = replace(intent, state=DONE if there else VOID)
 
     def created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
         ecw_id = outcome.ecw_id or ""

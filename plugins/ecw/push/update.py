@@ -1,0 +1,148 @@
+"""The update of a patient that is linked: read both sides, merge three ways, validate, send what differs.
+
+Every further attempt begins anew, since the clinic or the CRM may have edited while eCW was busy.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from ecw.agreement import Agreed, Merged, Side, learn, merge
+from ecw.crm import conflicts
+from ecw.crm.engine import reading
+from ecw.errors import EcwError
+from ecw.mapping.compose import Composed
+from ecw.pull.seen import version
+from ecw.push import bundle, intents
+from ecw.push.intents import UPDATE, VOID
+from ecw.push.outcome import Kind, Outcome, raised, understand
+from ecw.push.patients import Record
+from ecw.push.pushing import Pushed
+from ecw.push.settle import Settling
+from ecw.push.validate import Finding, findings
+
+Json = dict[str, Any]
+FRESH = 5.0  # seconds that an update may wait for the quota: the clinic may have edited what was read
+
+
+class Updating(Settling):
+    """A patient whose update is merged with what eCW has, and sent."""
+
+    def _update(self, failed: tuple[Outcome, ...] = ()) -> Pushed:
+        """Merge and send; `failed` are the attempts so far, none of which did anything."""
+        pushing = self.pushing
+        ecw_id = self.record.ecw_id or ""
+        present = pushing.client.read(pushing.mapping.resource, ecw_id)
+        if not self._is_the_same_now():
+            return self.pushed("busy")
+        emr = self._emr(present)
+        self.settle_update(emr)
+        merged = self._merge(self.record, present, emr)
+        written = {name: value for name, value in merged.to_emr.items() if value is not None}
+        clear = [name for name, value in merged.to_emr.items() if value is None]
+        composed = pushing.composer.resource(written, into=present, clear=clear)
+        if (composed.written or composed.problems) and (found := self._findings(composed, written, present)):
+            return self.reject(found)
+        sent = {name: merged.to_emr[name] for name in composed.written}
+        if pushing.options.dry_run:
+            return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
+        if not sent or composed.resource == present:
+            return self.agreed(merged, emr)
+        if kept := self._decide(UPDATE, ecw_id, sent):
+            return kept
+        if merged.conflicts:
+            with pushing.engine.begin() as connection:  # before eCW's values are gone: the answer can be lost
+                self.write_conflicts(connection, merged, emr, done=False)
+        # Some practices want the id in the URL, too: they answer 100 without it.
+        id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
+        outcome = self._attempt(bundle.update(composed.resource, id_in_url=id_in_url), UPDATE, sent)
+        if outcome.kind is Kind.DONE:
+            pushing.id_in_url = pushing.id_in_url or id_in_url
+            return self.agreed(merged, emr, outcome, sent)
+        if self._is_worth_another(outcome, failed):
+            self.noted(UPDATE, outcome, sent, VOID)
+            return self._update((*failed, outcome))
+        return self.not_done(UPDATE, outcome, sent)
+
+    def _is_the_same_now(self) -> bool:
+        """Read the CRM's row anew; False where it is gone, or means another patient of eCW than before."""
+        before = self.record
+        with reading(self.pushing.engine) as connection:
+            now = self.pushing.patients.read(connection, before.crm_id)
+        if now is None or (now.ecw_id, now.linked) != (before.ecw_id, before.linked):
+            return False
+        self.record, self.key = now, self.pushing.key(now)
+        return True
+
+    def _is_worth_another(self, outcome: Outcome, failed: tuple[Outcome, ...]) -> bool:
+        """Say whether an attempt that did nothing is made again: once for each of eCW's codes, else with patience."""
+        if outcome.code == "100":
+            return not self.pushing.id_in_url and all(each.code != "100" for each in failed)
+        if outcome.kind is Kind.RETRY_ONCE:
+            return all(each.kind is not Kind.RETRY_ONCE for each in failed)
+        return outcome.kind is Kind.LATER and len(failed) + 1 < self.pushing.client.trying.patience.attempts
+
+    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
+        pushing = self.pushing
+        ids = {"Location": pushing.locations}
+        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
+
+    # -- sending
+
+    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
+        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile."""
+        place, run_id = self.pushing.place, self.pushing.run_id
+        if not self.pushing.allowed():
+            return self.pushed("stopped")
+        with reading(self.pushing.engine) as connection:
+            now = self.pushing.patients.read(connection, self.record.crm_id)
+        if now is None or now.locked:
+            return self.pushed("missing" if now is None else "locked")
+        intents.decide(
+            self.pushing.engine,
+            place,
+            self.record.crm_id,
+            intent=self.key,
+            operation=operation,
+            ecw_id=ecw_id,
+            sent=sent,
+            run_id=run_id,
+        )
+        return None
+
+    def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
+        began = time.monotonic()
+        transact, sent_id = self.pushing.client.transact, None
+        if operation == UPDATE:
+            transact, sent_id = partial(transact, within=FRESH), self.record.ecw_id
+        try:
+            answer = transact(request)
+            outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
+        except EcwError as error:
+            outcome = raised(error)
+        return replace(outcome, seconds=time.monotonic() - began)
+
+    def _emr(self, present: Json) -> Json:
+        """Return eCW's row, without the columns whose value cannot be read: those are left alone."""
+        mapped = self.pushing.mapper.row(present)
+        unreadable = {problem.column for problem in mapped.problems}
+        emr = {name: value for name, value in mapped.row.items() if name not in unreadable}
+        for column in self.pushing.mapping.pushed:
+            if not column.pulled:
+                emr[column.name] = self.pushing.composer.present(column, present)
+        return emr
+
+    def _merge(self, record: Record, present: Json, emr: Json) -> Merged:
+        place = self.pushing.place
+        with reading(self.pushing.engine) as connection:
+            chosen = conflicts.choices(connection, place.practice, place.resource, record.crm_id, record.row, emr)
+        newer: Side | None = None
+        changed = version(present)
+        if changed is not None and record.changed_at is not None:
+            newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
+        base, _ = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
+        return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)

@@ -1,0 +1,27 @@
+"""Codes after which a create is sent once more, when eCW has nobody like it still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecw.push.send import push_patient
+from tests.push.test_send import BORN
+
+
+def test_an_attempt_is_in_the_journal_although_the_search_after_it_failed(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(), pushing()
+    sandbox.fault("write_code", interaction="transaction", value="103", times=1)
+    transact = run.client.transact
+
+    def transacting(*request: Any, **how: Any) -> Any:
+        answer = transact(*request, **how)
+        sandbox.fault("server_error", interaction="search")
+        return answer
+
+    run.client.transact = transacting
+    assert push_patient(run, crm_id).did == "later"
+    assert crm.journal() == [("create", "retry once"), ("read", "try again later")]
+    sandbox.reset()
+    sandbox.set(quota=0)
+    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert sandbox.held()["Patient"] == BORN + 1

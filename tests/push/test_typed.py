@@ -1,0 +1,143 @@
+"""An eCW id that somebody wrote into the CRM's row: nothing is sent to that patient unless it is the same person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecw.push import intents
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
+from tests.push.names import person
+from tests.push.test_send import BORN, created, in_ecw
+
+# Another person than conftest's ROW.
+OTHER: dict[str, Any] = {
+    **person(5),
+    "identifier": "ACC-2",
+    "first_name": "Adam",
+    "gender": "Male",
+    "phone": "5550001111",
+    "city": "Hays",
+}
+
+
+def stranger(sandbox: Any) -> dict[str, Any]:
+    """Return a patient of eCW whom the CRM does not have."""
+    found: dict[str, Any] = next(one for one in sandbox.records("Patient") if one.get("telecom") and one.get("address"))
+    return found
+
+
+def same_as(patient: dict[str, Any]) -> dict[str, Any]:
+    """Return what a CRM says of a patient of eCW."""
+    name = patient["name"][0]
+    born = {"last_name": name["family"], "first_name": name["given"][0], "birth_date": patient["birthDate"]}
+    return born | {"gender": patient["gender"].capitalize(), "phone": None, "city": None}
+
+
+def held(crm: Any, pushing: Any) -> tuple[str, intents.Intent]:
+    [one] = intents.held(crm.engine, pushing().place)
+    return one
+
+
+def test_the_id_of_a_patient_who_is_linked_to_another_row(sandbox: Any, crm: Any, pushing: Any) -> None:
+    first, ecw_id = created(crm, pushing)
+    crm_id = crm.add(**OTHER, ecw_id=ecw_id)
+    before = in_ecw(sandbox, ecw_id)
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.outcome.words) == (
+        "held",
+        "Held (eCW id in the CRM): it is linked to another record of the CRM",
+    )
+    assert in_ecw(sandbox, ecw_id) == before
+    assert [row["crm_id"] for row in crm.all("ecw_link")] == [first]
+    assert ("hold", "link to existing") in crm.journal()
+    assert outbox(pushing()).kept_back == {"held": 1}
+    who, intent = held(crm, pushing)
+    assert (who, intent.candidates) == (crm_id, (ecw_id,))
+    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id)
+    assert push_patient(pushing("r3"), crm_id).did == "held", "one patient of eCW, one row of the CRM"
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    pushed = push_patient(pushing("r4"), crm_id)
+    assert (pushed.did, sandbox.held()["Patient"]) == ("created", BORN + 2)
+    assert (crm.row(crm_id)["ecw_id"], in_ecw(sandbox, ecw_id)) == (pushed.ecw_id, before)
+
+
+def test_the_id_of_somebody_else(sandbox: Any, crm: Any, pushing: Any) -> None:
+    before = stranger(sandbox)
+    crm_id = crm.add(**OTHER, ecw_id=before["id"])
+    pushed = push_patient(pushing(), crm_id)
+    assert (pushed.did, pushed.outcome.words) == (
+        "held",
+        "Held (eCW id in the CRM): the birth date or the name differs",
+    )
+    assert (in_ecw(sandbox, before["id"]), crm.all("ecw_link")) == (before, [])
+    assert outbox(pushing()).kept_back == {"held": 1}
+    crm.edit(crm_id, ecw_id=None)
+    assert list(outbox(pushing())) == [crm_id], "somebody took the id out of the row"
+    assert push_patient(pushing("r2"), crm_id).did == "created"
+
+
+def test_somebody_else_whom_a_person_knows_to_be_the_same(sandbox: Any, crm: Any, pushing: Any) -> None:
+    ecw_id = stranger(sandbox)["id"]
+    crm_id = crm.add(**OTHER, ecw_id=ecw_id, suffix="Jr")
+    assert push_patient(pushing(), crm_id).did == "held"
+    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id)
+    assert list(outbox(pushing())) == [crm_id]
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.ecw_id) == ("updated", ecw_id)
+    assert "suffix" in pushed.fields
+    assert pushed.conflicts, "the names wait for a person"
+    assert [(row["crm_id"], row["ecw_id"]) for row in crm.all("ecw_link")] == [(crm_id, ecw_id)]
+
+
+def test_the_id_of_the_same_person(sandbox: Any, crm: Any, pushing: Any) -> None:
+    before = stranger(sandbox)
+    crm_id = crm.add(**same_as(before), ecw_id=before["id"], suffix="Jr")
+    assert push_patient(pushing(dry_run=True), crm_id).did == "linked"
+    pushed = push_patient(pushing(), crm_id)
+    assert (pushed.did, "suffix" in pushed.fields) == ("updated", True)
+    assert in_ecw(sandbox, before["id"])["name"][0]["suffix"] == ["Jr"]
+    assert [operation for operation, _ in crm.journal()] == ["link", "update"]
+
+
+def test_a_choice_for_one_id_says_nothing_about_another(sandbox: Any, crm: Any, pushing: Any) -> None:
+    one, two, *_ = (each for each in sandbox.records("Patient") if each.get("address"))
+    crm_id = crm.add(**OTHER, ecw_id=one["id"])
+    push_patient(pushing(), crm_id)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    crm.edit(crm_id, ecw_id=two["id"])
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert held(crm, pushing)[1].candidates == (two["id"],)
+
+
+@pytest.mark.parametrize("only", ["create", "update"])
+def test_what_the_form_does_not_ask_for_is_skipped(sandbox: Any, crm: Any, pushing: Any, only: str) -> None:
+    crm_id = crm.add(**OTHER, ecw_id=stranger(sandbox)["id"])
+    if only == "update":
+        push_patient(pushing(), crm_id)
+        assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    ways = {"create": only == "create", "update": only == "update"}
+    assert push_patient(pushing("r2", **ways), crm_id).did == "skipped"
+    assert crm.row(crm_id)["ecw_id"]
+
+
+def test_an_update_whose_link_was_lost_while_it_was_sent_is_in_the_journal(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    other = crm.add(**OTHER)
+    crm.edit(crm_id, city="Lawrence")
+    run = pushing("r2")
+    transact = run.client.transact
+
+    def meanwhile(*request: Any, **how: Any) -> Any:
+        with crm.engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE ecw_link SET crm_id = '{other}'")  # noqa: S608
+        return transact(*request, **how)
+
+    run.client.transact = meanwhile
+    pushed = push_patient(run, crm_id)
+    assert (pushed.did, in_ecw(sandbox, ecw_id)["address"][0]["city"]) == ("held", "Lawrence")
+    assert crm.journal()[-1] == ("update", "done")

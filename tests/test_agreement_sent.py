@@ -1,0 +1,169 @@
+"""The merge with what a push sends: read back or not, spelled otherwise by eCW, its answer lost, its process dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecw.agreement import Agreed, Merged, Rule, Side, Values, learn, merge
+from tests.test_agreement import NEWER, RULES, VALUES
+
+# "ignored": eCW says that it took it, and did not; "lost": the answer; "not done": nothing reached eCW, nobody knows.
+End = Literal["done", "spelled", "ignored", "lost", "not done"]
+ENDS: st.SearchStrategy[End] = st.sampled_from(["done", "spelled", "ignored", "lost", "not done"])
+Step = tuple[str, Any]
+
+
+@dataclass
+class World:
+    """Two sides with one column, and the CRM's books as pull and push keep them.
+
+    `told` is each side's value when the other last received it or heard of a conflict; `common` are the values that
+    both had last: a side that went back to it has withdrawn its edit.  `unknown` is what was sent last, where no answer
+    said what became of it.
+    """
+
+    rule: Rule
+    newer: Side | None
+    value: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
+    told: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
+    common: frozenset[Any] = frozenset({None})
+    agreed: Agreed = field(default_factory=Agreed)
+    unknown: Values = field(default_factory=dict)
+    doubt: bool = False  # since such an outcome the two have not had the same
+    conflicts: dict[str, Side | None] = field(default_factory=dict)  # of all merges
+
+    @property
+    def emr(self) -> Values:
+        return {"x": self.value["emr"]}
+
+    def merge(self, base: Agreed) -> Merged:
+        crm = {"x": self.value["crm"]}
+        merged = merge({"x": self.rule}, base, crm, self.emr, newer=self.newer)
+        self.conflicts |= merged.conflicts
+        if merged.conflicts:
+            self.told = dict(self.value)
+        return merged
+
+    def pull(self) -> Merged:
+        """As crm.threeway does it; what became of a push it does not settle."""
+        base, _ = learn(self.agreed.supposing(self.unknown, self.emr), self.emr, "e.1")
+        merged = self.merge(base)
+        self.write("crm", merged.to_crm)
+        self.agreed = merged.pulled
+        return merged
+
+    def push(self, end: End = "done") -> Merged:
+        """As push.update does it: settle, merge, send, agree."""
+        base, _ = learn(self.agreed.supposing(self.unknown, self.emr), self.emr, "e.1")
+        self.unknown = {}
+        merged, before = self.merge(base), self.emr
+        if not merged.to_emr:
+            self.agreed = merged.pushed
+            self.write("emr", {})
+            return merged
+        if end not in ("ignored", "not done"):
+            self.write("emr", merged.to_emr, spelled=end == "spelled")
+        if end in ("lost", "not done"):
+            self.agreed, self.unknown, self.doubt = base, merged.to_emr, True
+        else:
+            self.agreed = merged.unseen(Agreed(emr=before))
+            self.told["crm"] = self.value["crm"]  # as eCW says
+        return merged
+
+    def write(self, to: Side, written: Values, *, spelled: bool = False) -> None:
+        now = self.value
+        if "x" in written:
+            assert now[to] in {self.told[to], *self.common}, f"an edit of {to} was overwritten in silence"
+            now[to] = written["x"].upper() if spelled and written["x"] else written["x"]
+        if "x" in written or now["crm"] == now["emr"]:
+            self.told, self.common, self.doubt = dict(now), frozenset(now.values()), False
+
+    def is_told_already(self, side: str, value: Any) -> bool:
+        """Say whether nobody can tell that it was edited: it is what was sent, or what was agreed before a doubt."""
+        if side == "emr" and value in (*self.unknown.values(), *self.agreed.sent.values()):
+            return True
+        agreed = self.agreed.emr if side == "emr" else self.agreed.crm
+        return (self.doubt or bool(self.unknown)) and value == agreed.get("x")
+
+    def play(self, steps: Iterable[Step]) -> World:
+        for what, how in steps:
+            if what == "pull":
+                self.pull()
+            elif what == "push":
+                self.push(how)
+            else:
+                self.value[what] = how  # type: ignore[index]  # a side
+                if self.is_told_already(what, how):
+                    self.told[what] = how  # type: ignore[index]
+        return self
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["crm", "emr"]), VALUES),
+        st.tuples(st.just("push"), ENDS),
+        st.just(("pull", None)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(RULES, NEWER, STEPS)
+def test_no_edit_is_overwritten_without_a_conflict(rule: Rule, newer: Side | None, steps: list[Step]) -> None:
+    World(rule, newer).play(steps)
+
+
+@settings(max_examples=500, deadline=None)
+@given(RULES, NEWER, STEPS, st.sampled_from(["pull", "push"]))
+def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: list[Step], way: str) -> None:
+    world = World(rule, newer).play(steps)
+    first = world.pull() if way == "pull" else world.push()
+    before = dict(world.value)
+    again = world.pull() if way == "pull" else world.push()
+    assert world.value == before
+    assert again.conflicts == dict.fromkeys(first.held), "a settled conflict is told once"
+    agreed = world.agreed
+    world.pull() if way == "pull" else world.push()
+    assert world.agreed == agreed
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(RULES, NEWER, STEPS)
+def test_both_orders_of_pull_and_push_end_equal(rule: Rule, newer: Side | None, steps: list[Step]) -> None:
+    ends = []
+    for order in (("pull", "push"), ("push", "pull")):
+        world = World(rule, newer).play(steps)
+        conflicts: set[Any] = set()
+        for way in (*order, *order):
+            merged = world.pull() if way == "pull" else world.push()
+            conflicts |= set(merged.conflicts.items())
+        ends.append((world.value, world.agreed, conflicts))
+    assert ends[0] == ends[1]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(["push", "both"]), st.sampled_from(["emr", "crm", "newest", "hold"]), NEWER, STEPS)
+def test_edits_of_the_crm_alone_arrive_without_a_conflict(
+    sync: str, on_conflict: str, newer: Side | None, steps: list[Step]
+) -> None:
+    world = World(Rule(sync, on_conflict), newer)
+    for step in (*steps, ("push", "done")):
+        if step[0] == "emr" or step[1] == "ignored":
+            continue
+        world.play([step])
+        assert world.conflicts == {}
+    crm, emr = world.value["crm"], world.value["emr"]
+    assert emr in (crm, crm and crm.upper())
+
+
+def test_an_edit_of_the_clinic_back_to_what_ecw_had_before_the_push_is_an_edit() -> None:
+    rules = {"x": Rule("push", "hold")}
+    agreed = merge(rules, Agreed(), {"x": "sent"}, {"x": None}).unseen(Agreed())
+    agreed = merge(rules, agreed, {"x": "sent"}, {"x": "clinic"}).pulled
+    assert merge(rules, agreed, {"x": "crm"}, {"x": None}).held == ["x"]
