@@ -64,6 +64,16 @@ class Intent:
     def open(self) -> bool:
         return self.state in OPEN
 
+    @property
+    def new(self) -> bool:
+        """A person has said that the patient is none of the candidates."""
+        return self.choice == NEW and self.state != DONE
+
+    @property
+    def ruled_out(self) -> frozenset[str]:
+        """The eCW ids of which a person has said so."""
+        return frozenset(self.candidates if self.new else ())
+
 
 def digest(row: Mapping[str, Any], columns: Iterable[str], mapping_version: str) -> str:
     """Return the key of a content: what the CRM's row says in these columns, by this mapping."""
@@ -118,7 +128,10 @@ def decide(
     sent: Mapping[str, Any],
     run_id: str,
 ) -> None:
-    """Write an intent down, committed before it returns; call it right before the request."""
+    """Write an intent down, committed before it returns; call it right before the request.
+
+    What a person has ruled out stays so until the patient is created.
+    """
     with engine.begin() as connection:
         before = latest(connection, place, crm_id)
         attempts = before.attempts + 1 if before and before.intent == intent else 1
@@ -131,6 +144,8 @@ def decide(
         }
         values |= {"sent": orjson.dumps(dict(sent)).decode(), "decided_at": datetime.now(UTC), "settled_at": None}
         values |= {"run_id": run_id, "rung": None, "candidates": None, "choice": None}
+        if before and before.new and operation == CREATE:
+            values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
         upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
@@ -156,11 +171,12 @@ def put_aside(
 ) -> None:
     """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
 
-    A choice that was made among the same candidates stays.
+    A choice that was made among the same candidates, found in the same way, stays.
     """
     before = latest(connection, place, crm_id)
     found = tuple(candidates)
-    kept = before.choice if before and before.state == HELD == state and before.candidates == found else None
+    asked = (before.state, before.candidates, before.rung) if before else None
+    kept = before.choice if before and asked == (HELD, found, rung) and state == HELD else None
     now = datetime.now(UTC)
     values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": None}
     values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run_id, "rung": rung, "choice": kept}

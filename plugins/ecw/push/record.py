@@ -104,9 +104,10 @@ class OnePatient:
     def hold(self, match: Held, operation: str) -> Pushed:
         """Keep the patient for a person to choose."""
         outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
+        candidates = {*match.candidates, *(self.intent.ruled_out if self.intent else ())}
         if not self.pushing.options.dry_run:
             with self.pushing.engine.begin() as connection:
-                self.put_aside(connection, HELD, operation, match.rung, match.candidates)
+                self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed("held", outcome)
 

@@ -20,13 +20,13 @@ from ecw.agreement import Agreed, Merged, Side, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, EcwError, TryAgain
+from ecw.errors import ConfigurationWrong, EcwError, RecordMissing, TryAgain
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought, alike
+from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, VOID
+from ecw.push.match import CHOSEN, Certain, Held, Sought, alike, merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
@@ -95,7 +95,7 @@ class _Patient(Settling):
     def _just_sent(self, sought: Sought) -> bool:
         """Say whether somebody like the patient was sent so short a time ago that eCW may not show it yet."""
         pushing = self.pushing
-        if pushing.options.dry_run or (self.intent is not None and self.intent.choice == NEW):
+        if pushing.options.dry_run or (self.intent is not None and self.intent.new):
             return False
         since = datetime.now(UTC) - timedelta(seconds=pushing.options.settle_after)
         with reading(pushing.engine) as connection:
@@ -206,7 +206,7 @@ class _Patient(Settling):
 
     def _condition(self, resource: Json) -> str | None:
         """Return the condition of a create, for servers that know such: nobody has the identifier."""
-        chosen_new = self.intent is not None and self.intent.choice == NEW
+        chosen_new = self.intent is not None and self.intent.new
         return bundle.condition(resource) if self.pushing.plain and not chosen_new else None
 
     # -- what came of it
@@ -227,13 +227,27 @@ class _Patient(Settling):
     # -- reading both sides
 
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
-        """Put a person's choice in the place of a match that is held."""
-        choice = self.intent.choice if self.intent and self.intent.state == HELD else None
-        if not isinstance(match, Held) or choice is None or self.intent is None:
+        """Put the patient that a person chose in the place of what the searches found; it is never created then.
+
+        One that they no longer find has changed in eCW, or the CRM's row has: the person is asked again, once.
+        """
+        intent = self.intent
+        if intent is None or intent.state != HELD or intent.choice is None or intent.new:
             return match
-        if choice == NEW:
-            return None if set(match.candidates) <= set(self.intent.candidates) else match
-        return Certain(choice, "a person's choice") if choice in match.candidates else match
+        choice, found = intent.choice, match.candidates if match else ()
+        if choice in found:
+            return Certain(choice, CHOSEN)
+        there = self._is_there(choice)
+        if there and intent.rung == CHOSEN:
+            return Certain(choice, CHOSEN)
+        why = "the searches find it no longer" if there else "it is gone from eCW, or merged into another"
+        return Held((*found, *([choice] if there else ())), CHOSEN, f"{why}; look again")
+
+    def _is_there(self, ecw_id: str) -> bool:
+        try:
+            return not merged_away(self.pushing.client.read(self.pushing.mapping.resource, ecw_id))
+        except RecordMissing:
+            return False
 
     def _emr(self, present: Json) -> Json:
         """Return eCW's row, without the columns whose value cannot be read: those are left alone."""

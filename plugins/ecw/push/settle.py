@@ -68,8 +68,9 @@ class Settling(OnePatient):
         return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
 
     def sought(self, row: Mapping[str, Any]) -> Sought:
-        """Return what to search by: the row as it is composed, and every identifier that the CRM has."""
+        """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not."""
         numbers = [
             row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
         ]
-        return Sought.of(self.pushing.composer.resource(row).resource, *numbers)
+        sought = Sought.of(self.pushing.composer.resource(row).resource, *numbers)
+        return replace(sought, ruled_out=self.intent.ruled_out if self.intent else frozenset())
