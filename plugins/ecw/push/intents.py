@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
 from ecw.crm import creating
 from ecw.crm.engine import reading
@@ -47,7 +47,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A row of the journal; `sent` holds patient data."""
+    """A row of the journal; `sent` holds patient data: what eCW has, or may have.
+
+    `decided_at` is when it was decided, or when the last request ended without a word of what became of it.
+    """
 
     intent: str
     operation: str
@@ -63,6 +66,11 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def maybe_created(self) -> bool:
+        """What was sent may be a patient in eCW, whom the CRM does not know."""
+        return self.operation == CREATE and self.state != DONE and bool(self.sent)
 
     @property
     def new(self) -> bool:
@@ -107,12 +115,13 @@ def unsettled(engine: Engine, place: Place) -> list[str]:
 
 
 def sent_since(connection: Connection, place: Place, crm_id: str, since: datetime) -> list[dict[str, Any]]:
-    """Return what was sent of other new patients since then, whether eCW has it or that is not known."""
+    """Return what was sent of other new patients, whether eCW has it since then or that is not known."""
     i = ecw_intent.c
     statement = (
         select(i.sent)
         .filter_by(practice=place.practice, resource=place.resource, operation=CREATE)
-        .where(i.decided_at > since, i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
+        .where(func.coalesce(i.settled_at, i.decided_at) > since)
+        .where(i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
     )
     return [orjson.loads(sent) for sent in connection.scalars(statement)]
 
@@ -151,7 +160,12 @@ def decide(
 
 def settle(connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None) -> None:
     """Note what became of the intent, in the caller's transaction."""
-    values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else datetime.now(UTC)}
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else now}
+    if state == UNKNOWN:
+        values["decided_at"] = now
+    if state in (REFUSED, VOID):
+        values["sent"] = None
     if ecw_id is not None:
         values["ecw_id"] = ecw_id
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
@@ -171,14 +185,17 @@ def put_aside(
 ) -> None:
     """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
 
-    A choice that was made among the same candidates, found in the same way, stays.
+    A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
+    that eCW may have done.
     """
     before = latest(connection, place, crm_id)
     found = tuple(candidates)
     asked = (before.state, before.candidates, before.rung) if before else None
     kept = before.choice if before and asked == (HELD, found, rung) and state == HELD else None
     now = datetime.now(UTC)
-    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": None}
+    maybe = before.sent if before and before.maybe_created and operation == CREATE else None
+    sent = orjson.dumps(maybe).decode() if maybe else None
+    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": sent}
     values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run_id, "rung": rung, "choice": kept}
     values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)

@@ -108,7 +108,7 @@ class _Patient(Settling):
         if found := self._findings(composed, row):
             return self.reject(found)
         sought = self.sought(row)
-        match = self._chosen(pushing.ladder.find(sought))
+        match = self._chosen(self._find(sought))
         if isinstance(match, Held):
             return self.hold(match, CREATE)
         if isinstance(match, Certain):
@@ -129,7 +129,7 @@ class _Patient(Settling):
             return self.created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:
             self.noted(CREATE, outcome, sent, VOID)
-            again = pushing.ladder.find(self.sought(row))
+            again = self._find(sought)
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
 
@@ -225,6 +225,17 @@ class _Patient(Settling):
         return replace(after, did="linked") if after.did == "unchanged" else after
 
     # -- reading both sides
+
+    def _find(self, sought: Sought) -> Certain | Held | None:
+        """Search for the patient, and for what an earlier attempt said of it that eCW may have done."""
+        ladder = self.pushing.ladder
+        found = ladder.find(sought)
+        before = self.sought(self.intent.sent) if self.intent and self.intent.maybe_created else sought
+        earlier = ladder.find(before) if before != sought else None
+        if earlier is None or (isinstance(found, Certain) and set(earlier.candidates) <= {found.ecw_id}):
+            return found
+        candidates = {*(found.candidates if found else ()), *earlier.candidates}
+        return Held(tuple(sorted(candidates)), earlier.rung, "it may have been created before the CRM changed")
 
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
         """Put the patient that a person chose in the place of what the searches found; it is never created then.
