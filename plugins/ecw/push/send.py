@@ -65,7 +65,7 @@ class _Patient(Settling):
         except ConfigurationWrong:
             raise
         except EcwError as error:  # of a read or a search: no write ends here
-            outcome = raised(error)
+            outcome = raised(error, read=True)
             if self.pushing.options.dry_run is False:
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
