@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from ecw.push import intents
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
 
@@ -17,3 +20,57 @@ def test_an_address_that_takes_no_writes_is_not_held_against_the_patient(sandbox
     sandbox.clear_faults()
     assert list(outbox(pushing())) == [crm_id]
     assert push_patient(pushing("r2"), crm_id).did == "created"
+
+
+def pushes(crm: Any, pushing: Any, crm_id: str) -> list[str]:
+    """Push a patient until nothing is left to do, or no end is in sight; return what each push did."""
+    did: list[str] = []
+    while list(outbox(pushing())) and len(did) < 3 * intents.TRIES:
+        did.append(push_patient(pushing(), crm_id).did)
+    return did
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_temporary_failure_that_stays_is_left_to_a_person(
+    sandbox: Any, crm: Any, pushing: Any, operation: str
+) -> None:
+    crm_id = crm.add()
+    if operation == "update":
+        push_patient(pushing(), crm_id)
+        crm.edit(crm_id, city="Lawrence")
+    sandbox.fault("write_code", interaction="transaction", value="103")
+    sent = sandbox.served("transaction")
+    assert pushes(crm, pushing, crm_id) == ["failed", "refused"]
+    assert sandbox.served("transaction") - sent == 4, "each was sent once more"
+    sandbox.clear_faults()
+    crm.edit(crm_id, city="Salina")
+    assert pushes(crm, pushing, crm_id) == ["created" if operation == "create" else "updated"]
+
+
+@pytest.mark.parametrize(("kind", "value", "did"), [("write_code", "999", "unknown"), ("write_code", "2", "failed")])
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_what_ecw_never_explains_is_left_to_a_person(
+    sandbox: Any, crm: Any, pushing: Any, operation: str, kind: str, value: str, did: str
+) -> None:
+    crm_id = crm.add()
+    if operation == "update":
+        push_patient(pushing(), crm_id)
+        crm.edit(crm_id, city="Lawrence")
+    sandbox.fault(kind, interaction="transaction", value=value)
+    sent = sandbox.served("transaction")
+    assert pushes(crm, pushing, crm_id) == [did] * intents.TRIES + ["refused"]
+    assert sandbox.served("transaction") - sent == intents.TRIES
+    sandbox.clear_faults()
+    named = pushing("r2", again=True)
+    assert push_patient(named, crm_id).did == ("created" if operation == "create" else "updated")
+
+
+def test_what_did_not_reach_ecw_or_was_done_is_no_try(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    sandbox.set(write_back=False)  # code 308: nobody's patient is taken
+    for _ in range(intents.TRIES + 1):
+        assert push_patient(pushing(), crm_id).did == "failed"
+    sandbox.set(write_back=True)
+    assert push_patient(pushing(), crm_id).did == "created"
+    [intent] = crm.all("ecw_intent")
+    assert intent["attempts"] == 0

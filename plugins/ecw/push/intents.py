@@ -31,6 +31,7 @@ from ecw.crm.upsert import upsert
 SENDING, UNKNOWN, DONE, OPEN = creating.SENDING, creating.UNKNOWN, creating.DONE, creating.OPEN
 REFUSED, VOID, HELD = "refused", "void", "held"
 CREATE, UPDATE = "create", "update"
+TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 
 
@@ -57,7 +58,7 @@ class Intent:
     state: str
     ecw_id: str | None
     sent: dict[str, Any]
-    attempts: int
+    attempts: int  # of this content, as far as they reached eCW and it did not say what was wrong
     decided_at: datetime
     candidates: tuple[str, ...]
     choice: str | None
@@ -158,14 +159,20 @@ def decide(
         upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
-def settle(connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None) -> None:
-    """Note what became of the intent, in the caller's transaction."""
+def settle(
+    connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None, *, counts: bool = True
+) -> None:
+    """Note what became of the intent, in the caller's transaction; without `counts` it was no attempt."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else now}
     if state == UNKNOWN:
         values["decided_at"] = now
     if state in (REFUSED, VOID):
         values["sent"] = None
+    if state == DONE:
+        values["attempts"] = 0
+    elif not counts:
+        values["attempts"] = ecw_intent.c.attempts - 1
     if ecw_id is not None:
         values["ecw_id"] = ecw_id
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))

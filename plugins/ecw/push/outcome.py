@@ -40,6 +40,11 @@ class Outcome:
     ecw_id: str | None = None
     seconds: float | None = None
 
+    @property
+    def unclear(self) -> bool:
+        """The patient reached eCW, and what is wrong with it was not said: it is sent again, but not for ever."""
+        return self.kind in (Kind.UNKNOWN, Kind.RETRY_ONCE) or self.code == "2"
+
 
 @dataclass(frozen=True, slots=True)
 class Code:

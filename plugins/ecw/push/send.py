@@ -118,6 +118,8 @@ class _Patient(Settling):
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)
+        if self._tried_enough():
+            return self.give_up(CREATE)
         if not self._decide(CREATE, None, sent):
             return self.pushed("stopped")
         resource = composed.resource
@@ -151,6 +153,8 @@ class _Patient(Settling):
             return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
         if not sent or composed.resource == present:
             return self.agreed(merged, emr)
+        if self._tried_enough():
+            return self.give_up(UPDATE)
         if not self._decide(UPDATE, ecw_id, sent):
             return self.pushed("stopped")
         outcome = self._put(composed.resource, sent)
@@ -176,6 +180,9 @@ class _Patient(Settling):
             self.noted(UPDATE, outcome, sent)
             outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
         return outcome
+
+    def _tried_enough(self) -> bool:
+        return self.tries >= intents.TRIES and not self.pushing.options.again
 
     def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> bool:
         """Write the intent down, unless a person has stopped the push."""
