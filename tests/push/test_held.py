@@ -54,6 +54,16 @@ def test_a_chosen_patient_is_linked(sandbox: Any, crm: Any, pushing: Any, there:
     assert crm.row(crm_id)["ecw_id"] == CLINIC
 
 
+def test_an_mr_number_that_is_another_patient_s_keeps_a_namesake_from_being_linked(
+    sandbox: Any, crm: Any, pushing: Any, there: Any
+) -> None:
+    number = {"use": "secondary", "system": "urn:oid:1", "value": "777"}
+    there(identifier=[{"use": "usual", "system": "urn:oid:1", "value": CLINIC}, number])
+    assert push_patient(pushing(), crm.add(mr_number="778")).did == "held"
+    assert held(crm, pushing).candidates == (CLINIC,)
+    assert sandbox.served("transaction") == 0
+
+
 def test_a_chosen_patient_whom_the_searches_find_no_longer_is_asked_about_once_more(
     sandbox: Any, crm: Any, pushing: Any, there: Any
 ) -> None:

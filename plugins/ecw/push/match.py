@@ -56,7 +56,8 @@ class Held:
 class Sought:
     """What a patient is searched by, as it was composed for eCW; it holds patient data.
 
-    `ruled_out` are eCW ids of which a person has said that they are somebody else.
+    `accounts` are the account numbers that eCW gave the patient, as far as the CRM knows them; `identifiers` has them,
+    too, and numbers that the CRM made up. `ruled_out` are eCW ids of which a person has said that they are others.
     """
 
     family: str
@@ -65,6 +66,7 @@ class Sought:
     gender: str | None
     identifiers: tuple[str, ...]
     phones: tuple[str, ...]
+    accounts: frozenset[str] = frozenset()
     ruled_out: frozenset[str] = frozenset()
 
     @classmethod
@@ -137,6 +139,10 @@ class Ladder:
         genders = {sought.gender, patient.get("gender")} - {None, "unknown"}
         if len(genders) > 1:
             return _held(found, rung, "the gender differs")
+        # The patient's id stands among its identifiers, too (reference, section 3).
+        theirs = {each.get("value") for each in patient.get("identifier") or []} - {None, ecw_id}
+        if sought.accounts and theirs and not sought.accounts & theirs:
+            return _held(found, rung, "the account number differs")
         return self._unless_linked(ecw_id, rung)
 
     def _by_near_name(self, sought: Sought) -> Held | None:

@@ -75,8 +75,8 @@ class Settling(OnePatient):
 
     def sought(self, row: Mapping[str, Any]) -> Sought:
         """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not."""
-        numbers = [
-            row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
-        ]
-        sought = Sought.of(self.pushing.composer.resource(row).resource, *numbers)
-        return replace(sought, ruled_out=self.intent.ruled_out if self.intent else frozenset())
+        columns = [column for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"]
+        numbers = {column.name: value for column in columns if (value := row.get(column.name))}
+        sought = Sought.of(self.pushing.composer.resource(row).resource, *numbers.values())
+        given = frozenset(numbers[column.name] for column in columns if column.name in numbers and not column.pushed)
+        return replace(sought, accounts=given, ruled_out=self.intent.ruled_out if self.intent else frozenset())
