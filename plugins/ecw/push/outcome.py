@@ -91,7 +91,7 @@ CODES = {
         "ask the practice's eCW administrator, or eCW support, to configure one; stop pushing until then.",
     ),
     "605": Code("Invalid identifier", Kind.FIX_DATA, _FIX),
-    "608": Code("Id and patient do not match", Kind.FIX_DATA, _ID),
+    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"take an edit of the identifier back, or {_ID}"),
     "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
 }
 
