@@ -144,6 +144,21 @@ def test_who_is_ruled_out_stays_so_while_the_create_fails(
     assert pushed.ecw_id != CLINIC
 
 
+def test_a_patient_whom_only_the_server_s_condition_finds_is_held_and_linked_when_chosen(
+    sandbox: Any, crm: Any, pushing: Any, there: Any
+) -> None:
+    sandbox.set(profile="fhir", undeclared="Patient.identifier")
+    system = pushing().mapping.constants["identifier_system"]
+    there(given="Zofia", identifier=[{"use": "usual", "system": system, "value": ROW["identifier"]}])
+    crm_id, patients = crm.add(), sandbox.held()["Patient"]
+    pushed = push_patient(pushing(), crm_id)
+    assert (pushed.did, sandbox.served("transaction"), sandbox.held()["Patient"]) == ("held", 1, patients)
+    assert held(crm, pushing).candidates == (CLINIC,)
+    assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC)
+    assert push_patient(pushing("r2"), crm_id).ecw_id == CLINIC
+    assert sandbox.held()["Patient"] == patients
+
+
 def test_ecw_s_word_that_the_patient_exists_is_no_reason_to_link_one_that_was_ruled_out(
     sandbox: Any, crm: Any, pushing: Any, there: Any
 ) -> None:

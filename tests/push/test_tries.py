@@ -74,3 +74,37 @@ def test_what_did_not_reach_ecw_or_was_done_is_no_try(sandbox: Any, crm: Any, pu
     assert push_patient(pushing(), crm_id).did == "created"
     [intent] = crm.all("ecw_intent")
     assert intent["attempts"] == 0
+
+
+@pytest.mark.parametrize("fault", ["too_many", "revoke_token"])
+def test_a_push_that_is_turned_away_is_sent_again_and_done_once(
+    sandbox: Any, crm: Any, pushing: Any, fault: str
+) -> None:
+    crm_id, patients = crm.add(), sandbox.held()["Patient"]
+    for did, city in (("created", "Topeka"), ("updated", "Lawrence")):
+        crm.edit(crm_id, city=city)
+        sandbox.fault(fault, interaction="transaction", times=1)
+        pushed = push_patient(pushing(), crm_id)
+        if pushed.did == "later":  # an update is read anew first
+            pushed = push_patient(pushing(), crm_id)
+        assert pushed.did == did
+        assert [rule["fired"] for rule in sandbox.faults()] == [1]
+        sandbox.clear_faults()
+    assert sandbox.held()["Patient"] == patients + 1
+    assert sandbox.record("Patient", pushed.ecw_id)["address"][0]["city"] == "Lawrence"
+
+
+@pytest.mark.parametrize("fault", ["too_many", "revoke_token"])
+def test_a_push_that_stays_turned_away_is_left_for_later_and_not_searched_for(
+    sandbox: Any, crm: Any, pushing: Any, fault: str
+) -> None:
+    crm_id, patients = crm.add(), sandbox.held()["Patient"]
+    sandbox.fault(fault, interaction="transaction")
+    first = pushing()
+    assert push_patient(first, crm_id).did == ("later" if fault == "too_many" else "failed")
+    [rule] = sandbox.faults()
+    assert rule["fired"] > 1
+    assert intents.unsettled(crm.engine, pushing().place) == []
+    sandbox.clear_faults()
+    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert sandbox.held()["Patient"] == patients + 1

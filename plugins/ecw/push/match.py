@@ -25,7 +25,8 @@ from ecw.errors import AnswerIncomplete, ConfigurationWrong
 
 Resource = Mapping[str, Any]
 
-CHOSEN = "a person's choice"  # the rung of a patient that a person chose
+# The rungs of patients whom no search has found:
+CHOSEN, ANSWERED = "a person's choice", "eCW's answer"
 NEAR_FAMILY = 0.88
 NEAR_GIVEN = 0.85
 _SHORT = 3  # letters that a short form (Ben for Benjamin) has at least, and a name in which one letter may differ

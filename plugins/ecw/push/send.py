@@ -26,7 +26,7 @@ from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, VOID
-from ecw.push.match import CHOSEN, Certain, Held, Sought, alike, merged_away
+from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed, Pushing
@@ -256,7 +256,7 @@ class _Patient(Settling):
         if choice in found:
             return Certain(choice, CHOSEN)
         there = self._is_there(choice)
-        if there and intent.rung == CHOSEN:
+        if there and intent.rung in (CHOSEN, ANSWERED):
             return Certain(choice, CHOSEN)
         why = "the searches find it no longer" if there else "it is gone from eCW, or merged into another"
         return Held((*found, *([choice] if there else ())), CHOSEN, f"{why}; look again")
@@ -289,4 +289,5 @@ class _Patient(Settling):
 
 
 def _nobody(outcome: Outcome) -> Held:
-    return Held((), "eCW's answer", f"eCW says: {outcome.words}; the searches do not find it")
+    candidates = (outcome.ecw_id,) if outcome.ecw_id else ()
+    return Held(candidates, ANSWERED, f"eCW says: {outcome.words}; the searches do not find it")
