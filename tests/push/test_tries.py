@@ -108,3 +108,15 @@ def test_a_push_that_stays_turned_away_is_left_for_later_and_not_searched_for(
     sandbox.clear_faults()
     assert push_patient(pushing("r2"), crm_id).did == "created"
     assert sandbox.held()["Patient"] == patients + 1
+
+
+def test_a_patient_whom_ecw_merged_into_another_is_not_written_any_more(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    ecw_id = push_patient(pushing(), crm_id).ecw_id
+    link = [{"other": {"reference": "Patient/e.2"}, "type": "replaced-by"}]
+    sandbox.put(sandbox.record("Patient", ecw_id) | {"active": False, "link": link})
+    crm.edit(crm_id, city="Lawrence")
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, [each.field for each in pushed.findings]) == ("rejected", ["ecw_id"])
+    assert sandbox.record("Patient", ecw_id)["address"][0]["city"] == "Topeka"
+    assert list(outbox(pushing())) == []

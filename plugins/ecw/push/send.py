@@ -34,6 +34,8 @@ from ecw.push.settle import Settling
 from ecw.push.validate import Finding, element_of, findings
 
 Json = dict[str, Any]
+_MERGED = "eCW has merged this patient into another one"
+_JOIN = "join the CRM's record with that of the patient whom eCW kept."
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -141,6 +143,8 @@ class _Patient(Settling):
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
         emr = self._emr(present)
         self.settle_update(emr)
+        if merged_away(present):
+            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         record = self.record
         merged = self._merge(record, present, emr)
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
