@@ -109,6 +109,17 @@ def test_an_answer_that_does_not_come_whole_is_trouble_without_values(wire, how,
     assert trouble.value.__suppress_context__
 
 
+def test_an_answer_with_a_malformed_length_is_trouble():
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"
+    with raw_server(answer) as url, pytest.raises(ServerTrouble, match="malformed"):
+        Transport(Session()).send("POST", url, data=b"{}")
+
+
+def test_a_header_of_ours_that_is_malformed_needs_a_person():
+    with pytest.raises(ConfigurationWrong):
+        Transport(Session()).send("GET", "http://127.0.0.1:1/a", headers={"X": "a\nb"})
+
+
 def test_nothing_listens():
     with pytest.raises(ServerTrouble, match="nothing answers at this address"):
         Transport(Session()).send("GET", "http://127.0.0.1:1/a")

@@ -80,3 +80,17 @@ def test_of_two_who_may_be_the_one_that_was_sent_none_is_taken(sandbox: Any, crm
     pull("patient")
     assert crm.row(crm_id)["ecw_id"] is None
     assert push_patient(pushing("r2"), crm_id).did == "held"
+
+
+def test_a_lost_answer_is_recognised_though_ecw_spells_the_name_in_its_own_way(
+    sandbox: Any, crm: Any, pull: Any, pushing: Any
+) -> None:
+    crm_id = crm.add(**person(0))
+    sandbox.fault("lose_response", interaction="transaction", times=1)
+    push_patient(pushing(), crm_id)
+    [one] = [each for each in sandbox.records("Patient") if each["name"][0]["family"] == "Abernathy"]
+    sandbox.put(one | {"name": [one["name"][0] | {"family": "ABERNATHY", "given": ["ÉWA"]}]})
+    pull("patient")
+    assert pull.rows("SELECT id FROM patient WHERE upper(last_name) = 'ABERNATHY'") == [{"id": int(crm_id)}]
+    assert (crm.row(crm_id)["ecw_id"], crm.row(crm_id)["last_name"]) == (one["id"], "Abernathy")
+    assert list(outbox(pushing())) == []

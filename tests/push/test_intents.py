@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
 
 from ecw.crm.engine import reading
+from ecw.crm.tables import ecw_intent
 from ecw.push import intents
 from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, SENDING, UNKNOWN, Place
 
@@ -44,7 +46,7 @@ def test_the_unsettled_are_known_the_oldest_first(crm_engine: Engine) -> None:
         decide(crm_engine, crm_id)
     settle(crm_engine, "1", UNKNOWN)
     settle(crm_engine, "2", DONE, "e.2")
-    assert intents.unsettled(crm_engine, PATIENT) == ["3", "1", "4"]
+    assert intents.unsettled(crm_engine, PATIENT) == ["3", "4", "1"], "1 was heard of last"
     assert intents.unsettled(crm_engine, Place("P2", "patient")) == []
     assert (latest(crm_engine, "2").ecw_id, latest(crm_engine, "2").open) == ("e.2", False)
 
@@ -73,3 +75,14 @@ def test_the_digest_is_of_the_content_and_the_mapping() -> None:
     assert intents.digest(row, ["b", "a"], "v1") == intents.digest({"b": "x", "a": 1}, ["a", "b"], "v1")
     assert intents.digest(row, ["a"], "v1") != intents.digest(row, ["a"], "v2")
     assert intents.digest(row, ["a"], "v1") != intents.digest(row | {"a": 2}, ["a"], "v1")
+
+
+def test_who_was_sent_lately_is_known_by_when_it_was_done(crm_engine: Engine) -> None:
+    decide(crm_engine, "1")
+    with crm_engine.begin() as connection:
+        connection.execute(ecw_intent.update().values(decided_at=datetime.now(UTC) - timedelta(hours=1)))
+    settle(crm_engine, "1", DONE, "e.1")
+    with reading(crm_engine) as connection:
+        lately = datetime.now(UTC) - timedelta(minutes=1)
+        assert intents.sent_since(connection, PATIENT, "7", lately) == [{"last_name": "Łoś"}]
+        assert intents.sent_since(connection, PATIENT, "1", lately) == []

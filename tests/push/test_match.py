@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,14 @@ def test_a_near_match_is_held_for_a_person(ladder: Any, there: Any, held: dict[s
     found = ladder().find(SOUGHT)
     assert isinstance(found, Held)
     assert (found.candidates, found.rung) == (("e.1",), rung)
+
+
+def test_another_account_number_speaks_against_the_same_name_and_birth_date(ladder: Any, there: Any) -> None:
+    there()
+    known = replace(SOUGHT, accounts=frozenset({"ACC-1"}))
+    assert ladder().find(known) == Held(("e.1",), "family, given, birth date", "the account number differs")
+    there(identifier=[{"use": "usual", "system": OID, "value": "e.1"}])
+    assert ladder().find(known) == Certain("e.1", "family, given, birth date")
 
 
 @pytest.mark.parametrize(

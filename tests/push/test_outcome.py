@@ -114,6 +114,8 @@ def test_no_text_of_the_server_is_passed_on() -> None:
         ("200 OK", None, Kind.LINK, 200),
         ("412 Precondition Failed", None, Kind.LINK, 412),
         ("422", None, Kind.FIX_DATA, 422),
+        ("404 Not Found", ID, Kind.FIX_DATA, 404),
+        ("404 Not Found", None, Kind.ADMINISTRATOR, 404),
         ("403 Forbidden", None, Kind.ADMINISTRATOR, 403),
     ],
 )
@@ -135,7 +137,7 @@ def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
         (errors.QuotaSpent("POST x (HTTP 429).", next_move="wait."), Kind.LATER, 429),
         (errors.RequestRefused("POST x: refused (HTTP 412, multiple-matches)", next_move="look."), Kind.LINK, 412),
         (errors.RequestRefused("POST x: refused (HTTP 422)", next_move="look."), Kind.FIX_DATA, 422),
-        (errors.RecordMissing("POST x: not there (HTTP 404).", next_move="look."), Kind.FIX_DATA, 404),
+        (errors.RecordMissing("POST x: not there (HTTP 404).", next_move="look."), Kind.ADMINISTRATOR, 404),
         (errors.AccessDenied("POST x: (HTTP 403).", next_move="check."), Kind.ADMINISTRATOR, 403),
         (errors.AuthRefused("no", next_move="check."), Kind.ADMINISTRATOR, None),
     ],
@@ -143,6 +145,12 @@ def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
 def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http: int | None) -> None:
     found = raised(error)
     assert (found.kind, found.http) == (kind, http)
+
+
+def test_a_record_that_is_missing_is_the_patient_s_own_matter_when_it_was_read() -> None:
+    found = raised(errors.RecordMissing("GET x: not there (HTTP 410).", next_move="look."), read=True)
+    assert (found.kind, found.http) == (Kind.FIX_DATA, 410)
+    assert "linked eCW id" in found.advice
 
 
 @pytest.mark.parametrize("shape", ["outcome", "empty", "entry_outcome", "no_location", "absolute", "history"])

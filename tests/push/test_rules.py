@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from ecw.push.confirm import confirm
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
 from tests.push.names import person
 
 # gender: eCW's wins; default_location: the CRM's; city: the newest; last_name: a person chooses; birth_sex: the first
@@ -81,3 +84,18 @@ def test_every_rule_in_both_orders(
         "city": ("settled", newer),
         "last_name": ("open", None),
     }
+
+
+def test_an_identifier_that_is_edited_after_the_create_keeps_no_other_edit_from_ecw(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id = crm.add()
+    ecw_id = push_patient(pushing(), crm_id).ecw_id
+    confirm(pushing(), crm_id)
+    crm.edit(crm_id, identifier="ACC-2")
+    assert list(outbox(pushing())) == []
+    crm.edit(crm_id, city="Lawrence")
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.fields) == ("updated", ("city",))
+    assert sandbox.record("Patient", ecw_id)["address"][0]["city"] == "Lawrence"
+    assert (crm.row(crm_id)["identifier"], list(outbox(pushing()))) == ("ACC-2", [])

@@ -128,6 +128,13 @@ class Transport:
 
 def explained(error: Exception, where: str) -> EcwError:
     """Return the error of ours for one of requests', without its text, which holds the whole URL."""
+    if (
+        isinstance(error, trouble.InvalidHeader) and error.request is not None
+    ):  # of the answer: ours are without request
+        return ServerTrouble(
+            f"{where}: the answer's headers are malformed.",
+            next_move="try again; if it stays, ask whoever runs the gateway before eCW.",
+        )
     if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError; a redirect to no URL
         return ConfigurationWrong(
             f"{where}: this is not an address that can be called.", next_move="check the URLs of the connection."

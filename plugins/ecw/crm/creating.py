@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, cast, select, update
+from sqlalchemy import Connection, String, and_, cast, select, update
 
-from ecw.agreement import Agreed
+from ecw.agreement import Agreed, fold
 from ecw.crm import agreed
 from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit
@@ -23,7 +23,7 @@ OPEN = (SENDING, UNKNOWN)  # its outcome is not known
 
 def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
     """Give new rows to the CRM's rows that they were made from: same name and birth date as a create whose outcome is
-    not known, and the only one of that kind.
+    not known, case and accents aside, and the only one of that kind.
 
     What was sent is agreed on then, so that the merge takes it for no change; and the intent is done.
     """
@@ -32,8 +32,7 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
     opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
     for crm_id, sent in connection.execute(opened).all():
         values: dict[str, Any] = orjson.loads(sent)
-        same = _same(stage, target, values)
-        found = connection.execute(_new(stage, target, crm_id, same)).all() if same is not None else []
+        found = _found(connection, stage, target, crm_id, values)
         if len(found) != 1:
             continue  # nobody, or more than one: the push searches, and holds it for a person
         [(seq, ecw_id, key)] = found
@@ -47,23 +46,28 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
         )
 
 
-def _same(stage: Stage, target: BusinessTable, sent: Mapping[str, Any]) -> ColumnElement[bool] | None:
-    """Return the test that a staged row says of the person what was sent; None where that is too little to tell."""
-    tests = []
-    for name in target.mapped.identity:
-        if sent.get(name) is None:
-            return None
-        try:
-            tests.append(stage.values[name] == target.converters[name](sent[name]))
-        except Unfit:
-            return None
-    return and_(*tests) if tests else None
+def _found(
+    connection: Connection, stage: Stage, target: BusinessTable, crm_id: str, sent: Mapping[str, Any]
+) -> list[tuple[int, str, Any]]:
+    """Return the new rows that say of the person what was sent: number, eCW id, and the key of the CRM's row.
 
-
-def _new(stage: Stage, target: BusinessTable, crm_id: str, same: ColumnElement[bool]) -> Any:
-    """Select the new rows that are the same, with the key of the CRM's row, where that has no eCW id."""
+    None where that row has an eCW id already, or what was sent is too little to tell a person.
+    """
+    identity = target.mapped.identity
+    if not identity or any(sent.get(name) is None for name in identity):
+        return []
+    # eCW may spell a name in its own way: compared as the push's search compares (ecw.push.match).
+    texts = [name for name in identity if isinstance(target.columns[name].type, String)]
+    try:
+        same = [stage.values[name] == target.converters[name](sent[name]) for name in identity if name not in texts]
+    except Unfit:
+        return []
     s, held = stage.rows, target.columns[target.mapped.key]
     mine = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, held.is_(None))
-    return (
-        select(s.c.seq, s.c.ecw_id, target.key).select_from(s.join(target.table, mine)).where(s.c.fate.is_(None), same)
+    rows = connection.execute(
+        select(s.c.seq, s.c.ecw_id, target.key, *(stage.values[name] for name in texts))
+        .select_from(s.join(target.table, mine))
+        .where(s.c.fate.is_(None), *same)
     )
+    wanted = [fold(sent[name]) for name in texts]
+    return [(seq, ecw_id, key) for seq, ecw_id, key, *said in rows if [fold(each or "") for each in said] == wanted]

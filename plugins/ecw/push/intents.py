@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
 from ecw.crm import creating
 from ecw.crm.engine import reading
@@ -31,6 +31,7 @@ from ecw.crm.upsert import upsert
 SENDING, UNKNOWN, DONE, OPEN = creating.SENDING, creating.UNKNOWN, creating.DONE, creating.OPEN
 REFUSED, VOID, HELD = "refused", "void", "held"
 CREATE, UPDATE = "create", "update"
+TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 
 
@@ -47,14 +48,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A row of the journal; `sent` holds patient data."""
+    """A row of the journal; `sent` holds patient data: what eCW has, or may have.
+
+    `decided_at` is when it was decided, or when the last request ended without a word of what became of it.
+    """
 
     intent: str
     operation: str
     state: str
     ecw_id: str | None
     sent: dict[str, Any]
-    attempts: int
+    attempts: int  # of this content, as far as they reached eCW and it did not say what was wrong
     decided_at: datetime
     candidates: tuple[str, ...]
     choice: str | None
@@ -63,6 +67,21 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def maybe_created(self) -> bool:
+        """What was sent may be a patient in eCW, whom the CRM does not know."""
+        return self.operation == CREATE and self.state != DONE and bool(self.sent)
+
+    @property
+    def new(self) -> bool:
+        """A person has said that the patient is none of the candidates."""
+        return self.choice == NEW and self.state != DONE
+
+    @property
+    def ruled_out(self) -> frozenset[str]:
+        """The eCW ids of which a person has said so."""
+        return frozenset(self.candidates if self.new else ())
 
 
 def digest(row: Mapping[str, Any], columns: Iterable[str], mapping_version: str) -> str:
@@ -97,12 +116,13 @@ def unsettled(engine: Engine, place: Place) -> list[str]:
 
 
 def sent_since(connection: Connection, place: Place, crm_id: str, since: datetime) -> list[dict[str, Any]]:
-    """Return what was sent of other new patients since then, whether eCW has it or that is not known."""
+    """Return what was sent of other new patients, whether eCW has it since then or that is not known."""
     i = ecw_intent.c
     statement = (
         select(i.sent)
         .filter_by(practice=place.practice, resource=place.resource, operation=CREATE)
-        .where(i.decided_at > since, i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
+        .where(func.coalesce(i.settled_at, i.decided_at) > since)
+        .where(i.crm_id != crm_id, i.state.in_([*OPEN, DONE]), i.sent.is_not(None))
     )
     return [orjson.loads(sent) for sent in connection.scalars(statement)]
 
@@ -118,7 +138,10 @@ def decide(
     sent: Mapping[str, Any],
     run_id: str,
 ) -> None:
-    """Write an intent down, committed before it returns; call it right before the request."""
+    """Write an intent down, committed before it returns; call it right before the request.
+
+    What a person has ruled out stays so until the patient is created.
+    """
     with engine.begin() as connection:
         before = latest(connection, place, crm_id)
         attempts = before.attempts + 1 if before and before.intent == intent else 1
@@ -131,12 +154,25 @@ def decide(
         }
         values |= {"sent": orjson.dumps(dict(sent)).decode(), "decided_at": datetime.now(UTC), "settled_at": None}
         values |= {"run_id": run_id, "rung": None, "candidates": None, "choice": None}
+        if before and before.new and operation == CREATE:
+            values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
         upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
-def settle(connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None) -> None:
-    """Note what became of the intent, in the caller's transaction."""
-    values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else datetime.now(UTC)}
+def settle(
+    connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None, *, counts: bool = True
+) -> None:
+    """Note what became of the intent, in the caller's transaction; without `counts` it was no attempt."""
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else now}
+    if state == UNKNOWN:
+        values["decided_at"] = now
+    if state in (REFUSED, VOID):
+        values["sent"] = None
+    if state == DONE:
+        values["attempts"] = 0
+    elif not counts:
+        values["attempts"] = ecw_intent.c.attempts - 1
     if ecw_id is not None:
         values["ecw_id"] = ecw_id
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
@@ -156,13 +192,17 @@ def put_aside(
 ) -> None:
     """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
 
-    A choice that was made among the same candidates stays.
+    A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
+    that eCW may have done.
     """
     before = latest(connection, place, crm_id)
     found = tuple(candidates)
-    kept = before.choice if before and before.state == HELD == state and before.candidates == found else None
+    asked = (before.state, before.candidates, before.rung) if before else None
+    kept = before.choice if before and asked == (HELD, found, rung) and state == HELD else None
     now = datetime.now(UTC)
-    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": None}
+    maybe = before.sent if before and before.maybe_created and operation == CREATE else None
+    sent = orjson.dumps(maybe).decode() if maybe else None
+    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": sent}
     values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run_id, "rung": rung, "choice": kept}
     values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)

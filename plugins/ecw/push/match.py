@@ -25,6 +25,8 @@ from ecw.errors import AnswerIncomplete, ConfigurationWrong
 
 Resource = Mapping[str, Any]
 
+# The rungs of patients whom no search has found:
+CHOSEN, ANSWERED = "a person's choice", "eCW's answer"
 NEAR_FAMILY = 0.88
 NEAR_GIVEN = 0.85
 _SHORT = 3  # letters that a short form (Ben for Benjamin) has at least, and a name in which one letter may differ
@@ -36,6 +38,10 @@ class Certain:
 
     ecw_id: str
     rung: str
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return (self.ecw_id,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What a patient is searched by, as it was composed for eCW; it holds patient data."""
+    """What a patient is searched by, as it was composed for eCW; it holds patient data.
+
+    `accounts` are the account numbers that eCW gave the patient, as far as the CRM knows them; `identifiers` has them,
+    too, and numbers that the CRM made up. `ruled_out` are eCW ids of which a person has said that they are others.
+    """
 
     family: str
     given: str
@@ -57,6 +67,8 @@ class Sought:
     gender: str | None
     identifiers: tuple[str, ...]
     phones: tuple[str, ...]
+    accounts: frozenset[str] = frozenset()
+    ruled_out: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, patient: Resource, *more_identifiers: str | None) -> Sought:
@@ -107,7 +119,7 @@ class Ladder:
             return None
         found: dict[str, Resource] = {}
         for value in sought.identifiers:
-            for patient in self._search({"identifier": value}):
+            for patient in self._search(sought, {"identifier": value}):
                 if value not in {each.get("value") for each in patient.get("identifier") or []}:
                     raise _ignored("identifier")
                 found[patient["id"]] = patient
@@ -128,6 +140,10 @@ class Ladder:
         genders = {sought.gender, patient.get("gender")} - {None, "unknown"}
         if len(genders) > 1:
             return _held(found, rung, "the gender differs")
+        # The patient's id stands among its identifiers, too (reference, section 3).
+        theirs = {each.get("value") for each in patient.get("identifier") or []} - {None, ecw_id}
+        if sought.accounts and theirs and not sought.accounts & theirs:
+            return _held(found, rung, "the account number differs")
         return self._unless_linked(ecw_id, rung)
 
     def _by_near_name(self, sought: Sought) -> Held | None:
@@ -158,14 +174,16 @@ class Ladder:
         return Certain(ecw_id, rung)
 
     def _born(self, sought: Sought, parameters: Mapping[str, str]) -> Iterator[Resource]:
-        for patient in self._search(parameters):
+        for patient in self._search(sought, parameters):
             if patient.get("birthDate") != sought.born:
                 raise _ignored("birthdate")
             yield patient
 
-    def _search(self, parameters: Mapping[str, str]) -> Iterator[Resource]:
+    def _search(self, sought: Sought, parameters: Mapping[str, str]) -> Iterator[Resource]:
         for page in self.client.search("Patient", parameters):
-            yield from (patient for patient in page if patient.get("id") and not _merged_away(patient))
+            for patient in page:
+                if patient.get("id") and patient["id"] not in sought.ruled_out and not merged_away(patient):
+                    yield patient
 
     def _takes(self, *parameters: str) -> bool:
         return self.server.takes("Patient", *parameters)
@@ -227,7 +245,7 @@ def _alike(one: str, other: str, least: float) -> bool:
     return bool(one) and bool(other) and JaroWinkler.normalized_similarity(one, other) >= least
 
 
-def _merged_away(patient: Resource) -> bool:
+def merged_away(patient: Resource) -> bool:
     """Say whether eCW merged the patient into another one, which the same search finds."""
     return any(link.get("type") == "replaced-by" for link in patient.get("link") or [])
 

@@ -40,6 +40,11 @@ class Outcome:
     ecw_id: str | None = None
     seconds: float | None = None
 
+    @property
+    def unclear(self) -> bool:
+        """The patient reached eCW, and what is wrong with it was not said: it is sent again, but not for ever."""
+        return self.kind in (Kind.UNKNOWN, Kind.RETRY_ONCE) or self.code == "2"
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -54,6 +59,7 @@ _FIX = "correct the field in the CRM; the next push sends the patient again."
 _SEARCH = "search for the patient in eCW before it is sent again."
 _ONCE = "send it once more; if it stays so, ask eCW support."
 _EXTENSION = "see that the crosswalk has a code that the practice knows, then push again."
+_BASE = "check the connection's base URL and the practice code: eCW takes no writes at this address."
 _ID = "look at the linked eCW id: the patient may have been merged or deleted in eCW."
 
 CODES = {
@@ -85,7 +91,7 @@ CODES = {
         "ask the practice's eCW administrator, or eCW support, to configure one; stop pushing until then.",
     ),
     "605": Code("Invalid identifier", Kind.FIX_DATA, _FIX),
-    "608": Code("Id and patient do not match", Kind.FIX_DATA, _ID),
+    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"take an edit of the identifier back, or {_ID}"),
     "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
 }
 
@@ -119,8 +125,11 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     return _done(code, known.meaning, ecw_id, sent_id)
 
 
-def raised(error: EcwError) -> Outcome:
-    """Return the outcome of a write that ended in an error instead of an answer."""
+def raised(error: EcwError, *, read: bool = False) -> Outcome:
+    """Return the outcome of a write that ended in an error instead of an answer; `read`: of a read or a search.
+
+    Every write goes to the practice's base URL: that this is not there says nothing of the patient.
+    """
     status = re.search(r"HTTP (\d{3})", error.what)
     http = int(status.group(1)) if status else None
     what = type(error).__name__
@@ -130,9 +139,10 @@ def raised(error: EcwError) -> Outcome:
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
     if not isinstance(error, PersonMustAct):
         return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
-    if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422):
-        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", error.next_move, http)
-    advice = _ID if http in (404, 410) else "compare the patient with what the server's profile asks for, and mend it."
+    missing = http in (404, 410)
+    if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
+        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
+    advice = _ID if missing else "compare the patient with what the server's profile asks for, and mend it."
     return Outcome(Kind.FIX_DATA, f"Refused ({what})", advice, http)
 
 
@@ -150,6 +160,8 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
         return _unknown(f"The server answered HTTP {http}")
     if http == 412:
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
+    if http in (404, 410) and sent_id is None:
+        return Outcome(Kind.ADMINISTRATOR, "Refused", _BASE, http)
     return Outcome(Kind.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
 
 

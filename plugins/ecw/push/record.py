@@ -21,6 +21,7 @@ from ecw.push.pushing import Pushed, Pushing
 from ecw.push.validate import Finding
 
 Json = dict[str, Any]
+_STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
 _SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
 
 
@@ -32,6 +33,11 @@ class OnePatient:
     record: Record
     intent: Intent | None
     key: str
+
+    @property
+    def tries(self) -> int:
+        """How often the present content was sent before, without a word of what is wrong with it."""
+        return self.intent.attempts if self.intent is not None and self.intent.intent == self.key else 0
 
     def linked(self, ecw_id: str, agreed: Agreed, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
         """Link the patient; False where a pull made another row for it, which a person must join."""
@@ -93,23 +99,37 @@ class OnePatient:
             Kind.FIX_DATA: (REFUSED, "refused"),
             Kind.LINK: (REFUSED, "refused"),
             Kind.ADMINISTRATOR: (VOID, "failed"),
+            Kind.RETRY_ONCE: (VOID, "failed"),  # it was sent once more already
         }.get(outcome.kind, (VOID, "later"))
+        if outcome.kind is Kind.RETRY_ONCE and self.tries:  # by an earlier push, too
+            state, did, outcome = REFUSED, "refused", replace(outcome, advice=_STAYS_SO)
         self.noted(operation, outcome, sent, state)
         return self.pushed(did, outcome, fields=sent)
+
+    def give_up(self, operation: str) -> Pushed:
+        """Leave to a person what was sent often enough."""
+        words = f"Sent {self.tries} times as it is, and eCW never said what became of it"
+        outcome = Outcome(Kind.ADMINISTRATOR, words, _STAYS_SO, None)
+        with self.pushing.engine.begin() as connection:
+            self.put_aside(connection, REFUSED, operation)
+            self.log(connection, "reject", outcome)
+        return self.pushed("refused", outcome)
 
     def noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
         """Write one attempt into the journal, and the intent's new state where there is one."""
         with self.pushing.engine.begin() as connection:
             if state is not None:
-                intents.settle(connection, self.pushing.place, self.record.crm_id, state)
+                place, crm_id = self.pushing.place, self.record.crm_id
+                intents.settle(connection, place, crm_id, state, counts=outcome.unclear)
             self.log(connection, operation, outcome, sent)
 
     def hold(self, match: Held, operation: str) -> Pushed:
         """Keep the patient for a person to choose."""
         outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
+        candidates = {*match.candidates, *(self.intent.ruled_out if self.intent else ())}
         if not self.pushing.options.dry_run:
             with self.pushing.engine.begin() as connection:
-                self.put_aside(connection, HELD, operation, match.rung, match.candidates)
+                self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed("held", outcome)
 

@@ -19,11 +19,11 @@ from sqlalchemy.exc import DBAPIError
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, EcwError, TryAgain
+from ecw.errors import ConfigurationWrong, EcwError, RecordMissing, TryAgain
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
-from ecw.push.intents import CREATE, HELD, NEW, REFUSED, UNKNOWN, UPDATE, VOID
-from ecw.push.match import Certain, Held, Sought, alike, same_person
+from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
+from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away, same_person
 from ecw.push.outcome import Kind, Outcome, raised
 from ecw.push.pushing import Pushed, Pushing
 from ecw.push.update import Updating
@@ -62,7 +62,7 @@ class _Patient(Updating):
         except ConfigurationWrong:
             raise
         except EcwError as error:  # of a read or a search: no write ends here
-            outcome = raised(error)
+            outcome = raised(error, read=True)
             if self.pushing.options.dry_run is False:
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
@@ -133,7 +133,7 @@ class _Patient(Updating):
     def _just_sent(self, sought: Sought) -> bool:
         """Say whether somebody like the patient was sent so short a time ago that eCW may not show it yet."""
         pushing = self.pushing
-        if pushing.options.dry_run or (self.intent is not None and self.intent.choice == NEW):
+        if pushing.options.dry_run or (self.intent is not None and self.intent.new):
             return False
         since = datetime.now(UTC) - timedelta(seconds=pushing.options.settle_after)
         with reading(pushing.engine) as connection:
@@ -146,7 +146,7 @@ class _Patient(Updating):
         if found := self._findings(composed, row):
             return self.reject(found)
         sought = self.sought(row)
-        match = self._chosen(pushing.ladder.find(sought))
+        match = self._chosen(self._find(sought))
         if isinstance(match, Held):
             return self.hold(match, CREATE)
         if isinstance(match, Certain):
@@ -156,6 +156,8 @@ class _Patient(Updating):
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
             return self.pushed("created", fields=sent)
+        if self._tried_enough():
+            return self.give_up(CREATE)
         if kept := self._decide(CREATE, None, sent):
             return kept
         resource = composed.resource
@@ -167,13 +169,13 @@ class _Patient(Updating):
             return self.created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:
             self.noted(CREATE, outcome, sent, VOID)
-            again = pushing.ladder.find(self.sought(row))
+            again = self._find(sought)
             return self._link(again) if isinstance(again, Certain) else self.hold(again or _nobody(outcome), CREATE)
         return self.not_done(CREATE, outcome, sent)
 
     def _condition(self, resource: Json) -> str | None:
         """Return the condition of a create, for servers that know such: nobody has the identifier."""
-        chosen_new = self.intent is not None and self.intent.choice == NEW
+        chosen_new = self.intent is not None and self.intent.new
         return bundle.condition(resource) if self.pushing.plain and not chosen_new else None
 
     # -- what came of it
@@ -192,15 +194,43 @@ class _Patient(Updating):
         after = self._update()
         return replace(after, did="linked") if after.did == "unchanged" else after
 
+    # -- reading both sides
+
+    def _find(self, sought: Sought) -> Certain | Held | None:
+        """Search for the patient, and for what an earlier attempt said of it that eCW may have done."""
+        ladder = self.pushing.ladder
+        found = ladder.find(sought)
+        before = self.sought(self.intent.sent) if self.intent and self.intent.maybe_created else sought
+        earlier = ladder.find(before) if before != sought else None
+        if earlier is None or (isinstance(found, Certain) and set(earlier.candidates) <= {found.ecw_id}):
+            return found
+        candidates = {*(found.candidates if found else ()), *earlier.candidates}
+        return Held(tuple(sorted(candidates)), earlier.rung, "it may have been created before the CRM changed")
+
     def _chosen(self, match: Certain | Held | None) -> Certain | Held | None:
-        """Put a person's choice in the place of a match that is held."""
-        choice = self.intent.choice if self.intent and self.intent.state == HELD else None
-        if not isinstance(match, Held) or choice is None or self.intent is None:
+        """Put the patient that a person chose in the place of what the searches found; it is never created then.
+
+        One that they no longer find has changed in eCW, or the CRM's row has: the person is asked again, once.
+        """
+        intent = self.intent
+        if intent is None or intent.state != HELD or intent.choice is None or intent.new:
             return match
-        if choice == NEW:
-            return None if set(match.candidates) <= set(self.intent.candidates) else match
-        return Certain(choice, "a person's choice") if choice in match.candidates else match
+        choice, found = intent.choice, match.candidates if match else ()
+        if choice in found:
+            return Certain(choice, CHOSEN)
+        there = self._is_there(choice)
+        if there and intent.rung in (CHOSEN, ANSWERED):
+            return Certain(choice, CHOSEN)
+        why = "the searches find it no longer" if there else "it is gone from eCW, or merged into another"
+        return Held((*found, *([choice] if there else ())), CHOSEN, f"{why}; look again")
+
+    def _is_there(self, ecw_id: str) -> bool:
+        try:
+            return not merged_away(self.pushing.client.read(self.pushing.mapping.resource, ecw_id))
+        except RecordMissing:
+            return False
 
 
 def _nobody(outcome: Outcome) -> Held:
-    return Held((), "eCW's answer", f"eCW says: {outcome.words}; the searches do not find it")
+    candidates = (outcome.ecw_id,) if outcome.ecw_id else ()
+    return Held(candidates, ANSWERED, f"eCW says: {outcome.words}; the searches do not find it")

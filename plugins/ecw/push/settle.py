@@ -9,7 +9,7 @@ from typing import Any
 
 from ecw.agreement import Agreed
 from ecw.push import intents
-from ecw.push.intents import CREATE, DONE, UPDATE, VOID
+from ecw.push.intents import CREATE, DONE, SENDING, UNKNOWN, UPDATE, VOID
 from ecw.push.match import Held, Sought
 from ecw.push.outcome import Kind, Outcome
 from ecw.push.pushing import Pushed
@@ -27,6 +27,11 @@ class Settling(OnePatient):
         intent, options = self.intent, self.pushing.options
         if intent is None or not intent.open:
             return None
+        if intent.state == SENDING and not options.dry_run:
+            # The process died, and may have waited long before it sent: eCW may be at it since a moment ago.
+            with self.pushing.engine.begin() as connection:
+                intents.settle(connection, self.pushing.place, self.record.crm_id, UNKNOWN)
+            self.intent = intent = replace(intent, state=UNKNOWN, decided_at=datetime.now(UTC))
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
         if age < options.settle_after:
             return self.pushed("unknown")  # eCW may still be at it
@@ -44,6 +49,7 @@ class Settling(OnePatient):
         with self.pushing.engine.begin() as connection:
             intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
             self.log(connection, "settle", outcome)
+        self.intent = replace(intent, state=VOID, sent={})
         return None
 
     def settle_update(self, emr: Json) -> None:
@@ -69,8 +75,9 @@ class Settling(OnePatient):
         return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
 
     def sought(self, row: Mapping[str, Any]) -> Sought:
-        """Return what to search by: the row as it is composed, and every identifier that the CRM has."""
-        numbers = [
-            row.get(column.name) for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"
-        ]
-        return Sought.of(self.pushing.composer.resource(row).resource, *numbers)
+        """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not."""
+        columns = [column for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"]
+        numbers = {column.name: value for column in columns if (value := row.get(column.name))}
+        sought = Sought.of(self.pushing.composer.resource(row).resource, *numbers.values())
+        given = frozenset(numbers[column.name] for column in columns if column.name in numbers and not column.pushed)
+        return replace(sought, accounts=given, ruled_out=self.intent.ruled_out if self.intent else frozenset())

@@ -19,6 +19,7 @@ from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.intents import UPDATE, VOID
+from ecw.push.match import merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed
@@ -26,6 +27,8 @@ from ecw.push.settle import Settling
 from ecw.push.validate import Finding, findings
 
 Json = dict[str, Any]
+_MERGED = "eCW has merged this patient into another one"
+_JOIN = "join the CRM's record with that of the patient whom eCW kept."
 FRESH = 5.0  # seconds that an update may wait for the quota: the clinic may have edited what was read
 
 
@@ -41,6 +44,8 @@ class Updating(Settling):
             return self.pushed("busy")
         emr = self._emr(present)
         self.settle_update(emr)
+        if merged_away(present):
+            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         merged = self._merge(self.record, present, emr)
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
@@ -52,6 +57,8 @@ class Updating(Settling):
             return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
         if not sent or composed.resource == present:
             return self.agreed(merged, emr)
+        if self._tried_enough():
+            return self.give_up(UPDATE)
         if kept := self._decide(UPDATE, ecw_id, sent):
             return kept
         if merged.conflicts:
@@ -92,6 +99,9 @@ class Updating(Settling):
         return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
 
     # -- sending
+
+    def _tried_enough(self) -> bool:
+        return self.tries >= intents.TRIES and not self.pushing.options.again
 
     def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
         """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile."""
