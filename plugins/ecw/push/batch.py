@@ -71,11 +71,14 @@ class Running:
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
     """Do what steps.send says."""
     push, place, engine = running.push, running.place, running.engine
-    if push["needs_approval"] and not (approval or {}).get("approved"):
-        who = (approval or {}).get("by")
-        why = f"{who} rejected it" if who else "nobody approved it in time"
-        ledger.note_rest(engine, place, push["run_id"], ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
-        return _counts(running)
+    if push["needs_approval"]:
+        if not (approval or {}).get("approved"):
+            who = (approval or {}).get("by")
+            why = f"{who} rejected it" if who else "nobody approved it in time"
+            rest = (None, ledger.WAITING, ledger.NOT_TRIED)
+            ledger.note_rest(engine, place, push["run_id"], rest, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            return _counts(running)
+        ledger.approve(engine, place, push["run_id"])
     todo = ledger.to_do(engine, place, push["run_id"])
     if todo:
         sending = _Sending(running)
