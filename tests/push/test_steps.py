@@ -9,7 +9,6 @@ import pytest
 from ecw.api.patience import Patience
 from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
 from ecw.push import batch, steps
-from ecw.push.stop import Allowed
 from tests.push.names import NAMES, person
 
 
@@ -115,32 +114,6 @@ def test_more_than_usual_needs_an_approval_and_without_one_nothing_is_sent(sandb
     assert push["needs_approval"]
     assert run("asset_triggered")["kept_back"] == {"waiting for an approval": 3}
     assert run.finish(push, {"approved": True, "by": "alice"})["counts"] == {"created": 3}
-
-
-def test_the_kill_switch_stops_between_two_patients_and_a_retry_goes_on(
-    sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for at in range(3):
-        crm.add(**person(at))
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "1")
-    push = run.begin()
-    table = run.finish(push)
-    assert table["counts"] == {"stopped": 3}
-    assert "ecw_push_stop" in table["told"][0]["reason"]
-    assert sandbox.served("transaction") == 0
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "off")
-    assert run.finish(push)["counts"] == {"created": 3}
-
-
-def test_the_switch_is_read_anew_at_most_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    allowed = Allowed(clock=lambda: now)
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "0")
-    assert allowed()
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "yes")
-    assert allowed()
-    now = 1.0
-    assert not allowed()
 
 
 def test_a_lost_answer_is_settled_in_the_same_run(sandbox: Any, crm: Any, run: Any) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from ecw.api.concurrent import concurrent
 from ecw.api.patience import Patience
-from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
+from ecw.errors import AccessDenied, ConfigurationWrong, PushStopped, ServerTrouble
 from ecw.pull.client import client_for
 from ecw.push import ledger
 from ecw.push.begin import mapping_of, place_of
@@ -75,12 +75,16 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
         if not (approval or {}).get("approved"):
             who = (approval or {}).get("by")
             why = f"{who} rejected it" if who else "nobody approved it in time"
-            rest = (None, ledger.WAITING, ledger.NOT_TRIED)
-            ledger.note_rest(engine, place, push["run_id"], rest, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            unsent = (None, ledger.WAITING, ledger.NOT_TRIED)
+            ledger.note_rest(engine, place, push["run_id"], unsent, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
             return _counts(running)
         ledger.approve(engine, place, push["run_id"])
     todo = ledger.to_do(engine, place, push["run_id"])
-    if todo:
+    if todo and not running.allowed():
+        reason, next_move = told_of(Pushed("", "stopped"))
+        left = (None, *ledger.UNFINISHED)
+        ledger.note_rest(engine, place, push["run_id"], left, "stopped", reason or "", next_move or "")
+    elif todo:
         sending = _Sending(running)
         again = sending.all(todo)
         if again and not running.dry and not sending.given_up:
@@ -120,7 +124,7 @@ class _Sending:
         if self.given_up:
             return None
         pushed = Pushed(crm_id, "stopped")
-        if running.dry or running.allowed():
+        if running.allowed():
             try:
                 pushed = push_patient(self.pushing, crm_id)
             except ConfigurationWrong as error:  # the practice's searches do not suffice; updates need none
@@ -162,13 +166,16 @@ def confirm(running: Running) -> dict[str, int]:
     """Do what steps.confirm says."""
     engine, place, run_id = running.engine, running.place, running.push["run_id"]
     waiting = ledger.to_confirm(engine, place, run_id)
-    if not waiting:
+    if not waiting or not running.allowed():
         return {}
     pushing = running.pushing()
     wait, found = float(running.push["options"]["confirm_after"]), Counter[str]()
     running.sleep(_left(running, waiting, wait))
     for look in range(LOOKS):
-        shown = dict(concurrent(lambda crm_id: read_back(pushing, crm_id), waiting, IN_FLIGHT))
+        try:
+            shown = dict(concurrent(lambda crm_id: read_back(pushing, crm_id), waiting, IN_FLIGHT))
+        except PushStopped:  # the next pull merges them as any other
+            break
         last = look == LOOKS - 1
         for crm_id, done in shown.items():
             if done.seen or last:

@@ -20,7 +20,7 @@ from ecw.agreement import Agreed, Merged, Side, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, EcwError, TryAgain
+from ecw.errors import ConfigurationWrong, EcwError, PushStopped, TryAgain
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
@@ -64,6 +64,8 @@ class _Patient(Settling):
             return self.settle() or self._send_or_not()
         except ConfigurationWrong:
             raise
+        except PushStopped:
+            return self.pushed("stopped")
         except EcwError as error:  # of a read or a search: no write ends here
             outcome = raised(error)
             if self.pushing.options.dry_run is False:
@@ -122,7 +124,7 @@ class _Patient(Settling):
             return self.pushed("stopped")
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and pushing.ladder.find(self.sought(row)) is None:
+        if outcome.kind is Kind.RETRY_ONCE and pushing.ladder.find(self.sought(row)) is None:
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:
@@ -168,11 +170,11 @@ class _Patient(Settling):
     def _put(self, resource: Json, sent: Json) -> Outcome:
         pushing = self.pushing
         outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
-        if outcome.code == "100" and not pushing.id_in_url and pushing.allowed():
+        if outcome.code == "100" and not pushing.id_in_url:
             self.noted(UPDATE, outcome, sent)  # some practices want the id in the URL, too
             outcome = self._attempt(bundle.update(resource, id_in_url=True), UPDATE, sent)
             pushing.id_in_url = outcome.kind is Kind.DONE
-        elif outcome.kind is Kind.RETRY_ONCE and pushing.allowed():
+        elif outcome.kind is Kind.RETRY_ONCE:
             self.noted(UPDATE, outcome, sent)
             outcome = self._attempt(bundle.update(resource, id_in_url=pushing.id_in_url), UPDATE, sent)
         return outcome
@@ -200,6 +202,9 @@ class _Patient(Settling):
         try:
             answer = self.pushing.client.transact(request)
             outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
+        except PushStopped as error:
+            self.noted(operation, raised(error), sent, VOID)
+            raise
         except EcwError as error:
             outcome = raised(error)
         return replace(outcome, seconds=time.monotonic() - began)
