@@ -152,8 +152,28 @@ def test_refusals_that_are_not_the_patients_end_the_run_early(sandbox: Any, crm:
     assert counts["not tried"] > 0
     assert sandbox.served("transaction") < len(NAMES)
     sandbox.set(write_back=True)
-    table = run.finish(run.begin())
-    assert table["counts"] == {"created": len(NAMES)}
+    assert run.finish(push)["counts"] == {"created": len(NAMES)}, "the task was cleared, as it says"
+
+
+def test_patients_whom_ecw_does_not_have_any_more_keep_nobody_waiting(sandbox: Any, crm: Any, run: Any) -> None:
+    ids = [crm.add(**person(at)) for at in range(12)]
+    run()
+    for crm_id in ids[:8]:
+        sandbox.delete("Patient", crm.row(crm_id)["ecw_id"])
+    for crm_id in ids:
+        crm.edit(crm_id, city="Lawrence")
+    table = run()
+    assert table["counts"] == {"updated": 4, "refused": 8}
+    assert "may have been merged or deleted in eCW" in table["told"][0]["next_move"]
+    assert run("asset_triggered")["kept_back"] == {"tried before": 8}
+
+
+def test_an_answer_that_does_not_fit_one_patient_says_nothing_of_the_others(sandbox: Any, crm: Any, run: Any) -> None:
+    for at in range(10):
+        crm.add(**person(at))
+    sandbox.fault("ignore_filter", interaction="search", value="identifier", times=6)
+    assert run()["counts"] == {"created": 4, "failed": 6}
+    assert run()["counts"] == {"created": 6}
 
 
 def test_a_location_must_be_one_that_was_pulled(sandbox: Any, crm: Any, run: Any, pull: Any) -> None:

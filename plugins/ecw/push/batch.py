@@ -139,9 +139,9 @@ class _Sending:
             next_move=next_move,
         )
         with self._lock:
-            if pushed.did == "failed":
+            if pushed.did == "failed" and not pushed.own:
                 self.failed_in_a_row, self.last_words = self.failed_in_a_row + 1, f"{reason}: {next_move}"
-            elif pushed.did not in ("stopped", "busy", "skipped", "missing", "locked"):
+            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked"):
                 self.failed_in_a_row = 0
         return pushed
 

@@ -53,6 +53,7 @@ class Pushed:
     outcome: Outcome | None = None
     findings: tuple[Finding, ...] = ()
     conflicts: tuple[str, ...] = ()  # columns that wait for a person
+    own: bool = False  # of one that failed: it says nothing of the others
 
 
 class CrmSide:

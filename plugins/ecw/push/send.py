@@ -20,7 +20,7 @@ from ecw.agreement import Agreed, Merged, Side, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, EcwError, PushStopped, TryAgain
+from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
@@ -71,7 +71,10 @@ class _Patient(Settling):
             if self.pushing.options.dry_run is False:
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
-            return self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
+            if isinstance(error, RecordMissing) and self.record.ecw_id is not None:
+                return self.pushed("refused", outcome)
+            pushed = self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
+            return replace(pushed, own=isinstance(error, AnswerIncomplete))
 
     # -- the two ways
 
