@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, String, cast, func, select
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm.business import CHANGED
 from ecw.crm.engine import crm_engine, reading
@@ -45,7 +44,7 @@ class Watch:
         again."""
         try:
             found = self._look()
-        except (EcwError, DBAPIError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; told by its name alone
             what = error.what if isinstance(error, EcwError) else type(error).__name__
             if what != self._trouble:
                 log.warning("The watcher of patients to push cannot look into the CRM: %s It goes on trying.", what)
