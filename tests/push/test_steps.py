@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecw.api.patience import Patience
-from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
+from ecw.errors import AccessDenied, ConfigurationWrong, CrmTableWrong, ServerTrouble
 from ecw.push import batch, steps
 from tests.push.names import NAMES, person
 
@@ -86,6 +86,12 @@ def test_the_test_patient_alone(crm: Any, run: Any) -> None:
 def test_what_ecw_does_not_take_is_refused_with_the_reason(run: Any, resource: str) -> None:
     with pytest.raises(ConfigurationWrong, match=r"cannot be pushed: .+\. Next .+: \w+"):
         run(resource=resource)
+
+
+@pytest.mark.parametrize("resource", ["patients", "Patient"])
+def test_patients_are_pushed_however_the_form_spells_them(crm: Any, run: Any, resource: str) -> None:
+    crm.add(**person(0))
+    assert run(resource=resource)["counts"] == {"created": 1}
 
 
 @pytest.mark.parametrize("options", [{"patient": ["1"]}, {"limit": -1}, {"only": "delete"}, {"patients": "1"}])
@@ -238,3 +244,13 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
     for told in (caplog.text, repr(push), repr(table), repr(crm.all("ecw_push")), repr(crm.all("ecw_journal"))):
         for value in (NAMES[0], NAMES[1], "P-0000", "1950", "Topeka"):
             assert value not in told
+
+
+@pytest.mark.parametrize("step", ["begin", "send", "confirm", "summary"])
+def test_what_the_crm_s_database_raises_is_told(crm: Any, run: Any, step: str) -> None:
+    crm.add(**person(0))
+    push = run.begin()
+    with crm.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE ecw_push RENAME TO was_ecw_push")
+    with pytest.raises(CrmTableWrong, match=r"The push: (SQLite|PostgreSQL) refused it"):
+        run.begin() if step == "begin" else getattr(steps, step)(push)

@@ -8,7 +8,7 @@ switched on (the test patient, say).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, Self
 
@@ -57,7 +57,7 @@ class Wanted:
             if wrong := _wrong(kinds[name], value):
                 raise ConfigurationWrong(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
         wanted = cls(**found)
-        require_pushed(wanted.resource)
+        wanted = replace(wanted, resource=require_pushed(wanted.resource))
         if wanted.only not in ONLY:
             raise ConfigurationWrong("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
         if wanted.test_only and not wanted.test_patient:
