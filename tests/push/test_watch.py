@@ -172,6 +172,21 @@ def test_what_the_connection_leaves_out_starts_no_runs(
     assert run("asset_triggered")["patients"] == (1 if "dry_run" in says else 0)
 
 
+def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
+    crm: Any, run: Any, watch: Watch, clock: Clock
+) -> None:
+    first, second = crm.add(**person(0)), crm.add(**person(1))
+    run()
+    crm.edit(second, updated_at=datetime.now(UTC) + timedelta(seconds=5))  # by a clock that is ahead
+    assert watch.look() == 0
+    crm.edit(first, city="Lawrence", updated_at=datetime.now(UTC))
+    found = 0
+    while not found and clock.now < 60:
+        clock.now += 10
+        found = watch.look()
+    assert found == 1
+
+
 def test_what_is_done_and_changed_back_is_noticed(crm: Any, run: Any, pushing: Any, pull: Any, sandbox: Any) -> None:
     crm_id = crm.add(**person(0))
     run()
