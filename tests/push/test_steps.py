@@ -82,6 +82,17 @@ def test_the_test_patient_alone(crm: Any, run: Any) -> None:
     assert run(patients=[other])["counts"] == {"unchanged": 1}, "the form does not switch it off"
 
 
+def test_a_practice_says_how_long_texts_may_be_and_which_characters_it_takes(crm: Any, run: Any) -> None:
+    crm.add(**person(0) | {"city": "T" * 101})
+    crm.add(**person(1) | {"city": "A|B"})
+    bad = crm.add(**person(2) | {"city": "A^B"})
+    assert run(dry_run=True)["counts"] == {"rejected": 3}
+    run.connection(longest=120, characters="|")
+    table = run(dry_run=True)  # the sandbox is as strict as the usual limits
+    assert table["counts"] == {"created": 2, "rejected": 1}
+    assert [one["crm_id"] for one in table["told"] if one["did"] == "rejected"] == [bad]
+
+
 @pytest.mark.parametrize("resource", ["encounter", "insurance", "Coverage", "pre-assessment", "practitioner"])
 def test_what_ecw_does_not_take_is_refused_with_the_reason(run: Any, resource: str) -> None:
     with pytest.raises(ConfigurationWrong, match=r"cannot be pushed: .+\. Next .+: \w+"):

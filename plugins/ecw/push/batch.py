@@ -27,6 +27,7 @@ from ecw.push.pushing import Options, Pushed, Pushing
 from ecw.push.send import push_patient
 from ecw.push.stop import Allowed
 from ecw.push.told import told_of
+from ecw.push.validate import Limits
 from ecw.words import Push
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Running:
             dry_run=self.dry,
             again=push["named"],
             settle_after=wanted["settle_after"],
+            limits=Limits(longest=wanted["longest"], taken=wanted["characters"]),
         )
         client = client_for(push["ecw_conn_id"], "manual", self.engine, self.patience)
         mapping = mapping_of(push["ecw_conn_id"])

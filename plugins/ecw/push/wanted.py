@@ -37,6 +37,8 @@ class Wanted:
     approvers: list[str] = field(default_factory=list)  # ids of Airflow's users; empty: whoever may edit the DAG's runs
     settle_after: float = 30.0  # seconds after which an outcome that is not known is searched for
     confirm_after: float = 3.0  # seconds after which eCW shows a new patient
+    longest: int = 100  # characters of a text that the practice's eCW takes
+    characters: str = ""  # those that it takes of the ones that ecw.push.validate refuses
 
     @classmethod
     def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
