@@ -32,11 +32,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
 from ecw.push import steps
 from ecw.push.approve import ApprovePush
 from ecw.push.form import PARAMS
+from ecw.push.operator import BeginOperator
 from ecw.push.trigger import OutboxTrigger
 from ecw.retry import RETRY_POLICY
 
@@ -54,13 +56,14 @@ CHANGED = Asset("crm_patients_to_push", watchers=[AssetWatcher(name="crm_outbox"
     tags=["ecw", "push"],
 )
 def ecw_push_patients() -> None:
-    push = task(steps.begin)(
-        run_id="{{ run_id }}", run_type="{{ dag_run.run_type.value }}", options="{{ params | tojson }}"
-    )
+    push = BeginOperator(task_id="begin").output
     approval = ApprovePush(task_id="approve", push=push).output
     sent = task(steps.send, pool="ecw_api")(push, approval)
     confirmed = task(steps.confirm, pool="ecw_api", trigger_rule="all_done")(push)
-    sent >> confirmed >> task(steps.summary, trigger_rule="all_done")(push).as_teardown()
+    # The run is red when any part of it is.
+    complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
+    sent >> confirmed
+    [push, sent, confirmed] >> complete >> task(steps.summary, trigger_rule="all_done")(push).as_teardown()
 
 
 ecw_push_patients()

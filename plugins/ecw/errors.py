@@ -21,6 +21,7 @@ EcwError
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
+    ├── PushStopped           a person has set the kill switch of the push: no request is made
     ├── PlanTooLong           the run cannot be done before the next one begins
     ├── RosterMissing         a first look goes by records of another resource, and those did not load
     ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
@@ -136,6 +137,10 @@ class MappingWrong(PersonMustAct):
 
 class CrmTableWrong(PersonMustAct):
     """The CRM's table cannot hold what the mapping puts into it."""
+
+
+class PushStopped(PersonMustAct):
+    """A person has set the kill switch: the request was not made."""
 
 
 class PlanTooLong(PersonMustAct):

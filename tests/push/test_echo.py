@@ -9,6 +9,7 @@ import pytest
 from ecw.push import steps
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
+from ecw.vob import steps as vob_steps
 from tests.push.names import person
 
 
@@ -94,3 +95,25 @@ def test_a_lost_answer_is_recognised_though_ecw_spells_the_name_in_its_own_way(
     assert pull.rows("SELECT id FROM patient WHERE upper(last_name) = 'ABERNATHY'") == [{"id": int(crm_id)}]
     assert (crm.row(crm_id)["ecw_id"], crm.row(crm_id)["last_name"]) == (one["id"], "Abernathy")
     assert list(outbox(pushing())) == []
+
+
+def test_the_echo_of_a_push_verifies_no_benefits_and_an_edit_of_the_clinic_does(
+    sandbox: Any, crm: Any, run: Any, pull: Any
+) -> None:
+    def opened() -> int:
+        return vob_steps.open_vob("", "ecw_test", "crm_test", "ecw_test")["opened"]
+
+    pull("patient", "insurance")
+    assert opened() == 0, "a first load"
+    insured = "SELECT patient.id FROM patient JOIN insurance ON patient = 'Patient/' || patient.ecw_id"
+    crm_id = str(pull.rows(f"{insured} WHERE phone IS NOT NULL AND city IS NOT NULL ORDER BY patient.id")[0]["id"])
+    crm.edit(crm_id, city="Lawrence", phone="7855550199")
+    crm.add(**person(0))
+    assert run()["counts"] == {"created": 1, "updated": 1}
+    pull("patient", "insurance")
+    assert opened() == 0
+    patient = sandbox.record("Patient", crm.row(crm_id)["ecw_id"])
+    assert patient["address"][0]["city"] == "Lawrence"
+    sandbox.put(patient | {"address": [patient["address"][0] | {"city": "Hays"}]})
+    pull("patient", "insurance")
+    assert opened() == 1

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from ecw.api.patience import Patience
-from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
+from ecw.errors import AccessDenied, ConfigurationWrong, CrmTableWrong, ServerTrouble
 from ecw.push import batch, steps
-from ecw.push.stop import Allowed
 from tests.push.names import NAMES, person
 
 
@@ -83,10 +82,27 @@ def test_the_test_patient_alone(crm: Any, run: Any) -> None:
     assert run(patients=[other])["counts"] == {"unchanged": 1}, "the form does not switch it off"
 
 
+def test_a_practice_says_how_long_texts_may_be_and_which_characters_it_takes(crm: Any, run: Any) -> None:
+    crm.add(**person(0) | {"city": "T" * 101})
+    crm.add(**person(1) | {"city": "A|B"})
+    bad = crm.add(**person(2) | {"city": "A^B"})
+    assert run(dry_run=True)["counts"] == {"rejected": 3}
+    run.connection(longest=120, characters="|")
+    table = run(dry_run=True)  # the sandbox is as strict as the usual limits
+    assert table["counts"] == {"created": 2, "rejected": 1}
+    assert [one["crm_id"] for one in table["told"] if one["did"] == "rejected"] == [bad]
+
+
 @pytest.mark.parametrize("resource", ["encounter", "insurance", "Coverage", "pre-assessment", "practitioner"])
 def test_what_ecw_does_not_take_is_refused_with_the_reason(run: Any, resource: str) -> None:
     with pytest.raises(ConfigurationWrong, match=r"cannot be pushed: .+\. Next .+: \w+"):
         run(resource=resource)
+
+
+@pytest.mark.parametrize("resource", ["patients", "Patient"])
+def test_patients_are_pushed_however_the_form_spells_them(crm: Any, run: Any, resource: str) -> None:
+    crm.add(**person(0))
+    assert run(resource=resource)["counts"] == {"created": 1}
 
 
 @pytest.mark.parametrize("options", [{"patient": ["1"]}, {"limit": -1}, {"only": "delete"}, {"patients": "1"}])
@@ -115,32 +131,6 @@ def test_more_than_usual_needs_an_approval_and_without_one_nothing_is_sent(sandb
     assert push["needs_approval"]
     assert run("asset_triggered")["kept_back"] == {"waiting for an approval": 3}
     assert run.finish(push, {"approved": True, "by": "alice"})["counts"] == {"created": 3}
-
-
-def test_the_kill_switch_stops_between_two_patients_and_a_retry_goes_on(
-    sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for at in range(3):
-        crm.add(**person(at))
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "1")
-    push = run.begin()
-    table = run.finish(push)
-    assert table["counts"] == {"stopped": 3}
-    assert "ecw_push_stop" in table["told"][0]["reason"]
-    assert sandbox.served("transaction") == 0
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "off")
-    assert run.finish(push)["counts"] == {"created": 3}
-
-
-def test_the_switch_is_read_anew_at_most_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    allowed = Allowed(clock=lambda: now)
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "0")
-    assert allowed()
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "yes")
-    assert allowed()
-    now = 1.0
-    assert not allowed()
 
 
 def test_a_lost_answer_is_settled_in_the_same_run(sandbox: Any, crm: Any, run: Any) -> None:
@@ -179,8 +169,28 @@ def test_refusals_that_are_not_the_patients_end_the_run_early(sandbox: Any, crm:
     assert counts["not tried"] > 0
     assert sandbox.served("transaction") < len(NAMES)
     sandbox.set(write_back=True)
-    table = run.finish(run.begin())
-    assert table["counts"] == {"created": len(NAMES)}
+    assert run.finish(push)["counts"] == {"created": len(NAMES)}, "the task was cleared, as it says"
+
+
+def test_patients_whom_ecw_does_not_have_any_more_keep_nobody_waiting(sandbox: Any, crm: Any, run: Any) -> None:
+    ids = [crm.add(**person(at)) for at in range(12)]
+    run()
+    for crm_id in ids[:8]:
+        sandbox.delete("Patient", crm.row(crm_id)["ecw_id"])
+    for crm_id in ids:
+        crm.edit(crm_id, city="Lawrence")
+    table = run()
+    assert table["counts"] == {"updated": 4, "refused": 8}
+    assert "may have been merged or deleted in eCW" in table["told"][0]["next_move"]
+    assert run("asset_triggered")["kept_back"] == {"tried before": 8}
+
+
+def test_an_answer_that_does_not_fit_one_patient_says_nothing_of_the_others(sandbox: Any, crm: Any, run: Any) -> None:
+    for at in range(10):
+        crm.add(**person(at))
+    sandbox.fault("ignore_filter", interaction="search", value="identifier", times=6)
+    assert run()["counts"] == {"created": 4, "failed": 6}
+    assert run()["counts"] == {"created": 6}
 
 
 def test_a_location_must_be_one_that_was_pulled(sandbox: Any, crm: Any, run: Any, pull: Any) -> None:
@@ -245,3 +255,13 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
     for told in (caplog.text, repr(push), repr(table), repr(crm.all("ecw_push")), repr(crm.all("ecw_journal"))):
         for value in (NAMES[0], NAMES[1], "P-0000", "1950", "Topeka"):
             assert value not in told
+
+
+@pytest.mark.parametrize("step", ["begin", "send", "confirm", "summary"])
+def test_what_the_crm_s_database_raises_is_told(crm: Any, run: Any, step: str) -> None:
+    crm.add(**person(0))
+    push = run.begin()
+    with crm.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE ecw_push RENAME TO was_ecw_push")
+    with pytest.raises(CrmTableWrong, match=r"The push: (SQLite|PostgreSQL) refused it"):
+        run.begin() if step == "begin" else getattr(steps, step)(push)

@@ -16,7 +16,7 @@ from ecw.push.choose import due
 from ecw.push.send import push_patient
 from ecw.push.trigger import OutboxTrigger
 from ecw.push.wanted import Wanted
-from ecw.push.watch import SWITCHES, Watch
+from ecw.push.watch import SWITCHES, WHOLE, Watch
 from tests.push.names import person
 
 
@@ -153,3 +153,49 @@ def test_the_trigger_is_made_again_from_what_it_says_and_fires(crm: Any, run: An
             return await anext(events)
 
     assert asyncio.run(first()).payload == {"patients": 1}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [{"only": "update"}, {"dry_run": True}, {"patients": ["P-0001"]}, {"test_only": True, "test_patient": "P-0001"}],
+)
+def test_what_the_connection_leaves_out_starts_no_runs(
+    crm: Any, run: Any, watch: Watch, clock: Clock, says: dict[str, Any]
+) -> None:
+    crm.add(**person(1))
+    run()
+    run.connection(**says)
+    crm.add(**person(0))
+    for _ in range(4):
+        clock.now += WHOLE + 1
+        assert watch.look() == 0
+    assert run("asset_triggered")["patients"] == (1 if "dry_run" in says else 0)
+
+
+def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
+    crm: Any, run: Any, watch: Watch, clock: Clock
+) -> None:
+    first, second = crm.add(**person(0)), crm.add(**person(1))
+    run()
+    crm.edit(second, updated_at=datetime.now(UTC) + timedelta(seconds=5))  # by a clock that is ahead
+    assert watch.look() == 0
+    crm.edit(first, city="Lawrence", updated_at=datetime.now(UTC))
+    found = 0
+    while not found and clock.now < 60:
+        clock.now += 10
+        found = watch.look()
+    assert found == 1
+
+
+def test_what_is_done_and_changed_back_is_noticed(crm: Any, run: Any, pushing: Any, pull: Any, sandbox: Any) -> None:
+    crm_id = crm.add(**person(0))
+    run()
+    crm.edit(crm_id, city="Lawrence")
+    run()
+    ecw_id = crm.row(crm_id)["ecw_id"]
+    patient = sandbox.record("Patient", ecw_id)
+    sandbox.put(patient | {"address": [patient["address"][0] | {"city": "Hays"}]})
+    pull("patient")
+    assert crm.row(crm_id)["city"] == "Hays"
+    crm.edit(crm_id, city="Lawrence")
+    assert set(due(pushing(), Wanted(), datetime.now(UTC) + timedelta(minutes=31))) == {crm_id}

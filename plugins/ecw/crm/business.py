@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uui
 from sqlalchemy.exc import NoSuchTableError
 
 from ecw.agreement import Rule
+from ecw.crm import unreadable
 from ecw.crm.convert import Converter, converter
 from ecw.errors import CrmTableWrong
 
@@ -101,7 +102,13 @@ def problems(connection: Connection, mapped: Mapped) -> list[str]:
 def _reflect(connection: Connection, name: str) -> Table:
     schema, _, bare = name.rpartition(".")
     try:
-        return Table(bare, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        return Table(
+            *(bare, MetaData()),
+            schema=schema or None,
+            autoload_with=connection,
+            resolve_fks=False,
+            listeners=[("column_reflect", unreadable.reflected)],
+        )
     except NoSuchTableError:
         raise CrmTableWrong(
             f"The CRM has no table {name}.",

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ecw import connections
+from ecw.crm import unreadable
 from ecw.crm.migrations import require_migrated
 from ecw.crm.trouble import told
 from ecw.errors import ConfigurationWrong, CrmTableWrong
@@ -77,7 +78,7 @@ def engine_from_url(url: str | URL) -> Engine:
         return engine
     if kind == "postgresql":
         try:
-            return create_engine(
+            engine = create_engine(
                 parsed.set(drivername="postgresql+psycopg"),
                 hide_parameters=True,
                 pool_pre_ping=True,
@@ -89,6 +90,8 @@ def engine_from_url(url: str | URL) -> Engine:
                 "The driver for PostgreSQL, psycopg, is not installed.",
                 next_move="install the project's requirements: pip install -r requirements.txt.",
             ) from None
+        event.listen(engine, "connect", unreadable.connected)
+        return engine
     raise ConfigurationWrong(
         f"The CRM connection names a {kind!r} database.", next_move="use SQLite or PostgreSQL for the CRM's database."
     )

@@ -206,6 +206,7 @@ ecw_push = Table(
     Column("next_move", Text),
     Column("confirmed", String(16)),  # whole, seen, not shown, not taken: what reading it back found
     Column("learned", Text),  # names of columns that eCW spells in its own way
+    Column("unasked", Boolean),  # the watcher started the run, and it was not so large that a person was asked
 )
 
 # The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.

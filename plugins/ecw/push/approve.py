@@ -39,7 +39,8 @@ class ApprovePush(HITLOperator):
             f"Push {push['creates']} new and {push['updates']} changed patients to eCW (practice {push['practice']})?"
         )
         self.body = (
-            f"Up to {wanted['max_creates']} new and {wanted['max_updates']} changed patients go without asking. "
+            f"Up to {wanted['max_creates']} new and {wanted['max_updates']} changed patients go without asking; "
+            "of runs that start by themselves, those of one day count together. "
             "A number that nobody expects is often a mapping file or a mass edit. **Reject** sends none of them; "
             "a dry run of `ecw_push_patients` shows which fields of which patients would be sent."
         )

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from ecw.api.concurrent import concurrent
 from ecw.api.patience import Patience
-from ecw.errors import AccessDenied, ConfigurationWrong, ServerTrouble
+from ecw.errors import AccessDenied, ConfigurationWrong, PushStopped, ServerTrouble
 from ecw.pull.client import client_for
 from ecw.push import ledger
 from ecw.push.begin import mapping_of, place_of
@@ -28,6 +28,7 @@ from ecw.push.pushing import Options, Pushed, Pushing
 from ecw.push.send import push_patient
 from ecw.push.stop import Allowed
 from ecw.push.told import told_of
+from ecw.push.validate import Limits
 from ecw.words import Push
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Running:
             dry_run=self.dry,
             again=push["named"],
             settle_after=wanted["settle_after"],
+            limits=Limits(longest=wanted["longest"], taken=wanted["characters"]),
         )
         client = client_for(push["ecw_conn_id"], "manual", self.engine, self.patience)
         mapping = mapping_of(push["ecw_conn_id"])
@@ -72,13 +74,20 @@ class Running:
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
     """Do what steps.send says."""
     push, place, engine = running.push, running.place, running.engine
-    if push["needs_approval"] and not (approval or {}).get("approved"):
-        who = (approval or {}).get("by")
-        why = f"{who} rejected it" if who else "nobody approved it in time"
-        ledger.note_rest(engine, place, push["run_id"], ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
-        return _counts(running)
+    if push["needs_approval"]:
+        if not (approval or {}).get("approved"):
+            who = (approval or {}).get("by")
+            why = f"{who} rejected it" if who else "nobody approved it in time"
+            unsent = (None, ledger.WAITING, ledger.NOT_TRIED)
+            ledger.note_rest(engine, place, push["run_id"], unsent, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            return _counts(running)
+        ledger.approve(engine, place, push["run_id"])
     todo = ledger.to_do(engine, place, push["run_id"])
-    if todo:
+    if todo and not running.allowed():
+        reason, next_move = told_of(Pushed("", "stopped"))
+        left = (None, *ledger.UNFINISHED)
+        ledger.note_rest(engine, place, push["run_id"], left, "stopped", reason or "", next_move or "")
+    elif todo:
         sending = _Sending(running)
         again = sending.all(todo)
         if again and not running.dry and not sending.given_up:
@@ -118,7 +127,7 @@ class _Sending:
         if self.given_up:
             return None
         pushed = Pushed(crm_id, "stopped")
-        if running.dry or running.allowed():
+        if running.allowed():
             try:
                 pushed = push_patient(self.pushing, crm_id)
             except ConfigurationWrong as error:  # the practice's searches do not suffice; updates need none
@@ -133,9 +142,9 @@ class _Sending:
             next_move=next_move,
         )
         with self._lock:
-            if pushed.did == "failed":
+            if pushed.did == "failed" and not pushed.own:
                 self.failed_in_a_row, self.last_words = self.failed_in_a_row + 1, f"{reason}: {next_move}"
-            elif pushed.did not in ("stopped", "busy", "skipped", "missing", "locked"):
+            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked"):
                 self.failed_in_a_row = 0
         return pushed
 
@@ -160,7 +169,7 @@ def confirm(running: Running) -> dict[str, int]:
     """Do what steps.confirm says."""
     engine, place, run_id = running.engine, running.place, running.push["run_id"]
     waiting = ledger.to_confirm(engine, place, run_id)
-    if not waiting:
+    if not waiting or not running.allowed():
         return {}
     pushing = running.pushing()
     wait, found = float(running.push["options"]["confirm_after"]), Counter[str]()
@@ -168,7 +177,10 @@ def confirm(running: Running) -> dict[str, int]:
     for look in range(LOOKS):
         last = look == LOOKS - 1
         read = partial(read_back, pushing, last=last)
-        shown = dict(concurrent(read, waiting, IN_FLIGHT))
+        try:
+            shown = dict(concurrent(read, waiting, IN_FLIGHT))
+        except PushStopped:  # the next pull merges them as any other
+            break
         for crm_id, done in shown.items():
             if done.seen or last:
                 found[word := _word(done)] += 1

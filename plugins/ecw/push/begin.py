@@ -16,7 +16,7 @@ from ecw.mapping.model import Mapping as MappingFile
 from ecw.mapping.table_check import require_tables
 from ecw.pull.practice import mappings_of
 from ecw.push import ledger
-from ecw.push.choose import Chosen, choose
+from ecw.push.choose import choose
 from ecw.push.intents import CREATE, UPDATE, Place
 from ecw.push.pushing import CrmSide
 from ecw.push.wanted import Wanted
@@ -55,9 +55,15 @@ def begin(
     with reading(engine) as connection:
         require_tables(connection, [mapping_of(ecw_conn_id)])
     side = crm_side(engine, ecw_conn_id)
-    chosen = choose(side, wanted, watched=run_type == WATCHED)
-    over = not wanted.dry_run and _over(chosen, wanted)
-    planned = ledger.plan(engine, side.place, run_id, chosen.planned, dry=wanted.dry_run, waiting=over)
+    watched = run_type == WATCHED
+    chosen = choose(side, wanted, watched=watched)
+    over = bool(chosen.over) and not wanted.dry_run
+    planned = ledger.plan(
+        *(engine, side.place, run_id, chosen.planned),
+        dry=wanted.dry_run,
+        waiting=over,
+        unasked=watched and not over,
+    )
     creates, updates = (sum(row["way"] == way for row in planned) for way in (CREATE, UPDATE))
     log.info(
         "Practice %s: %d patients to create, %d to update%s; kept back: %s.",
@@ -73,15 +79,11 @@ def begin(
         creates=creates,
         updates=updates,
         kept_back=dict(chosen.kept_back),
-        needs_approval=any(row["did"] == ledger.WAITING for row in planned),
+        needs_approval=any(row["did"] in ledger.ASKED for row in planned),
         # without the names: an MR number is the patient's
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),
     )
-
-
-def _over(chosen: Chosen, wanted: Wanted) -> bool:
-    return chosen.count(CREATE) > wanted.max_creates or chosen.count(UPDATE) > wanted.max_updates
 
 
 def place_of(push: Push) -> Place:

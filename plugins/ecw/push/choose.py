@@ -13,7 +13,7 @@ from sqlalchemy import Connection, String, cast, or_, select
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong
 from ecw.push import ledger
-from ecw.push.intents import CREATE
+from ecw.push.intents import CREATE, UPDATE
 from ecw.push.ledger import NOT_APPROVED, WAITING, Planned
 from ecw.push.outbox import Outbox, outbox, way_of
 from ecw.push.pushing import CrmSide
@@ -22,85 +22,110 @@ from ecw.push.wanted import Wanted
 
 AGAIN = timedelta(minutes=30)  # what could not be done is tried again
 DEAD = timedelta(hours=2)  # a run that planned a patient and never came to it
-_FINISHED = ("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "locked", NOT_APPROVED)
+WINDOW = timedelta(hours=24)  # so far back the patients are counted whom runs took that nobody had asked for
+WAITS, TRIED = "waiting for an approval", "tried before"
+_FINISHED = ("rejected", "refused", "held")
 
 
 @dataclass(slots=True)
 class Chosen:
-    """Whom a run takes, in order, and how many it does not, and why."""
+    """Whom a run takes, in order, and how many it does not, and why; `over`: create, update, where these are so many
+    that a person is asked."""
 
     planned: list[Planned] = field(default_factory=list)
     kept_back: Counter[str] = field(default_factory=Counter)
-
-    def count(self, way: str) -> int:
-        return sum(one.way == way for one in self.planned)
+    over: list[str] = field(default_factory=list)
 
 
-def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False) -> Chosen:
+def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetime | None = None) -> Chosen:
     """Return whom a run takes.
 
-    A run that the watcher started (`watched`) leaves out whom a person did not approve as they are now, and whom an
-    approval that is open is about.
+    A run that the watcher started (`watched`) takes those in the outbox whom no run has had as they are now, and those
+    whom one could not finish some time ago.  What is refused, held or was not approved is for a person: it is not taken
+    until it changes.  Whom an approval that is open is about is left to it.  And as nobody asked for such runs, those
+    of a day count together: ten small ones are as large as one of all.
 
     Raises ConfigurationWrong where a name means nobody, or several.
     """
+    now = now or datetime.now(UTC)
     found = outbox(side)
     chosen = Chosen(kept_back=Counter(found.kept_back))
-    if wanted.named:
-        chosen.planned = _named(side, wanted.named, found)
-    else:
-        chosen.planned = [_planned(found, crm_id) for crm_id in found]
-        if watched:
-            _leave_out_what_was_not_approved(side, chosen)
+    chosen.planned = (
+        _named(side, wanted.named, found) if wanted.named else [_planned(found, crm_id) for crm_id in found]
+    )
+    if watched:
+        _leave_what_is_not_due(side, wanted, found, chosen, now)
     if wanted.only:
         chosen.planned = [one for one in chosen.planned if one.way == wanted.only]
     if wanted.limit and len(chosen.planned) > wanted.limit:
         chosen.kept_back["over the limit"] = len(chosen.planned) - wanted.limit
         chosen.planned = chosen.planned[: wanted.limit]
+    _see_whether_it_is_large(side, wanted, chosen, now, watched=watched)
     return chosen
 
 
 def due(side: CrmSide, wanted: Wanted, now: datetime | None = None) -> dict[str, str]:
     """Return the patients for whom a run is to be started by itself, by CRM id, each with the key of its content.
 
-    That is everybody in the outbox whom no run has had as they are now, and those whom one could not finish some time
-    ago. What is refused, held, locked or was not approved is for a person: it starts nothing until it changes.
+    That is whom the run would take. Where the connection says that runs are dry, nobody: they move nothing.
     """
-    now = now or datetime.now(UTC)
-    found = outbox(side)
-    ids = set(found)
-    if wanted.test_only:
-        ids &= {one.crm_id for one in _named(side, wanted.named, found)}
-    with reading(side.engine) as connection:
-        before = ledger.latest(connection, side.place, ids)
-    return {crm_id: found.keys[crm_id] for crm_id in ids if _is_due(before.get(crm_id), found.keys[crm_id], now)}
+    if wanted.dry_run:
+        return {}
+    return {one.crm_id: one.intent for one in choose(side, wanted, watched=True, now=now).planned}
 
 
-def _is_due(before: dict[str, Any] | None, key: str, now: datetime) -> bool:
-    if before is None or before["intent"] != key:
-        return True
-    if before["did"] in _FINISHED:
-        return False
-    if before["did"] == WAITING:
-        return bool(now - before["planned_at"] > timedelta(days=2))
-    if before["did"] == "stopped":
-        return True  # while the switch is on, nobody looks
-    since: timedelta = now - (before["at"] or before["planned_at"])
-    return since > {None: DEAD, "busy": timedelta(minutes=1)}.get(before["did"], AGAIN)
-
-
-def _leave_out_what_was_not_approved(side: CrmSide, chosen: Chosen) -> None:
+def _leave_what_is_not_due(side: CrmSide, wanted: Wanted, found: Outbox, chosen: Chosen, now: datetime) -> None:
     with reading(side.engine) as connection:
         before = ledger.latest(connection, side.place, {one.crm_id for one in chosen.planned})
     kept = []
     for one in chosen.planned:
-        last = before.get(one.crm_id)
-        did = last["did"] if last and last["intent"] == one.intent else None
-        if did in (NOT_APPROVED, WAITING):
-            chosen.kept_back[NOT_APPROVED if did == NOT_APPROVED else "waiting for an approval"] += 1
+        if one.crm_id not in found.keys:
+            continue  # the connection names it, and it does not differ
+        if why := _not_due(before.get(one.crm_id), one.intent, wanted, now):
+            chosen.kept_back[why] += 1
         else:
             kept.append(one)
     chosen.planned = kept
+
+
+def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datetime) -> str | None:
+    """Say why a patient is not due, after what the last run that planned it did; None: it is."""
+    if before is None:
+        return None
+    did = before["did"]
+    if did == WAITING and before["planned_at"] > _still_open(wanted, now):
+        return WAITS  # whatever changed since: the yes sends it as it is then
+    if before["intent"] != key or did in (WAITING, "stopped"):  # while the switch is on, nobody looks
+        return None
+    if did == NOT_APPROVED:
+        return NOT_APPROVED
+    if did in _FINISHED:
+        return TRIED
+    # What is done and differs all the same was changed, and changed back; but it must not start runs without end.
+    since: timedelta = now - (before["at"] or before["planned_at"])
+    return None if since > {None: DEAD, "busy": timedelta(minutes=1)}.get(did, AGAIN) else TRIED
+
+
+def _still_open(wanted: Wanted, now: datetime) -> datetime:
+    """Return when the oldest approval can have been asked for that is still open."""
+    return now - timedelta(hours=wanted.approval_hours) - DEAD
+
+
+def _see_whether_it_is_large(side: CrmSide, wanted: Wanted, chosen: Chosen, now: datetime, *, watched: bool) -> None:
+    taken: dict[str, set[str]] = {}
+    is_open = False
+    if watched:
+        with reading(side.engine) as connection:
+            taken = ledger.unasked_since(connection, side.place, now - WINDOW)
+            is_open = ledger.is_waiting(connection, side.place, _still_open(wanted, now))
+    for way, most in ((CREATE, wanted.max_creates), (UPDATE, wanted.max_updates)):
+        mine = {one.crm_id for one in chosen.planned if one.way == way}
+        if mine and len(mine | taken.get(way, set())) > most:
+            chosen.over.append(way)
+    if chosen.over and is_open:  # a person is asked one thing at a time; the others go on
+        left = [one for one in chosen.planned if one.way not in chosen.over]
+        chosen.kept_back[WAITS] += len(chosen.planned) - len(left)
+        chosen.planned, chosen.over = left, []
 
 
 def _planned(found: Outbox, crm_id: str) -> Planned:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_push
@@ -17,7 +17,9 @@ from ecw.push.intents import Place
 
 KEEP = timedelta(days=30)  # the journal keeps every attempt for good
 WAITING, NOT_APPROVED, NOT_TRIED = "waiting", "not approved", "not tried"
-UNFINISHED = (WAITING, "later", "unknown", "busy", "stopped", NOT_TRIED)  # a run that is retried takes them again
+UNFINISHED = ("later", "unknown", "busy", "stopped", "failed", NOT_TRIED)  # a run that is retried takes them again
+ASKED = (WAITING, NOT_APPROVED)  # a person was asked, and has not said yes
+_SENT = ("created", "updated", "linked", "unknown")
 _CHUNK = 500  # ids in one statement
 p = ecw_push.c
 
@@ -32,11 +34,18 @@ class Planned:
 
 
 def plan(
-    engine: Engine, place: Place, run_id: str, planned: Sequence[Planned], *, dry: bool, waiting: bool
+    engine: Engine,
+    place: Place,
+    run_id: str,
+    planned: Sequence[Planned],
+    *,
+    dry: bool,
+    waiting: bool,
+    unasked: bool = False,
 ) -> list[dict[str, Any]]:
     """Write a run's plan down, unless it has one already; return the plan that it has.
 
-    `waiting`: for an approval. Plans that are older than KEEP go.
+    `waiting`: for an approval; `unasked`: no person has asked for it. Plans that are older than KEEP go.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
@@ -46,7 +55,7 @@ def plan(
                 {
                     **place.key(one.crm_id),
                     **{"run_id": run_id, "position": at, "way": one.way, "intent": one.intent, "dry": dry},
-                    **{"planned_at": now, "did": WAITING if waiting else None},
+                    **{"planned_at": now, "did": WAITING if waiting else None, "unasked": unasked},
                 }
                 for at, one in enumerate(planned)
             ]
@@ -78,15 +87,44 @@ def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) 
         connection.execute(update(ecw_push).filter_by(**key).values(at=datetime.now(UTC), **values))
 
 
-def note_rest(engine: Engine, place: Place, run_id: str, did: str, reason: str, next_move: str) -> None:
-    """Write down the same of all patients that the run has not begun."""
+def note_rest(
+    engine: Engine, place: Place, run_id: str, of: Collection[str | None], did: str, reason: str, next_move: str
+) -> None:
+    """Write down the same of all patients of a run that have one of these words; None: those not begun."""
+    words = [word for word in of if word is not None]
     with engine.begin() as connection:
         connection.execute(
-            update(ecw_push)
-            .filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-            .where(or_(p.did.is_(None), p.did == WAITING))
+            _run(place, run_id)
+            .where(or_(p.did.in_(words), *([p.did.is_(None)] if None in of else [])))
             .values(did=did, reason=reason, next_move=next_move, at=datetime.now(UTC))
         )
+
+
+def approve(engine: Engine, place: Place, run_id: str) -> None:
+    """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
+    with engine.begin() as connection:
+        connection.execute(
+            _run(place, run_id).where(p.did.in_(ASKED)).values(did=None, reason=None, next_move=None, at=None)
+        )
+
+
+def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:
+    """Say whether a run that was planned since then waits for an approval."""
+    mine = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, did=WAITING)
+    return connection.execute(mine.where(p.planned_at > since).limit(1)).first() is not None
+
+
+def unasked_since(connection: Connection, place: Place, since: datetime) -> dict[str, set[str]]:
+    """Return the CRM ids that runs pushed, or are to push, by way, though no person had asked for it."""
+    statement = (
+        select(p.way, p.crm_id)
+        .filter_by(practice=place.practice, resource=place.resource, dry=False, unasked=True)
+        .where(p.planned_at > since, or_(p.did.is_(None), p.did.in_(_SENT)))
+    )
+    found: dict[str, set[str]] = {}
+    for way, crm_id in connection.execute(statement):
+        found.setdefault(way, set()).add(crm_id)
+    return found
 
 
 def latest(connection: Connection, place: Place, crm_ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -108,6 +146,10 @@ def forget(engine: Engine, place: Place, crm_id: str) -> None:
     """Let the watcher look at a patient anew: a person has chosen something about it."""
     with engine.begin() as connection:
         connection.execute(update(ecw_push).filter_by(**place.key(crm_id)).values(intent=""))
+
+
+def _run(place: Place, run_id: str) -> Update:
+    return update(ecw_push).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
 
 
 def _of_run(connection: Connection, place: Place, run_id: str) -> list[dict[str, Any]]:

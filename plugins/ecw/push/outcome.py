@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ecw.errors import AccessDenied, EcwError, OutcomeUnknown, PersonMustAct
+from ecw.errors import AccessDenied, EcwError, OutcomeUnknown, PersonMustAct, PushStopped
 
 
 class Kind(StrEnum):
@@ -137,7 +137,7 @@ def raised(error: EcwError, *, read: bool = False) -> Outcome:
         return Outcome(Kind.UNKNOWN, f"No answer that says what became of it ({what})", _SEARCH, http)
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
-    if not isinstance(error, PersonMustAct):
+    if not isinstance(error, PersonMustAct) or isinstance(error, PushStopped):
         return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
     missing = http in (404, 410)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):

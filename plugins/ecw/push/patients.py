@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, Select, Uuid, cast, select, update
+from sqlalchemy import Connection, Integer, Select, Uuid, cast, func, select, update
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
@@ -141,7 +141,8 @@ class Patients:
                 ecw_agreed.c.sent.label("_sent"),
             )
             .select_from(table.outerjoin(ecw_link, mine).outerjoin(ecw_agreed, agreed))
-            .order_by(key, ecw_link.c.ecw_id)
+            # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
+            .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
         )
 
     def _record(self, found: Mapping[Any, Any]) -> Record:

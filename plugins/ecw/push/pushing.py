@@ -21,6 +21,7 @@ from ecw.push.intents import Place
 from ecw.push.match import Ladder
 from ecw.push.outcome import Outcome
 from ecw.push.patients import Patients, Record
+from ecw.push.stop import Switched
 from ecw.push.validate import Finding, Limits
 
 
@@ -52,6 +53,7 @@ class Pushed:
     outcome: Outcome | None = None
     findings: tuple[Finding, ...] = ()
     conflicts: tuple[str, ...] = ()  # columns that wait for a person
+    own: bool = False  # of one that failed: it says nothing of the others
 
 
 class CrmSide:
@@ -78,7 +80,8 @@ class CrmSide:
 class Pushing(CrmSide):
     """One run's push of one resource: the CRM's side, and what it learned of the server.
 
-    `allowed` is asked before every write: False stops it. The mapping's resource must be one that eCW takes: Patient.
+    `allowed` is asked before every request from here on: False stops it, as PushStopped.
+    The mapping's resource must be one that eCW takes: Patient.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Pushing(CrmSide):
         self.options, self.allowed = options or Options(), allowed
         self.mapper = Mapper(mapping, time_zone=time_zone)
         server = Capability.parse(client.capability())
+        client.transport.permits = Switched(client.transport.permits, self.allowed)
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
         self.plain = server.can(mapping.resource, "create")
         self.id_in_url = self.plain

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, EcwError, RecordMissing, TryAgain
+from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
@@ -61,12 +61,17 @@ class _Patient(Updating):
             return self.settle() or self._send_or_not()
         except ConfigurationWrong:
             raise
+        except PushStopped:
+            return self.pushed("stopped")
         except EcwError as error:  # of a read or a search: no write ends here
             outcome = raised(error, read=True)
             if self.pushing.options.dry_run is False:
                 with self.pushing.engine.begin() as connection:
                     self.log(connection, "read", outcome)
-            return self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
+            if isinstance(error, RecordMissing) and self.record.ecw_id is not None:
+                return self.pushed("refused", outcome)
+            pushed = self.pushed("later" if isinstance(error, TryAgain) else "failed", outcome)
+            return replace(pushed, own=isinstance(error, AnswerIncomplete))
 
     # -- the two ways
 
@@ -162,7 +167,7 @@ class _Patient(Updating):
             return kept
         resource = composed.resource
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and pushing.allowed() and self._is_still_nobody(outcome, sent):
+        if outcome.kind is Kind.RETRY_ONCE and self._is_still_nobody(outcome, sent):
             self.noted(CREATE, outcome, sent)
             outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.DONE:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ecw.words import Push
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from ecw.push.batch import Running
 
 log = logging.getLogger(__name__)
@@ -34,10 +36,9 @@ def begin(
 
     Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or lacks a column), CrmTrouble.
     """
-    from ecw.crm.engine import open_crm
     from ecw.push.begin import begin
 
-    with open_crm(crm_conn_id) as engine:
+    with _crm(crm_conn_id) as engine:
         return begin(engine, run_id, run_type, ecw_conn_id, crm_conn_id, options)
 
 
@@ -78,8 +79,22 @@ def summary(push: Push | None) -> dict[str, Any]:
 
 @contextmanager
 def _running(push: Push) -> Iterator[Running]:
-    from ecw.crm.engine import open_crm
     from ecw.push.batch import Running
 
-    with open_crm(push["crm_conn_id"]) as engine:
+    with _crm(push["crm_conn_id"]) as engine:
         yield Running(engine, push)
+
+
+@contextmanager
+def _crm(conn_id: str) -> Iterator[Engine]:
+    """Give the CRM's database; what it raises is told without the values that its text may hold."""
+    from sqlalchemy.exc import DBAPIError
+
+    from ecw.crm.engine import open_crm
+    from ecw.crm.trouble import told
+
+    with open_crm(conn_id) as engine:
+        try:
+            yield engine
+        except DBAPIError as error:
+            raise told(error, "The push") from None

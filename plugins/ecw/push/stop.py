@@ -7,6 +7,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from ecw import connections
+from ecw.api.transport import Late, Permits
+from ecw.errors import PushStopped
 
 STOP, WATCH = "ecw_push_stop", "ecw_push_watch"
 FRESH = 1.0  # seconds: a request takes eCW longer
@@ -34,3 +36,35 @@ class Allowed:
                 self._stopped = is_on(STOP, unset=False)
                 self._asked = self._clock()
             return not self._stopped
+
+
+class Switched:
+    """Permits of a client that are given only while the push is allowed: asked before every request it makes.
+
+    That is before each attempt of a call, and once more after a wait for the quota.
+    """
+
+    def __init__(self, permits: Permits, allowed: Callable[[], bool]) -> None:
+        self._permits, self._allowed = permits, allowed
+
+    def __call__(self) -> Late:
+        """Wait for a permit.  Raises PushStopped."""
+        self._require()
+        late = self._permits()
+        self._require()
+        return late
+
+    def _require(self) -> None:
+        if not self._allowed():
+            raise PushStopped(
+                f"The Variable {STOP} is set: nothing is sent, and nothing is read.",
+                next_move="take it away, then clear the task or trigger a run.",
+            )
+
+    def spent(self) -> None:
+        """Learn that the server answered 429."""
+        self._permits.spent()
+
+    def server_date(self, date: str) -> None:
+        """Learn the server's clock."""
+        self._permits.server_date(date)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from ecw.push import ledger
 from ecw.push.begin import place_of
+from ecw.push.choose import TRIED, WAITS
 from ecw.words import Push
 
 # In the order in which they are told.
@@ -22,19 +23,29 @@ KEPT_BACK = {
     "held": "a person chooses: `ecw matches`.",
     "locked": "emr_updates_locked is set in the CRM.",
     "not agreed": "pull the patients once: then it is known what both sides have.",
-    ledger.NOT_APPROVED: "trigger a run by hand to be asked again.",
-    "waiting for an approval": "answer the approval that is open: Browse > Required Actions.",
+    ledger.NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
+    WAITS: "answer the approval that is open: Browse > Required Actions.",
+    TRIED: "nothing: they are tried again within the hour, or as soon as the CRM changes them.",
     "over the limit": "run again: the form's limit let these wait.",
 }
+_LEFT: tuple[tuple[str | None, str, str, str], ...] = (
+    (
+        *(ledger.WAITING, ledger.NOT_APPROVED, "the run ended before anybody approved it"),
+        "read the log of `approve`, then clear it, or trigger a run by hand.",
+    ),
+    (
+        *(None, ledger.NOT_TRIED, "the run ended before it came to this patient"),
+        "read the log of the task that is not green, then clear it.",
+    ),
+)
 SHOWN = 200  # patients in the table; the CRM's table ecw_push has all
 
 
 def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
     place = place_of(push)
-    why = "the run ended before it came to this patient"
-    move = "read the log of the task that is not green, then clear it."
-    ledger.note_rest(engine, place, push["run_id"], ledger.NOT_TRIED, why, move)
+    for was, did, why, move in _LEFT:
+        ledger.note_rest(engine, place, push["run_id"], [was], did, why, move)
     rows = ledger.of_run(engine, place, push["run_id"])
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["did"] for row in rows)

@@ -14,7 +14,7 @@ from typing import Any
 from ecw.agreement import Agreed, Merged, Side, learn, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
-from ecw.errors import EcwError
+from ecw.errors import EcwError, PushStopped
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
@@ -132,6 +132,9 @@ class Updating(Settling):
         try:
             answer = transact(request)
             outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
+        except PushStopped as error:
+            self.noted(operation, raised(error), sent, VOID)
+            raise
         except EcwError as error:
             outcome = raised(error)
         return replace(outcome, seconds=time.monotonic() - began)

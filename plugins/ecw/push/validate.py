@@ -1,7 +1,8 @@
 """What eCW will not take, found before it is sent: the field, the reason and the next move, never the value.
 
 What a patient needs is the reference's section 4.  Which characters codes 108 and 614 mean, and from what length on
-code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it.
+code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it (`longest` and
+`characters` in the connection's extra field `push`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ class Limits:
     longest: int = 100
     unsupported: re.Pattern[str] = re.compile(r"[<>{}|^~\\\x00-\x1f\x7f]")
     highest: str = "\uffff"  # emoji and the like lie beyond
+    taken: str = ""  # characters that the practice's eCW takes all the same
+
+    def refuses(self, character: str) -> bool:
+        """Say whether eCW does not take a character."""
+        strange = character > self.highest or self.unsupported.match(character) is not None
+        return strange and character not in self.taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) ->
         if len(value) > limits.longest:
             reason = f"it has {len(value)} characters, eCW takes {limits.longest}"
             yield Finding(column.name, "length", reason, "shorten it in the CRM.")
-        elif limits.unsupported.search(value) or any(character > limits.highest for character in value):
+        elif any(limits.refuses(character) for character in value):
             reason = "it holds a character that eCW does not take, such as < > | ^ ~ \\ or an emoji"
             yield Finding(column.name, "characters", reason, "write it without that character.")
 

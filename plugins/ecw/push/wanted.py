@@ -8,7 +8,7 @@ switched on (the test patient, say).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, Self
 
@@ -37,6 +37,8 @@ class Wanted:
     approvers: list[str] = field(default_factory=list)  # ids of Airflow's users; empty: whoever may edit the DAG's runs
     settle_after: float = 30.0  # seconds after which an outcome that is not known is searched for
     confirm_after: float = 3.0  # seconds after which eCW shows a new patient
+    longest: int = 100  # characters of a text that the practice's eCW takes
+    characters: str = ""  # those that it takes of the ones that ecw.push.validate refuses
 
     @classmethod
     def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
@@ -57,7 +59,7 @@ class Wanted:
             if wrong := _wrong(kinds[name], value):
                 raise ConfigurationWrong(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
         wanted = cls(**found)
-        require_pushed(wanted.resource)
+        wanted = replace(wanted, resource=require_pushed(wanted.resource))
         if wanted.only not in ONLY:
             raise ConfigurationWrong("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
         if wanted.test_only and not wanted.test_patient:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, String, cast, func, select
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm.business import CHANGED
 from ecw.crm.engine import crm_engine, reading
@@ -21,8 +20,8 @@ from ecw.push.stop import STOP, WATCH, is_on
 
 log = logging.getLogger(__name__)
 SWITCHES = 30.0  # seconds: how often the switches and the connections are looked up
-WHOLE = 300.0  # seconds: how often everybody is compared, though nothing seems to have changed
-WITHOUT_TIMES = 45.0  # the same, of a table that does not keep when a row was changed
+WHOLE = 45.0  # seconds: how often everybody is compared, though nothing seems to have changed
+SHARE = 20  # but comparing takes at most this part of the time
 TOLD_AGAIN = 300.0  # seconds: a run that was asked for has planned its patients by then
 
 
@@ -37,6 +36,7 @@ class Watch:
         self._switched: tuple[float, bool] | None = None
         self._mark: Any = None
         self._compared: float | None = None
+        self._took = 0.0
         self._told: dict[str, tuple[str, float]] = {}
         self._trouble = ""
 
@@ -45,7 +45,7 @@ class Watch:
         again."""
         try:
             found = self._look()
-        except (EcwError, DBAPIError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; told by its name alone
             what = error.what if isinstance(error, EcwError) else type(error).__name__
             if what != self._trouble:
                 log.warning("The watcher of patients to push cannot look into the CRM: %s It goes on trying.", what)
@@ -66,12 +66,12 @@ class Watch:
             return 0
         side, now = self._crm(), self._clock()
         mark = self._changes(side)
-        patient = WITHOUT_TIMES if CHANGED not in side.patients.target.table.columns else WHOLE
-        if mark == self._mark and self._compared is not None and now - self._compared < patient:
+        again = max(WHOLE, SHARE * self._took)
+        if mark == self._mark and self._compared is not None and now - self._compared < again:
             return 0
         found = due(side, wanted_of(self.ecw_conn_id))
-        # However long it takes with many patients, the triggerer's thread is free most of the time.
         self._mark, self._compared = mark, self._clock()
+        self._took = self._compared - now
         self._told = {crm_id: told for crm_id, told in self._told.items() if now - told[1] < TOLD_AGAIN}
         new = {crm_id: key for crm_id, key in found.items() if self._told.get(crm_id, ("", 0.0))[0] != key}
         self._told |= {crm_id: (key, now) for crm_id, key in new.items()}

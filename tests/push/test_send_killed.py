@@ -1,0 +1,36 @@
+"""A task that is killed in the middle of a batch goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.push.names import person
+
+SEND = "import json, sys; from ecw.push import steps; steps.send(json.loads(sys.argv[1]))"
+
+
+def test_a_killed_send_goes_on_where_it_was(sandbox: Any, crm: Any, run: Any) -> None:
+    run.connection(settle_after=1.0)
+    before = sandbox.held()["Patient"]
+    for at in range(30):
+        crm.add(**person(at))
+    push = run.begin()
+    sandbox.fault("latency", interaction="transaction", seconds=0.2)
+    with subprocess.Popen([sys.executable, "-c", SEND, json.dumps(push)]) as process:
+        end = time.monotonic() + 120
+        while sandbox.served("transaction") < 10 and time.monotonic() < end:
+            time.sleep(0.05)
+        process.kill()
+    done = [row["crm_id"] for row in crm.all("ecw_push") if row["did"]]
+    sent = sandbox.served("transaction")
+    assert 0 < len(done) <= sent < 30, "it was killed in the middle"
+    assert run.finish(push)["counts"] == {"created": 30}
+    assert sandbox.held()["Patient"] == before + 30
+    assert len(crm.all("ecw_link")) == 30
+    assert sandbox.served("transaction") <= 30 + 8, (
+        "those that were under way may be sent anew, once they were not found"
+    )
