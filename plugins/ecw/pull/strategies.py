@@ -5,7 +5,7 @@ The units of a round are fetched side by side; a round may depend on what the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from ecw.resources import Resource
 from ecw.words import Run
 
 Holds = Callable[[Mapping[str, Any]], bool]
+READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Known(Protocol):
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
+
+    def beginning(self, resource: str, start: datetime, end: datetime) -> Iterable[str]:
+        """Return the ids that the CRM has and that begin in the span, without those that are gone."""
+
+    def of_patients(self, resource: str, patients: Sequence[str]) -> Iterable[str]:
+        """Return the ids that the CRM has of these patients, without those that are gone."""
 
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
@@ -100,22 +107,29 @@ def name_sweep(ask: Ask) -> Rounds:
 def per_patient(ask: Ask) -> Rounds:
     """Search by patient: those asked for, else those touched, then those whose turn it is.
 
-    A first look takes as many as it may, the most wanted first.
+    A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read.
     """
+    asked: list[str] = []
+    for patients in _patients(ask):
+        yield map(_of_patient, patients)
+        asked += patients
+    if missing := _unseen(ask, ask.roster.of_patients(ask.resource.name, asked)):
+        yield map(_read, missing)
+
+
+def _patients(ask: Ask) -> Iterator[list[str]]:
     if asked := ask.options.ids.get("patient"):
-        yield map(_of_patient, asked)
+        yield asked
         return
     if ask.most is not None:
-        yield map(_of_patient, ask.roster.known("patient")[: ask.most])
+        yield ask.roster.known("patient")[: ask.most]
         return
     first = ask.roster.touched("patient")
-    done = set(first)
-    yield map(_of_patient, first)
+    yield first
     if ask.options.practitioners:
         return
-    everybody = (ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done)
-    turn = turns(ask)
-    yield (_of_patient(ecw_id) for ecw_id in everybody if turn(ecw_id))
+    done, turn = set(first), turns(ask)
+    yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 
 
 def later(ask: Ask) -> int:
@@ -124,10 +138,14 @@ def later(ask: Ask) -> int:
 
 
 def schedule(ask: Ask) -> Rounds:
-    """Search by practitioner and date."""
+    """Search by practitioner and date; then read what the CRM has there and did not appear: moved, or deleted."""
     start, end = days(ask)
     asked = ask.options.practitioners or ask.roster.known("practitioner")
     yield [_of_practitioner(ecw_id, start, end) for ecw_id in asked]
+    if ask.options.practitioners:
+        return
+    if missing := _in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask)))):
+        yield map(_read, missing)
 
 
 def by_id(ask: Ask) -> Rounds:
@@ -188,18 +206,23 @@ STRATEGIES = {
 
 
 def days(ask: Ask) -> tuple[str, str]:
-    """Return the dates that a schedule covers, half open: an exact window's own, else around the end of the window.
+    """Return the dates by which a schedule is asked for, half open: those of its span.
 
     A day more at either side, because the practice's days are not UTC's.
     """
+    day = timedelta(days=1)
+    first, last = span(ask)
+    return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
+
+
+def span(ask: Ask) -> tuple[datetime, datetime]:
+    """Return what a schedule covers, half open: an exact window itself, else so many days around its end."""
     day, options = timedelta(days=1), ask.options
     if ask.exact and ask.start is not None:
-        first, last = ask.start, ask.end
-    else:
-        back = options.first_look_back_days if ask.start is None else options.look_back_days
-        first, last = ask.end - back * day, ask.end + options.look_ahead_days * day
-        first = min(first, ask.start or first)
-    return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
+        return ask.start, ask.end
+    back = options.first_look_back_days if ask.start is None else options.look_back_days
+    first = ask.end - back * day
+    return min(first, ask.start or first), ask.end + options.look_ahead_days * day
 
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # turns are counted from here; any moment would do
@@ -253,6 +276,18 @@ def _slots(run: Run, options: Options) -> tuple[int, set[int]]:
 def _end(run: Run, width: timedelta) -> int:
     """Return the number of the first turn after the run's window, counted from EPOCH."""
     return -((EPOCH - datetime.fromisoformat(run["window_end"])) // width)
+
+
+def _unseen(ask: Ask, ecw_ids: Iterable[str]) -> list[str]:
+    return [ecw_id for ecw_id in ecw_ids if ecw_id not in ask.seen]
+
+
+def _in_turn(ask: Ask, missing: list[str]) -> list[str]:
+    """Return those to be read in this run: all of a few; of many, those whose turn it is."""
+    if len(missing) <= READ_AT_ONCE:
+        return missing
+    turn = turns(ask)
+    return [ecw_id for ecw_id in missing if turn(ecw_id)]
 
 
 def _read(ecw_id: str) -> Unit:
