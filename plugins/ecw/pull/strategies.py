@@ -167,7 +167,8 @@ def last_updated(ask: Ask) -> Rounds:
         changed = version(found)
         return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
-    yield [Unit("changed", {"_lastUpdated": bounds}, holds=holds)]
+    # With the bounds: another window's pages are another search's.
+    yield [Unit(f"changed {' '.join(bounds)}", {"_lastUpdated": bounds}, holds=holds)]
 
 
 def wanted(ask: Ask) -> list[Unit]:
