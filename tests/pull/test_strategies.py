@@ -29,7 +29,7 @@ class Roll:
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
 
-    def touched(self, resource: str) -> list[str]:
+    def touched(self, resource: str, follower: str) -> list[str]:
         return self.changed
 
     def gone(self, resource: str) -> set[str]:

@@ -34,9 +34,11 @@ class Roster:
         before = set(linked)
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]
 
-    def touched(self, resource: str) -> list[str]:
-        """Return the ids that are new or changed in this run, as far as its map step has told."""
-        return list(self._staged(resource, "map"))
+    def touched(self, resource: str, follower: str) -> list[str]:
+        """Return the ids that are new or changed: in this run, as far as its map step has told, and since the run that
+        looked at their `follower` records last."""
+        missed = links.changed_since(self._engine, self._run["practice"], resource, follower)
+        return list(dict.fromkeys([*self._staged(resource, "map"), *missed]))
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW was already found not to have any more."""

@@ -36,8 +36,8 @@ class Known(Protocol):
     def known(self, resource: str) -> list[str]:
         """Return all known ids: those in use before the others, the last changed first."""
 
-    def touched(self, resource: str) -> list[str]:
-        """Return the ids that are new or changed in this run."""
+    def touched(self, resource: str, follower: str) -> list[str]:
+        """Return the ids that are new or changed in this run, or since the `follower` records were last looked at."""
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
@@ -124,7 +124,7 @@ def _patients(ask: Ask) -> Iterator[list[str]]:
     if ask.most is not None:
         yield ask.roster.known("patient")[: ask.most]
         return
-    first = ask.roster.touched("patient")
+    first = ask.roster.touched("patient", ask.resource.name)
     yield first
     if ask.options.practitioners:
         return
