@@ -8,6 +8,7 @@ EcwError
 │   │   └── OutcomeUnknown    a write was sent, and whether eCW did it is not known: search before sending again
 │   ├── TokenLost             tokens that had worked are refused, fresh ones too
 │   ├── ExportRunning         eCW makes one export at a time, and another one runs
+│   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
 │   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
@@ -83,6 +84,10 @@ class TokenLost(TryAgain):
 
 class ExportRunning(TryAgain):
     """eCW makes one export at a time."""
+
+
+class SnapshotPending(TryAgain):
+    """Another run of the same backfill still fetches what this one goes by."""
 
 
 class QuotaSpent(TryAgain):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
+from ecw.errors import SnapshotPending
 from ecw.pull import steps
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+WAIT = timedelta(minutes=1)  # between two looks whether another run of the backfill has got so far
 
 
 class BeginOperator(BaseOperator, SkipMixin):
@@ -22,16 +26,29 @@ class BeginOperator(BaseOperator, SkipMixin):
     """
 
     def execute(self, context: Context) -> Run:
-        """Begin; skipped tasks take no process, so a run about one patient is at work within seconds."""
+        """Begin, or begin to wait."""
+        return self.go_on(context)
+
+    def go_on(self, context: Context, event: Any = None) -> Run:
+        """Begin, or wait once more, without a process, for another run of the backfill: its fetching may take hours.
+
+        Skipped tasks take no process, so a run about one patient is at work within seconds.
+        """
         dag_run = context["dag_run"]
         start, end = dag_run.data_interval_start, dag_run.data_interval_end
-        run = steps.begin(
-            run_id=dag_run.run_id,
-            run_type=dag_run.run_type.value,
-            window_start=start.isoformat() if start else None,
-            window_end=end.isoformat() if end else "",
-            options=dict(context["params"]),
-        )
+        try:
+            run = steps.begin(
+                run_id=dag_run.run_id,
+                run_type=dag_run.run_type.value,
+                window_start=start.isoformat() if start else None,
+                window_end=end.isoformat() if end else "",
+                options=dict(context["params"]),
+            )
+        except SnapshotPending as pending:
+            from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+            self.log.info("%s", pending)
+            self.defer(trigger=TimeDeltaTrigger(WAIT), method_name="go_on")
         context["ti"].xcom_push("return_value", run)  # skipping is an exception: nothing is returned then
         groups = set(steps.left_out(run))
         left_out = [task for task in self.dag.tasks if task.task_id.split(".")[0] in groups]
