@@ -42,6 +42,7 @@ class Batch(TypedDict):
     calls: int  # API calls so far, token calls included
     seconds: float
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
+    gone: NotRequired[int]  # of the fetched, those that eCW said it no longer has
     strategy: NotRequired[str]  # the one that it was extracted by
     later: NotRequired[int]  # patients whom a first look left to the next runs
     later_by: NotRequired[str]  # when the last of them is looked at

@@ -104,6 +104,30 @@ def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, s
     assert marks(pull, "insurance") == {deleted["id"]: "vanished"}
 
 
+def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("practitioner", "location")
+    for name, fhir_type in (("practitioner", "Practitioner"), ("location", "Location")):
+        deleted = sandbox.records(fhir_type)[0]["id"]
+        sandbox.delete(fhir_type, deleted)
+
+        assert pull(name)[name]["rejected"] == 1
+        assert marks(pull, name)[deleted] == "vanished"
+
+
+def test_a_look_at_everything_by_last_change_asks_for_what_is_missing() -> None:
+    for start, reads in ((None, ["b"]), ("2026-11-22T08:00:00+00:00", [])):
+        this = ask("Patient", Roll({"patient": ["a", "b"]}), start)
+        walk = strategies.last_updated(this)
+        assert len(params(next(walk))) == 1
+        this.seen.add({"id": "a"}, 0, 0)
+        assert [unit.ecw_id for units in walk for unit in units] == reads
+
+
+def test_an_empty_list_asks_for_nobody() -> None:
+    [searches] = [list(units) for units in strategies.whole_list(ask("Location", Roll({"location": ["a", "b"]})))]
+    assert params(searches) == [{}]
+
+
 def test_of_many_that_are_missing_those_are_read_whose_turn_it_is() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
     there = [f"e{number}" for number in range(3 * strategies.READ_AT_ONCE)]

@@ -30,7 +30,7 @@ def check(run: Run, batch: Batch, suite: Suite, *, usual: Usual, linked: Linked,
     MappingWrong where a rule does not fit its column.
     """
     name, started = batch["resource"], time.monotonic()
-    found = volume.judge(suite, batch["fetched"], usual)
+    found = volume.judge(suite, batch["fetched"] - batch.get("gone", 0), usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:

@@ -47,7 +47,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     """
     name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
     path, rejects = (store.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("map", "map-rejects"))
-    unchanged = rejected = 0
+    unchanged = rejected = gone = 0
     unmapped: Counter[tuple[str, str]] = Counter()
     with staging.writer(path) as passed, staging.writer(rejects) as refused:
         passed.extra["mapping_version"] = mapping_version
@@ -72,6 +72,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 refused.write(line | told)
             if problems:
                 rejected += 1
+                gone += is_tombstone(resource)
             else:
                 became = what_became(resource)
                 passed.write(line | {"row": row} | ({"status": became} if became else {}))
@@ -88,6 +89,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "count": passed.count,
         "rejected": batch["rejected"] + rejected,
         "unchanged": batch["unchanged"] + unchanged,
+        "gone": gone,
         "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }

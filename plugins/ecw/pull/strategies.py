@@ -90,18 +90,16 @@ Rounds = Iterator[Iterable[Unit]]
 
 
 def whole_list(ask: Ask) -> Rounds:
-    """Search without any parameter: the server lists everything it has."""
+    """Search without any parameter: the server lists everything it has; then read what is known and did not appear."""
     yield [Unit("list", {})]
+    if missing := _missing(ask):
+        yield map(_read, missing)
 
 
 def name_sweep(ask: Ask) -> Rounds:
     """Search by each letter; then read what is known and did not appear: deactivated, merged or deleted perhaps."""
     yield [Unit(f"name={letter}", {"name": letter}) for letter in dict.fromkeys(ask.options.letters)]
-    gone = ask.roster.gone(ask.resource.name)
-    missing = [
-        ecw_id for ecw_id in ask.roster.known(ask.resource.name) if ecw_id not in ask.seen and ecw_id not in gone
-    ]
-    yield map(_read, missing)
+    yield map(_read, _not_come(ask))
 
 
 def per_patient(ask: Ask) -> Rounds:
@@ -159,7 +157,7 @@ def of_schedule(ask: Ask) -> Rounds:
 
 
 def last_updated(ask: Ask) -> Rounds:
-    """Search by the time of the last change, and hold every answer to it."""
+    """Search by the time of the last change, and hold every answer to it; of everything, read what is missing."""
     start, end = ask.start, ask.end
     bounds = [f"lt{end.isoformat()}"] if start is None else [f"ge{start.isoformat()}", f"lt{end.isoformat()}"]
 
@@ -169,6 +167,8 @@ def last_updated(ask: Ask) -> Rounds:
 
     # With the bounds: another window's pages are another search's.
     yield [Unit(f"changed {' '.join(bounds)}", {"_lastUpdated": bounds}, holds=holds)]
+    if start is None and (missing := _missing(ask)):
+        yield map(_read, missing)
 
 
 def wanted(ask: Ask) -> list[Unit]:
@@ -189,7 +189,9 @@ class Strategy:
 
 
 STRATEGIES = {
-    "list": Strategy(whole_list, whole=True, about="the server lists everything it has"),
+    "list": Strategy(
+        whole_list, whole=True, about="the server lists everything it has, then the known that are missing"
+    ),
     "name_sweep": Strategy(
         name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
     ),
@@ -281,6 +283,17 @@ def _end(run: Run, width: timedelta) -> int:
 
 def _unseen(ask: Ask, ecw_ids: Iterable[str]) -> list[str]:
     return [ecw_id for ecw_id in ecw_ids if ecw_id not in ask.seen]
+
+
+def _not_come(ask: Ask) -> list[str]:
+    """Return what is known, did not appear, and was not found to be gone before."""
+    gone = ask.roster.gone(ask.resource.name)
+    return [ecw_id for ecw_id in _unseen(ask, ask.roster.known(ask.resource.name)) if ecw_id not in gone]
+
+
+def _missing(ask: Ask) -> list[str]:
+    """Return what is to be read of a list that should have held everything; an empty one proves nothing."""
+    return _in_turn(ask, _not_come(ask)) if len(ask.seen) else []
 
 
 def _in_turn(ask: Ask, missing: list[str]) -> list[str]:
