@@ -9,6 +9,7 @@ EcwError
 │   ├── TokenLost             tokens that had worked are refused, fresh ones too
 │   ├── ExportRunning         eCW makes one export at a time, and another one runs
 │   ├── RunAhead              another run pulls the practice: this one waits for it
+│   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
 │   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
@@ -89,6 +90,10 @@ class ExportRunning(TryAgain):
 
 class RunAhead(TryAgain):
     """Another run pulls the practice; this one would fetch the same."""
+
+
+class SnapshotPending(TryAgain):
+    """Another run of the same backfill still fetches what this one goes by."""
 
 
 class QuotaSpent(TryAgain):

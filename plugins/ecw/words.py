@@ -43,8 +43,8 @@ class Batch(TypedDict):
     seconds: float
     newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
     whole: NotRequired[bool]  # every record that eCW has is among the fetched
+    gone: NotRequired[int]  # of the fetched, those that eCW said it no longer has
     strategy: NotRequired[str]  # the one that it was extracted by
-    gone: NotRequired[int]  # among the fetched, those that eCW no longer has
     asked: NotRequired[str]  # gzip NDJSON of the patients who were asked about one by one
     patients: NotRequired[int]  # how many they are
     later: NotRequired[int]  # patients whom a first look left to the next runs

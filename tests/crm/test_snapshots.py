@@ -66,9 +66,36 @@ def test_a_failed_run_gives_it_back(crm_engine: Engine) -> None:
 
 def test_a_run_that_died_does_not_keep_it(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
-    shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7))
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
 
     assert claimed(crm_engine, a_run(2))
+
+
+def test_a_run_keeps_what_it_will_get_to_as_long_as_it_does_anything(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1), "patient", "insurance")
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
+    with crm_engine.begin() as connection:
+        loaded = update(ecw_run).where(ecw_run.c.resource == "patient")
+        connection.execute(loaded.values(state="loaded", ended_at=NOW - timedelta(hours=1)))
+
+    assert not claimed(crm_engine, a_run(2), "insurance")
+
+
+def test_a_run_that_died_at_its_beginning_does_not_keep_it_for_long(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    assert not claimed(crm_engine, a_run(2))
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(minutes=16))
+
+    assert claimed(crm_engine, a_run(2))
+
+
+def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1), "location", "patient")
+    with crm_engine.begin() as connection:
+        connection.execute(update(ecw_run).where(ecw_run.c.resource == "location").values(state="loaded"))
+
+    assert snapshots.give_back(crm_engine, a_run(1)) == 1
+    assert snapshots.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", True)}
 
 
 def test_the_next_backfill_takes_its_own(crm_engine: Engine) -> None:

@@ -213,3 +213,19 @@ def test_what_an_earlier_try_fetched_is_not_fetched_again(
     assert records(batch) == held(sandbox, "insurance")
     assert before >= 60
     assert sandbox.served("search", "Coverage", 200) < 120 + 16, "no more than what was in flight is asked for again"
+
+
+def test_a_window_that_ends_later_is_another_search(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
+    """As when `begin` of a manual run, which ends now, is cleared after its extraction had failed half-way."""
+    sandbox.set(profile="fhir")
+    *early, late = list(held(sandbox, "patient").values())[:26]
+    for record, time in (*((each, "09:00:00") for each in early), (late, "10:30:00")):
+        sandbox.put({**record, "meta": {**record["meta"], "lastUpdated": f"2026-11-22T{time}+00:00"}}, stamp=False)
+    sandbox.fault("next_gone", resource="Patient", page=2)
+    with pytest.raises(RecordMissing):
+        staged("patient", "last_updated", start="2026-11-22T08:00:00+00:00", end="2026-11-22T10")
+    sandbox.clear_faults()
+
+    found = records(staged("patient", "last_updated", start="2026-11-22T08:00:00+00:00", end="2026-11-22T11"))
+
+    assert found.keys() == {record["id"] for record in (*early, late)}

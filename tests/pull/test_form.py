@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.errors import ConfigurationWrong, RecordMissing, TryAgain
+from ecw.errors import ConfigurationWrong, RecordMissing, SnapshotPending
 from ecw.pull import plan, steps
 from ecw.resources import RESOURCES
 from tests.fixtures.pulling import Pulling
@@ -153,7 +153,7 @@ def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: py
 @SQLITE
 def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = pull.begin("backfill")
-    with pytest.raises(TryAgain, match="still fetching the practitioners"):
+    with pytest.raises(SnapshotPending, match="still fetching the practitioners"):
         pull.begin("backfill")
     pull.resource(first, "practitioner")
     second = pull.begin("backfill")
@@ -162,11 +162,11 @@ def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: Ru
     assert list(plan.of(second)["resources"]) == ["encounter"]
     assert plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
     assert plan.of(first)["resources"]["insurance"]["start"] is None, "everybody's, once"
-    states = {row["resource"]: row["state"] for row in steps.summary(second)}
-    assert states == {**dict.fromkeys(RESOURCES, "once a backfill"), "encounter": "running"}
     for name in ("location", "patient", "insurance", "encounter"):
         pull.resource(first, name)
     pull.resource(second, "encounter")
+    states = {row["resource"]: row["state"] for row in steps.summary(second)}
+    assert states == {**dict.fromkeys(RESOURCES, "once a backfill"), "encounter": "loaded"}
     assert pull.rows("SELECT * FROM ecw_cursor") == []
     assert len(pull.rows("SELECT * FROM insurance")) == len(sandbox.records("Coverage"))
     assert sandbox.served("search", "Location") == 2, "two pages, once"

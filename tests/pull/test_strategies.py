@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,15 +25,22 @@ class Roll:
     lost: set[str] = field(default_factory=set)
     awaited: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)  # what the CRM has where an extraction looks
 
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
 
-    def touched(self, resource: str) -> list[str]:
+    def touched(self, resource: str, follower: str) -> list[str]:
         return self.changed
 
     def gone(self, resource: str) -> set[str]:
         return self.lost
+
+    def beginning(self, resource: str, start: datetime, end: datetime) -> list[str]:
+        return self.there
+
+    def of_patients(self, resource: str, patients: Sequence[str]) -> list[str]:
+        return self.there
 
     def strangers(self) -> list[str]:
         return self.ids.get("stranger", [])

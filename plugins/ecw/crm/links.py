@@ -7,11 +7,11 @@ import math
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, Table, cast, exists, func, select
+from sqlalchemy import ColumnElement, Engine, Table, and_, cast, exists, func, or_, select
 
 from ecw.crm.business import key_of
 from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_link, ecw_parked, ecw_reject
+from ecw.crm.tables import ecw_cursor, ecw_link, ecw_parked, ecw_reject, ecw_run
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
@@ -83,6 +83,41 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
     )
     with reading(engine) as connection:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)
+
+
+def changed_since(engine: Engine, practice: str, resource: str, follower: str) -> list[str]:
+    """Return the eCW ids of a resource that runs made or changed since the `follower`'s cursor was moved.
+
+    The run that moved it looked at what it had loaded by then itself. None before the follower's first look.
+    """
+    its, moved = ecw_run.alias(), ecw_cursor.c
+    ended = func.coalesce(ecw_run.c.ended_at, ecw_run.c.started_at)
+    runs = (
+        select(ecw_run.c.run_id)
+        .join(ecw_cursor, and_(moved.practice == ecw_run.c.practice, moved.resource == follower))
+        .outerjoin(
+            its, and_(its.c.practice == practice, its.c.run_id == moved.run_id, its.c.resource == moved.resource)
+        )
+        .where(
+            ecw_run.c.practice == practice,
+            ecw_run.c.resource == resource,
+            or_(
+                ended > moved.moved_at,
+                and_(ecw_run.c.run_id != moved.run_id, ended > func.coalesce(its.c.started_at, moved.moved_at)),
+            ),
+        )
+    )
+    statement = (
+        select(ecw_link.c.ecw_id)
+        .where(
+            ecw_link.c.practice == practice,
+            ecw_link.c.resource == resource,
+            or_(ecw_link.c.inserted_run.in_(runs), ecw_link.c.updated_run.in_(runs)),
+        )
+        .order_by(ecw_link.c.ecw_id)
+    )
+    with reading(engine) as connection:
+        return list(connection.scalars(statement))
 
 
 def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) -> set[str]:

@@ -1,7 +1,8 @@
 """Who of a backfill's runs takes the snapshot: one look at a resource that cannot be asked for a window.
 
 Airflow tells a task that its run is part of a backfill and not of which one, so the runs agree through the ledger: a
-row of a backfill's run that is running or loaded is the claim, one that failed has given it back (docs/decisions/0011).
+row of a backfill's run that is running or loaded is the claim, one that failed has given it back, and so has a run
+that has ended, however that came (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, RowMapping, func, select
+from sqlalchemy import Engine, RowMapping, func, select, update
 
 from ecw.crm import ledger
 from ecw.crm.tables import ecw_run
+from ecw.errors import TryAgain
 from ecw.words import Run
 
 IDLE = timedelta(minutes=30)  # no run of any backfill for so long: what begins then is another backfill
-DEAD = timedelta(hours=6)  # a run that has been at it for longer died on the way
+DEAD = timedelta(hours=6)  # a run that gave no sign for longer died on the way, and nobody said so
+BEGINNING = timedelta(minutes=15)  # one that has claimed and not begun for longer did, too: `begin` takes a minute
 
 
 class Holder(NamedTuple):
@@ -55,27 +58,61 @@ def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holde
         return taken
 
 
+def give_back(engine: Engine, run: Run) -> int:
+    """Give back what a run of a backfill has claimed and, at its end, not loaded; return how many resources.
+
+    It was marked failed by hand, say, before their tasks began: what begins from now on looks at them.
+    """
+    ended = TryAgain(
+        "The run ended before this was loaded.",
+        who="data engineer",
+        next_move="clear its tasks; what takes no dates, the next run of the backfill looks at, if another one begins.",
+    )
+    with engine.begin() as connection:
+        given_back = connection.execute(
+            update(ecw_run)
+            .where(
+                ecw_run.c.practice == run["practice"],
+                ecw_run.c.run_id == run["run_id"],
+                ecw_run.c.run_type == "backfill",
+                ecw_run.c.state == ledger.RUNNING,
+            )
+            .values(state=ledger.FAILED, ended_at=datetime.now(UTC), error=str(ended))
+        )
+    return given_back.rowcount
+
+
 def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime) -> Holder | None:
     end = datetime.fromisoformat(run["window_end"])
     for at in range(len(rows) - 1, -1, -1):
         row = rows[at]
-        if row["resource"] != resource or row["started_at"] < end or not _holds(row, now):
+        if row["resource"] != resource or row["started_at"] < end or not _holds(row, rows, now):
             continue
-        return Holder(row["run_id"], row["state"] == ledger.LOADED) if _goes_on(rows[at:], now) else None
+        return Holder(row["run_id"], row["state"] == ledger.LOADED) if _goes_on(rows, at, now) else None
     return None
 
 
-def _holds(row: RowMapping, now: datetime) -> bool:
-    alive = row["state"] == ledger.RUNNING and now - row["started_at"] < DEAD
-    return bool(row["state"] == ledger.LOADED or alive)
+def _holds(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
+    return bool(row["state"] == ledger.LOADED or _alive(row, rows, now))
 
 
-def _goes_on(rows: list[RowMapping], now: datetime) -> bool:
-    """Say whether runs of a backfill were at work from the first of these rows until now, without a longer pause."""
-    reached = rows[0]["started_at"]
-    for row in rows:
+def _alive(row: RowMapping, rows: list[RowMapping], now: datetime) -> bool:
+    """Say whether a row's run is still at it; what the run does to any resource is a sign of life."""
+    if row["state"] != ledger.RUNNING:
+        return False
+    if row["strategy"] is None:  # `begin` has not got to its end
+        return bool(now - row["started_at"] < BEGINNING)
+    signs = [
+        sign for other in rows if other["run_id"] == row["run_id"] for sign in (other["started_at"], other["ended_at"])
+    ]
+    return bool(now - max(filter(None, signs)) < DEAD)
+
+
+def _goes_on(rows: list[RowMapping], at: int, now: datetime) -> bool:
+    """Say whether runs of a backfill were at work from that row until now, without a longer pause."""
+    reached = rows[at]["started_at"]
+    for row in rows[at:]:
         if row["started_at"] > reached + IDLE:
             return False
-        alive = row["state"] == ledger.RUNNING and _holds(row, now)
-        reached = max(reached, now if alive else row["ended_at"] or row["started_at"])
+        reached = max(reached, now if _alive(row, rows, now) else row["ended_at"] or row["started_at"])
     return bool(now <= reached + IDLE)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from threading import Thread
 
-from ecw.errors import EcwError
+from ecw.errors import EcwError, PersonMustAct
 from ecw.pull import plan, steps
 from ecw.pull.options import Options
 from ecw.resources import RESOURCES
@@ -23,8 +23,8 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     The records of single patients are fetched side by side. Of a schedule the appointments come first, because they say
     who the patients are; they are loaded last, because they refer to them.
 
-    Raises the first error, after everything else was done, as in tasks of their own: what refers to a record that
-    failed waits for it in the CRM, and a retry does the rest.
+    Raises an error, after everything else was done, as in tasks of their own: the first that a retry can mend, else the
+    first. What refers to a record that failed waits for it in the CRM, and the retry does the rest.
     """
     # It costs seconds, and most of the time until it is needed is waiting for eCW.
     Thread(target=import_module, args=("ecw.pull.expectations",), daemon=True).start()
@@ -46,7 +46,7 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
                 log.error("%s: %s", name, error if isinstance(error, EcwError) else type(error).__name__)
                 errors.append(error)
     if errors:
-        raise errors[0]
+        raise next((error for error in errors if not isinstance(error, PersonMustAct)), errors[0])
     return done
 
 

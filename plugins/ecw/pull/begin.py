@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from ecw import connections, schedule
 from ecw.crm import history, ledger, snapshots
 from ecw.crm.engine import reading
-from ecw.errors import ConfigurationWrong, TryAgain
+from ecw.errors import ConfigurationWrong, SnapshotPending
 from ecw.mapping.table_check import require_tables
 from ecw.pull import area, plan, staging
 from ecw.pull.abilities import abilities
@@ -110,7 +110,7 @@ def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:
 def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Options) -> dict[str, str]:
     """Return which resources another run of the same backfill looks at.
 
-    Raises TryAgain while the practitioners are still fetched by whom this run needs to ask for their schedules.
+    Raises SnapshotPending while the practitioners are still fetched by whom this run needs to ask for their schedules.
     """
     if run["run_type"] != "backfill" or options.dry_run:
         return {}
@@ -118,12 +118,13 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
     taken = snapshots.claim(engine, run, undated)
     first = taken.get("practitioner")
     if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
-        for name in undated:
-            if name not in taken:
-                ledger.fail(engine, run, name, TryAgain("Not begun.", next_move="wait for the next try."))
-        raise TryAgain(
+        error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners, whose schedules this one "
             "looks at.",
-            next_move="wait for the next try.",
+            next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
+        for name in undated:
+            if name not in taken:
+                ledger.fail(engine, run, name, error)  # what was claimed is given back
+        raise error
     return {name: holder.run_id for name, holder in taken.items()}

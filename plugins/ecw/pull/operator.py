@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +9,14 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
-from ecw.errors import RunAhead
+from ecw.errors import RunAhead, SnapshotPending
 from ecw.pull import steps
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-
-LOOK_AGAIN = timedelta(seconds=20)
+LOOK_AGAIN = timedelta(seconds=20)  # whether the run that another one waits for is over
 
 
 class BeginOperator(BaseOperator, SkipMixin):
@@ -28,35 +26,34 @@ class BeginOperator(BaseOperator, SkipMixin):
     """
 
     def execute(self, context: Context) -> Run:
-        """Begin; skipped tasks take no process, so a run about one patient is at work within seconds."""
-        return self.look_again(context)
+        """Begin, or begin to wait."""
+        return self.go_on(context)
 
-    def look_again(self, context: Context, event: Any = None) -> Run:
-        """Begin, or wait, without a process, for a run that is ahead."""
+    def go_on(self, context: Context, event: Any = None) -> Run:
+        """Begin, or wait once more, without a process, for another run; a backfill's fetching may take hours.
+
+        Skipped tasks take no process, so a run about one patient is at work within seconds.
+        """
         dag_run, ti = context["dag_run"], context["ti"]
 
         def goes_on(run_id: str) -> bool:
             return ti.get_dr_count(dag_run.dag_id, run_ids=[run_id], states=["running"]) > 0
 
+        start, end = dag_run.data_interval_start, dag_run.data_interval_end
         try:
-            return self._begin(context, goes_on)
-        except RunAhead as ahead:
+            run = steps.begin(
+                run_id=dag_run.run_id,
+                run_type=dag_run.run_type.value,
+                window_start=start.isoformat() if start else None,
+                window_end=end.isoformat() if end else "",
+                options=dict(context["params"]),
+                goes_on=goes_on,
+            )
+        except (RunAhead, SnapshotPending) as ahead:
             from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
             self.log.info("%s", ahead)
-            self.defer(trigger=TimeDeltaTrigger(LOOK_AGAIN), method_name="look_again")
-
-    def _begin(self, context: Context, goes_on: Callable[[str], bool]) -> Run:
-        dag_run = context["dag_run"]
-        start, end = dag_run.data_interval_start, dag_run.data_interval_end
-        run = steps.begin(
-            run_id=dag_run.run_id,
-            run_type=dag_run.run_type.value,
-            window_start=start.isoformat() if start else None,
-            window_end=end.isoformat() if end else "",
-            options=dict(context["params"]),
-            goes_on=goes_on,
-        )
+            self.defer(trigger=TimeDeltaTrigger(LOOK_AGAIN), method_name="go_on")
         context["ti"].xcom_push("return_value", run)  # skipping is an exception: nothing is returned then
         groups = set(steps.left_out(run))
         left_out = [task for task in self.dag.tasks if task.task_id.split(".")[0] in groups]

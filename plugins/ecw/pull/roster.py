@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy import Engine
 
-from ecw.crm import history, links, parked
+from ecw.crm import history, links, parked, present
+from ecw.crm.business import Mapped
+from ecw.mapping.parse import parse
 from ecw.pull import staging, store
+from ecw.pull.mapped import mapped_of
+from ecw.pull.practice import mapping_of
 from ecw.words import Run
+
+# Where a record says when it begins, and of whom it is: the column that a mapping makes of it is looked into.
+BEGINS = ("period.start",)
+WHOSE = ("beneficiary.reference", "subject.reference")
 
 
 class Roster:
@@ -25,9 +34,11 @@ class Roster:
         before = set(linked)
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]
 
-    def touched(self, resource: str) -> list[str]:
-        """Return the ids that are new or changed in this run, as far as its map step has told."""
-        return list(self._staged(resource, "map"))
+    def touched(self, resource: str, follower: str) -> list[str]:
+        """Return the ids that are new or changed: in this run, as far as its map step has told, and since the run that
+        looked at their `follower` records last."""
+        missed = links.changed_since(self._engine, self._run["practice"], resource, follower)
+        return list(dict.fromkeys([*self._staged(resource, "map"), *missed]))
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW was already found not to have any more."""
@@ -40,6 +51,26 @@ class Roster:
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
         return parked.wanted(self._engine, self._run["practice"], resource)
+
+    def beginning(self, resource: str, start: datetime, end: datetime) -> Iterator[str]:
+        """Yield the ids that the CRM has and that begin in the span; none where the mapping keeps no such time."""
+        mapped, column = self._column(resource, BEGINS)
+        if column is not None:
+            practice = self._run["practice"]
+            yield from present.between(self._engine, practice, resource, mapped, column, start, end)
+
+    def of_patients(self, resource: str, patients: Sequence[str]) -> Iterator[str]:
+        """Yield the ids that the CRM has of these patients; none where the mapping keeps no reference to them."""
+        mapped, column = self._column(resource, WHOSE)
+        if column is not None:
+            theirs = [f"Patient/{ecw_id}" for ecw_id in patients]
+            yield from present.referring(self._engine, self._run["practice"], resource, mapped, column, theirs)
+
+    def _column(self, resource: str, paths: Iterable[str]) -> tuple[Mapped, str | None]:
+        """Return the column that the mapping fills from one of the paths, as it is there."""
+        mapping, steps = mapping_of(self._run, resource), [parse(path) for path in paths]
+        found = (column.name for column in mapping.pulled if column.steps in steps and not column.crosswalk)
+        return mapped_of(mapping), next(found, None)
 
     def strangers(self) -> list[str]:
         """Return the patients of this run's encounters who are not linked."""

@@ -5,7 +5,7 @@ The units of a round are fetched side by side; a round may depend on what the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from ecw.resources import Resource
 from ecw.words import Run
 
 Holds = Callable[[Mapping[str, Any]], bool]
+READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,20 @@ class Known(Protocol):
     def known(self, resource: str) -> list[str]:
         """Return all known ids: those in use before the others, the last changed first."""
 
-    def touched(self, resource: str) -> list[str]:
-        """Return the ids that are new or changed in this run."""
+    def touched(self, resource: str, follower: str) -> list[str]:
+        """Return the ids that are new or changed in this run, or since the `follower` records were last looked at."""
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
 
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked."""
+
+    def beginning(self, resource: str, start: datetime, end: datetime) -> Iterable[str]:
+        """Return the ids that the CRM has and that begin in the span, without those that are gone."""
+
+    def of_patients(self, resource: str, patients: Sequence[str]) -> Iterable[str]:
+        """Return the ids that the CRM has of these patients, without those that are gone."""
 
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
@@ -86,41 +93,46 @@ Rounds = Iterator[Iterable[Unit]]
 
 
 def whole_list(ask: Ask) -> Rounds:
-    """Search without any parameter: the server lists everything it has; then read what was refused and did not
-    appear."""
+    """Search without any parameter: the server lists everything it has; then read what is known, or was refused, and
+    did not appear."""
     yield [Unit("list", {})]
-    yield [_read(ecw_id) for ecw_id in ask.roster.refused(ask.resource.name) if ecw_id not in ask.seen]
+    if missing := _missing(ask):
+        yield map(_read, missing)
 
 
 def name_sweep(ask: Ask) -> Rounds:
     """Search by each letter; then read what is known, or was refused, and did not appear: deactivated, merged or
     deleted perhaps."""
     yield [Unit(f"name={letter}", {"name": letter}) for letter in dict.fromkeys(ask.options.letters)]
-    gone = ask.roster.gone(ask.resource.name)
-    once = [*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)]
-    missing = [ecw_id for ecw_id in dict.fromkeys(once) if ecw_id not in ask.seen and ecw_id not in gone]
-    yield map(_read, missing)
+    yield map(_read, _not_come(ask))
 
 
 def per_patient(ask: Ask) -> Rounds:
     """Search by patient: those asked for, else those touched, then those whose turn it is.
 
-    A first look takes as many as it may, the most wanted first.
+    A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read.
     """
+    asked: list[str] = []
+    for patients in _patients(ask):
+        yield map(_of_patient, patients)
+        asked += patients
+    if missing := _unseen(ask, ask.roster.of_patients(ask.resource.name, asked)):
+        yield map(_read, missing)
+
+
+def _patients(ask: Ask) -> Iterator[list[str]]:
     if asked := ask.options.ids.get("patient"):
-        yield map(_of_patient, asked)
+        yield asked
         return
     if ask.most is not None:
-        yield map(_of_patient, ask.roster.known("patient")[: ask.most])
+        yield ask.roster.known("patient")[: ask.most]
         return
-    first = ask.roster.touched("patient")
-    done = set(first)
-    yield map(_of_patient, first)
+    first = ask.roster.touched("patient", ask.resource.name)
+    yield first
     if ask.options.practitioners:
         return
-    everybody = (ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done)
-    turn = turns(ask)
-    yield (_of_patient(ecw_id) for ecw_id in everybody if turn(ecw_id))
+    done, turn = set(first), turns(ask)
+    yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 
 
 def later(ask: Ask) -> int:
@@ -129,10 +141,14 @@ def later(ask: Ask) -> int:
 
 
 def schedule(ask: Ask) -> Rounds:
-    """Search by practitioner and date."""
+    """Search by practitioner and date; then read what the CRM has there and did not appear: moved, or deleted."""
     start, end = days(ask)
     asked = ask.options.practitioners or ask.roster.known("practitioner")
     yield [_of_practitioner(ecw_id, start, end) for ecw_id in asked]
+    if ask.options.practitioners:
+        return
+    if missing := _in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask)))):
+        yield map(_read, missing)
 
 
 def by_id(ask: Ask) -> Rounds:
@@ -146,7 +162,7 @@ def of_schedule(ask: Ask) -> Rounds:
 
 
 def last_updated(ask: Ask) -> Rounds:
-    """Search by the time of the last change, and hold every answer to it."""
+    """Search by the time of the last change, and hold every answer to it; of everything, read what is missing."""
     start, end = ask.start, ask.end
     bounds = [f"lt{end.isoformat()}"] if start is None else [f"ge{start.isoformat()}", f"lt{end.isoformat()}"]
 
@@ -154,7 +170,10 @@ def last_updated(ask: Ask) -> Rounds:
         changed = version(found)
         return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
-    yield [Unit("changed", {"_lastUpdated": bounds}, holds=holds)]
+    # With the bounds: another window's pages are another search's.
+    yield [Unit(f"changed {' '.join(bounds)}", {"_lastUpdated": bounds}, holds=holds)]
+    if start is None and (missing := _missing(ask)):
+        yield map(_read, missing)
 
 
 def wanted(ask: Ask) -> list[Unit]:
@@ -175,7 +194,9 @@ class Strategy:
 
 
 STRATEGIES = {
-    "list": Strategy(whole_list, whole=True, about="the server lists everything it has"),
+    "list": Strategy(
+        whole_list, whole=True, about="the server lists everything it has, then the known that are missing"
+    ),
     "name_sweep": Strategy(
         name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
     ),
@@ -193,18 +214,23 @@ STRATEGIES = {
 
 
 def days(ask: Ask) -> tuple[str, str]:
-    """Return the dates that a schedule covers, half open: an exact window's own, else around the end of the window.
+    """Return the dates by which a schedule is asked for, half open: those of its span.
 
     A day more at either side, because the practice's days are not UTC's.
     """
+    day = timedelta(days=1)
+    first, last = span(ask)
+    return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
+
+
+def span(ask: Ask) -> tuple[datetime, datetime]:
+    """Return what a schedule covers, half open: an exact window itself, else so many days around its end."""
     day, options = timedelta(days=1), ask.options
     if ask.exact and ask.start is not None:
-        first, last = ask.start, ask.end
-    else:
-        back = options.first_look_back_days if ask.start is None else options.look_back_days
-        first, last = ask.end - back * day, ask.end + options.look_ahead_days * day
-        first = min(first, ask.start or first)
-    return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
+        return ask.start, ask.end
+    back = options.first_look_back_days if ask.start is None else options.look_back_days
+    first = ask.end - back * day
+    return min(first, ask.start or first), ask.end + options.look_ahead_days * day
 
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # turns are counted from here; any moment would do
@@ -258,6 +284,30 @@ def _slots(run: Run, options: Options) -> tuple[int, set[int]]:
 def _end(run: Run, width: timedelta) -> int:
     """Return the number of the first turn after the run's window, counted from EPOCH."""
     return -((EPOCH - datetime.fromisoformat(run["window_end"])) // width)
+
+
+def _unseen(ask: Ask, ecw_ids: Iterable[str]) -> list[str]:
+    return [ecw_id for ecw_id in ecw_ids if ecw_id not in ask.seen]
+
+
+def _not_come(ask: Ask) -> list[str]:
+    """Return what is known, did not appear, and was not found to be gone before."""
+    gone = ask.roster.gone(ask.resource.name)
+    once = dict.fromkeys([*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)])
+    return [ecw_id for ecw_id in _unseen(ask, once) if ecw_id not in gone]
+
+
+def _missing(ask: Ask) -> list[str]:
+    """Return what is to be read of a list that should have held everything; an empty one proves nothing."""
+    return _in_turn(ask, _not_come(ask)) if len(ask.seen) else []
+
+
+def _in_turn(ask: Ask, missing: list[str]) -> list[str]:
+    """Return those to be read in this run: all of a few; of many, those whose turn it is."""
+    if len(missing) <= READ_AT_ONCE:
+        return missing
+    turn = turns(ask)
+    return [ecw_id for ecw_id in missing if turn(ecw_id)]
 
 
 def _read(ecw_id: str) -> Unit:

@@ -5,8 +5,8 @@ from alembic import op
 
 from ecw.crm.migrations.helping import say
 
-revision = "012"
-down_revision = "011"
+revision = "015"
+down_revision = "014"
 
 
 def upgrade() -> None:

@@ -1,0 +1,85 @@
+"""A backfill that is stopped and resumed: what a run did not get to is looked at by another, or by itself again."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.utils.types import DagRunType
+
+from ecw.pull import plan, steps
+from ecw.pull.operator import BeginOperator
+from ecw.resources import RESOURCES
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+from tests.journeys.comparing import expected, rows_of
+
+HELD = ("practitioner", "location", "patient", "insurance")
+
+
+def stopped(pull: Pulling) -> Any:
+    """Run a backfill's first run until a person marks it failed: what has not begun never will, its summary does."""
+    run = pull.begin("backfill")
+    pull.resource(run, "practitioner")
+    steps.summary(run)
+    return run
+
+
+def whole(pull: Pulling, sandbox: RunningSandbox) -> bool:
+    return all(rows_of(pull.crm, name) == expected(sandbox, name) for name in HELD)
+
+
+def test_the_next_run_looks_at_what_a_stopped_one_did_not_get_to(pull: Pulling, sandbox: RunningSandbox) -> None:
+    first = stopped(pull)
+
+    second = pull.begin("backfill")
+
+    assert plan.of(second)["covered"] == {"practitioner": first["run_id"]}
+    for name in plan.of(second)["resources"]:
+        pull.resource(second, name)
+    assert whole(pull, sandbox)
+    assert pull.rows("SELECT * FROM ecw_cursor") == []
+
+
+def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSandbox) -> None:
+    first = stopped(pull)
+    third = pull.begin("backfill")
+    pull.resource(third, "location")
+
+    pull.run_count = 0
+    again = pull.begin("backfill", run_id=first["run_id"])
+
+    assert plan.of(again)["covered"] == dict.fromkeys(("location", "patient", "insurance"), third["run_id"])
+    for run, names in ((again, ["practitioner", "encounter"]), (third, ["patient", "insurance", "encounter"])):
+        for name in names:
+            pull.resource(run, name)
+    assert whole(pull, sandbox)
+    states = {(row["run_id"], row["resource"]): row["state"] for row in pull.rows("SELECT * FROM ecw_run")}
+    assert {states[first["run_id"], name] for name in ("practitioner", "encounter")} == {"loaded"}
+    assert {states[third["run_id"], name] for name in RESOURCES if name != "practitioner"} == {"loaded"}
+
+
+@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioners(
+    pull: Pulling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ECW", "CRM"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DEFAULT", os.environ[f"AIRFLOW_CONN_{name}_TEST"])
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING", pull.staging)
+    pull.begin("backfill")
+    start, end = (datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in (4, 6))
+    dag_run = SimpleNamespace(
+        run_id="b2", run_type=DagRunType.BACKFILL_JOB, data_interval_start=start, data_interval_end=end
+    )
+    context: Any = {"dag_run": dag_run, "params": {}}
+
+    with pytest.raises(TaskDeferred) as deferred:
+        BeginOperator(task_id="begin").execute(context)
+
+    assert (deferred.value.method_name, deferred.value.timeout) == ("go_on", None)
+    states = {row["state"] for row in pull.rows("SELECT state FROM ecw_run WHERE run_id = 'b2'")}
+    assert states <= {"failed"}, "it holds nothing back meanwhile"
