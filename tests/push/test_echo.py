@@ -9,7 +9,7 @@ import pytest
 from ecw.push import steps
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
-from ecw.vob import steps as vob_steps
+from ecw.vob.steps import open_vob
 from tests.push.names import person
 
 
@@ -33,6 +33,30 @@ def test_the_echo_of_a_push_is_no_change(sandbox: Any, crm: Any, run: Any, pull:
     assert list(outbox(pushing())) == []
     assert pull("patient")["patient"]["updated"] == 0
     assert crm.all("ecw_conflict") == []
+
+
+def test_the_echo_of_a_push_opens_no_request_to_verify_benefits_and_the_clinics_edit_does(
+    sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any
+) -> None:
+    pull("patient")
+    crm_id, unread = crm.add(**person(0)), crm.add(**person(1))
+    run(patients=[crm_id])
+    steps.send(run.begin(patients=[unread]))  # and killed before it was read back
+    pull("patient")
+    crm.edit(crm_id, phone="785-555-0142")
+    assert run(patients=[crm_id])["counts"] == {"updated": 1}
+    pull("patient")
+
+    assert open_vob("", "ecw_test", "crm_test", "no_webhook") == {"opened": 0, "first_load": 0, "too_many": 0}
+
+    ecw_id = crm.row(crm_id)["ecw_id"]
+    [stored] = [each for each in sandbox.records("Patient") if each["id"] == ecw_id]
+    sandbox.put(stored | {"birthDate": "1971-01-02"})
+    pull("patient")
+    assert open_vob("", "ecw_test", "crm_test", "no_webhook")["opened"] == 1
+    assert pull.rows("SELECT patient_ecw_id, change FROM vob_request") == [
+        {"patient_ecw_id": ecw_id, "change": "birth_date"}
+    ]
 
 
 def test_what_ecw_spells_in_its_own_way_is_learned_and_counted(
@@ -101,7 +125,7 @@ def test_the_echo_of_a_push_verifies_no_benefits_and_an_edit_of_the_clinic_does(
     sandbox: Any, crm: Any, run: Any, pull: Any
 ) -> None:
     def opened() -> int:
-        return vob_steps.open_vob("", "ecw_test", "crm_test", "ecw_test")["opened"]
+        return open_vob("", "ecw_test", "crm_test", "ecw_test")["opened"]
 
     pull("patient", "insurance")
     assert opened() == 0, "a first load"
