@@ -7,8 +7,6 @@ import os
 import tempfile
 import time
 
-import pytest
-
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
@@ -28,11 +26,3 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.receiving",
 ]
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and all that use the demo: there is one, for all of them."""
-    for item in items:
-        group = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
