@@ -36,10 +36,10 @@ def stop():
     time.sleep(600)
 
 transact = client.transact
-def stopping(bundle):
+def stopping(bundle, **how):
     if given["stop"] == "before":
         stop()
-    answer = transact(bundle)
+    answer = transact(bundle, **how)
     if given["stop"] == "after":
         stop()
     return answer
