@@ -7,6 +7,8 @@ import os
 import tempfile
 import time
 
+import pytest
+
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
@@ -26,3 +28,12 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.receiving",
 ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of journeys, which they recorded with `record_property("figures", ...)`."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties if report.when == "call" else ():
+                if name == "figures":
+                    terminalreporter.write_line(f"{report.nodeid}: {value}")

@@ -126,7 +126,8 @@ class OnePatient:
     def hold(self, match: Held, operation: str) -> Pushed:
         """Keep the patient for a person to choose."""
         outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
-        candidates = {*match.candidates, *(self.intent.ruled_out if self.intent else ())}
+        asked_before = self.intent.ruled_out if self.intent is not None and operation == CREATE else ()
+        candidates = {*match.candidates, *asked_before}
         if not self.pushing.options.dry_run:
             with self.pushing.engine.begin() as connection:
                 self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))

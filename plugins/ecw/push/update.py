@@ -29,6 +29,8 @@ from ecw.push.validate import Finding, findings
 Json = dict[str, Any]
 _MERGED = "eCW has merged this patient into another one"
 _JOIN = "join the CRM's record with that of the patient whom eCW kept."
+_MERGED = "eCW has merged this patient into another one"
+_JOIN = "join the CRM's record with that of the patient whom eCW kept."
 FRESH = 5.0  # seconds that an update may wait for the quota: the clinic may have edited what was read
 
 
@@ -44,6 +46,8 @@ class Updating(Settling):
             return self.pushed("busy")
         emr = self._emr(present)
         self.settle_update(emr)
+        if merged_away(present):
+            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         if merged_away(present):
             return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         merged = self._merge(self.record, present, emr)
@@ -104,7 +108,10 @@ class Updating(Settling):
         return self.tries >= intents.TRIES and not self.pushing.options.again
 
     def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
-        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile."""
+        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile, or is to look
+        at what was sent often enough."""
+        if self.tries >= intents.TRIES and not self.pushing.options.again:
+            return self.give_up(operation)
         place, run_id = self.pushing.place, self.pushing.run_id
         if not self.pushing.allowed():
             return self.pushed("stopped")

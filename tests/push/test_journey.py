@@ -1,0 +1,246 @@
+"""Hundreds of pushes with everything going wrong, pulls between them, both sides edited: none doubled, lost, wiped."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ecw.crm.conflicts import text
+from ecw.push import intents
+from ecw.push.confirm import confirm
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
+from tests.fixtures.keys import Keys
+from tests.push.names import NAMES
+from tests.push.worker import says, tell, worker
+
+FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
+CODES = ("103", "2", "308", "999")
+SHAPES = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
+# Every kind of fault, with its value.
+KINDS = [(kind, "") for kind in FAULTS]
+KINDS += [("write_code", code) for code in CODES] + [("write_answer", shape) for shape in SHAPES]
+CITIES = ("Topeka", "Lawrence", "Wichita", "Salina", "Dodge City", "Emporia", "Hays", "Newton")
+SHOWN_AFTER, SETTLE_AFTER = 0.1, 0.15  # seconds: eCW shows a new patient; an unknown outcome is searched for
+
+Key = tuple[str, str]  # CRM id, column
+
+
+def shown(patient: dict[str, Any]) -> dict[str, str]:
+    """Return the columns that are edited, in the CRM's words."""
+    name = patient["name"][0]
+    return {
+        "city": patient["address"][0]["city"],
+        "gender": patient["gender"].title(),
+        "last_name": name["family"],
+        "middle_name": (name["given"][1:] or [""])[0],
+    }
+
+
+class Journey:
+    """Edits on both sides, pushes with faults and pulls, by a seed.
+
+    `ours` and `theirs` are the last edits of the CRM and of the clinic that nobody has replaced knowingly: what
+    replaces a value that stood on its side when it was written is no loss.
+    """
+
+    def __init__(self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int) -> None:
+        self.crm, self.sandbox, self.pull = crm, sandbox, pull
+        self.pushing = pushing(settle_after=SETTLE_AFTER)
+        self.random = random.Random(seed)
+        self.ids: list[str] = []
+        self.ours: dict[Key, str] = {}
+        self.theirs: dict[Key, str] = {}
+        self.did: Counter[str] = Counter()
+        self.pulls = self.edits = self.kills = 0
+        self.kinds = self._deck()
+
+    def _deck(self) -> Iterator[tuple[str, str]]:
+        while True:
+            yield from self.random.sample(KINDS, k=len(KINDS))
+
+    def linked(self) -> dict[str, str]:
+        """Return the eCW ids of the journey's patients by CRM id."""
+        return {row["crm_id"]: row["ecw_id"] for row in self.crm.all("ecw_link") if row["crm_id"] in set(self.ids)}
+
+    def stored(self) -> dict[str, dict[str, Any]]:
+        return {each["id"]: each for each in self.sandbox.records("Patient")}
+
+    def new(self) -> None:
+        at = len(self.ids)
+        name, born = NAMES[at % len(NAMES)], f"19{50 + at // len(NAMES):02}-0{1 + at % 9}-1{at % 9}"
+        city = self.random.choice(CITIES)
+        crm_id = self.crm.add(identifier=f"J-{at:04}", last_name=name, birth_date=born, phone=None, city=city)
+        self.ids.append(crm_id)
+        self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female", (crm_id, "last_name"): name}
+
+    def change(self, side: str) -> dict[str, str]:
+        """Make up values for some columns; what is edited back to where it was would be no edit, so each comes once.
+
+        There are too few genders for that: the clinic writes one that the CRM never does.
+        """
+        self.edits += 1
+        new = f"{side}{self.edits}"
+        gender = self.random.choice(("Male", "Female")) if side == "Crm" else "Unknown"
+        values = {"city": new, "gender": gender, "last_name": new, "middle_name": new}
+        wanted = self.random.sample(["city", "gender", "middle_name"], k=self.random.randrange(1, 3))
+        return {name: values[name] for name in wanted + ["last_name"] * (self.random.random() < 0.2)}
+
+    def write(
+        self, crm_id: str, mine: dict[Key, str], others: dict[Key, str], now: Any, values: dict[str, str]
+    ) -> None:
+        for name, value in values.items():
+            mine[crm_id, name] = value
+            if (crm_id, name) in others and others[crm_id, name] == now[name]:
+                del others[crm_id, name]
+
+    def crm_edits(self) -> None:
+        linked = self.linked()
+        for crm_id in self.random.sample(self.ids, k=min(3, len(self.ids))):
+            row = self.crm.row(crm_id)
+            values = {name: value for name, value in self.change("Crm").items() if row[name] != value}
+            if crm_id not in linked:
+                values.pop("last_name", None)  # a person of another name would be another person
+            if values:
+                self.crm.edit(crm_id, **values)
+                self.write(crm_id, self.ours, self.theirs, row, values)
+
+    def clinic_edits(self) -> None:
+        for crm_id, ecw_id in self.random.sample(sorted(self.linked().items()), k=min(1, len(self.linked()))):
+            patient = self.sandbox.record("Patient", ecw_id)
+            before = shown(patient)
+            values = {name: value for name, value in self.change("Clinic").items() if before[name] != value}
+            after, name = before | values, patient["name"][0]
+            given = [name["given"][0], *filter(None, [after["middle_name"]])]
+            changed = {
+                "gender": after["gender"].lower(),
+                "address": [patient["address"][0] | {"city": after["city"]}],
+                "name": [name | {"family": after["last_name"], "given": given}],
+            }
+            self.sandbox.put(patient | changed)
+            self.write(crm_id, self.theirs, self.ours, before, values)
+
+    def fault(self, nth: int = 0) -> None:
+        kind, value = next(self.kinds)
+        rule = {"nth": nth or self.random.randrange(1, 4), "times": 1, "seconds": 0.01, "value": value}
+        self.sandbox.fault(kind, interaction="transaction", **rule)
+
+    def fired(self) -> set[tuple[str, str]]:
+        return {(rule["kind"], rule["value"]) for rule in self.sandbox.faults() if rule["fired"]}
+
+    def push(self) -> None:
+        for crm_id in list(outbox(self.pushing))[:20]:
+            pushed = push_patient(self.pushing, crm_id)
+            self.did[pushed.did] += 1
+            if pushed.did in ("created", "updated") and self.random.random() < 0.3:
+                confirm(self.pushing, crm_id)
+
+    def pulled(self) -> None:
+        self.pull("patient")
+        self.pulls += 1
+
+    def kill(self, stop: str, url: str, keys: Keys) -> None:
+        """Kill a worker before or after its request, or anywhere on its way."""
+        time.sleep(SETTLE_AFTER)
+        self.new() if stop == "before" else self.crm_edits()
+        waiting = list(outbox(self.pushing))[-4:]
+        with worker(url, self.sandbox, keys, stop, SETTLE_AFTER) as process:
+            for crm_id in waiting if not stop else waiting[-1:]:
+                tell(process, crm_id)
+            if stop:
+                self.kills += says(process) == "here"
+            else:
+                time.sleep(self.random.random() * 0.3)
+                self.kills += process.poll() is None
+
+    def steps(self, count: int) -> None:
+        ways = (self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push)
+        self.new()
+        for _ in range(count):
+            self.random.choice(ways)()
+
+    def end(self) -> None:
+        """Let what is still switched on happen, and push and pull until nothing is left to do."""
+        for _ in range(len(KINDS) * 2):
+            if self.fired() == set(KINDS):
+                break
+            self.fault(nth=1)
+            self.new()
+            self.push()
+        for _ in range(30):
+            time.sleep(SETTLE_AFTER)
+            self.push()
+            if not len(outbox(self.pushing)):
+                break
+        self.pulled()
+        self.push()
+
+    def vanished(self, edits: dict[Key, str], side: str, stored: dict[str, dict[str, Any]]) -> list[Key]:
+        """Return the edits that eCW does not have now, and no conflict tells of."""
+        linked = self.linked()
+        told = {(row["crm_id"], row["column"]): row[f"{side}_value"] for row in self.crm.all("ecw_conflict")}
+        return [
+            (crm_id, name)
+            for (crm_id, name), value in edits.items()
+            if crm_id not in linked or shown(stored[linked[crm_id]])[name] != value
+            if told.get((crm_id, name)) != text(value)
+            if side == "emr" or name != "gender" or (crm_id, name) not in self.theirs
+        ]
+
+    def apart(self, stored: dict[str, dict[str, Any]]) -> list[Key]:
+        """Return where the two sides differ, and no person is asked.
+
+        Not a gender that the clinic wrote twice: the second time it may not tell it from what was there before.
+        """
+        asked = {(row["crm_id"], row["column"]) for row in self.crm.all("ecw_conflict") if row["state"] == "open"}
+        return [
+            (crm_id, name)
+            for crm_id, ecw_id in self.linked().items()
+            for name, value in shown(stored[ecw_id]).items()
+            if (crm_id, name) not in asked and (self.crm.row(crm_id)[name] or "") != value
+            if name != "gender" or (crm_id, name) not in self.theirs
+        ]
+
+
+@pytest.mark.timeout(900)
+def test_a_journey_with_faults_and_kills(
+    crm: Any, crm_url: str, sandbox: Any, keys: Keys, pushing: Any, pull: Any, record_property: Any
+) -> None:
+    sandbox.set(create_delay=SHOWN_AFTER)
+    before, long = sandbox.held()["Patient"], "sqlite" in crm_url
+    journey = Journey(crm, sandbox, pushing, pull, seed=7)
+    for stop in ("before", "", "after", ""):
+        journey.steps(360 if long else 25)  # the databases differ in locks, which test_alone looks at
+        journey.kill(stop, crm_url, keys)
+        journey.pulled()
+    journey.end()
+    stored = journey.stored()
+    pushes = sum(journey.did.values()) + journey.kills
+    accounts = Counter(
+        each["value"]
+        for patient in stored.values()
+        for each in patient["identifier"]
+        if each["use"] == "secondary" and each["value"].startswith("J-")
+    )
+    doubled = sum(count - 1 for count in accounts.values()) + len(stored) - before - len(journey.ids)
+    lost, wiped = journey.vanished(journey.ours, "crm", stored), journey.vanished(journey.theirs, "emr", stored)
+    record_property(
+        "figures",
+        f"{pushes} pushes {dict(journey.did)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
+        f"{journey.pulls} pulls, {len(crm.all('ecw_conflict'))} conflicts: "
+        f"{doubled} doubled, {len(lost)} lost, {len(wiped)} overwritten clinic edits",
+    )
+    assert (doubled, lost, wiped, journey.apart(stored)) == (0, [], [], [])
+    assert journey.fired() == set(KINDS)
+    assert pushes > (1_000 if long else 80)
+    assert journey.kills >= 3, "one may have had nothing to send"
+    assert journey.did["unknown"] > 5
+    assert len(crm.all("ecw_conflict")) > (20 if long else 0)
+    assert set(journey.linked()) == set(journey.ids)
+    assert intents.unsettled(crm.engine, journey.pushing.place) == []
+    assert list(outbox(pushing())) == []

@@ -1,0 +1,90 @@
+"""A push in a process of its own, which can be killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.fixtures.keys import Keys
+from tests.fixtures.sandbox import RunningSandbox
+
+# Pushes the patients whose ids come on stdin, and says what it did; stops where it was told to, until it is killed.
+WORKER = """
+import json, sys, time
+from requests import Session
+from ecw.api.client import EcwClient
+from ecw.api.patience import Circuit, Patience, Trying
+from ecw.api.settings import EcwSettings
+from ecw.crm.engine import engine_from_url
+from ecw.mapping.files import load_mapping
+from ecw.push.pushing import Options, Pushing
+from ecw.push.send import push_patient
+
+given = json.loads(sys.argv[1])
+session = Session()
+session.trust_env = False
+settings = EcwSettings(**given["settings"])
+trying = Trying(Patience(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
+client = EcwClient(settings, session, timeout=10, trying=trying)
+
+def stop():
+    print("here", flush=True)
+    time.sleep(600)
+
+transact = client.transact
+def stopping(bundle, **how):
+    if given["stop"] == "before":
+        stop()
+    answer = transact(bundle, **how)
+    if given["stop"] == "after":
+        stop()
+    return answer
+client.transact = stopping
+options = Options(settle_after=given["settle_after"])
+pushing = Pushing(engine_from_url(given["url"]), client, load_mapping("patient"), "worker", options=options)
+print("ready", flush=True)
+for line in sys.stdin:
+    print(push_patient(pushing, line.strip()).did, flush=True)
+"""
+
+
+@contextmanager
+def worker(
+    url: str, sandbox: RunningSandbox, keys: Keys, stop: str = "", settle_after: float = 0.0
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that pushes; kill it at the end."""
+    settings = {
+        "base_url": sandbox.base_url,
+        "client_id": keys.client_id,
+        "private_key": keys.private_key_pem,
+        "key_id": keys.key_id,
+        "jwks_url": keys.jwks_url,
+    }
+    given = {"url": url, "settings": settings, "stop": stop, "settle_after": settle_after}
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, json.dumps(given)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
+        try:
+            assert says(started) == "ready"
+            yield started
+        finally:
+            started.kill()
+
+
+def says(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str], crm_id: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{crm_id}\n")
+    process.stdin.flush()
