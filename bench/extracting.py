@@ -6,6 +6,8 @@ import json
 import os
 import resource as system
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from ecw.api.client import EcwClient
@@ -35,7 +37,13 @@ class Roll:
     def known(self, resource: str) -> list[str]:
         return self.loaded.get(resource) or staged(self.folder, resource)
 
-    def touched(self, resource: str) -> list[str]:
+    def touched(self, resource: str, follower: str) -> list[str]:
+        return []
+
+    def beginning(self, resource: str, start: datetime, end: datetime) -> list[str]:
+        return []
+
+    def of_patients(self, resource: str, patients: Sequence[str]) -> list[str]:
         return []
 
     def gone(self, resource: str) -> set[str]:

@@ -75,7 +75,7 @@ def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioner
     dag_run = SimpleNamespace(
         run_id="b2", run_type=DagRunType.BACKFILL_JOB, data_interval_start=start, data_interval_end=end
     )
-    context: Any = {"dag_run": dag_run, "params": {}}
+    context: Any = {"dag_run": dag_run, "ti": None, "params": {}}
 
     with pytest.raises(TaskDeferred) as deferred:
         BeginOperator(task_id="begin").execute(context)

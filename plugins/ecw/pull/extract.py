@@ -121,7 +121,8 @@ def _by_one_of(strategies: Sequence[str], ask: Ask, client: EcwClient, parts: Pa
 def _noting(units: Iterable[Unit], asked: staging.Writer) -> Iterator[Unit]:
     """Write down whom the units ask about, those of an earlier try included."""
     for unit in units:
-        asked.write({"patient": unit.params["patient"]})
+        if patient := unit.params.get("patient"):  # the others are reads of single records
+            asked.write({"patient": patient})
         yield unit
 
 
