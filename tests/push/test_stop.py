@@ -56,8 +56,8 @@ def test_set_between_the_two_ways_of_an_update_the_patient_comes_again(
     stopped = pushing("r2", allowed=switch.allowed)
     transact = stopped.client.transact
 
-    def once(bundle: Any) -> Any:
-        answer = transact(bundle)
+    def once(bundle: Any, **how: Any) -> Any:
+        answer = transact(bundle, **how)
         switch.on = True
         return answer
 
