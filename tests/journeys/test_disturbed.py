@@ -1,4 +1,4 @@
-"""Real Airflow, disturbed: tasks killed, resources that fail, days without a run, a backfill beside a live run.
+"""Real Airflow, disturbed: tasks killed, resources that fail, days without a run.
 
 After each of them the CRM must be what an undisturbed pull makes of the practice, row for row.
 """
@@ -14,12 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
-from itertools import count, pairwise
+from itertools import count
 from typing import Any
 
 import psutil
 import pytest
-import requests
 
 from ecw.crm.engine import engine_from_url
 from ecw.resources import RESOURCES
@@ -211,48 +210,3 @@ def test_days_without_a_run_are_made_up_for_by_the_first_run_after_them(practice
     assert start == last
     assert end - start >= timedelta(days=3) - timedelta(hours=2)
     assert practice.sql("SELECT DISTINCT run_id FROM ecw_cursor") == [(run_id,)]
-
-
-def test_a_backfill_covers_its_intervals_beside_a_live_run(practice: Practice) -> None:
-    # Intervals that nobody has run: before the one that the schedule began with.
-    [(end,)] = practice.sql("SELECT MAX(window_end) FROM ecw_run WHERE run_type = 'scheduled'")
-    end = datetime.fromisoformat(end).replace(tzinfo=UTC) - timedelta(hours=4)
-    body = {
-        "dag_id": DAG,
-        "from_date": (end - timedelta(hours=70)).isoformat(),
-        "to_date": end.isoformat(),
-        "run_backwards": False,
-        "dag_run_conf": {"resources": ["practitioner", "encounter"]},
-        "reprocess_behavior": "completed",
-        "max_active_runs": 3,
-    }
-    cursors = dict(practice.sql("SELECT resource, position FROM ecw_cursor"))
-
-    def created() -> bool:
-        try:
-            practice.airflow._call("POST", "backfills", body)
-        except requests.HTTPError as error:
-            if error.response.status_code != 503:
-                raise
-            return False  # Airflow's database is SQLite here, and somebody wrote
-        return True
-
-    assert wait_until(created, LONG, every=5)
-    live = practice.airflow.trigger(DAG)
-
-    assert practice.ended(live) == "success"
-    behind = f"dags/{DAG}/dagRuns?run_type=backfill&limit=100"
-
-    def states() -> list[str]:
-        return [run["state"] for run in practice.airflow._call("GET", behind)["dag_runs"]]
-
-    assert wait_until(lambda: not {"queued", "running"} & set(states()), LONG), states()
-    assert states() == ["success"] * 36
-    of_it = "FROM ecw_run WHERE run_type = 'backfill' AND state = 'loaded'"
-    counts = dict(practice.sql(f"SELECT resource, COUNT(*) {of_it} GROUP BY resource"))
-    assert counts == {"practitioner": 1, "encounter": 36}
-    windows = practice.sql(f"SELECT window_start, window_end {of_it} AND resource = 'encounter' ORDER BY 1")
-    assert all(before[1] == after[0] for before, after in pairwise(windows))
-    assert {str(run_id) for (run_id,) in practice.sql("SELECT run_id FROM ecw_cursor")} == {live}
-    assert all(position > cursors[name] for name, position in practice.sql("SELECT resource, position FROM ecw_cursor"))
-    assert practice.differences() == {}
