@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, or_, select, update
 
-from ecw.crm.engine import reading
+from ecw.crm.engine import exclusive, reading
 from ecw.crm.facts import Fact, Thresholds, facts
 from ecw.crm.tables import ecw_alert, ecw_notice
 from ecw.crm.upsert import insert
@@ -72,8 +72,7 @@ def reconcile(
     Facts and alerts are read and written under one lock, so that a slow look never undoes a later one.
     """
     with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("ecw alerts", 0))))
+        exclusive(connection, "ecw alerts")
         amiss = {fact.key: fact for fact in facts(connection, now, every, resources, limits)}
         open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection)}
         began = [fact for key, fact in amiss.items() if key not in open_now]

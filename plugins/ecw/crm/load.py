@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import cursor, first_look, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
+from ecw.crm.engine import exclusive
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine, rejected
@@ -160,9 +161,7 @@ def _record(
 
 def one_at_a_time(connection: Connection, practice: str, resource: str) -> None:
     """Let loads of the same resource wait for each other: backfill runs go side by side.  On SQLite all writers do."""
-    if connection.dialect.name == "postgresql":
-        lock = func.hashtextextended(f"ecw load {practice} {resource}", 0)
-        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+    exclusive(connection, f"ecw load {practice} {resource}")
 
 
 def _tidy(connection: Connection) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from ecw.crm.engine import reading
+from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_quota
 from ecw.crm.trouble import told
 from ecw.crm.upsert import insert
@@ -30,9 +30,7 @@ class QuotaStore:
         """
         try:
             with self._engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    lock = func.hashtextextended(f"ecw quota {practice}", 0)
-                    connection.execute(select(func.pg_advisory_xact_lock(lock)))
+                exclusive(connection, f"ecw quota {practice}")
                 used = _counts(connection, practice, minute)
                 if not used:
                     connection.execute(

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, RowMapping, func, select, update
+from sqlalchemy import Engine, RowMapping, select, update
 
 from ecw.crm import ledger
+from ecw.crm.engine import exclusive
 from ecw.crm.tables import ecw_run
 from ecw.errors import TryAgain
 from ecw.words import Run
@@ -36,9 +37,7 @@ def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holde
     A snapshot serves every interval that was over when it was begun.
     """
     with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":  # SQLite's write lock is taken already
-            lock = func.hashtextextended(f"ecw snapshots {run['practice']}", 0)
-            connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        exclusive(connection, f"ecw snapshots {run['practice']}")
         now = datetime.now(UTC)
         others = connection.execute(
             select(ecw_run).where(
