@@ -1,7 +1,7 @@
 """`make run`: an eCW sandbox, Airflow and an embedded CRM on this machine; pulls once, shows the result, serves.
 
 Settings come from the environment: ONCE=1 (stop after the table), PATIENTS, SEED (the sandbox's population), SCHEDULE
-(of the pull: a cron expression in UTC),
+(of the pull: a cron expression in UTC), AIRFLOW_DB (Airflow's own database; a SQLite file where nothing is said),
 AIRFLOW_PORT, SANDBOX_PORT (and the two after it, for the sandbox's token endpoint and the client's JWKS), RUN_DIR.
 Everything it makes lies in RUN_DIR (default .run/), which can be deleted at any time.
 """
@@ -51,6 +51,7 @@ class Options:
     patients: int
     seed: int
     schedule: str
+    airflow_db: str
     airflow_port: int
     sandbox_port: int
 
@@ -78,6 +79,7 @@ class Options:
             patients=_number("PATIENTS", 200),
             seed=_number("SEED", 7),
             schedule=os.environ.get("SCHEDULE", ""),
+            airflow_db=os.environ.get("AIRFLOW_DB", ""),
             airflow_port=_number("AIRFLOW_PORT", 8080, most=65_535),
             sandbox_port=_number("SANDBOX_PORT", 8765, most=65_533),
         )
@@ -195,6 +197,12 @@ def settings_changes(options: Options) -> list[str]:
 def environment(options: Options) -> dict[str, str]:
     """Return the environment of all processes: Airflow on this machine only, without a login."""
     airflow = f"http://127.0.0.1:{options.airflow_port}"
+    chosen = {
+        "AIRFLOW_VAR_ECW_PULL_SCHEDULE": options.schedule,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": options.airflow_db,
+        # Airflow would derive one for asyncpg, which is not installed.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": options.airflow_db,
+    }
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -215,7 +223,7 @@ def environment(options: Options) -> dict[str, str]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        **({"AIRFLOW_VAR_ECW_PULL_SCHEDULE": options.schedule} if options.schedule else {}),
+        **{key: value for key, value in chosen.items() if value},
     }
 
 

@@ -100,14 +100,15 @@ def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine
 
 def test_the_next_backfill_takes_its_own(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
-    earlier = NOW - timedelta(hours=1)
+    earlier = datetime.now(UTC) - timedelta(hours=1)
     shift(crm_engine, a_run(1), state="loaded", started_at=earlier, ended_at=earlier)
     assert claimed(crm_engine, a_run(2)), "nothing happened for an hour"
 
 
 def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> None:
+    now = datetime.now(UTC)
     for number in range(4):
-        begun = NOW - timedelta(minutes=100 - 25 * number)
+        begun = now - timedelta(minutes=100 - 25 * number)
         ledger.begin(crm_engine, a_run(number), ["location" if number == 0 else "encounter"])
         shift(crm_engine, a_run(number), state="loaded", started_at=begun, ended_at=begun)
 

@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ import pytest
 from ecw.crm.engine import engine_from_url
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.crm import psql
 from tests.fixtures.demo import Demo, serving
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import Rows, expected, rows_of
@@ -106,12 +108,14 @@ def _changed(name: str, value: Any, number: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
-    """A practice that has been pulled once."""
+def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Iterator[Practice]:
+    """A practice that has been pulled once, by an Airflow whose own database is a PostgreSQL."""
+    psql(postgresql_server, "CREATE DATABASE airflow")
     # The next run of the schedule is an hour or two away.
     every_two_hours = f"0 {datetime.now(UTC).hour % 2}-23/2 * * *"
     folder = tmp_path_factory.mktemp("disturbed")
-    with serving(folder, PATIENTS="30", SEED="11", SCHEDULE=every_two_hours) as demo:
+    options = {"PATIENTS": "30", "SEED": "11", "SCHEDULE": every_two_hours}
+    with serving(folder, **options, AIRFLOW_DB=postgresql_server.format("airflow")) as demo:
         practice = Practice(demo)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
         # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
@@ -210,3 +214,43 @@ def test_days_without_a_run_are_made_up_for_by_the_first_run_after_them(practice
     assert start == last
     assert end - start >= timedelta(days=3) - timedelta(hours=2)
     assert practice.sql("SELECT DISTINCT run_id FROM ecw_cursor") == [(run_id,)]
+
+
+def test_a_backfill_covers_its_intervals_beside_a_live_run_and_goes_on_after_a_pause(practice: Practice) -> None:
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
+    cursors = dict(practice.sql("SELECT resource, position FROM ecw_cursor"))
+    practice.demo.shell(
+        f"airflow backfill create --dag-id {DAG} --max-active-runs 3"
+        f" --from-date {end - timedelta(hours=71):%Y-%m-%dT%H:%M:%SZ} --to-date {end:%Y-%m-%dT%H:%M:%SZ}"
+        """ --dag-run-conf '{"resources": ["practitioner", "encounter"]}'"""
+    )
+    [backfill] = practice.airflow._call("GET", f"backfills?dag_id={DAG}")["backfills"]
+
+    def states() -> Counter[str]:
+        behind = f"dags/{DAG}/dagRuns?run_type=backfill&limit=100"
+        return Counter(run["state"] for run in practice.airflow._call("GET", behind)["dag_runs"])
+
+    assert wait_until(lambda: states()["success"] > 0, LONG)
+    practice.airflow._call("PUT", f"backfills/{backfill['id']}/pause")
+    assert wait_until(lambda: states()["running"] == 0, LONG)
+    paused = states()
+    assert set(paused) == {"success", "queued"}
+    live = practice.airflow.trigger(DAG)
+    assert practice.ended(live) == "success"
+    assert states() == paused
+    practice.airflow._call("PUT", f"backfills/{backfill['id']}/unpause")
+    practice.change()
+    live = practice.airflow.trigger(DAG)
+
+    assert practice.ended(live) == "success"
+    assert states()["queued"] > 0, "the live run had to wait for nobody"
+    assert wait_until(lambda: not {"queued", "running"} & set(states()), LONG), states()
+    assert states() == {"success": 36}
+    of_it = "FROM ecw_run WHERE run_type = 'backfill' AND state = 'loaded'"
+    counts = dict(practice.sql(f"SELECT resource, COUNT(*) {of_it} GROUP BY resource"))
+    assert counts == {"practitioner": 1, "encounter": 36}
+    windows = practice.sql(f"SELECT window_start, window_end {of_it} AND resource = 'encounter' ORDER BY 1")
+    assert all(before[1] == after[0] for before, after in pairwise(windows))
+    assert {str(run_id) for (run_id,) in practice.sql("SELECT run_id FROM ecw_cursor")} == {live}
+    assert all(position > cursors[name] for name, position in practice.sql("SELECT resource, position FROM ecw_cursor"))
+    assert practice.differences() == {}

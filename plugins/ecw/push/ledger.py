@@ -82,9 +82,14 @@ def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
 
 def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
     """Write down what became of one patient, or what reading it back found."""
-    key = {**place.key(crm_id), "run_id": run_id}
     with engine.begin() as connection:
-        connection.execute(update(ecw_push).filter_by(**key).values(at=datetime.now(UTC), **values))
+        note_within(connection, place, run_id, crm_id, **values)
+
+
+def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
+    """Write it down in the caller's transaction."""
+    key = {**place.key(crm_id), "run_id": run_id}
+    connection.execute(update(ecw_push).filter_by(**key).values(at=datetime.now(UTC), **values))
 
 
 def note_rest(

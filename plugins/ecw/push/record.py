@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ecw.agreement import Agreed, Merged
 from ecw.crm import conflicts, journal
-from ecw.push import intents, rejects
+from ecw.push import intents, ledger, rejects
 from ecw.push.intents import CREATE, DONE, HELD, REFUSED, UNKNOWN, UPDATE, VOID, Intent
 from ecw.push.match import Held
 from ecw.push.outcome import Kind, Outcome
@@ -40,13 +40,18 @@ class OnePatient:
         return self.intent.attempts if self.intent is not None and self.intent.intent == self.key else 0
 
     def linked(self, ecw_id: str, agreed: Agreed, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
-        """Link the patient; False where a pull made another row for it, which a person must join."""
+        """Link the patient, for good where fields were sent; False where a pull made another row for it.
+
+        Such two a person must join.
+        """
         place, crm_id = self.pushing.place, self.record.crm_id
         with self.pushing.engine.begin() as connection:
             linked = self.pushing.patients.link(connection, crm_id, ecw_id, agreed, self.pushing.run_id)
             if linked:
                 intents.settle(connection, place, crm_id, DONE, ecw_id)
                 rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
+                if fields:
+                    self.finished(connection, "created", ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
                 self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
                 outcome = replace(outcome, kind=Kind.LINK, advice="join the two CRM records that are the same patient.")
@@ -74,7 +79,16 @@ class OnePatient:
                 intents.settle(connection, pushing.place, record.crm_id, DONE, ecw_id)
             if outcome is not None:
                 self.log(connection, UPDATE, outcome, sent)
+            if sent:
+                self.finished(connection, "updated", ecw_id, sent)
         return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
+
+    def finished(self, connection: Connection, did: str, ecw_id: str, fields: Iterable[str]) -> None:
+        """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
+        pushing, crm_id = self.pushing, self.record.crm_id
+        ledger.note_within(
+            *(connection, pushing.place, pushing.run_id, crm_id), did=did, ecw_id=ecw_id, fields=ledger.names(fields)
+        )
 
     def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
         """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
