@@ -37,3 +37,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in report.user_properties if report.when == "call" else ():
                 if name == "figures":
                     terminalreporter.write_line(f"{report.nodeid}: {value}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the journeys: they take long and are few, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: "journey" not in item.nodeid)
