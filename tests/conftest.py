@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.fixtures.demo",
     "tests.fixtures.browser",
     "tests.fixtures.receiving",
+    "tests.fixtures.shared",
 ]
 
 

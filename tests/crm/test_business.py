@@ -7,6 +7,7 @@ from ecw.crm.business import Mapped, problems
 from ecw.crm.engine import reading
 from ecw.errors import CrmTableWrong
 from ecw.words import Numbers
+from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_row, a_run, load
 
 
@@ -65,18 +66,16 @@ def test_a_key_that_we_cannot_fill_is_told(crm_engine: Engine, definition: str, 
         load(crm_engine, [], mapped=columns())
 
 
+@on_postgresql
 def test_a_table_in_a_schema_of_its_own(crm_engine: Engine) -> None:
-    if crm_engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no schemas")
     make(crm_engine, "CREATE SCHEMA sales", "CREATE TABLE sales.clinic (id SERIAL PRIMARY KEY, ecw_id TEXT, name TEXT)")
     rows = [a_row("a")]
     rows[0]["row"] = {"ecw_id": "a", "name": "North"}
     assert load(crm_engine, rows, mapped=columns("name", table="sales.clinic")).inserted == 1
 
 
+@on_postgresql
 def test_a_whole_number_key_without_a_sequence_says_how_to_give_it_one(crm_engine: Engine) -> None:
-    if crm_engine.dialect.name == "sqlite":
-        pytest.skip("SQLite numbers every INTEGER PRIMARY KEY")
     make(crm_engine, "CREATE TABLE clinic (id INTEGER PRIMARY KEY, ecw_id TEXT)")
     row = a_row("a")
     row["row"] = {"ecw_id": "a"}

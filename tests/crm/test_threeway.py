@@ -19,6 +19,7 @@ from ecw.crm.business import Mapped
 from ecw.crm.engine import reading
 from ecw.crm.tables import metadata
 from ecw.words import Numbers
+from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_batch, a_row, a_run, load_rows
 
 COLUMNS = ("ecw_id", "last_name", "phone", "city", "mr_number")
@@ -176,10 +177,9 @@ def test_a_value_that_the_column_rounds_is_no_edit_of_the_crm(crm_engine: Engine
     assert (ledger(crm_engine, "r2")["kept"], ledger(crm_engine, "r2")["conflicts"]) == (0, 0)
 
 
+@on_postgresql
 def test_an_edit_while_the_load_runs_is_not_lost(crm_engine: Engine) -> None:
     """Whoever edits a row that is being merged waits for the load, and comes after it."""
-    if crm_engine.dialect.name == "sqlite":
-        pytest.skip("SQLite lets one writer in at a time")
     load(crm_engine, line())
     edited = Thread(target=edit, args=(crm_engine,), kwargs={"phone": "222"})
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine
 
 from ecw.pull import staging
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.extraction import FIVE, Death, Try, extract_everything
@@ -37,7 +37,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_is_staged_is_what_the_practice_holds(
     sandbox_factory: Callable[..., RunningSandbox], keys: Keys, crm_engine: Engine, tmp_path: Path
 ) -> None:

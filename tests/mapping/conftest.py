@@ -1,8 +1,7 @@
-"""Public sample data beside the project, where it is there."""
+"""What the tests of the mapping share."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,6 @@ import pytest
 
 from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder ../shared/data; a checkout without it skips, CI fails."""
-    if not SHARED.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail("../shared/data is absent, and CI must have it")
-        pytest.skip("../shared/data is absent: the public sample data is not part of the project")
-    return SHARED
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 from ecw.errors import ConfigurationWrong, CrmTrouble, EcwError
 from ecw.pull import at_once
 from ecw.words import Batch
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -17,7 +18,7 @@ WAIT = CrmTrouble("The CRM is busy.", next_move="wait.")
 @pytest.mark.parametrize(
     ("of_patient", "of_insurance", "raised"), [(MEND, WAIT, WAIT), (WAIT, MEND, WAIT), (MEND, MEND, MEND)]
 )
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_a_retry_can_mend_is_retried_although_a_person_must_mend_the_rest(
     pull: Pulling, sandbox: RunningSandbox, of_patient: EcwError, of_insurance: EcwError, raised: EcwError
 ) -> None:

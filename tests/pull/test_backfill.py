@@ -14,6 +14,7 @@ from airflow.utils.types import DagRunType
 from ecw.pull import plan, steps
 from ecw.pull.operator import BeginOperator
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import expected, rows_of
@@ -63,7 +64,7 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
     assert {states[third["run_id"], name] for name in RESOURCES if name != "practitioner"} == {"loaded"}
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioners(
     pull: Pulling, monkeypatch: pytest.MonkeyPatch
 ) -> None:

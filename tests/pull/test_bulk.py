@@ -15,10 +15,11 @@ from ecw.pull import staging, steps, store
 from ecw.pull.operator import ExtractOperator
 from ecw.pull.trigger import ExportTrigger
 from ecw.words import Batch, Run
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from ecw.crm.status import status
 from ecw.errors import QualityStop
 from ecw.pull import steps
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 DRY = {"resources": ["location"], "dry_run": True}
 RECORDS = ("location", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_agreed", "ecw_alert")
 

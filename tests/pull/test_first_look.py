@@ -7,12 +7,13 @@ import pytest
 from ecw.errors import EcwError
 from ecw.pull import staging
 from ecw.vob.steps import open_vob
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
 SMALL = {"in_flight": 1, "first_look_minutes": 1}  # 17 patients
 
-pytestmark = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 
 
 def insurance(pull: Pulling, **options: object) -> set[str]:

@@ -10,10 +10,9 @@ import pytest
 from ecw.errors import ConfigurationWrong, RecordMissing, SnapshotPending
 from ecw.pull import plan, steps
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-
-SQLITE = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
 
 
 def form(pull: Pulling, **fields: Any) -> Any:
@@ -55,7 +54,7 @@ def test_the_crm_knows_the_number_and_eCW_is_not_asked(pull: Pulling, sandbox: R
     assert sandbox.served("search", "Patient") == searched
 
 
-@SQLITE
+@on_sqlite
 def test_an_unknown_number_is_refused_by_its_line_and_not_told(pull: Pulling, sandbox: RunningSandbox) -> None:
     known = number_of(sandbox.records("Patient")[7])
 
@@ -66,7 +65,7 @@ def test_an_unknown_number_is_refused_by_its_line_and_not_told(pull: Pulling, sa
     assert pull.rows("SELECT * FROM ecw_run") == []
 
 
-@SQLITE
+@on_sqlite
 def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: RunningSandbox) -> None:
     booked = sandbox.records("Encounter")
     asked = booked[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
@@ -92,7 +91,7 @@ def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: 
     assert again["patient"]["fetched"] == 0, "they are here"
 
 
-@SQLITE
+@on_sqlite
 def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("practitioner", "location", "patient")
 
@@ -105,7 +104,7 @@ def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbo
         steps.extract(run, "location")
 
 
-@SQLITE
+@on_sqlite
 def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sandbox: RunningSandbox) -> None:
     somebody = sandbox.records("Patient")[7]["id"]
     sandbox.fault("gone", resource="Coverage")
@@ -118,7 +117,7 @@ def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sa
     assert (states["patient"], states["insurance"], states["encounter"]) == ("loaded", "failed", "loaded")
 
 
-@SQLITE
+@on_sqlite
 def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -> None:
     window = {"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}
     with pytest.raises(ConfigurationWrong, match="no search of location, patient takes dates"):
@@ -150,7 +149,7 @@ def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: py
     )
 
 
-@SQLITE
+@on_sqlite
 def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = pull.begin("backfill")
     with pytest.raises(SnapshotPending, match="still fetching the practitioners"):
@@ -172,7 +171,7 @@ def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: Ru
     assert sandbox.served("search", "Location") == 2, "two pages, once"
 
 
-@SQLITE
+@on_sqlite
 def test_a_dry_backfill_claims_nothing(pull: Pulling) -> None:
     pull.begin("backfill", options={"dry_run": True})
 

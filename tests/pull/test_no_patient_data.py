@@ -14,6 +14,7 @@ import pytest
 
 from ecw.errors import EcwError
 from ecw.pull import staging, steps
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -68,7 +69,7 @@ def every_name_empty(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("mishap", [broken_file, refused_by_the_database, every_name_empty])
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_failures_say_no_value(
     pull: Pulling,
     sandbox: RunningSandbox,
@@ -89,7 +90,7 @@ def test_failures_say_no_value(
 
 
 @pytest.mark.parametrize("kind", ["server_error", "truncate", "drop"])
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_server_that_stumbles_makes_no_value_known(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
@@ -105,7 +106,7 @@ def test_a_server_that_stumbles_makes_no_value_known(
 
 
 @pytest.mark.parametrize("kind", ["next_loops", "next_elsewhere", "next_gone"])
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_server_that_fails_in_the_middle_makes_no_value_known(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:

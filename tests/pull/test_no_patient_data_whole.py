@@ -16,6 +16,7 @@ from ecw.crm import alerts
 from ecw.crm.facts import Thresholds
 from ecw.pull import steps
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.test_no_patient_data import values
@@ -37,7 +38,7 @@ def held(secrets: set[str], told: str) -> list[str]:
     return sorted(one for one in secrets if re.search(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", told))
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

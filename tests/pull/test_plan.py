@@ -11,6 +11,7 @@ import pytest
 from ecw.crm import history
 from ecw.errors import ConfigurationWrong, PlanTooLong
 from ecw.pull import plan, steps
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -150,7 +151,7 @@ def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None
     assert (expected["location"] > 0, expected["patient"] > 26) == (True, True), "not the few calls about one patient"
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize(
     ("options", "told"),
     [

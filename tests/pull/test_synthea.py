@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "synthea"
-
-
-@pytest.fixture(scope="module")
-def synthea() -> Path:
-    if not SYNTHEA.is_dir() and not os.environ.get("CI"):
-        pytest.skip("the folder ../shared/data/synthea is not here")
-    return SYNTHEA
-
 
 def test_every_record_arrives_once_and_a_change_is_one_update(
-    synthea: Path,
+    shared_data: Path,
     pull: Pulling,
     sandbox_factory: Callable[..., RunningSandbox],
     practice: Callable[[RunningSandbox], None],
 ) -> None:
+    synthea = shared_data / "synthea"
     sandbox = sandbox_factory(load=synthea, quota=0, page_size=10)
     practice(sandbox)
     held = {

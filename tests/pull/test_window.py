@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from ecw.crm import cursor
 from ecw.pull.window import start_of, window
 from ecw.words import Run
+from tests.fixtures.crm import on_sqlite
 
 BEGIN = datetime(2026, 11, 22, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -46,7 +47,7 @@ runs = st.lists(
 )
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=runs)
 def test_what_the_cursor_says_was_covered_without_a_gap(crm_engine: Engine, runs: list) -> None:  # type: ignore[type-arg]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
 from tests.push.names import NAMES, person
@@ -28,7 +29,7 @@ print(json.dumps([run.state, {ti.task_id: ti.state for ti in run.get_task_instan
 Ended = tuple[str, dict[str, str]]
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True),  # how a run ends is no matter of the CRM
+    on_sqlite,  # how a run ends is no matter of the CRM
 ]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import event
 
 from ecw.crm.engine import reading
+from tests.fixtures.crm import on_sqlite
 
 
-@pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_each_patient_s_link_is_looked_up_and_not_sought_among_all(crm: Any, pushing: Any) -> None:
     patients = pushing().patients
     asked: list[tuple[str, Any]] = []

@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from include.sandbox.write_rules import TAKEN
-from tests.mapping.conftest import shared_data  # noqa: F401 - a fixture
 from tests.mapping.test_compose import ROW
 
 
@@ -16,7 +15,7 @@ def test_the_seed_s_row_is_pushed_as_the_seed_shows_it(
     sandbox: Any,
     crm: Any,
     run: Any,
-    shared_data: Path,  # noqa: F811
+    shared_data: Path,
 ) -> None:
     [entry] = orjson.loads((shared_data / "seed/push-patient-bundle.json").read_bytes())["entry"]
     location = ROW["default_location"].removeprefix("Location/")

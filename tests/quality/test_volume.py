@@ -13,10 +13,10 @@ from ecw.crm.comparable import Seen
 from ecw.crm.facts import Thresholds, facts
 from ecw.errors import QualityStop
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-on_sqlite = pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
 VOLUME = "SELECT rows, usual, verdict FROM ecw_quality WHERE rule = 'volume' AND resource = '{}' ORDER BY at DESC"
 
 
