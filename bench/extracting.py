@@ -15,15 +15,12 @@ from ecw.pull import staging, store
 from ecw.pull.extract import extract
 from ecw.pull.options import Options
 from ecw.pull.strategies import Known
-from ecw.resources import Resource
+from ecw.resources import RESOURCES, Resource
 from ecw.words import Run
 
-FIVE = (
-    (Resource("practitioner", "Practitioner", ()), "list"),
-    (Resource("location", "Location", ()), "list"),
-    (Resource("patient", "Patient", ()), "name_sweep"),
-    (Resource("insurance", "Coverage", ()), "per_patient"),
-    (Resource("encounter", "Encounter", ()), "schedule"),
+# How each is extracted where the server does not tell what changed.
+FIVE = tuple(
+    (resource, next(way for way in resource.strategies if way != "last_updated")) for resource in RESOURCES.values()
 )
 
 
@@ -53,6 +50,9 @@ class Roll:
         return []
 
     def wanted(self, resource: str) -> list[str]:
+        return []
+
+    def strangers(self) -> list[str]:
         return []
 
 
