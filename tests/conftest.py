@@ -8,6 +8,8 @@ import tempfile
 import time
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
@@ -24,7 +26,6 @@ pytest_plugins = [
     "tests.fixtures.crm",
     "tests.fixtures.pulling",
     "tests.fixtures.webhook",
-    "tests.fixtures.demo",
     "tests.fixtures.browser",
     "tests.fixtures.receiving",
     "tests.fixtures.shared",
@@ -38,6 +39,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for name, value in report.user_properties if report.when == "call" else ():
                 if name == "figures":
                     terminalreporter.write_line(f"{report.nodeid}: {value}")
+
+
+class ByFile(LoadFileScheduling):
+    """Give each file to one worker, and all files that share a demo to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "demo" if nodeid.startswith("tests/journeys/demo/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Say who gets which tests."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

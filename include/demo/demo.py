@@ -206,6 +206,7 @@ def environment(options: Options) -> dict[str, str]:
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONDONTWRITEBYTECODE": "",  # every task is a process of its own that imports the package
         "PYTHONWARNINGS": "ignore",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",

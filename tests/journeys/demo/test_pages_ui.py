@@ -10,7 +10,7 @@ import pytest
 
 from ecw.resources import RESOURCES
 from tests.fixtures.demo import Demo
-from tests.journeys.test_airflow_ui import look
+from tests.journeys.demo.test_airflow_ui import look
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
