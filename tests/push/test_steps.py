@@ -193,6 +193,18 @@ def test_an_answer_that_does_not_fit_one_patient_says_nothing_of_the_others(sand
     assert run()["counts"] == {"created": 6}
 
 
+def test_a_run_in_which_no_answer_fits_is_red(sandbox: Any, crm: Any, run: Any) -> None:
+    for at in range(10):
+        crm.add(**person(at))
+    sandbox.fault("ignore_filter", interaction="search", value="identifier")
+    push = run.begin()
+    with pytest.raises(AccessDenied, match=r"Nobody could be pushed\. .*identifier"):
+        steps.send(push)
+    assert steps.summary(push)["counts"] == {"failed": 10}
+    sandbox.clear_faults()
+    assert run.finish(push)["counts"] == {"created": 10}
+
+
 def test_a_location_must_be_one_that_was_pulled(sandbox: Any, crm: Any, run: Any, pull: Any) -> None:
     pull("location")
     [there, *_] = sandbox.records("Location")

@@ -142,8 +142,9 @@ class _Sending:
             next_move=next_move,
         )
         with self._lock:
-            if pushed.did == "failed" and not pushed.own:
-                self.failed_in_a_row, self.last_words = self.failed_in_a_row + 1, f"{reason}: {next_move}"
+            if pushed.did == "failed":
+                self.failed_in_a_row += not pushed.own
+                self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
             elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked"):
                 self.failed_in_a_row = 0
         return pushed
@@ -156,6 +157,11 @@ class _Sending:
                 f"eCW refused {self.failed_in_a_row} patients in a row for a reason that is not theirs; the others "
                 f"were not tried. {self.last_words}",
                 next_move="have that mended, then clear this task: it goes on where it was.",
+            )
+        if set(counts) == {"failed"}:
+            raise AccessDenied(
+                f"Nobody could be pushed. {self.last_words}",
+                next_move="have that mended, then clear this task.",
             )
         left = counts.get("later", 0) + (0 if running.dry else counts.get("unknown", 0))
         if left:

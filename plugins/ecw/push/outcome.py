@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ecw.errors import AccessDenied, EcwError, OutcomeUnknown, PersonMustAct, PushStopped
+from ecw.errors import AccessDenied, AnswerIncomplete, EcwError, OutcomeUnknown, PersonMustAct, PushStopped
 
 
 class Kind(StrEnum):
@@ -139,6 +139,8 @@ def raised(error: EcwError, *, read: bool = False) -> Outcome:
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
     if not isinstance(error, PersonMustAct) or isinstance(error, PushStopped):
         return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
+    if isinstance(error, AnswerIncomplete):
+        return Outcome(Kind.ADMINISTRATOR, error.what, error.next_move, http)
     missing = http in (404, 410)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
         return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
