@@ -16,6 +16,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from ecw.api.discovery import discover_token_url
 from ecw.api.outcome import json_of
+from ecw.api.private_key import parsed
 from ecw.api.refusal import refusal_of
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Transport
@@ -145,4 +146,4 @@ def assertion(settings: EcwSettings, token_url: str) -> str:
         "exp": now + ASSERTION_SECONDS,
     }
     headers = {"typ": "JWT", "kid": settings.key_id}
-    return jwt.encode(claims, settings.private_key or "", algorithm="RS384", headers=headers)
+    return jwt.encode(claims, parsed(settings.private_key or ""), algorithm="RS384", headers=headers)

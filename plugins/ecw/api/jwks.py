@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
+from ecw.api.private_key import parsed
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Transport
 from ecw.errors import ConfigurationWrong, TryAgain
@@ -29,7 +29,7 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
             f"it has: {', '.join(repr(kid) for kid in published) or 'none'}.",
             next_move="put the right `kid` into key_id, or publish the key under that one.",
         )
-    ours = load_pem_private_key(settings.private_key.encode(), password=None)
+    ours = parsed(settings.private_key)
     try:
         theirs = RSAAlgorithm.from_jwk(published[settings.key_id])
     except (InvalidKeyError, ValueError, TypeError, KeyError):
@@ -39,7 +39,7 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
             f"The JWKS at {settings.jwks_url} publishes the private key {settings.key_id!r} itself.",
             next_move="make a new key pair, publish its public half only, and have the app's registration changed.",
         )
-    if not isinstance(theirs, RSAPublicKey) or not isinstance(ours, RSAPrivateKey) or ours.public_key() != theirs:
+    if not isinstance(theirs, RSAPublicKey) or ours.public_key() != theirs:
         raise ConfigurationWrong(
             f"The connection's private_key is not the one published as {settings.key_id!r} at {settings.jwks_url}.",
             next_move="use the private key that belongs to the published one, or publish this key's public half.",

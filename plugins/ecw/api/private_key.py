@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -29,14 +30,24 @@ def read_private_key(value: str) -> str:
     begin, body, end = found.groups()
     pem = f"{begin}\n" + "\n".join(re.findall(".{1,64}", re.sub(r"\s", "", body))) + f"\n{end}\n"
     try:
-        key = load_pem_private_key(pem.encode(), password=None)
+        key = parsed(pem)
     except TypeError:
         raise _wrong("is protected by a passphrase, which a scheduler cannot type") from None
     except ValueError:
         raise _wrong("looks like PEM, but its text is damaged or is not a private key") from None
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@lru_cache(maxsize=8)
+def parsed(pem: str) -> RSAPrivateKey:
+    """Return the key of a PEM text; kept, because to parse one is to check its primes, which takes 60 ms.
+
+    Raises ConfigurationWrong where it is another kind of key, and what `load_pem_private_key` raises.
+    """
+    key = load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, RSAPrivateKey):
         raise _wrong("is not an RSA key, which RS384 needs")
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return key
 
 
 def _file(path: str) -> str:

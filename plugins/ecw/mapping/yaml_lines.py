@@ -11,6 +11,8 @@ import yaml
 
 from ecw.errors import MappingWrong
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
+
 
 class Sheet:
     """One YAML file being read; it collects every problem that its reader notes."""
@@ -28,7 +30,7 @@ class Sheet:
         self.lines = self.text.splitlines()
         self.root: yaml.Node | None = None
         try:
-            self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            self.root = yaml.compose(self.text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self.add(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, f"is not YAML: {error.problem}")
