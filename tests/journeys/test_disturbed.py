@@ -111,11 +111,9 @@ def _changed(name: str, value: Any, number: int) -> Any:
 def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Iterator[Practice]:
     """A practice that has been pulled once, by an Airflow whose own database is a PostgreSQL."""
     psql(postgresql_server, "CREATE DATABASE airflow")
-    # The next run of the schedule is an hour or two away.
-    every_two_hours = f"0 {datetime.now(UTC).hour % 2}-23/2 * * *"
     folder = tmp_path_factory.mktemp("disturbed")
-    options = {"PATIENTS": "30", "SEED": "11", "SCHEDULE": every_two_hours}
-    with serving(folder, **options, AIRFLOW_DB=postgresql_server.format("airflow")) as demo:
+    database = postgresql_server.format("airflow")
+    with serving(folder, PATIENTS="30", SEED="11", AIRFLOW_DB=database) as demo:
         practice = Practice(demo)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
         # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
