@@ -111,6 +111,26 @@ def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> N
     assert parked.wanted(crm_engine, "P1", "patient") == ["a"]
 
 
+def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
+    deleted = a_reject("v1", "gone", None, hour=None)
+    load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
+    assert parked.wanted(crm_engine, "P1", "patient") == ["b"]
+    somebody(crm_engine)
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers()
+
+    somebody(crm_engine, "b", run_id="p2")
+    deleted_too = a_reject("v2", "gone", None, hour=None)
+    numbers = load(crm_engine, ENCOUNTER, run_id="r4", rejects=(deleted_too,))
+    assert numbers == Numbers(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
+
+    assert encounters(crm_engine) == {}
+    assert table(crm_engine, "ecw_parked") == []
+    told = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
+    gone = {("v1", "gone"): "open", ("v2", "gone"): "open"}
+    assert told == gone | {("v1", "parked"): "resolved", ("v2", "parked"): "resolved"}
+
+
 def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
     somebody(crm_engine)
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")

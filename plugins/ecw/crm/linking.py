@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, case, cast, func, literal, not_, null, or_, select, true, update
+from sqlalchemy import Connection, Select, and_, case, cast, func, literal, not_, null, or_, select, true, update
 
 from ecw.crm.business import STATUS, BusinessTable
 from ecw.crm.stage import Stage
@@ -13,6 +13,11 @@ from ecw.words import Run
 WRITTEN = ("insert", "update", "same")  # the fates of rows that the CRM has now as they were staged, merged
 RENEWED = ("crm_id", "hash", "mapping_version", "source_version", "seen_run", "status", "status_reason")
 GONE, VANISHED = "gone", "vanished"  # the rule of the reject, and what its record is then
+
+
+def gone(stage: Stage) -> Select[str]:
+    """Select the eCW ids of the staged records that eCW has no more."""
+    return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == GONE)
 
 
 def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:

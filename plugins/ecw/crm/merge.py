@@ -2,7 +2,7 @@
 
 Every staged row gets a fate:
 
-    duplicate  a newer copy of the record is staged too
+    duplicate  a newer copy of the record is staged too, or that eCW has it no more
     parked     a record that it cannot do without is not here yet
     insert     the CRM has no such record
     update     it has, and a column of it changes
@@ -39,7 +39,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 from ecw.crm import journal, parked
 from ecw.crm.business import BusinessTable
 from ecw.crm.creating import adopt_created
-from ecw.crm.linking import mark, write_agreed, write_links
+from ecw.crm.linking import gone, mark, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_link
@@ -118,7 +118,7 @@ def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
     ranked = select(s.c.seq, rank).subquery()
     connection.execute(
         update(s)
-        .where(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)))
+        .where(or_(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)), s.c.ecw_id.in_(gone(stage))))
         .values(fate="duplicate", counts_as="unchanged")
     )
 

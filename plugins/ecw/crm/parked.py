@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from ecw.crm.business import BusinessTable
 from ecw.crm.engine import reading
+from ecw.crm.linking import gone
 from ecw.crm.stage import SETTLED, Stage
 from ecw.crm.tables import ecw_conflict, ecw_link, ecw_parked, ecw_reject
 from ecw.crm.upsert import insert
@@ -99,15 +100,15 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
 
 
 def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Write down the rows that wait, and forget those that came in, or of which a version as new did."""
+    """Write down the rows that wait; forget those that came in, or of which a version as new did, or that eCW has no
+    more."""
     s, p = stage.rows, ecw_parked
     mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
     not_older = or_(
         s.c.source_version.is_(None), p.c.source_version.is_(None), s.c.source_version >= p.c.source_version
     )
-    connection.execute(
-        delete(p).where(mine, exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older))
-    )
+    settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older)
+    connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(gone(stage)))))
     waiting = [
         _parked(row._mapping, stage, target, run, resource)
         for row in connection.execute(select(s).where(s.c.fate == "parked").order_by(s.c.seq))
