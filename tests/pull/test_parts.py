@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecw.errors import BatchDamaged
 from ecw.pull import parts as parting
 from ecw.pull import staging, store
 from ecw.pull.parts import Parts, Progress
@@ -107,7 +108,52 @@ def test_a_page_is_kept_when_enough_records_wait(tmp_path: Path) -> None:
 
     parts.add("list", [record("last")], "3", done=False)
 
-    assert store.names(f"{tmp_path}/parts") == ["000000.ndjson.gz", "000000.ndjson.gz.manifest.json"]
+    part, manifest = store.names(f"{tmp_path}/parts")
+    assert (part[:7], manifest) == ("000000-", staging.manifest_path(part))
+
+
+@pytest.mark.parametrize("removed", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("of_each", ["", ".gz", ".json"], ids=["whole", "batch", "manifest"])
+def test_what_a_killed_removal_left_is_not_taken_up_after_other_parts(
+    tmp_path: Path, removed: set[int], of_each: str
+) -> None:
+    """The end of a letter is worth nothing without its beginning, which was in a part before."""
+    first = Parts(f"{tmp_path}/parts")
+    for unit, ecw_id, done in (("b", "b1", False), ("a", "a1", False), ("a", "a2", True)):
+        first.add(unit, [record(ecw_id)], None if done else f"the rest of {unit}", done=done)
+        first.flush()
+    for name in store.names(f"{tmp_path}/parts"):
+        if int(name[:6]) in removed and name.endswith(of_each):
+            store.remove(f"{tmp_path}/parts/{name}")
+
+    second = Parts(f"{tmp_path}/parts")
+    assert second.resume() == (0 not in removed)
+    second.add("b", [record("b1"), record("b2")], None, done=True)
+    second.flush()
+    third = Parts(f"{tmp_path}/parts")
+    assert third.resume()
+    assert third.progress == {"b": Progress(None, True)}
+    third.add("a", [record("a1"), record("a2")], None, done=True)
+
+    assert sorted(each["id"] for each in finished(third, tmp_path)) == ["a1", "a2", "b1", "b2"]
+
+
+def test_two_tries_side_by_side_keep_to_their_own_parts(tmp_path: Path) -> None:
+    """A worker that was thought dead goes on for a while."""
+    thought_dead, again = Parts(f"{tmp_path}/parts"), Parts(f"{tmp_path}/parts")
+    assert not thought_dead.resume()
+    assert not again.resume()
+    again.add("a", [record("a1"), record("a2")], None, done=True)
+    again.flush()
+    thought_dead.add("b", [record("b1")], None, done=True)
+    thought_dead.flush()
+    again.add("b", [record("b1")], None, done=True)
+
+    assert finished(again, tmp_path) == [record("a1"), record("a2"), record("b1")]
+    thought_dead.add("a", [record("a1")], None, done=True)
+    with pytest.raises(BatchDamaged):
+        thought_dead.finish(f"{tmp_path}/of-the-dead.ndjson.gz")
+    assert staging.manifest(f"{tmp_path}/of-the-dead.ndjson.gz") is None
 
 
 class Killed(BaseException):

@@ -1,8 +1,11 @@
 """What an extraction has fetched so far, kept so that a task that was killed continues where it stopped.
 
 An extraction is a number of units (a list, a letter, a patient: one search each) that come in pages.  Pages are staged
-in parts, small batches of their own; a part's manifest says how far each unit had come with it.  The parts become the
-extract batch at the end, without the copies that a newer one replaces, and go.
+in parts, small batches of their own; a part's manifest says how far each unit had come with it, and after which part.
+The parts become the extract batch at the end, without the copies that a newer one replaces, and go.
+
+A part counts only with all those before it: "done" is said in a unit's last part, and its first page may be in another.
+So what a removal that was killed has left, or a process that still runs beside its own next try, is not mixed in.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from ecw.pull import staging, store
 from ecw.pull.seen import Seen
 
 PART_RECORDS = 100  # a part is closed when it holds that many records ...
 PART_PAGES = 20  # ... or that many pages: what a kill costs at most, against one file for each page
+SUFFIX = ".ndjson.gz"
 STALE = timedelta(hours=6)  # parts of a run that was left alone for longer are fetched anew
 
 
@@ -35,28 +40,31 @@ class Parts:
     folder: str
     seen: Seen = field(default_factory=Seen)
     progress: dict[str, Progress] = field(default_factory=dict)  # of the earlier try
-    count: int = 0  # parts written
+    _names: list[str] = field(default_factory=list)  # of the parts written
     _records: list[Mapping[str, Any]] = field(default_factory=list)
     _moved: dict[str, Progress] = field(default_factory=dict)
     _pages: int = 0
 
     def resume(self, now: datetime | None = None) -> bool:
         """Take up what an earlier try has left; return whether there was anything."""
-        while (found := staging.manifest(self._path(self.count))) is not None:
+        for name in store.names(self.folder):  # in the order of their numbers
+            found = staging.manifest(self._path(name)) if name.endswith(SUFFIX) else None
+            if found is None or found.get("after") != self._last() or store.size(self._path(name)) != found["bytes"]:
+                continue
             if (now or datetime.now(UTC)) - datetime.fromisoformat(found["at"]) > STALE:
                 self.discard()
                 return False
-            for line, record in enumerate(staging.read(self._path(self.count))):
-                self.seen.add(record, self.count, line)
+            for line, record in enumerate(staging.read(self._path(name))):
+                self.seen.add(record, len(self._names), line)
             for unit, (link, done) in found["units"].items():
                 self.progress[unit] = Progress(link, done)
-            self.count += 1
-        return self.count > 0
+            self._names.append(name)
+        return bool(self._names)
 
     def add(self, unit: str, page: Sequence[Mapping[str, Any]], link: str | None, *, done: bool) -> None:
         """Keep one page of a unit, with the link to the page after it."""
         for record in page:
-            self.seen.add(record, self.count, len(self._records))
+            self.seen.add(record, len(self._names), len(self._records))
             self._records.append(record)
         self._moved[unit] = Progress(link, done)
         self._pages += 1
@@ -67,21 +75,23 @@ class Parts:
         """Write the pages that wait as a part."""
         if not self._pages:
             return
-        with staging.writer(self._path(self.count)) as batch:
+        name = f"{len(self._names):06}-{uuid4().hex}{SUFFIX}"
+        with staging.writer(self._path(name)) as batch:
             for record in self._records:
                 batch.write(record)
             batch.extra["units"] = {unit: [moved.next, moved.done] for unit, moved in self._moved.items()}
             batch.extra["at"] = datetime.now(UTC).isoformat()
-        self.count += 1
+            batch.extra["after"] = self._last()
+        self._names.append(name)
         self._records, self._moved, self._pages = [], {}, 0
 
     def finish(self, path: str) -> int:
         """Make the batch: every record once, its newest copy.  Return their number."""
         self.flush()
         with staging.writer(path) as batch:
-            for part in range(self.count):
+            for part, name in enumerate(self._names):
                 keep = self.seen.lines(part)
-                for number, line in enumerate(staging.read_lines(self._path(part))):
+                for number, line in enumerate(staging.read_lines(self._path(name))):
                     if number in keep:
                         batch.write_line(line)
         self.discard()
@@ -91,7 +101,10 @@ class Parts:
         """Forget everything, on the disk too."""
         store.remove(self.folder)
         self.seen.close()
-        self.seen, self.progress, self.count = Seen(), {}, 0
+        self.seen, self.progress, self._names = Seen(), {}, []
 
-    def _path(self, number: int) -> str:
-        return store.join(self.folder, f"{number:06}.ndjson.gz")
+    def _last(self) -> str | None:
+        return self._names[-1] if self._names else None
+
+    def _path(self, name: str) -> str:
+        return store.join(self.folder, name)
