@@ -9,6 +9,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from ecw import following
 from ecw.crm.load import load_rows
 from ecw.pull import steps
+from ecw.pull.map import what_became
 from ecw.words import Batch
 from tests.fixtures.loads import LOCATION, a_row
 from tests.fixtures.pulling import Pulling
@@ -37,6 +38,22 @@ def test_what_changed_is_told_and_nothing_changed_is_not(pull: Pulling, sandbox:
     assert (extra["inserted"], extra["updated"]) == (0, 1)
 
 
+def test_marks_are_told_too(pull: Pulling, sandbox: RunningSandbox) -> None:
+    steps.load(checked(pull, "patient"))
+    merged, deleted = [each for each in sandbox.records("Patient") if not what_became(each)][:2]
+
+    sandbox.put({**merged, "link": [{"type": "replaced-by", "other": {"reference": "Patient/other"}}]})
+    [(name, extra)] = told(checked(pull, "patient"))
+    assert (name, extra["updated"]) == ("ecw_patient", 1)
+
+    sandbox.delete("Patient", deleted["id"])
+    batch = checked(pull, "patient")
+    for _ in range(2):  # the second time as if the first one's answer had been lost
+        [(name, extra)] = told(batch)
+        assert (name, extra["updated"], extra["rejected"]) == ("ecw_patient", 0, 1)
+    assert told(checked(pull, "patient")) == []
+
+
 def test_a_load_that_was_killed_after_its_commit_tells_when_it_is_tried_again(pull: Pulling) -> None:
     batch = checked(pull)
     steps.load(batch)
@@ -50,4 +67,4 @@ def test_the_numbers_of_a_dry_run_are_told_to_nobody(pull: Pulling) -> None:
     one = {**batch, "count": 1, "fetched": 1}
     found = load_rows(pull.crm, batch["run"], one, LOCATION, rows, [], dry_run=True)  # type: ignore[arg-type]
     assert found.inserted == 1
-    assert not following._is_loaded(batch)
+    assert not following._has_changed(batch, {"inserted": 1, "updated": 0, "rejected": 0})

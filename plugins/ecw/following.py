@@ -30,13 +30,13 @@ def changed(resource: str) -> AssetAlias:
 
 
 def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
-    """Do what `steps.load` does, and tell the asset what changed, if anything did.
+    """Do what `steps.load` does, and tell the asset what changed, if anything did: rows, or marks on them.
 
     A task that was killed between the two loads again: the same numbers, nothing written, and the event.
     """
     numbers = steps.load(batch)
     run, resource = batch["run"], batch["resource"]
-    if outlet_events is not None and numbers["inserted"] + numbers["updated"] and _is_loaded(batch):
+    if outlet_events is not None and _has_changed(batch, numbers):
         counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
         extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
         outlet_events[changed(resource)].add(asset(resource), extra=extra)
@@ -51,10 +51,19 @@ def at_once(run: Run, outlet_events: Any = None) -> dict[str, dict[str, int]]:
     return pull(run, lambda batch: load(batch, outlet_events))
 
 
-def _is_loaded(batch: Batch) -> bool:
-    """Say whether the ledger has the numbers as loaded; those of a dry run were taken back."""
-    from ecw.crm import ledger
+def _has_changed(batch: Batch, numbers: dict[str, int]) -> bool:
+    """Say whether the load has changed rows; what a dry run did was taken back.
+
+    A row that is marked, because eCW has its record no more, is among the rejects, and in the journal.
+    """
+    from ecw.crm import journal, ledger
     from ecw.crm.engine import open_crm
 
-    with open_crm(batch["run"]["crm_conn_id"]) as engine:
-        return ledger.numbers(engine, batch["run"], batch["resource"]) is not None
+    changed = numbers["inserted"] + numbers["updated"]
+    if not changed and not numbers["rejected"]:
+        return False
+    run, resource = batch["run"], batch["resource"]
+    with open_crm(run["crm_conn_id"]) as engine:
+        if not changed:
+            return journal.has_pulled(engine, run, resource)
+        return ledger.numbers(engine, run, resource) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,9 @@ class Vob:
     practice: str = "P1"
     loads: int = 0
 
-    def load(self, resource: str, *rows: dict[str, Any], run_id: str = "", **how: Any) -> str:
+    def load(
+        self, resource: str, *rows: dict[str, Any], run_id: str = "", rejects: Sequence[dict[str, Any]] = (), **how: Any
+    ) -> str:
         """Load rows of patients or insurance, a run of its own each time; return the run's id.
 
         `how` goes to load_rows: whom the run has asked about, whether it was about all.
@@ -44,10 +46,17 @@ class Vob:
         run = a_run(run_id or f"r{self.loads}", practice=self.practice)
         lines = [a_row(row["ecw_id"], hour=None) | {"hash": repr(row), "row": row} for row in rows]
         batch: Any = {
-            **{"run": run, "resource": resource, "path": "", "count": len(lines), "fetched": len(lines)},
-            **{"rejected": 0, "unchanged": 0, "rejects": [], "calls": 0, "seconds": 0.0},
+            **{"run": run, "resource": resource, "path": "", "count": len(lines)},
+            **{
+                "fetched": len(lines) + len(rejects),
+                "rejected": len(rejects),
+                "unchanged": 0,
+                "rejects": [],
+                "calls": 0,
+                "seconds": 0.0,
+            },
         }
-        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, [], **how)
+        load_rows(self.crm, run, batch, PATIENTS if resource == "patient" else INSURANCE, lines, rejects, **how)
         return run["run_id"]
 
     def patients(self, *numbers: int, run_id: str = "", **values: str | None) -> str:

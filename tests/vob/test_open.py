@@ -12,6 +12,7 @@ from sqlalchemy import text
 from ecw.errors import ConfigurationWrong, CrmTableWrong
 from ecw.mapping.files import load_mapping
 from ecw.vob.matters import NOT_OF_INSURANCE, PATIENT
+from tests.fixtures.loads import a_reject
 from tests.vob.conftest import Vob
 
 
@@ -68,6 +69,22 @@ def test_a_changed_policy_opens_one_request_with_names_and_no_values(vob: Vob) -
     assert (row["attempts"], row["sent_at"], row["delivery_note"]) == (0, None, None)
     assert "Umbrella" not in str(row)
     assert vob.rows(f"SELECT count(*) AS n FROM ecw_journal WHERE vob = '{row['key']}'") == [{"n": 1}]  # noqa: S608
+
+
+def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_back(vob: Vob) -> None:
+    vob.first()
+    for _ in range(2):
+        vob.load("insurance", rejects=[a_reject("i2", "gone", None, hour=None)])
+        vob.open()
+    assert shown(vob) == [("p2", "insurance", "i2", "emr_status")]
+    vob.policies(("i2", 2))
+    assert vob.open()["opened"] == 1
+
+
+def test_a_patient_who_is_marked_opens_none(vob: Vob) -> None:
+    vob.first()
+    vob.load("patient", rejects=[a_reject("p2", "gone", None, hour=None)])
+    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
 
 
 def test_looking_again_opens_nothing(vob: Vob) -> None:

@@ -7,11 +7,27 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, String, case, cast, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    String,
+    Subquery,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from ecw.crm import first_look
+from ecw.crm.business import STATUS
+from ecw.crm.engine import reading
 from ecw.crm.stage import Stage
-from ecw.crm.tables import UtcTime, ecw_journal
+from ecw.crm.tables import UtcTime, ecw_journal, ecw_run
 from ecw.words import Run
 
 PUSH, PULL = "push", "pull"
@@ -62,23 +78,50 @@ def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) 
     """Add a row for every record that the load has inserted or updated, in the load's transaction."""
     s = stage.rows
     inserted = s.c.fate == "insert"
-    columns: dict[str, ColumnElement[Any]] = {
+    columns = _of_load(connection, run, resource) | {
+        "operation": s.c.fate,
+        "crm_id": cast(s.c.crm_id, String),
+        "ecw_id": s.c.ecw_id,
+        "words": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
+        "fields": s.c.fields,
+        "first_look": first_look.brought(connection, stage, run, resource),
+    }
+    pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
+    connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
+
+
+def write_marked(connection: Connection, rows: Subquery, run: Run, resource: str) -> None:
+    """Add a row for every record, with its `ecw_id` and `crm_id`, whose row the load marks: eCW no longer has it."""
+    columns = _of_load(connection, run, resource) | {
+        "operation": literal("update"),
+        "crm_id": rows.c.crm_id,
+        "ecw_id": rows.c.ecw_id,
+        "words": literal("Marked in the CRM: eCW no longer has it"),
+        "fields": literal(STATUS),
+    }
+    connection.execute(insert(ecw_journal).from_select(list(columns), select(*columns.values())))
+
+
+def has_pulled(engine: Engine, run: Run, resource: str) -> bool:
+    """Say whether a run has changed rows of a resource since it began."""
+    j, r = ecw_journal.c, ecw_run.c
+    mine = (r.practice == run["practice"], r.run_id == run["run_id"], r.resource == resource)
+    began = select(r.started_at).where(*mine).scalar_subquery()  # there is an index on the time
+    its = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == PULL, j.at >= began)
+    with reading(engine) as connection:
+        return bool(connection.execute(select(exists().where(j.practice == run["practice"], its))).scalar())
+
+
+def _of_load(connection: Connection, run: Run, resource: str) -> dict[str, ColumnElement[Any]]:
+    return {
         "practice": literal(run["practice"]),
         "entry": _new_entry(connection),
         "at": literal(datetime.now(UTC), UtcTime),
         "run_id": literal(run["run_id"]),
         "direction": literal(PULL),
         "resource": literal(resource),
-        "operation": s.c.fate,
-        "crm_id": cast(s.c.crm_id, String),
-        "ecw_id": s.c.ecw_id,
-        "words": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
         "outcome": literal("done"),
-        "fields": s.c.fields,
-        "first_look": first_look.brought(connection, stage, run, resource),
     }
-    pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
-    connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
 
 
 def _new_entry(connection: Connection) -> ColumnElement[str]:

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select, and_, case, cast, func, literal, not_, null, or_, select, true, update
+from typing import Any
 
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from ecw.crm import journal
 from ecw.crm.business import STATUS, BusinessTable
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_agreed, ecw_link
@@ -96,32 +115,46 @@ def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) 
     )
 
 
-def mark(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Mark the rows of records that are inactive, merged, deceased or vanished in eCW, with why; none is deleted.
+def mark(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+    """Mark the rows of records that are inactive, merged or deceased in eCW, with why, and unmark the others.
 
-    The mark stands on the link, and in the business table where that has a column for it.
+    It is an update, as of any other column. Comes after the rows were written: those that eCW and the CRM agree on have
+    staged values that are not the CRM's.
     """
-    s, b, link = stage.rows, stage.rejects, ecw_link
-    gone = and_(
-        link.c.practice == run["practice"],
-        link.c.resource == resource,
-        link.c.ecw_id.in_(select(b.c.ecw_id).where(b.c.rule == GONE)),
-    )
-    why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
-    # Without a hash it is looked at again, should it come back as it was.
-    connection.execute(update(link).where(gone).values(status=VANISHED, status_reason=why, hash=""))
-    column = target.table.columns.get(STATUS)
-    if column is None or STATUS in target.columns:
+    s, column = stage.rows, _status(target)
+    if column is None:
         return
     said = s.c.status + ": " + s.c.status_reason
+    differs = column.is_distinct_from(said)
     connection.execute(
-        update(target.table)
-        .where(target.key == s.c.crm_id, s.c.fate.in_(WRITTEN), column.is_distinct_from(said))
-        .values({column.name: said})
+        update(s)
+        .where(s.c.fate.in_(["update", "same"]), exists().where(target.key == s.c.crm_id, differs))
+        .values(fate="update", fields=func.coalesce(s.c.fields + ", ", "") + STATUS)
     )
-    vanished = select(cast(link.c.crm_id, target.key.type)).where(gone)
-    connection.execute(
-        update(target.table)
-        .where(target.key.in_(vanished), column.is_distinct_from(VANISHED))
-        .values({column.name: VANISHED})
-    )
+    marked = update(target.table).where(target.key == s.c.crm_id, s.c.fate.in_(["insert", "update"]), differs)
+    connection.execute(marked.values({column.name: said}))
+
+
+def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Mark the links of records that eCW has no more, and their rows where the table has a column for it.
+
+    None is deleted. The journal tells of the rows: their records are rejects, and no load's row stands for them.
+    """
+    b, link = stage.rejects, ecw_link
+    theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
+    why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
+    # Without a hash it is looked at again, should it come back as it was.
+    connection.execute(update(link).where(theirs).values(status=VANISHED, status_reason=why, hash=""))
+    column = _status(target)
+    if column is None:
+        return
+    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(VANISHED)
+    of_rows = select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(theirs, differs)
+    journal.write_marked(connection, of_rows.subquery(), run, resource)
+    marked = update(target.table).where(target.key.in_(select(crm_id).where(theirs)), differs)
+    connection.execute(marked.values({column.name: VANISHED}))
+
+
+def _status(target: BusinessTable) -> Column[Any] | None:
+    """Return the column for the mark, None where there is none, or the mapping fills it."""
+    return None if STATUS in target.columns else target.table.columns.get(STATUS)

@@ -5,7 +5,7 @@ Every staged row gets a fate:
     duplicate  a newer copy of the record is staged too, or that eCW has it no more
     parked     a record that it cannot do without is not here yet
     insert     the CRM has no such record
-    update     it has, and a column of it changes
+    update     it has, and a column of it changes, or its mark does
     same       it has, and no column of it changes
     locked     it has, and a column would change, but the row takes no updates
     older      the CRM's row was made from a newer version of the record
@@ -39,7 +39,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 from ecw.crm import journal, parked
 from ecw.crm.business import BusinessTable
 from ecw.crm.creating import adopt_created
-from ecw.crm.linking import gone, mark, write_agreed, write_links
+from ecw.crm.linking import gone, mark, mark_gone, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_link
@@ -74,11 +74,12 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)
-    _count(connection, stage)
     _write_rows(connection, stage, target)
+    mark(connection, stage, target)
+    _count(connection, stage)
     write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
-    mark(connection, stage, target, run, resource)
+    mark_gone(connection, stage, target, run, resource)
     parked.keep(connection, stage, target, run, resource)
     journal.write_pulled(connection, stage, run, resource)
     _take_stock(connection, stage, target)

@@ -10,7 +10,7 @@ PATIENT = frozenset(
         *("phone", "mobile_phone"),
     }
 )
-# Of insurance everything matters, but for what only says which record it is.
+# Of insurance everything matters, also that eCW has it no more (`emr_status`), but for what says which record it is.
 NOT_OF_INSURANCE = frozenset({"ecw_id"})
 NEW = "new"  # the word for a policy that was not there before
 
