@@ -73,9 +73,12 @@ def ecw_pull() -> None:
             groups[needed] >> groups[resource.name]
     outlets = [following.changed(name) for name in RESOURCES]
     few = task(following.at_once, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
-    # The run is red when any part of it is.
+    # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
+    parts = [*groups.values(), few]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
-    [run, *groups.values(), few] >> complete >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    summary = task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    [run, *parts] >> complete >> summary
+    parts >> summary
 
 
 ecw_pull()
