@@ -94,7 +94,7 @@ def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine
     with crm_engine.begin() as connection:
         connection.execute(update(ecw_run).where(ecw_run.c.resource == "location").values(state="loaded"))
 
-    assert snapshots.give_back(crm_engine, a_run(1)) == 1
+    assert ledger.give_back(crm_engine, a_run(1)) == 1
     assert snapshots.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", True)}
 
 

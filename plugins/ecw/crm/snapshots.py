@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, RowMapping, select, update
+from sqlalchemy import Engine, RowMapping, select
 
 from ecw.crm import ledger
 from ecw.crm.engine import exclusive
 from ecw.crm.tables import ecw_run
-from ecw.errors import TryAgain
 from ecw.words import Run
 
 IDLE = timedelta(minutes=30)  # no run of any backfill for so long: what begins then is another backfill
@@ -55,30 +54,6 @@ def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holde
             else:
                 ledger.begun(connection, run, resource)
         return taken
-
-
-def give_back(engine: Engine, run: Run) -> int:
-    """Give back what a run of a backfill has claimed and, at its end, not loaded; return how many resources.
-
-    It was marked failed by hand, say, before their tasks began: what begins from now on looks at them.
-    """
-    ended = TryAgain(
-        "The run ended before this was loaded.",
-        who="data engineer",
-        next_move="clear its tasks; what takes no dates, the next run of the backfill looks at, if another one begins.",
-    )
-    with engine.begin() as connection:
-        given_back = connection.execute(
-            update(ecw_run)
-            .where(
-                ecw_run.c.practice == run["practice"],
-                ecw_run.c.run_id == run["run_id"],
-                ecw_run.c.run_type == "backfill",
-                ecw_run.c.state == ledger.RUNNING,
-            )
-            .values(state=ledger.FAILED, ended_at=datetime.now(UTC), error=str(ended))
-        )
-    return given_back.rowcount
 
 
 def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime) -> Holder | None:

@@ -79,6 +79,8 @@ def open_run(
     if wanted.few or wanted.dry_run or run_type == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:
+        # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
+        ledger.give_back(engine, run)
         with reading(engine) as connection:
             ledger.require_alone(connection, run, goes_on)
     staging.open_folder(run["staging"])
