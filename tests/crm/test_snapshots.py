@@ -115,6 +115,16 @@ def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> No
     assert snapshots.claim(crm_engine, a_run(9), ["location"]) == {"location": ("backfill__0", True)}
 
 
+def test_a_run_that_is_to_map_everything_is_served_by_such_a_look_alone(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    ledger.begin(crm_engine, a_run(1), ["location"], strategies={"location": "list"})
+
+    assert snapshots.claim(crm_engine, a_run(2), ["location"], full=True) == {}
+    ledger.begin(crm_engine, a_run(2), ["location", "encounter"], strategies={"location": "list"})
+    for full in (True, False):
+        assert snapshots.claim(crm_engine, a_run(3), ["location"], full=full) == {"location": ("backfill__2", False)}
+
+
 def test_an_interval_that_ended_after_it_needs_another(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
     assert claimed(crm_engine, a_run(2, ends=datetime.now(UTC) + timedelta(minutes=1)))

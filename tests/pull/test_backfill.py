@@ -65,6 +65,18 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
 
 
 @on_sqlite
+def test_a_second_backfill_that_is_to_map_everything_does_so_however_soon_it_comes(pull: Pulling) -> None:
+    pull.resource(pull.begin("backfill", options={"resources": ["location"]}), "location")
+    everything = {"resources": ["location"], "mode": "full"}
+
+    second, third = (pull.begin("backfill", options=everything) for _ in range(2))
+
+    assert pull.resource(second, "location")["fetched"] == 12
+    assert pull.batches["location"][1]["count"] == 12, "the unchanged are mapped too"
+    assert plan.of(third)["covered"] == {"location": second["run_id"]}
+
+
+@on_sqlite
 def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioners(
     pull: Pulling, monkeypatch: pytest.MonkeyPatch
 ) -> None:

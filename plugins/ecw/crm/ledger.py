@@ -70,10 +70,17 @@ def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], boo
 
 
 def begun(
-    connection: Connection, run: Run, resource: str, *, strategy: str | None = None, state: str = RUNNING
+    connection: Connection,
+    run: Run,
+    resource: str,
+    *,
+    strategy: str | None = None,
+    state: str = RUNNING,
+    mapped_all: bool | None = None,
 ) -> None:
-    """Record that the run has begun on one resource."""
+    """Record that the run has begun on one resource; `mapped_all` is what a backfill's claim says."""
     values = {"state": state, "started_at": datetime.now(UTC), "ended_at": None, "error": None, "strategy": strategy}
+    values |= {} if mapped_all is None else {"mapped_all": mapped_all}
     upsert(connection, ecw_run, _key(run, resource), _window(run) | values)
 
 

@@ -30,10 +30,11 @@ class Holder(NamedTuple):
     loaded: bool
 
 
-def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holder]:
+def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = False) -> dict[str, Holder]:
     """Claim the snapshots of resources for a run of a backfill; return those that another run of it has.
 
-    A snapshot serves every interval that was over when it was begun.
+    A snapshot serves every interval that was over when it was begun; one of which only the changes are mapped serves
+    no `full` run.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw snapshots {run['practice']}")
@@ -49,18 +50,20 @@ def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holde
         rows = sorted(others.mappings(), key=lambda row: row["started_at"])
         taken: dict[str, Holder] = {}
         for resource in resources:
-            if holder := _holder(rows, run, resource, now):
+            if holder := _holder(rows, run, resource, now, full=full):
                 taken[resource] = holder
             else:
-                ledger.begun(connection, run, resource)
+                ledger.begun(connection, run, resource, mapped_all=full)
         return taken
 
 
-def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime) -> Holder | None:
+def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime, *, full: bool) -> Holder | None:
     end = datetime.fromisoformat(run["window_end"])
     for at in range(len(rows) - 1, -1, -1):
         row = rows[at]
         if row["resource"] != resource or row["started_at"] < end or not _holds(row, rows, now):
+            continue
+        if full and not row["mapped_all"]:
             continue
         return Holder(row["run_id"], row["state"] == ledger.LOADED) if _goes_on(rows, at, now) else None
     return None

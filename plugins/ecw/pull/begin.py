@@ -117,7 +117,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
     if run["run_type"] != "backfill" or options.dry_run:
         return {}
     undated = [name for name, choice in choices.items() if not STRATEGIES[choice.strategies[0]].dated]
-    taken = snapshots.claim(engine, run, undated)
+    taken = snapshots.claim(engine, run, undated, full=options.full)
     first = taken.get("practitioner")
     if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
         error = SnapshotPending(
