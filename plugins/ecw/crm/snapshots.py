@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, RowMapping, select
+from sqlalchemy import Engine, RowMapping, delete, select
 
 from ecw.crm import ledger
 from ecw.crm.engine import exclusive
@@ -55,6 +55,14 @@ def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = Fa
             else:
                 ledger.begun(connection, run, resource, mapped_all=full)
         return taken
+
+
+def unclaim(engine: Engine, run: Run, resources: Iterable[str]) -> None:
+    """Take back what a run has claimed, without a trace: it waits, and claims again when it goes on."""
+    claimed = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"]]
+    claimed += [ecw_run.c.resource.in_(list(resources)), ecw_run.c.state == ledger.RUNNING]
+    with engine.begin() as connection:
+        connection.execute(delete(ecw_run).where(*claimed))
 
 
 def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime, *, full: bool) -> Holder | None:

@@ -125,8 +125,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
             "looks at.",
             next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
-        for name in undated:
-            if name not in taken:
-                ledger.fail(engine, run, name, error)  # what was claimed is given back
+        # Not failed: it may be covered when the run goes on, and is told so then.
+        snapshots.unclaim(engine, run, [name for name in undated if name not in taken])
         raise error
     return {name: holder.run_id for name, holder in taken.items()}
