@@ -51,7 +51,7 @@ from ecw.schedule import cron_of_dag
     schedule=CronDataIntervalTimetable(cron_of_dag(), timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    max_active_runs=4,  # runs about everything wait for each other; one about a few patients waits for nobody
+    max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
     params=PARAMS,
     doc_md=__doc__,
