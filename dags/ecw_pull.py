@@ -51,7 +51,7 @@ from ecw.schedule import cron_of_dag
     schedule=CronDataIntervalTimetable(cron_of_dag(), timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    max_active_runs=4,  # runs about everything wait for each other; one about a few patients waits for nobody
+    max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
     params=PARAMS,
     doc_md=__doc__,
@@ -73,9 +73,12 @@ def ecw_pull() -> None:
             groups[needed] >> groups[resource.name]
     outlets = [following.changed(name) for name in RESOURCES]
     few = task(following.at_once, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
-    # The run is red when any part of it is.
+    # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
+    parts = [*groups.values(), few]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
-    [run, *groups.values(), few] >> complete >> task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    summary = task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    [run, *parts] >> complete >> summary
+    parts >> summary
 
 
 ecw_pull()

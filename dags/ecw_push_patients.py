@@ -60,10 +60,11 @@ def ecw_push_patients() -> None:
     approval = ApprovePush(task_id="approve", push=push).output
     sent = task(steps.send, pool="ecw_api")(push, approval)
     confirmed = task(steps.confirm, pool="ecw_api", trigger_rule="all_done")(push)
-    # The run is red when any part of it is.
+    # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for the last.
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
-    sent >> confirmed
-    [push, sent, confirmed] >> complete >> task(steps.summary, trigger_rule="all_done")(push).as_teardown()
+    summary = task(steps.summary, trigger_rule="all_done")(push).as_teardown()
+    sent >> confirmed >> summary
+    [push, sent, confirmed] >> complete >> summary
 
 
 ecw_push_patients()

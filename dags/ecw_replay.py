@@ -61,9 +61,12 @@ def ecw_replay() -> None:
             task(following.load, outlets=[following.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    # The run is red when any part of it is.
+    # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
+    parts = [*groups.values()]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
-    [run, *groups.values()] >> complete >> task(replay.summary, trigger_rule="all_done")(run).as_teardown()
+    summary = task(replay.summary, trigger_rule="all_done")(run).as_teardown()
+    [run, *parts] >> complete >> summary
+    parts >> summary
 
 
 ecw_replay()

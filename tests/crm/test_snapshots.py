@@ -94,7 +94,7 @@ def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine
     with crm_engine.begin() as connection:
         connection.execute(update(ecw_run).where(ecw_run.c.resource == "location").values(state="loaded"))
 
-    assert snapshots.give_back(crm_engine, a_run(1)) == 1
+    assert ledger.give_back(crm_engine, a_run(1)) == 1
     assert snapshots.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", True)}
 
 
@@ -113,6 +113,16 @@ def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> No
         shift(crm_engine, a_run(number), state="loaded", started_at=begun, ended_at=begun)
 
     assert snapshots.claim(crm_engine, a_run(9), ["location"]) == {"location": ("backfill__0", True)}
+
+
+def test_a_run_that_is_to_map_everything_is_served_by_such_a_look_alone(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    ledger.begin(crm_engine, a_run(1), ["location"], strategies={"location": "list"})
+
+    assert snapshots.claim(crm_engine, a_run(2), ["location"], full=True) == {}
+    ledger.begin(crm_engine, a_run(2), ["location", "encounter"], strategies={"location": "list"})
+    for full in (True, False):
+        assert snapshots.claim(crm_engine, a_run(3), ["location"], full=full) == {"location": ("backfill__2", False)}
 
 
 def test_an_interval_that_ended_after_it_needs_another(crm_engine: Engine) -> None:

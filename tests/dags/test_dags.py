@@ -70,7 +70,7 @@ def test_the_pull_covers_every_interval_of_two_hours_once() -> None:
     dag = dags()["ecw_pull"]
     assert dag.timetable.__class__.__name__ == "CronDataIntervalTimetable"
     assert dag.timetable.expression == "0 */2 * * *"
-    assert (dag.catchup, dag.max_active_runs) == (False, 4)
+    assert (dag.catchup, dag.max_active_runs) == (False, 16)
 
 
 def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:

@@ -192,7 +192,9 @@ def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(
 
     assert practice.ended(run_id) == "failed"
     assert practice.states(run_id) == {name: "failed" if name == failing else "loaded" for name in RESOURCES}
-    [row] = [row for row in practice.airflow.returned(DAG, run_id, "summary") if row["state"] == "failed"]
+    table = practice.airflow.returned(DAG, run_id, "summary")
+    assert {row["resource"]: row["state"] for row in table} == practice.states(run_id)
+    [row] = [row for row in table if row["state"] == "failed"]
     assert (row["resource"], "Next (" in row["next"]) == (failing, True)
     assert set(practice.differences()) == {failing}
 

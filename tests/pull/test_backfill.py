@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.utils.types import DagRunType
 
+from ecw.errors import EcwError, SnapshotPending
 from ecw.pull import plan, steps
 from ecw.pull.operator import BeginOperator
 from ecw.resources import RESOURCES
@@ -65,6 +66,51 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
 
 
 @on_sqlite
+def test_a_second_backfill_that_is_to_map_everything_does_so_however_soon_it_comes(pull: Pulling) -> None:
+    pull.resource(pull.begin("backfill", options={"resources": ["location"]}), "location")
+    everything = {"resources": ["location"], "mode": "full"}
+
+    second, third = (pull.begin("backfill", options=everything) for _ in range(2))
+
+    assert pull.resource(second, "location")["fetched"] == 12
+    assert pull.batches["location"][1]["count"] == 12, "the unchanged are mapped too"
+    assert plan.of(third)["covered"] == {"location": second["run_id"]}
+
+
+def told(run: Any) -> dict[str, tuple[str, str]]:
+    return {row["resource"]: (row["state"], row["next"]) for row in steps.summary(run)}
+
+
+@on_sqlite
+def test_a_run_whose_all_another_looks_at_says_what_it_is(pull: Pulling) -> None:
+    pull.begin("backfill", options={"resources": ["location"]})
+    second = pull.begin("backfill", options={"resources": ["location"]})
+
+    others = dict.fromkeys((name for name in RESOURCES if name != "location"), ("not asked for", ""))
+    assert told(second) == {"location": ("once a backfill", ""), **others}
+
+
+@on_sqlite
+def test_what_a_waiting_run_gave_back_and_another_took_is_no_failure(pull: Pulling, sandbox: RunningSandbox) -> None:
+    form = {"resources": ["practitioner", "location", "encounter"]}
+    first = pull.begin("backfill", options=form)
+    sandbox.fault("gone", resource="Location")
+    with pytest.raises(EcwError):
+        pull.resource(first, "location")
+    sandbox.clear_faults()
+    with pytest.raises(SnapshotPending):
+        pull.begin("backfill", run_id="b", options=form)
+    pull.resource(first, "practitioner")
+
+    third = pull.begin("backfill", run_id="c", options=form)
+    pull.run_count = 1
+    second = pull.begin("backfill", run_id="b", options=form)
+
+    assert "location" in plan.of(third)["resources"]
+    assert told(second)["location"] == ("once a backfill", "")
+
+
+@on_sqlite
 def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioners(
     pull: Pulling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,5 +128,4 @@ def test_begin_waits_without_a_process_for_the_run_that_fetches_the_practitioner
         BeginOperator(task_id="begin").execute(context)
 
     assert (deferred.value.method_name, deferred.value.timeout) == ("go_on", None)
-    states = {row["state"] for row in pull.rows("SELECT state FROM ecw_run WHERE run_id = 'b2'")}
-    assert states <= {"failed"}, "it holds nothing back meanwhile"
+    assert pull.rows("SELECT * FROM ecw_run WHERE run_id = 'b2'") == [], "it holds nothing back meanwhile"

@@ -118,7 +118,7 @@ def test_a_directory_that_lost_its_records_does_not_enter(pull: Pulling, sandbox
 
     run = pull.begin()
     assert len(pull.rows("SELECT id FROM location")) == 12
-    assert steps.summary(run)[1]["state"] == "running"
+    assert steps.summary(run)[1]["state"] == "failed", "it has ended"
 
 
 def test_a_record_that_comes_twice_is_one_record_in_its_newest_version(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -153,7 +153,10 @@ def test_the_summary_is_the_runs_table(
     assert (location["state"], location["fetched"]) == ("failed", None)
     assert location["next"].startswith("BatchDamaged: ")
     assert [row["resource"] for row in others] == ["patient", "insurance", "encounter"]
-    assert {row["state"] for row in others} == {"running"}
+    assert {row["state"] for row in others} == {"failed"}
+    assert {row["next"] for row in others} == {
+        "The run ended before this was loaded. Next (data engineer): clear its tasks, or leave it to the next run."
+    }
     assert "practitioner  30       1         29" in caplog.text
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, sele
 from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_run
 from ecw.crm.upsert import insert, upsert
-from ecw.errors import EcwError, RunAhead
+from ecw.errors import EcwError, RunAhead, TryAgain
 from ecw.words import Batch, Numbers, Run
 
 RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
@@ -70,10 +70,17 @@ def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], boo
 
 
 def begun(
-    connection: Connection, run: Run, resource: str, *, strategy: str | None = None, state: str = RUNNING
+    connection: Connection,
+    run: Run,
+    resource: str,
+    *,
+    strategy: str | None = None,
+    state: str = RUNNING,
+    mapped_all: bool | None = None,
 ) -> None:
-    """Record that the run has begun on one resource."""
+    """Record that the run has begun on one resource; `mapped_all` is what a backfill's claim says."""
     values = {"state": state, "started_at": datetime.now(UTC), "ended_at": None, "error": None, "strategy": strategy}
+    values |= {} if mapped_all is None else {"mapped_all": mapped_all}
     upsert(connection, ecw_run, _key(run, resource), _window(run) | values)
 
 
@@ -102,6 +109,24 @@ def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
                 where=ecw_run.c.state != LOADED,
             )
         )
+
+
+def give_back(engine: Engine, run: Run) -> int:
+    """Fail what a run has begun and, at its end or when it begins again, not loaded; return how many resources.
+
+    It was marked failed by hand, say, before their tasks began, or killed: nobody is to wait for it, and of a backfill
+    the next run that begins looks at them.
+    """
+    snapshot = "; what takes no dates, the next run of the backfill looks at, if another one begins."
+    ended = TryAgain(
+        "The run ended before this was loaded.",
+        who="data engineer",
+        next_move=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
+    )
+    of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
+    told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
+    with engine.begin() as connection:
+        return connection.execute(update(ecw_run).where(*of_run).values(told)).rowcount
 
 
 def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:

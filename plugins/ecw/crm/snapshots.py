@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, RowMapping, select, update
+from sqlalchemy import Engine, RowMapping, delete, select
 
 from ecw.crm import ledger
 from ecw.crm.engine import exclusive
 from ecw.crm.tables import ecw_run
-from ecw.errors import TryAgain
 from ecw.words import Run
 
 IDLE = timedelta(minutes=30)  # no run of any backfill for so long: what begins then is another backfill
@@ -31,10 +30,11 @@ class Holder(NamedTuple):
     loaded: bool
 
 
-def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holder]:
+def claim(engine: Engine, run: Run, resources: Iterable[str], *, full: bool = False) -> dict[str, Holder]:
     """Claim the snapshots of resources for a run of a backfill; return those that another run of it has.
 
-    A snapshot serves every interval that was over when it was begun.
+    A snapshot serves every interval that was over when it was begun; one of which only the changes are mapped serves
+    no `full` run.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw snapshots {run['practice']}")
@@ -50,42 +50,28 @@ def claim(engine: Engine, run: Run, resources: Iterable[str]) -> dict[str, Holde
         rows = sorted(others.mappings(), key=lambda row: row["started_at"])
         taken: dict[str, Holder] = {}
         for resource in resources:
-            if holder := _holder(rows, run, resource, now):
+            if holder := _holder(rows, run, resource, now, full=full):
                 taken[resource] = holder
             else:
-                ledger.begun(connection, run, resource)
+                ledger.begun(connection, run, resource, mapped_all=full)
         return taken
 
 
-def give_back(engine: Engine, run: Run) -> int:
-    """Give back what a run of a backfill has claimed and, at its end, not loaded; return how many resources.
-
-    It was marked failed by hand, say, before their tasks began: what begins from now on looks at them.
-    """
-    ended = TryAgain(
-        "The run ended before this was loaded.",
-        who="data engineer",
-        next_move="clear its tasks; what takes no dates, the next run of the backfill looks at, if another one begins.",
-    )
+def unclaim(engine: Engine, run: Run, resources: Iterable[str]) -> None:
+    """Take back what a run has claimed, without a trace: it waits, and claims again when it goes on."""
+    claimed = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"]]
+    claimed += [ecw_run.c.resource.in_(list(resources)), ecw_run.c.state == ledger.RUNNING]
     with engine.begin() as connection:
-        given_back = connection.execute(
-            update(ecw_run)
-            .where(
-                ecw_run.c.practice == run["practice"],
-                ecw_run.c.run_id == run["run_id"],
-                ecw_run.c.run_type == "backfill",
-                ecw_run.c.state == ledger.RUNNING,
-            )
-            .values(state=ledger.FAILED, ended_at=datetime.now(UTC), error=str(ended))
-        )
-    return given_back.rowcount
+        connection.execute(delete(ecw_run).where(*claimed))
 
 
-def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime) -> Holder | None:
+def _holder(rows: list[RowMapping], run: Run, resource: str, now: datetime, *, full: bool) -> Holder | None:
     end = datetime.fromisoformat(run["window_end"])
     for at in range(len(rows) - 1, -1, -1):
         row = rows[at]
         if row["resource"] != resource or row["started_at"] < end or not _holds(row, rows, now):
+            continue
+        if full and not row["mapped_all"]:
             continue
         return Holder(row["run_id"], row["state"] == ledger.LOADED) if _goes_on(rows, at, now) else None
     return None

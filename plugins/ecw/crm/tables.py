@@ -68,6 +68,7 @@ ecw_run = Table(
     Column("later_by", UtcTime),  # when the last of them is looked at
     Column("asked", Integer),  # patients who were asked about one by one
     Column("gone", Integer),  # records among the fetched that eCW no longer has
+    Column("mapped_all", Boolean),  # the unchanged are mapped too: said by a backfill's run, of what others share
 )
 
 # How far the live runs have come.

@@ -79,6 +79,8 @@ def open_run(
     if wanted.few or wanted.dry_run or run_type == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:
+        # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
+        ledger.give_back(engine, run)
         with reading(engine) as connection:
             ledger.require_alone(connection, run, goes_on)
     staging.open_folder(run["staging"])
@@ -115,7 +117,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
     if run["run_type"] != "backfill" or options.dry_run:
         return {}
     undated = [name for name, choice in choices.items() if not STRATEGIES[choice.strategies[0]].dated]
-    taken = snapshots.claim(engine, run, undated)
+    taken = snapshots.claim(engine, run, undated, full=options.full)
     first = taken.get("practitioner")
     if first and not first.loaded and any(choice.strategies[0] == "schedule" for choice in choices.values()):
         error = SnapshotPending(
@@ -123,8 +125,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
             "looks at.",
             next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
-        for name in undated:
-            if name not in taken:
-                ledger.fail(engine, run, name, error)  # what was claimed is given back
+        # Not failed: it may be covered when the run goes on, and is told so then.
+        snapshots.unclaim(engine, run, [name for name in undated if name not in taken])
         raise error
     return {name: holder.run_id for name, holder in taken.items()}

@@ -208,7 +208,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     Then tell what has become amiss, or is no longer; what goes wrong with that is logged and fails nothing.
     """
     from ecw.alert.watch import watch_quietly
-    from ecw.crm import snapshots
+    from ecw.crm import ledger
     from ecw.crm.engine import open_crm
     from ecw.pull import plan
     from ecw.pull.summary import as_text, table
@@ -218,7 +218,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
     else:
         with open_crm(run["crm_conn_id"]) as engine:
-            snapshots.give_back(engine, run)
+            ledger.give_back(engine, run)
             rows = table(engine, run, plan.covered(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     watch_quietly(run["crm_conn_id"] if run else crm_conn_id)

@@ -27,7 +27,7 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
     found = {row["resource"]: row for row in history.of_run(engine, run)}
     waiting = history.waiting_conflicts(engine, run["practice"])
     # A run begins on all its resources at once: what has no row beside others was not asked for.
-    absent = {"state": "not asked for" if found else "not begun"}
+    absent = {"state": "not asked for" if found or covered else "not begun"}
     rows = []
     for resource in RESOURCES:
         row = found.get(resource, {"state": "once a backfill"} if resource in (covered or {}) else absent)

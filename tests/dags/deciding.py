@@ -1,0 +1,60 @@
+"""Airflow's own decisions about runs whose tasks end as they are told to: no task is at work.
+
+Reads from stdin a list of [DAG, [{task: state it gets}, ...]]; prints, for each, what Airflow makes of every step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.dagbag import DBDagBag
+from airflow.models.dagbundle import DagBundleModel
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from sqlalchemy.orm import Session
+
+
+def decided(dag_id: str, steps: list[dict[str, str]], session: Session) -> list[dict[str, Any]]:
+    """Return after every step what Airflow would start, and the states of the run and of its tasks."""
+    dag: Any = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
+    now = datetime.now(UTC)
+    run = dag.create_dagrun(
+        run_id=f"{now:%H%M%S.%f}",
+        logical_date=now,
+        data_interval=(now - timedelta(hours=2), now),
+        run_after=now,
+        run_type=DagRunType.MANUAL,
+        triggered_by=DagRunTriggeredByType.TEST,
+        state=DagRunState.RUNNING,
+        session=session,
+    )
+    found = []
+    for step in steps:
+        for task_id, state in step.items():
+            run.get_task_instance(task_id, session=session).set_state(state, session=session)
+        before = None
+        # One look takes a failure one task further; a look that changes nothing was the last.
+        while before != (states := {ti.task_id: ti.state for ti in run.get_task_instances(session=session)}):
+            before = states
+            ready, _ = run.update_state(session=session, execute_callbacks=False)
+            session.flush()
+        found.append({"ready": sorted(ti.task_id for ti in ready), "run": run.state, "tasks": states})
+    return found
+
+
+if __name__ == "__main__":
+    initdb()
+    bag = DagBag(dag_folder=str(Path(__file__).resolve().parents[2] / "dags"))
+    with create_session() as session:
+        session.add(DagBundleModel(name="dags"))
+    sync_bag_to_db(bag, "dags", None)
+    with create_session() as session:
+        found = [decided(dag_id, steps, session) for dag_id, steps in json.load(sys.stdin)]
+    sys.stdout.write(f"\n{json.dumps(found)}\n")

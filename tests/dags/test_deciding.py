@@ -1,0 +1,114 @@
+"""What Airflow makes of a run's tasks: `summary` is the last, whatever failed, and the run is red when any part is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecw.resources import RESOURCES
+
+HERE = Path(__file__).parent
+Step = dict[str, str]  # the states that tasks get
+
+
+def through(states: str, *names: str, first: str = "extract") -> Step:
+    return {f"{name}.{step}": states for name in names for step in (first, "map", "check", "load")}
+
+
+OTHERS = [name for name in RESOURCES if name != "practitioner"]
+RUNS: dict[str, tuple[str, list[Step]]] = {
+    "pull": (
+        "ecw_pull",
+        [
+            {"begin": "success", "at_once": "skipped"},
+            {"practitioner.extract": "failed", "location.extract": "running"},
+            through("success", *OTHERS) | {"encounter.load": "up_for_retry"},
+            {"encounter.load": "success"},
+            {"summary": "success"},
+        ],
+    ),
+    "replay": (
+        "ecw_replay",
+        [
+            {"begin": "success"},
+            {"practitioner.gather": "failed", "location.gather": "running"},
+            through("success", *OTHERS, first="gather") | {"insurance.load": "running"},
+            {"insurance.load": "success"},
+            {"summary": "success"},
+        ],
+    ),
+    "push": (
+        "ecw_push_patients",
+        [
+            {"begin": "success", "approve": "success"},
+            {"send": "failed"},
+            {"confirm": "running"},
+            {"confirm": "success"},
+            {"summary": "success"},
+        ],
+    ),
+    "not begun": (
+        "ecw_pull",
+        [{"begin": "failed"}, {f"{name}.extract": "skipped" for name in RESOURCES}, {"summary": "success"}],
+    ),
+    "a few": (
+        "ecw_pull",
+        [
+            {"begin": "success"} | through("skipped", *RESOURCES) | {"at_once": "running"},
+            {"at_once": "success"},
+            {"complete": "success"},
+            {"summary": "success"},
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What Airflow decided after each step of each run: see deciding.py."""
+    home = tmp_path_factory.mktemp("airflow")
+    env = os.environ | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins")}
+    done = subprocess.run(
+        [sys.executable, HERE / "deciding.py"],
+        input=json.dumps(list(RUNS.values())),
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(zip(RUNS, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize("name", ["pull", "replay", "push"])
+def test_the_summary_waits_for_what_is_still_at_work_beside_a_failure_and_the_run_is_red(
+    decided: dict[str, list[dict[str, Any]]], name: str
+) -> None:
+    *at_work, over, ended = decided[name]
+    assert {step["tasks"]["complete"] for step in at_work} == {None, "upstream_failed"}, "the failure is noticed early"
+    for step in at_work:
+        assert (step["run"], "summary" in step["ready"]) == ("running", False)
+    assert (over["run"], over["ready"]) == ("running", ["summary"])
+    assert (ended["run"], ended["ready"]) == ("failed", [])
+
+
+def test_a_run_that_did_not_begin_has_its_summary_and_is_red(decided: dict[str, list[dict[str, Any]]]) -> None:
+    begun, over, ended = decided["not begun"]
+    assert "summary" not in begun["ready"]
+    assert (over["run"], over["ready"]) == ("running", ["summary"])
+    assert ended["run"] == "failed"
+
+
+def test_a_run_about_a_few_is_green(decided: dict[str, list[dict[str, Any]]]) -> None:
+    assert [(step["run"], step["ready"]) for step in decided["a few"]] == [
+        ("running", []),
+        ("running", ["complete"]),
+        ("running", ["summary"]),
+        ("success", []),
+    ]

@@ -1,0 +1,61 @@
+"""Runs that look at everything go one after the other, whatever became of those before them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecw.errors import RunAhead
+from ecw.pull import steps
+from ecw.words import Run
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.pulling import Pulling
+
+pytestmark = on_sqlite
+
+
+class Airflow:
+    """Which runs Airflow has running, and the beginning of one."""
+
+    def __init__(self, pull: Pulling) -> None:
+        self.pull = pull
+        self.running: set[str] = set()
+
+    def begin(self, name: str) -> Run:
+        self.running.add(name)
+        ends = {"a": "02", "b": "04"}[name]
+        return steps.begin(
+            name,
+            "scheduled",
+            "2026-11-22T00:00:00+00:00",
+            f"2026-11-22T{ends}:00:00+00:00",
+            ecw_conn_id="ecw_test",
+            crm_conn_id="crm_test",
+            staging=self.pull.staging,
+            goes_on=lambda run_id: run_id in self.running,
+        )
+
+    def waits(self, name: str) -> bool:
+        try:
+            self.begin(name)
+        except RunAhead:
+            return True
+        return False
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_of_two_runs_that_are_cleared_one_goes_on_and_then_the_other(pull: Pulling, killed: bool) -> None:
+    airflow = Airflow(pull)
+    for name in ("a", "b"):
+        run = airflow.begin(name)
+        if not killed:  # marked failed by a person: Airflow runs the summary
+            steps.summary(run)
+        airflow.running.clear()
+
+    airflow.running = {"a", "b"}
+    first, *again = [name for name in ("a", "b", "a") if not airflow.waits(name)]
+
+    assert set(again) <= {first}
+    [second] = airflow.running - {first}
+    assert airflow.waits(second), "the first is at work"
+    airflow.running.remove(first)
+    assert not airflow.waits(second)
