@@ -24,7 +24,7 @@ EcwError
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
     ├── PushStopped           a person has set the kill switch of the push: no request is made
     ├── PlanTooLong           the run cannot be done before the next one begins
-    ├── RosterMissing         a first look goes by records of another resource, and those did not load
+    ├── RosterMissing         a look goes by records of another resource, and those did not load
     ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
     ├── BatchDamaged          a staged batch is absent, cut or not what was written
     └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
@@ -153,7 +153,7 @@ class PlanTooLong(PersonMustAct):
 
 
 class RosterMissing(PersonMustAct):
-    """A first look goes by the records of another resource, and those did not load."""
+    """A look goes by the records of another resource, and those did not load, or were never pulled."""
 
 
 class QualityStop(PersonMustAct):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ecw.crm.tables import ecw_link
 from ecw.pull import strategies
 from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.test_strategies import Roll, ask, params
@@ -136,3 +139,48 @@ def test_of_many_that_are_missing_those_are_read_whose_turn_it_is() -> None:
         searches, reads = [list(units) for units in strategies.schedule(this)]
         assert len(params(searches)) == 1
         assert (20 < len(reads) < 120) if few else len(reads) == len(missing)
+
+
+def test_of_what_was_refused_a_few_are_read_at_once_many_in_turn_and_never_more_than_a_minutes_calls() -> None:
+    window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
+    for count, least, most in ((strategies.REFUSED_AT_ONCE, 10, 10), (600, 20, 120), (9_000, 250, 250)):
+        rejected = [f"e{number}" for number in range(count)]
+        for name in ("schedule", "per_patient"):
+            this = ask("Encounter", Roll({"practitioner": ["x"]}, rejected=rejected, lost={"e0"}), *window)
+            this.seen.add({"id": "e1"}, 0, 0)
+            walk = strategies.STRATEGIES[name].rounds
+            assert walk is not None
+            read = [unit.ecw_id for units in walk(this) for unit in units if unit.ecw_id]
+            assert min(least, count - 2) <= len(set(read)) == len(read) <= most
+            assert not {"e0", "e1"} & set(read), "gone, and seen"
+
+
+def test_a_large_quarantine_is_gone_through() -> None:
+    rejected = [f"e{number}" for number in range(500)]
+    read: set[str | None] = set()
+    for day in (22, 23):
+        this = ask("Encounter", Roll(rejected=rejected), end=f"2026-11-{day}T10:00:00+00:00")
+        *_, last = strategies.per_patient(this)
+        read |= {unit.ecw_id for unit in last}
+    assert read == set(rejected)
+
+
+@pytest.mark.parametrize(("resource", "fhir_type"), [("encounter", "Encounter"), ("insurance", "Coverage")])
+@on_sqlite
+def test_what_was_refused_and_then_deleted_is_gone_from_the_quarantine(
+    pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str
+) -> None:
+    record = next(
+        each
+        for each in sandbox.records(fhir_type)
+        if resource == "insurance" or "2026-11-10" < each["period"]["start"] < "2026-12-20"
+    )
+    sandbox.put({**record, "status": {"no": "code"}})
+    pull("practitioner", "patient", resource)
+    rules = f"SELECT rule FROM ecw_reject WHERE ecw_id = '{record['id']}' AND state = 'open'"  # noqa: S608
+    assert [row["rule"] for row in pull.rows(rules)] not in ([], ["gone"])
+    sandbox.delete(fhir_type, record["id"])
+
+    pull(resource)
+
+    assert [row["rule"] for row in pull.rows(rules)] == ["gone"]

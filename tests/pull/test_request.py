@@ -94,3 +94,10 @@ def test_a_schedules_window_is_the_forms_or_as_far_as_usual() -> None:
 
     assert usual == ("2026-10-23T10:00:00+00:00", "2027-05-21T10:00:00+00:00")
     assert asked == ("2026-11-24T05:00:00+00:00", "2027-05-21T10:00:00+00:00")
+
+
+def test_a_schedule_without_appointments_is_refused_also_where_nobody_chose_the_resources() -> None:
+    with pytest.raises(ConfigurationWrong, match="encounter is not among what the schedule pulls"):
+        resources(mode="schedule", practitioners=["x"], usual=["patient", "insurance"])
+    chosen = resources(mode="schedule", practitioners=["x"], usual=["patient"], resources=["encounter"])
+    assert chosen == ["encounter"]

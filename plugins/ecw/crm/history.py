@@ -102,6 +102,14 @@ def linked(engine: Engine, practice: str, resource: str) -> int:
         return int(connection.execute(statement).scalar_one())
 
 
+def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
+    """Say whether a backfill has ever loaded a resource; it moves no cursor."""
+    r = ecw_run
+    its = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    with reading(engine) as connection:
+        return bool(connection.execute(select(exists().where(*its))).scalar())
+
+
 def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
     """Select from the loaded live run that moved the cursor; where it cannot be told, from the last one."""
     moved = ecw_cursor.c.run_id == ecw_run.c.run_id

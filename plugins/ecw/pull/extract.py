@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -34,10 +34,12 @@ def extract(
     *,
     before: int | None = None,
     most: int | None = None,
+    require: Callable[[str], None] | None = None,
 ) -> Batch:
     """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
-    `before` is how many the last run fetched, `most` how many patients may be asked about one by one.
+    `before` is how many the last run fetched, `most` how many patients may be asked about one by one. `require` raises
+    an error where a strategy cannot be relied on.
 
     A task that was killed continues with the page it had not kept yet.
     """
@@ -46,7 +48,7 @@ def extract(
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
     ask = Ask(run, resource, options, roster, parts.seen, most)
-    strategy = _by_one_of(strategies, ask, client, parts)
+    strategy = _by_one_of(strategies, ask, client, parts, require)
     if not options.few and (units := wanted(ask)):
         log.info("%s: %d records that others wait for are looked for.", name, len(units))
         fetch(client, resource.fhir_type, units, parts, options.in_flight)
@@ -97,8 +99,16 @@ def told(
     )
 
 
-def _by_one_of(strategies: Sequence[str], ask: Ask, client: EcwClient, parts: Parts) -> str:
+def _by_one_of(
+    strategies: Sequence[str],
+    ask: Ask,
+    client: EcwClient,
+    parts: Parts,
+    require: Callable[[str], None] | None,
+) -> str:
     for number, name in enumerate(strategies, 1):
+        if require is not None:
+            require(name)
         rounds = STRATEGIES[name].rounds
         if rounds is None:
             raise ValueError(f"{name} is an export")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
@@ -65,8 +65,9 @@ def make(
         start = _start(engine, run, resource.name, strategies[0], options)
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
         unknown = _unknown(engine, run, resource, strategies[0], options)
-        most = _most(run, strategies[0], start, possible, options)
-        calls = calls if most is None else min(calls, most)
+        most = _most(run, strategies, start, possible, options)
+        capped = most is not None and strategies[0] == "per_patient"
+        calls = min(calls, most) if most is not None and capped else calls
         lines[resource.name] = Line(
             strategies=list(strategies),
             reason=reason,
@@ -77,7 +78,7 @@ def make(
         )
         how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
         log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
-        if most is not None:
+        if capped:
             log.info(
                 "%s: the first look asks about %d patients at most, those changed last first.", resource.name, most
             )
@@ -114,9 +115,12 @@ def _start(engine: Engine, run: Run, resource: str, strategy: str, options: Opti
     return run["window_start"] if options.own_window or options.few else start_of(engine, run, resource)
 
 
-def _most(run: Run, strategy: str, start: str | None, possible: float, options: Options) -> int | None:
-    """Return how many patients a first look may ask about, None where it is none: nobody waits for a day's calls."""
-    if strategy != "per_patient" or start is not None or run["run_type"] == "backfill":
+def _most(run: Run, strategies: Sequence[str], start: str | None, possible: float, options: Options) -> int | None:
+    """Return how many patients a first look may ask about, None where it is none: nobody waits for a day's calls.
+
+    Also where it asks so only after eCW has refused another search.
+    """
+    if "per_patient" not in strategies or start is not None or run["run_type"] == "backfill":
         return None
     if options.few or options.full or options.own_window or options.allow_long:
         return None

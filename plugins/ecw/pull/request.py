@@ -36,6 +36,11 @@ def settled(options: Options, form: Options, run_type: str, usual: list[str], *,
             "The form is refused: nothing of patients is among what the schedule pulls.",
             next_move="choose patient, insurance or encounter under Resources and trigger again.",
         )
+    if options.mode == SCHEDULE and "encounter" not in chosen:
+        raise ConfigurationWrong(
+            "The form is refused: encounter is not among what the schedule pulls, and the mode is schedule.",
+            next_move="choose encounter under Resources too and trigger again.",
+        )
     return replace(options, resources=chosen)
 
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ecw.errors import ConfigurationWrong, RosterMissing
+from ecw.errors import ConfigurationWrong
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def extract(run: Run, resource: str) -> Batch:
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm import history, ledger
-    from ecw.pull import plan
+    from ecw.pull import plan, relied_on
     from ecw.pull.bulk import export
     from ecw.pull.client import client_for
     from ecw.pull.extract import extract
@@ -78,8 +79,6 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
                 next_move=f"trigger another run with {resource} among its resources.",
             )
         line, options = planned["resources"][resource], Options(**planned["options"])
-        if line["start"] is None and not options.few:
-            _require_roster(engine, run, resource, line["strategies"][0])
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
@@ -88,7 +87,15 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         before = history.fetched_before(engine, run, resource)
         roster = Roster(engine, run)
         return extract(
-            its_run, row(resource), client, roster, line["strategies"], options, before=before, most=line["most"]
+            its_run,
+            row(resource),
+            client,
+            roster,
+            line["strategies"],
+            options,
+            before=before,
+            most=line["most"],
+            require=None if options.few else partial(relied_on.require, engine, run, resource, planned),
         )
 
 
@@ -112,8 +119,6 @@ def check(batch: Batch) -> Batch:
 
     Raises QualityStop where the suite says that nothing of the batch may enter.
     """
-    from functools import partial
-
     from ecw.crm import links, quality
     from ecw.pull.check import check
     from ecw.pull.practice import mapping_of
@@ -244,23 +249,6 @@ def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
         path = store.join(run["staging"], name, "check.ndjson.gz")
         if name != resource and staging.manifest(path):
             yield from ((name, line["ecw_id"]) for line in staging.read(path))
-
-
-def _require_roster(engine: Engine, run: Run, resource: str, strategy: str) -> None:
-    """Do not begin a first look by a roster that did not load: what it left out, later runs would not look for.
-
-    A later look goes by those who are known; what is new meanwhile comes with them in the next run.
-    """
-    from ecw.crm import history
-    from ecw.pull.strategies import STRATEGIES
-
-    goes_by = STRATEGIES[strategy].goes_by
-    states = {row["resource"]: row["state"] for row in history.of_run(engine, run)}
-    if states.get(goes_by) in ("running", "failed"):
-        raise RosterMissing(
-            f"The first look at {resource} goes by the {goes_by} records, and those did not load in this run.",
-            next_move=f"mend what the log of {goes_by} says, then clear its tasks, with those downstream.",
-        )
 
 
 @contextmanager

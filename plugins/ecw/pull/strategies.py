@@ -17,6 +17,7 @@ from ecw.resources import Resource
 from ecw.words import Run
 
 Holds = Callable[[Mapping[str, Any]], bool]
+REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those whose turn it is
 READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
 
 
@@ -110,13 +111,17 @@ def name_sweep(ask: Ask) -> Rounds:
 def per_patient(ask: Ask) -> Rounds:
     """Search by patient: those asked for, else those touched, then those whose turn it is.
 
-    A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read.
+    A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
+    of what was refused some, in turn.
     """
     asked: list[str] = []
     for patients in _patients(ask):
         yield map(_of_patient, patients)
         asked += patients
-    if missing := _unseen(ask, ask.roster.of_patients(ask.resource.name, asked)):
+    missing = _unseen(ask, ask.roster.of_patients(ask.resource.name, asked))
+    if not ask.options.few:
+        missing += _refused(ask, missing)
+    if missing:
         yield map(_read, missing)
 
 
@@ -141,13 +146,15 @@ def later(ask: Ask) -> int:
 
 
 def schedule(ask: Ask) -> Rounds:
-    """Search by practitioner and date; then read what the CRM has there and did not appear: moved, or deleted."""
+    """Search by practitioner and date; then read what the CRM has there, or was refused, and did not appear: moved, or
+    deleted."""
     start, end = days(ask)
     asked = ask.options.practitioners or ask.roster.known("practitioner")
     yield [_of_practitioner(ecw_id, start, end) for ecw_id in asked]
     if ask.options.practitioners:
         return
-    if missing := _in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask)))):
+    missing = _in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask))))
+    if missing := missing + _refused(ask, missing):
         yield map(_read, missing)
 
 
@@ -308,6 +315,23 @@ def _in_turn(ask: Ask, missing: list[str]) -> list[str]:
         return missing
     turn = turns(ask)
     return [ecw_id for ecw_id in missing if turn(ecw_id)]
+
+
+def _refused(ask: Ask, besides: Iterable[str]) -> list[str]:
+    """Return what was refused, did not appear and is to be read in this run: eCW may have deleted it.
+
+    All of a few; of more those whose turn it is, and never more than a minute's calls. Which the window would hold
+    nobody knows, so they come one by one, and too many at once would be most of a quiet run's batch.
+    """
+    done = ask.roster.gone(ask.resource.name).union(besides)
+    found = [ecw_id for ecw_id in _unseen(ask, ask.roster.refused(ask.resource.name)) if ecw_id not in done]
+    if len(found) > REFUSED_AT_ONCE:
+        turn = turns(ask)
+        found = [ecw_id for ecw_id in found if turn(ecw_id)]
+    # Of a large quarantine another part every time that a turn comes round.
+    rounds = _end(ask.run, timedelta(minutes=ask.options.every_minutes)) // _number_of_slots(ask.options)
+    first = rounds * READ_AT_ONCE % max(len(found), 1)
+    return [*found[first:], *found[:first]][:READ_AT_ONCE]
 
 
 def _read(ecw_id: str) -> Unit:
