@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.api.concurrent import concurrent
 from ecw.api.paging import Page
-from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused
 from ecw.pull.gone import tombstone
 from ecw.pull.parts import Parts, Progress
 from ecw.pull.strategies import Unit
@@ -85,10 +85,14 @@ class Work:
 
     def _record(self, ecw_id: str) -> Iterator[Page]:
         try:
-            found = self._client.read(self._fhir_type, ecw_id)
+            found = [self._client.read(self._fhir_type, ecw_id)]
         except RecordMissing:
-            found = tombstone(self._fhir_type, ecw_id)
-        yield Page([found], None)
+            found = [tombstone(self._fhir_type, ecw_id)]
+        except AnotherRecord as error:
+            # It proves nothing of the record asked for, which stays as the CRM has it; the others are not to suffer.
+            log.warning("%s It is left out of this run. Next (%s): %s", error.what, error.who, error.next_move)
+            found = []
+        yield Page(found, None)
 
 
 def fetch(client: EcwClient, fhir_type: str, units: Iterable[Unit], parts: Parts, in_flight: int) -> None:
