@@ -85,6 +85,15 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)
 
 
+def merged(engine: Engine, practice: str, resource: str) -> set[str]:
+    """Return the eCW ids of a resource that eCW has merged into others."""
+    statement = select(ecw_link.c.ecw_id).where(
+        ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.status == "merged"
+    )
+    with reading(engine) as connection:
+        return set(connection.scalars(statement))
+
+
 def changed_since(engine: Engine, practice: str, resource: str, follower: str) -> list[str]:
     """Return the eCW ids of a resource that runs made or changed since the `follower`'s cursor was moved.
 

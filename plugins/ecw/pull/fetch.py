@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ecw.api.concurrent import concurrent
 from ecw.api.paging import Page
 from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused
-from ecw.pull.gone import tombstone
+from ecw.pull.gone import merged_into, tombstone
 from ecw.pull.parts import Parts, Progress
 from ecw.pull.strategies import Unit
 
@@ -78,10 +78,24 @@ class Work:
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
                 broken[here] += 1
                 refused_at_once = here is None and not isinstance(error, AnswerIncomplete)
+                if refused_at_once and self._patient_is_gone(unit):
+                    log.warning("A search of %s: eCW has %s no more.", self._fhir_type, unit.key)
+                    yield Page([], None)
+                    return
                 if refused_at_once or broken[here] == TRIES or broken.total() == BREAKS:
                     raise
                 log.info("A chain of %s pages broke (%s); it is mended.", self._fhir_type, type(error).__name__)
                 before, here = None, before if broken[here] == 1 else None
+
+    def _patient_is_gone(self, unit: Unit) -> bool:
+        """Say whether a search is refused because its patient is gone or merged away: then it speaks of nobody else."""
+        ecw_id = unit.params.get("patient")
+        if not isinstance(ecw_id, str):
+            return False
+        try:
+            return merged_into(self._client.read("Patient", ecw_id)) is not None
+        except (RecordMissing, AnotherRecord):
+            return True
 
     def _record(self, ecw_id: str) -> Iterator[Page]:
         try:

@@ -44,6 +44,10 @@ class Roster:
         """Return the ids that eCW was already found not to have any more."""
         return history.gone(self._engine, self._run["practice"], resource)
 
+    def merged(self, resource: str) -> set[str]:
+        """Return the ids that eCW has merged into others."""
+        return links.merged(self._engine, self._run["practice"], resource)
+
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked: eCW may have deleted them since."""
         return history.refused(self._engine, self._run["practice"], resource)
