@@ -80,8 +80,9 @@ class Roster:
         return mapped_of(mapping), next(found, None)
 
     def strangers(self) -> list[str]:
-        """Return the patients of this run's encounters who are not linked."""
+        """Return the patients of this run's encounters who were not linked before the run."""
         linked = set(links.ids(self._engine, self._run["practice"], "patient"))
+        linked.difference_update(self._of_run("patient"))  # by an earlier try, and the run still tells of them
         path = store.join(self._run["staging"], "encounter", "extract.ndjson.gz")
         found: dict[str, None] = {}
         for encounter in staging.read(path) if staging.manifest(path) else ():

@@ -59,7 +59,7 @@ class Known(Protocol):
         """Return the ids that must be looked at, whatever the strategy brings."""
 
     def strangers(self) -> list[str]:
-        """Return the patients of this run's encounters who are not linked."""
+        """Return the patients of this run's encounters who were not linked before the run."""
 
 
 @dataclass(frozen=True, slots=True)
