@@ -46,6 +46,9 @@ class Roll:
     def gone(self, resource: str) -> set[str]:
         return set()
 
+    def merged(self, resource: str) -> set[str]:
+        return set()
+
     def refused(self, resource: str) -> list[str]:
         return []
 

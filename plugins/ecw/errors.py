@@ -20,6 +20,7 @@ EcwError
     ├── RecordMissing         404, 410
     │   └── ExportGone        an export that eCW no longer knows
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
+    │   └── AnotherRecord     a read by id brought a record of another id
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
     ├── PushStopped           a person has set the kill switch of the push: no request is made
@@ -134,6 +135,10 @@ class ExportGone(RecordMissing):
 
 class AnswerIncomplete(PersonMustAct):
     """The answer cannot be whole, so it is not used."""
+
+
+class AnotherRecord(AnswerIncomplete):
+    """A read by id brought a record of another id."""
 
 
 class MappingWrong(PersonMustAct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecw.errors import ConfigurationWrong, CrmTrouble, EcwError
-from ecw.pull import at_once
+from ecw.pull import at_once, steps
 from ecw.words import Batch
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -32,3 +32,29 @@ def test_what_a_retry_can_mend_is_retried_although_a_person_must_mend_the_rest(
         at_once.pull(run, load)
 
     assert failed.value is raised
+
+
+@on_sqlite
+def test_a_retry_of_a_schedule_tells_of_the_patients_that_the_first_try_made(
+    pull: Pulling, sandbox: RunningSandbox
+) -> None:
+    pull("practitioner", "location")
+    one = next(each for each in sandbox.records("Encounter") if each["period"]["start"] > "2026-11-23")
+    who = one["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
+    run = pull.begin("manual", options={"mode": "schedule", "practitioners": [who]})
+
+    def load(batch: Batch) -> dict[str, int]:
+        if batch["resource"] == "encounter":
+            raise WAIT
+        return steps.load(batch)
+
+    with pytest.raises(CrmTrouble):
+        at_once.pull(run, load)
+    [made] = pull.rows("SELECT count(*) AS patients FROM patient")
+
+    told = at_once.pull(run)
+
+    assert told["patient"]["inserted"] == made["patients"] > 0
+    assert told["encounter"]["inserted"] > 0
+    [policies] = pull.rows("SELECT count(*) AS number FROM insurance")
+    assert told["insurance"]["inserted"] == policies["number"] > 0

@@ -117,6 +117,23 @@ def test_a_file_that_breaks_off_is_read_again(run: Run, sandbox: RunningSandbox)
     assert execute(run)["count"] == 30
 
 
+def test_what_others_wait_for_and_the_group_does_not_hold_is_read(pull: Pulling, sandbox: RunningSandbox) -> None:
+    absent = "W" * 43
+    pull("practitioner", "location", "patient")
+    sandbox.put({**sandbox.records("Encounter")[0], "subject": {"reference": f"Patient/{absent}"}})
+    appointment = {"resources": ["encounter"], "ids": {"encounter": [sandbox.records("Encounter")[0]["id"]]}}
+    assert pull.resource(pull.begin("manual", options=appointment), "encounter")["rejected"] == 1
+    group = sandbox.records("Group")[1]["name"]
+    sandbox.set(export_seconds=0)
+    sandbox.put({**sandbox.records("Patient")[0], "id": absent})
+
+    run = pull.begin(options={"strategies": {"patient": "bulk"}, "bulk_group": group})
+    batch = steps.extract(run, "patient")
+
+    assert absent in {record["id"] for record in staging.read(batch["path"])}
+    assert sandbox.served("read", "Patient") == 1
+
+
 @pytest.mark.parametrize("group", ["", "No such group"])
 def test_a_group_that_is_not_told(
     pull: Pulling, sandbox: RunningSandbox, practice: Callable[[RunningSandbox], None], group: str

@@ -100,6 +100,26 @@ def test_by_patients(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> N
     assert sandbox.served("search", "Coverage") == 120
 
 
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_search_that_is_refused_for_a_patient_who_is_gone_fails_nobody_else(
+    sandbox: RunningSandbox, staged: Callable[..., Batch], caplog: pytest.LogCaptureFixture, merged: bool
+) -> None:
+    policies, (away, *others) = held(sandbox, "insurance"), held(sandbox, "patient").values()
+    if merged:
+        into = {"type": "replaced-by", "other": {"reference": f"Patient/{others[0]['id']}"}}
+        sandbox.put({**away, "active": False, "link": [into]})
+    else:
+        sandbox.delete("Patient", away["id"])
+    sandbox.fault("gone", resource="Coverage", nth=1, times=1)
+    patients = Roll({"patient": [away["id"], *(other["id"] for other in others[:5])]})
+
+    found = records(staged("insurance", "per_patient", roster=patients, in_flight=1))
+
+    asked = {f"Patient/{other['id']}" for other in others[:5]}
+    assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in asked} != {}
+    assert f"A search of Coverage: eCW has patient={away['id']} no more." in caplog.messages
+
+
 def test_by_schedule(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:
     practitioners = Roll({"practitioner": list(held(sandbox, "practitioner"))})
 

@@ -8,6 +8,7 @@ import pytest
 
 from ecw.crm.tables import ecw_link
 from ecw.pull import strategies
+from ecw.pull.roster import Roster
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -105,6 +106,17 @@ def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, s
     pull.resource(run, "insurance")
 
     assert marks(pull, "insurance") == {deleted["id"]: "vanished"}
+
+
+@on_sqlite
+def test_who_was_merged_into_another_is_known(pull: Pulling, sandbox: RunningSandbox) -> None:
+    away, other, *_ = sandbox.records("Patient")
+    link = {"type": "replaced-by", "other": {"reference": f"Patient/{other['id']}"}}
+    sandbox.put({**away, "active": False, "link": [link]})
+
+    pull("patient")
+
+    assert Roster(pull.crm, pull.begin()).merged("patient") == {away["id"]}
 
 
 def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulling, sandbox: RunningSandbox) -> None:

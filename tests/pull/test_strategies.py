@@ -23,6 +23,7 @@ class Roll:
     ids: dict[str, list[str]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    joined: set[str] = field(default_factory=set)
     awaited: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)  # what the CRM has where an extraction looks
@@ -35,6 +36,9 @@ class Roll:
 
     def gone(self, resource: str) -> set[str]:
         return self.lost
+
+    def merged(self, resource: str) -> set[str]:
+        return self.joined
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> list[str]:
         return self.there
@@ -109,6 +113,17 @@ def test_per_patient_begins_with_the_touched() -> None:
         [{"patient": "c"}],
         [{"patient": "a"}, {"patient": "b"}],
     ]
+
+
+def test_per_patient_searches_nothing_of_who_is_gone_or_merged_and_reads_what_the_crm_has_of_them() -> None:
+    roster = Roll(
+        {"patient": ["a", "gone", "merged"]}, changed=["merged"], lost={"gone"}, joined={"merged"}, there=["x"]
+    )
+
+    assert [params(units) for units in rounds("per_patient", ask("Coverage", roster))] == [[], [{"patient": "a"}], [{}]]
+
+    by_hand = ask("Coverage", roster, ids={"patient": ["merged"]})
+    assert params(rounds("per_patient", by_hand)[0]) == [{"patient": "merged"}]
 
 
 def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:

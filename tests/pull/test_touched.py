@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecw.crm import links
 from ecw.errors import EcwError
+from ecw.pull import staging
+from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -57,3 +60,28 @@ def test_a_patient_whom_another_run_loaded_has_insurance_with_the_next_one(
     pull("patient", "insurance")
 
     assert POLICY in insured(pull)
+
+
+def test_an_edit_of_the_mapping_that_changes_no_patient_asks_nobody_before_their_turn(
+    pull: Pulling, sandbox: RunningSandbox, mappings: Path
+) -> None:
+    pull("patient", "insurance")
+    file = mappings / "patient.yaml"
+    file.write_text(file.read_text().replace("time_zone: America/New_York", "time_zone: America/Chicago", 1))
+    before = sandbox.served("search", "Coverage")
+
+    pull("patient", "insurance")
+
+    assert 0 < sandbox.served("search", "Coverage") - before < 30, "about one in twelve of 120"
+
+
+@on_sqlite
+def test_a_dry_run_asks_for_the_insurance_of_whom_it_would_load(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("patient", "insurance")
+    a_newcomer(sandbox)
+    run = pull.begin("manual", options={"resources": ["patient", "insurance"], "dry_run": True})
+
+    told = [pull.resource(run, name)["inserted"] for name in ("patient", "insurance")]
+
+    assert told[0] == 1
+    assert POLICY in {record["id"] for record in staging.read(pull.batches["insurance"][0]["path"])}

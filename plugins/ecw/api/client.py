@@ -21,6 +21,7 @@ from ecw.api.patience import Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits, Transport
 from ecw.errors import (
+    AnotherRecord,
     AnswerIncomplete,
     NotReached,
     OutcomeUnknown,
@@ -78,7 +79,8 @@ class EcwClient:
     def read(self, fhir_type: str, ecw_id: str) -> Json:
         """Return one resource by its id.
 
-        Raises RecordMissing, AnswerIncomplete when another record came back, and what every call raises.
+        Raises RecordMissing, also when the record came back that it was merged into; AnotherRecord when another one
+        of its type did, AnswerIncomplete when something else did, and what every call raises.
         """
         if not ID.fullmatch(ecw_id):
             raise RequestRefused(
@@ -88,12 +90,19 @@ class EcwClient:
         if fhir_type == "Practitioner" and "." in ecw_id:
             return self._read_by_search(fhir_type, ecw_id)
         found = self._get(f"{self.base_url}/{fhir_type}/{ecw_id}")
-        if found.get("resourceType") != fhir_type or found.get("id") != ecw_id:
-            raise AnswerIncomplete(
-                f"{fhir_type}/{ecw_id} was asked for, and another record came back.",
-                next_move="ask eCW support; nothing of the answer was used.",
+        if found.get("resourceType") == fhir_type and found.get("id") == ecw_id:
+            return found
+        # What a server answers for a record that was merged away is its own affair.
+        if found.get("resourceType") == fhir_type and _replaces(found, f"{fhir_type}/{ecw_id}"):
+            raise RecordMissing(
+                f"{fhir_type}/{ecw_id}: merged into another record, which came back in its place.",
+                next_move="look for the other record in eCW.",
+                who="clinic staff",
             )
-        return found
+        raise (AnotherRecord if found.get("resourceType") == fhir_type else AnswerIncomplete)(
+            f"{fhir_type}/{ecw_id} was asked for, and another record came back.",
+            next_move="ask eCW support; nothing of the answer was used.",
+        )
 
     def search(
         self, fhir_type: str, params: Params | None = None, *, purpose: Purpose = Purpose.READ
@@ -215,6 +224,17 @@ class EcwClient:
         if "_count" in parameters(link) and not Capability.parse(self.capability()).takes(fhir_type, "_count"):
             return frozenset({"_count"})
         return frozenset()
+
+
+def _replaces(resource: Json, reference: str) -> bool:
+    """Say whether a record tells that another was merged into it (https://hl7.org/fhir/R4/patient.html, link)."""
+    links = resource.get("link")
+    for link in links if isinstance(links, list) else []:
+        other = link.get("other") if isinstance(link, dict) and link.get("type") == "replaces" else None
+        told = other.get("reference") if isinstance(other, dict) else None
+        if isinstance(told, str) and f"/{told}".endswith(f"/{reference}"):
+            return True
+    return False
 
 
 def whole(response: Response) -> Json:

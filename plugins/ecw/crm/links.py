@@ -85,6 +85,26 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)
 
 
+def of_run(engine: Engine, practice: str, resource: str, run_id: str) -> list[str]:
+    """Return the eCW ids of a resource that a run made or changed."""
+    statement = select(ecw_link.c.ecw_id).where(
+        ecw_link.c.practice == practice,
+        ecw_link.c.resource == resource,
+        or_(ecw_link.c.inserted_run == run_id, ecw_link.c.updated_run == run_id),
+    )
+    with reading(engine) as connection:
+        return list(connection.scalars(statement.order_by(ecw_link.c.ecw_id)))
+
+
+def merged(engine: Engine, practice: str, resource: str) -> set[str]:
+    """Return the eCW ids of a resource that eCW has merged into others."""
+    statement = select(ecw_link.c.ecw_id).where(
+        ecw_link.c.practice == practice, ecw_link.c.resource == resource, ecw_link.c.status == "merged"
+    )
+    with reading(engine) as connection:
+        return set(connection.scalars(statement))
+
+
 def changed_since(engine: Engine, practice: str, resource: str, follower: str) -> list[str]:
     """Return the eCW ids of a resource that runs made or changed since the `follower`'s cursor was moved.
 

@@ -13,9 +13,10 @@ from ecw.api.bulk import Manifest, Underway
 from ecw.api.client import EcwClient
 from ecw.errors import ConfigurationWrong, ExportGone, ExportRunning
 from ecw.pull import staging, store
-from ecw.pull.extract import told
+from ecw.pull.extract import fetch_wanted, told
 from ecw.pull.options import Options
 from ecw.pull.parts import PART_RECORDS, Parts
+from ecw.pull.strategies import Ask, Known
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -23,7 +24,7 @@ LONGEST_WAIT = 600.0  # seconds between two looks, whatever the server asks for
 log = logging.getLogger(__name__)
 
 
-def export(run: Run, resource: Resource, client: EcwClient, options: Options) -> Batch | float:
+def export(run: Run, resource: Resource, client: EcwClient, options: Options, roster: Known) -> Batch | float:
     """Go on with the export of a resource as far as it goes now: return its batch, or seconds to wait.
 
     It is started where there is none; one that an earlier try has started is taken up.
@@ -36,7 +37,7 @@ def export(run: Run, resource: Resource, client: EcwClient, options: Options) ->
     found = look(run, resource, client)
     if isinstance(found, Underway):
         return min(found.seconds, LONGEST_WAIT)
-    return collect(run, resource, client, found)
+    return collect(run, resource, client, found, options, roster)
 
 
 def start(run: Run, resource: Resource, client: EcwClient, options: Options) -> str:
@@ -68,8 +69,13 @@ def look(run: Run, resource: Resource, client: EcwClient) -> Underway | Manifest
     return found
 
 
-def collect(run: Run, resource: Resource, client: EcwClient, manifest: Manifest) -> Batch:
-    """Stage the files of a finished export, each one whole or not at all, and let eCW delete them."""
+def collect(
+    run: Run, resource: Resource, client: EcwClient, manifest: Manifest, options: Options, roster: Known
+) -> Batch:
+    """Stage the files of a finished export, each one whole or not at all, and let eCW delete them.
+
+    What others wait for and the group does not hold is read.
+    """
     started, calls = time.monotonic(), client.calls
     exports.refuse_errors(client, manifest)
     parts = Parts(store.join(run["staging"], resource.name, "parts"))
@@ -82,6 +88,7 @@ def collect(run: Run, resource: Resource, client: EcwClient, manifest: Manifest)
         while piece := list(islice(lines, PART_RECORDS)):
             parts.add(file.url, piece, None, done=False)
         parts.add(file.url, [], None, done=True)
+    fetch_wanted(Ask(run, resource, options, roster, parts.seen), client, parts)
     path = store.join(run["staging"], resource.name, "extract.ndjson.gz")
     count = parts.finish(path)
     cancel(run, resource, client)

@@ -49,9 +49,7 @@ def extract(
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
     ask = Ask(run, resource, options, roster, parts.seen, most)
     strategy = _by_one_of(strategies, ask, client, parts, require)
-    if not options.few and (units := wanted(ask)):
-        log.info("%s: %d records that others wait for are looked for.", name, len(units))
-        fetch(client, resource.fhir_type, units, parts, options.in_flight)
+    fetch_wanted(ask, client, parts)
     path = store.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
     batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
@@ -65,6 +63,13 @@ def extract(
     if STRATEGIES[strategy].goes_by == "patient" and (asked := staging.manifest(_asked(run, resource))):
         batch |= {"asked": _asked(run, resource), "patients": asked["count"]}
     return batch
+
+
+def fetch_wanted(ask: Ask, client: EcwClient, parts: Parts) -> None:
+    """Fetch what others wait for and did not come, unless the run is about a few records."""
+    if not ask.options.few and (units := wanted(ask)):
+        log.info("%s: %d records that others wait for are looked for.", ask.resource.name, len(units))
+        fetch(client, ask.resource.fhir_type, units, parts, ask.options.in_flight)
 
 
 def told(

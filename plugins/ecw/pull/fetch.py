@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.api.concurrent import concurrent
 from ecw.api.paging import Page
-from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
-from ecw.pull.gone import tombstone
+from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.pull.gone import merged_into, tombstone
 from ecw.pull.parts import Parts, Progress
 from ecw.pull.strategies import Unit
 
@@ -78,17 +78,35 @@ class Work:
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
                 broken[here] += 1
                 refused_at_once = here is None and not isinstance(error, AnswerIncomplete)
+                if refused_at_once and self._patient_is_gone(unit):
+                    log.warning("A search of %s: eCW has %s no more.", self._fhir_type, unit.key)
+                    yield Page([], None)
+                    return
                 if refused_at_once or broken[here] == TRIES or broken.total() == BREAKS:
                     raise
                 log.info("A chain of %s pages broke (%s); it is mended.", self._fhir_type, type(error).__name__)
                 before, here = None, before if broken[here] == 1 else None
 
+    def _patient_is_gone(self, unit: Unit) -> bool:
+        """Say whether a search is refused because its patient is gone or merged away: then it speaks of nobody else."""
+        ecw_id = unit.params.get("patient")
+        if not isinstance(ecw_id, str):
+            return False
+        try:
+            return merged_into(self._client.read("Patient", ecw_id)) is not None
+        except (RecordMissing, AnotherRecord):
+            return True
+
     def _record(self, ecw_id: str) -> Iterator[Page]:
         try:
-            found = self._client.read(self._fhir_type, ecw_id)
+            found = [self._client.read(self._fhir_type, ecw_id)]
         except RecordMissing:
-            found = tombstone(self._fhir_type, ecw_id)
-        yield Page([found], None)
+            found = [tombstone(self._fhir_type, ecw_id)]
+        except AnotherRecord as error:
+            # It proves nothing of the record asked for, which stays as the CRM has it; the others are not to suffer.
+            log.warning("%s It is left out of this run. Next (%s): %s", error.what, error.who, error.next_move)
+            found = []
+        yield Page(found, None)
 
 
 def fetch(client: EcwClient, fhir_type: str, units: Iterable[Unit], parts: Parts, in_flight: int) -> None:

@@ -18,3 +18,13 @@ def is_tombstone(resource: Mapping[str, Any]) -> bool:
     """Say whether eCW no longer has the record."""
     meta = resource.get("meta")
     return isinstance(meta, Mapping) and meta.get("tag") == [TAG]
+
+
+def merged_into(resource: Mapping[str, Any]) -> str | None:
+    """Return the reference of the record that a record was merged into, as far as it says so; None: it was not."""
+    links = resource.get("link")
+    for link in links if isinstance(links, list) else []:
+        other = link.get("other") if isinstance(link, Mapping) and link.get("type") == "replaced-by" else None
+        if isinstance(other, Mapping):
+            return str(other.get("reference") or "another record")
+    return None

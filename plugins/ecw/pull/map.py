@@ -13,7 +13,7 @@ from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
 from ecw.pull.content import content_hash
 from ecw.pull.gone import RULE as GONE
-from ecw.pull.gone import is_tombstone
+from ecw.pull.gone import is_tombstone, merged_into
 from ecw.pull.seen import version
 from ecw.words import Batch, Run
 
@@ -94,20 +94,14 @@ def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
     eCW merges patients by deactivating one of them, with a link to the other where it says so at all. Its null date is
     no date of death (reference, section 3).
     """
-    for link in _list(resource.get("link")):
-        other = link.get("other") if isinstance(link, Mapping) and link.get("type") == "replaced-by" else None
-        if isinstance(other, Mapping):
-            return "merged", f"into {other.get('reference') or 'another record'}"
+    if other := merged_into(resource):
+        return "merged", f"into {other}"
     died = resource.get("deceasedDateTime")
     if resource.get("deceasedBoolean") is True or (isinstance(died, str) and not died.startswith(NULL_DATE)):
         return "deceased", "eCW says so"
     if resource.get("active") is False:
         return "inactive", "eCW has deactivated it"
     return None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | None, str, str]]:

@@ -21,11 +21,12 @@ WHOSE = ("beneficiary.reference", "subject.reference")
 
 
 class Roster:
-    """The known ids of a practice, as one run sees them."""
+    """The known ids of a practice, as one run sees them; of a dry run the links do not tell what it would change."""
 
-    def __init__(self, engine: Engine, run: Run) -> None:
+    def __init__(self, engine: Engine, run: Run, *, dry_run: bool = False) -> None:
         self._engine = engine
         self._run = run
+        self._dry_run = dry_run
 
     def known(self, resource: str) -> list[str]:
         """Return the ids of a resource: those linked, in the order of `links.ids`, then those that are new in this
@@ -35,14 +36,20 @@ class Roster:
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]
 
     def touched(self, resource: str, follower: str) -> list[str]:
-        """Return the ids that are new or changed: in this run, as far as its map step has told, and since the run that
-        looked at their `follower` records last."""
+        """Return the ids that are new or changed: in this run, and since the run that looked at their `follower`
+        records last."""
+        # Not what was mapped: after an edit of the mapping that is everybody, also where it changed no row.
+        here = self._staged(resource, "map") if self._dry_run else self._of_run(resource)
         missed = links.changed_since(self._engine, self._run["practice"], resource, follower)
-        return list(dict.fromkeys([*self._staged(resource, "map"), *missed]))
+        return list(dict.fromkeys([*here, *missed]))
 
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW was already found not to have any more."""
         return history.gone(self._engine, self._run["practice"], resource)
+
+    def merged(self, resource: str) -> set[str]:
+        """Return the ids that eCW has merged into others."""
+        return links.merged(self._engine, self._run["practice"], resource)
 
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked: eCW may have deleted them since."""
@@ -73,8 +80,9 @@ class Roster:
         return mapped_of(mapping), next(found, None)
 
     def strangers(self) -> list[str]:
-        """Return the patients of this run's encounters who are not linked."""
+        """Return the patients of this run's encounters who were not linked before the run."""
         linked = set(links.ids(self._engine, self._run["practice"], "patient"))
+        linked.difference_update(self._of_run("patient"))  # by an earlier try, and the run still tells of them
         path = store.join(self._run["staging"], "encounter", "extract.ndjson.gz")
         found: dict[str, None] = {}
         for encounter in staging.read(path) if staging.manifest(path) else ():
@@ -85,6 +93,9 @@ class Roster:
                 if kind.rpartition("/")[2] == "Patient" and ecw_id not in linked:
                     found[ecw_id] = None
         return list(found)
+
+    def _of_run(self, resource: str) -> list[str]:
+        return links.of_run(self._engine, self._run["practice"], resource, self._run["run_id"])
 
     def _staged(self, resource: str, step: str) -> Iterator[str]:
         path = store.join(self._run["staging"], resource, f"{step}.ndjson.gz")

@@ -82,10 +82,10 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
+        roster = Roster(engine, run, dry_run=options.dry_run)
         if line["strategies"] == ["bulk"]:
-            return export(run, row(resource), client, options)
+            return export(run, row(resource), client, options, roster)
         before = history.fetched_before(engine, run, resource)
-        roster = Roster(engine, run)
         return extract(
             its_run,
             row(resource),

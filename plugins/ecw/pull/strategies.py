@@ -43,6 +43,9 @@ class Known(Protocol):
     def gone(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
 
+    def merged(self, resource: str) -> set[str]:
+        """Return the ids that eCW has merged into others."""
+
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked."""
 
@@ -56,7 +59,7 @@ class Known(Protocol):
         """Return the ids that must be looked at, whatever the strategy brings."""
 
     def strangers(self) -> list[str]:
-        """Return the patients of this run's encounters who are not linked."""
+        """Return the patients of this run's encounters who were not linked before the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,14 @@ def name_sweep(ask: Ask) -> Rounds:
 def per_patient(ask: Ask) -> Rounds:
     """Search by patient: those asked for, else those touched, then those whose turn it is.
 
+    Of those who are gone or merged away nothing is searched, which eCW may refuse, unless they are asked for.
     A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
     of what was refused some, in turn.
     """
     asked: list[str] = []
+    away = set() if ask.options.ids.get("patient") else ask.roster.gone("patient") | ask.roster.merged("patient")
     for patients in _patients(ask):
-        yield map(_of_patient, patients)
+        yield [_of_patient(ecw_id) for ecw_id in patients if ecw_id not in away]
         asked += patients
     missing = _unseen(ask, ask.roster.of_patients(ask.resource.name, asked))
     if not ask.options.few:
