@@ -37,7 +37,7 @@ def accepts(resource: Object) -> bool:
     """Return True if the resource is surely FHIR; False if it is not, or if the full validation has to tell."""
     try:
         return _validator(str(resource.get("resourceType"))).isinstance_python(resource)
-    except (LookupError, TypeError, AttributeError, ValueError):
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         # Some of the library's types ask of a value what only a text can answer.
         return False
 

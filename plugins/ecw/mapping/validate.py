@@ -49,7 +49,7 @@ def in_full(resource: dict[str, Any]) -> list[Problem]:
             Problem(None, "not FHIR", f"{_place(name, item['loc'])}: {RULES.get(item['type'], item['type'])}")
             for item in found
         ]
-    except (LookupError, TypeError, AttributeError, ValueError):
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         # The models look up the types of contained resources without asking whether there are such.
         return [Problem(None, "not FHIR", f"{name}: a resource inside it, or its shape, is unknown to FHIR")]
     return []
