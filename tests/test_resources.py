@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecw.errors import ConfigurationWrong
+from ecw.pull.strategies import STRATEGIES
 from ecw.resources import RESOURCES, resource
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,3 +31,10 @@ def test_what_a_resource_needs_stands_before_it() -> None:
 def test_an_unknown_resource_is_named_with_the_nearest(asked: str, hint: str) -> None:
     with pytest.raises(ConfigurationWrong, match=hint):
         resource(asked)
+
+
+def test_a_resource_needs_what_its_strategies_go_by() -> None:
+    for row in RESOURCES.values():
+        goes_by = {STRATEGIES[strategy].goes_by for strategy in row.strategies} - {""}
+        assert goes_by <= set(row.needs), row.name
+    assert STRATEGIES["schedule"].goes_by == "practitioner"
