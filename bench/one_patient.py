@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.result import Result
 from include.demo.airflow_api import AirflowApi, wait_until
@@ -38,13 +39,14 @@ def results() -> list[Result]:
     ]
 
 
-def one(demo: Demo, airflow: AirflowApi, record: dict[str, object]) -> float:
+def one(demo: Demo, airflow: AirflowApi, record: dict[str, Any]) -> float:
     """Change a patient in the practice, pull them by MR number, and return the seconds until the CRM has the change."""
-    name = f"Waiting{record['id']}"
-    demo.sandbox.put(record | {"maritalStatus": {"text": name}})
+    name = f"Waiting{time.monotonic_ns()}"
+    called, *others = record["name"]
+    demo.sandbox.put(record | {"name": [called | {"family": name}, *others]})
     with closing(sqlite3.connect(demo.folder / "crm.db", timeout=60)) as crm:
         [(number,)] = crm.execute("SELECT identifier FROM patient WHERE ecw_id = ?", (record["id"],))
-        there = "SELECT marital_status FROM patient WHERE ecw_id = ?"
+        there = "SELECT last_name FROM patient WHERE ecw_id = ?"
         begun = time.monotonic()
         run_id = airflow.trigger("ecw_pull", mode="patients", patients=[number])
         assert wait_until(lambda: crm.execute(there, (record["id"],)).fetchone() == (name,), 300, every=0.1)
