@@ -18,6 +18,7 @@ from ecw.api.links import parameters, pinned, without_values
 from ecw.api.outcome import error_of, json_of, outcome_error
 from ecw.api.paging import Page, pages, resources_of
 from ecw.api.patience import Circuit, Patience, Trying
+from ecw.api.record_links import others
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits, Transport
 from ecw.errors import (
@@ -227,14 +228,9 @@ class EcwClient:
 
 
 def _replaces(resource: Json, reference: str) -> bool:
-    """Say whether a record tells that another was merged into it (https://hl7.org/fhir/R4/patient.html, link)."""
-    links = resource.get("link")
-    for link in links if isinstance(links, list) else []:
-        other = link.get("other") if isinstance(link, dict) and link.get("type") == "replaces" else None
-        told = other.get("reference") if isinstance(other, dict) else None
-        if isinstance(told, str) and f"/{told}".endswith(f"/{reference}"):
-            return True
-    return False
+    """Say whether a record tells that another was merged into it."""
+    told = (other.get("reference") for other in others(resource, "replaces"))
+    return any(isinstance(one, str) and f"/{one}".endswith(f"/{reference}") for one in told)
 
 
 def whole(response: Response) -> Json:

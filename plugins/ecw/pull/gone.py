@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecw.api.record_links import others
+
 RULE = "gone"  # among the rejects
 TAG = {"system": "urn:ecw:sync", "code": "gone"}
 
@@ -22,9 +24,5 @@ def is_tombstone(resource: Mapping[str, Any]) -> bool:
 
 def merged_into(resource: Mapping[str, Any]) -> str | None:
     """Return the reference of the record that a record was merged into, as far as it says so; None: it was not."""
-    links = resource.get("link")
-    for link in links if isinstance(links, list) else []:
-        other = link.get("other") if isinstance(link, Mapping) and link.get("type") == "replaced-by" else None
-        if isinstance(other, Mapping):
-            return str(other.get("reference") or "another record")
-    return None
+    other = next(others(resource, "replaced-by"), None)
+    return None if other is None else str(other.get("reference") or "another record")

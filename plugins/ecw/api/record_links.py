@@ -1,0 +1,15 @@
+"""Which other records a record says it is linked with (https://hl7.org/fhir/R4/patient.html, link)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def others(resource: Mapping[str, Any], link_type: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the references to the others of that type: `replaces`, `replaced-by`; what has another shape is none."""
+    links = resource.get("link")
+    for link in links if isinstance(links, list) else []:
+        other = link.get("other") if isinstance(link, Mapping) and link.get("type") == link_type else None
+        if isinstance(other, Mapping):
+            yield other
