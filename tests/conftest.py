@@ -41,6 +41,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(f"{report.nodeid}: {value}")
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Print what failed, and nothing more, as the very last lines: of a long output often only the end is kept."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        for outcome in ("failed", "error"):
+            for report in reporter.stats.get(outcome, []):
+                reporter.write_line(f"{outcome}: {report.nodeid}")
+
+
 class ByFile(LoadFileScheduling):
     """Give each file to one worker, and all files that share a demo to the same one."""
 

@@ -15,7 +15,8 @@ from ecw.pull.mapped import mapped_of
 from ecw.resources import RESOURCES
 from tests.fixtures.sandbox import RunningSandbox
 
-Rows = dict[str, dict[str, Any]]  # eCW id -> the row's mapped columns
+Row = dict[str, Any]  # the mapped columns
+Rows = dict[str, Row]  # by eCW id
 
 
 def rows_of(crm: Engine, name: str) -> Rows:

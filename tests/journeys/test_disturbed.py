@@ -27,7 +27,7 @@ from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.crm import psql
 from tests.fixtures.demo import Demo, serving
 from tests.fixtures.sandbox import RunningSandbox
-from tests.journeys.comparing import Rows, expected, rows_of
+from tests.journeys.comparing import Row, Rows, expected, rows_of
 
 pytestmark = pytest.mark.timeout(1500)
 DAG = "ecw_pull"
@@ -62,14 +62,14 @@ class Practice:
         listed = self.airflow._call("GET", f"dags/{DAG}/dagRuns/{run_id}/taskInstances?limit=100")
         return {task["task_id"]: task for task in listed["task_instances"]}
 
-    def differences(self) -> dict[str, tuple[Rows, Rows]]:
-        """Return, for each resource, the rows that the CRM should have and those that it has, where they differ."""
+    def differences(self) -> dict[str, dict[str, tuple[Row | None, Row | None]]]:
+        """Return, for each resource, the rows that differ, by eCW id: as the CRM should have it, and as it has it."""
         crm = engine_from_url(f"sqlite:///{self.demo.folder / 'crm.db'}")
         try:
-            found = {name: (expected(self.sandbox, name), rows_of(crm, name)) for name in RESOURCES}
+            found = {name: _differing(expected(self.sandbox, name), rows_of(crm, name)) for name in RESOURCES}
         finally:
             crm.dispose()
-        return {name: (wanted, there) for name, (wanted, there) in found.items() if wanted != there}
+        return {name: rows for name, rows in found.items() if rows}
 
     def change(self) -> None:
         """Let the practice work: of every resource something new, and something changed."""
@@ -86,6 +86,11 @@ class Practice:
                 self.sandbox.put(record | {element: _changed(name, record.get(element), number)})
             fresh = json.dumps(records[number]).replace(records[number]["id"], f"new-{name}-{number}")
             self.sandbox.put(json.loads(fresh))
+
+
+def _differing(wanted: Rows, there: Rows) -> dict[str, tuple[Row | None, Row | None]]:
+    both = {ecw_id: (wanted.get(ecw_id), there.get(ecw_id)) for ecw_id in wanted.keys() | there.keys()}
+    return {ecw_id: pair for ecw_id, pair in both.items() if pair[0] != pair[1]}
 
 
 def _is_now(record: dict[str, Any]) -> bool:
@@ -239,7 +244,7 @@ def test_a_backfill_covers_its_intervals_beside_a_live_run_and_goes_on_after_a_p
     assert states() == paused
     practice.airflow._call("PUT", f"backfills/{backfill['id']}/unpause")
     practice.change()
-    live = practice.airflow.trigger(DAG)
+    live = practice.airflow.trigger(DAG, **EVERYTHING)
 
     assert practice.ended(live) == "success"
     assert states()["queued"] > 0, "the live run had to wait for nobody"
