@@ -172,7 +172,7 @@ def _extracted(run: Run, patients: int) -> Batch:
     path = f"{run['staging']}/patient/extract.ndjson.gz"
     with staging.writer(path) as batch:
         for line in generated(patients):
-            batch.write_line(line + b"\n")
+            batch.write_line(line)
     return Batch(
         run=run,
         resource="patient",

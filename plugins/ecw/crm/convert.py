@@ -132,7 +132,7 @@ def _text(kind: Any) -> Converter:
         if not isinstance(value, str):
             raise Unfit("is not text")
         # PostgreSQL takes neither in a text column.
-        if "\x00" in value or not _is_unicode(value):
+        if "\x00" in value or not (value.isascii() or _is_unicode(value)):
             raise Unfit("holds characters that the database cannot store")
         if words is not None and value not in words:
             raise Unfit("is not one of the column's words")

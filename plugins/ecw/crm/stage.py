@@ -7,10 +7,10 @@ waits for the write lock while a million lines are read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
@@ -21,6 +21,8 @@ from ecw.crm.convert import Unfit, instant
 from ecw.crm.tables import UtcTime
 from ecw.errors import CrmTableWrong
 
+Line = TypeVar("Line")
+REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
 SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
 
@@ -109,7 +111,7 @@ def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str
     columns = Column("resource", String(64)), Column("ecw_id", String(128))
     stage.coming = Table("ecw_stage_coming", MetaData(), *columns, prefixes=["TEMPORARY"])
     connection.execute(CreateTable(stage.coming))
-    for chunk in _chunks({"resource": resource, "ecw_id": ecw_id} for resource, ecw_id in coming):
+    for chunk in _chunks(coming):
         _copy(connection, stage.coming, ["resource", "ecw_id"], chunk)
     connection.execute(CreateIndex(Index("ecw_stage_coming_ecw_id", stage.coming.c.ecw_id)))
 
@@ -130,14 +132,13 @@ def fill(
     with a column that the mapping does not name.
     """
     digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
-    reject_seq = count()
+    fit, reject_seq = _fitter(target), count()
     own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr")
     row_names = [*own, *(column.name for column in stage.values.values())]
-    reject_names = list(stage.rejects.columns.keys())
     stage.released = len(released)
 
-    def refuse(lines: list[dict[str, Any]]) -> None:
-        _copy(connection, stage.rejects, reject_names, [_reject(line, next(reject_seq)) for line in lines])
+    def refuse(lines: Iterable[dict[str, Any]]) -> None:
+        _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in lines])
 
     for chunk in _chunks(chain(released, rows)):
         accepted, unfit = [], []
@@ -145,12 +146,12 @@ def fill(
             stage.lines += 1
             if stage.lines > stage.released:
                 digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
-            values, problems = _fit(target, line["row"])
+            values, problems = fit(line["row"])
             if problems:
                 stage.unfit += 1
                 unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
                 continue
-            accepted.append(_accepted(stage, target, line, values))
+            accepted.append(_accepted(stage, target, line) + values)
         _copy(connection, stage.rows, row_names, accepted)
         refuse(unfit)
     for chunk in _chunks(rejects):
@@ -160,7 +161,7 @@ def fill(
     for chunk in _chunks(newer):
         for line in chunk:
             digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
-        alike = [line | {"source_version": _version(line["version"])} for line in chunk]
+        alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
         _copy(connection, stage.newer, ["ecw_id", "source_version", "hash"], alike)
     stage.fingerprint = digest.hexdigest()
     # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
@@ -168,26 +169,22 @@ def fill(
     for table in (stage.rows, stage.rejects, stage.newer):
         connection.execute(CreateIndex(Index(f"{table.name}_ecw_id", table.c.ecw_id)))
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE ecw_stage_row, ecw_stage_reject, ecw_stage_newer")
+        # Of what statements join by: to look at all columns takes as long as to copy them.
+        joined = "ecw_stage_row (seq, ecw_id), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
+        connection.exec_driver_sql(f"ANALYZE {joined}")
 
 
-def _chunks(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
     rest = iter(lines)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
 
 
-def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any]) -> list[Any]:
+    """Return what the stage has of a row beside the values of its columns."""
     status, reason = line.get("status") or (None, None)
-    return {
-        "seq": stage.lines,
-        "ecw_id": line["ecw_id"],
-        "source_version": _version(line["version"]),
-        "hash": line["hash"],
-        "status": status,
-        "status_reason": reason,
-        "agreed_emr": text({name: value for name, value in line["row"].items() if name != target.mapped.key}),
-    } | {stage.values[name].name: value for name, value in values.items()}
+    agreed = text({name: value for name, value in line["row"].items() if name != target.mapped.key})
+    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed]
 
 
 def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:
@@ -195,38 +192,42 @@ def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -
     return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
 
 
-def _reject(line: dict[str, Any], seq: int) -> dict[str, Any]:
-    found = {name: line[name] for name in ("ecw_id", "step", "rule", "reason", "hash", "batch")}
-    return found | {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
+def _reject(line: dict[str, Any], seq: int) -> list[Any]:
+    made = {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
+    return [made[name] if name in made else line[name] for name in REJECT]
 
 
 def _version(text: str | None) -> Any:
     return None if text is None else instant(text)
 
 
-def _fit(target: BusinessTable, row: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Return the row's values as its columns take them, and the columns that cannot, each with why."""
-    values: dict[str, Any] = dict.fromkeys(target.columns)
-    problems = []
-    for name, value in row.items():
-        if value is None:
-            if name in values and not target.columns[name].nullable:
-                problems.append((name, "is empty, and the CRM's column must not be"))
-            continue
-        try:
-            values[name] = target.converters[name](value)
-        except Unfit as why:
-            problems.append((name, str(why)))
-        except KeyError:
+def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any], list[tuple[str, str]]]]:
+    """Return a function: a row -> its values as its columns take them, in their order; those that cannot, and why."""
+    columns = [(name, target.converters[name], column.nullable) for name, column in target.columns.items()]
+    names = target.columns.keys()
+
+    def fit(row: dict[str, Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+        if unknown := row.keys() - names:
             raise CrmTableWrong(
-                f"A row has a column {name} that was not announced for {target.table.name}.",
+                f"A row has a column {min(unknown)} that was not announced for {target.table.name}.",
                 next_move="run the resource's map task again: its batch was made with another mapping file.",
-            ) from None
-    return values, problems
+            )
+        values, problems = [], []
+        for name, convert, nullable in columns:
+            value = row.get(name)
+            try:
+                values.append(None if value is None else convert(value))
+            except Unfit as why:
+                problems.append((name, str(why)))
+            if value is None and not nullable and name in row:
+                problems.append((name, "is empty, and the CRM's column must not be"))
+        return values, problems
+
+    return fit
 
 
-def _copy(connection: Connection, table: Table, names: list[str], lines: list[dict[str, Any]]) -> None:
-    """Put lines into a temporary table by the quickest way that the database has."""
+def _copy(connection: Connection, table: Table, names: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+    """Put lines into these columns of a temporary table by the quickest way that the database has."""
     if not lines:
         return
     if connection.dialect.name == "postgresql":
@@ -235,6 +236,6 @@ def _copy(connection: Connection, table: Table, names: list[str], lines: list[di
         columns = ", ".join(quote(name) for name in names)
         with driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             for line in lines:
-                copy.write_row([line[name] for name in names])
+                copy.write_row(line)
         return
-    connection.execute(table.insert(), lines)
+    connection.execute(table.insert(), [dict(zip(names, line, strict=True)) for line in lines])

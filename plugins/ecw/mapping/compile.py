@@ -46,18 +46,18 @@ class Mapper:
         self.mapping = mapping
         self.columns = mapping.pulled
         zone = ZoneInfo(time_zone or mapping.time_zone or "UTC")
-        self.finish = [finisher(column, mapping.crosswalks, zone) for column in self.columns]
         self.required = [column.name for column in self.columns if column.required]
-        reader = Reader()
+        self.finish = [finisher(column, mapping.crosswalks, zone) for column in self.columns]
+        reader, names = Reader(), dict[str, Any]()
         values = [reader.value(column.steps) for column in self.columns]
         self.read = build("read", ["r"], [*reader.lines, f"return [{', '.join(values)}]"], {})
-        entries = [
-            f"    {column.name!r}: None if (value := {value}) is None else finish[{at}](value, unmapped),"
-            for at, (column, value) in enumerate(zip(self.columns, values, strict=True))
-        ]
-        lines = [*reader.lines, "return {", *entries, "}"]
+        lines = []
+        for at, (column, value) in enumerate(zip(self.columns, values, strict=True)):
+            finished, its = finishing(column, mapping.crosswalks, zone, f"_{at}")
+            names |= its
+            lines += [f"value = {value}", *finished, f"row[{column.name!r}] = value"]
         self.make: Callable[[dict[str, Any], Unmapped], dict[str, Any]] = build(
-            "make", ["r", "unmapped"], lines, {"finish": self.finish}
+            "make", ["r", "unmapped"], [*reader.lines, "row = {}", *lines, "return row"], names
         )
         self.source = self.make.__doc__ or ""
 
@@ -97,27 +97,36 @@ class Mapper:
 
 
 def finisher(column: Column, crosswalks: MappingType[str, Crosswalk], zone: ZoneInfo) -> Callable[[Any, Unmapped], Any]:
-    """Compose what happens to a value that was read: clean, null_if, type, crosswalk."""
-    cleaners = [CLEANERS[name] for name in column.clean]
-    convert = converter(column.type, zone)
-    nothing = frozenset(word.capitalize() if column.type == "boolean" else word for word in column.null_if)
-    dates = column.type in ("date", "datetime")
-    crosswalk = crosswalks[column.crosswalk] if column.crosswalk else None
+    """Return a function that does to a value that was read what `finishing` does."""
+    lines, names = finishing(column, crosswalks, zone)
+    return build("finish", ["value", "unmapped"], [*lines, "return value"], names)
 
-    def plain(value: Any, unmapped: Unmapped) -> Any:
-        return convert(value)
 
-    def finish(value: Any, unmapped: Unmapped) -> Any:
-        for clean in cleaners:
-            if type(value) is str:
-                value = clean(value)
+def finishing(
+    column: Column, crosswalks: MappingType[str, Crosswalk], zone: ZoneInfo, suffix: str = ""
+) -> tuple[list[str], dict[str, Any]]:
+    """Write what happens to the variable `value` that was read, clean, null_if, type and crosswalk, as statements.
+
+    Also return the names that they use, each with the suffix.
+    """
+    names: dict[str, Any] = {f"convert{suffix}": converter(column.type, zone)}
+    lines = []
+    for at, cleaner in enumerate(column.clean):
+        names[f"clean{at}{suffix}"] = CLEANERS[cleaner]
+        lines.append(f"if type(value) is str: value = clean{at}{suffix}(value)")
+    if column.null_if:
+        words = (word.capitalize() if column.type == "boolean" else word for word in column.null_if)
+        names[f"nothing{suffix}"] = frozenset(words)
         # A null date comes with the time and offset of the practice: only its day tells it.
-        if value is None or (nothing and str(value)[: 10 if dates else None] in nothing):
-            return None
-        value = convert(value)
-        return value if crosswalk is None or value is None else look_up(crosswalk, value, unmapped)
-
-    return finish if cleaners or nothing or crosswalk else plain
+        said = "str(value)[:10]" if column.type in ("date", "datetime") else "str(value)"
+        lines.append(f"if value is not None and {said} in nothing{suffix}: value = None")
+    # A text needs no call to stay what it is.
+    unless = " and (type(value) is not str or not value)" if column.type == "string" else ""
+    lines.append(f"if value is not None{unless}: value = convert{suffix}(value)")
+    if column.crosswalk:
+        names[f"crosswalk{suffix}"], names["look_up"] = crosswalks[column.crosswalk], look_up
+        lines.append(f"if value is not None: value = look_up(crosswalk{suffix}, value, unmapped)")
+    return lines, names
 
 
 def look_up(crosswalk: Crosswalk, code: str, unmapped: Unmapped) -> str | None:

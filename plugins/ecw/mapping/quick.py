@@ -21,7 +21,7 @@ Schema = core_schema.CoreSchema
 Object = dict[str, Any]
 
 # Days and times that every date type takes; the library, which is slower, is asked about the others.
-DAY = r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+DAY = r"(1[0-9]|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 TIME = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
 NEVER = core_schema.is_instance_schema(type)  # nothing in JSON is a type: the full validation decides
 PRIMITIVE_EXTENSION = "FHIRPrimitiveExtension"
@@ -85,8 +85,8 @@ def _choice(keys: frozenset[str], *, required: bool) -> Callable[[Object], Objec
     """Return a rule: one of the keys at most, or exactly one (https://www.hl7.org/fhir/R4/formats.html#choice)."""
 
     def one(value: Object) -> Object:
-        present = sum(key in keys for key in value)
-        if present > 1 or (required and not present):
+        present = keys.intersection(value)
+        if len(present) > 1 or (required and not present):
             raise ValueError("there is another number of values than one")
         return value
 
@@ -102,7 +102,7 @@ def _alternatives(fields: dict[str, core_schema.TypedDictField], keys: frozenset
         schemas[key] = _closed(common | mine)
 
     def which(value: Object) -> str | None:
-        present = [key for key in value if key in keys]
+        present = keys.intersection(value)
         return None if len(present) > 1 else "".join(present)
 
     return core_schema.tagged_union_schema(schemas, which)

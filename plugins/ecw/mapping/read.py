@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Step, Test, Union, show
+from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Step, Test, Union, Where, show
 
 NOTHING: tuple[Any, ...] = (None, [])
 
@@ -90,12 +90,41 @@ HELPERS: dict[str, Any] = {
 }
 
 
+class Sieve:
+    """The statements that go once through a list and sort its elements into several filters' lists."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.filters: list[tuple[str, str, str]] = []  # the list's name, what holds of its elements, the path
+        self.members: dict[str, str] = {}  # of each element: the name of the variable that has it
+
+    def member(self, name: str) -> str:
+        """Return the variable that holds this member of the element that is looked at."""
+        return self.members.setdefault(name, f"m{len(self.members)}")
+
+    @property
+    def lines(self) -> list[str]:
+        """The statements."""
+        return [
+            *(f"{name} = []{comment}" for name, _, comment in self.filters),
+            f"for x1 in many({self.base}):",
+            *(f"    {variable} = x1.get({name!r})" for name, variable in self.members.items()),
+            *(f"    if {condition}: {name}.append(x1)" for name, condition, _ in self.filters),
+        ]
+
+
 class Reader:
     """Collects paths and writes the statements that read them, each beginning once."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
         self.known: dict[Path, str] = {(): "r"}
+        self._sieves: dict[str, Sieve] = {}
+        self._written: list[str | Sieve] = []
+
+    @property
+    def lines(self) -> list[str]:
+        """The statements, in an order in which each finds what it needs."""
+        return [line for one in self._written for line in ([one] if isinstance(one, str) else one.lines)]
 
     def variable(self, path: Path) -> str:
         """Return the name of the variable that holds what the path finds."""
@@ -107,12 +136,23 @@ class Reader:
         elif isinstance(step, Union):
             code = self.branches("union", step)
         elif isinstance(step, Extension):
-            code = _step(step, self.variable((*path[:-1], Member("extension"))))
+            return self.sifted(path, step, self.variable((*path[:-1], Member("extension"))))
+        elif isinstance(step, Where):
+            return self.sifted(path, step, self.variable(path[:-1]))
         else:
             code = _step(step, self.variable(path[:-1]))
-        name = f"v{len(self.known)}"
-        self.lines.append(f"{name} = {code}  # {show(path).encode('unicode_escape').decode()}")
-        self.known[path] = name
+        name = self.known[path] = f"v{len(self.known)}"
+        self._written.append(f"{name} = {code}{_comment(path)}")
+        return name
+
+    def sifted(self, path: Path, step: Where | Extension, base: str) -> str:
+        """Return the name of the list of those elements of `base` that the path's last step keeps."""
+        if base not in self._sieves:
+            self._sieves[base] = Sieve(base)
+            self._written.append(self._sieves[base])
+        sieve = self._sieves[base]
+        name = self.known[path] = f"v{len(self.known)}"
+        sieve.filters.append((name, _condition(step, 1, sieve.member), _comment(path)))
         return name
 
     def value(self, path: Path) -> str:
@@ -121,10 +161,14 @@ class Reader:
         if isinstance(last, Union):
             return "either(" + ", ".join(self.value(branch) for branch in last.branches) + ")"
         name = self.variable(path)
-        return name if isinstance(last, Index | First) else f"one({name})"
+        return name if isinstance(last, Index | First) else f"(one({name}) if type({name}) is list else {name})"
 
     def branches(self, helper: str, step: Union) -> str:
         return f"{helper}({', '.join(self.variable(branch) for branch in step.branches)})"
+
+
+def _comment(path: Path) -> str:
+    return f"  # {show(path).encode('unicode_escape').decode()}"
 
 
 def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
@@ -162,10 +206,15 @@ def _step(step: Step, base: str, depth: int = 0) -> str:
     if isinstance(step, Union):
         return f"union({', '.join(_chain(branch, base, depth) for branch in step.branches)})"
     inner = depth + 1
+    return f"[x{inner} for x{inner} in many({base}) if {_condition(step, inner)}]"
+
+
+def _condition(step: Where | Extension, depth: int, got: Callable[[str], str] | None = None) -> str:
+    """Return what holds of the elements that a filter keeps; `got` names the variables that have their members."""
     if isinstance(step, Extension):
-        return f"[x{inner} for x{inner} in many({base}) if x{inner}.get('url') == {step.url!r}]"
-    tests = " and ".join(_test(test, inner) for test in step.tests)
-    return f"[x{inner} for x{inner} in many({base}) if {tests}]"
+        url = got("url") if got else f"x{depth}.get('url')"
+        return f"{url} == {step.url!r}"
+    return " and ".join(_test(test, depth, got) for test in step.tests)
 
 
 def _chain(path: Path, base: str, depth: int) -> str:
@@ -176,8 +225,12 @@ def _chain(path: Path, base: str, depth: int) -> str:
     return base
 
 
-def _test(test: Test, depth: int) -> str:
-    value = _chain(test.path, f"x{depth}", depth)
+def _test(test: Test, depth: int, got: Callable[[str], str] | None = None) -> str:
+    head = test.path[0]
+    if got is not None and isinstance(head, Member):
+        value = _chain(test.path[1:], got(head.name), depth)
+    else:
+        value = _chain(test.path, f"x{depth}", depth)
     if not isinstance(test, Equals):
         return f"{value} {'not in' if test.present else 'in'} NOTHING"
     if isinstance(test.literal, bool):

@@ -57,7 +57,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             if not problems:
                 mapped = mapper.row(resource)
                 row, problems = mapped.row, [(p.column, p.rule, p.reason) for p in mapped.problems]
-                unmapped.update(mapped.unmapped)
+                if mapped.unmapped:
+                    unmapped.update(mapped.unmapped)
             for column, rule, reason in problems:
                 told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
                 refused.write(line | told)

@@ -39,10 +39,10 @@ class Writer:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Add one record."""
-        self.write_line(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        self.write_line(orjson.dumps(record))
 
     def write_line(self, line: bytes) -> None:
-        """Add one record that is a line of JSON already, its newline included."""
+        """Add one record that is a line of JSON already, without its newline."""
         self._lines.append(line)
         self.count += 1
         self._waiting += len(line)
@@ -59,7 +59,7 @@ class Writer:
         return {"count": self.count, "sha256": self._hash.hexdigest(), "bytes": self.size, **self.extra}
 
     def _flush(self) -> None:
-        block = b"".join(self._lines)
+        block = b"\n".join([*self._lines, b""])
         self._hash.update(block)
         self._gzip.write(block)
         self._lines.clear()
@@ -92,17 +92,21 @@ def read(path: str) -> Iterator[Any]:
 
 
 def read_lines(path: str) -> Iterator[bytes]:
-    """Yield a batch's records as lines of JSON, as `read` does."""
+    """Yield a batch's records as lines of JSON, without their newlines, as `read` does."""
     expected = manifest(path)
     if expected is None or store.size(path) != expected["bytes"]:
         raise _damaged(path, "is absent or was cut")
     count, digest = 0, hashlib.sha256()
     try:
-        with store.get(path) as file, gzip.open(file) as lines:
-            for line in lines:
-                digest.update(line)
-                count += 1
-                yield line
+        with store.get(path) as file, gzip.open(file) as unpacked:
+            rest = b""
+            while block := unpacked.read(BLOCK):
+                digest.update(block)
+                *lines, rest = (rest + block).split(b"\n")
+                count += len(lines)
+                yield from lines
+        if rest:
+            raise _damaged(path, "ends in the middle of a record")
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise _damaged(path, "cannot be unpacked") from None
     if count != expected["count"] or digest.hexdigest() != expected["sha256"]:
