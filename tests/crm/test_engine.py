@@ -1,4 +1,7 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlalchemy import make_url, text
@@ -112,3 +115,21 @@ def test_readers_do_not_wait_for_a_writer_and_writers_wait_for_each_other(crm_ur
         with reading(engine) as reader:
             assert reader.execute(text("SELECT count(*) FROM location")).scalar() == 0
     engine.dispose()
+
+
+def test_a_new_sqlite_file_that_many_open_at_once_is_busy_for_nobody(tmp_path: Path) -> None:
+    """The busy time-out does not hold for the switch to the write-ahead log."""
+    together = Barrier(8)
+
+    def begins(url: str) -> int:
+        engine = engine_from_url(url)
+        together.wait()
+        try:
+            with engine.begin() as connection:
+                return int(connection.execute(text("SELECT 1")).scalar_one())
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(40):
+            assert list(pool.map(begins, [f"sqlite:///{tmp_path}/{number}.db"] * 8)) == [1] * 8
