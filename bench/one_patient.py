@@ -42,10 +42,9 @@ def results() -> list[Result]:
 def one(demo: Demo, airflow: AirflowApi, record: dict[str, Any]) -> float:
     """Change a patient in the practice, pull them by MR number, and return the seconds until the CRM has the change."""
     name = f"Waiting{time.monotonic_ns()}"
-    called, *others = record["name"]
-    demo.sandbox.put(record | {"name": [called | {"family": name}, *others]})
+    demo.sandbox.put(record | {"name": [one | {"family": name} for one in record["name"]]})
     with closing(sqlite3.connect(demo.folder / "crm.db", timeout=60)) as crm:
-        [(number,)] = crm.execute("SELECT identifier FROM patient WHERE ecw_id = ?", (record["id"],))
+        [(number,)] = crm.execute("SELECT mr_number FROM patient WHERE ecw_id = ?", (record["id"],))
         there = "SELECT last_name FROM patient WHERE ecw_id = ?"
         begun = time.monotonic()
         run_id = airflow.trigger("ecw_pull", mode="patients", patients=[number])
