@@ -24,7 +24,7 @@ test: python ## set everything up, check style and types, run all tests
 	@$(BIN)/python include/browser.py
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev

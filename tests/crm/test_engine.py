@@ -1,7 +1,8 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 from sqlalchemy import make_url, text
@@ -119,17 +120,24 @@ def test_readers_do_not_wait_for_a_writer_and_writers_wait_for_each_other(crm_ur
 
 def test_a_new_sqlite_file_that_many_open_at_once_is_busy_for_nobody(tmp_path: Path) -> None:
     """The busy time-out does not hold for the switch to the write-ahead log."""
-    together = Barrier(8)
-
-    def begins(url: str) -> int:
-        engine = engine_from_url(url)
-        together.wait()
-        try:
-            with engine.begin() as connection:
-                return int(connection.execute(text("SELECT 1")).scalar_one())
-        finally:
-            engine.dispose()
-
-    with ThreadPoolExecutor(8) as pool:
-        for number in range(40):
-            assert list(pool.map(begins, [f"sqlite:///{tmp_path}/{number}.db"] * 8)) == [1] * 8
+    program = (
+        "import sys; from ecw.crm.engine import engine_from_url\n"
+        "for line in sys.stdin:\n"
+        "    engine = engine_from_url(line.strip())\n"
+        "    with engine.begin() as connection: connection.exec_driver_sql('CREATE TABLE IF NOT EXISTS a (b)')\n"
+        "    engine.dispose(); print('opened', flush=True)\n"
+    )
+    command = [sys.executable, "-c", program]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(4)
+        ]
+        for number in range(150):
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(f"sqlite:///{tmp_path}/{number}.db\n")
+                process.stdin.flush()
+            for process in processes:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "opened\n"
