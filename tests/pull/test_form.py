@@ -92,6 +92,20 @@ def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: 
 
 
 @on_sqlite
+def test_practitioners_who_are_nobody_refuse_the_form_with_their_lines(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("practitioner")
+    linked, *_ = sorted(each["id"] for each in sandbox.records("Practitioner"))
+    fresh = sandbox.put(sandbox.record("Practitioner", linked) | {"id": "new-here"})["id"]
+
+    assert form(pull, mode="schedule", practitioners=[linked, fresh])["run_type"] == "manual"
+    with pytest.raises(ConfigurationWrong, match=r"2 of 3 mean nobody \(line 2, 3\)") as error:
+        form(pull, mode="schedule", practitioners=[linked, "4711", "Dr. Jane Roe"])
+
+    assert "Roe" not in str(error.value)
+    assert "Roe" not in str(error.value.__cause__)
+
+
+@on_sqlite
 def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("practitioner", "location", "patient")
 

@@ -20,7 +20,7 @@ from ecw.pull.abilities import abilities
 from ecw.pull.choose import Choice, choose
 from ecw.pull.client import client_for
 from ecw.pull.options import Options
-from ecw.pull.people import ecw_ids
+from ecw.pull.people import ecw_ids, require_practitioners
 from ecw.pull.practice import mappings_of
 from ecw.pull.request import settled, window_of
 from ecw.pull.strategies import STRATEGIES
@@ -57,6 +57,7 @@ def open_run(
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
         wanted = replace(wanted, ids={"patient": ecw_ids(engine, client, mapping, wanted.patients)}, patients=[])
+    require_practitioners(engine, client, wanted.practitioners)
     root = area.staging_root(staging_path)
     if purged := staging.purge(root, area.staging_days()):
         log.info("Staging: %d old runs were removed.", purged)

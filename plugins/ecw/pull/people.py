@@ -1,4 +1,4 @@
-"""Whom a form means by an eCW id or an MR number."""
+"""Whom a form means: patients by an eCW id or an MR number, practitioners by an eCW id."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 
+from ecw.api.client import ID
+from ecw.crm import links
 from ecw.crm.business import find
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_link
-from ecw.errors import AnswerIncomplete, ConfigurationWrong
+from ecw.errors import AnotherRecord, AnswerIncomplete, ConfigurationWrong, RecordMissing
 from ecw.pull.mapped import mapped_of
 
 if TYPE_CHECKING:
@@ -47,6 +49,30 @@ def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequen
             next_move="correct these lines (an eCW id is never ambiguous) and trigger again.",
         )
     return list(dict.fromkeys(ecw_id for entry in entries for ecw_id in found[entry]))
+
+
+def require_practitioners(engine: Engine, client: EcwClient, entries: Sequence[str]) -> None:
+    """Do nothing where every entry is the eCW id of a practitioner; the CRM is asked first, then eCW.
+
+    Raises ConfigurationWrong that names the lines.
+    """
+    linked = links.among(engine, client.practice, "practitioner", entries)
+    wrong = [
+        str(line) for line, entry in enumerate(entries, 1) if entry not in linked and not _practises(client, entry)
+    ]
+    if wrong:
+        raise ConfigurationWrong(
+            f"The form is refused: of the entries under Practitioners, {len(wrong)} of {len(entries)} mean nobody "
+            f"(line {', '.join(wrong)}), in the CRM and in eCW.",
+            next_move="correct these lines (the CRM's practitioners have their ids as ecw_id) and trigger again.",
+        )
+
+
+def _practises(client: EcwClient, entry: str) -> bool:
+    try:
+        return bool(ID.fullmatch(entry) and client.read("Practitioner", entry))
+    except (RecordMissing, AnotherRecord):
+        return False
 
 
 def _in_crm(engine: Engine, practice: str, mapping: Mapping, entries: Sequence[str]) -> dict[str, set[str]]:
