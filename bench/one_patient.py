@@ -42,7 +42,7 @@ def results() -> list[Result]:
 def one(demo: Demo, airflow: AirflowApi, record: dict[str, Any]) -> float:
     """Change a patient in the practice, pull them by MR number, and return the seconds until the CRM has the change."""
     name = f"Waiting{time.monotonic_ns()}"
-    demo.sandbox.put(record | {"name": [one | {"family": name} for one in record["name"]]})
+    demo.sandbox.put(record | {"name": [called | {"family": name} for called in record["name"]]})
     with closing(sqlite3.connect(demo.folder / "crm.db", timeout=60)) as crm:
         [(number,)] = crm.execute("SELECT mr_number FROM patient WHERE ecw_id = ?", (record["id"],))
         there = "SELECT last_name FROM patient WHERE ecw_id = ?"

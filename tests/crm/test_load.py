@@ -160,6 +160,14 @@ def test_a_table_that_is_not_there_is_named(crm_engine: Engine) -> None:
         load(crm_engine, [], mapped=Mapped("clinic", "ecw_id", ("ecw_id",), "m1"))
 
 
+@pytest.mark.parametrize("value", ["Secret Street", None])
+def test_a_row_of_another_mapping_is_refused_with_the_column(crm_engine: Engine, value: str | None) -> None:
+    with pytest.raises(CrmTableWrong, match="a column street that was not announced for location") as caught:
+        load(crm_engine, [a_row("a"), a_row("b", street=value)])
+    assert "Secret" not in str(caught.value)
+    assert locations(crm_engine) == {}
+
+
 def test_a_row_that_the_database_refuses_is_told_without_its_values(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(text("CREATE UNIQUE INDEX one_name ON location (name)"))

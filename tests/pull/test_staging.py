@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import stat
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ecw.errors import BatchDamaged
 from ecw.pull import staging, store
@@ -20,7 +26,7 @@ def fail(path: str) -> None:
         raise ZeroDivisionError
 
 
-def write(path: str, records: list[dict[str, object]] = RECORDS) -> None:
+def write(path: str, records: Sequence[Mapping[str, object]] = RECORDS) -> None:
     with staging.writer(path) as batch:
         for record in records:
             batch.write(record)
@@ -37,6 +43,32 @@ def test_what_was_written_is_read(tmp_path: Path, prefix: str) -> None:
     assert found is not None
     assert found["count"] == 1000
     assert len(found["sha256"]) == 64
+
+
+@given(
+    texts=st.lists(st.text(max_size=40) | st.sampled_from(["\n", "\r\n", "\u2028", "\\n"]), max_size=20),
+    block=st.integers(1, 90),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_where_the_blocks_end_changes_no_record(tmp_path: Path, texts: list[str], block: int) -> None:
+    path, records = f"{tmp_path}/extract.ndjson.gz", [{"text": text} for text in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "BLOCK", block)
+        write(path, records)
+
+        assert list(staging.read(path)) == records
+        assert list(staging.read_lines(path)) == [orjson.dumps(record) for record in records]
+
+
+def test_a_last_record_without_its_end_is_noticed(tmp_path: Path) -> None:
+    path, lines = f"{tmp_path}/extract.ndjson.gz", b'{"id":"a"}\n{"id":"b"}'
+    file = Path(path)
+    file.write_bytes(gzip.compress(lines))
+    told = {"count": 2, "sha256": hashlib.sha256(lines).hexdigest(), "bytes": file.stat().st_size}
+    staging.write_json(staging.manifest_path(path), told)
+
+    with pytest.raises(BatchDamaged, match="in the middle of a record"):
+        list(staging.read(path))
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ class Mapper:
         self.read = build("read", ["r"], [*reader.lines, f"return [{', '.join(values)}]"], {})
         lines = []
         for at, (column, value) in enumerate(zip(self.columns, values, strict=True)):
-            finished, its = finishing(column, mapping.crosswalks, zone, f"_{at}")
-            names |= its
+            finished, used = finishing(column, mapping.crosswalks, zone, f"_{at}")
+            names |= used
             lines += [f"value = {value}", *finished, f"row[{column.name!r}] = value"]
         self.make: Callable[[dict[str, Any], Unmapped], dict[str, Any]] = build(
             "make", ["r", "unmapped"], [*reader.lines, "row = {}", *lines, "return row"], names
@@ -97,7 +97,7 @@ class Mapper:
 
 
 def finisher(column: Column, crosswalks: MappingType[str, Crosswalk], zone: ZoneInfo) -> Callable[[Any, Unmapped], Any]:
-    """Return a function that does to a value that was read what `finishing` does."""
+    """Return a function: a value that was read -> the column's, as `finishing` writes it."""
     lines, names = finishing(column, crosswalks, zone)
     return build("finish", ["value", "unmapped"], [*lines, "return value"], names)
 

@@ -1,7 +1,8 @@
 """The reading half of paths: steps become Python source, compiled once per mapping.
 
 Values travel as JSON has them: None or [] for nothing, a list for several, else the one value. Paths that begin
-alike share their beginning, so that `name` is looked up once for all columns made of it.
+alike share their beginning, so that `name` is looked up once for all columns made of it, and filters of one list go
+through it once.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def union(*values: Any) -> list[Any]:
     return found
 
 
+def equal(value: Any, literal: Any) -> bool:
+    """Compare as FHIRPath does: a list of one equals its one item."""
+    return bool(value == literal or value == [literal])
+
+
 def one(value: Any) -> Any:
     """Return what a column takes: the first that has a value."""
     if type(value) is list:
@@ -86,7 +92,7 @@ def one(value: Any) -> Any:
 
 HELPERS: dict[str, Any] = {
     "NOTHING": NOTHING,
-    **{helper.__name__: helper for helper in (many, member, choice, first, item, either, union, one)},
+    **{helper.__name__: helper for helper in (many, member, choice, first, item, either, union, equal, one)},
 }
 
 
@@ -117,7 +123,7 @@ class Reader:
     """Collects paths and writes the statements that read them, each beginning once."""
 
     def __init__(self) -> None:
-        self.known: dict[Path, str] = {(): "r"}
+        self.known: dict[str, str] = {"": "r"}  # path, written out -> the name of the variable that has what it finds
         self._sieves: dict[str, Sieve] = {}
         self._written: list[str | Sieve] = []
 
@@ -128,11 +134,11 @@ class Reader:
 
     def variable(self, path: Path) -> str:
         """Return the name of the variable that holds what the path finds."""
-        if path in self.known:
-            return self.known[path]
-        step = path[-1]
-        if isinstance(step, First) and isinstance(path[-2], Union):
-            code = f"first({self.branches('either', path[-2])})"
+        if show(path) in self.known:
+            return self.known[show(path)]
+        *before, step = path
+        if isinstance(step, First) and before and isinstance(before[-1], Union):
+            code = f"first({self.branches('either', before[-1])})"
         elif isinstance(step, Union):
             code = self.branches("union", step)
         elif isinstance(step, Extension):
@@ -141,7 +147,7 @@ class Reader:
             return self.sifted(path, step, self.variable(path[:-1]))
         else:
             code = _step(step, self.variable(path[:-1]))
-        name = self.known[path] = f"v{len(self.known)}"
+        name = self.known[show(path)] = f"v{len(self.known)}"
         self._written.append(f"{name} = {code}{_comment(path)}")
         return name
 
@@ -151,7 +157,7 @@ class Reader:
             self._sieves[base] = Sieve(base)
             self._written.append(self._sieves[base])
         sieve = self._sieves[base]
-        name = self.known[path] = f"v{len(self.known)}"
+        name = self.known[show(path)] = f"v{len(self.known)}"
         sieve.filters.append((name, _condition(step, 1, sieve.member), _comment(path)))
         return name
 
@@ -187,7 +193,7 @@ def build(name: str, arguments: list[str], lines: list[str], names: dict[str, An
     """Compile statements to a function that sees the helpers and `names` only."""
     source = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in lines)
     scope: dict[str, Any] = {**HELPERS, **names}
-    # Every piece of the source is ours or a repr() of a literal: see `_step` and the tests of hostile paths.
+    # Every piece of the source is ours or a repr() of a literal: see where `!r` stands, and the tests of hostile paths.
     exec(compile(source, f"<{name}>", "exec"), scope)  # noqa: S102
     function: Callable[..., Any] = scope[name]
     function.__doc__ = source
@@ -235,5 +241,6 @@ def _test(test: Test, depth: int, got: Callable[[str], str] | None = None) -> st
         return f"{value} {'not in' if test.present else 'in'} NOTHING"
     if isinstance(test.literal, bool):
         return f"one({value}) is {test.literal}"
-    # FHIRPath compares collections: a list of one equals its one item.
-    return f"((t{depth} := {value}) == {test.literal!r} or t{depth} == [{test.literal!r}])"
+    if value.isidentifier():
+        return f"({value} == {test.literal!r} or {value} == [{test.literal!r}])"
+    return f"equal({value}, {test.literal!r})"
