@@ -21,6 +21,7 @@ from ecw.push import steps
 from ecw.push.pushing import Options, Pushing
 from ecw.words import Push
 from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import WITHOUT_WAITING
 from tests.fixtures.pulling import connect as connect_airflow
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -148,7 +149,7 @@ def run(sandbox: RunningSandbox, keys: Keys, crm_url: str, monkeypatch: pytest.M
     """Runs of the push into the session's sandbox; they wait for nothing, unless told otherwise."""
 
     def say(**push: Any) -> None:
-        connect_airflow(monkeypatch, sandbox, keys, push={"settle_after": 0.05, "confirm_after": 0.01} | push)
+        connect_airflow(monkeypatch, sandbox, keys, push=WITHOUT_WAITING | push)
 
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     for name in ("ECW_PUSH_STOP", "ECW_PUSH_WATCH"):

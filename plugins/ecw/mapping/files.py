@@ -28,6 +28,8 @@ from ecw.mapping.yaml_lines import Sheet, did_you_mean
 RULES = 1
 
 _MEND = "mend the lines named above, then run `ecw mapping check`."
+# Takes every value as the text that it is, as the rest of this file does.
+_AS_TEXT = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _NESTED = ("constant", "select", "leave_out")  # the other words of a file are texts
@@ -280,6 +282,5 @@ class _Reading:
 def _version(text: str, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:
     """Hash what the file says, not how: comments and blank lines make no new version."""
     tables = [[c.name, c.lines, c.unmapped, c.default] for c in crosswalks.values()]
-    # BaseLoader takes every value as the text that it is, as the rest of this file does.
-    said = json.dumps([RULES, yaml.load(text, Loader=yaml.BaseLoader), constants, tables], sort_keys=True)  # noqa: S506
+    said = json.dumps([RULES, yaml.load(text, Loader=_AS_TEXT), constants, tables], sort_keys=True)  # noqa: S506
     return hashlib.sha256(said.encode()).hexdigest()[:16]

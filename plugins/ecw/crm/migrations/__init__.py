@@ -5,6 +5,7 @@ Run by `ecw migrate`. A business table that is already there belongs to the CRM 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -62,6 +63,7 @@ def version(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
 
 
+@cache
 def newest() -> str:
     """Return the newest version among the migration files."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
