@@ -297,7 +297,7 @@ def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
     assert f"Alerts: ConfigurationWrong: The variable ecw_alerts {what}" in caplog.text
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["good", "stop", "wait", "down", "up", "rejects"]), max_size=12))
 def test_notices_alternate_for_each_subject(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, happenings: list[str]

@@ -66,7 +66,7 @@ def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Numb
     return numbers, found
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES)
 def test_any_sequence_of_batches_loaded_twice_is_the_same_as_once(crm_engine: Engine, batches: list[Loaded]) -> None:
     numbers, once = loaded(crm_engine, batches, 1)

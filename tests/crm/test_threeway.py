@@ -201,7 +201,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_load_does_what_the_merge_says(crm_engine: Engine, steps: list[tuple[str, str, Any]]) -> None:
     """Any sequence of edits on both sides and pulls ends as ecw.agreement.merge, applied by hand, ends."""

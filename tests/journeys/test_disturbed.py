@@ -34,13 +34,6 @@ DAG = "ecw_pull"
 LONG = 900  # seconds: nothing here takes so long, and nothing is said of how long it takes
 # A form that looks at everything that there is.
 EVERYTHING = {"mode": "full"}
-CHANGING = {
-    "practitioner": "name",
-    "location": "name",
-    "patient": "maritalStatus",
-    "insurance": "subscriberId",
-    "encounter": "status",
-}
 _numbers = count(1)
 
 
@@ -78,11 +71,16 @@ class Practice:
             crm.dispose()
         return {name: rows for name, rows in found.items() if rows}
 
-    def change(self, *names: str) -> None:
-        """Let the practice work: of these resources, or of every one, something new, and something changed."""
+    def change(self) -> None:
+        """Let the practice work: of every resource something new, and something changed."""
         number = next(_numbers)
-        for name in dict.fromkeys(names or RESOURCES):
-            element = CHANGING[name]
+        for name, element in (
+            ("practitioner", "name"),
+            ("location", "name"),
+            ("patient", "maritalStatus"),
+            ("insurance", "subscriberId"),
+            ("encounter", "status"),
+        ):
             records = [record for record in self.sandbox.records(RESOURCES[name].fhir_type) if _is_now(record)]
             for record in records[number : number + 3]:
                 self.sandbox.put(record | {element: _changed(name, record.get(element), number)})
@@ -192,7 +190,7 @@ def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(
     practice: Practice, failing: str
 ) -> None:
     """The next run is the next test's, in which another one fails, and after the last that of the days without any."""
-    practice.change(failing, "patient")
+    practice.change()
     practice.sandbox.fault("gone", resource=RESOURCES[failing].fhir_type)
 
     run_id = practice.airflow.trigger(DAG, **EVERYTHING)

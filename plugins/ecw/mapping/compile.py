@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,21 +46,25 @@ class Mapper:
     def __init__(self, mapping: Mapping, *, time_zone: str | None = None) -> None:
         self.mapping = mapping
         self.columns = mapping.pulled
-        zone = ZoneInfo(time_zone or mapping.time_zone or "UTC")
+        self.zone = ZoneInfo(time_zone or mapping.time_zone or "UTC")
         self.required = [column.name for column in self.columns if column.required]
-        self.finish = [finisher(column, mapping.crosswalks, zone) for column in self.columns]
         reader, names = Reader(), dict[str, Any]()
         values = [reader.value(column.steps) for column in self.columns]
         self.read = build("read", ["r"], [*reader.lines, f"return [{', '.join(values)}]"], {})
         lines = []
         for at, (column, value) in enumerate(zip(self.columns, values, strict=True)):
-            finished, used = finishing(column, mapping.crosswalks, zone, f"_{at}")
+            finished, used = finishing(column, mapping.crosswalks, self.zone, f"_{at}")
             names |= used
             lines += [f"value = {value}", *finished, f"row[{column.name!r}] = value"]
         self.make: Callable[[dict[str, Any], Unmapped], dict[str, Any]] = build(
             "make", ["r", "unmapped"], [*reader.lines, "row = {}", *lines, "return row"], names
         )
         self.source = self.make.__doc__ or ""
+
+    @cached_property
+    def finish(self) -> list[Callable[[Any, Unmapped], Any]]:
+        """What `make` does to each column's value, column by column: only a row with problems needs it."""
+        return [finisher(column, self.mapping.crosswalks, self.zone) for column in self.columns]
 
     def row(self, resource: dict[str, Any]) -> MappedRow:
         """Map one resource; whatever is wrong with it comes back as problems, all of them."""

@@ -40,14 +40,7 @@ def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequen
         found[entry] = meant
         if len(meant) != 1:
             wrong.setdefault("several patients" if meant else "nobody", []).append(str(line))
-    if wrong:
-        told = " and ".join(
-            f"{len(lines)} of {len(entries)} mean {who} (line {', '.join(lines)})" for who, lines in wrong.items()
-        )
-        raise ConfigurationWrong(
-            f"The form is refused: of the entries under Only these patients, {told}, in the CRM and in eCW.",
-            next_move="correct these lines (an eCW id is never ambiguous) and trigger again.",
-        )
+    _refuse("Only these patients", entries, wrong, "an eCW id is never ambiguous")
     return list(dict.fromkeys(ecw_id for entry in entries for ecw_id in found[entry]))
 
 
@@ -57,14 +50,21 @@ def require_practitioners(engine: Engine, client: EcwClient, entries: Sequence[s
     Raises ConfigurationWrong that names the lines.
     """
     linked = links.among(engine, client.practice, "practitioner", entries)
-    wrong = [
+    nobody = [
         str(line) for line, entry in enumerate(entries, 1) if entry not in linked and not _practises(client, entry)
     ]
-    if wrong:
+    _refuse("Practitioners", entries, {"nobody": nobody}, "the CRM's practitioners have their ids as ecw_id")
+
+
+def _refuse(field: str, entries: Sequence[str], wrong: dict[str, list[str]], hint: str) -> None:
+    """Raise ConfigurationWrong where lines of a field of the form mean nobody or several: their numbers, by whom."""
+    told = " and ".join(
+        f"{len(lines)} of {len(entries)} mean {who} (line {', '.join(lines)})" for who, lines in wrong.items() if lines
+    )
+    if told:
         raise ConfigurationWrong(
-            f"The form is refused: of the entries under Practitioners, {len(wrong)} of {len(entries)} mean nobody "
-            f"(line {', '.join(wrong)}), in the CRM and in eCW.",
-            next_move="correct these lines (the CRM's practitioners have their ids as ecw_id) and trigger again.",
+            f"The form is refused: of the entries under {field}, {told}, in the CRM and in eCW.",
+            next_move=f"correct these lines ({hint}) and trigger again.",
         )
 
 
