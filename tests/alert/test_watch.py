@@ -256,7 +256,7 @@ def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, cloc
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    sent = [int(process.communicate(timeout=120)[0].split()[-1]) for process in started]
+    sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
     assert sorted(sent) == [0, 0, 1]
     assert to_webhook.told() == [("begin", *STALE)]
 

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from ecw.crm.conflicts import text
 from ecw.push import intents
 from ecw.push.confirm import confirm
@@ -207,7 +205,6 @@ class Journey:
         ]
 
 
-@pytest.mark.timeout(900)
 def test_a_journey_with_faults_and_kills(
     crm: Any, crm_url: str, sandbox: Any, keys: Keys, pushing: Any, pull: Any, record_property: Any
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import Demo
+from tests.fixtures.demo import LONG, Demo
 
 DAG = "ecw_push_patients"
 # The seed's own example, less its location, which another practice has.
@@ -35,8 +35,6 @@ SEED: dict[str, Any] = {
     "race": "Declined to Specify",
     "birth_sex": "Male",
 }
-LONG = 400  # seconds: nothing here takes so long, and nothing is said of how long it takes
-pytestmark = pytest.mark.timeout(1200)
 
 
 class Watched:
@@ -48,7 +46,7 @@ class Watched:
         self.airflow.login()
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.demo.folder / "crm.db", timeout=60)) as crm, crm:
+        with closing(sqlite3.connect(self.demo.folder / "crm.db", timeout=600)) as crm, crm:
             return crm.execute(statement, values).fetchall()
 
     def add(self, **row: Any) -> int:
@@ -66,7 +64,7 @@ class Watched:
     def patients(self) -> dict[str, dict[str, Any]]:
         """Return what eCW has."""
         url = f"http://127.0.0.1:{self.demo.sandbox_port + 1}/admin/records/Patient"
-        lines = requests.get(url, timeout=60).content.split(b"\n")
+        lines = requests.get(url, timeout=600).content.split(b"\n")
         return {each["id"]: each for each in map(json.loads, filter(None, lines))}
 
     def runs(self) -> list[dict[str, Any]]:
