@@ -19,6 +19,7 @@ from ecw.mapping.quick import DAY, TIME, accepts
 from ecw.mapping.validate import in_full, not_fhir
 from include.sandbox.population import Size
 from include.sandbox.population.sources import TYPES, made
+from tests.fixtures.examples import examples
 
 SIZE = Size(40, practitioners=20, locations=20, seed=7, zone=ZoneInfo("America/New_York"), today=date(2026, 11, 22))
 RECORDS = {kind: [source.resource(key) for key in source.numbers()] for kind, source in made(SIZE).items()}
@@ -60,7 +61,7 @@ KEYS = [
 
 @pytest.mark.parametrize("kind", TYPES)
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_what_is_accepted_is_fhir_in_full(kind: str, seed: int) -> None:
     random = Random(seed)
     for _ in range(8):

@@ -1,11 +1,25 @@
-"""The bookkeeping tables, as queries see them; the migrations make them.  Every key begins with the practice."""
+"""The bookkeeping tables and their indexes.  Every key begins with the practice."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, Dialect, Float, Integer, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -31,6 +45,12 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
 
 # One row for each resource of a run: the ledger.
 ecw_run = Table(
@@ -69,6 +89,7 @@ ecw_run = Table(
     Column("asked", Integer),  # patients who were asked about one by one
     Column("gone", Integer),  # records among the fetched that eCW no longer has
     Column("mapped_all", Boolean),  # the unchanged are mapped too: said by a backfill's run, of what others share
+    Index("ecw_run_latest", "practice", "resource", "started_at"),
 )
 
 # How far the live runs have come.
@@ -98,6 +119,7 @@ ecw_link = Table(
     Column("seen_run", String(250), nullable=False),
     Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
     Column("status_reason", Text),
+    Index("ecw_link_crm_id", "crm_id", "resource", "practice"),
 )
 
 # Whose insurance is still to be looked at for the first time: see ecw.crm.first_look.
@@ -107,6 +129,7 @@ ecw_first_look = Table(
     Column("practice", String(64), primary_key=True),
     Column("patient", String(128), primary_key=True),  # eCW id; "": the first run that was about all
     Column("run_id", String(250)),  # the run that looked; none: it is still to come
+    _partial("ecw_first_look_due", "practice", where="run_id IS NULL"),
 )
 
 # Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
@@ -121,6 +144,7 @@ ecw_parked = Table(
     Column("source_version", UtcTime),
     Column("line", Text, nullable=False),  # the staged line, JSON
     Column("parked_run", String(250), nullable=False),
+    Index("ecw_parked_missing", "practice", "missing_resource", "missing_id"),
 )
 
 # Records that may not enter, one row for each reason.
@@ -184,6 +208,8 @@ ecw_intent = Table(
     Column("rung", String(64)),  # of a match that is held
     Column("candidates", Text),  # their eCW ids, JSON
     Column("choice", String(128)),  # a person's answer: one of the candidates, or `new`
+    Index("ecw_intent_state", "practice", "resource", "state"),
+    Index("ecw_intent_decided_at", "practice", "resource", "decided_at"),
 )
 
 # What a run of the push planned, one row for each patient, and what became of it: a run that is retried goes on here.
@@ -208,6 +234,8 @@ ecw_push = Table(
     Column("confirmed", String(16)),  # whole, seen, not shown, not taken: what reading it back found
     Column("learned", Text),  # names of columns that eCW spells in its own way
     Column("unasked", Boolean),  # the watcher started the run, and it was not so large that a person was asked
+    Index("ecw_push_crm_id", "practice", "resource", "crm_id"),
+    Index("ecw_push_planned_at", "practice", "planned_at"),
 )
 
 # The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.
@@ -232,6 +260,9 @@ ecw_journal = Table(
     Column("seconds", Float),
     Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
+    Index("ecw_journal_at", "practice", "at"),
+    Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
+    _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
 )
 
 # Columns that both sides changed, one row each; the values stay here, in the CRM.
@@ -250,6 +281,7 @@ ecw_conflict = Table(
     Column("choice", String(8)),  # a person's answer: crm, emr
     Column("first_run", String(250), nullable=False),
     Column("last_run", String(250), nullable=False),
+    Index("ecw_conflict_state", "practice", "resource", "state"),
 )
 
 # What the check found in a batch, one row for each rule of the suite; number 0 is the batch's volume.  No values.
@@ -272,6 +304,8 @@ ecw_quality = Table(
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched
     Column("scope", String(16)),  # of the volume: whole, part
+    Index("ecw_quality_at", "practice", "resource", "at"),
+    Index("ecw_quality_run", "run_id"),
 )
 
 # What is amiss, from when to when: one row each time it begins.  At most one is open for each subject.
@@ -287,6 +321,8 @@ ecw_alert = Table(
     Column("since", UtcTime, nullable=False),
     Column("over_at", UtcTime),  # none: open
     Column("run_id", String(250)),  # the run in which it was seen
+    # One open alert for each subject, whatever runs at the same time.
+    _partial("ecw_alert_open", "practice", "kind", "subject", where="over_at IS NULL", unique=True),
 )
 
 # Notices to send and sent, one row for each alert, event and target.

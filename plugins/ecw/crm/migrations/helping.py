@@ -16,15 +16,23 @@ def say(sentence: str) -> None:
         config.attributes["done"].append(sentence)
 
 
-def business_table(name: str, *columns: sa.Column[Any]) -> None:
-    """Create a business table with a key of its own and an indexed eCW id, unless the CRM has one of that name."""
+def key() -> sa.Column[int]:
+    """Return the key column of a table that we make."""
+    # On SQLite only a column declared INTEGER gives keys, and only AUTOINCREMENT never gives one twice.
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def business_table(name: str, *columns: sa.Column[Any]) -> bool:
+    """Create a business table with a key of its own and an indexed eCW id, unless the CRM has one of that name.
+
+    Return True if it was created.
+    """
     if sa.inspect(op.get_bind()).has_table(name):
         say(f"left the table {name} as it is: it is the CRM's own.")
-        return
+        return False
     op.create_table(
         name,
-        # On SQLite only a column declared INTEGER gives keys, and only AUTOINCREMENT never gives one twice.
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        key(),
         sa.Column("ecw_id", sa.String(64)),
         *columns,
         sqlite_autoincrement=True,
@@ -34,6 +42,7 @@ def business_table(name: str, *columns: sa.Column[Any]) -> None:
         if column.name.endswith("_id"):
             op.create_index(f"{name}_{column.name}", name, [column.name])
     say(f"made the table {name}.")
+    return True
 
 
 def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
