@@ -69,8 +69,7 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
     """
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
         raise AnswerIncomplete(
-            f"{without_values(where)} answered with something else than a searchset "
-            f"({bundle.get('resourceType')}, {bundle.get('type')}).",
+            f"{without_values(where)} answered with something else than a searchset.",
             next_move="check that the connection's base URL is the practice's FHIR API.",
         )
     found: list[Json] = []
