@@ -24,6 +24,8 @@ from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 from tests.fixtures.receiving import MailServer, Webhook
 
+pytestmark = pytest.mark.both_databases
+
 START = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 STALE = ("stale", "location")
 _numbers = count()

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from ecw.crm.conflicts import text
 from ecw.push import intents
 from ecw.push.confirm import confirm
@@ -16,6 +18,8 @@ from ecw.push.send import push_patient
 from tests.fixtures.keys import Keys
 from tests.push.names import NAMES
 from tests.push.worker import says, tell, worker
+
+pytestmark = pytest.mark.both_databases
 
 FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
 CODES = ("103", "2", "308", "999")
