@@ -12,6 +12,7 @@ import requests
 # Seconds. On a busy machine Airflow leaves a request unanswered for long, or finds its SQLite file locked.
 ONE_REQUEST = 60
 ALL_TRIES = 600
+BETWEEN = 1
 
 
 class AirflowApi:
@@ -119,7 +120,7 @@ class AirflowApi:
                 if response.status_code < 500 or time.monotonic() > end:
                     return response
             self._before_retry()
-            time.sleep(1)
+            time.sleep(BETWEEN)
 
 
 def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.5) -> bool:

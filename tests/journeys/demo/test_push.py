@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -117,8 +116,12 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
     assert watched.ended("ecw_pull", pulled) == "success"
     query = "SELECT inserted, updated, fetched - rejected - unchanged FROM ecw_run WHERE run_id = ? AND resource = ?"
     assert watched.sql(query, pulled, "patient") == [(0, 0, 0)]
-    time.sleep(25)  # two looks of the watcher: neither the push's own writing nor the pull's starts a run
-    assert len(watched.runs()) == 1
+    # The watcher's next look finds somebody else, and nobody else: neither the push's own writing nor the pull's.
+    other = watched.add(**SEED | {"identifier": "N-2", "last_name": "Next", "birth_date": "1971-03-04"})
+    assert wait_until(lambda: watched.ecw_id(other) is not None, LONG), watched.runs()
+    first, second = (run["dag_run_id"] for run in watched.runs())
+    assert watched.ended(DAG, second) == "success"
+    assert (first, watched.table(second)["counts"]) == (run["dag_run_id"], {"created": 1})
 
 
 @pytest.mark.airflow
