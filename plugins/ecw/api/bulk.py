@@ -8,6 +8,7 @@ out before anything else is done with it, because eCW tells it once and refuses 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,11 +22,14 @@ from ecw.api import unreadable_records
 from ecw.api.auth import Purpose
 from ecw.api.client import EcwClient
 from ecw.api.links import pinned
-from ecw.api.outcome import codes_of, error_of, json_of, outcome_error
+from ecw.api.outcome import codes_of, error_of, json_of, known_codes, outcome_error
 from ecw.api.transport import PIECE, explained
 from ecw.errors import AnswerIncomplete, ExportGone, ExportRunning, RecordMissing, ServerTrouble
+from ecw.resources import RESOURCES
 
 RETRY_AFTER = 120.0  # seconds, where eCW gives none
+TYPES = {resource.fhir_type for resource in RESOURCES.values()} | {"OperationOutcome"}
+PROGRESS = re.compile(r"\d{1,3}(\.\d+)? ?%|\d+ ?(/|of|out of) ?\d+")  # of a text that may say anything
 Json = dict[str, Any]
 
 
@@ -39,7 +43,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """An export that is not ready: eCW's own word for how far it is, and when to ask again."""
+    """An export that is not ready: how far it is, where eCW says it in numbers, and when to ask again."""
 
     progress: str | None
     seconds: float
@@ -123,17 +127,17 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
     Raises ServerTrouble, ExportGone, AnswerIncomplete.
     """
     response = client.trying(lambda: _opened(client, file.url))
-    count = 0
+    count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
     with response:
         try:
             for line in _split(response.iter_content(PIECE)):
                 count += 1
-                yield _record(line, file.fhir_type, count)
+                yield _record(line, name, count)
         except RequestException as error:
-            raise explained(error, f"The export's {file.fhir_type} file, after {count} lines") from None
+            raise explained(error, f"The export's {name} file, after {count} lines") from None
     if file.count is not None and file.count != count:
         raise AnswerIncomplete(
-            f"The export's {file.fhir_type} file has {count} lines, and its manifest says {file.count}.",
+            f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
             next_move="start the export again; if it stays, ask eCW support.",
         )
 
@@ -184,14 +188,14 @@ def _record(line: _Line, fhir_type: str, number: int) -> Json:
 
 def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
     """Read the manifest's error files; raise AnswerIncomplete if one tells of records that are not in the export."""
-    codes: list[str] = []
+    issues: list[Json] = []
     for file in manifest.errors:
         for outcome in lines(client, file):
-            issues = outcome.get("issue") or []
-            codes += [str(issue.get("code")) for issue in issues if issue.get("severity") in {"error", "fatal"}]
-    if codes:
+            issues += [issue for issue in outcome.get("issue") or [] if issue.get("severity") in {"error", "fatal"}]
+    if issues:
         raise AnswerIncomplete(
-            f"eCW could not export everything: {len(codes)} errors ({', '.join(sorted(set(codes)))}).",
+            f"eCW could not export everything: {len(issues)} errors "
+            f"({', '.join(sorted(known_codes(issues))) or 'no code'}).",
             next_move="start the export again; if it stays, ask eCW support.",
         )
 
@@ -210,7 +214,8 @@ def cancel(client: EcwClient, handle: str) -> None:
 def _polled(client: EcwClient, handle: str) -> Underway | Manifest:
     response = client.request("GET", handle, Purpose.BULK, headers={"Accept": "application/json"})
     if response.status_code == 202:
-        return Underway(response.headers.get("X-Progress"), _retry_after(response))
+        progress = PROGRESS.search(response.headers.get("X-Progress", ""))
+        return Underway(progress.group() if progress else None, _retry_after(response))
     _refuse(response)
     body = json_of(response)
     if body.get("resourceType") == "OperationOutcome":

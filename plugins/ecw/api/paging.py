@@ -79,8 +79,7 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
     entries = bundle.get("entry") or []
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset" or not isinstance(entries, list):
         raise AnswerIncomplete(
-            f"{without_values(where)} answered with something else than a searchset "
-            f"({bundle.get('resourceType')}, {bundle.get('type')}).",
+            f"{without_values(where)} answered with something else than a searchset.",
             next_move="check that the connection's base URL is the practice's FHIR API.",
         )
     found: list[Json] = []
@@ -112,7 +111,7 @@ def refuse_unreadable(resources: list[Json], where: str) -> list[Json]:
         if reason := reason_of(resource):
             raise UnreadableRecord(
                 f"{without_values(where)} answered with a record that cannot be read: {reason}.",
-                next_move=f"ask eCW support to mend {resource.get('resourceType')}/{resource.get('id', '(no id)')}.",
+                next_move=f"ask eCW support to mend the record with the id {resource.get('id', '(not readable)')!r}.",
             )
     return resources
 
