@@ -13,6 +13,7 @@ import orjson
 from requests import Response
 
 from ecw.api.links import without_values
+from ecw.api.unreadable_records import BOM, salvaged
 from ecw.errors import (
     AccessDenied,
     AnswerIncomplete,
@@ -37,24 +38,28 @@ ISSUE_CODES = frozenset(
 )
 
 
-def json_of(response: Response) -> dict[str, Any]:
+def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     """Return the answer's JSON object.
+
+    With `salvage`, records in it that cannot be read have stand-ins (ecw.api.unreadable_records).
 
     Raises ServerTrouble for HTML, cut-off JSON or anything else; its text never holds the body.
     """
-    where = _where(response)
-    if response.content.lstrip()[:1] == b"<":
+    where, text = _where(response), response.content.removeprefix(BOM)
+    if text.lstrip()[:1] == b"<":
         raise ServerTrouble(
             f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
             next_move="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
         )
     try:
-        body = orjson.loads(response.content)
+        body = orjson.loads(text)
     except orjson.JSONDecodeError:
+        body = salvaged(text) if salvage else None
+    if body is None:
         raise ServerTrouble(
-            f"{where} answered with JSON that is cut off or damaged ({len(response.content)} bytes).",
+            f"{where} answered with JSON that is cut off or damaged ({len(text)} bytes).",
             next_move="try again; if it stays, report the address to eCW support.",
-        ) from None
+        )
     if not isinstance(body, dict):
         raise ServerTrouble(f"{where} answered with JSON that is not an object.", next_move="try again.")
     return body
