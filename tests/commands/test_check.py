@@ -62,7 +62,7 @@ def test_the_connection_is_found_in_airflows_database(tmp_path, sandbox, keys):
 
     def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
     stored = run(STORE, json.dumps(fields))
     assert stored.returncode == 0, stored.stderr

@@ -95,7 +95,7 @@ class Try:
 def extract_everything(this: Try, death: Death | None) -> None:
     """Extract every resource that is not whole yet, one after the other."""
     # The roster asks it for what the practice's mapping has of its own: nothing.
-    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw"})
+    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw", "host": this.base_url})
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if staging.manifest(this.batch(resource)) is None:
