@@ -26,7 +26,7 @@ SHAPES = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "histo
 KINDS = [(kind, "") for kind in FAULTS]
 KINDS += [("write_code", code) for code in CODES] + [("write_answer", shape) for shape in SHAPES]
 CITIES = ("Topeka", "Lawrence", "Wichita", "Salina", "Dodge City", "Emporia", "Hays", "Newton")
-SHOWN_AFTER, SETTLE_AFTER = 0.1, 0.15  # seconds: eCW shows a new patient; an unknown outcome is searched for
+SHOWN_AFTER, SETTLE_AFTER = 0.1, 1.0  # seconds: eCW shows a new patient; an unknown outcome is searched for
 
 Key = tuple[str, str]  # CRM id, column
 
