@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, sele
 from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_run
 from ecw.crm.upsert import insert, upsert
-from ecw.errors import EcwError, RunAhead, TryAgain
+from ecw.errors import ConfigurationWrong, EcwError, RunAhead, TryAgain
 from ecw.words import Batch, Numbers, Run
 
 RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
@@ -29,6 +29,8 @@ class Notes:
     parked: int = 0
     released: int = 0
     older: int = 0
+    still_older: int = 0
+    rewritten: str | None = None
 
 
 def begin(
@@ -129,6 +131,19 @@ def give_back(engine: Engine, run: Run) -> int:
         return connection.execute(update(ecw_run).where(*of_run).values(told)).rowcount
 
 
+def require_begun(engine: Engine, run: Run) -> None:
+    """Raise ConfigurationWrong where the run did not begin in this CRM: its plan was made from another one's rows."""
+    mine = select(ecw_run.c.run_id).filter_by(practice=run["practice"], run_id=run["run_id"])
+    with reading(engine) as connection:
+        if connection.execute(mine.limit(1)).first() is None:
+            raise ConfigurationWrong(
+                f"This CRM does not know the run {run['run_id']}: the connection {run['crm_conn_id']!r} names another "
+                "database than when the run began.",
+                next_move="trigger a new run; to finish this one, point the connection back and clear the failed "
+                "tasks.",
+            )
+
+
 def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:
     """Return what the run did to the resource, None while it is not loaded."""
     with reading(engine) as connection:
@@ -185,6 +200,7 @@ def record(
             "whole": batch.get("whole", False),
             "asked": batch.get("patients"),
             "gone": batch.get("gone"),
+            "completeness": batch.get("completeness"),
             "later": batch.get("later"),
             "later_by": datetime.fromisoformat(batch["later_by"]) if "later_by" in batch else None,
         }
