@@ -69,6 +69,7 @@ class Try:
     def run(self) -> Run:
         return Run(
             practice="FFSAND",
+            base_url=self.base_url,
             run_id="journey",
             run_type="scheduled",
             window_start=None,

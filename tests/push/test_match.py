@@ -138,6 +138,7 @@ def test_a_patient_of_another_crm_record_is_held(ladder: Any, there: Any) -> Non
     assert "linked" in found.why
 
 
+@pytest.mark.large_practice
 def test_a_filter_that_the_server_ignores_is_an_error(sandbox: Any, ladder: Any) -> None:
     sandbox.fault("ignore_filter", interaction="search", value="birthdate")
     sought = Sought("A", "A", "1801-01-01", None, (), ())  # many names begin so
