@@ -11,7 +11,8 @@ EcwError
 │   ├── RunAhead              another run pulls the practice: this one waits for it
 │   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
-│   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
+│   ├── CrmTrouble            the CRM's database does not answer, is busy, or gave up
+│   └── InternalError         an error that nobody foresaw, without its text, which may quote a record
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
     ├── ConfigurationWrong    a connection field, a key, a URL, a setting
     ├── AuthRefused           the token endpoint said no
@@ -104,6 +105,12 @@ class QuotaSpent(TryAgain):
 
 class CrmTrouble(TryAgain):
     """The CRM's database did not answer, or gave up on a transaction."""
+
+
+class InternalError(TryAgain):
+    """An error that nobody foresaw; its text is withheld."""
+
+    who = "data engineer"
 
 
 class PersonMustAct(EcwError):

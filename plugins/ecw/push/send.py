@@ -14,12 +14,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
-from ecw.crm.trouble import told
-from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
+from ecw.crm.trouble import working
+from ecw.errors import (
+    AnswerIncomplete,
+    ConfigurationWrong,
+    CrmTableWrong,
+    CrmTrouble,
+    EcwError,
+    PushStopped,
+    RecordMissing,
+    TryAgain,
+)
 from ecw.push import bundle, intents
 from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
@@ -39,18 +46,15 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     Raises ConfigurationWrong where the practice's searches do not suffice, and what the CRM's database raises; trouble
     with eCW is the patient's own outcome.
     """
-    with alone(pushing.engine, pushing.place, crm_id) as mine:
+    with working("The push of a patient"), alone(pushing.engine, pushing.place, crm_id) as mine:
         if not mine:
             return Pushed(crm_id, "busy")
-        try:
-            with reading(pushing.engine) as connection:
-                record = pushing.patients.read(connection, crm_id)
-                intent = intents.latest(connection, pushing.place, crm_id)
-            if record is None:
-                return Pushed(crm_id, "missing")
-            return _Patient(pushing, record, intent, pushing.key(record)).push()
-        except DBAPIError as error:
-            raise told(error, "The push of a patient") from None
+        with reading(pushing.engine) as connection:
+            record = pushing.patients.read(connection, crm_id)
+            intent = intents.latest(connection, pushing.place, crm_id)
+        if record is None:
+            return Pushed(crm_id, "missing")
+        return _Patient(pushing, record, intent, pushing.key(record)).push()
 
 
 class _Patient(Updating):
@@ -61,7 +65,7 @@ class _Patient(Updating):
             return self.pushed("elsewhere")
         try:
             return self.settle() or self._send_or_not()
-        except ConfigurationWrong:
+        except (ConfigurationWrong, CrmTrouble, CrmTableWrong):  # none of them is about this patient
             raise
         except PushStopped:
             return self.pushed("stopped")
