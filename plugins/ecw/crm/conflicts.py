@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from ecw.agreement import Side
 from ecw.crm.engine import reading
-from ecw.crm.journal import Decision, decided, terminal_user
+from ecw.crm.journal import Choice, decided, terminal_user
 from ecw.crm.tables import ecw_conflict
 from ecw.crm.upsert import upsert
 
@@ -85,7 +85,7 @@ def choose(engine: Engine, practice: str, resource: str, crm_id: str, column: st
         if found is None:
             return False
         connection.execute(update(ecw_conflict).filter_by(**which).values(choice=side))
-        chosen = Decision("conflict", terminal_user(), found["choice"], side, crm_id, found["ecw_id"], (column,))
+        chosen = Choice("conflict", terminal_user(), found["choice"], side, crm_id, found["ecw_id"], (column,))
         decided(connection, practice, resource, chosen)
         return True
 

@@ -39,7 +39,7 @@ LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what i
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Choice:
     """What a person decided: ids, names of fields and sides, no values."""
 
     what: str  # approve, choose a match …
@@ -52,7 +52,7 @@ class Decision:
     run_id: str = ""  # "": between runs
 
 
-def decided(connection: Connection, practice: str, resource: str, decision: Decision) -> None:
+def decided(connection: Connection, practice: str, resource: str, decision: Choice) -> None:
     """Add who decided what, in the transaction that notes the choice itself; the same choice again is none."""
     if decision.before == decision.after:
         return

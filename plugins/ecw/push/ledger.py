@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
 from ecw.crm.engine import reading
-from ecw.crm.journal import Decision, decided
+from ecw.crm.journal import Choice, decided
 from ecw.crm.tables import ecw_push
 from ecw.push.intents import Place
 
@@ -114,7 +114,7 @@ def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
             _run(place, run_id).where(p.did.in_(ASKED)).values(did=None, reason=None, next_move=None, at=None)
         )
         if before is not None:
-            decision = Decision("approve", by, before, "approved", run_id=run_id)
+            decision = Choice("approve", by, before, "approved", run_id=run_id)
             decided(connection, place.practice, place.resource, decision)
 
 
@@ -122,7 +122,7 @@ def reject(engine: Engine, place: Place, run_id: str, by: str) -> None:
     """Note in the journal who said no; what becomes of the patients `note_rest` says."""
     with engine.begin() as connection:
         if (before := _asked(connection, place, run_id)) is not None:
-            decision = Decision("approve", by, before, NOT_APPROVED, run_id=run_id)
+            decision = Choice("approve", by, before, NOT_APPROVED, run_id=run_id)
             decided(connection, place.practice, place.resource, decision)
 
 
