@@ -336,7 +336,7 @@ def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushin
 def test_a_row_of_the_crm_has_one_link(crm: Any, sandbox: Any) -> None:
     row = {"practice": sandbox.practice, "resource": "patient", "crm_id": "1", "hash": "", "mapping_version": "m"}
     two = [row | {"ecw_id": ecw_id, "seen_run": "r"} for ecw_id in ("a", "b")]
-    with pytest.raises(CrmTableWrong, match="CONSTRAINT_UNIQUE|23505"), crm.engine.begin() as connection:
+    with pytest.raises(CrmTableWrong, match=r"CONSTRAINT_UNIQUE|23505"), crm.engine.begin() as connection:
         connection.execute(insert(ecw_link), two)
 
 
