@@ -14,13 +14,13 @@ Values are as the mapping's rows have them: JSON, dates as ISO texts.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import orjson
 
+from ecw.identity.text import fold
 from ecw.mapping.model import Column
 
 Side = Literal["crm", "emr"]
@@ -189,12 +189,6 @@ def _agree(merged: Merged, name: str, pulled: tuple[Any, Any], pushed: tuple[Any
 
 def _copy(base: Agreed) -> Agreed:
     return Agreed(dict(base.crm), dict(base.emr), dict(base.sent))
-
-
-def fold(text: str) -> str:
-    """Return a text's letters and digits without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if character.isalnum())
 
 
 def echoes(sent: Any, shown: Any, ecw_id: str) -> bool:

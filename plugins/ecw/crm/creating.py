@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, String, and_, cast, select, update
 
-from ecw.agreement import Agreed, fold
+from ecw.agreement import Agreed
 from ecw.crm import agreed
 from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_intent
+from ecw.identity.text import fold
 from ecw.words import Run
 
 SENDING, UNKNOWN, DONE = "sending", "unknown", "done"  # states of an intent: ecw.push.intents has all of them

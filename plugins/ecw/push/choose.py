@@ -12,12 +12,12 @@ from sqlalchemy import Connection, String, cast, or_, select
 
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong
+from ecw.mapping.person import element_of
 from ecw.push import ledger
 from ecw.push.intents import CREATE, UPDATE
 from ecw.push.ledger import NOT_APPROVED, WAITING, Planned
 from ecw.push.outbox import Outbox, outbox, way_of
 from ecw.push.pushing import CrmSide
-from ecw.push.validate import element_of
 from ecw.push.wanted import Wanted
 
 AGAIN = timedelta(minutes=30)  # what could not be done is tried again
