@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from ecw.errors import AnswerIncomplete
+
+NAME = re.compile(r"^(?!_?[a-z][A-Za-z]{0,30}([:.-][A-Za-z]{1,20})*$).*$", re.DOTALL)  # what is no parameter's name
 
 
 def pinned(link: str, base_url: str, unsupported: Collection[str] = ()) -> str:
@@ -18,8 +21,9 @@ def pinned(link: str, base_url: str, unsupported: Collection[str] = ()) -> str:
     """
     base, parts = urlsplit(base_url), _split(link.replace("&amp;", "&"), f"{base_url}/")
     if parts is None or not _same_server(parts, base) or not _inside(parts.path, base.path):
+        # Where it leads is not said: an address that the server made is a text of the server's.
         raise AnswerIncomplete(
-            f"The server's answer goes on at {without_values(link)}, outside {base_url}.",
+            f"The server's answer goes on {_where_to(parts, base)}, outside {base_url}.",
             next_move="compare the base URL of the connection with the practice's own; if it is right, ask eCW support "
             "why their links leave it.",
         )
@@ -39,7 +43,8 @@ def without_values(url: str) -> str:
     parts = _split(url)
     if parts is None:
         return "(not a URL)"
-    names = "&".join(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    # A link that the server made may say anything in the place of a name, too.
+    names = "&".join(NAME.sub("…", name) for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit((parts.scheme, parts.netloc, parts.path, names, ""))
 
 
@@ -50,6 +55,14 @@ def _split(link: str, base: str = "") -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _where_to(parts: SplitResult | None, base: SplitResult) -> str:
+    if parts is None:
+        return "at what is not a URL"
+    if parts.hostname != base.hostname:
+        return "on another host"
+    return "on the same host, in another place" if _same_server(parts, base) else "on the same host, in another way"
 
 
 def _same_server(parts: SplitResult, base: SplitResult) -> bool:
