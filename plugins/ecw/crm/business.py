@@ -15,6 +15,7 @@ from ecw.agreement import Rule
 from ecw.crm import unreadable
 from ecw.crm.convert import Converter, converter
 from ecw.errors import CrmTableWrong
+from ecw.identity.person import Person
 
 # Columns that the CRM's table may have beside those of the mapping.
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
@@ -31,9 +32,9 @@ class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
-    those among them without whose record a row waits, `identity` those that tell a person from others, `version` is the
-    mapping's own. `rules` says how a column is
-    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it.
+    those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
+    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it. `who` are the columns that
+    tell a person from another, `born` the birth date among them, `person` reads one from a row.
     """
 
     table: str
@@ -42,9 +43,11 @@ class Mapped:
     version: str
     references: frozenset[str] = frozenset()
     parks: frozenset[str] = frozenset()
-    identity: tuple[str, ...] = ()
+    who: tuple[str, ...] = ()
+    born: str | None = None
     rules: MappingType[str, Rule] = field(default_factory=dict)
     cleaned: Callable[[str, Any], Any] = _as_it_is
+    person: Callable[[MappingType[str, Any]], Person] = Person.of
 
 
 @dataclass(frozen=True, slots=True)

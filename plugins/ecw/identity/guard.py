@@ -8,11 +8,14 @@ somebody says otherwise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ecw.identity.compare import Verdict, compare, contradictions
 from ecw.identity.names import Relation, are_short_forms, family_relation, given_relation, swapped
 from ecw.identity.person import Person
 
-ANOTHER = "it now describes somebody else"
+CRM_DIFFERS = "the CRM's row now describes somebody else"
+EMR_DIFFERS = "eCW's chart now describes somebody else"
 
 
 def mismatch(ours: Person, theirs: Person) -> str | None:
@@ -59,3 +62,30 @@ def _has_moved(before: Person, now: Person) -> bool:
         return False
     shared = phones & their_phones or mails & their_mails
     return not shared and not any(one.is_same_as(other) for one in before.addresses for other in now.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Both sides of a link now, and what each was when both were last agreed on, or confirmed to be one person."""
+
+    crm: Person
+    emr: Person
+    crm_before: tuple[Person, ...] = ()
+    emr_before: tuple[Person, ...] = ()
+    renewed: bool = False  # the CRM's row lost the eCW id: it may have been deleted, and its key given anew
+
+    def another_person(self) -> str | None:
+        """Return which side describes somebody else than the link was made for; None: none does.
+
+        Where both sides say the same of the person, whatever they said before, nobody is mistaken for another.
+        """
+        if mismatch(self.crm, self.emr) is None and (not self.renewed or compare(self.crm, self.emr).has_same_name):
+            return None
+        if not _is_known_as(self.crm, self.crm_before, renewed=self.renewed):
+            return CRM_DIFFERS
+        return None if _is_known_as(self.emr, self.emr_before) else EMR_DIFFERS
+
+
+def _is_known_as(now: Person, states: tuple[Person, ...], *, renewed: bool = False) -> bool:
+    known = [state for state in states if state.is_known]
+    return not known or any(is_still(state, now, renewed=renewed) for state in known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,12 @@ from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
 from ecw.crm.business import CHANGED, LOCK, BusinessTable, Mapped, find
 from ecw.crm.convert import in_utc, plain
+from ecw.crm.identity import NAMES_ANOTHER, Confirmed
 from ecw.crm.tables import ecw_agreed, ecw_link
 from ecw.crm.upsert import upsert
+from ecw.identity.guard import Link
 from ecw.mapping.compose import Composer
+from ecw.mapping.person import person_columns, person_reader
 from ecw.push.intents import Place
 
 
@@ -31,6 +34,8 @@ class Record:
     locked: bool
     changed_at: datetime | None
     agreed: Agreed | None = None  # None: never written down
+    confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
+    names_id: str | None = None  # the eCW id that the row itself names
 
 
 class Patients:
@@ -40,6 +45,7 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        self.says, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
@@ -71,6 +77,22 @@ class Patients:
             ecw_link.c.ecw_id.in_(list(ecw_ids)),
         )
         return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
+
+    def another_person(self, record: Record, emr: Mapping[str, Any]) -> str | None:
+        """Return why a linked row and the record of eCW may be two persons; None: they are one, or nothing tells."""
+        if record.names_id not in (None, record.ecw_id):
+            return NAMES_ANOTHER
+        agreed, sure = record.agreed or Agreed(), record.confirmed
+        person = self.person
+        before = (person(agreed.crm), person(sure.crm)), (person(agreed.emr), person(sure.emr))
+        return Link(person(record.row), person(emr), *before, renewed=record.names_id is None).another_person()
+
+    def confirm(self, connection: Connection, record: Record, ecw_id: str, emr: Mapping[str, Any]) -> None:
+        """Keep with the link, in the caller's transaction, that the row and eCW's record are one person as they are."""
+        sides = ({name: row[name] for name in self.says if row.get(name) is not None} for row in (record.row, emr))
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        identity = Confirmed(*sides).text()
+        connection.execute(update(ecw_link).filter_by(**key, crm_id=record.crm_id).values(identity=identity))
 
     def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: Agreed, run_id: str) -> bool:
         """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link.
@@ -136,6 +158,7 @@ class Patients:
                 *self.target.columns.values(),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
+                ecw_link.c.identity.label("_identity"),
                 ecw_agreed.c.emr.label("_emr"),
                 ecw_agreed.c.crm.label("_crm"),
                 ecw_agreed.c.sent.label("_sent"),
@@ -157,6 +180,8 @@ class Patients:
             locked=bool(found.get(LOCK)),
             changed_at=in_utc(changed) if isinstance(changed, datetime) else None,
             agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
+            confirmed=Confirmed.parse(found["_identity"]),
+            names_id=row[self.key],
         )
 
     def _key(self, crm_id: str) -> Any:

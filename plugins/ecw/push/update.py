@@ -14,12 +14,13 @@ from typing import Any
 from ecw.agreement import Agreed, Merged, Side, learn, merge
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
+from ecw.crm.identity import RUNG as IDENTITY
 from ecw.errors import EcwError, PushStopped
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
 from ecw.push.intents import UPDATE, VOID
-from ecw.push.match import merged_away
+from ecw.push.match import Held, merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed
@@ -27,8 +28,6 @@ from ecw.push.settle import Settling
 from ecw.push.validate import Finding, findings
 
 Json = dict[str, Any]
-_MERGED = "eCW has merged this patient into another one"
-_JOIN = "join the CRM's record with that of the patient whom eCW kept."
 _MERGED = "eCW has merged this patient into another one"
 _JOIN = "join the CRM's record with that of the patient whom eCW kept."
 FRESH = 5.0  # seconds that an update may wait for the quota: the clinic may have edited what was read
@@ -46,8 +45,8 @@ class Updating(Settling):
             return self.pushed("busy")
         emr = self._emr(present)
         self.settle_update(emr)
-        if merged_away(present):
-            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
+        if why := pushing.patients.another_person(self.record, emr):
+            return self.hold(Held((ecw_id,), IDENTITY, why), UPDATE)
         if merged_away(present):
             return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         merged = self._merge(self.record, present, emr)
