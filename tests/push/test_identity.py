@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from ecw.errors import ConfigurationWrong
 from ecw.push import intents
+from ecw.push.decide_identity import same_person, unlink
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
 from tests.push.test_send import clinic, created, in_ecw, phone_of
@@ -158,3 +160,66 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
     pull("patient")
     assert "e.1" in {link["ecw_id"] for link in crm.all("ecw_link")}
     assert phone_of(in_ecw(sandbox, "e.1")) == "9135552003"
+
+
+def decide(side: Any, crm_id: str, emr: Any) -> None:
+    same_person(side, crm_id, side.mapper.row(emr).row, "ada")
+
+
+@pytest.mark.parametrize("edit", [SOMEBODY_ELSE, TWIN])
+def test_a_person_says_that_it_is_the_same_one_corrected(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, edit: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, **edit)
+    push_patient(pushing("r2"), crm_id)
+    decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    pushed = push_patient(pushing("r3"), crm_id)
+    assert (pushed.did, set(pushed.fields)) == ("updated", set(edit))
+    assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Bartosz"]
+    pull("patient")
+    assert crm.row(crm_id)["first_name"] == "Bartosz"
+    assert held(crm, pushing) == {}
+    assert ("same person", "done") in crm.journal()
+    crm.edit(crm_id, first_name="Zofia", birth_date="1985-06-07")
+    assert push_patient(pushing("r4"), crm_id).did == "held", "the next one is somebody else again"
+
+
+def test_a_chart_that_a_person_knows_to_be_the_same_is_pulled_again(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    name = {"use": "usual", "family": "Lindqvist", "given": ["Bartosz"]}
+    clinic(sandbox, ecw_id, name=[name], birthDate="1999-09-09")
+    pull("patient")
+    assert crm.row(crm_id)["last_name"] == "Kowalczyk"
+    decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    pull("patient")
+    assert crm.row(crm_id)["last_name"] == "Lindqvist"
+
+
+def test_a_person_unlinks_and_both_persons_have_what_is_theirs(sandbox: Any, crm: Any, pushing: Any, pull: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    before = in_ecw(sandbox, ecw_id)
+    crm.edit(crm_id, **TWIN)
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert unlink(pushing(), crm_id, "ada") == ecw_id
+    assert (crm.row(crm_id)["ecw_id"], crm.row(crm_id)["mr_number"]) == (None, None)
+    crm.edit(crm_id, identifier="ACC-2")
+    pushed = push_patient(pushing("r3"), crm_id)
+    assert (pushed.did, pushed.ecw_id != ecw_id) == ("created", True)
+    assert in_ecw(sandbox, ecw_id) == before
+    pull("patient")
+    links = {link["ecw_id"]: link["crm_id"] for link in crm.all("ecw_link")}
+    assert links[pushed.ecw_id] == crm_id
+    assert crm.row(links[ecw_id])["first_name"] == "Ewa"
+    assert ("unlink", "done") in crm.journal()
+
+
+def test_only_what_is_held_or_linked_can_be_decided(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    with pytest.raises(ConfigurationWrong, match="not held"):
+        decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    unlink(pushing(), crm_id, "ada")
+    with pytest.raises(ConfigurationWrong, match="no link"):
+        unlink(pushing(), crm_id, "ada")

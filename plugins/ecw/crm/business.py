@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.exc import NoSuchTableError
@@ -21,6 +23,8 @@ from ecw.identity.person import Person
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what became of the record in eCW: inactive, merged, deceased, vanished, each with why
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def _as_it_is(_name: str, value: Any) -> Any:
@@ -59,6 +63,17 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
+
+    def key_of(self, text: str) -> Any:
+        """Return a row's key from its text, however that is spelled (01, a UUID in capitals).
+
+        Raises ValueError where it can be no key of this table.
+        """
+        if isinstance(self.key.type, Integer):
+            if not _WHOLE_NUMBER.fullmatch(text.strip()) or abs(int(text)) >= 2**63:
+                raise ValueError("no key of the table")
+            return int(text)
+        return UUID(text.strip()) if isinstance(self.key.type, Uuid) else text
 
     @property
     def meant(self) -> dict[str, Column[Any]]:

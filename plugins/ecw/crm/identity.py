@@ -19,12 +19,13 @@ from ecw.crm.upsert import upsert
 from ecw.identity.guard import Link, mismatch
 from ecw.words import Run
 
-RUNG = "identity"  # of a held intent: the link's two sides may be two persons
+# Rungs of held intents: a link's two sides may be two persons; and so may a row and the chart whose id it names.
+RUNG, TYPED = "identity", "eCW id in the CRM"
 NAMES_ANOTHER = "the CRM's row names another eCW id than its link"
 RULE = "another person"  # of the reject
 NEXT = (
-    "`ecw matches show CRM_ID` shows both sides: then `ecw matches same CRM_ID`, or `ecw matches unlink CRM_ID`; "
-    "a row that is corrected is loaded by itself."
+    "`ecw matches list` and `ecw matches show CRM_ID` show both sides and what to decide by; once the row is corrected "
+    "the record is loaded by itself."
 )
 
 
@@ -89,15 +90,17 @@ class Guard:
         """Set rows aside: rejects, and matches held for a person; `found` has CRM id, eCW id and why, by number."""
         refuse(connection, stage, {seq: f"{why}; next: {NEXT}" for seq, (*_, why) in found.items()}, RULE)
         for crm_id, ecw_id, _ in found.values():
-            self._hold(connection, run, crm_id, ecw_id)
+            link = select(ecw_link.c.ecw_id).filter_by(**self.place, ecw_id=ecw_id)
+            self._hold(connection, run, crm_id, ecw_id, TYPED if connection.scalar(link) is None else RUNG)
 
     def passed(self, connection: Connection, crm_id: str) -> None:
-        """Take a held match back whose two sides fit again."""
-        if self.held.get(crm_id, (None, None))[0] == RUNG:
-            key = self.place | {"crm_id": crm_id, "state": HELD, "rung": RUNG}
+        """Take a held match back whose two sides fit again, or are one person as somebody has said."""
+        rung = self.held.get(crm_id, (None, None))[0]
+        if rung in (RUNG, TYPED):
+            key = self.place | {"crm_id": crm_id, "state": HELD, "rung": rung}
             connection.execute(update(ecw_intent).filter_by(**key).values(state=DONE, settled_at=datetime.now(UTC)))
 
-    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str) -> None:
+    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str, rung: str) -> None:
         """Hold the match for a person, unless what was sent of the row is still to be found out."""
         key = self.place | {"crm_id": crm_id}
         state = connection.scalar(select(ecw_intent.c.state).filter_by(**key))
@@ -105,6 +108,6 @@ class Guard:
             return
         now = datetime.now(UTC)
         values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": HELD, "ecw_id": None, "sent": None}
-        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run["run_id"], "rung": RUNG}
+        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run["run_id"], "rung": rung}
         values |= {"candidates": orjson.dumps([ecw_id]).decode(), "choice": None}
         upsert(connection, ecw_intent, key, values)

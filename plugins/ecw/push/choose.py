@@ -150,17 +150,16 @@ def _found(side: CrmSide, connection: Connection, name: str) -> set[str]:
     kind, colon, rest = name.partition(":")
     kind, wanted = (kind.lower(), rest.strip()) if colon and kind.lower() in ("crm", "mr") else ("", name)
     found: set[str] = set()
-    if kind != "mr" and side.patients.read(connection, wanted) is not None:
-        found.add(wanted)
+    if kind != "mr" and (crm_id := side.patients.canonical(connection, wanted)) is not None:
+        found.add(crm_id)
     numbers = [
         side.patients.target.columns[column.name]
         for column in side.mapping.columns
         if column.type == "string" and element_of(column.steps) == "identifier"
     ]
     if kind != "crm" and numbers:
-        key = side.patients.target.key
-        statement = select(key).where(or_(*(cast(column, String) == wanted for column in numbers)))
-        found |= {str(value) for value in connection.scalars(statement)}
+        statement = select(side.patients.id).where(or_(*(cast(column, String) == wanted for column in numbers)))
+        found |= set(connection.scalars(statement))
     return found
 
 

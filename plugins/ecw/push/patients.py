@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Uuid, cast, exists, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, cast, exists, false, func, select, update
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
@@ -49,6 +48,7 @@ class Patients:
         names = tuple(column.name for column in mapping.columns)
         self.says, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+        self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
         """Return one patient, None where the CRM has none of that id.
@@ -56,7 +56,7 @@ class Patients:
         `to_write`: nobody else writes the row until the caller's transaction ends, which on SQLite keeps all out.
         """
         try:
-            key = self._key(crm_id)
+            key = self.target.key_of(crm_id)
         except ValueError:
             return None
         query = self._query(connection).where(self.target.key == key)
@@ -64,6 +64,18 @@ class Patients:
             query = query.with_for_update(of=self.target.table)
         found = connection.execute(query).mappings().first()
         return self._record(found) if found else None
+
+    def canonical(self, connection: Connection, crm_id: str) -> str | None:
+        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row.
+
+        A person may write 01, +1 or a UUID in capitals.
+        """
+        try:
+            key = self.target.key_of(crm_id)
+        except ValueError:
+            return None
+        found: str | None = connection.scalar(select(self.id).where(self.target.key == key))
+        return found
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient, with its link and what is agreed."""
@@ -138,7 +150,7 @@ class Patients:
         """
         fit = self.target.converters
         fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
-        statement = update(self.target.table).where(self.target.key == self._key(crm_id))
+        statement = update(self.target.table).where(self.target.key == self.target.key_of(crm_id))
         connection.execute(statement.values(**fitting))
 
     def _query(self, connection: Connection) -> Select[Any]:
@@ -147,7 +159,7 @@ class Patients:
         mine = (
             (ecw_link.c.practice == place.practice)
             & (ecw_link.c.resource == place.resource)
-            & (ecw_link.c.crm_id == cast(key, ecw_link.c.crm_id.type))
+            & (ecw_link.c.crm_id == self.id)
         )
         agreed = (
             (ecw_agreed.c.practice == place.practice)
@@ -164,7 +176,7 @@ class Patients:
             )
         return (
             select(
-                key.label("_key"),
+                self.id.label("_id"),
                 *self.target.columns.values(),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
@@ -184,7 +196,7 @@ class Patients:
         row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
         changed = found.get(CHANGED)
         return Record(
-            crm_id=str(found["_key"]),
+            crm_id=found["_id"],
             row=row,
             ecw_id=found["_ecw_id"] or row[self.key],
             linked=found["_ecw_id"] is not None,
@@ -195,7 +207,3 @@ class Patients:
             confirmed=Confirmed.parse(found["_identity"]),
             names_id=row[self.key],
         )
-
-    def _key(self, crm_id: str) -> Any:
-        kind = self.target.key.type
-        return int(crm_id) if isinstance(kind, Integer) else UUID(crm_id) if isinstance(kind, Uuid) else crm_id

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Rule
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
+from ecw.crm.trouble import told
 from ecw.directions import PUSHED
 from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
@@ -75,6 +77,15 @@ class CrmSide:
         if record.ecw_id and not record.linked:
             names.append(self.mapping.key)
         return intents.digest(record.row, names, self.mapping.version)
+
+
+def canonical(side: CrmSide, crm_id: str) -> str | None:
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    try:
+        with reading(side.engine) as connection:
+            return side.patients.canonical(connection, crm_id)
+    except DBAPIError as error:
+        raise told(error, "The push of a patient") from None
 
 
 class Pushing(CrmSide):

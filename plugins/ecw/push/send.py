@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
+from ecw.crm.identity import TYPED
 from ecw.crm.trouble import told
 from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
 from ecw.identity.guard import mismatch
@@ -28,11 +29,10 @@ from ecw.push.alone import alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
 from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away
 from ecw.push.outcome import Kind, Outcome, raised
-from ecw.push.pushing import Pushed, Pushing
+from ecw.push.pushing import Pushed, Pushing, canonical
 from ecw.push.update import Updating
 
 Json = dict[str, Any]
-TYPED = "eCW id in the CRM"
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -41,6 +41,10 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     Raises ConfigurationWrong where the practice's searches do not suffice, and what the CRM's database raises; trouble
     with eCW is the patient's own outcome.
     """
+    spelled = canonical(pushing, crm_id)
+    if spelled is None:
+        return Pushed(crm_id, "missing")
+    crm_id = spelled
     with alone(pushing.engine, pushing.place, crm_id) as mine:
         if not mine:
             return Pushed(crm_id, "busy")
