@@ -137,10 +137,15 @@ def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     The next push looks for the row's person, and creates one where eCW has none; the next pull makes a row of its own
     for the chart.  Numbers that eCW gave are taken out of the row.
     """
+    from ecw.pull.mapped import mapped_of
+    from ecw.pull.practice import mappings_of
     from ecw.push import decide_identity
+    from ecw.resources import RESOURCES
 
     with side(conn_id, crm_conn_id) as crm:
-        former = decide_identity.unlink(crm, spelled(crm, crm_id), getpass.getuser())
+        names = [name for name in RESOURCES if name != crm.place.resource]
+        followers = [mapped_of(mapping) for mapping in mappings_of(conn_id, names)]
+        former = decide_identity.unlink(crm, spelled(crm, crm_id), getpass.getuser(), followers)
     click.echo(f"Unlinked from {former}; the next push looks for the person, the next pull makes a row for the chart.")
 
 

@@ -10,7 +10,8 @@ import orjson
 from sqlalchemy import Connection, delete, update
 
 from ecw.agreement import Agreed
-from ecw.crm import conflicts, journal
+from ecw.crm import conflicts, journal, references
+from ecw.crm.business import Mapped, find
 from ecw.crm.identity import RUNG
 from ecw.crm.load import one_at_a_time
 from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent, ecw_link
@@ -47,11 +48,13 @@ def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> 
     _decided(side, crm_id, decide)
 
 
-def unlink(side: CrmSide, crm_id: str, by: str) -> str:
+def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()) -> str:
     """Take the link away, and from the row the numbers that eCW gave; return the eCW id that it had.
 
     The next push looks for the row's person, and never takes the former chart for it; the next pull makes a row of its
-    own for the chart.  Raises ConfigurationWrong where the row has no link.
+    own for the chart, and gives it what belongs to it of the `followers`: insurance, encounters.
+
+    Raises ConfigurationWrong where the row has no link.
     """
     place, former = side.place, ""
 
@@ -71,6 +74,8 @@ def unlink(side: CrmSide, crm_id: str, by: str) -> str:
         key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
         for table in (ecw_link, ecw_agreed):
             connection.execute(delete(table).filter_by(**key))
+        for mapped in followers:
+            references.forget(connection, find(connection, mapped), f"{side.mapping.resource}/{record.ecw_id}")
         mine = {"practice": place.practice, "resource": place.resource, "crm_id": record.crm_id}
         open_ones = update(ecw_conflict).filter_by(**mine, state=conflicts.OPEN)
         connection.execute(open_ones.values(state=conflicts.SETTLED))
