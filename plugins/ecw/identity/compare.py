@@ -99,8 +99,8 @@ def _compare(ours: Person, theirs: Person, mine: Name, yours: Name) -> Compariso
         return maybe(f"birth date and {agreeing[0]} are the same, the name is not")
     if agreeing and given > Relation.UNRELATED:
         return maybe(f"birth date and {agreeing[0]} are the same, and the given name nearly")
-    if agreeing and family > Relation.UNRELATED and "the gender" not in against:
-        return maybe(f"birth date, family name and {agreeing[0]} are the same")
+    if agreeing and "the gender" not in against:
+        return maybe(f"birth date{', family name' if family else ''} and {agreeing[0]} are the same")
     if given == Relation.EQUAL and min(len(mine.given), len(yours.given)) > 1:
         return maybe("birth date and all given names are the same")
     return Comparison(Verdict.DIFFERENT, "", against, agreeing)

@@ -12,6 +12,7 @@ from typing import Self
 
 from nicknames import NickNamer
 from rapidfuzz.distance import OSA, JaroWinkler
+from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
 from ecw.identity.text import fold
 
@@ -24,8 +25,12 @@ _SUFFIXES = {
     **{"ii": "ii", "2nd": "ii", "iii": "iii", "3rd": "iii", "iv": "iv", "4th": "iv", "v": "v", "5th": "v"},
 }
 # What stands in the place of a given name that nobody knows yet.
-_PLACEHOLDER = re.compile(r"(baby|newborn|infant|neonate|twin|triplet).*|(baby)?(boy|girl)[a-d0-9]?|bb|bg|fnu|nfn|unk|")
-_UNKNOWN = frozenset({"unknown", "unnamed", "noname", "notnamed", "none", "na", "test", "male", "female", "lnu", "nln"})
+_PLACEHOLDER = re.compile(
+    r"(baby|bebe|newborn|infant|neonate|twin|triplet).*|(baby)?(boy|girl)[a-d0-9]?|bb|bg|fnu|nfn|unk|"
+)
+_UNKNOWN = frozenset(
+    {"unknown", "unnamed", "noname", "notnamed", "tbd", "none", "na", "test", "male", "female", "lnu", "nln"}
+)
 _WORDS = re.compile(r"[\s,;/\-\u2010-\u2015]+")
 
 
@@ -168,7 +173,9 @@ def _full_forms(given: str) -> frozenset[str]:
 
 
 def _words(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(folded for text in texts for word in _WORDS.split(text) if (folded := fold(word)))
+    return tuple(
+        folded for text in texts for word in _WORDS.split(text) if (folded := fold(unidecode(word)) or fold(word))
+    )
 
 
 def _without_suffix(words: tuple[str, ...]) -> tuple[tuple[str, ...], str]:

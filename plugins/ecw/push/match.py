@@ -12,10 +12,11 @@ is taken on trust: what comes back is compared here again.  (Parameter sets: ref
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
@@ -91,12 +92,12 @@ class Sought:
         )
 
     def beginnings(self) -> list[str]:
-        """Return the letters that the words of the patient's names begin with, as they are and without their accents.
+        """Return the letters that the words of the patient's names begin with, as they are and as Latin letters.
 
         eCW finds a name by its beginning, one letter included.
         """
         words = self.person.name.texts
-        letters = (letter for word in words for letter in (word[:1], unicodedata.normalize("NFKD", word)[:1]))
+        letters = (letter for word in words for letter in (word[:1], unidecode(word)[:1]))
         return list(dict.fromkeys(letter.upper() for letter in letters if letter.isalnum()))
 
 
