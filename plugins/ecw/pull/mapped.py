@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecw.agreement import Rule
 from ecw.crm.business import Mapped
 from ecw.mapping.compose import cleaned
+from ecw.mapping.paths import Member, Path, Union
 from ecw.mapping.person import is_born, person_reader, who_columns
 
 if TYPE_CHECKING:
@@ -29,6 +30,19 @@ def mapped_of(mapping: Mapping, version: str | None = None) -> Mapped:
         rules={column.name: Rule.of(column) for column in mapping.pulled},
         cleaned=_cleaner(mapping),
         person=person_reader(mapping),
+    )
+
+
+def names_of(mapping: Mapping) -> list[str]:
+    """Return the columns that hold a name, or a part of one, as eCW has it."""
+    plain = (column for column in mapping.pulled if column.type == "string" and not column.crosswalk)
+    return [column.name for column in plain if column.name != mapping.key and _is_of_name(column.steps)]
+
+
+def _is_of_name(steps: Path) -> bool:
+    return bool(steps) and (
+        steps[0] == Member("name")
+        or (isinstance(steps[0], Union) and any(_is_of_name(branch) for branch in steps[0].branches))
     )
 
 
