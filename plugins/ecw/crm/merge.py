@@ -27,6 +27,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     func,
     null,
     or_,
@@ -43,7 +44,7 @@ from ecw.crm.linking import gone, mark, mark_gone, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.rewritten import agree_on_what_is_held
 from ecw.crm.stage import REFUSED, Stage, differs
-from ecw.crm.tables import ecw_link
+from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.threeway import Told, merge_differing
 from ecw.errors import CrmTableWrong
 from ecw.words import Run
@@ -142,6 +143,15 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     # A row that has waited was read before; only its version says when.
     crosses = or_(s.c.seq <= stage.released, stage.read.crosses(ecw_link.c.read_at))
     older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
+    if run["run_type"] == "replay":  # its records were read when they were refused
+        refused = exists().where(
+            ecw_reject.c.practice == run["practice"],
+            ecw_reject.c.resource == resource,
+            ecw_reject.c.ecw_id == s.c.ecw_id,
+            ecw_reject.c.read_at < ecw_link.c.read_at,
+        )
+        unknown = or_(s.c.source_version.is_(None), ecw_link.c.source_version.is_(None))
+        older = or_(older, and_(unknown, refused))
     differing = differs(stage, target)
     connection.execute(
         update(s)

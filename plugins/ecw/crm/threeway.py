@@ -117,8 +117,8 @@ class _Merging:
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
             found.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody took the eCW id out of the linked row
         fate = "same" if not found.to_crm else "locked" if row["t__lock"] else "update"
-        if learned:
-            self._log(crm_id, row["ecw_id"], learned)
+        if respelled := [name for name in learned if emr[name] != row["ecw_id"]]:
+            self._log(crm_id, row["ecw_id"], respelled)
         if fate != "locked" and (found.conflicts or crm_id in self.open):
             self._record(crm_id, row["ecw_id"], found, crm, emr)
         written = self._written(row["seq"], fate, found) | {"learned": len(learned)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ecw.errors import StagingUnavailable
 from ecw.pull.beginnings import of_record
 from ecw.pull.content import content_hash
 
@@ -60,12 +61,19 @@ class Seen:
     def add(self, resource: Mapping[str, Any], part: int, line: int) -> None:
         """Note a copy; a later one replaces an earlier one unless its version is known to be older."""
         self.beginnings.update(of_record(resource))
-        self._db.execute(
-            "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-            "SET version = excluded.version, part = excluded.part, line = excluded.line "
-            "WHERE excluded.version >= seen.version OR excluded.version = ''",
-            (_key(resource), version(resource) or "", part, line),
-        )
+        try:
+            self._db.execute(
+                "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET version = excluded.version, part = excluded.part, line = excluded.line "
+                "WHERE excluded.version >= seen.version OR excluded.version = ''",
+                (_key(resource), version(resource) or "", part, line),
+            )
+        except sqlite3.OperationalError as error:
+            raise StagingUnavailable(
+                f"The list of the records seen cannot be written to the temporary folder ({error.sqlite_errorname}).",
+                next_move="see whether the disk of the temporary folder (TMPDIR) is full.",
+                who="data engineer",
+            ) from None
 
     def __contains__(self, ecw_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM seen WHERE id = ?", (_digest(ecw_id.encode()),)).fetchone() is not None

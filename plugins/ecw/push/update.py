@@ -167,5 +167,6 @@ class Updating(Settling):
                 record.changed_at,
                 None if changed is None else datetime.fromisoformat(changed),
             )
-            base, self.learned = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
+            base, learned = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
+            self.learned = [name for name in learned if emr[name] != record.ecw_id]
             return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
