@@ -60,6 +60,7 @@ def test_a_row_that_is_used_for_somebody_else_is_held(sandbox: Any, crm: Any, pu
         {"birth_date": "1975-12-31"},
         {"gender": "Male"},
         {"last_name": "Ewa", "first_name": "Kowalczyk"},
+        {"middle_name": "Anna"},
         {"middle_name": "Anna", "city": "Hays", "phone": "7855550000"},
     ],
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ecw.identity.compare import Verdict, compare, contradictions
-from ecw.identity.names import Relation, are_short_forms, family_relation, given_relation, swapped
+from ecw.identity.names import Relation, are_short_forms, are_siblings, family_relation, given_relation, swapped
 from ecw.identity.person import Person
 
 CRM_DIFFERS = "the CRM's row now describes somebody else"
@@ -48,8 +48,10 @@ def is_still(before: Person, now: Person, *, renewed: bool = False) -> bool:
     if before.born and before.born != now.born:
         # A birth date alone is corrected; a father's row that becomes his son's says more that differs.
         return same_name and not against and not _has_moved(before, now)
+    if mine.first == yours.first:
+        return not are_siblings(mine, yours)  # also with another family name: after marriage
     if given == Relation.EQUAL or mine.is_placeholder or not mine.given or swapped(mine, yours):
-        return True  # also with another family name: after marriage
+        return True
     # Another first name is a twin's, or one that somebody took; a typo alone is none.
     return are_short_forms(mine.first, yours.first) or (given == Relation.NEAR and not against)
 

@@ -123,6 +123,13 @@ def may_be_siblings(one: Name, other: Name) -> bool:
     )
 
 
+def are_siblings(one: Name, other: Name) -> bool:
+    """Return True where the first given name is one that siblings share, and the further ones are not related."""
+    shared = one.first == other.first and one.first in _lines("name_words.txt")["shared"]
+    further = one.given[1:], other.given[1:]
+    return shared and all(further) and _given_relation(*further) == Relation.UNRELATED
+
+
 def swapped(one: Name, other: Name) -> bool:
     """Return True where the family name of each is the given name of the other, nearly."""
     return (

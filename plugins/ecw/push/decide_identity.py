@@ -90,10 +90,11 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
 
 
 def _decided(side: CrmSide, crm_id: str, decide: Callable[[Connection, Record], None]) -> None:
-    with alone(side.engine, side.place, crm_id) as mine:
-        if not mine:
+    with alone(side.engine, side.place, crm_id) as claim:
+        if claim is None:
             raise ConfigurationWrong(f"The CRM's patient {crm_id} is being pushed.", next_move=BUSY)
         with side.engine.begin() as connection:
+            claim.keep(connection)
             one_at_a_time(connection, side.place.practice, side.place.resource)
             record = side.patients.read(connection, crm_id, to_write=True)
             if record is None:

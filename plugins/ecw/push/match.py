@@ -123,14 +123,27 @@ class Ladder:
 
         Raises AnswerIncomplete when the server ignored a filter, and what every call raises.
         """
+        return self._first_found(
+            sought,
+            (
+                (IDENTIFIER, self._by_identifier),
+                (NEAR_NAME, self._by_name),
+                (NEAR_NAME, self._by_short_form),
+                (NEAR_NAME, self._by_swapped_birth_date),
+                (PHONE, self._by_phone),
+            ),
+        )
+
+    def find_exactly(self, sought: Sought) -> Certain | Held | None:
+        """Search by account number and by name alone, the fewest calls that find whom somebody has just entered."""
+        return self._first_found(sought, ((IDENTIFIER, self._by_identifier), (NEAR_NAME, self._by_whole_name)))
+
+    def _first_found(
+        self, sought: Sought, searches: Iterable[tuple[str, Callable[[Sought], Iterator[Resource]]]]
+    ) -> Certain | Held | None:
+        """Search until somebody is found who could be the patient."""
         seen: dict[str, Comparison] = {}
-        for rung, search in (
-            (IDENTIFIER, self._by_identifier),
-            (NEAR_NAME, self._by_name),
-            (NEAR_NAME, self._by_short_form),
-            (NEAR_NAME, self._by_swapped_birth_date),
-            (PHONE, self._by_phone),
-        ):
+        for rung, search in searches:
             for patient in search(sought):
                 if patient["id"] not in seen:
                     seen[patient["id"]] = compare(sought.person, Person.of(patient))
@@ -167,7 +180,13 @@ class Ladder:
             for letter in sought.beginnings():
                 yield from self._born(sought, {"name": letter, "birthdate": sought.born})
         else:
+            yield from self._by_whole_name(sought)
+
+    def _by_whole_name(self, sought: Sought) -> Iterator[Resource]:
+        if self._takes("family", "given", "birthdate"):
             yield from self._born(sought, {"family": sought.family, "given": sought.first, "birthdate": sought.born})
+        else:
+            yield from self._born(sought, {"name": sought.family, "birthdate": sought.born})
 
     def _by_short_form(self, sought: Sought) -> Iterator[Resource]:
         """Yield those whose name begins as a short form of the patient's given names, or as one that these are of."""
