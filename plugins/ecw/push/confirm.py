@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed, Side, echoes, merge
 from ecw.crm import conflicts
 from ecw.crm.convert import Unfit
 from ecw.crm.engine import reading
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.errors import RecordMissing
 from ecw.pull.content import content_hash
 from ecw.pull.seen import version
@@ -63,13 +62,11 @@ def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
     if spelled is None:
         return Confirmed(seen=False)
     crm_id = spelled
-    with alone(pushing.engine, pushing.place, crm_id) as claim:
+    with working("The confirmation of a push"), alone(pushing.engine, pushing.place, crm_id) as claim:
         try:
             return _confirm(pushing, claim, last) if claim is not None else Confirmed(seen=False)
         except ClaimLost:
             return Confirmed(seen=False)
-        except DBAPIError as error:
-            raise told(error, "The confirmation of a push") from None
 
 
 def _confirm(pushing: Pushing, claim: Claim, last: bool) -> Confirmed:

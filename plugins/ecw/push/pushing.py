@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Rule
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.directions import PUSHED
 from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
@@ -82,11 +81,8 @@ class CrmSide:
 
 def canonical(side: CrmSide, crm_id: str) -> str | None:
     """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
-    try:
-        with reading(side.engine) as connection:
-            return side.patients.canonical(connection, crm_id)
-    except DBAPIError as error:
-        raise told(error, "The push of a patient") from None
+    with working("The push of a patient"), reading(side.engine) as connection:
+        return side.patients.canonical(connection, crm_id)
 
 
 class Pushing(CrmSide):

@@ -16,13 +16,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
 from ecw.crm.identity import TYPED
-from ecw.crm.trouble import told
-from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
+from ecw.crm.trouble import working
+from ecw.errors import (
+    AnswerIncomplete,
+    ConfigurationWrong,
+    CrmTableWrong,
+    CrmTrouble,
+    EcwError,
+    PushStopped,
+    RecordMissing,
+    TryAgain,
+)
 from ecw.identity.guard import mismatch
 from ecw.identity.person import Person
 from ecw.mapping.person import element_of, person_of
@@ -49,7 +56,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     if spelled is None:
         return Pushed(crm_id, "missing")
     crm_id = spelled
-    with alone(pushing.engine, pushing.place, crm_id) as claim:
+    with working("The push of a patient"), alone(pushing.engine, pushing.place, crm_id) as claim:
         if claim is None:
             return Pushed(crm_id, "busy")
         try:
@@ -67,8 +74,6 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             return Pushed(crm_id, "busy")
         except ClaimLost:
             return patient.fenced()
-        except DBAPIError as error:
-            raise told(error, "The push of a patient") from None
 
 
 class _Patient(Updating):
@@ -79,7 +84,7 @@ class _Patient(Updating):
             return self.pushed("elsewhere")
         try:
             return self.settle() or self._send_or_not()
-        except ConfigurationWrong:
+        except (ConfigurationWrong, CrmTrouble, CrmTableWrong):  # none of them is about this patient
             raise
         except PushStopped:
             return self.pushed("stopped")
