@@ -11,7 +11,7 @@ endif
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-airflow test-all bench format docs constraints clean python
+.PHONY: help run test test-airflow test-all bench format docs constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -20,11 +20,12 @@ run: python ## set everything up, pull once on the embedded demo and serve until
 	@"$(PYTHON)" include/bootstrap.py run
 	@exec $(BIN)/python -m include.demo
 
-test: python ## set everything up, check style and types, run the tests that every change runs (TESTS=tests/push)
+test: python ## set everything up, check style, types and packages, run the tests that every change runs (TESTS=tests/push)
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python include/browser.py
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/uv pip check --quiet --python $(BIN)/python
 	@$(PYTEST) -m "not airflow and not slow" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
@@ -47,9 +48,18 @@ docs: python ## write the tables in README.md that come from the code
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m docs.generate
 
-constraints: python ## resolve constraints.txt anew from the two requirements files
+constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
+	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
+
+audit: python ## ask PyPI for known vulnerabilities of every pinned package (needs the network; a package without an answer fails)
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+
+secrets: python ## accept what the secret scan finds today: look at the difference before you commit it
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^requirements\.lock$$' >.run/secrets && mv .run/secrets .secrets.baseline
 
 clean: ## remove the environment and everything the demo made
 	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis plugins/*.egg-info

@@ -7,25 +7,36 @@ Runs on a bare Python 3.11+ with nothing but its standard library:
 
 The packages are installed by uv (some ten times as fast as pip), which pip installs first; pip's own
 settings (index, certificate, found in its configuration or environment) are passed on to it.
+Every file that is installed, uv and what builds the project among them, has to have a hash of requirements.lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
 import venv
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 LOG = ROOT / ".run" / "setup.log"
-UV = "uv==0.13.9"
+LOCK = "requirements.lock"
 REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
-INPUTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml", "include/bootstrap.py")
+INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "include/bootstrap.py")
+NOT_THE_FILE = (
+    f"a file is not the one that {LOCK} pins by hash, so nothing of it was installed. Do not go on with it: "
+    "find out what your mirror or proxy served."
+)
+NOT_FETCHED = (
+    "the packages could not be fetched. Check the network, or name your mirror or proxy "
+    "(PIP_INDEX_URL, HTTPS_PROXY), then run the same command again."
+)
 
 
 def main(kind: str) -> None:
@@ -38,10 +49,11 @@ def main(kind: str) -> None:
     say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (some 900 MB on disk, once) …")
     LOG.parent.mkdir(exist_ok=True)
     make_venv()
-    pip("install", UV)
+    install_uv()
     settings = uv_settings()
-    uv(settings, "--requirement", REQUIREMENTS[kind], "--constraint", "constraints.txt")
-    uv(settings, "--no-deps", "--editable", ".")
+    locked = ("--build-constraints", LOCK, "--require-build-hashes", "--preview-features", "build-dependency-hashes")
+    uv(settings, "--requirement", REQUIREMENTS[kind], "--constraint", LOCK, "--require-hashes", *locked)
+    uv(settings, "--no-deps", "--editable", ".", *locked)
     stamps[kind].write_text(wanted)
     say(f"Ready after {time.monotonic() - started:.0f} s.")
 
@@ -70,13 +82,24 @@ def usable() -> bool:
     return here and f"version = {sys.version.split()[0]}" in config.read_text()
 
 
+def install_uv() -> None:
+    """Let pip install uv; pip takes hashes from a requirements file only, so uv's lines of the lock become one."""
+    lines = re.search(r"^uv==.*(?:\n .*)*", (ROOT / LOCK).read_text(), re.MULTILINE)
+    if lines is None:
+        stop(f"{LOCK} names no uv: make it anew with `make constraints`.")
+    requirement = LOG.with_name("uv.txt")
+    requirement.write_text(lines.group())
+    pip("install", "--require-hashes", "--no-deps", "--requirement", str(requirement))
+
+
 def pip(*arguments: str) -> str:
     """Run the environment's pip; a failure is one line that says what to do."""
     command = [BIN / "python", "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
         LOG.write_text(done.stdout + done.stderr)
-        stop(unreachable())
+        why = NOT_THE_FILE if "DO NOT MATCH THE HASHES" in done.stdout + done.stderr else NOT_FETCHED
+        stop(f"pip could not install uv: {why} Details: {LOG.relative_to(ROOT)}")
     return done.stdout
 
 
@@ -96,20 +119,13 @@ def uv_settings() -> dict[str, str]:
 
 
 def uv(settings: dict[str, str], *arguments: str) -> None:
-    """Install with uv, which shows its own progress."""
+    """Install with uv, which shows its own progress, and says itself what is wrong."""
     done = subprocess.run([BIN / "uv", "pip", "install", *arguments], env=settings, cwd=ROOT, check=False)
     if done.returncode:
         stop(
-            unreachable() if "--requirement" in arguments else "The project itself could not be installed (see above)."
+            f"uv could not install the packages; it says above why. After a hash mismatch: {NOT_THE_FILE} "
+            f"Otherwise: {NOT_FETCHED}"
         )
-
-
-def unreachable() -> str:
-    """Return the line for packages that could not be fetched."""
-    return (
-        "The packages could not be fetched: check the network, or name your mirror or proxy "
-        f"(PIP_INDEX_URL, HTTPS_PROXY), then run the same command again. Details, if any: {LOG.relative_to(ROOT)}"
-    )
 
 
 def say(line: str) -> None:
@@ -117,7 +133,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def stop(line: str) -> None:
+def stop(line: str) -> NoReturn:
     """Print one line and end with exit code 1."""
     sys.exit(f"make: {line}")
 

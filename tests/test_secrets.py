@@ -1,0 +1,71 @@
+"""No key, password or token is written down in what the project's files say."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from detect_secrets import SecretsCollection
+from detect_secrets.core import baseline
+
+ROOT = Path(__file__).resolve().parent.parent
+ACCEPTED = ".secrets.baseline"
+
+# In parts, so that this file is not what it looks for.
+PLANTED = {
+    "Private Key": "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n",
+    "AWS Access Key": "key = 'AKIA" + "Q3EGWLXYTRKD5BNA'\n",
+    "Basic Auth Credentials": "url = 'postgresql://crm:" + "hunter2Blue@db.clinic.example/crm'\n",
+    "Secret Keyword": "client_secret" + " = 'Tr0ub4dor-and-3'\n",
+    "JSON Web Token": "t = '"
+    + "eyJhbGciOiJIUzI1NiJ9."
+    + "eyJzdWIiOiIxMjM0NTY3ODkwIn0."
+    + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P'\n",
+}
+
+
+def scan(root: Path, *names: str) -> SecretsCollection:
+    found = SecretsCollection(root=str(root))
+    for name in names:
+        found.scan_file(name)
+    return found
+
+
+def accepted() -> SecretsCollection:
+    """Return what a person has accepted; the scan's rules come from the same file."""
+    return baseline.load(baseline.load_from_file(str(ROOT / ACCEPTED)), filename=ACCEPTED)
+
+
+def lines(secrets: SecretsCollection) -> list[str]:
+    return [f"{name}:{secret.line_number} {secret.type}" for name, secret in secrets]
+
+
+def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_advance() -> None:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("the project's own files are those that git knows or would add")
+    command = [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    known = accepted()
+    found = scan(ROOT, *(name for name in names if name and (ROOT / name).is_file()))
+    assert found, "the scan sees the tests' own pretended secrets"
+    assert lines(found - known) == [], "take the secret out; if it is none, run `make secrets` and commit its line"
+    assert lines(known - found) == [], f"{ACCEPTED} accepts what is not there: run `make secrets`"
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+@pytest.mark.parametrize("name", ["plugins/ecw/settings.py", "include/mappings/patient.yaml", "docs/how-to/connect.md"])
+def test_a_planted_secret_is_found(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    text = PLANTED[kind] if path.suffix == ".py" else PLANTED[kind].replace(" = ", ": ")
+    path.write_text(f"first line\n{text}")
+    assert kind in {secret.type for _, secret in scan(tmp_path, name) - accepted()}
+
+
+def test_a_file_without_secrets_is_clean(tmp_path: Path) -> None:
+    accepted()
+    (tmp_path / "a.py").write_text("token = read_token()\npassword = os.environ['CRM_PASSWORD']\n")
+    assert lines(scan(tmp_path, "a.py")) == []
