@@ -12,6 +12,7 @@ from ecw.errors import EcwError
 COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
     "conflicts": "ecw.commands.conflicts",
+    "keys": "ecw.commands.keys",
     "mapping": "ecw.commands.mapping",
     "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",
