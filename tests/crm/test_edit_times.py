@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from ecw.crm.business import Mapped
 from ecw.words import Numbers
 from tests.crm.test_threeway import COLUMNS, FIRST, PATIENT, RULES, agreed, crm, edit, ledger, line, load, table
+from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_batch, a_reject, a_run, load_rows
 
 # What a CRM may have of its own: whoever writes a row, its time is now.
@@ -172,3 +173,14 @@ def test_an_edit_of_the_crm_that_is_still_to_be_pushed_is_not_agreed_by_a_write(
     edit(shouting, last_name="ours")
     load(shouting, line(11, phone="222"), run_id="r2")
     assert (crm(shouting)["last_name"], agreed(shouting).crm["last_name"]) == ("OURS", "REYES")
+
+
+@on_postgresql
+def test_whoever_may_change_a_patient_needs_no_right_on_our_tables(crm_engine: Engine) -> None:
+    load(crm_engine, line())
+    say(crm_engine, "DROP ROLE IF EXISTS intake", "CREATE ROLE intake", "GRANT SELECT, UPDATE ON patient TO intake")
+    with crm_engine.begin() as connection:
+        connection.execute(text("SET LOCAL ROLE intake"))
+        connection.execute(text("UPDATE patient SET phone = '222'"))
+    assert [row["column"] for row in table(crm_engine, "ecw_field_change")] == ["phone"]
+    say(crm_engine, "DROP OWNED BY intake", "DROP ROLE intake")

@@ -71,6 +71,18 @@ def test_a_version_refused_now_is_open_though_the_crm_was_made_from_a_later_one(
     assert [row["state"] for row in table(crm_engine, "ecw_reject")] == ["open"]
 
 
+@pytest.mark.parametrize("version", [None, "2026-11-22T08:00:00+00:00"])
+def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tell(
+    crm_engine: Engine, version: str | None
+) -> None:
+    load(crm_engine, rejects=[a_reject("a") | {"version": version}], **read(9))
+    load(crm_engine, rejects=[a_reject("b") | {"version": version}], run=a_run("r2"), **read(9))
+    load(crm_engine, [a_row("a", "Now", None)], run=a_run("r3"), **read(10))
+    old = [a_row(ecw_id, "Then") | {"version": version} for ecw_id in ("a", "b")]
+    load(crm_engine, old, run=a_run("again", run_type="replay"))
+    assert locations(crm_engine) == {"a": "Now", "b": "Then"}
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_without_the_time_of_reading_versions_decide(crm_engine: Engine, known: bool) -> None:
     """A replay brings what a run has read once."""

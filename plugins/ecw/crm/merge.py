@@ -3,6 +3,7 @@
 Every staged row gets a fate:
 
     duplicate  a newer copy of the record is staged too, or that eCW has it no more
+    refused    it may be somebody else's than the CRM's row, or the patient that a push has just created
     parked     a record that it cannot do without is not here yet
     insert     the CRM has no such record
     update     it has, and a column of it changes, or its mark does
@@ -26,6 +27,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     func,
     null,
     or_,
@@ -41,8 +43,8 @@ from ecw.crm.creating import adopt_created
 from ecw.crm.linking import gone, mark, mark_gone, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.rewritten import agree_on_what_is_held
-from ecw.crm.stage import Stage, differs
-from ecw.crm.tables import ecw_link
+from ecw.crm.stage import REFUSED, Stage, differs
+from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.threeway import Told, merge_differing
 from ecw.errors import CrmTableWrong
 from ecw.words import Run
@@ -78,7 +80,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
-    _give_keys(connection, stage, target)
+    _give_keys(connection, stage, target, resource)
     _write_rows(connection, stage, target, whose)
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
@@ -92,7 +94,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     resolve(connection, target, whose)
     edit_times.settle(connection, target, whose)
     s = stage.rows
-    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0}
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0, REFUSED: 0}
     older = 0
     for word, fate, count in connection.execute(
         select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")
@@ -141,6 +143,15 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     # A row that has waited was read before; only its version says when.
     crosses = or_(s.c.seq <= stage.released, stage.read.crosses(ecw_link.c.read_at))
     older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
+    if run["run_type"] == "replay":  # its records were read when they were refused
+        refused = exists().where(
+            ecw_reject.c.practice == run["practice"],
+            ecw_reject.c.resource == resource,
+            ecw_reject.c.ecw_id == s.c.ecw_id,
+            ecw_reject.c.read_at < ecw_link.c.read_at,
+        )
+        unknown = or_(s.c.source_version.is_(None), ecw_link.c.source_version.is_(None))
+        older = or_(older, and_(unknown, refused))
     differing = differs(stage, target)
     connection.execute(
         update(s)
@@ -204,7 +215,7 @@ def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable,
     )
 
 
-def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+def _give_keys(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
     """Give the rows that are left, the new ones, their keys in the CRM's table."""
     s = stage.rows
     new = s.c.fate.is_(None)
@@ -222,7 +233,7 @@ def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> N
             )
         crm_id = func.nextval(cast(sequence, REGCLASS))
     else:
-        highest = _highest_key(connection, target)
+        highest = _highest_key(connection, target, resource)
         numbered = select(s.c.seq, func.row_number().over(order_by=s.c.seq).label("n")).where(new).subquery()
         connection.execute(
             update(s)
@@ -239,9 +250,14 @@ def _random_key(connection: Connection) -> ColumnElement[Any]:
     return func.lower(func.hex(func.randomblob(16)))
 
 
-def _highest_key(connection: Connection, target: BusinessTable) -> int:
-    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT)."""
+def _highest_key(connection: Connection, target: BusinessTable, resource: str) -> int:
+    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT).
+
+    A key that a link still names is taken, too, although its row was deleted: two links would mean one row.
+    """
     highest: int = connection.execute(select(func.coalesce(func.max(target.key), 0))).scalar_one()
+    linked = select(func.max(cast(ecw_link.c.crm_id, target.key.type))).where(ecw_link.c.resource == resource)
+    highest = max(highest, connection.execute(linked).scalar() or 0)
     if connection.dialect.has_table(connection, "sqlite_sequence"):
         ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
         highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)

@@ -125,6 +125,7 @@ ecw_link = Table(
     Column("seen_run", String(250), nullable=False),
     Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
     Column("status_reason", Text),
+    Column("identity", Text),  # JSON: whom the link was made, or confirmed by a person, for: see ecw.crm.identity
     # One row of the CRM stands for one patient: two links to it would write into two charts.
     Index("ecw_link_crm_id", "crm_id", "resource", "practice", unique=True),
 )
@@ -298,7 +299,7 @@ ecw_journal = Table(
     Column("entry", String(36), primary_key=True),
     Column("at", UtcTime, nullable=False),
     Column("run_id", String(250), nullable=False),
-    Column("direction", String(8), nullable=False),  # push, pull
+    Column("direction", String(8), nullable=False),  # push, pull, decision
     Column("resource", String(64), nullable=False),
     Column("operation", String(16), nullable=False),  # create, update, link, settle …
     Column("crm_id", String(64)),
@@ -310,6 +311,9 @@ ecw_journal = Table(
     Column("advice", Text),
     Column("fields", Text),  # names of columns, separated by commas
     Column("seconds", Float),
+    Column("decided_by", String(250)),  # of a decision: Airflow's user, or the terminal's
+    Column("before", Text),  # what was chosen before, and after; none: nothing
+    Column("after", Text),
     Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
     Index("ecw_journal_at", "practice", "at"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
+from ecw.crm.trouble import working
 from ecw.directions import PUSHED
 from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
@@ -77,6 +79,12 @@ class CrmSide:
         return intents.digest(record.row, names, self.mapping.version)
 
 
+def canonical(side: CrmSide, crm_id: str) -> str | None:
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    with working("The push of a patient"), reading(side.engine) as connection:
+        return side.patients.canonical(connection, crm_id)
+
+
 class Pushing(CrmSide):
     """One run's push of one resource: the CRM's side, and what it learned of the server.
 
@@ -94,11 +102,12 @@ class Pushing(CrmSide):
         resource: str = PUSHED,
         options: Options | None = None,
         allowed: Callable[[], bool] = lambda: True,
+        sleep: Callable[[float], None] = time.sleep,
         time_zone: str | None = None,
     ) -> None:
         super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
         self.client, self.run_id = client, run_id
-        self.options, self.allowed = options or Options(), allowed
+        self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
         server = Capability.parse(client.capability())
         client.transport.permits = Switched(client.transport.permits, self.allowed)

@@ -174,9 +174,10 @@ def _sqlite_fields() -> str:
     return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))
 
 
-# What we write ourselves is no edit: see ecw.crm.edit_times.
+# What we write ourselves is no edit: see ecw.crm.edit_times. Whoever may change a patient need not have rights on ours.
 _POSTGRESQL_FIELDS = """
-CREATE FUNCTION ecw_fields_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE FUNCTION ecw_fields_changed() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
     INSERT INTO ecw_field_change ("table", crm_id, "column", changed_at)
     SELECT TG_TABLE_NAME, NEW.id::text, now_.key, clock_timestamp()
     FROM jsonb_each(to_jsonb(NEW)) now_ JOIN jsonb_each(to_jsonb(OLD)) then_ USING (key)
