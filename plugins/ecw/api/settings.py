@@ -77,6 +77,7 @@ class EcwSettings:
                 "port or schema", "is filled", f"put the whole {BASE_URL_FORM} into the host field (Base URL)."
             )
         base_url = _base_url(conn.host or "")
+        _tls_checked(base_url, extra)
         if not conn.login:
             raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
         key = _text(extra, "private_key") or conn.password
@@ -129,6 +130,26 @@ def base_url_of(conn: AirflowConnection) -> str:
     Raises ConfigurationWrong.
     """
     return _base_url(conn.host or "")
+
+
+def unchecked(url: str, verify: Any) -> bool:
+    """Return True if such a `verify` leaves a server's certificate unchecked; on this machine itself it may.
+
+    HttpHook passes over a null; requests takes everything else that is false for no check.
+    """
+    off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
+    return off and urlsplit(url).hostname not in LOOPBACK
+
+
+def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
+    """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
+    for name in ("verify", "verify_ssl"):
+        if unchecked(base_url, extra.get(name)):
+            raise _wrong(
+                name,
+                "switches the check of eCW's certificate off",
+                "take it away; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
+            )
 
 
 def _base_url(value: str) -> str:
