@@ -10,9 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from zipfile import ZipFile
-
-import pytest
+from zipfile import ZipFile, ZipInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.prefix) / "bin" / "uv"
@@ -34,70 +32,83 @@ def wheel(folder: Path, name: str, number: str, files: dict[str, bytes]) -> Path
     }
     with ZipFile(path, "w") as archive:
         for member, content in (files | metadata).items():
-            archive.writestr(member, content)
+            entry = ZipInfo(member)
+            entry.external_attr = 0o100755 << 16  # uv has to be executable
+            archive.writestr(entry, content)
         archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in (*files, *metadata)))
     return path
 
 
-def project(folder: Path, changed: str) -> dict[str, str]:
-    """Lay a small project beside a folder of wheels; the one of `changed` is not what the lock pins."""
-    wheels = folder / "wheels"
-    wheels.mkdir()
-    uv = version("uv")
-    made = [
-        wheel(wheels, "uv", uv, {f"uv-{uv}.data/scripts/uv": UV.read_bytes()}),
-        wheel(wheels, "needed", "1.0", {"needed.py": b""}),
-        wheel(wheels, "setuptools", "99.0", {"setuptools/__init__.py": b""}),
-    ]
-    lock = ""
-    for path in made:
-        name, number = path.name.split("-")[:2]
-        content = b"another file" if name == changed else path.read_bytes()
-        lock += f"{name}=={number} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
-    (folder / "include").mkdir()
-    shutil.copy(ROOT / "include" / "bootstrap.py", folder / "include")
-    (folder / "requirements.lock").write_text(lock)
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        (folder / name).write_text("needed==1.0\n")
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "small"\nversion = "1"\n'
-    )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "VIRTUAL_ENV"))}
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
-    return kept | pip | {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(folder / "cache")}
+class Project:
+    """A small project with the real bootstrap.py, beside a folder of wheels that stands for the network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        wheels = folder / "wheels"
+        wheels.mkdir()
+        uv = version("uv")
+        self.wheels = [
+            wheel(wheels, "uv", uv, {f"uv-{uv}.data/scripts/uv": UV.read_bytes()}),
+            wheel(wheels, "needed", "1.0", {"needed.py": b""}),
+            wheel(wheels, "setuptools", "99.0", {"setuptools/__init__.py": b""}),
+        ]
+        (folder / "include").mkdir()
+        shutil.copy(ROOT / "include" / "bootstrap.py", folder / "include")
+        (folder / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
+            '[project]\nname = "small"\nversion = "1"\n'
+        )
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+        uv_ = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(folder / "cache")}
+        self.environment = kept | pip | uv_
+
+    def set_up(self, changed: str = "", unlocked: str = "") -> str:
+        """Run bootstrap.py, which has to stop: the lock pins another file for `changed`, and nothing for `unlocked`."""
+        lock = ""
+        for path in self.wheels:
+            name, number = path.name.split("-")[:2]
+            content = b"another file" if name == changed else path.read_bytes()
+            if name != unlocked:
+                lock += f"{name}=={number} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+        (self.folder / "requirements.lock").write_text(lock)
+        for name in ("requirements.txt", "requirements-dev.txt"):
+            (self.folder / name).write_text("needed==1.0\n")
+        command = [sys.executable, "include/bootstrap.py", "run"]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert not list(self.folder.glob(".venv/.ready-*")), "the next call tries again"
+        return done.stderr
+
+    def has(self, file: str) -> bool:
+        return any(self.folder.glob(f".venv/{file}"))
 
 
-# Each one is reached only because the ones before it were accepted.
-@pytest.mark.parametrize("changed", ["uv", "needed", "setuptools"])
-def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_so(changed: str, tmp_path: Path) -> None:
-    environment = project(tmp_path, changed)
-    command = [sys.executable, "include/bootstrap.py", "run"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    said = done.stderr.splitlines()
-    assert "Traceback" not in done.stderr
-    assert "not the one that requirements.lock pins by hash" in said[-1]
-    if changed == "uv":
-        assert "DO NOT MATCH THE HASHES" in (tmp_path / ".run" / "setup.log").read_text()
-        assert not (tmp_path / ".venv" / "bin" / "uv").exists()
-    else:
-        assert re.search(f"Hash mismatch for `{changed}==", done.stderr)
-    packages = {path.name.split("-")[0] for path in tmp_path.glob(".venv/lib/*/site-packages/*.dist-info")}
-    assert changed not in packages - {"setuptools"}, "the venv module may bring a setuptools of its own"
-    assert ("needed" in packages) == (changed == "setuptools")
-    assert not list(tmp_path.glob(".venv/.ready-*")), "the next call tries again"
+def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_so(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    what = "not the one that requirements.lock pins by hash"
 
+    assert what in project.set_up(changed="uv").splitlines()[-1]
+    assert "DO NOT MATCH THE HASHES" in (tmp_path / ".run" / "setup.log").read_text()
+    assert not project.has("bin/uv")
 
-def test_a_package_that_the_lock_does_not_name_is_not_installed(tmp_path: Path) -> None:
-    environment = project(tmp_path, changed="")
-    wheel(tmp_path / "wheels", "stranger", "1.0", {"stranger.py": b""})
-    (tmp_path / "requirements.txt").write_text("needed==1.0\nstranger==1.0\n")
-    command = [sys.executable, "include/bootstrap.py", "run"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "must have a hash, but none were provided for: stranger==1.0" in done.stderr
-    assert not list(tmp_path.glob(".venv/lib/*/site-packages/needed.py"))
+    said = project.set_up(changed="needed")
+    assert project.has("bin/uv"), "its hash was right"
+    assert "Hash mismatch for `needed==1.0`" in said
+    assert what in said.splitlines()[-1]
+    assert not project.has("lib/*/site-packages/needed.py")
+
+    said = project.set_up(unlocked="needed")
+    assert "must have a hash, but none were provided for: needed==1.0" in said
+    assert not project.has("lib/*/site-packages/needed.py")
+
+    said = project.set_up(changed="setuptools")
+    assert project.has("lib/*/site-packages/needed.py"), "its hash was right"
+    assert "Hash mismatch for `setuptools==99.0`" in said
+    assert what in said.splitlines()[-1]
 
 
 def test_the_lock_pins_what_the_constraints_pin_each_with_its_hashes() -> None:

@@ -26,8 +26,8 @@ PLANTED = {
 }
 
 
-def scan(root: Path, *names: str) -> SecretsCollection:
-    found = SecretsCollection(root=str(root))
+def scan(*names: str) -> SecretsCollection:
+    found = SecretsCollection()
     for name in names:
         found.scan_file(name)
     return found
@@ -42,14 +42,17 @@ def lines(secrets: SecretsCollection) -> list[str]:
     return [f"{name}:{secret.line_number} {secret.type}" for name, secret in secrets]
 
 
-def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_advance() -> None:
+def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_advance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("the project's own files are those that git knows or would add")
     command = [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    monkeypatch.chdir(ROOT)
     known = accepted()
-    found = scan(ROOT, *(name for name in names if name and (ROOT / name).is_file()))
+    found = scan(*(name for name in names if name and (ROOT / name).is_file()))
     assert found, "the scan sees the tests' own pretended secrets"
     assert lines(found - known) == [], "take the secret out; if it is none, run `make secrets` and commit its line"
     assert lines(known - found) == [], f"{ACCEPTED} accepts what is not there: run `make secrets`"
@@ -57,15 +60,17 @@ def test_no_file_holds_a_secret_that_nobody_accepted_and_nothing_is_accepted_in_
 
 @pytest.mark.parametrize("kind", PLANTED)
 @pytest.mark.parametrize("name", ["plugins/ecw/settings.py", "include/mappings/patient.yaml", "docs/how-to/connect.md"])
-def test_a_planted_secret_is_found(kind: str, name: str, tmp_path: Path) -> None:
-    path = tmp_path / name
+def test_a_planted_secret_is_found(kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
     path.parent.mkdir(parents=True)
     text = PLANTED[kind] if path.suffix == ".py" else PLANTED[kind].replace(" = ", ": ")
     path.write_text(f"first line\n{text}")
-    assert kind in {secret.type for _, secret in scan(tmp_path, name) - accepted()}
+    assert kind in {secret.type for _, secret in scan(name) - accepted()}
 
 
-def test_a_file_without_secrets_is_clean(tmp_path: Path) -> None:
+def test_a_file_without_secrets_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     accepted()
-    (tmp_path / "a.py").write_text("token = read_token()\npassword = os.environ['CRM_PASSWORD']\n")
-    assert lines(scan(tmp_path, "a.py")) == []
+    Path("a.py").write_text("token = read_token()\npassword = os.environ['CRM_PASSWORD']\n")
+    assert lines(scan("a.py")) == []
