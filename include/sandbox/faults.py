@@ -184,6 +184,11 @@ def _next_gone(call: Call, rule: Rule, page: Page) -> None:
         call.sandbox.faults.append(Rule("gone", "search", page.kind, page=page.number + 1, times=1))
 
 
+def _next_empty(call: Call, rule: Rule, page: Page) -> None:
+    """Say that there is a next page, and not where."""
+    page.next_url = ""
+
+
 def _repeat(call: Call, rule: Rule, page: Page) -> None:
     """Begin with the last records of the page before, up to five."""
     if page.number > 1:
@@ -207,6 +212,13 @@ def _change_next(call: Call, rule: Rule, page: Page) -> None:
         other = {"reference": f"{page.kind}/{page.resources[0]['id']}"}
         changed["link"] = [{"other": other, "type": "replaced-by"}]
     store.put(changed)
+
+
+def _edit_page(call: Call, rule: Rule, page: Page) -> None:
+    """Save the page's first record anew, as soon as the page is sent: it has a new time of change."""
+    if page.resources:
+        rule.touched.append(page.resources[0]["id"])
+        call.sandbox.store.put(page.resources[0])
 
 
 # -- at the answer
@@ -266,10 +278,12 @@ ON_PAGE: dict[str, Callable[[Call, Rule, Page], None]] = {
     "next_loops": _next_loops,
     "next_elsewhere": _next_elsewhere,
     "next_gone": _next_gone,
+    "next_empty": _next_empty,
     "repeat": _repeat,
     "merge_next": _change_next,
     "deactivate_next": _change_next,
     "delete_next": _change_next,
+    "edit_page": _edit_page,
 }
 AFTER: dict[str, Callable[[Call, Rule, Response], Response]] = {
     "truncate": _truncate,

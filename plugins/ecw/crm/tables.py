@@ -299,8 +299,9 @@ ecw_quality = Table(
     Column("otherwise", String(16), nullable=False),  # warn, reject, stop
     Column("stop_above", Float),  # share of the rows
     Column("why", Text, nullable=False),
-    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records that eCW has
+    Column("rows", Integer, nullable=False),  # records that were looked at; of the volume: records that eCW has
     Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
+    Column("broken_new", Integer),  # of those, the ones that no earlier run knew; of the volume: none
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched
     Column("scope", String(16)),  # of the volume: whole, part

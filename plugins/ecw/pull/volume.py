@@ -47,6 +47,6 @@ def require(suite: Suite, found: Finding) -> None:
         raise QualityStop(
             f"{said(suite, found)} (the median of the last runs that saw as much); {found.demand} must come again.",
             next_move="look into eCW whether the records are gone. If they are, set volume.at_least in "
-            f"{suite.path.name} lower for three runs and clear the resource's check task; if not, clear its extract "
-            "task.",
+            f"{suite.path.name} lower, clear the resource's check task, and set it back once the run is loaded; if "
+            "not, clear its extract task.",
         )

@@ -19,7 +19,6 @@ from typing import Any
 from rapidfuzz.distance import OSA, JaroWinkler
 
 from ecw.agreement import fold
-from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.errors import AnswerIncomplete, ConfigurationWrong
 
@@ -95,7 +94,7 @@ class Ladder:
     def __init__(self, client: EcwClient, linked: Callable[[Iterable[str]], set[str]]) -> None:
         self.client = client
         self.linked = linked
-        self.server = Capability.parse(client.capability())
+        self.server = client.server
         if not self._takes("name", "birthdate") and not self._takes("family", "given", "birthdate"):
             raise ConfigurationWrong(
                 "The practice's server takes no search by name and birth date, so a patient who is there already "

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from ecw.agreement import Rule
-from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
@@ -100,10 +99,9 @@ class Pushing(CrmSide):
         self.client, self.run_id = client, run_id
         self.options, self.allowed = options or Options(), allowed
         self.mapper = Mapper(mapping, time_zone=time_zone)
-        server = Capability.parse(client.capability())
         client.transport.permits = Switched(client.transport.permits, self.allowed)
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
-        self.plain = server.can(mapping.resource, "create")
+        self.plain = client.server.can(mapping.resource, "create")
         self.id_in_url = self.plain
         self._ladder: Ladder | None = None
         self._locations: set[str] | None = None
