@@ -9,22 +9,31 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo "$$p" && break; done)
 endif
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help run test bench format docs constraints clean python
+.PHONY: help run test test-airflow test-all bench format docs constraints clean python
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
 
 run: python ## set everything up, pull once on the embedded demo and serve until Ctrl-C (ONCE=1 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
 	@"$(PYTHON)" include/bootstrap.py run
 	@exec $(BIN)/python -m include.demo
 
-test: python ## set everything up, check style and types, run all tests
+test: python ## set everything up, check style and types, run the tests that every change runs (TESTS=tests/push)
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python include/browser.py
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+	@$(PYTEST) -m "not airflow and not slow" $(TESTS)
+
+test-airflow: python ## run the other tests that start a real Airflow
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/python include/browser.py
+	@$(PYTEST) -m airflow $(TESTS)
+
+test-all: test ## what CI runs: `make test`, then the real-Airflow and slow tests, and property tests with more examples
+	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev

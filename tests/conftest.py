@@ -6,10 +6,14 @@ import atexit
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+
+from tests.fixtures import examples  # noqa: F401 - registers the profiles of hypothesis
 
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
@@ -19,6 +23,8 @@ time.tzset()
 _airflow_home = tempfile.TemporaryDirectory(prefix="ecw-airflow-", ignore_cleanup_errors=True)
 os.environ["AIRFLOW_HOME"] = _airflow_home.name
 atexit.register(_airflow_home.cleanup)
+
+settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
 
 pytest_plugins = [
     "tests.fixtures.keys",
@@ -48,6 +54,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         for outcome in ("failed", "error"):
             for report in reporter.stats.get(outcome, []):
                 reporter.write_line(f"{outcome}: {report.nodeid}")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add what each part of a test took to the file that $TEST_DURATIONS names."""
+    if (path := os.environ.get("TEST_DURATIONS")) and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(path).open("a") as durations:
+            durations.write(f"{report.duration:8.1f} {report.when:8} {report.nodeid}\n")
 
 
 class ByFile(LoadFileScheduling):

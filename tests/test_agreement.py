@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecw.agreement import Agreed, Merged, Rule, Side, merge
+from tests.fixtures.examples import examples
 
 VALUES = st.sampled_from([None, "a", "b", "c"])
 RULES = st.builds(
@@ -75,13 +76,13 @@ def play(rule: Rule, newer: Side | None, steps: list[tuple[str, Any]]) -> World:
     return world
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(RULES, NEWER, STEPS)
 def test_no_edit_is_overwritten_without_a_conflict(rule: Rule, newer: Side | None, steps: list[Any]) -> None:
     play(rule, newer, steps)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(RULES, NEWER, STEPS, st.sampled_from(["crm", "emr"]))
 def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: list[Any], to: Side) -> None:
     world = play(rule, newer, steps)
@@ -93,7 +94,7 @@ def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: li
     assert not (again.to_crm if to == "crm" else again.to_emr)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(RULES, NEWER, STEPS)
 def test_both_orders_of_pull_and_push_end_equal(rule: Rule, newer: Side | None, steps: list[Any]) -> None:
     ends = []
@@ -106,7 +107,7 @@ def test_both_orders_of_pull_and_push_end_equal(rule: Rule, newer: Side | None, 
     assert ends[0] == ends[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(["emr", "crm"]), NEWER, STEPS, st.permutations(["crm", "emr"]))
 def test_a_column_of_both_directions_ends_equal_on_both_sides(
     on_conflict: str, newer: Side | None, steps: list[Any], order: list[Side]

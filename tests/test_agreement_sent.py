@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecw.agreement import Agreed, Merged, Rule, Side, Values, learn, merge
+from tests.fixtures.examples import examples
 from tests.test_agreement import NEWER, RULES, VALUES
 
 # "ignored": eCW says that it took it, and did not; "lost": the answer; "not done": nothing reached eCW, nobody knows.
@@ -113,13 +114,13 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000))
 @given(RULES, NEWER, STEPS)
 def test_no_edit_is_overwritten_without_a_conflict(rule: Rule, newer: Side | None, steps: list[Step]) -> None:
     World(rule, newer).play(steps)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(RULES, NEWER, STEPS, st.sampled_from(["pull", "push"]))
 def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: list[Step], way: str) -> None:
     world = World(rule, newer).play(steps)
@@ -133,7 +134,7 @@ def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: li
     assert world.agreed == agreed
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000))
 @given(RULES, NEWER, STEPS)
 def test_both_orders_of_pull_and_push_end_equal(rule: Rule, newer: Side | None, steps: list[Step]) -> None:
     ends = []
@@ -147,7 +148,7 @@ def test_both_orders_of_pull_and_push_end_equal(rule: Rule, newer: Side | None, 
     assert ends[0] == ends[1]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500))
 @given(st.sampled_from(["push", "both"]), st.sampled_from(["emr", "crm", "newest", "hold"]), NEWER, STEPS)
 def test_edits_of_the_crm_alone_arrive_without_a_conflict(
     sync: str, on_conflict: str, newer: Side | None, steps: list[Step]

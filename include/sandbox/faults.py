@@ -44,6 +44,8 @@ class Rule:
     def __post_init__(self) -> None:
         if self.kind == "write_answer" and self.value not in ANSWERS:
             raise ValueError(f"write_answer needs a value: {', '.join(ANSWERS)}")
+        if self.kind == "break_record" and self.value not in ("", *BROKEN):
+            raise ValueError(f"break_record needs a value: {', '.join(BROKEN)}")
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; there are: {', '.join(sorted(KINDS))}")
         self._random = random.Random(self.seed)
@@ -261,6 +263,26 @@ def _write_answer(call: Call, rule: Rule, response: Response) -> Response:
     return fhir_answer(call.sandbox, body)
 
 
+def _break_record(call: Call, rule: Rule, response: Response) -> Response:
+    """Make the first record of the answer one that no strict parser reads, or that is too much for one."""
+    body, sign = bytes(response.body), f'"resourceType":"{call.kind}"'.encode()
+    kept = {name: value for name, value in response.headers.items() if name != "content-length"}
+    broken = body.replace(sign, sign + b',"language":' + BROKEN[rule.value or "surrogate"], 1)
+    return Response(broken, response.status_code, kept)
+
+
+BROKEN = {
+    "surrogate": rb'"\ud800"',
+    "bom": b'\xef\xbb\xbf"en"',
+    "control": b'"\x01"',
+    "utf8": b'"\xff\xfe"',
+    "nan": b"NaN",
+    "infinite": b"1e999",
+    "nested": b"[" * 2000 + b"]" * 2000,
+    "deep": b"[" * 300 + b"]" * 300,
+    "large": b'"' + b"x" * (5 << 20) + b'"',
+    "escape": rb'"\q"',
+}
 BEFORE: dict[str, Callable[[Call, Rule], Awaitable[Response | None]]] = {
     "latency": _latency,
     "too_many": _too_many,
@@ -290,6 +312,7 @@ AFTER: dict[str, Callable[[Call, Rule, Response], Response]] = {
     "drop": _drop,
     "lose_response": _lose,
     "write_answer": _write_answer,
+    "break_record": _break_record,
 }
 ANSWERS = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
 KINDS = {"ignore_filter", *BEFORE, *ON_PAGE, *AFTER}

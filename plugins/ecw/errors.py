@@ -20,7 +20,8 @@ EcwError
     ├── RecordMissing         404, 410
     │   └── ExportGone        an export that eCW no longer knows
     ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
-    │   └── AnotherRecord     a read by id brought a record of another id
+    │   ├── AnotherRecord     a read by id brought a record of another id
+    │   └── UnreadableRecord  a record that somebody must know in full is broken JSON, too big or nested too deep
     ├── MappingWrong          a mapping file or a quality suite: file, line, key
     ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
     ├── PushStopped           a person has set the kill switch of the push: no request is made
@@ -139,6 +140,10 @@ class AnswerIncomplete(PersonMustAct):
 
 class AnotherRecord(AnswerIncomplete):
     """A read by id brought a record of another id."""
+
+
+class UnreadableRecord(AnswerIncomplete):
+    """A record that the caller must know in full cannot be read."""
 
 
 class MappingWrong(PersonMustAct):

@@ -17,8 +17,6 @@ from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits
 from ecw.errors import EcwError
 
-IN_FLIGHT = 32  # connections kept open; more requests at a time than this open new ones each time
-
 
 class EcwHook(HttpHook):
     """Sessions, TLS, proxies and time-outs are HttpHook's; identity, tokens and errors are ours."""
@@ -30,7 +28,6 @@ class EcwHook(HttpHook):
 
     def __init__(self, ecw_conn_id: str = default_conn_name) -> None:
         super().__init__(http_conn_id=ecw_conn_id)
-        self.keep_alive_adapter.init_poolmanager(connections=4, maxsize=IN_FLIGHT)
         self.ecw_conn_id = ecw_conn_id
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:

@@ -20,6 +20,7 @@ import ecw.hook  # noqa: F401 - Airflow sets logging up when it is first importe
 from ecw.alert.watch import watch, watch_quietly
 from ecw.crm import alerts, ledger
 from ecw.errors import ConfigurationWrong, QualityStop
+from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 from tests.fixtures.receiving import MailServer, Webhook
 
@@ -297,7 +298,7 @@ def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
     assert f"Alerts: ConfigurationWrong: The variable ecw_alerts {what}" in caplog.text
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["good", "stop", "wait", "down", "up", "rejects"]), max_size=12))
 def test_notices_alternate_for_each_subject(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, happenings: list[str]

@@ -182,3 +182,13 @@ def test_an_answer_without_a_token_is_trouble(wire, says, sandbox, connect):
 def test_a_token_is_not_shown(sandbox, connect):
     token = connect(sandbox).tokens.token(Purpose.READ)
     assert token.value not in repr(token)
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "jane_lopez"])
+def test_of_a_refusal_only_oauths_codes_pass(wire, says, sandbox, connect, code):
+    told = {"error": code, "error_description": "Jane Lopez", "error_uri": "https://jane_lopez.example"}
+    wire.answer = lambda request: says(request, 400, orjson.dumps(told))
+    with pytest.raises(AuthRefused) as error:
+        connect(sandbox, token_url=f"{wire.url}/token").tokens.token(Purpose.READ)
+    assert ("invalid_grant" if code == "invalid_grant" else "an unknown OAuth error") in str(error.value)
+    assert "lopez" not in str(error.value).lower()

@@ -1,3 +1,4 @@
+import orjson
 import pytest
 
 from ecw.api import bulk
@@ -59,7 +60,7 @@ def test_an_export_under_way_says_how_far_it_is_and_a_second_is_refused(sandbox,
     handle = started(exporting)
     underway = bulk.poll(exporting, handle)
     assert isinstance(underway, bulk.Underway)
-    assert underway.progress == "0% complete"
+    assert underway.progress == "0%"
     assert underway.seconds == 120
     with pytest.raises(ExportRunning, match="one at a time"):
         started(exporting)
@@ -131,7 +132,7 @@ def test_an_unknown_group_is_refused(exporting):
 
 
 def test_an_unknown_type_is_refused(exporting):
-    with pytest.raises(RequestRefused, match="_type"):
+    with pytest.raises(RequestRefused, match="HTTP 400"):
         started(exporting, types=["Patience"])
 
 
@@ -151,6 +152,33 @@ def test_a_kick_off_without_a_usable_address(wire, says, sandbox, connect, answe
     with pytest.raises(error, match=words):
         bulk.kick_off(client, "g", TYPES, kept.append)
     assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("told", "progress"),
+    [("12% complete", "12%"), ("Jane Doe, 3 of 10", "3 of 10"), ("Jane Doe", None), ("", None), ("7.5 %", "7.5 %")],
+)
+def test_of_the_progress_only_numbers_pass(wire, says, sandbox, connect, told, progress):
+    wire.answer = lambda request: says(request, 202, b"", X_Progress=told)
+    client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
+    underway = bulk.poll(client, f"{wire.url}/fhir/r4/X/job/1")
+    assert isinstance(underway, bulk.Underway)
+    assert underway.progress == progress
+
+
+def test_of_an_exports_errors_and_files_no_text_passes(wire, says, sandbox, connect):
+    issue = {"severity": "error", "code": "Doe", "diagnostics": "Jane Doe", "details": {"text": "Jane Doe"}}
+    lines = [{"issue": [issue]}, {"issue": [issue | {"code": "incomplete"}]}]
+    wire.answer = lambda request: says(request, 200, b"\n".join(map(orjson.dumps, lines)))
+    client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
+    file = bulk.File("Jane Doe", f"{wire.url}/fhir/r4/X/file/1", 3)
+
+    with pytest.raises(AnswerIncomplete, match=r"export's unknown file has 2 lines") as counted:
+        list(bulk.lines(client, file))
+    manifest = bulk.Manifest("", (), (bulk.File("OperationOutcome", file.url, None),))
+    with pytest.raises(AnswerIncomplete, match=r"2 errors \(incomplete\)") as told:
+        bulk.refuse_errors(client, manifest)
+    assert "Doe" not in f"{counted.value}{told.value}"
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"output": []}', b'{"output": {}, "transactionTime": "x"}'])

@@ -47,6 +47,13 @@ def test_a_link_that_leads_elsewhere_is_refused(link):
         pinned(link, BASE)
 
 
+def test_nothing_of_a_link_that_leads_elsewhere_is_repeated():
+    for link in ("https://marked.example/marked?marked=1", f"{BASE}/../marked?marked", "marked://marked"):
+        with pytest.raises(AnswerIncomplete) as error:
+            pinned(link, BASE)
+        assert "marked" not in str(error.value)
+
+
 def test_http_is_kept_where_the_base_url_has_it():
     base = "http://127.0.0.1:8080/fhir/r4/ABC"
     assert pinned(f"{base}/Location?page=2", base) == f"{base}/Location?page=2"
@@ -55,6 +62,9 @@ def test_http_is_kept_where_the_base_url_has_it():
 def test_a_url_is_logged_without_its_values():
     assert without_values(f"{BASE}/Patient?family=Doe&birthdate=1980-01-02") == f"{BASE}/Patient?family&birthdate"
     assert without_values("http://[half/Patient?family=Doe") == "(not a URL)"
+    assert without_values(f"{BASE}/Patient?_getpages=1&Jane%20Doe&name:exact=Doe&Doe") == (
+        f"{BASE}/Patient?_getpages&…&name:exact&…"
+    )
 
 
 def test_the_parameters_of_a_link_are_known_by_name():

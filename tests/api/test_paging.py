@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ecw.api import paging
@@ -84,7 +84,6 @@ LINKS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(LINKS, min_size=13, max_size=13))
 def test_any_link_graph_ends_whole_or_with_an_error(links):
     graph = {page(n): bundle(str(n), link=link) for n, link in enumerate(links)} | {f"{BASE}?page=3": bundle("x")}

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from ecw.api.quota import Quota
 from ecw.api.shares import SHARES, Kind
 from ecw.crm.quota import QuotaStore
+from tests.fixtures.examples import examples
 
 EPOCH = 1_800_000_000.0
 KINDS = list(SHARES)
@@ -102,7 +103,7 @@ class World:
         return found
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     quota=st.integers(1, 40),
     processes=st.lists(

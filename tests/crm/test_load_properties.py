@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from ecw.words import Numbers
+from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
 IDS = st.sampled_from("abcd")
@@ -66,7 +67,7 @@ def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Numb
     return numbers, found
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES)
 def test_any_sequence_of_batches_loaded_twice_is_the_same_as_once(crm_engine: Engine, batches: list[Loaded]) -> None:
     numbers, once = loaded(crm_engine, batches, 1)

@@ -20,6 +20,7 @@ from ecw.crm.engine import reading
 from ecw.crm.tables import metadata
 from ecw.words import Numbers
 from tests.fixtures.crm import on_postgresql
+from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_batch, a_row, a_run, load_rows
 
 COLUMNS = ("ecw_id", "last_name", "phone", "city", "mr_number")
@@ -201,7 +202,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_load_does_what_the_merge_says(crm_engine: Engine, steps: list[tuple[str, str, Any]]) -> None:
     """Any sequence of edits on both sides and pulls ends as ecw.agreement.merge, applied by hand, ends."""

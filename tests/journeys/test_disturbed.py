@@ -29,7 +29,7 @@ from tests.fixtures.demo import Demo, serving
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import Row, Rows, expected, rows_of
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1500)]
 DAG = "ecw_pull"
 LONG = 900  # seconds: nothing here takes so long, and nothing is said of how long it takes
 # A form that looks at everything that there is.

@@ -81,6 +81,7 @@ def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
     assert demo.left() == []
 
 
+@pytest.mark.airflow
 @pytest.mark.timeout(1500)
 def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: Path, receiver: Receiver) -> None:
     airflow = AirflowApi(broken.airflow_url)

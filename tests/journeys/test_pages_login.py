@@ -21,6 +21,7 @@ from tests.fixtures.demo import free_ports
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("/ecw/quality", "/ecw/quality/run?run_id=x", "/ecw/logs")
 START_S = 240
+pytestmark = pytest.mark.airflow
 
 
 @pytest.fixture(scope="module")

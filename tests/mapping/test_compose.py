@@ -16,6 +16,7 @@ from ecw.mapping.compose import Composer
 from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
 from ecw.push import bundle
+from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 
 PATIENT = load_mapping("patient")
@@ -62,7 +63,7 @@ def test_what_was_composed_maps_back() -> None:
 
 
 @given(resource=resources("Patient"))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), derandomize=True)
 def test_composing_what_was_mapped_changes_nothing(resource: dict[str, Any]) -> None:
     row = MAPPER.row(resource).row
     composed = COMPOSER.resource(row, into=resource)

@@ -17,6 +17,7 @@ from ecw.mapping.files import all_mappings
 from ecw.mapping.parse import parse
 from ecw.mapping.paths import Path, show
 from ecw.mapping.read import reader
+from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 
 PATIENT: dict[str, Any] = {
@@ -147,7 +148,7 @@ def test_generated_resources_read_as_fhirpath(mapping: str) -> None:
     reads = [(column, reader(column.steps)) for column in found.columns]
 
     @given(resource=resources(found.resource))
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=examples(40), derandomize=True)
     def agree(resource: dict[str, Any]) -> None:
         values = {column.name: expected(resource, column.steps) for column in found.columns}
         assert {column.name: read(resource) for column, read in reads} == values

@@ -56,7 +56,7 @@ def test_an_encounter_without_type_passes() -> None:
         ({"name": [{"family": 5}]}, "Patient.name[0].family: is not a text"),
         ({"name": [{"family": ""}]}, "Patient.name[0].family: is empty or has characters that its type does not allow"),
         ({"active": "secret"}, "Patient.active: is neither true nor false"),
-        ({"nmae": []}, "Patient.nmae: is no element of FHIR"),
+        ({"nmae": []}, "Patient: has an element that FHIR does not have"),
         ({"extension": [{"valueString": "secret"}]}, "Patient.extension[0].url: is missing"),
         (
             {"contained": [{"resourceType": "Secret"}]},

@@ -17,6 +17,7 @@ from ecw.mapping.parse import parse
 from ecw.mapping.paths import Index
 from ecw.mapping.read import reader
 from ecw.mapping.write import ABSENT, clear, put, writable
+from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 
 PUSHED = load_mapping("patient").pushed
@@ -36,7 +37,7 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @given(resource=resources("Patient"))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), derandomize=True)
 def test_putting_what_is_there_changes_nothing(resource: dict[str, Any]) -> None:
     before = deepcopy(resource)
     for path in PATHS:
@@ -47,7 +48,7 @@ def test_putting_what_is_there_changes_nothing(resource: dict[str, Any]) -> None
 
 
 @given(resource=resources("Patient"), path=st.sampled_from(PATHS), value=VALUES)
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), derandomize=True)
 def test_what_was_put_is_read_and_nothing_else_changed(resource: dict[str, Any], path: Any, value: Any) -> None:
     before = dict(leaves(resource))
     reads = reader(path)

@@ -14,6 +14,7 @@ from ecw.errors import BatchDamaged
 from ecw.pull import parts as parting
 from ecw.pull import staging, store
 from ecw.pull.parts import Parts, Progress
+from tests.fixtures.examples import examples
 
 
 def record(ecw_id: str, hour: int | None = None, **more: Any) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing may catch it."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_any_kill_leaves_a_whole_batch_or_none(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Kill at any write of any file, any number of times: the batch is absent until it is whole."""

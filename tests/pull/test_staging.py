@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ecw.errors import BatchDamaged
 from ecw.pull import staging, store
+from tests.fixtures.examples import examples
 
 RECORDS = [{"id": f"a.{number}", "n": number} for number in range(1000)]
 
@@ -49,7 +50,7 @@ def test_what_was_written_is_read(tmp_path: Path, prefix: str) -> None:
     texts=st.lists(st.text(max_size=40) | st.sampled_from(["\n", "\r\n", "\u2028", "\\n"]), max_size=20),
     block=st.integers(1, 90),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_where_the_blocks_end_changes_no_record(tmp_path: Path, texts: list[str], block: int) -> None:
     path, records = f"{tmp_path}/extract.ndjson.gz", [{"text": text} for text in texts]
     with pytest.MonkeyPatch.context() as patch:

@@ -13,6 +13,7 @@ from ecw.crm import cursor
 from ecw.pull.window import start_of, window
 from ecw.words import Run
 from tests.fixtures.crm import on_sqlite
+from tests.fixtures.examples import examples
 
 BEGIN = datetime(2026, 11, 22, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -48,7 +49,7 @@ runs = st.lists(
 
 
 @on_sqlite
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=runs)
 def test_what_the_cursor_says_was_covered_without_a_gap(crm_engine: Engine, runs: list) -> None:  # type: ignore[type-arg]
     with crm_engine.begin() as connection:

@@ -101,8 +101,9 @@ def test_a_refusal_without_a_code_of_ecw_is_one() -> None:
 
 
 def test_no_text_of_the_server_is_passed_on() -> None:
-    for told in (outcome(), outcome("invalid", "error"), answer("118", outcome=outcome("x", "error"))):
-        assert "Kowalczyk" not in repr(understand(told))
+    named = outcome("kowalczyk", "error", details={"text": "Kowalczyk", "coding": [{"code": "Kowalczyk"}]})
+    for told in (outcome(), outcome("invalid", "error"), answer("118", outcome=outcome("x", "error")), named):
+        assert "kowalczyk" not in repr(understand(told)).lower()
 
 
 @pytest.mark.parametrize(

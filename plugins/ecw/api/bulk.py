@@ -8,24 +8,29 @@ out before anything else is done with it, because eCW tells it once and refuses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import orjson
 from requests import Response
 from requests.exceptions import RequestException
 
+from ecw.api import unreadable_records
 from ecw.api.auth import Purpose
 from ecw.api.client import ID, EcwClient
 from ecw.api.links import pinned
-from ecw.api.outcome import codes_of, error_of, json_of, outcome_error
+from ecw.api.outcome import codes_of, error_of, json_of, known_codes, outcome_error
 from ecw.api.paging import next_link
-from ecw.api.transport import explained
+from ecw.api.transport import PIECE, explained
 from ecw.errors import AnswerIncomplete, ExportGone, ExportRunning, RecordMissing, ServerTrouble
+from ecw.resources import RESOURCES
 
 RETRY_AFTER = 120.0  # seconds, where eCW gives none
+TYPES = {resource.fhir_type for resource in RESOURCES.values()} | {"OperationOutcome"}
+PROGRESS = re.compile(r"\d{1,3}(\.\d+)? ?%|\d+ ?(/|of|out of) ?\d+")  # of a text that may say anything
 Json = dict[str, Any]
 
 
@@ -39,7 +44,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """An export that is not ready: eCW's own word for how far it is, and when to ask again."""
+    """An export that is not ready: how far it is, where eCW says it in numbers, and when to ask again."""
 
     progress: str | None
     seconds: float
@@ -150,43 +155,82 @@ def deletions(client: EcwClient, manifest: Manifest, fhir_type: str) -> list[str
 def lines(client: EcwClient, file: File) -> Iterator[Json]:
     """Yield the resources of one file, with a token that is renewed when it has to be.
 
-    Memory holds one piece of it. Whoever stages the lines keeps all of them or none: an error in the middle, and
-    a count other than the manifest's, are raised after the first lines were given.
+    Memory holds one piece of it, or one record. A record that cannot be read has a stand-in, see
+    ecw.api.unreadable_records. Whoever stages the lines keeps all of them or none: an error in the middle, and a
+    count other than the manifest's, are raised after the first lines were given.
 
     Raises ServerTrouble, ExportGone, AnswerIncomplete.
     """
     response = client.trying(lambda: _opened(client, file))
-    count = 0
+    count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
     with response:
         try:
-            for line in response.iter_lines(chunk_size=1 << 16, delimiter=b"\n"):
-                if line.strip():
-                    count += 1
-                    yield orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise ServerTrouble(
-                f"Line {count} of the export's {file.fhir_type} file is cut off or damaged.",
-                next_move="try again: the file is read from its start.",
-            ) from None
+            for line in _split(response.iter_content(PIECE)):
+                count += 1
+                yield _record(line, name, count)
         except RequestException as error:
-            raise explained(error, f"The export's {file.fhir_type} file, after {count} lines") from None
+            raise explained(error, f"The export's {name} file, after {count} lines") from None
     if file.count is not None and file.count != count:
         raise AnswerIncomplete(
-            f"The export's {file.fhir_type} file has {count} lines, and its manifest says {file.count}.",
+            f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
             next_move="start the export again; if it stays, ask eCW support.",
         )
 
 
+class _Line(NamedTuple):
+    """A line of a file: its text, its length where it is too long to be kept, and whether its end came."""
+
+    text: bytes
+    length: int
+    ended: bool
+
+
+def _split(pieces: Iterable[bytes]) -> Iterator[_Line]:
+    """Yield the lines that are not empty; of one that is longer than a record may be, the beginning."""
+    kept, length = bytearray(), 0
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            kept += part[: unreadable_records.MAX_BYTES - len(kept)]
+            if kept.strip():
+                yield _Line(bytes(kept), length + len(part), True)
+            kept, length = bytearray(), 0
+        kept += rest[: unreadable_records.MAX_BYTES - len(kept)]
+        length += len(rest)
+    if kept.strip():
+        yield _Line(bytes(kept), length, False)
+
+
+def _record(line: _Line, fhir_type: str, number: int) -> Json:
+    text = line.text.strip().removeprefix(unreadable_records.BOM)
+    if line.length > len(line.text):
+        return unreadable_records.stand_in(text, unreadable_records.too_big(line.length), fhir_type)
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A last line without its end may be half a record: the rest of the file is missing then.
+        whole = line.ended and text.startswith(b"{")
+        if not whole and unreadable_records.salvaged(text) is None:
+            raise ServerTrouble(
+                f"Line {number} of the export's {fhir_type} file is cut off or damaged.",
+                next_move="try again: the file is read from its start.",
+            ) from None
+        return unreadable_records.stand_in(text, unreadable_records.BROKEN, fhir_type)
+    if isinstance(record, dict):
+        return record
+    return unreadable_records.stand_in(text, unreadable_records.NO_OBJECT, fhir_type)
+
+
 def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
     """Read the manifest's error files; raise AnswerIncomplete if one tells of records that are not in the export."""
-    codes: list[str] = []
+    issues: list[Json] = []
     for file in manifest.errors:
         for outcome in lines(client, file):
-            issues = outcome.get("issue") or []
-            codes += [str(issue.get("code")) for issue in issues if issue.get("severity") in {"error", "fatal"}]
-    if codes:
+            issues += [issue for issue in outcome.get("issue") or [] if issue.get("severity") in {"error", "fatal"}]
+    if issues:
         raise AnswerIncomplete(
-            f"eCW could not export everything: {len(codes)} errors ({', '.join(sorted(set(codes)))}).",
+            f"eCW could not export everything: {len(issues)} errors "
+            f"({', '.join(sorted(known_codes(issues))) or 'no code'}).",
             next_move="start the export again; if it stays, ask eCW support.",
         )
 
@@ -205,7 +249,8 @@ def cancel(client: EcwClient, handle: str) -> None:
 def _polled(client: EcwClient, handle: str) -> Underway | Json:
     response = client.request("GET", handle, Purpose.BULK, headers={"Accept": "application/json"})
     if response.status_code == 202:
-        return Underway(response.headers.get("X-Progress"), _retry_after(response))
+        progress = PROGRESS.search(response.headers.get("X-Progress", ""))
+        return Underway(progress.group() if progress else None, _retry_after(response))
     _refuse(response)
     body = json_of(response)
     if body.get("resourceType") == "OperationOutcome":

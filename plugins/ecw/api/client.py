@@ -16,7 +16,7 @@ from ecw.api.auth import Bearer, Purpose, Tokens
 from ecw.api.capability import Capability
 from ecw.api.links import parameters, pinned, without_values
 from ecw.api.outcome import error_of, json_of, outcome_error
-from ecw.api.paging import Page, pages, resources_of
+from ecw.api.paging import Page, pages, refuse_unreadable, resources_of
 from ecw.api.patience import Circuit, Patience, Trying
 from ecw.api.record_links import others
 from ecw.api.settings import EcwSettings
@@ -92,7 +92,8 @@ class EcwClient:
         """Return one resource by its id.
 
         Raises RecordMissing, also when the record came back that it was merged into; AnotherRecord when another one
-        of its type did, AnswerIncomplete when something else did, and what every call raises.
+        of its type did, UnreadableRecord when it is broken, AnswerIncomplete when something else came back, and what
+        every call raises.
         """
         if not ID.fullmatch(ecw_id):
             raise RequestRefused(
@@ -101,7 +102,8 @@ class EcwClient:
             )
         if fhir_type == "Practitioner" and "." in ecw_id:
             return self._read_by_search(fhir_type, ecw_id)
-        found = self._get(f"{self.base_url}/{fhir_type}/{ecw_id}")
+        url = f"{self.base_url}/{fhir_type}/{ecw_id}"
+        found = refuse_unreadable([self._get(url)], url)[0]
         if found.get("resourceType") == fhir_type and found.get("id") == ecw_id:
             return found
         # What a server answers for a record that was merged away is its own affair.
@@ -119,12 +121,12 @@ class EcwClient:
     def search(
         self, fhir_type: str, params: Params | None = None, *, purpose: Purpose = Purpose.READ
     ) -> Iterator[list[Json]]:
-        """Yield the resources that match, one list a page.
+        """Yield the resources that match, one list a page; raise UnreadableRecord where one of them cannot be read.
 
         A parameter can have several values (`date=ge…` and `date=lt…`): give a list. Pages can repeat records.
         """
         for page in self.pages(fhir_type, params, purpose=purpose):
-            yield page.resources
+            yield refuse_unreadable(page.resources, f"{self.base_url}/{fhir_type}")
 
     def pages(
         self,
@@ -216,7 +218,7 @@ class EcwClient:
             return json_of(response)  # also of 202 and 204: without eCW's word, what became of it is not known
         except NotReached:
             raise
-        except ServerTrouble as error:
+        except (ServerTrouble, AnswerIncomplete) as error:  # the latter: too large an answer
             raise OutcomeUnknown(
                 error.what, next_move="search for the patient in eCW before it is sent again."
             ) from None
@@ -224,7 +226,7 @@ class EcwClient:
     def _read_by_search(self, fhir_type: str, ecw_id: str) -> Json:
         # A path read of a Practitioner whose id holds a dot fails: "String index out of range: -1".
         url = f"{self.base_url}/{fhir_type}?{urlencode({'_id': ecw_id})}"
-        found = resources_of(self._get(url), url)
+        found = refuse_unreadable(resources_of(self._get(url), url), url)
         if not found:
             raise RecordMissing(
                 f"{fhir_type}/{ecw_id}: not there.", next_move="check whether the record was deleted or merged in eCW."
@@ -253,7 +255,7 @@ def whole(response: Response) -> Json:
     """Return the FHIR resource that a read or a search answered with; anything else is raised."""
     if response.status_code != 200:
         raise error_of(response)
-    body = json_of(response)
+    body = json_of(response, salvage=True)
     if body.get("resourceType") == "OperationOutcome":
         raise outcome_error(response)
     return body

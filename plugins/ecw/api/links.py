@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from ecw.errors import AnswerIncomplete
+
+NAME = re.compile(r"^(?!_?[a-z][A-Za-z]{0,30}([:.-][A-Za-z]{1,20})*$).*$", re.DOTALL)  # what is no parameter's name
 
 
 def pinned(
@@ -24,10 +27,11 @@ def pinned(
     allowed = [urlsplit(url.rstrip("/")) for url in (base_url, *also)]
     base = next((url for url in allowed if parts and _same_server(parts, url) and _inside(parts.path, url.path)), None)
     if parts is None or base is None:
+        # Where it leads is not said: an address that the server made is a text of the server's.
         raise AnswerIncomplete(
-            f"The server's answer goes on at {without_values(link)}, outside {base_url}.",
+            f"The server's answer goes on {_where_to(parts, allowed[0])}, outside {base_url}.",
             next_move="compare the base URL of the connection with the practice's own. If it is right, and the server "
-            "is known to keep its exports at that address, put it into the connection's extra field file_urls.",
+            "is known to keep its exports elsewhere, put that address into the connection's extra field file_urls.",
         )
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in unsupported]
     query = parts.query if len(kept) == len(parse_qsl(parts.query, keep_blank_values=True)) else urlencode(kept)
@@ -51,7 +55,8 @@ def without_values(url: str) -> str:
     parts = _split(url)
     if parts is None:
         return "(not a URL)"
-    names = "&".join(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    # A link that the server made may say anything in the place of a name, too.
+    names = "&".join(NAME.sub("…", name) for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit((parts.scheme, parts.netloc, parts.path, names, ""))
 
 
@@ -62,6 +67,14 @@ def _split(link: str, base: str = "") -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _where_to(parts: SplitResult | None, base: SplitResult) -> str:
+    if parts is None:
+        return "at what is not a URL"
+    if parts.hostname != base.hostname:
+        return "on another host"
+    return "on the same host, in another place" if _same_server(parts, base) else "on the same host, in another way"
 
 
 def _same_server(parts: SplitResult, base: SplitResult) -> bool:

@@ -1,15 +1,19 @@
-"""What an answer that is not the wanted one means: HTTP status and OperationOutcome -> one class of the error tree."""
+"""What an answer that is not the wanted one means: HTTP status and OperationOutcome -> one class of the error tree.
+
+The server's own words (`diagnostics`, `details.text`, HTML, whatever else) are never passed on: they repeat what was
+asked for, or quote the record.  Only FHIR's issue codes and our words pass.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import orjson
 from requests import Response
 
 from ecw.api.links import without_values
+from ecw.api.unreadable_records import BOM, salvaged
 from ecw.errors import (
     AccessDenied,
     AnswerIncomplete,
@@ -21,40 +25,48 @@ from ecw.errors import (
     ServerTrouble,
 )
 
-MAX_TEXT = 200
 TOO_LATE = frozenset({404, 410})
 TRANSIENT = frozenset({408, 425})
+# https://hl7.org/fhir/R4/valueset-issue-type.html; what is not among them is a text like any other
+ISSUE_CODES = frozenset(
+    [
+        *("invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired"),
+        *("forbidden", "suppressed", "processing", "not-supported", "duplicate", "multiple-matches", "not-found"),
+        *("deleted", "too-long", "code-invalid", "extension", "too-costly", "business-rule", "conflict", "transient"),
+        *("lock-error", "no-store", "exception", "timeout", "incomplete", "throttled", "informational"),
+    ]
+)
 
 
-def json_of(response: Response) -> dict[str, Any]:
+def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     """Return the answer's JSON object.
+
+    With `salvage`, records in it that cannot be read have stand-ins (ecw.api.unreadable_records).
 
     Raises ServerTrouble for HTML, cut-off JSON or anything else; its text never holds the body.
     """
-    where = _where(response)
-    if response.content.lstrip()[:1] == b"<":
+    where, text = _where(response), response.content.removeprefix(BOM)
+    if text.lstrip()[:1] == b"<":
         raise ServerTrouble(
             f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
             next_move="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
         )
     try:
-        body = orjson.loads(response.content)
+        body = orjson.loads(text)
     except orjson.JSONDecodeError:
+        body = salvaged(text) if salvage else None
+    if body is None:
         raise ServerTrouble(
-            f"{where} answered with JSON that is cut off or damaged ({len(response.content)} bytes).",
+            f"{where} answered with JSON that is cut off or damaged ({len(text)} bytes).",
             next_move="try again; if it stays, report the address to eCW support.",
-        ) from None
+        )
     if not isinstance(body, dict):
         raise ServerTrouble(f"{where} answered with JSON that is not an object.", next_move="try again.")
     return body
 
 
 def error_of(response: Response) -> EcwError:
-    """Return the error that a status other than success stands for.
-
-    The server's own words are passed on for 400 only, without the request's values: elsewhere they can
-    hold patient data.
-    """
+    """Return the error that a status other than success stands for."""
     status, where = response.status_code, _where(response)
     codes = f" ({', '.join(found)})" if (found := codes_of(response)) else ""
     if status == 429:
@@ -82,9 +94,8 @@ def error_of(response: Response) -> EcwError:
             f"{where}: redirects elsewhere (HTTP {status}), which is not followed with a token.",
             next_move="put the address that eCW gave for this practice into the connection's base URL.",
         )
-    said = f": {text}" if status == 400 and (text := text_of(response)) else ""
     return RequestRefused(
-        f"{where}: refused (HTTP {status}{codes}){said}",
+        f"{where}: refused (HTTP {status}{codes}).",
         next_move="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
     )
 
@@ -103,38 +114,18 @@ def outcome_error(response: Response) -> EcwError:
             return kind(f"{what}.", next_move=move)
     if {"timeout", "exception", "transient", "lock-error", "no-store", "throttled"} & set(codes):
         return ServerTrouble(f"{what}.", next_move="try again later.")
-    return RequestRefused(
-        f"{what}: {text_of(response)}", next_move="compare the request with what the practice's /metadata declares."
-    )
+    return RequestRefused(f"{what}.", next_move="compare the request with what the practice's /metadata declares.")
 
 
 def codes_of(response: Response) -> list[str]:
     """Return the OperationOutcome's issue codes, without repeats: FHIR's own words, never values."""
-    codes = (issue.get("code") for issue in _issues(response))
-    return list(dict.fromkeys(code for code in codes if isinstance(code, str) and re.fullmatch(r"[a-z-]{1,40}", code)))
+    return known_codes(_issues(response))
 
 
-def text_of(response: Response) -> str:
-    """Return the server's words about the request: cut, without the request's values and without numbers.
-
-    Empty for a request with a body: its values cannot be told from the server's words.
-    """
-    request = response.request
-    if request.body:
-        return ""
-    texts = (issue.get("diagnostics") or (issue.get("details") or {}).get("text") for issue in _issues(response))
-    said = unquote_plus(" / ".join(text for text in texts if isinstance(text, str)))  # a URL may be repeated in it
-    for value in _values(request.url or ""):
-        said = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", said, flags=re.IGNORECASE)
-    said = re.sub(r"\+?\d[\d\s().:/-]{2,}\d", "…", said)  # dates and phone numbers, however they are written
-    return re.sub(r"\s+", " ", said)[:MAX_TEXT]
-
-
-def _values(url: str) -> list[str]:
-    found: set[str] = set()
-    for _, value in parse_qsl(urlsplit(url).query):
-        found.update({value, *re.split(r"[\s,|$+]+", value)})
-    return sorted((value for value in found if value), key=len, reverse=True)
+def known_codes(issues: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the codes of issues that FHIR has, in their order, without repeats."""
+    codes = (issue.get("code") for issue in issues)
+    return list(dict.fromkeys(code for code in codes if isinstance(code, str) and code in ISSUE_CODES))
 
 
 def _issues(response: Response) -> list[dict[str, Any]]:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import orjson
+
 from ecw.api.links import parameter, pinned, without_values
-from ecw.errors import AnswerIncomplete
+from ecw.api.unreadable_records import NO_OBJECT, reason_of, stand_in
+from ecw.errors import AnswerIncomplete, UnreadableRecord
 
 MAX_PAGES = 20_000  # no practice has as many; a server that invents links would never end
 Json = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """The resources of one page, and where the next one is; None at the end."""
+    """The resources of one page, unreadable ones included, and where the next one is; None at the end."""
 
     resources: list[Json]
     next_url: str | None
@@ -89,24 +92,31 @@ def _one(bundle: Json, progress: _Progress, pin: Callable[[str], str]) -> tuple[
 
 def next_link(bundle: Json) -> str | None:
     """Return the address of the next page, None at the end, "" where a link has none (FHIR R4, Bundle.link)."""
-    urls = [str(link.get("url") or "") for link in bundle.get("link") or [] if link.get("relation") == "next"]
-    return max(urls, default=None)
+    links = bundle.get("link") or []
+    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
+        raise AnswerIncomplete(
+            "A page's links are not FHIR, so whether there is another page is not known.",
+            next_move="ask eCW support; nothing of the page was used.",
+        )
+    return max((str(link.get("url") or "") for link in links if link.get("relation") == "next"), default=None)
 
 
 def resources_of(bundle: Json, where: str) -> list[Json]:
-    """Return the resources of a searchset, the server's remarks left out.
+    """Return the resources of a searchset, the server's remarks left out; unreadable ones have stand-ins.
 
     Raises AnswerIncomplete for anything else than a searchset, for an empty entry, and when a remark is an error.
     """
-    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
+    entries = bundle.get("entry") or []
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset" or not isinstance(entries, list):
         raise AnswerIncomplete(
-            f"{without_values(where)} answered with something else than a searchset "
-            f"({bundle.get('resourceType')}, {bundle.get('type')}).",
+            f"{without_values(where)} answered with something else than a searchset.",
             next_move="check that the connection's base URL is the practice's FHIR API.",
         )
     found: list[Json] = []
-    for entry in bundle.get("entry") or []:
-        resource = entry.get("resource")
+    for entry in entries:
+        resource = entry.get("resource") if isinstance(entry, dict) else entry
+        if resource and not isinstance(resource, dict):
+            resource = stand_in(orjson.dumps(resource), NO_OBJECT)
         if not resource:
             raise AnswerIncomplete(
                 f"{without_values(where)} answered with an entry that holds no record.",
@@ -114,9 +124,30 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
             )
         if resource.get("resourceType") != "OperationOutcome":
             found.append(resource)
-        elif any(issue.get("severity") in {"error", "fatal"} for issue in resource.get("issue") or []):
+        elif reason_of(resource) or _tells_of_error(resource.get("issue") or []):
             raise AnswerIncomplete(
                 f"{without_values(where)} answered with a page that holds an error of the server.",
                 next_move="try again; if it stays, ask for less, or ask eCW support.",
             )
     return found
+
+
+def refuse_unreadable(resources: list[Json], where: str) -> list[Json]:
+    """Return the resources, for a caller who must know each of them.
+
+    Raises UnreadableRecord.
+    """
+    for resource in resources:
+        if reason := reason_of(resource):
+            raise UnreadableRecord(
+                f"{without_values(where)} answered with a record that cannot be read: {reason}.",
+                next_move=f"ask eCW support to mend the record with the id {resource.get('id', '(not readable)')!r}.",
+            )
+    return resources
+
+
+def _tells_of_error(issues: Any) -> bool:
+    """Return True also where the issues are not FHIR: what they tell of is not known then."""
+    if not isinstance(issues, list) or not all(isinstance(issue, dict) for issue in issues):
+        return True
+    return any(issue.get("severity") in {"error", "fatal"} for issue in issues)

@@ -1,6 +1,7 @@
 """What the token endpoint's "no" can mean, and who can turn it into a "yes".
 
-The list of causes is collected from eCW's documentation; their answer names a code, rarely the cause.
+The list of causes is collected from eCW's documentation; their answer names a code, rarely the cause.  Of the answer
+only OAuth's codes pass: its description is a text of the server's, which may hold anything.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ from ecw.api.outcome import error_of
 from ecw.api.settings import EcwSettings
 from ecw.errors import AuthRefused, ConfigurationWrong, EcwError, TryAgain
 
+# RFC 6749, 5.2 and 4.1.2.1
+OAUTH_CODES = frozenset(
+    [
+        *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"),
+        *("invalid_scope", "access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable"),
+    ]
+)
+OTHER_CODE = "an unknown OAuth error"
 CLOCK_SECONDS = 60  # an assertion lives for minutes: less than this is not the cause
 
 
@@ -25,7 +34,7 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
 
     Only a temporary trouble is a TryAgain; eCW's own `access_denied` comes with HTTP 500 and is not.
     """
-    code, said = _said(response)
+    code = _code(response)
     where = f"The token endpoint {response.url.split('?')[0]}"
     error = error_of(response)
     if isinstance(error, TryAgain) and code != "access_denied":
@@ -41,7 +50,7 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
         cause = f"this machine's clock is {describe(skew)} the server's"
         move, who = "set the clock of this machine (NTP), then try again.", "whoever runs this machine"
     return AuthRefused(
-        f"{where} refused client {settings.client_id} (HTTP {response.status_code}, {code}{said}): {cause}.",
+        f"{where} refused client {settings.client_id} (HTTP {response.status_code}, {code}): {cause}.",
         next_move=move,
         who=who,
     )
@@ -97,13 +106,13 @@ def _cause(code: str, settings: EcwSettings, scopes: Collection[str]) -> tuple[s
     )
 
 
-def _said(response: Response) -> tuple[str, str]:
+def _code(response: Response) -> str:
+    """Return the OAuth error's code; "" where the answer is no OAuth error."""
     try:
         body = orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        return "", ""
+        return ""
     code = body.get("error") if isinstance(body, dict) else None
     if not isinstance(code, str) or not re.fullmatch(r"[a-z_]{1,60}", code):
-        return "", ""
-    text = body.get("error_description")
-    return code, f': "{" ".join(text.split())[:160]}"' if isinstance(text, str) and text else ""
+        return ""
+    return code if code in OAUTH_CODES else OTHER_CODE

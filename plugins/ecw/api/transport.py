@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
 from typing import Any, Protocol
@@ -12,10 +13,12 @@ from typing import Any, Protocol
 from requests import Request, Response, Session
 from requests import exceptions as trouble
 
+from ecw.api.deadline import DeadlineAdapter, deadline
 from ecw.api.links import without_values
-from ecw.errors import ConfigurationWrong, EcwError, NotReached, QuotaSpent, ServerTrouble
+from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, NotReached, QuotaSpent, ServerTrouble
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes: eCW reads take 2 to 5 s
+PIECE = 1 << 16  # bytes of an answer that are unpacked at once: a gzip bomb is noticed before it fills the memory
 TLS_REFUSED = ("CERTIFICATE", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")  # OpenSSL's reasons
 log = logging.getLogger(__name__)
 Late = Callable[[], bool]
@@ -39,6 +42,15 @@ class Permits(Protocol):
         """Learn the server's clock from an answer's Date header (RFC 9110, 5.6.7)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how large an answer may be, headers included; a file of an export is read in pieces."""
+
+    answer_seconds: float = 180.0
+    file_seconds: float = 7200.0
+    answer_bytes: int = 64 << 20  # unpacked; a page of 282 patients has one megabyte
+
+
 class Unlimited:
     """No quota: for one reader, and for tests."""
 
@@ -59,11 +71,16 @@ class Transport:
         session: Session,
         permits: Permits | None = None,
         timeout: float | tuple[float, float] | None = None,
+        limits: Limits = Limits(),
     ) -> None:
+        adapter = DeadlineAdapter()
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # a shared jar is not thread-safe
         self.session = session
         self.permits = permits or Unlimited()
         self.timeout = timeout or TIMEOUT
+        self.limits = limits
         self._calls = 0
         self._lock = Lock()
 
@@ -84,10 +101,11 @@ class Transport:
     ) -> Response:
         """Send one request and return its answer, whatever its status; redirects are not followed.
 
-        `until` is when it is too late to send it, in the seconds of time.monotonic().
+        With `stream` the caller reads the body, in pieces. `until` is when it is too late to send it, in the seconds of
+        time.monotonic().
 
-        Raises ServerTrouble when no whole answer came, ConfigurationWrong when none can come, QuotaSpent when the
-        permit came too late.
+        Raises ServerTrouble when no whole answer came in time, AnswerIncomplete when it is too large,
+        ConfigurationWrong when none can come, QuotaSpent when the permit came too late.
         """
         late = self.permits() if counted else Unlimited()()
         if counted:
@@ -109,15 +127,33 @@ class Transport:
                 )
             # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
             settings: Mapping[str, Any] = self.session.merge_environment_settings(
-                prepared.url, {}, stream, self.session.verify, self.session.cert
+                prepared.url, {}, True, self.session.verify, self.session.cert
             )
-            response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+            with deadline(self.limits.file_seconds if stream else self.limits.answer_seconds):
+                response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
+            if not stream:
+                self._read(response, where)
         except (OSError, ValueError) as error:  # requests' own are OSErrors; files and addresses raise bare ones
             raise explained(error, where) from None
         if counted:
             self._learn(response)
         log.debug("%s: HTTP %s", where, response.status_code)
         return response
+
+    def _read(self, response: Response, where: str) -> None:
+        """Read the body as `response.content` would, up to the largest size."""
+        pieces, size = [], 0
+        with response:
+            for piece in response.iter_content(PIECE):
+                pieces.append(piece)
+                size += len(piece)
+                if size > self.limits.answer_bytes:
+                    raise AnswerIncomplete(
+                        f"{where}: the answer has more than {self.limits.answer_bytes:,} bytes and was not used.",
+                        next_move="ask for less in one request (another strategy, fewer patients); "
+                        "if it is one record, ask eCW support.",
+                    )
+        response._content = b"".join(pieces)  # where requests keeps it too
 
     def _learn(self, response: Response) -> None:
         if date := response.headers.get("Date"):
@@ -155,7 +191,7 @@ def explained(error: Exception, where: str) -> EcwError:
         kind, how, move = NotReached, "the proxy cannot be reached", "check the connection's extra field `proxies`."
     elif isinstance(error, trouble.ConnectTimeout):
         kind, how = NotReached, "no connection in time"
-    elif isinstance(error, trouble.Timeout):
+    elif isinstance(error, trouble.Timeout) or "timed out" in repr(error) or "took too long" in repr(error):
         how = "no answer in time"
     elif isinstance(error, trouble.ChunkedEncodingError | trouble.ContentDecodingError):
         how = "the connection ended in the middle of the answer"

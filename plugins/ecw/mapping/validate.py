@@ -7,10 +7,13 @@ https://hl7.org/fhir/R4/validation.html
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecw.mapping.compile import Problem
 from ecw.mapping.quick import accepts
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 # pydantic's error types in words; one that is not here is told as it is.
 RULES = {
@@ -19,7 +22,7 @@ RULES = {
     "string_type": "is not a text",
     "list_type": "is not a list",
     "bool_parsing": "is neither true nor false",
-    "extra_forbidden": "is no element of FHIR",
+    "extra_forbidden": "has an element that FHIR does not have",
     "missing": "is missing",
     "model_field_validation.missing": "is missing",
     "date_from_datetime_parsing": "is no day of the calendar",
@@ -27,7 +30,10 @@ RULES = {
 
 
 def not_fhir(resource: dict[str, Any]) -> list[Problem]:
-    """Return a problem for each element that is not FHIR: its path and the rule, never its value."""
+    """Return a problem for each element that is not FHIR: its path and the rule, never its value.
+
+    What FHIR does not have is not named either: whoever writes its name may write anything.
+    """
     return [] if accepts(resource) else in_full(resource)
 
 
@@ -46,13 +52,17 @@ def in_full(resource: dict[str, Any]) -> list[Problem]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         return [
-            Problem(None, "not FHIR", f"{_place(name, item['loc'])}: {RULES.get(item['type'], item['type'])}")
+            Problem(None, "not FHIR", f"{_place(name, _known(item))}: {RULES.get(item['type'], item['type'])}")
             for item in found
         ]
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
         # The models look up the types of contained resources without asking whether there are such.
         return [Problem(None, "not FHIR", f"{name}: a resource inside it, or its shape, is unknown to FHIR")]
     return []
+
+
+def _known(item: ErrorDetails) -> tuple[int | str, ...]:
+    return item["loc"][:-1] if item["type"] == "extra_forbidden" else item["loc"]
 
 
 def _place(root: str, location: tuple[int | str, ...]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.api import bulk as exports
 from ecw.api.bulk import Manifest, Underway
-from ecw.api.client import EcwClient
+from ecw.api.client import ID, EcwClient
 from ecw.crm import comparable
 from ecw.errors import ConfigurationWrong, EcwError, ExportRunning, PersonMustAct
 from ecw.pull import staging, store
@@ -185,7 +185,9 @@ def _group(client: EcwClient, options: Options) -> str:
     if len(wanted) != 1:
         raise ConfigurationWrong(
             f"The option bulk_group fits {len(wanted)} of the practice's {len(found)} groups.",
-            next_move=f"set it to one of: {', '.join(sorted(group.name or group.export_id for group in found))}.",
+            # Their names are whatever somebody at the practice wrote, a doctor's or a patient's.
+            next_move="set it to the name of one of the practice's groups in eCW, or to its id: "
+            f"{', '.join(sorted(group.export_id for group in found if ID.fullmatch(group.export_id))) or 'none'}.",
         )
     return wanted[0].export_id
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.api.concurrent import concurrent
 from ecw.api.paging import Page
-from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused, ServerTrouble
+from ecw.api.unreadable_records import reason_of, stand_in
+from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused, ServerTrouble, UnreadableRecord
 from ecw.pull.gone import merged_into, tombstone
 from ecw.pull.parts import Parts, Progress
 from ecw.pull.strategies import Unit
@@ -109,6 +110,8 @@ class Work:
             found = [self._client.read(self._fhir_type, ecw_id)]
         except RecordMissing:
             found = [tombstone(self._fhir_type, ecw_id)]
+        except UnreadableRecord as error:
+            found = [stand_in(b"", error.what, self._fhir_type) | {"id": ecw_id}]
         except AnotherRecord as error:
             # It proves nothing of the record asked for, which stays as the CRM has it; the others are not to suffer.
             log.warning("%s It is left out of this run. Next (%s): %s", error.what, error.who, error.next_move)
@@ -135,7 +138,7 @@ def fetch(client: EcwClient, fhir_type: str, units: Iterable[Unit], parts: Parts
 
 
 def _prove(unit: Unit, resources: list[dict[str, Any]], fhir_type: str) -> None:
-    if unit.holds is not None and not all(unit.holds(resource) for resource in resources):
+    if unit.holds is not None and not all(unit.holds(resource) for resource in resources if not reason_of(resource)):
         raise AnswerIncomplete(
             f"A search of {fhir_type} by {' and '.join(unit.params)} brought records that do not fit it: "
             "the server ignored the filter.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ecw.api.record_links import others
 
 RULE = "gone"  # among the rejects
+REFERENCE = re.compile(r"(?:https?://\S+/)?([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})")
 TAG = {"system": "urn:ecw:sync", "code": "gone"}
 
 
@@ -25,4 +27,7 @@ def is_tombstone(resource: Mapping[str, Any]) -> bool:
 def merged_into(resource: Mapping[str, Any]) -> str | None:
     """Return the reference of the record that a record was merged into, as far as it says so; None: it was not."""
     other = next(others(resource, "replaced-by"), None)
-    return None if other is None else str(other.get("reference") or "another record")
+    if other is None:
+        return None
+    found = REFERENCE.fullmatch(str(other.get("reference")))
+    return found.group(1) if found else "another record"  # what is no reference is a text of the server's

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ecw.api.unreadable_records import KEY as UNREADABLE
+from ecw.api.unreadable_records import reason_of
 from ecw.mapping.validate import not_fhir
 from ecw.pull import staging, store
 from ecw.pull.content import content_hash
@@ -107,6 +109,8 @@ def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | None, str, str]]:
     """Return why a record is not mapped at all, as (column, rule, reason)."""
+    if reason := reason_of(resource):
+        return [(None, UNREADABLE, f"eCW's record cannot be read: {reason}")]
     if ecw_id is None:
         return [(None, "id", "the record has no id that FHIR allows")]
     if is_tombstone(resource):

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from ecw.api.unreadable_records import as_line
 from ecw.pull import staging, store
 from ecw.pull.seen import Seen
 
@@ -41,7 +42,7 @@ class Parts:
     seen: Seen = field(default_factory=Seen)
     progress: dict[str, Progress] = field(default_factory=dict)  # of the earlier try
     _names: list[str] = field(default_factory=list)  # of the parts written
-    _records: list[Mapping[str, Any]] = field(default_factory=list)
+    _lines: list[bytes] = field(default_factory=list)
     _moved: dict[str, Progress] = field(default_factory=dict)
     _pages: int = 0
 
@@ -64,11 +65,12 @@ class Parts:
     def add(self, unit: str, page: Sequence[Mapping[str, Any]], link: str | None, *, done: bool) -> None:
         """Keep one page of a unit, with the link to the page after it."""
         for record in page:
-            self.seen.add(record, len(self._names), len(self._records))
-            self._records.append(record)
+            line, kept = as_line(record)
+            self.seen.add(kept, len(self._names), len(self._lines))
+            self._lines.append(line)
         self._moved[unit] = Progress(link, done)
         self._pages += 1
-        if len(self._records) >= PART_RECORDS or self._pages >= PART_PAGES:
+        if len(self._lines) >= PART_RECORDS or self._pages >= PART_PAGES:
             self.flush()
 
     def flush(self) -> None:
@@ -77,13 +79,13 @@ class Parts:
             return
         name = f"{len(self._names):06}-{uuid4().hex}{SUFFIX}"
         with staging.writer(self._path(name)) as batch:
-            for record in self._records:
-                batch.write(record)
+            for line in self._lines:
+                batch.write_line(line)
             batch.extra["units"] = {unit: [moved.next, moved.done] for unit, moved in self._moved.items()}
             batch.extra["at"] = datetime.now(UTC).isoformat()
             batch.extra["after"] = self._last()
         self._names.append(name)
-        self._records, self._moved, self._pages = [], {}, 0
+        self._lines, self._moved, self._pages = [], {}, 0
 
     def finish(self, path: str) -> int:
         """Make the batch: every record once, its newest copy.  Return their number."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ecw.api.outcome import known_codes
 from ecw.errors import AccessDenied, AnswerIncomplete, EcwError, OutcomeUnknown, PersonMustAct, PushStopped
 
 
@@ -110,7 +111,7 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     code = _code(response, outcomes, plain)
     ecw_id = _located(response)
     if code is None:
-        issues = _issue_codes(outcomes)
+        issues = known_codes(issue for outcome in outcomes for issue in _issues(outcome))
         said = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
         if outcomes and _refusal(outcomes):
             return Outcome(Kind.FIX_DATA, f"Refused with {said}", "ask eCW support which element it does not take.")
@@ -227,11 +228,6 @@ def _outcomes(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _issues(outcome: dict[str, Any]) -> list[dict[str, Any]]:
     issues = outcome.get("issue")
     return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
-
-
-def _issue_codes(outcomes: list[dict[str, Any]]) -> list[str]:
-    codes = (issue.get("code") for outcome in outcomes for issue in _issues(outcome))
-    return list(dict.fromkeys(code for code in codes if isinstance(code, str) and re.fullmatch(r"[a-z-]{1,40}", code)))
 
 
 def _refusal(outcomes: list[dict[str, Any]]) -> bool:

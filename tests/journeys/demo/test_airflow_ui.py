@@ -29,6 +29,7 @@ def look(page: Page, demo: Demo, name: str) -> None:
         shutil.copy(path, Path(folder) / path.name)
 
 
+@pytest.mark.airflow
 def test_the_connection_form_has_our_fields_with_their_help(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/connections")
     page.get_by_role("button", name="Add Connection").click()
@@ -50,6 +51,7 @@ def test_the_connection_form_has_our_fields_with_their_help(demo: Demo, page: Pa
         assert form.locator(f"[name=element_{name}]").get_attribute("type") == "password"
 
 
+@pytest.mark.airflow
 def test_a_connection_made_in_the_form_can_be_tested(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/connections")
     page.get_by_role("button", name="Add Connection").click()
@@ -71,6 +73,7 @@ def test_a_connection_made_in_the_form_can_be_tested(demo: Demo, page: Page) -> 
     assert page.get_by_text("Test Connection Successful").first.is_visible()
 
 
+@pytest.mark.airflow
 def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/connections")
     row = row_of(page, "ecw_default")
@@ -97,6 +100,7 @@ def test_a_connection_with_a_wrong_key_id_says_what_to_do(demo: Demo, page: Page
     assert answer_of_test(page, row)["status"] is True
 
 
+@pytest.mark.airflow
 def test_the_graph_shows_four_steps_a_resource(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/dags/ecw_pull")
     page.get_by_role("button", name="Show Graph").click()
@@ -113,6 +117,7 @@ def test_the_graph_shows_four_steps_a_resource(demo: Demo, page: Page) -> None:
     look(page, demo, "graph")
 
 
+@pytest.mark.airflow
 def test_the_dags_page_for_the_person_on_call(demo: Demo, page: Page) -> None:
     page.goto(f"{demo.airflow_url}/dags/ecw_pull")
     page.get_by_role("button", name="Dag Docs").click()
@@ -120,6 +125,7 @@ def test_the_dags_page_for_the_person_on_call(demo: Demo, page: Page) -> None:
     look(page, demo, "dag-docs")
 
 
+@pytest.mark.airflow
 @pytest.mark.parametrize("field", ["private_key"])
 def test_a_secret_of_the_connection_is_not_shown_by_the_api(demo: Demo, page: Page, field: str) -> None:
     answer = page.request.get(f"{demo.airflow_url}/api/v2/connections/ecw_default")
@@ -164,6 +170,7 @@ def test_the_form_pulls_one_patient(demo: Demo, page: Page) -> None:
     assert airflow.task_states("ecw_pull", run_id)["location.extract"] == "skipped"
 
 
+@pytest.mark.airflow
 def test_a_wrong_form_is_refused_with_the_reason(demo: Demo, page: Page) -> None:
     run_id = trigger(page, demo, "4711", None)
 

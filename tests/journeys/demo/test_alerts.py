@@ -24,6 +24,7 @@ def run(airflow: AirflowApi, dag: str) -> str:
     return run_id
 
 
+@pytest.mark.airflow
 @pytest.mark.timeout(900)  # a pull, perhaps the demo's first one too, on a machine that may be busy
 def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Webhook) -> None:
     airflow = AirflowApi(demo.airflow_url)

@@ -53,6 +53,7 @@ def test_the_first_run_ends_with_a_table_whose_numbers_are_in_the_crm(demo: Demo
         assert rows(demo, came, resource, resource) == [(found["inserted"],)]
 
 
+@pytest.mark.airflow
 def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
@@ -73,6 +74,7 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
             assert fetched == shown[str(resource)]["fetched"]
 
 
+@pytest.mark.airflow
 def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
     # The scheduled run that comes after the first one is over.
     assert wait_until(lambda: ("running",) not in rows(demo, "select state from ecw_run"), 240)
@@ -100,6 +102,7 @@ def test_no_log_and_no_xcom_holds_a_name_of_the_population(demo: Demo) -> None:
         assert not [name for name in names if re.search(rf"\b{re.escape(name)}\b", text)], path.name
 
 
+@pytest.mark.airflow
 @pytest.mark.parametrize("seconds", [0.0, 4.0, 12.0])
 def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path, seconds: float) -> None:
     starting = start_demo(tmp_path, PATIENTS="5")

@@ -15,6 +15,8 @@ from tests.journeys.demo.test_airflow_ui import look
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
 
+pytestmark = pytest.mark.airflow
+
 
 @pytest.fixture
 def run(demo: Demo) -> str:

@@ -123,6 +123,7 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
     assert len(watched.runs()) == 1
 
 
+@pytest.mark.airflow
 def test_a_large_push_waits_for_a_person_in_airflow(watched: Watched) -> None:
     with watched.demo.configured(watched.airflow, push={"max_creates": 0}):
         crm_id = watched.add(**SEED | {"identifier": "W-1", "last_name": "Waiting", "birth_date": "1960-02-03"})
