@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 class Refused(Exception):
     """A call that is answered with an OperationOutcome."""
 
-    def __init__(self, status: int, code: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        diagnostics: str,
+        headers: Mapping[str, str] | None = None,
+        expression: Sequence[str] = (),
+    ) -> None:
         super().__init__(diagnostics)
         self.status, self.code, self.diagnostics, self.headers = status, code, diagnostics, headers
+        self.expression = expression
 
 
-def outcome(code: str, diagnostics: str, severity: str = "error") -> Resource:
-    issue = {"severity": severity, "code": code, "diagnostics": diagnostics}
+def outcome(code: str, diagnostics: str, severity: str = "error", expression: Sequence[str] = ()) -> Resource:
+    issue: Resource = {"severity": severity, "code": code, "diagnostics": diagnostics}
+    if expression:
+        issue["expression"] = list(expression)
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 

@@ -162,6 +162,15 @@ async def _write_code(call: Call, rule: Rule) -> Response:
     return fhir_answer(call.sandbox, transaction_response(rule.value))
 
 
+async def _refuse(call: Call, rule: Rule) -> Response:
+    """Answer with an HTTP status and the element that it is about: `422 Patient.birthDate`."""
+    status, _, place = rule.value.partition(" ")
+    body = orjson.loads(await call.request.body() or b"{}")
+    quoted = orjson.dumps(body.get("entry", [{}])[0].get("resource", {})).decode()
+    told = outcome("invariant", f"Refused: {quoted}", expression=[place] if place else [])
+    return fhir_answer(call.sandbox, told, int(status))
+
+
 # -- at the page
 
 
@@ -294,6 +303,7 @@ BEFORE: dict[str, Callable[[Call, Rule], Awaitable[Response | None]]] = {
     "access_denied": _access_denied,
     "expire_export": _expire_export,
     "write_code": _write_code,
+    "refuse": _refuse,
 }
 ON_PAGE: dict[str, Callable[[Call, Rule, Page], None]] = {
     "wrong_total": _wrong_total,

@@ -59,7 +59,9 @@ def test_a_record_that_moves_while_the_pages_are_read_loses_no_other(
 
     found = records(staged("patient", "last_updated", **window))
 
-    assert found.keys() == everybody.keys()
+    # Who has left the window before its page was read belongs to the next one.
+    left = plain.faults()[0]["touched"] if rule["kind"] == "deactivate_next" else ()
+    assert found.keys() | left == everybody.keys()
 
 
 @pytest.mark.parametrize("page", [1, 3, 8])
@@ -168,15 +170,15 @@ def test_a_window_that_begins_between_two_milliseconds(plain: RunningSandbox, st
     assert changed["id"] in records(found)
 
 
-@pytest.mark.parametrize("written", ["07:59:59.999Z", "07:59:59.9999Z", "07:59:59Z", "08:00:00Z", "08:00:00.000Z"])
-def test_a_time_that_the_server_has_rounded_is_no_filter_that_it_ignored(written: str) -> None:
-    unit = first_unit("2026-11-22T08:00:00+00:00")
+@pytest.mark.parametrize("written", ["08:00:00Z", "08:00:00.000Z", "08:00:00.000001Z", "08:00:00.1Z"])
+def test_a_time_as_exact_as_the_server_tells_it_is_no_filter_that_it_ignored(written: str) -> None:
+    unit = first_unit("2026-11-22T08:00:00.123456+00:00")
 
     assert unit.holds is not None
     assert unit.holds({"meta": {"lastUpdated": f"2026-11-22T{written}"}})
 
 
-@pytest.mark.parametrize("written", ["07:59:58Z", "07:59:59.5Z", "07:59:59.998Z", None])
+@pytest.mark.parametrize("written", ["07:59:59Z", "07:59:59.5Z", "07:59:59.999Z", None])
 def test_a_record_from_before_the_window_is_a_filter_that_was_ignored(written: str | None) -> None:
     unit = first_unit("2026-11-22T08:00:00+00:00")
 

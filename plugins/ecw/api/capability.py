@@ -14,6 +14,7 @@ class Declared:
     interactions: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     operations: frozenset[str] = frozenset()
+    profiles: frozenset[str] = frozenset()  # that its records may claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class Capability:
                 interactions=_names(resource, "interaction", "code"),
                 parameters=_names(resource, "searchParam", "name"),
                 operations=_names(resource, "operation", "name"),
+                profiles=frozenset(
+                    str(url) for url in (resource.get("profile"), *(resource.get("supportedProfile") or [])) if url
+                ),
             )
             for rest in statement.get("rest") or []
             if rest.get("mode") == "server"
@@ -57,7 +61,7 @@ class Capability:
     def text(self) -> str:
         """Return what can be kept of it: a few KB, where the statement of a large server is 1.5 MB."""
         resources = {
-            fhir_type: [sorted(each.interactions), sorted(each.parameters), sorted(each.operations)]
+            fhir_type: [sorted(names) for names in (each.interactions, each.parameters, each.operations, each.profiles)]
             for fhir_type, each in sorted(self.resources.items())
         }
         return json.dumps({"software": self.software, "fhir_version": self.fhir_version, "resources": resources})

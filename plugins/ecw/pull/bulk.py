@@ -23,7 +23,7 @@ from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import PART_RECORDS, Parts
 from ecw.pull.seen import Seen, version
-from ecw.pull.strategies import Ask, Known, Unit, in_turn, latest, not_come, read
+from ecw.pull.strategies import Ask, Known, Unit, in_turn, not_come, read
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -221,7 +221,7 @@ def ignores_since(run: Run, resource: Resource) -> None:
 def is_since(record: Mapping[str, Any], since: datetime | None) -> bool:
     """Return True if a record was changed since; one without a time may be."""
     changed = version(record)
-    return since is None or changed is None or latest(record, changed) >= since
+    return since is None or changed is None or datetime.fromisoformat(changed) >= since
 
 
 def missing(ask: Ask, deleted: Sequence[str], *, everything: bool) -> Iterator[Unit]:

@@ -5,7 +5,6 @@ The units of a round are fetched side by side; a round may depend on what the ro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,6 @@ from ecw.words import Run
 Holds = Callable[[Mapping[str, Any]], bool]
 REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those whose turn it is
 PASSES = 3  # over a window by the time of change, before it is halved
-FRACTION = re.compile(r":\d\d\.(\d+)")
 READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
 
 
@@ -216,17 +214,10 @@ def _changed(start: datetime | None, end: datetime, number: int, found: Pass) ->
 
     def holds(record: Mapping[str, Any]) -> bool:
         changed = version(record)
-        # As exact as the server tells it: what it holds more exactly may be later.
-        return start is None or (changed is not None and latest(record, changed) >= start)
+        return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
     # With the bounds: another window's pages are another search's.
     return Unit(f"changed {' '.join(bounds)} pass {number}", {"_lastUpdated": bounds}, holds=holds, page=found.page)
-
-
-def latest(record: Mapping[str, Any], changed: str) -> datetime:
-    """Return the latest moment that a time may mean which is written down to the second, or to a part of it."""
-    written = FRACTION.search(record["meta"]["lastUpdated"])
-    return datetime.fromisoformat(changed) + timedelta(seconds=10.0 ** -min(len(written[1]) if written else 0, 6))
 
 
 @overload

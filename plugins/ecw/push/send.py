@@ -165,7 +165,7 @@ class _Patient(Updating):
             return self.give_up(CREATE)
         if kept := self._decide(CREATE, None, sent):
             return kept
-        resource = composed.resource
+        resource = pushing.claimed(composed.resource)
         outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
         if outcome.kind is Kind.RETRY_ONCE and self._is_still_nobody(outcome, sent):
             self.noted(CREATE, outcome, sent)

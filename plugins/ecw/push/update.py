@@ -143,7 +143,7 @@ class Updating(Settling):
             self.noted(operation, raised(error), sent, VOID)
             raise
         except EcwError as error:
-            outcome = raised(error)
+            outcome = raised(error, update=operation == UPDATE)
         return replace(outcome, seconds=time.monotonic() - began)
 
     def _emr(self, present: Json) -> Json:
