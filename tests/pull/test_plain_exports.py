@@ -16,7 +16,6 @@ from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
 pytestmark = on_sqlite
-GROUP = {"strategies": {"practitioner": "bulk", "location": "bulk", "patient": "bulk"}}
 
 
 @pytest.fixture
@@ -27,7 +26,8 @@ def plain(sandbox: RunningSandbox) -> RunningSandbox:
 
 def begin(pull: Pulling, sandbox: RunningSandbox, *resources: str, **more: Any) -> Run:
     group = sandbox.records("Group")[0]["name"]
-    options = GROUP | {"bulk_group": group, "resources": list(resources or ("practitioner",))} | more
+    names = list(resources or ("practitioner",))
+    options = {"strategies": dict.fromkeys(names, "bulk"), "bulk_group": group, "resources": names} | more
     return pull.begin(options=options)
 
 

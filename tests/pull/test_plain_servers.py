@@ -275,3 +275,54 @@ def test_a_statement_that_was_kept_says_what_was_read(client: EcwClient) -> None
 
     assert found.resources
     assert Capability.of_text(found.text()) == found
+
+
+# -- points 6 and 8: addresses and ids of every form
+
+
+@on_sqlite
+@pytest.mark.parametrize("base", ["/fhir", "/R4", "/fhir/R4", "/north/fhir"])
+def test_a_pull_from_a_base_that_names_no_practice(
+    pull: Pulling,
+    sandbox_factory: Callable[..., RunningSandbox],
+    practice: Callable[[RunningSandbox], None],
+    base: str,
+) -> None:
+    server = sandbox_factory(profile="fhir", base_path=base, patients=12, quota=0)
+    assert server.base_url.endswith(base)
+    practice(server)
+
+    numbers = pull("practitioner", "location", "patient")
+
+    assert numbers["patient"]["inserted"] == 12
+    [found] = pull.rows("SELECT DISTINCT practice FROM ecw_link")
+    assert found["practice"].startswith("127.0.0.1-")
+
+
+@on_sqlite
+@pytest.mark.parametrize("ecw_id", ["4711", "p-1", "A.b-9", "x" * 64])
+@pytest.mark.parametrize("known", [True, False], ids=["in the CRM", "new"])
+def test_only_these_patients_takes_any_id_that_fhir_allows(
+    pull: Pulling, sandbox: RunningSandbox, ecw_id: str, known: bool
+) -> None:
+    sandbox.set(profile="fhir")
+    sandbox.put(sandbox.records("Patient")[0] | {"id": ecw_id})
+    form = {"mode": "patients", "patients": [ecw_id], "resources": ["patient"]}
+    for _ in range(2 if known else 1):
+        run = pull.begin("manual", options=form)
+        numbers = pull.resource(run, "patient")
+
+    assert numbers["fetched"] == 1
+    assert pull.rows("SELECT ecw_id FROM patient") == [{"ecw_id": ecw_id}]
+
+
+@on_sqlite
+def test_an_account_number_still_means_its_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
+    somebody = sandbox.records("Patient")[7]
+    number = next(each["value"] for each in somebody["identifier"] if each["use"] == "secondary")
+    for profile in ("ecw", "fhir"):
+        sandbox.set(profile=profile)
+        run = pull.begin("manual", options={"mode": "patients", "patients": [number], "resources": ["patient"]})
+        assert pull.resource(run, "patient")["fetched"] == 1
+
+    assert pull.rows("SELECT ecw_id FROM patient") == [{"ecw_id": somebody["id"]}]

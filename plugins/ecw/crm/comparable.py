@@ -24,17 +24,14 @@ SCHEDULE, PER_PATIENT = ALIKE = ("schedule", "per_patient")
 
 
 class Seen(NamedTuple):
-    """What a run saw: records that eCW has, those that had waited in the CRM or are gone not counted.
-
-    Of a run that saw everything, those are not counted either that a later run, which was loaded, found to be gone:
-    that they are fewer is known.
-    """
+    """What a run saw: records that eCW has, those that had waited in the CRM or are gone not counted."""
 
     run_id: str
     records: int
     asked: int | None  # patients who were asked about one by one
     whole: bool | None
     strategy: str | None
+    gone_since: int = 0  # of a run that saw everything: what later runs, which were loaded, found to be gone
 
 
 def last(connection: Connection, practice: str, resource: str) -> Seen | None:
@@ -101,9 +98,9 @@ def _seen(connection: Connection, practice: str, resource: str, chosen: ColumnEl
         .where(later.c.whole.is_(True), later.c.started_at > r.c.started_at, r.c.whole.is_(True))
         .scalar_subquery()
     )
-    records = r.c.fetched - func.coalesce(r.c.released, 0) - func.coalesce(r.c.gone, 0) - gone_since
+    records = r.c.fetched - func.coalesce(r.c.released, 0) - func.coalesce(r.c.gone, 0)
     statement = (
-        select(r.c.run_id, records, r.c.asked, r.c.whole, r.c.strategy)
+        select(r.c.run_id, records, r.c.asked, r.c.whole, r.c.strategy, gone_since)
         .where(r.c.practice == practice, r.c.resource == resource, r.c.state == LOADED, r.c.run_type != "backfill")
         .where(chosen)
         .order_by(r.c.started_at.desc(), r.c.run_id.desc())

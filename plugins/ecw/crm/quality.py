@@ -73,6 +73,7 @@ class Usual:
     whole: bool = True
     never_nothing: int = 0
     alike: bool = False
+    without_gone: int | None = None  # the same without the records that are known to be gone since; whole runs only
 
 
 def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) -> None:
@@ -120,7 +121,8 @@ def usual(
     number = comparable.number(before, asked, whole=whole) if whole or alike else None
     if number is None:
         return Usual(median_high(records), whole, never_nothing)
-    return Usual(number, whole, never_nothing, alike)
+    without_gone = median_high(seen.records - seen.gone_since for seen in before) if whole else None
+    return Usual(number, whole, never_nothing, alike, without_gone)
 
 
 def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str]) -> dict[str, Judged]:

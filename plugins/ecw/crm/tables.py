@@ -132,6 +132,16 @@ ecw_first_look = Table(
     _partial("ecw_first_look_due", "practice", where="run_id IS NULL"),
 )
 
+# When eCW was last asked about a patient's records, patient by patient: see ecw.crm.checked.
+ecw_checked = Table(
+    "ecw_checked",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("patient", String(128), primary_key=True),  # eCW id
+    Column("checked_at", UtcTime, nullable=False),  # the end of the window of the run that asked
+)
+
 # Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
 ecw_parked = Table(
     "ecw_parked",

@@ -83,7 +83,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_for(run["ecw_conn_id"], run["run_type"], engine)
         abilities.know(run, client)
-        roster = Roster(engine, run, dry_run=options.dry_run)
+        roster = Roster(engine, run, options)
         if line["strategies"] == ["bulk"]:
             since = since_when(engine, its_run, row(resource), options)
             return export(its_run, row(resource), client, options, roster, since=since)
@@ -97,6 +97,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             options,
             before=before,
             most=line["most"],
+            urgent=line["urgent"],
             require=None if options.few else partial(relied_on.require, engine, run, resource, planned),
         )
 
@@ -222,7 +223,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.alert.watch import watch_quietly
     from ecw.crm import ledger
     from ecw.crm.engine import open_crm
-    from ecw.pull import plan
+    from ecw.pull import plan, urgency
     from ecw.pull.summary import as_text, table
 
     rows: list[dict[str, Any]] = []
@@ -232,6 +233,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         with open_crm(run["crm_conn_id"]) as engine:
             ledger.give_back(engine, run)
             rows = table(engine, run, plan.covered(run))
+            urgency.note(engine, run, rows, plan.options_of(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     watch_quietly(run["crm_conn_id"] if run else crm_conn_id)
     return rows

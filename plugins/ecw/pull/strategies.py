@@ -62,6 +62,9 @@ class Known(Protocol):
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
 
+    def urgent(self) -> list[str]:
+        """Return the patients whose insurance is looked at in every run, the most urgent first."""
+
     def strangers(self) -> list[str]:
         """Return the patients of this run's encounters who were not linked before the run."""
 
@@ -76,6 +79,7 @@ class Ask:
     roster: Known
     seen: Seen
     most: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
+    urgent: int | None = None  # of those whose insurance matters now, so many at most; None: all
 
     @property
     def exact(self) -> bool:
@@ -116,7 +120,7 @@ def name_sweep(ask: Ask) -> Rounds:
 
 
 def per_patient(ask: Ask) -> Rounds:
-    """Search by patient: those asked for, else those touched, then those whose turn it is.
+    """Search by patient: those asked for, else those whose insurance is urgent, those touched, those whose turn it is.
 
     Of those who are gone or merged away nothing is searched, which eCW may refuse, unless they are asked for.
     A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
@@ -138,13 +142,16 @@ def _patients(ask: Ask) -> Iterator[list[str]]:
     if asked := ask.options.ids.get("patient"):
         yield asked
         return
-    if ask.most is not None:
-        yield ask.roster.known("patient")[: ask.most]
-        return
-    first = ask.roster.touched("patient", ask.resource.name)
-    yield first
     if ask.options.practitioners:
+        yield ask.roster.touched("patient", ask.resource.name)
         return
+    now = ask.roster.urgent()[: ask.urgent] if ask.resource.name == "insurance" else []
+    if ask.most is not None:
+        known = ask.roster.known("patient")
+        yield list(dict.fromkeys([*(ecw_id for ecw_id in now if ecw_id in set(known)), *known]))[: ask.most]
+        return
+    first = list(dict.fromkeys([*now, *ask.roster.touched("patient", ask.resource.name)]))
+    yield first
     done, turn = set(first), turns(ask)
     yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 

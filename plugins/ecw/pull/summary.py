@@ -108,7 +108,8 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     lines.append([str(total.get(name, "")) for name in shown])
     widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, *(f"{row['resource']}: {row['next']}" for row in rows if row["next"])])
+    told = [f"{row['resource']}: {row[name]}" for row in rows for name in ("oldest", "next") if row.get(name)]
+    return "\n".join([*table, *told])
 
 
 def _cell(value: Any) -> str:

@@ -19,7 +19,9 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
-        verdict = volume.otherwise
+        # What is known to be gone is told, and stops nothing again.
+        known = usual.without_gone is not None and found >= least * usual.without_gone
+        verdict = WARN if known else volume.otherwise
     elif usual.number and not found and (usual.whole or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
