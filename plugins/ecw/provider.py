@@ -66,10 +66,6 @@ def _fields() -> dict[str, Any]:
             "Addresses of exports",
             "Only if the status or the files of exports are outside the base URL: the URLs they begin with.",
         ),
-        "practice": _text(
-            "Practice",
-            "Only if the base URL ends in no practice code, as of a server that is not eClinicalWorks': a name for it.",
-        ),
         "calls_per_minute": {
             "label": "Calls a minute",
             "description": "The practice's quota per clock minute, token calls included.",

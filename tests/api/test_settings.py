@@ -81,7 +81,6 @@ def test_plain_http_is_for_this_machine_only(host):
         ({"calls_per_minute": 0.5}, "calls_per_minute", "whole number"),
         ({"timeout": [5, 60]}, "timeout", "number of seconds"),
         ({"timeout": 0}, "timeout", "number of seconds"),
-        ({"practice": "north side"}, "practice", "not a name of letters"),
         ({"file_urls": "files.example.org"}, "file_urls", "else than URLs"),
         ({"file_urls": "https://files.example.org http://files.example.org"}, "file_urls", "else than URLs"),
         ({"file_urls": "https://me:pw@files.example.org"}, "file_urls", "else than URLs"),
@@ -130,12 +129,6 @@ def test_a_long_base_url_makes_a_code_that_fits_and_another_one_another():
 
     assert len(found) == 2
     assert {len(code) for code in found} == {64}
-
-
-def test_the_practice_may_have_a_name_of_its_own():
-    assert (
-        EcwSettings.from_connection(conn(host="https://api.example.org/fhir/R4", practice="north")).practice == "north"
-    )
 
 
 def test_addresses_of_exports_are_read():

@@ -3,18 +3,17 @@
 host    the whole FHIR base URL, practice code included; of a server that is not eCW's it may have none
 login   the client id
 extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
-        bulk_scopes, token_url, audience, file_urls, practice, calls_per_minute, timeout;
+        bulk_scopes, token_url, audience, file_urls, calls_per_minute, timeout;
         and HttpHook's: proxies, verify, cert, trust_env
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ecw.api.private_key import read_private_key
 from ecw.errors import ConfigurationWrong
@@ -29,7 +28,6 @@ READ_SCOPES = (
 WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
 GROUP_SCOPE = "system/Group.read"
 BASE_URL_FORM = "https://<host>/fhir/r4/<practice code>"
-CODE = "practice"  # the extra field
 LONGEST_CODE = 64  # characters
 ECW_HOSTS = (".eclinicalworks.com", ".ecwcloud.com")  # whose base URLs end in the code of a practice
 NO_CODES = frozenset({"fhir", "r4", "r4b", "baser4", "fhir_r4", "fhir-r4"})  # last segments that name no practice
@@ -62,7 +60,6 @@ class EcwSettings:
     token_url: str | None = None
     audience: str | None = None
     file_urls: tuple[str, ...] = ()  # where the status and the files of an export may be, besides the base URL
-    code: str | None = None  # the practice's, where the base URL has none
     read_scopes: tuple[str, ...] = READ_SCOPES
     write_scopes: tuple[str, ...] = WRITE_SCOPES
     bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
@@ -71,11 +68,8 @@ class EcwSettings:
 
     @property
     def practice(self) -> str:
-        """The practice code, which begins every key: the connection's own word, else the base URL's last segment.
-
-        A base URL that ends in /fhir, /R4 or the like, or has no path, names no practice: its host does.
-        """
-        return self.code or _code_of(self.base_url)
+        """The practice code."""
+        return practice_of(self.base_url)
 
     @classmethod
     def from_connection(cls, conn: AirflowConnection) -> Self:
@@ -117,7 +111,6 @@ class EcwSettings:
             token_url=_url(extra, "token_url"),
             audience=_text(extra, "audience"),
             file_urls=_urls(extra, "file_urls"),
-            code=_code(extra),
             read_scopes=read_scopes,
             write_scopes=write_scopes,
             bulk_scopes=_scopes(extra, "bulk_scopes", (GROUP_SCOPE, *read_scopes)),
@@ -126,10 +119,34 @@ class EcwSettings:
         )
 
 
+def practice_of(base_url: str) -> str:
+    """Return the practice code, which begins every key: the base URL's last segment.
+
+    A base URL that ends in /fhir, /R4 or the like, or has no path, names no practice: its host does.
+    """
+    parts = urlsplit(base_url)
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1].lower() not in NO_CODES:
+        return segments[-1]
+    own = [segment for segment in segments if segment.lower() not in NO_CODES]
+    name = "-".join([parts.hostname or "", *([str(parts.port)] if parts.port else []), *own])
+    if len(name) <= LONGEST_CODE:
+        return name
+    return f"{name[: LONGEST_CODE - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def is_safe(url: str) -> bool:
     """Say whether a URL may carry secrets: https, or http to this machine itself."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+def base_url_of(conn: AirflowConnection) -> str:
+    """Return the base URL of a connection, which names the practice: server and code.
+
+    Raises ConfigurationWrong.
+    """
+    return _base_url(conn.host or "")
 
 
 def _base_url(value: str) -> str:
@@ -148,19 +165,16 @@ def _base_url(value: str) -> str:
         raise _wrong(name, "has no practice code", move)
     if segments and segments[-1] in {"metadata", "smart-configuration"}:
         raise _wrong(name, f"ends in {segments[-1]}", f"cut it after the practice code: {BASE_URL_FORM}.")
-    return url
+    return _one_spelling(parts)
 
 
-def _code_of(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    segments = [segment for segment in parts.path.split("/") if segment]
-    if segments and segments[-1].lower() not in NO_CODES:
-        return segments[-1]
-    own = [segment for segment in segments if segment.lower() not in NO_CODES]
-    name = "-".join([parts.hostname or "", *([str(parts.port)] if parts.port else []), *own])
-    if len(name) <= LONGEST_CODE:
-        return name
-    return f"{name[: LONGEST_CODE - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+def _one_spelling(parts: SplitResult) -> str:
+    """Write a URL in the one way in which it is compared: host in small letters, no port that goes without saying."""
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def is_url(value: str) -> bool:
@@ -190,13 +204,6 @@ def _urls(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
             move = "put URLs into it, such as https://files.example.org/exports, with spaces between them."
             raise _wrong(name, "holds something else than URLs that begin with https://", move)
     return urls
-
-
-def _code(extra: Mapping[str, Any]) -> str | None:
-    code = _text(extra, CODE)
-    if code is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code):
-        raise _wrong(CODE, "is not a name of letters, digits, dots and dashes", "give the practice such a name.")
-    return code
 
 
 def _text(extra: Mapping[str, Any], name: str) -> str | None:
