@@ -195,22 +195,60 @@ def test_who_is_missing_from_an_export_of_everything_is_read_and_found_to_be_gon
     assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link WHERE status = 'vanished'")} == set(gone)
 
 
-def test_changes_alone_are_exported_where_the_server_heeds_since(pull: Pulling, plain: RunningSandbox) -> None:
+def age(sandbox: RunningSandbox, newer: int) -> list[str]:
+    """Let all practitioners have changed long ago, and so many of them some days later; return those."""
+    records = sandbox.records("Practitioner")
+    for number, record in enumerate(records):
+        changed = "2026-11-10T08:00:00.250Z" if number < newer else "2026-11-01T08:00:00Z"
+        sandbox.put(record | {"meta": {**record.get("meta", {}), "lastUpdated": changed}}, stamp=False)
+    return [record["id"] for record in records[:newer]]
+
+
+def test_changes_alone_are_exported_once_the_server_has_proven_that_it_heeds_since(
+    pull: Pulling, plain: RunningSandbox
+) -> None:
+    newer = age(plain, 5)
     pull.resource(begin(pull, plain), "practitioner")
-    changed = plain.put(plain.records("Practitioner")[3] | {"active": False})
+    changed = plain.put(plain.records("Practitioner")[9] | {"active": False})
+
+    proof = steps.extract(begin(pull, plain), "practitioner")
+    assert ids(proof) == {changed["id"], *newer}, "from a moment on that divides what the CRM has"
+    assert proof.get("whole") is False
+    assert steps.load(steps.check(steps.map(proof)))["updated"] == 1
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == {changed["id"]}
+
+
+def test_a_server_that_loses_changes_by_since_is_not_believed(
+    pull: Pulling, plain: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what the CRM knows to have changed after that moment the export lacks some."""
+    newer = age(plain, 5)
+    pull.resource(begin(pull, plain), "practitioner")
+    for ecw_id in newer[:2]:  # as if the server had not noticed
+        record = plain.record("Practitioner", ecw_id)
+        plain.put(record | {"meta": {**record["meta"], "lastUpdated": "2026-11-01T08:00:00Z"}}, stamp=False)
 
     run = begin(pull, plain)
-    batch = steps.extract(run, "practitioner")
+    with pytest.raises(ServerTrouble, match="lacks 2 records that have changed since"):
+        steps.extract(run, "practitioner")
 
-    assert ids(batch) == {changed["id"]}
-    assert batch.get("whole") is False
-    assert steps.load(steps.check(steps.map(batch)))["updated"] == 1
+    batch = steps.extract(run, "practitioner")
+    assert (ids(batch), batch.get("whole")) == (everybody(plain), True)
+
+
+def test_what_does_not_divide_the_records_proves_nothing(pull: Pulling, plain: RunningSandbox) -> None:
+    age(plain, 0)
+    pull.resource(begin(pull, plain), "practitioner")
+
+    assert steps.extract(begin(pull, plain), "practitioner").get("whole") is True
 
 
 def test_a_server_that_does_not_heed_since_is_asked_once(
     pull: Pulling, plain: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     plain.set(export_since=False)
+    age(plain, 5)
     pull.resource(begin(pull, plain), "practitioner")
 
     assert ids(steps.extract(begin(pull, plain), "practitioner")) == everybody(plain)
@@ -223,6 +261,7 @@ def test_a_server_that_does_not_heed_since_is_asked_once(
 
 def test_everything_is_exported_now_and_then(pull: Pulling, plain: RunningSandbox) -> None:
     """Within `check_every_hours`: what was added to the group, or deleted, no `_since` tells."""
+    age(plain, 5)
     wholes = []
     for _ in range(5):
         run = begin(pull, plain, check_every_hours=2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ecw.api import bulk as exports
 from ecw.api.bulk import Manifest, Underway
 from ecw.api.client import ID, EcwClient
-from ecw.crm import comparable
-from ecw.errors import ConfigurationWrong, EcwError, ExportRunning, PersonMustAct
+from ecw.crm import comparable, links
+from ecw.errors import ConfigurationWrong, EcwError, ExportRunning, PersonMustAct, ServerTrouble
 from ecw.pull import staging, store
 from ecw.pull.extract import fetch_wanted, told
 from ecw.pull.fetch import fetch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 LONGEST_WAIT = 600.0  # seconds between two looks, whatever the server asks for
+PROOF = 50  # records by which a server proves that it heeds `_since`
 FAILURES = 3  # tries of one export that end in trouble without a new file, before another one is begun
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ class Kept:
     path: str
     handle: str = ""
     since: str | None = None
+    expected: list[str] = field(default_factory=list)  # ids that an export since then must hold, if the server heeds it
     calls: int = 0
     failures: int = 0
+    older: int = 0  # records that were not changed since
 
     @classmethod
     def of(cls, run: Run, resource: Resource) -> Kept:
@@ -62,12 +65,12 @@ class Kept:
 
     def forget(self) -> None:
         """Forget the export; what it cost is still counted."""
-        self.handle, self.since, self.failures = "", None, 0
+        self.handle, self.since, self.expected, self.failures, self.older = "", None, [], 0, 0
         self.write()
 
 
 def export(
-    run: Run, resource: Resource, client: EcwClient, options: Options, roster: Known, *, since: str | None = None
+    run: Run, resource: Resource, client: EcwClient, options: Options, roster: Known, *, since: Since | None = None
 ) -> Batch | float:
     """Go on with the export of a resource as far as it goes now: return its batch, or seconds to wait.
 
@@ -108,7 +111,7 @@ def cancel(run: Run, resource: Resource, client: EcwClient) -> None:
         kept.spend(client.calls - calls)
 
 
-def _start(kept: Kept, resource: Resource, client: EcwClient, options: Options, since: str | None) -> None:
+def _start(kept: Kept, resource: Resource, client: EcwClient, options: Options, since: Since | None) -> None:
     """Start an export; its address is kept first of all.
 
     Raises ExportRunning while another export of the practice is made.
@@ -116,10 +119,12 @@ def _start(kept: Kept, resource: Resource, client: EcwClient, options: Options, 
     group = _group(client, options)
 
     def keep(handle: str) -> None:
-        kept.handle, kept.since = handle, since
+        kept.handle = handle
+        if since is not None:
+            kept.since, kept.expected = since.moment, list(since.expected)
         kept.write()
 
-    exports.kick_off(client, group, [resource.fhir_type], keep, since)
+    exports.kick_off(client, group, [resource.fhir_type], keep, since.moment if since else None)
 
 
 def _collect(ask: Ask, client: EcwClient, manifest: Manifest, kept: Kept, calls: int) -> Batch:
@@ -132,24 +137,33 @@ def _collect(ask: Ask, client: EcwClient, manifest: Manifest, kept: Kept, calls:
     parts = Parts(store.join(run["staging"], resource.name, "parts"))
     parts.resume()
     since = datetime.fromisoformat(kept.since) if kept.since else None
-    older = 0
     for file in manifest.files:
         done = parts.progress.get(file.url)
         if file.fhir_type != resource.fhir_type or (done is not None and done.done):
             continue
         lines = exports.lines(client, file)
         while piece := list(islice(lines, PART_RECORDS)):
-            older += sum(not is_since(record, since) for record in piece)
+            kept.older += sum(not is_since(record, since) for record in piece)
             parts.add(file.url, piece, None, done=False)
         parts.add(file.url, [], None, done=True)
         parts.flush()
         kept.failures = 0
     ask = replace(ask, seen=parts.seen)
-    if older:
+    if kept.older:
         log.warning(
-            "%s: the server does not heed _since (%d older records); it is not asked for.", resource.name, older
+            "%s: the server does not heed _since (%d older records); it is not asked for.", resource.name, kept.older
         )
-        ignores_since(run, resource)
+        _remember(run, resource, heeds=False)
+        since = None  # everything was exported
+    elif absent := [ecw_id for ecw_id in kept.expected if ecw_id not in parts.seen]:
+        _remember(run, resource, heeds=False)
+        _give_up(run, resource, client, kept)
+        raise ServerTrouble(
+            f"{resource.fhir_type}: an export of what changed lacks {len(absent)} records that have changed since.",
+            next_move="try again: everything is exported then, and _since is not asked for any more.",
+        )
+    elif kept.expected:
+        _remember(run, resource, heeds=True)
     gone = exports.deletions(client, manifest, resource.fhir_type)
     fetch(client, resource.fhir_type, missing(ask, gone, everything=since is None), parts, ask.options.in_flight)
     fetch_wanted(ask, client, parts)
@@ -195,27 +209,48 @@ def _group(client: EcwClient, options: Options) -> str:
 # -- what changed since the last export
 
 
-def since_when(engine: Engine, run: Run, resource: Resource, options: Options) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Since:
+    """From when on changes alone are exported; `expected` are ids that must be among them, while that is not proven."""
+
+    moment: str
+    expected: tuple[str, ...] = ()
+
+
+def since_when(engine: Engine, run: Run, resource: Resource, options: Options) -> Since | None:
     """Return from when on changes alone are exported, None where everything is.
 
     Everything is exported the first time, once within `check_every_hours`, and for ever by a server that was seen not
     to heed `_since`: records that were added to the group, or deleted, are found in a whole export alone.
+
+    A server proves that it heeds `_since` with the first such export, from a moment on that divides what the CRM has:
+    it must hold what changed after it, and nothing that did not.
     """
     if run["window_start"] is None or options.full or run["run_type"] == "backfill":
         return None
-    if staging.read_json(_ignoring(run, resource)) is not None:
-        return None
+    heeds = (staging.read_json(_memory(run, resource)) or {}).get("heeds")
     last = comparable.last_whole(engine, run, resource.name)
     end = datetime.fromisoformat(run["window_end"])
-    if last is None or end - last >= timedelta(hours=options.check_every_hours):
+    if heeds is False or last is None or end - last >= timedelta(hours=options.check_every_hours):
         return None
     start = datetime.fromisoformat(run["window_start"]) - timedelta(minutes=options.overlap_minutes)
-    return start.astimezone(UTC).replace(microsecond=0).isoformat()
+    if heeds:
+        return Since(_instant(start))
+    newest = links.newest(engine, run["practice"], resource.name, PROOF)
+    divides = [moment for _, moment in newest if moment <= start and moment > newest[-1][1]]
+    if not divides:
+        return None
+    moment = min(divides).replace(microsecond=0)
+    return Since(_instant(moment), tuple(ecw_id for ecw_id, changed in newest if changed >= moment))
 
 
-def ignores_since(run: Run, resource: Resource) -> None:
-    """Remember that a server exports everything whatever `_since` says."""
-    staging.write_json(_ignoring(run, resource), {"seen": run["run_id"]})
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat()
+
+
+def _remember(run: Run, resource: Resource, *, heeds: bool) -> None:
+    """Remember whether a server heeds `_since`."""
+    staging.write_json(_memory(run, resource), {"heeds": heeds, "run_id": run["run_id"]})
 
 
 def is_since(record: Mapping[str, Any], since: datetime | None) -> bool:
@@ -238,6 +273,6 @@ def missing(ask: Ask, deleted: Sequence[str], *, everything: bool) -> Iterator[U
     yield from map(read, units)
 
 
-def _ignoring(run: Run, resource: Resource) -> str:
-    # Beside the practice's runs, as long as its server says the same of itself.
-    return store.join(run["staging"].rpartition("/")[0], f"ignores-since-{resource.name}.json")
+def _memory(run: Run, resource: Resource) -> str:
+    # Beside the practice's runs; a server that was mended is asked again once the file is removed.
+    return store.join(run["staging"].rpartition("/")[0], f"since-{resource.name}.json")
