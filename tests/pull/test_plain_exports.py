@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from typing import Any
 
 import pytest
 
+from ecw.api.patience import Patience
 from ecw.errors import AnswerIncomplete, EcwError, ServerTrouble
 from ecw.pull import staging, steps
 from ecw.words import Batch, Run
@@ -19,7 +21,9 @@ pytestmark = on_sqlite
 
 
 @pytest.fixture
-def plain(sandbox: RunningSandbox) -> RunningSandbox:
+def plain(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
+    """Exports that are ready at once, and clients that do not wait for long between two attempts."""
+    monkeypatch.setattr("ecw.hook.Patience", partial(Patience, attempts=2, seconds=0.0, longest_wait=0.01))
     sandbox.set(export_seconds=0)
     return sandbox
 

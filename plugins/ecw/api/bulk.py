@@ -235,15 +235,15 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
         )
 
 
-def cancel(client: EcwClient, handle: str) -> None:
-    """Stop an export, or let its files be deleted; one that is gone already is fine."""
+def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
+    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: it is not worth a wait."""
 
     def stop() -> None:
         response = client.request("DELETE", handle, Purpose.BULK)
         if response.status_code not in {200, 202, 204} and not isinstance(error := error_of(response), RecordMissing):
             raise error
 
-    client.trying(stop)
+    (client.trying.once if once else client.trying)(stop)
 
 
 def _polled(client: EcwClient, handle: str) -> Underway | Json:

@@ -179,7 +179,7 @@ def _collect(ask: Ask, client: EcwClient, manifest: Manifest, kept: Kept, calls:
 def _clean_up(resource: Resource, client: EcwClient, kept: Kept) -> None:
     """Let the server delete the files; that it cannot is no reason to lose them."""
     try:
-        exports.cancel(client, kept.handle)
+        exports.cancel(client, kept.handle, once=True)
     except EcwError as error:
         log.info("%s: the export's files are left to the server (%s).", resource.name, error.what)
 
