@@ -236,7 +236,7 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
 
 
 def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
-    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: it is not worth a wait."""
+    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: without waiting."""
 
     def stop() -> None:
         response = client.request("DELETE", handle, Purpose.BULK)
