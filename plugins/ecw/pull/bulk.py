@@ -18,12 +18,13 @@ from ecw.api.client import ID, EcwClient
 from ecw.crm import comparable, links
 from ecw.errors import ConfigurationWrong, EcwError, ExportRunning, PersonMustAct, ServerTrouble
 from ecw.pull import staging, store
-from ecw.pull.extract import fetch_wanted, told
+from ecw.pull.extract import fetch_wanted, read_between, told
 from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import PART_RECORDS, Parts
-from ecw.pull.seen import Seen, version
-from ecw.pull.strategies import Ask, Known, Unit, in_turn, not_come, read
+from ecw.pull.seen import Seen
+from ecw.pull.seen import last_updated as its_time
+from ecw.pull.strategies import STRATEGIES, Ask, Known, Unit, in_turn, not_come, read
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -42,6 +43,7 @@ class Kept:
 
     path: str
     handle: str = ""
+    at: str = ""  # when it was begun
     since: str | None = None
     expected: list[str] = field(default_factory=list)  # ids that an export since then must hold, if the server heeds it
     calls: int = 0
@@ -118,8 +120,10 @@ def _start(kept: Kept, resource: Resource, client: EcwClient, options: Options, 
     """
     group = _group(client, options)
 
+    at = datetime.now(UTC).isoformat()
+
     def keep(handle: str) -> None:
-        kept.handle = handle
+        kept.handle, kept.at = handle, at
         if since is not None:
             kept.since, kept.expected = since.moment, list(since.expected)
         kept.write()
@@ -173,7 +177,12 @@ def _collect(ask: Ask, client: EcwClient, manifest: Manifest, kept: Kept, calls:
     made = kept.calls + client.calls - calls
     store.remove(kept.path)
     batch = told(run, resource, "bulk", path, count, made, time.monotonic() - started)
-    return batch if since is None else batch | {"whole": False}
+    batch["completeness"] = (
+        STRATEGIES["bulk"].proof if since is None else f"what changed in the group since {kept.since}"
+    )
+    if since is not None:
+        batch["whole"] = False
+    return batch | read_between(datetime.fromisoformat(kept.at), ask.options)
 
 
 def _clean_up(resource: Resource, client: EcwClient, kept: Kept) -> None:
@@ -255,7 +264,7 @@ def _remember(run: Run, resource: Resource, *, heeds: bool) -> None:
 
 def is_since(record: Mapping[str, Any], since: datetime | None) -> bool:
     """Return True if a record was changed since; one without a time may be."""
-    changed = version(record)
+    changed = its_time(record)
     return since is None or changed is None or datetime.fromisoformat(changed) >= since
 
 
