@@ -73,7 +73,7 @@ def make(
         if resource.name == urgency.RESOURCE and strategies[0] == "per_patient" and not options.few:
             coming = sum(len(group) for group in urgency.urgent(engine, run, options).values())
             urgent = min(coming, max(1, int(possible * options.every_minutes * URGENT_SHARE)))
-            calls += urgent
+            calls += _besides(urgent, {**run, "window_start": start}, options)
             if urgent < coming:
                 log.warning(
                     "%s: the calls suffice for the %d most urgent of %d patients.", resource.name, urgent, coming
@@ -148,17 +148,23 @@ def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Opt
     left = budget - sum(line["calls"] for name, line in lines.items() if name not in asking)
     for name, line in asking.items():
         due = turns_due({**run, "window_start": line["start"]}, options)
-        now = line["urgent"] or 0
-        turns = line["calls"] - now
-        possible = int(due * (left / len(asking) - now) / turns) if turns else due
+        urgent = line["urgent"] or 0
+        turns = line["calls"] - _besides(urgent, {**run, "window_start": line["start"]}, options)
+        possible = int(due * (left / len(asking) - urgent) / turns) if turns else due
         if line["start"] is None or not 0 < possible < due:
             continue
         line["start"] = since_turns(run, options, possible)
-        line["calls"] = now + round(turns * possible / due)
+        besides = _besides(urgent, {**run, "window_start": line["start"]}, options)
+        line["calls"] = besides + round(turns * possible / due)
         log.warning(
             "%s: the run's calls suffice for %d of %d turns that are due; the others come round within %g hours.",
             *(name, possible, due, longest_turn(options)),
         )
+
+
+def _besides(urgent: int, run: Run, options: Options) -> int:
+    """Return about how many of the urgent are asked about besides those whose turn it is."""
+    return round(urgent * (1 - share_due(run, options)))
 
 
 def of(run: Run) -> Plan:
