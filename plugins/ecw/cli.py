@@ -12,6 +12,8 @@ from ecw.errors import EcwError
 COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
     "conflicts": "ecw.commands.conflicts",
+    "find": "ecw.commands.find",
+    "forget": "ecw.commands.forget",
     "mapping": "ecw.commands.mapping",
     "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from statistics import median_high
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Engine, and_, delete, select
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import comparable
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.tables import ecw_agreed, ecw_link, ecw_quality, ecw_reject, ecw_run
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.crm.upsert import upsert
 from ecw.words import Run
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
-KEPT_DAYS = 90
 _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
 
 
@@ -84,15 +82,10 @@ def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) 
     now = datetime.now(UTC)
     key = {"practice": run["practice"], "run_id": run["run_id"], "resource": resource}
     number = -1
-    try:
-        with engine.begin() as connection:
-            for number, finding in enumerate(findings):
-                upsert(connection, ecw_quality, key | {"number": number}, asdict(finding) | {"at": now})
-            connection.execute(delete(ecw_quality).filter_by(**key).where(ecw_quality.c.number > number))
-            old = ecw_quality.c.at < now - timedelta(days=KEPT_DAYS)
-            connection.execute(delete(ecw_quality).filter_by(practice=run["practice"], resource=resource).where(old))
-    except DBAPIError as error:
-        raise told(error, f"The quality report of {resource}") from None
+    with working(f"The quality report of {resource}"), engine.begin() as connection:
+        for number, finding in enumerate(findings):
+            upsert(connection, ecw_quality, key | {"number": number}, asdict(finding) | {"at": now})
+        connection.execute(delete(ecw_quality).filter_by(**key).where(ecw_quality.c.number > number))
 
 
 def usual(

@@ -21,7 +21,7 @@ from ecw.pull.client import client_of
 from ecw.pull.practice import connection_of, mapping_of
 from ecw.push import ledger
 from ecw.push.begin import place_of
-from ecw.push.confirm import KEPT, KEPT_MOVE, Confirmed
+from ecw.push.confirm import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confirmed
 from ecw.push.confirm import confirm as read_back
 from ecw.push.intents import Place
 from ecw.push.outcome import raised
@@ -35,6 +35,7 @@ from ecw.words import Push
 log = logging.getLogger(__name__)
 IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
 GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
+NOBODY = "nobody in time"  # of an approval that was not answered
 LOOKS = 4  # at a new patient that eCW does not show yet
 
 
@@ -80,7 +81,9 @@ class Running:
         )
         client = client_of(push, self.engine, self.patience)
         mapping = mapping_of(push, self.place.resource)
-        return Pushing(self.engine, client, mapping, push["run_id"], options=options, allowed=self.allowed)
+        return Pushing(
+            *(self.engine, client, mapping, push["run_id"]), options=options, allowed=self.allowed, sleep=self.sleep
+        )
 
 
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
@@ -89,11 +92,12 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
     if push["needs_approval"]:
         if not (approval or {}).get("approved"):
             who = (approval or {}).get("by")
+            ledger.reject(engine, place, push["run_id"], who or NOBODY)
             why = f"{who} rejected it" if who else "nobody approved it in time"
             unsent = (None, ledger.WAITING, ledger.NOT_TRIED)
             ledger.note_rest(engine, place, push["run_id"], unsent, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
             return _counts(running)
-        ledger.approve(engine, place, push["run_id"])
+        ledger.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = ledger.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
         reason, next_move = told_of(Pushed("", "stopped"))
@@ -203,6 +207,8 @@ def confirm(running: Running) -> dict[str, int]:
             if done.seen or last:
                 found[word := _word(done)] += 1
                 why = {"reason": f"{KEPT}: {ledger.names(done.kept)}", "next_move": KEPT_MOVE} if done.kept else {}
+                if done.raced and not done.kept:
+                    why = {"reason": f"{RACED}: {ledger.names(done.raced)}", "next_move": RACED_MOVE}
                 learned = ledger.names(done.learned)
                 ledger.note(engine, place, run_id, crm_id, confirmed=word, learned=learned, **why)
         waiting = [crm_id for crm_id, done in shown.items() if not done.seen]
