@@ -47,12 +47,12 @@ def before(
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
 
 
-def last_whole(engine: Engine, run: Run, resource: str) -> datetime | None:
-    """Return the end of the window of the last loaded run beside this one that saw everything."""
+def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
+    """Return the end of the window of the last loaded run beside this one that saw everything by a strategy."""
     r = ecw_run
     statement = select(func.max(r.c.window_end)).where(
         *(r.c.practice == run["practice"], r.c.resource == resource, r.c.run_id != run["run_id"]),
-        *(r.c.state == LOADED, r.c.run_type != "backfill", _whole()),
+        *(r.c.state == LOADED, r.c.run_type != "backfill", r.c.strategy == strategy, _whole()),
     )
     with reading(engine) as connection:
         return connection.execute(statement).scalar()

@@ -238,7 +238,7 @@ def since_when(engine: Engine, run: Run, resource: Resource, options: Options) -
     if run["window_start"] is None or options.full or run["run_type"] == "backfill":
         return None
     heeds = (staging.read_json(_memory(run, resource)) or {}).get("heeds")
-    last = comparable.last_whole(engine, run, resource.name)
+    last = comparable.last_whole(engine, run, resource.name, "bulk")
     end = datetime.fromisoformat(run["window_end"])
     if heeds is False or last is None or end - last >= timedelta(hours=options.check_every_hours):
         return None
