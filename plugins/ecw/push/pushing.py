@@ -110,11 +110,12 @@ class Pushing(CrmSide):
         self.client, self.run_id = client, run_id
         self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
+        server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
-        self.plain = client.server.can(mapping.resource, "create")
+        self.plain = server.can(mapping.resource, "create")
         # A server may refuse a profile that it has not: it is claimed where the server says that it knows it.
-        known = client.server.resources.get(mapping.resource, Declared()).profiles
+        known = server.resources.get(mapping.resource, Declared()).profiles
         self.claims = not self.plain or mapping.profile in {url.partition("|")[0] for url in known}
         self.id_in_url = self.plain
         self._ladder: Ladder | None = None
