@@ -19,7 +19,8 @@ from ecw.pull.strategies import Ask, last_updated
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 from tests.fixtures.crm import on_sqlite
-from tests.fixtures.pulling import Pulling
+from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.test_extract import held, records
 from tests.pull.test_strategies import Roll
@@ -317,7 +318,10 @@ def test_only_these_patients_takes_any_id_that_fhir_allows(
 
 
 @on_sqlite
-def test_an_account_number_still_means_its_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_an_account_number_still_means_its_patient_where_the_connection_lets_forms_name_them(
+    pull: Pulling, sandbox: RunningSandbox, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, sandbox, keys, pull={"mr_numbers": True})
     somebody = sandbox.records("Patient")[7]
     number = next(each["value"] for each in somebody["identifier"] if each["use"] == "secondary")
     for profile in ("ecw", "fhir"):
