@@ -83,6 +83,7 @@ class EcwSettings:
                 "port or schema", "is filled", f"put the whole {BASE_URL_FORM} into the host field (Base URL)."
             )
         base_url = _base_url(conn.host or "")
+        _tls_checked(base_url, extra)
         if not conn.login:
             raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
         key = _text(extra, "private_key") or conn.password
@@ -147,6 +148,18 @@ def base_url_of(conn: AirflowConnection) -> str:
     Raises ConfigurationWrong.
     """
     return _base_url(conn.host or "")
+
+
+def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
+    """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
+    for name in ("verify", "verify_ssl"):
+        off = str(extra.get(name)).strip().lower() in ("false", "0", "no", "off", "")
+        if name in extra and off and urlsplit(base_url).hostname not in LOOPBACK:
+            raise _wrong(
+                name,
+                "switches the check of eCW's certificate off",
+                "take it away; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
+            )
 
 
 def _base_url(value: str) -> str:

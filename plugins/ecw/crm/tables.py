@@ -93,6 +93,7 @@ ecw_run = Table(
     Column("rewritten", Text),  # columns in which the CRM's table holds another value than was written, and how often
     Column("mapped_all", Boolean),  # the unchanged are mapped too: said by a backfill's run, of what others share
     Index("ecw_run_latest", "practice", "resource", "started_at"),
+    Index("ecw_run_run_id", "run_id"),
 )
 
 # How far the live runs have come.
@@ -224,7 +225,7 @@ ecw_reject = Table(
     Column("batch", Text),  # the staged file that still holds the record
     Column("state", String(16), nullable=False),  # open, resolved
     Column("first_run", String(250), nullable=False),
-    Column("last_run", String(250), nullable=False),
+    Column("last_run", String(250), nullable=False, index=True),
     Column("resolved_run", String(250)),
     Column("read_at", UtcTime),  # by then eCW had given it
 )
@@ -326,6 +327,11 @@ ecw_journal = Table(
     Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
     Index("ecw_journal_at", "practice", "at"),
+    # One for each field of the page's form, in the page's order.
+    *(
+        Index(f"ecw_journal_by_{name}", "practice", name, "at")
+        for name in ("direction", "resource", "outcome", "run_id", "crm_id", "ecw_id")
+    ),
     Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
 )

@@ -17,6 +17,7 @@ from ecw.mapping.yaml_lines import Sheet, did_you_mean
 
 POLICIES = "policies.yaml"
 HEADER = ["code", "value", "system", "note"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], list[str]
     for row in rows:
         if not any(row):
             continue
-        code, value, system, note = (cell.strip() for cell in [*row, "", "", "", ""][:4])
+        code, value, system, note = (as_read(cell).strip() for cell in [*row, "", "", "", ""][:4])
         if len(row) > len(HEADER) or not code or not value:
             problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
         elif code in lines:
@@ -106,3 +107,13 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], list[str]
         else:
             lines[code] = (code, value, system, note)
     return tuple(lines.values()), problems
+
+
+def for_spreadsheets(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before one."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
+
+
+def as_read(cell: str) -> str:
+    """Return a cell as it was before `for_spreadsheets`."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA) else cell
