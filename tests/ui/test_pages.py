@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import Engine, inspect
 
-from ecw.crm import journal, journal_pages, ledger, quality
+from ecw.crm import journal, journal_pages, ledger, quality, reports
 from ecw.crm.quality import Finding
 from ecw.crm.tables import ecw_journal
 from ecw.errors import ConfigurationWrong
@@ -253,6 +253,16 @@ def test_every_filter_of_the_logs_has_an_index(crm_engine: Engine) -> None:
             assert {
                 f"ecw_journal_by_{column}" for column in filters.keys() - {"record"} | {"crm_id", "ecw_id"}
             } <= found
+
+
+def test_the_list_of_checked_runs_reads_an_index_alone(crm_engine: Engine) -> None:
+    with crm_engine.connect() as connection:
+        assert "ecw_quality_runs" in {index["name"] for index in inspect(connection).get_indexes("ecw_quality")}
+        if crm_engine.dialect.name == "sqlite":
+            text = reports.runs_statement().compile(crm_engine)
+            plan = "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+            assert "USING COVERING INDEX ecw_quality_runs" in plan, plan
+            assert "TEMP B-TREE FOR GROUP BY" not in plan, plan
 
 
 def test_the_keys_are_published_only_where_a_variable_says_so(tmp_path, monkeypatch) -> None:

@@ -150,11 +150,19 @@ def base_url_of(conn: AirflowConnection) -> str:
     return _base_url(conn.host or "")
 
 
+def unchecked(url: str, verify: Any) -> bool:
+    """Return True if such a `verify` leaves a server's certificate unchecked; on this machine itself it may.
+
+    HttpHook passes over a null; requests takes everything else that is false for no check.
+    """
+    off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
+    return off and urlsplit(url).hostname not in LOOPBACK
+
+
 def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
     """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
     for name in ("verify", "verify_ssl"):
-        off = str(extra.get(name)).strip().lower() in ("false", "0", "no", "off", "")
-        if name in extra and off and urlsplit(base_url).hostname not in LOOPBACK:
+        if unchecked(base_url, extra.get(name)):
             raise _wrong(
                 name,
                 "switches the check of eCW's certificate off",

@@ -378,6 +378,7 @@ ecw_quality = Table(
     Column("scope", String(16)),  # of the volume: whole, part
     Index("ecw_quality_at", "practice", "resource", "at"),
     Index("ecw_quality_run", "run_id"),
+    _partial("ecw_quality_runs", "practice", "run_id", "at", "number", where="number = 0"),  # the list of runs
 )
 
 # What is amiss, from when to when: one row each time it begins.  At most one is open for each subject.
