@@ -183,6 +183,16 @@ ecw_first_look = Table(
     _partial("ecw_first_look_due", "practice", where="run_id IS NULL"),
 )
 
+# When eCW was last asked about a patient's records, patient by patient: see ecw.crm.checked.
+ecw_checked = Table(
+    "ecw_checked",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("patient", String(128), primary_key=True),  # eCW id
+    Column("checked_at", UtcTime, nullable=False),  # the end of the window of the run that asked
+)
+
 # Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
 ecw_parked = Table(
     "ecw_parked",
@@ -360,8 +370,9 @@ ecw_quality = Table(
     Column("otherwise", String(16), nullable=False),  # warn, reject, stop
     Column("stop_above", Float),  # share of the rows
     Column("why", Text, nullable=False),
-    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records that eCW has
+    Column("rows", Integer, nullable=False),  # records that were looked at; of the volume: records that eCW has
     Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
+    Column("broken_new", Integer),  # of those, the ones that no earlier run knew; of the volume: none
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched
     Column("scope", String(16)),  # of the volume: whole, part
