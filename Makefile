@@ -59,7 +59,7 @@ audit: python ## ask PyPI for known vulnerabilities of every pinned package (nee
 
 secrets: python ## accept what the secret scan finds today: look at the difference before you commit it
 	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^requirements\.lock$$' >.run/secrets && mv .run/secrets .secrets.baseline
+	@$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^(requirements\.lock|\.secrets\.baseline)$$' >.run/secrets && mv .run/secrets .secrets.baseline
 
 clean: ## remove the environment and everything the demo made
 	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis plugins/*.egg-info
