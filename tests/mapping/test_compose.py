@@ -59,7 +59,13 @@ def test_what_was_composed_maps_back() -> None:
     resource = {**COMPOSER.resource(ROW).resource, "id": "p.1"}
     mapped = MAPPER.row(resource)
     assert mapped.problems == []
-    assert {name: value for name, value in mapped.row.items() if value is not None} == {**ROW, "ecw_id": "p.1"}
+    texts = {
+        "marital_status_text": "Married",
+        "language_text": "English",
+        "ethnicity_text": "Hispanic or Latino",
+        "race_text": "Declined to Specify",
+    }
+    assert {name: value for name, value in mapped.row.items() if value is not None} == {**ROW, "ecw_id": "p.1", **texts}
 
 
 @given(resource=resources("Patient"))

@@ -31,6 +31,7 @@ from ecw.errors import (
     ServerTrouble,
     TokenLost,
 )
+from ecw.mapping.references import record_of
 
 FHIR_JSON = {"Accept": "application/fhir+json"}
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
@@ -231,8 +232,7 @@ class EcwClient:
 
 def _replaces(resource: Json, reference: str) -> bool:
     """Say whether a record tells that another was merged into it."""
-    told = (other.get("reference") for other in others(resource, "replaces"))
-    return any(isinstance(one, str) and f"/{one}".endswith(f"/{reference}") for one in told)
+    return any(record_of(other.get("reference")) == reference for other in others(resource, "replaces"))
 
 
 def whole(response: Response) -> Json:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ecw import connections
-from ecw.errors import ConfigurationWrong
+from ecw.api.settings import EcwSettings
+from ecw.errors import ConfigurationWrong, EcwError
 from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
 from ecw.words import Run
@@ -28,7 +30,8 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
 
     Raises ConfigurationWrong, MappingWrong.
     """
-    said = connections.get(ecw_conn_id).extra_dejson.get("mapping") or {}
+    connection = connections.get(ecw_conn_id)
+    said = connection.extra_dejson.get("mapping") or {}
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
         raise ConfigurationWrong(
             "The connection's extra field `mapping` is no JSON object of texts.",
@@ -38,12 +41,20 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
     if zone is not None:
         _require(zone)
     constants = {name: value for name, value in said.items() if name != TIME_ZONE}
+    base_url = _base_url(connection)
     for resource in resources:
         mapping = load_mapping(resource, constants)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)
-        yield mapping
+        yield replace(mapping, base_url=base_url)
+
+
+def _base_url(connection: Any) -> str | None:
+    try:
+        return EcwSettings.from_connection(connection).base_url
+    except EcwError:  # whoever calls eCW with it says what is wrong
+        return None
 
 
 def _require(zone: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from ecw.crm import history, links, parked, present
 from ecw.crm.business import Mapped
 from ecw.mapping.parse import parse
+from ecw.mapping.references import record_of
 from ecw.pull import staging, store
 from ecw.pull.mapped import mapped_of
 from ecw.pull.practice import mapping_of
@@ -87,11 +88,10 @@ class Roster:
         found: dict[str, None] = {}
         for encounter in staging.read(path) if staging.manifest(path) else ():
             subject = encounter.get("subject")
-            reference = subject.get("reference") if isinstance(subject, dict) else None
-            if isinstance(reference, str):
-                kind, _, ecw_id = reference.rpartition("/")
-                if kind.rpartition("/")[2] == "Patient" and ecw_id not in linked:
-                    found[ecw_id] = None
+            record = record_of(subject.get("reference")) if isinstance(subject, dict) else None
+            kind, _, ecw_id = (record or "").partition("/")
+            if kind == "Patient" and ecw_id not in linked:
+                found[ecw_id] = None
         return list(found)
 
     def _of_run(self, resource: str) -> list[str]:
