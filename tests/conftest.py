@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -36,6 +38,15 @@ pytest_plugins = [
     "tests.fixtures.receiving",
     "tests.fixtures.shared",
 ]
+
+
+def pytest_configure() -> None:
+    """Let TERM end a run as Ctrl-C does: fixtures stop what they have started."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

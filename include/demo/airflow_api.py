@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import requests
 
+# Seconds. On a busy machine Airflow leaves a request unanswered for long, or finds its SQLite file locked.
+ONE_REQUEST = 60
+ALL_TRIES = 600
+BETWEEN = 1
+
 
 class AirflowApi:
     """Airflow on this machine, with no login (the demo's simple auth manager lets everybody in)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, before_retry: Callable[[], None] = lambda: None) -> None:
+        """`before_retry` may raise what makes another try useless."""
         self.url = url
+        self._before_retry = before_retry
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business between us and 127.0.0.1
 
     def ready(self) -> bool:
-        """Tell whether every part of Airflow is up."""
+        """Return True if every part of Airflow is up."""
         try:
-            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=ONE_REQUEST).json()
         except (requests.RequestException, ValueError):
             return False
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -28,12 +36,12 @@ class AirflowApi:
 
     def login(self) -> None:
         """Get a token; the demo needs no password for it."""
-        token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+        token = self._answer("GET", f"{self.url}/auth/token").json()["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def has_dag(self, dag_id: str) -> bool:
-        """Tell whether Airflow has read the DAG's file."""
-        return self._session.get(f"{self.url}/api/v2/dags/{dag_id}", timeout=30).status_code == 200
+        """Return True if Airflow has read the DAG's file."""
+        return self._answer("GET", f"{self.url}/api/v2/dags/{dag_id}").status_code == 200
 
     def import_errors(self) -> list[str]:
         """Return what kept DAG files from being read."""
@@ -44,9 +52,11 @@ class AirflowApi:
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, **form: Any) -> str:
-        """Start a run by hand, with these fields of its form; return its id."""
-        body = {"logical_date": None, "conf": form}
-        return str(self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        """Start a run by hand, with these fields of its form; return its id, which makes repeating harmless."""
+        run_id = f"manual__{uuid.uuid4()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": form}
+        self._post(f"dags/{dag_id}/dagRuns", body)
+        return run_id
 
     def end_interrupted(self, dag_id: str) -> None:
         """Fail the runs that the demo's last end cut off: Airflow would wait minutes for their tasks to come back."""
@@ -57,7 +67,7 @@ class AirflowApi:
     def add_connection(self, conn_id: str, conn_type: str, host: str, extra: str) -> None:
         """Make a connection."""
         body = {"connection_id": conn_id, "conn_type": conn_type, "host": host, "extra": extra}
-        self._call("POST", "connections", body)
+        self._post("connections", body)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, newest first."""
@@ -86,10 +96,31 @@ class AirflowApi:
         return self._call("GET", f"{path}?deserialize=true")["value"]
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        response = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        response = self._answer(method, f"{self.url}/api/v2/{path}", body)
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        """Create something under an id of our own; a conflict means that a first, unanswered request created it."""
+        response = self._answer("POST", f"{self.url}/api/v2/{path}", body)
+        if response.status_code != 409:
+            response.raise_for_status()
+
+    def _answer(self, method: str, url: str, body: dict[str, Any] | None = None) -> requests.Response:
+        """Return the answer; repeat the request while Airflow leaves it unanswered or answers with a server error."""
+        end = time.monotonic() + ALL_TRIES
+        while True:
+            try:
+                response = self._session.request(method, url, json=body, timeout=ONE_REQUEST)
+            except (requests.ConnectionError, requests.Timeout):
+                if time.monotonic() > end:
+                    raise
+            else:
+                if response.status_code < 500 or time.monotonic() > end:
+                    return response
+            self._before_retry()
+            time.sleep(BETWEEN)
 
 
 def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.5) -> bool:

@@ -115,7 +115,7 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     run([BIN / "airflow", "db", "migrate"], env, processes.log("airflow-db"))
     for part, arguments in AIRFLOW_PARTS.items():
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
-    airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}")
+    airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}", before_retry=lambda: require_running(processes))
     wait(processes, "Airflow did not come up", airflow.ready)
     run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
     run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
@@ -161,7 +161,7 @@ def follow(airflow: AirflowApi, run_id: str, processes: Processes) -> bool:
             shown[resource] = line
         return state in ("success", "failed")
 
-    wait(processes, "The run did not end", over, seconds=1800)
+    wait(processes, "The run did not end", over, seconds=7200)
     return airflow.run_state(DAG, run_id) == "success"
 
 
@@ -265,16 +265,21 @@ def run(command: Sequence[str | Path], env: dict[str, str], log: Path) -> None:
         raise Trouble(f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (all of it: {log})")
 
 
-def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 180) -> None:
+def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 900) -> None:
     """Wait until it is true; Trouble when a process ends by itself, or the time is over."""
 
     def over() -> bool:
-        if name := processes.ended():
-            raise Trouble(f"the {name} process ended by itself; its last words are in {processes.log(name)}")
+        require_running(processes)
         return true()
 
     if not wait_until(over, seconds):
         raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('scheduler').parent}")
+
+
+def require_running(processes: Processes) -> None:
+    """Raise Trouble if a process has ended by itself."""
+    if name := processes.ended():
+        raise Trouble(f"the {name} process ended by itself; its last words are in {processes.log(name)}")
 
 
 class Trouble(Exception):

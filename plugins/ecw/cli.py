@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "mapping": "ecw.commands.mapping",
     "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",
+    "practice": "ecw.commands.practice",
     "replay": "ecw.commands.replay",
     "quality": "ecw.commands.quality",
     "push": "ecw.commands.push",

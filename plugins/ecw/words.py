@@ -16,6 +16,7 @@ class Run(TypedDict):
     """
 
     practice: str
+    base_url: str  # the practice's server and code, as the connection named them when the run began
     run_id: str
     run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
     window_start: str | None
@@ -55,6 +56,7 @@ class Push(TypedDict):
     """One run of the push as its steps see it; whom it takes, and what became of each, stands in the CRM."""
 
     practice: str
+    base_url: str  # as of a Run
     run_id: str
     run_type: str  # Airflow's: manual, asset_triggered
     ecw_conn_id: str

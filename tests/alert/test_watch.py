@@ -24,6 +24,8 @@ from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 from tests.fixtures.receiving import MailServer, Webhook
 
+pytestmark = pytest.mark.both_databases
+
 START = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 STALE = ("stale", "location")
 _numbers = count()
@@ -256,7 +258,7 @@ def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, cloc
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    sent = [int(process.communicate(timeout=120)[0].split()[-1]) for process in started]
+    sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
     assert sorted(sent) == [0, 0, 1]
     assert to_webhook.told() == [("begin", *STALE)]
 

@@ -10,6 +10,7 @@ from itertools import count
 from random import Random
 from threading import Condition
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -18,6 +19,8 @@ from ecw.api.quota import Quota
 from ecw.api.shares import SHARES, Kind
 from ecw.crm.quota import QuotaStore
 from tests.fixtures.examples import examples
+
+pytestmark = pytest.mark.both_databases
 
 EPOCH = 1_800_000_000.0
 KINDS = list(SHARES)

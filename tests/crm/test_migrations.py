@@ -93,6 +93,6 @@ def test_two_processes_that_migrate_at_once_do_it_once(empty_crm_url: str) -> No
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [int(process.communicate(timeout=60)[0]) for process in processes]
+    answers = [int(process.communicate(timeout=600)[0]) for process in processes]
     assert sorted(answers)[:2] == [0, 0]
     assert max(answers) > 0

@@ -64,6 +64,6 @@ def test_processes_never_decide_on_the_same_counts(crm_engine: Engine, crm_url: 
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        got += int(process.communicate(timeout=120)[0])
+        got += int(process.communicate(timeout=600)[0])
     assert got == 60
     assert QuotaStore(crm_engine).counts("P1", 7) == {"scheduled": 60}

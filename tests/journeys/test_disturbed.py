@@ -25,13 +25,12 @@ from ecw.crm.engine import engine_from_url
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.crm import psql
-from tests.fixtures.demo import Demo, serving
+from tests.fixtures.demo import LONG, Demo, serving
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import Row, Rows, expected, rows_of
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.airflow
 DAG = "ecw_pull"
-LONG = 900  # seconds: nothing here takes so long, and nothing is said of how long it takes
 # A form that looks at everything that there is.
 EVERYTHING = {"mode": "full"}
 _numbers = count(1)

@@ -7,6 +7,8 @@ import pytest
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
+pytestmark = pytest.mark.both_databases
+
 TYPES = {
     "practitioner": "Practitioner",
     "location": "Location",

@@ -16,7 +16,7 @@ import requests
 
 from ecw.mapping.files import mappings_folder
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import Demo, start_demo
+from tests.fixtures.demo import LONG, STOP_S, Demo, start_demo
 from tests.fixtures.webhook import Receiver
 
 OVER = ("success", "failed")
@@ -31,7 +31,7 @@ def done(airflow: AirflowApi, dag_id: str, **form: Any) -> str:
     """Run a DAG to its good end; return the run's id."""
     run_id = airflow.trigger(dag_id, **form)
     airflow.unpause(dag_id)
-    assert wait_until(lambda: airflow.run_state(dag_id, run_id) in OVER, 400)
+    assert wait_until(lambda: airflow.run_state(dag_id, run_id) in OVER, LONG)
     assert airflow.run_state(dag_id, run_id) == "success", airflow.task_states(dag_id, run_id)
     return run_id
 
@@ -73,16 +73,15 @@ def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
     (tmp_path / "demo").mkdir()
     demo = start_demo(tmp_path / "demo", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
     try:
-        demo.wait_for("Serving until Ctrl-C.", 500)
+        demo.wait_for("Serving until Ctrl-C.")
         yield demo
     finally:
         demo.process.send_signal(signal.SIGINT)
-        demo.process.wait(60)
+        demo.process.wait(STOP_S)
     assert demo.left() == []
 
 
 @pytest.mark.airflow
-@pytest.mark.timeout(1500)
 def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: Path, receiver: Receiver) -> None:
     airflow = AirflowApi(broken.airflow_url)
     airflow.login()
@@ -97,7 +96,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     assert 0 < held_back < 14
 
     # The schedule's own run, which the demo has let go, is over before anything is mended.
-    assert wait_until(lambda: all(run["state"] in OVER for run in airflow.runs("ecw_pull")), 400)
+    assert wait_until(lambda: all(run["state"] in OVER for run in airflow.runs("ecw_pull")), LONG)
 
     # Mended and replayed: they are in, the others are skipped, and the replay tells the assets that changed.
     whole = mappings_folder() / "crosswalks" / "gender.csv"
@@ -132,10 +131,10 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     # A policy changes in eCW; the patient whose it is does not.
     [policy, patient] = rows(broken, "SELECT ecw_id, substr(patient, 9) FROM insurance ORDER BY id")[0]
     records = f"http://127.0.0.1:{broken.sandbox_port + 1}/admin/records/Coverage"
-    lines = requests.get(records, timeout=30).text.splitlines()
+    lines = requests.get(records, timeout=300).text.splitlines()
     record = next(record for record in map(json.loads, lines) if record["id"] == policy)
     changed = {**record, "payor": [{"display": "Harbour Mutual"}]}
-    requests.put(f"{records}/{policy}", json=changed, timeout=30).raise_for_status()
+    requests.put(f"{records}/{policy}", json=changed, timeout=300).raise_for_status()
 
     run_id = done(airflow, "ecw_pull", ids={"patient": [patient]})
     assert told(airflow, run_id) == to_be_told(broken, run_id)
@@ -148,7 +147,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
         runs = [run for run in airflow.runs("crm_vob") if run["dag_run_id"] not in before and run["state"] in OVER]
         return [run for run in runs if run["run_type"] == "asset_triggered"]
 
-    assert wait_until(lambda: bool(followed()), 200)
+    assert wait_until(lambda: bool(followed()), LONG)
     [run] = followed()
     assert run["state"] == "success"
     [(ecw_id, change, by, key, delivery)] = rows(

@@ -73,7 +73,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            if requests.get(address, timeout=10).ok:
+            if requests.get(address, timeout=600).ok:
                 return
         except requests.ConnectionError:
             pass
@@ -83,15 +83,15 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 
 def test_the_pages_ask_for_a_login_and_show_themselves_to_a_viewer(server: str) -> None:
     for path in PATHS:
-        assert requests.get(f"{server}{path}", timeout=60).status_code == 401, path
-        forged = requests.get(f"{server}{path}", headers={"Authorization": "Bearer forged"}, timeout=60)
+        assert requests.get(f"{server}{path}", timeout=600).status_code == 401, path
+        forged = requests.get(f"{server}{path}", headers={"Authorization": "Bearer forged"}, timeout=600)
         assert forged.status_code in (401, 403), path
 
-    login = requests.post(f"{server}/auth/token", json={"username": "ann", "password": "secret"}, timeout=60)
+    login = requests.post(f"{server}/auth/token", json={"username": "ann", "password": "secret"}, timeout=600)
     assert login.status_code == 201, login.text
     token = login.json()["access_token"]
     for path in PATHS:
-        page = requests.get(f"{server}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        page = requests.get(f"{server}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=600)
         assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page.text
         # As a browser asks: Airflow's login is a cookie.
-        assert requests.get(f"{server}{path}", cookies={"_token": token}, timeout=60).status_code == 200, path
+        assert requests.get(f"{server}{path}", cookies={"_token": token}, timeout=600).status_code == 200, path

@@ -12,6 +12,8 @@ from ecw.crm.engine import engine_from_url
 from ecw.mapping.crosswalks import Crosswalk
 from ecw.mapping.lists import check_lists
 
+pytestmark = pytest.mark.both_databases
+
 PROGRAMS = Crosswalk(
     "treatment_program",
     (

@@ -13,6 +13,8 @@ from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
 from ecw.mapping.table_check import require_tables, table_problems
 
+pytestmark = pytest.mark.both_databases
+
 COLUMNS = """\
       - {name: dob, label: DOB, path: birthDate, type: date}
       - {name: active, label: Active, path: active, type: boolean}

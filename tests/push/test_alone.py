@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from threading import Thread
 
+import pytest
 from sqlalchemy import Engine
 
 from ecw.push.alone import alone
 from ecw.push.intents import Place
+
+pytestmark = pytest.mark.both_databases
 
 PATIENT = Place("P1", "patient")
 

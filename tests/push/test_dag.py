@@ -28,7 +28,6 @@ print(json.dumps([run.state, {ti.task_id: ti.state for ti in run.get_task_instan
 """
 Ended = tuple[str, dict[str, str]]
 pytestmark = [
-    pytest.mark.timeout(300),
     on_sqlite,  # how a run ends is no matter of the CRM
 ]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_intent
 from ecw.push import intents
 from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, SENDING, UNKNOWN, Place
+
+pytestmark = pytest.mark.both_databases
 
 PATIENT = Place("P1", "patient")
 

@@ -19,6 +19,8 @@ from tests.fixtures.keys import Keys
 from tests.push.names import NAMES
 from tests.push.worker import says, tell, worker
 
+pytestmark = pytest.mark.both_databases
+
 FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
 CODES = ("103", "2", "308", "999")
 SHAPES = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
@@ -207,7 +209,6 @@ class Journey:
         ]
 
 
-@pytest.mark.timeout(900)
 def test_a_journey_with_faults_and_kills(
     crm: Any, crm_url: str, sandbox: Any, keys: Keys, pushing: Any, pull: Any, record_property: Any
 ) -> None:

@@ -12,6 +12,8 @@ from ecw.push.send import push_patient
 from tests.push.test_rules import facility
 from tests.push.test_send import clinic, created, in_ecw
 
+pytestmark = pytest.mark.both_databases
+
 
 def told(crm: Any) -> list[tuple[Any, ...]]:
     return [(row["column"], row["state"], row["winner"], row["emr_value"]) for row in crm.all("ecw_conflict")]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ecw.agreement import Agreed
 from ecw.crm import conflicts
 from ecw.push import intents
 from ecw.push.confirm import confirm
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
+
+pytestmark = pytest.mark.both_databases
 
 
 def linked(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:

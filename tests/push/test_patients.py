@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from ecw.crm.engine import reading
 from tests.fixtures.crm import on_sqlite
+
+pytestmark = pytest.mark.both_databases
 
 
 @on_sqlite

@@ -19,6 +19,8 @@ from ecw.push.wanted import Wanted
 from ecw.push.watch import SWITCHES, WHOLE, Watch
 from tests.push.names import person
 
+pytestmark = pytest.mark.both_databases
+
 
 class Clock:
     now = 0.0

@@ -29,7 +29,7 @@ session = Session()
 session.trust_env = False
 settings = EcwSettings(**given["settings"])
 trying = Trying(Patience(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
-client = EcwClient(settings, session, timeout=10, trying=trying)
+client = EcwClient(settings, session, timeout=600, trying=trying)
 
 def stop():
     print("here", flush=True)

@@ -43,7 +43,7 @@ class Caller:
             "scope": READ,
         }
         sent = {name: value for name, value in {**right, **form}.items() if value}
-        return requests.post(self.sandbox.token_url, data=sent, timeout=10)
+        return requests.post(self.sandbox.token_url, data=sent, timeout=600)
 
     def token(self, scope: str = READ) -> str:
         answer = self.ask_token(scope=scope)
@@ -54,7 +54,7 @@ class Caller:
         """GET below the base, or a whole address."""
         url = path if path.startswith("http") else f"{self.sandbox.base_url}/{path}"
         headers = {"Authorization": f"Bearer {token or self.token()}", **options.pop("headers", {})}
-        return requests.get(url, headers=headers, timeout=10, **options)
+        return requests.get(url, headers=headers, timeout=600, **options)
 
     def pages(self, path: str, token: str | None = None) -> list[dict[str, Any]]:
         """Return all pages; next links are followed without the `_count` that eCW adds and refuses."""
@@ -75,7 +75,7 @@ class Caller:
 
     def post(self, bundle: Any, token: str = "") -> requests.Response:
         headers = {"Authorization": f"Bearer {token or self.token(WRITE)}"}
-        return requests.post(self.sandbox.base_url, json=bundle, headers=headers, timeout=10)
+        return requests.post(self.sandbox.base_url, json=bundle, headers=headers, timeout=600)
 
 
 def next_url(bundle: dict[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ TABLE = {
 
 
 def statement(sandbox) -> dict:
-    answer = requests.get(f"{sandbox.base_url}/metadata", timeout=10)
+    answer = requests.get(f"{sandbox.base_url}/metadata", timeout=600)
     assert answer.status_code == 200, "metadata needs no token"
     return answer.json()
 
@@ -39,7 +39,7 @@ def test_nothing_is_said_of_writing(sandbox):
 
 
 def test_both_documents_name_the_same_token_url_on_another_port(sandbox):
-    smart = requests.get(f"{sandbox.base_url}/.well-known/smart-configuration", timeout=10).json()
+    smart = requests.get(f"{sandbox.base_url}/.well-known/smart-configuration", timeout=600).json()
     security = statement(sandbox)["rest"][0]["security"]["extension"][0]
     assert security["url"].endswith("/oauth-uris")
     assert security["extension"][0] == {"url": "token", "valueUri": sandbox.token_url}
@@ -66,6 +66,6 @@ def test_a_parameter_taken_away_is_refused(caller):
 
 def test_public_addresses_are_told_in_place_of_the_real_ones(sandbox):
     sandbox.set(public_url="https://fhir.example", public_token_url="https://oauth.example/oauth/oauth2/token")
-    smart = requests.get(f"{sandbox.base_url}/.well-known/smart-configuration", timeout=10).json()
+    smart = requests.get(f"{sandbox.base_url}/.well-known/smart-configuration", timeout=600).json()
     assert smart["token_endpoint"] == "https://oauth.example/oauth/oauth2/token"
     assert statement(sandbox)["implementation"]["url"] == f"https://fhir.example/fhir/r4/{sandbox.practice}"

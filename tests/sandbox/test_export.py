@@ -121,7 +121,7 @@ def test_files_need_a_bulk_token_that_may_read_the_type(bulk, caller):
     caller.sandbox.set(export_seconds=0)
     manifest = caller.get(bulk.kick_off(_type="Patient").headers["Content-Location"], bulk.token).json()
     url = unescape(manifest["output"][0]["url"])
-    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url, timeout=600).status_code == 401
     assert caller.get(url, caller.token("system/Group.read system/Location.read")).status_code == 403
     assert caller.get(url, bulk.token).status_code == 200
 
@@ -129,7 +129,7 @@ def test_files_need_a_bulk_token_that_may_read_the_type(bulk, caller):
 def test_a_cancelled_export_is_not_known_any_more(bulk, caller):
     poll = bulk.kick_off().headers["Content-Location"]
     headers = {"Authorization": f"Bearer {bulk.token}"}
-    assert requests.delete(poll, headers=headers, timeout=10).status_code == 202
+    assert requests.delete(poll, headers=headers, timeout=600).status_code == 202
     assert caller.get(poll, bulk.token).status_code == 404
     assert bulk.kick_off().status_code == 202, "another one may start"
 

@@ -292,6 +292,6 @@ def test_another_practice_is_not_known(caller):
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_other_methods_are_refused(caller, method):
     headers = {"Authorization": f"Bearer {caller.token()}"}
-    answer = requests.request(method, f"{caller.sandbox.base_url}/Patient/1", headers=headers, timeout=10)
+    answer = requests.request(method, f"{caller.sandbox.base_url}/Patient/1", headers=headers, timeout=600)
     assert answer.status_code == 404
     assert answer.json()["resourceType"] == "OperationOutcome"

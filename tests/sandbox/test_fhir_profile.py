@@ -21,11 +21,11 @@ def plain(caller) -> Caller:
 
 def send(plain: Caller, method: str, path: str, body: Any, **headers: str) -> requests.Response:
     headers["Authorization"] = f"Bearer {plain.token(SCOPE)}"
-    return requests.request(method, f"{plain.sandbox.base_url}/{path}", json=body, headers=headers, timeout=10)
+    return requests.request(method, f"{plain.sandbox.base_url}/{path}", json=body, headers=headers, timeout=600)
 
 
 def test_it_declares_what_it_honours(plain):
-    statement = requests.get(f"{plain.sandbox.base_url}/metadata", timeout=10).json()
+    statement = requests.get(f"{plain.sandbox.base_url}/metadata", timeout=600).json()
     told = {each["type"]: each for each in statement["rest"][0]["resource"]}
     for each in told.values():
         assert {"_lastUpdated", "_count"} <= {param["name"] for param in each["searchParam"]}
@@ -110,4 +110,4 @@ def test_transactions_answer_with_http_codes_too(plain):
 def test_the_profile_is_chosen_at_the_start_too(sandbox_factory):
     sandbox = sandbox_factory(profile="fhir", patients=3)
     assert sandbox.held()["Patient"] == 3
-    assert "_lastUpdated" in requests.get(f"{sandbox.base_url}/metadata", timeout=10).text
+    assert "_lastUpdated" in requests.get(f"{sandbox.base_url}/metadata", timeout=600).text

@@ -158,14 +158,14 @@ def test_wrong_forms_are_refused(caller, case):
 
 def test_no_proof_at_all_is_an_invalid_request(caller):
     form = {"grant_type": "client_credentials", "scope": READ}
-    assert error(requests.post(caller.sandbox.token_url, data=form, timeout=10))[:2] == (400, "invalid_request")
+    assert error(requests.post(caller.sandbox.token_url, data=form, timeout=600))[:2] == (400, "invalid_request")
 
 
 def test_parameters_in_the_query_or_as_json_are_refused(caller):
     form = {"grant_type": "client_credentials", "scope": READ}
     url = caller.sandbox.token_url
-    assert error(requests.post(url, params=form, timeout=10))[:2] == (400, "invalid_request")
-    assert error(requests.post(url, json=form, timeout=10))[:2] == (400, "invalid_request")
+    assert error(requests.post(url, params=form, timeout=600))[:2] == (400, "invalid_request")
+    assert error(requests.post(url, json=form, timeout=600))[:2] == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("verb", ["read", "rs", "r", "c", "u"])
@@ -191,11 +191,11 @@ def test_a_client_secret_works_with_http_basic_only(caller):
     caller.sandbox.register("basic-client", secret="s3cret")
     form = {"grant_type": "client_credentials", "scope": READ}
     url = caller.sandbox.token_url
-    assert requests.post(url, data=form, auth=("basic-client", "s3cret"), timeout=10).status_code == 200
-    wrong = requests.post(url, data=form, auth=("basic-client", "other"), timeout=10)
+    assert requests.post(url, data=form, auth=("basic-client", "s3cret"), timeout=600).status_code == 200
+    wrong = requests.post(url, data=form, auth=("basic-client", "other"), timeout=600)
     assert error(wrong)[:2] == (401, "invalid_client")
     posted = {**form, "client_id": "basic-client", "client_secret": "s3cret"}
-    assert error(requests.post(url, data=posted, timeout=10))[:2] == (401, "invalid_client")
+    assert error(requests.post(url, data=posted, timeout=600))[:2] == (401, "invalid_client")
 
 
 def test_a_token_expires(caller):
@@ -209,7 +209,7 @@ def test_a_token_expires(caller):
 
 
 def test_calls_without_a_token_or_with_an_unknown_one_are_refused(caller):
-    assert requests.get(f"{caller.sandbox.base_url}/Location", timeout=10).status_code == 401
+    assert requests.get(f"{caller.sandbox.base_url}/Location", timeout=600).status_code == 401
     assert caller.get("Location", "made-up").status_code == 401
 
 

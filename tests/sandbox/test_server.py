@@ -28,18 +28,18 @@ def test_it_tells_its_addresses_in_one_line_and_ends_when_it_is_asked(number):
         told = json.loads(process.stdout.readline())
         assert told["pid"] == process.pid
         form = {"grant_type": "client_credentials", "scope": "system/Patient.read"}
-        token = requests.post(told["token_url"], form, auth=("me", "secret"), timeout=10).json()["access_token"]
+        token = requests.post(told["token_url"], form, auth=("me", "secret"), timeout=600).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        patient = requests.get(f"{told['base_url']}/Patient?identifier=10001", headers=headers, timeout=10)
+        patient = requests.get(f"{told['base_url']}/Patient?identifier=10001", headers=headers, timeout=600)
         assert patient.json()["total"] == 1
         process.send_signal(number)
-        rest, log = process.communicate(timeout=20)
+        rest, log = process.communicate(timeout=600)
     assert process.returncode == 0
     assert rest == ""
     assert "GET /fhir/r4/FFSAND/Patient?identifier 200" in log
     assert "10001" not in log, "values stay out of the log"
     with pytest.raises(requests.ConnectionError):
-        requests.get(told["base_url"], timeout=5)
+        requests.get(told["base_url"], timeout=600)
 
 
 def test_a_port_in_use_is_one_clear_line():
@@ -47,7 +47,7 @@ def test_a_port_in_use_is_one_clear_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with start("--port", str(taken.getsockname()[1])) as process:
-            out, log = process.communicate(timeout=20)
+            out, log = process.communicate(timeout=600)
     assert (process.returncode, out) == (1, "")
     assert "in use; choose another" in log
     assert len(log.splitlines()) == 1
@@ -64,14 +64,14 @@ def test_a_port_in_use_is_one_clear_line():
 )
 def test_wrong_options_are_explained(options, told):
     with start(*options) as process:
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=600)
     assert process.returncode != 0
     assert told in log
 
 
 def test_help_tells_every_setting(sandbox):
     told = subprocess.run([*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    settings = requests.get(f"{sandbox.admin_url}/settings", timeout=10).json()
+    settings = requests.get(f"{sandbox.admin_url}/settings", timeout=600).json()
     assert len(settings) > 15
     assert [name for name in settings if f"-{name.replace('_', '-')}" not in told] == []
 
@@ -98,13 +98,13 @@ def test_reset_is_as_at_the_start(sandbox, keys):
     sandbox.set(page_size=3)
     sandbox.fault("too_many")
     sandbox.register("another", secret="x")
-    requests.get(f"{sandbox.base_url}/metadata", timeout=10)
+    requests.get(f"{sandbox.base_url}/metadata", timeout=600)
     sandbox.reset()
     assert (sandbox.held()["Patient"], sandbox.held()["Location"]) == (120, 12)
     assert sandbox.records("Patient")[0] == patient
     assert sandbox.faults() == []
     assert sandbox.counts() == {"total": 0, "answers": [], "minutes": {}, "elsewhere": 0}
-    assert requests.get(f"{sandbox.admin_url}/settings", timeout=10).json()["page_size"] == 10
+    assert requests.get(f"{sandbox.admin_url}/settings", timeout=600).json()["page_size"] == 10
 
 
 def test_records_are_put_with_a_new_stamp_or_as_they_are(sandbox):

@@ -227,7 +227,7 @@ def test_only_one_entry_of_the_two_kinds_is_taken(caller):
 
 def test_a_body_that_is_no_json_is_refused(caller):
     headers = {"Authorization": f"Bearer {caller.token(READ)}"}
-    assert requests.post(caller.sandbox.base_url, "{", headers=headers, timeout=10).status_code == 400
+    assert requests.post(caller.sandbox.base_url, "{", headers=headers, timeout=600).status_code == 400
 
 
 def test_writes_need_the_write_scopes(caller):
@@ -242,7 +242,7 @@ def test_writes_need_the_write_scopes(caller):
 
 def test_there_is_no_rest_write_and_no_conditional_create(caller):
     headers = {"Authorization": f"Bearer {caller.token('system/Patient.c')}", "If-None-Exist": "identifier=CRM-1"}
-    posted = requests.post(f"{caller.sandbox.base_url}/Patient", json=new_patient(), headers=headers, timeout=10)
+    posted = requests.post(f"{caller.sandbox.base_url}/Patient", json=new_patient(), headers=headers, timeout=600)
     assert posted.status_code == 404
     assert caller.sandbox.held()["Patient"] == 120
 

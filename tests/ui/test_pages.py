@@ -20,6 +20,8 @@ from ecw.errors import ConfigurationWrong
 from ecw.ui.app import ROUTERS, app, told
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
+pytestmark = pytest.mark.both_databases
+
 RUN = "scheduled__2026-11-22T10:00:00+00:00"
 VOLUME = Finding("volume", "", "at least 50% of the usual number", "stop", 12, 0, "pass", usual=12, scope="whole")
 HOSTILE = "<script>alert('x')</script>"

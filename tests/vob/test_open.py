@@ -15,6 +15,8 @@ from ecw.vob.matters import NOT_OF_INSURANCE, PATIENT
 from tests.fixtures.loads import a_reject
 from tests.vob.conftest import Vob
 
+pytestmark = pytest.mark.both_databases
+
 
 def shown(vob: Vob) -> list[tuple[Any, ...]]:
     names = ("patient_ecw_id", "resource", "record_ecw_ids", "change")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ecw.api.private_key import read_private_key
 from ecw.errors import ConfigurationWrong
@@ -62,8 +62,8 @@ class EcwSettings:
 
     @property
     def practice(self) -> str:
-        """The practice code: the base URL's last segment."""
-        return self.base_url.rsplit("/", 1)[-1]
+        """The practice code."""
+        return practice_of(self.base_url)
 
     @classmethod
     def from_connection(cls, conn: AirflowConnection) -> Self:
@@ -112,10 +112,23 @@ class EcwSettings:
         )
 
 
+def practice_of(base_url: str) -> str:
+    """Return the practice code: the base URL's last segment."""
+    return base_url.rsplit("/", 1)[-1]
+
+
 def is_safe(url: str) -> bool:
     """Say whether a URL may carry secrets: https, or http to this machine itself."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+def base_url_of(conn: AirflowConnection) -> str:
+    """Return the base URL of a connection, which names the practice: server and code.
+
+    Raises ConfigurationWrong.
+    """
+    return _base_url(conn.host or "")
 
 
 def _base_url(value: str) -> str:
@@ -134,7 +147,16 @@ def _base_url(value: str) -> str:
         raise _wrong(name, "has no practice code", move)
     if segments[-1] in {"metadata", "smart-configuration"}:
         raise _wrong(name, f"ends in {segments[-1]}", f"cut it after the practice code: {BASE_URL_FORM}.")
-    return url
+    return _one_spelling(parts)
+
+
+def _one_spelling(parts: SplitResult) -> str:
+    """Write a URL in the one way in which it is compared: host in small letters, no port that goes without saying."""
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def is_url(value: str) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, sele
 from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_run
 from ecw.crm.upsert import insert, upsert
-from ecw.errors import EcwError, RunAhead, TryAgain
+from ecw.errors import ConfigurationWrong, EcwError, RunAhead, TryAgain
 from ecw.words import Batch, Numbers, Run
 
 RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
@@ -127,6 +127,19 @@ def give_back(engine: Engine, run: Run) -> int:
     told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
     with engine.begin() as connection:
         return connection.execute(update(ecw_run).where(*of_run).values(told)).rowcount
+
+
+def require_begun(engine: Engine, run: Run) -> None:
+    """Raise ConfigurationWrong where the run did not begin in this CRM: its plan was made from another one's rows."""
+    mine = select(ecw_run.c.run_id).filter_by(practice=run["practice"], run_id=run["run_id"])
+    with reading(engine) as connection:
+        if connection.execute(mine.limit(1)).first() is None:
+            raise ConfigurationWrong(
+                f"This CRM does not know the run {run['run_id']}: the connection {run['crm_conn_id']!r} names another "
+                "database than when the run began.",
+                next_move="trigger a new run; to finish this one, point the connection back and clear the failed "
+                "tasks.",
+            )
 
 
 def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:

@@ -119,7 +119,30 @@ ecw_link = Table(
     Column("seen_run", String(250), nullable=False),
     Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
     Column("status_reason", Text),
-    Index("ecw_link_crm_id", "crm_id", "resource", "practice"),
+    # One row of the CRM stands for one patient: two links to it would write into two charts.
+    Index("ecw_link_crm_id", "crm_id", "resource", "practice", unique=True),
+)
+
+# Which server a practice code means: the same code on another server is another practice.
+ecw_practice = Table(
+    "ecw_practice",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("base_url", Text, nullable=False),
+    Column("since", UtcTime, nullable=False),
+)
+
+# Who works on a record now, one row each that was ever claimed.  Whoever claims it later has a higher token, and what
+# the earlier one still wants to write is refused.
+ecw_claim = Table(
+    "ecw_claim",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("name", String(80), primary_key=True),  # a CRM id, or the digest of what else must not go side by side
+    Column("token", Integer, nullable=False),
+    Column("holder", Text),  # the process; none: nobody
+    Column("until", UtcTime, nullable=False),  # a claim that is older is void
 )
 
 # Whose insurance is still to be looked at for the first time: see ecw.crm.first_look.

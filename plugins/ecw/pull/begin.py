@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ecw import connections, schedule
-from ecw.crm import history, ledger, snapshots
+from ecw.crm import history, ledger, practices, snapshots
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong, SnapshotPending
 from ecw.mapping.table_check import require_tables
@@ -53,6 +53,8 @@ def open_run(
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
+    with reading(engine) as connection:
+        practices.require(connection, practice, client.base_url)
     history.require_own_id(engine, practice, run_id, replay=False)
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
@@ -66,6 +68,7 @@ def open_run(
         start, end = window_of(wanted, now)
     run = Run(
         practice=practice,
+        base_url=client.base_url,
         run_id=run_id,
         run_type=run_type,
         window_start=start,
@@ -98,6 +101,9 @@ def open_run(
         raise
     strategies = {name: choice.strategies[0] for name, choice in choices.items() if name not in covered}
     state = ledger.DRY if wanted.dry_run else ledger.RUNNING
+    if not wanted.dry_run:
+        with engine.begin() as connection:
+            practices.claim(connection, practice, client.base_url)
     ledger.begin(engine, run, strategies, strategies=strategies, state=state, goes_on=goes_on)
     return run
 

@@ -5,32 +5,61 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ecw import connections
-from ecw.api.settings import EcwSettings
-from ecw.errors import ConfigurationWrong, EcwError
+from ecw.api.settings import base_url_of
+from ecw.errors import ConfigurationWrong
 from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
-from ecw.words import Run
+from ecw.words import Push, Run
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 TIME_ZONE = "time_zone"
 
 
-def mapping_of(run: Run, resource: str) -> Mapping:
-    """Return the resource's mapping as the run's practice wants it."""
-    return next(mappings_of(run["ecw_conn_id"], [resource]))
+def connection_of(run: Run | Push) -> Connection:
+    """Return the connection of a run; every step of one reads it anew, so it is compared each time.
+
+    Raises ConfigurationWrong where it names another practice than when the run began.
+    """
+    connection = connections.get(run["ecw_conn_id"])
+    require_same(run, base_url_of(connection))
+    return connection
+
+
+def require_same(run: Run | Push, base_url: str) -> None:
+    """Raise ConfigurationWrong where the base URL is not that of the run's practice."""
+    if base_url != run["base_url"]:
+        raise ConfigurationWrong(
+            f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} names "
+            f"{base_url} now: nothing of the run may reach, or come from, another practice.",
+            next_move="trigger a new run for the other practice; to finish this one, point the connection back and "
+            "clear the failed tasks. A connection for each practice avoids this.",
+        )
+
+
+def mapping_of(run: Run | Push, resource: str) -> Mapping:
+    """Return the resource's mapping as the run's practice wants it.  Raises what connection_of and mappings_of do."""
+    return next(_mappings(connection_of(run), [resource]))
 
 
 def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]:
-    """Yield the mappings of resources; the connection's extra field `mapping` stands in for what the files say.
-
-    It holds `time_zone`, and constants by their names. Another zone makes another version: rows are mapped again.
+    """Yield the mappings of resources as a connection's practice wants them.
 
     Raises ConfigurationWrong, MappingWrong.
     """
-    connection = connections.get(ecw_conn_id)
+    yield from _mappings(connections.get(ecw_conn_id), resources)
+
+
+def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapping]:
+    """Yield the mappings of resources; the connection's extra field `mapping` stands in for what the files say.
+
+    It holds `time_zone`, and constants by their names. Another zone makes another version: rows are mapped again.
+    """
     said = connection.extra_dejson.get("mapping") or {}
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
         raise ConfigurationWrong(
@@ -41,20 +70,13 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
     if zone is not None:
         _require(zone)
     constants = {name: value for name, value in said.items() if name != TIME_ZONE}
-    base_url = _base_url(connection)
+    base_url = base_url_of(connection)
     for resource in resources:
         mapping = load_mapping(resource, constants)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)
         yield replace(mapping, base_url=base_url)
-
-
-def _base_url(connection: Any) -> str | None:
-    try:
-        return EcwSettings.from_connection(connection).base_url
-    except EcwError:  # whoever calls eCW with it says what is wrong
-        return None
 
 
 def _require(zone: str) -> None:

@@ -40,8 +40,8 @@ def begin(
     Raises ConfigurationWrong (a choice that no open reject fits, a run id that a pull has), CrmTableWrong, CrmTrouble.
     """
     from ecw import connections
-    from ecw.api.settings import EcwSettings
-    from ecw.crm import history, ledger, rejects
+    from ecw.api.settings import base_url_of, practice_of
+    from ecw.crm import history, ledger, practices, rejects
     from ecw.crm.engine import open_crm, reading
     from ecw.mapping.table_check import require_tables
     from ecw.pull import area, staging, store
@@ -50,11 +50,13 @@ def begin(
     from ecw.pull.practice import mappings_of
 
     wanted = _read(chosen)
-    practice = EcwSettings.from_connection(connections.get(ecw_conn_id)).practice
+    base_url = base_url_of(connections.get(ecw_conn_id))
+    practice = practice_of(base_url)
     folder = staging.run_folder(area.staging_root(staging_path), practice, run_id)
     now = datetime.now(UTC).isoformat()
     run = Run(
         practice=practice,
+        base_url=base_url,
         run_id=run_id,
         run_type=RUN_TYPE,
         window_start=None,
@@ -67,6 +69,7 @@ def begin(
         history.require_own_id(engine, practice, run_id, replay=True)
         counted = rejects.counted(engine, practice, wanted)
         with reading(engine) as connection:
+            practices.require(connection, practice, base_url)
             require_tables(connection, mappings_of(ecw_conn_id, counted))
         staging.open_folder(folder)
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
@@ -93,9 +96,11 @@ def gather(run: Run, resource: str) -> Batch | None:
     from ecw.crm.engine import open_crm
     from ecw.pull import plan, staging, store
     from ecw.pull.gathering import collect
+    from ecw.pull.practice import connection_of
 
     started = time.monotonic()
     with open_crm(run["crm_conn_id"]) as engine:
+        connection_of(run)
         plan.of(run)  # the run's folder is there, and so is what was chosen
         wanted = _read(staging.read_json(store.join(run["staging"], "chosen.json")))
         found = rejects.chosen(engine, run["practice"], resource, wanted)

@@ -65,7 +65,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     from ecw.crm import history, ledger
     from ecw.pull import plan, relied_on
     from ecw.pull.bulk import export
-    from ecw.pull.client import client_for
+    from ecw.pull.client import client_of
     from ecw.pull.extract import extract
     from ecw.pull.options import Options
     from ecw.pull.roster import Roster
@@ -81,7 +81,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
-        client = client_for(run["ecw_conn_id"], run["run_type"], engine)
+        client = client_of(run, engine)
         roster = Roster(engine, run, dry_run=options.dry_run)
         if line["strategies"] == ["bulk"]:
             return export(run, row(resource), client, options, roster)
@@ -253,12 +253,18 @@ def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _crm(run: Run, resource: str) -> Iterator[Engine]:
-    """Give a step the CRM, and the ledger the step's failure."""
+    """Give a step the CRM, and the ledger the step's failure.
+
+    Raises ConfigurationWrong where a connection names another practice, or another CRM, than when the run began.
+    """
     from ecw.crm import ledger
     from ecw.crm.engine import open_crm
+    from ecw.pull.practice import connection_of
 
     with open_crm(run["crm_conn_id"]) as engine:
+        ledger.require_begun(engine, run)  # not within the try: the failure is none of this database's
         try:
+            connection_of(run)
             yield engine
         except BaseException as error:
             ledger.fail(engine, run, resource, error)

@@ -40,8 +40,8 @@ def cancel(run: Run, resource_name: str) -> None:
     """Cancel the run's export of a resource."""
     from ecw.crm.engine import open_crm
     from ecw.pull import bulk
-    from ecw.pull.client import client_for
+    from ecw.pull.client import client_of
     from ecw.resources import resource
 
     with open_crm(run["crm_conn_id"]) as engine:
-        bulk.cancel(run, resource(resource_name), client_for(run["ecw_conn_id"], run["run_type"], engine))
+        bulk.cancel(run, resource(resource_name), client_of(run, engine))

@@ -17,9 +17,10 @@ from sqlalchemy import Engine
 from ecw.api.concurrent import concurrent
 from ecw.api.patience import Patience
 from ecw.errors import AccessDenied, ConfigurationWrong, PushStopped, ServerTrouble
-from ecw.pull.client import client_for
+from ecw.pull.client import client_of
+from ecw.pull.practice import connection_of, mapping_of
 from ecw.push import ledger
-from ecw.push.begin import mapping_of, place_of
+from ecw.push.begin import place_of
 from ecw.push.confirm import KEPT, KEPT_MOVE, Confirmed
 from ecw.push.confirm import confirm as read_back
 from ecw.push.intents import Place
@@ -55,6 +56,17 @@ class Running:
     def dry(self) -> bool:
         return bool(self.push["options"]["dry_run"])
 
+    def require_same(self) -> None:
+        """Raise ConfigurationWrong where a connection names another practice, or another CRM, than for the plan."""
+        push = self.push
+        connection_of(push)
+        if push["creates"] + push["updates"] and not ledger.of_run(self.engine, self.place, push["run_id"]):
+            raise ConfigurationWrong(
+                f"This CRM has no plan of the run {push['run_id']}: the connection {push['crm_conn_id']!r} names "
+                f"another database than when the run began, or the run is older than {ledger.KEEP.days} days.",
+                next_move="trigger a new run; to finish this one, point the connection back and clear the task.",
+            )
+
     def pushing(self) -> Pushing:
         """Return what the pushes share; /metadata is called."""
         push, wanted = self.push, self.push["options"]
@@ -66,8 +78,8 @@ class Running:
             settle_after=wanted["settle_after"],
             limits=Limits(longest=wanted["longest"], taken=wanted["characters"]),
         )
-        client = client_for(push["ecw_conn_id"], "manual", self.engine, self.patience)
-        mapping = mapping_of(push["ecw_conn_id"])
+        client = client_of(push, self.engine, self.patience)
+        mapping = mapping_of(push, self.place.resource)
         return Pushing(self.engine, client, mapping, push["run_id"], options=options, allowed=self.allowed)
 
 
@@ -145,7 +157,7 @@ class _Sending:
             if pushed.did == "failed":
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked"):
+            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
                 self.failed_in_a_row = 0
         return pushed
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ecw import connections
-from ecw.api.settings import EcwSettings
+from ecw.api.settings import base_url_of, practice_of
+from ecw.crm import practices
 from ecw.crm.engine import reading
+from ecw.errors import ConfigurationWrong
 from ecw.mapping.model import Mapping as MappingFile
 from ecw.mapping.table_check import require_tables
 from ecw.pull.practice import mappings_of
@@ -37,9 +39,32 @@ def wanted_of(ecw_conn_id: str, options: Mapping[str, Any] | str | None = None) 
 
 
 def crm_side(engine: Engine, ecw_conn_id: str) -> CrmSide:
-    """Return the CRM's side of a practice; nothing is called."""
-    practice = EcwSettings.from_connection(connections.get(ecw_conn_id)).practice
-    return CrmSide(engine, practice, mapping_of(ecw_conn_id))
+    """Return the CRM's side of a practice; nothing is called.
+
+    Raises ConfigurationWrong, also where the CRM knows the practice code from another server.
+    """
+    base_url = base_url_of(connections.get(ecw_conn_id))
+    with reading(engine) as connection:
+        practices.require(connection, practice_of(base_url), base_url)
+    return CrmSide(engine, practice_of(base_url), mapping_of(ecw_conn_id))
+
+
+def require_one_practice(connection: Connection, place: Place) -> None:
+    """Raise ConfigurationWrong where the CRM's patients may be another practice's as well.
+
+    The business tables do not say whose a row is: a push would create the one's patients in the other's eCW.
+    """
+    for other, how in (
+        (practices.linked_beside(connection, place.practice, place.resource), "has patients in the same table"),
+        (practices.pushing_beside(connection, place.practice, place.resource), "is pushed from the same CRM"),
+    ):
+        if other is not None:
+            raise ConfigurationWrong(
+                f"Nothing is pushed to practice {place.practice}: practice {other} {how}, and no row says whose "
+                "patient it is.",
+                next_move="give each practice a CRM database of its own, with its own crm connection; of a practice "
+                f"that is no longer synchronised, delete what ecw_link, ecw_intent and ecw_push have of {other}.",
+            )
 
 
 def begin(
@@ -52,12 +77,18 @@ def begin(
 ) -> Push:
     """Do what steps.begin says."""
     wanted = wanted_of(ecw_conn_id, options)
+    base_url = base_url_of(connections.get(ecw_conn_id))
     with reading(engine) as connection:
         require_tables(connection, [mapping_of(ecw_conn_id)])
     side = crm_side(engine, ecw_conn_id)
+    with reading(engine) as connection:
+        require_one_practice(connection, side.place)
     watched = run_type == WATCHED
     chosen = choose(side, wanted, watched=watched)
     over = bool(chosen.over) and not wanted.dry_run
+    if not wanted.dry_run:
+        with engine.begin() as connection:
+            practices.claim(connection, side.place.practice, base_url)
     planned = ledger.plan(
         *(engine, side.place, run_id, chosen.planned),
         dry=wanted.dry_run,
@@ -72,6 +103,7 @@ def begin(
     )
     return Push(
         practice=side.place.practice,
+        base_url=base_url,
         run_id=run_id,
         run_type=run_type,
         ecw_conn_id=ecw_conn_id,

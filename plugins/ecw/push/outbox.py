@@ -23,7 +23,8 @@ from ecw.push.pushing import CrmSide
 class Outbox:
     """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
 
-    `kept_back`: locked, refused, held, not agreed (linked by a pull that wrote down no agreed values yet).
+    `kept_back`: another practice's, locked, refused, held, not agreed (linked by a pull that wrote down no agreed
+    values yet).
     """
 
     unsettled: list[str] = field(default_factory=list)
@@ -55,6 +56,9 @@ def outbox(side: CrmSide) -> Outbox:
         latest = intents.latest_of_all(connection, place)
         waiting = conflicts.waiting(connection, place.practice, place.resource)
         for record in side.patients.all(connection):
+            if record.elsewhere:
+                found.kept_back["another practice's"] += 1
+                continue
             intent = latest.get(record.crm_id)
             if intent is not None and intent.open:
                 found.add(found.unsettled, record, side.key(record))

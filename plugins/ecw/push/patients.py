@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, Select, Uuid, cast, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Uuid, cast, exists, false, func, select, update
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
+from ecw.crm import practices
 from ecw.crm.business import CHANGED, LOCK, BusinessTable, Mapped, find
 from ecw.crm.convert import in_utc, plain
 from ecw.crm.tables import ecw_agreed, ecw_link
@@ -31,6 +32,7 @@ class Record:
     locked: bool
     changed_at: datetime | None
     agreed: Agreed | None = None  # None: never written down
+    elsewhere: bool = False  # another practice's link claims the row: it is that one's patient
 
 
 class Patients:
@@ -51,7 +53,7 @@ class Patients:
             key = self._key(crm_id)
         except ValueError:
             return None
-        query = self._query().where(self.target.key == key)
+        query = self._query(connection).where(self.target.key == key)
         if to_write and connection.dialect.name == "postgresql":
             query = query.with_for_update(of=self.target.table)
         found = connection.execute(query).mappings().first()
@@ -59,7 +61,7 @@ class Patients:
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient, with its link and what is agreed."""
-        with connection.execute(self._query(), execution_options={"yield_per": 1_000}) as result:
+        with connection.execute(self._query(connection), execution_options={"yield_per": 1_000}) as result:
             for found in result.mappings():
                 yield self._record(found)
 
@@ -117,7 +119,7 @@ class Patients:
         statement = update(self.target.table).where(self.target.key == self._key(crm_id))
         connection.execute(statement.values(**fitting))
 
-    def _query(self) -> Select[Any]:
+    def _query(self, connection: Connection) -> Select[Any]:
         table, key, place = self.target.table, self.target.key, self.place
         extra = [table.columns[name] for name in (LOCK, CHANGED) if name in table.columns]
         mine = (
@@ -130,12 +132,21 @@ class Patients:
             & (ecw_agreed.c.resource == place.resource)
             & (ecw_agreed.c.ecw_id == ecw_link.c.ecw_id)
         )
+        elsewhere: ColumnElement[bool] = false()
+        if practices.linked_beside(connection, place.practice, place.resource):
+            other = ecw_link.alias()
+            elsewhere = exists().where(
+                other.c.practice != place.practice,
+                other.c.resource == place.resource,
+                other.c.crm_id == cast(key, other.c.crm_id.type),
+            )
         return (
             select(
                 key.label("_key"),
                 *self.target.columns.values(),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
+                elsewhere.label("_elsewhere"),
                 ecw_agreed.c.emr.label("_emr"),
                 ecw_agreed.c.crm.label("_crm"),
                 ecw_agreed.c.sent.label("_sent"),
@@ -156,6 +167,7 @@ class Patients:
             linked=found["_ecw_id"] is not None,
             locked=bool(found.get(LOCK)),
             changed_at=in_utc(changed) if isinstance(changed, datetime) else None,
+            elsewhere=bool(found["_elsewhere"]),
             agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
         )
 

@@ -43,7 +43,7 @@ class Pushed:
     """What came of one patient: ids, words and names of fields only.
 
     `did`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
-    busy (another worker has it), locked, skipped (the options), stopped, missing.
+    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
     """
 
     crm_id: str

@@ -57,6 +57,8 @@ class _Patient(Updating):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
+        if self.record.elsewhere:
+            return self.pushed("elsewhere")
         try:
             return self.settle() or self._send_or_not()
         except ConfigurationWrong:

@@ -46,11 +46,13 @@ def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int
     """Push the patients of the plan that are not finished; return how many of each word there are.
 
     Raises ServerTrouble where some are left for a later try, AccessDenied where eCW refuses one after the other for a
-    reason that is not the patients', and what the CRM's database raises.
+    reason that is not the patients', ConfigurationWrong where a connection names another practice or another CRM than
+    when the run began, and what the CRM's database raises.
     """
     from ecw.push.batch import send
 
     with _running(push) as running:
+        running.require_same()
         return send(running, approval)
 
 
@@ -61,6 +63,7 @@ def confirm(push: Push | None) -> dict[str, int]:
     if push is None:
         return {}
     with _running(push) as running:
+        running.require_same()
         return confirm(running)
 
 

@@ -15,13 +15,14 @@ from ecw.words import Push
 # In the order in which they are told.
 WORDS = (
     *("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "unknown", "later", "failed"),
-    *("locked", "busy", "stopped", "skipped", "missing", ledger.NOT_APPROVED, ledger.NOT_TRIED),
+    *("locked", "busy", "stopped", "skipped", "missing", "elsewhere", ledger.NOT_APPROVED, ledger.NOT_TRIED),
 )
 WELL = ("created", "updated", "linked", "unchanged", "skipped", "busy")
 KEPT_BACK = {
     "refused": "eCW or our checks refused them as they are: mend them in the CRM; `ecw status` counts the reasons.",
     "held": "a person chooses: `ecw matches`.",
     "locked": "emr_updates_locked is set in the CRM.",
+    "another practice's": "give each practice a CRM database of its own.",
     "not agreed": "pull the patients once: then it is known what both sides have.",
     ledger.NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
     WAITS: "answer the approval that is open: Browse > Required Actions.",

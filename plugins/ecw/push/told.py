@@ -15,6 +15,7 @@ _WORDS = {
         "nothing: it is tried again.",
     ),
     "locked": ("the CRM says emr_updates_locked", "take the lock away in the CRM, if the patient is to travel."),
+    "elsewhere": ("it is linked to another practice's patient", "give each practice a CRM database of its own."),
     "stopped": ("the Variable ecw_push_stop is set", "take it away, then clear the task or trigger a run."),
     "missing": ("the CRM has no such patient any more", ""),
     "skipped": ("the form asked for the other kind only", ""),

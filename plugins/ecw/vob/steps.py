@@ -26,9 +26,9 @@ def open_vob(
     Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
     """
     from ecw import connections
-    from ecw.api.settings import EcwSettings
-    from ecw.crm import vob
-    from ecw.crm.engine import open_crm
+    from ecw.api.settings import base_url_of, practice_of
+    from ecw.crm import practices, vob
+    from ecw.crm.engine import open_crm, reading
     from ecw.crm.vob_table import NOT_DELIVERED, WAITING
     from ecw.pull.mapped import mapped_of
     from ecw.pull.practice import mappings_of
@@ -36,11 +36,14 @@ def open_vob(
     from ecw.vob.settings import VobSettings
 
     connection = connections.get(ecw_conn_id)
-    practice = EcwSettings.from_connection(connection).practice
+    base_url = base_url_of(connection)
+    practice = practice_of(base_url)
     settings = VobSettings.read(connection.extra_dejson.get("vob"))
     [insurance] = mappings_of(ecw_conn_id, ["insurance"])
     total = vob.Opened()
     with open_crm(crm_conn_id) as engine:
+        with reading(engine) as crm:
+            practices.require(crm, practice, base_url)
         opening = vob.Opening(
             engine=engine,
             practice=practice,
@@ -73,16 +76,20 @@ def deliver(
     Raises ServerTrouble where some wait still, RequestRefused where the receiver did not take some, ConfigurationWrong.
     """
     from ecw import connections
-    from ecw.api.settings import EcwSettings
-    from ecw.crm.engine import open_crm
+    from ecw.api.settings import base_url_of, practice_of
+    from ecw.crm import practices
+    from ecw.crm.engine import open_crm, reading
     from ecw.vob.webhook import webhook
 
-    practice = EcwSettings.from_connection(connections.get(ecw_conn_id)).practice
+    base_url = base_url_of(connections.get(ecw_conn_id))
+    practice = practice_of(base_url)
     hook = webhook(webhook_conn_id)
     if hook is None:
         log.info("There is no connection %s: requests are in the CRM's table vob_request alone.", webhook_conn_id)
         return {"delivered": 0, "refused": 0}
     with open_crm(crm_conn_id) as engine:
+        with reading(engine) as crm:
+            practices.require(crm, practice, base_url)
         return _post_all(engine, practice, hook)
 
 

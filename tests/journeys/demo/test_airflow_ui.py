@@ -15,7 +15,7 @@ import pytest
 from ecw.provider import get_provider_info
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import Demo
+from tests.fixtures.demo import LONG, Demo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -159,7 +159,7 @@ def test_the_form_pulls_one_patient(demo: Demo, page: Page) -> None:
 
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
-    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), 240)
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), LONG)
     shown = {row["resource"]: row for row in airflow.returned("ecw_pull", run_id, "summary")}
     assert shown["patient"]["fetched"] == 1
     assert {name: row["state"] for name, row in shown.items()} == {
@@ -176,7 +176,7 @@ def test_a_wrong_form_is_refused_with_the_reason(demo: Demo, page: Page) -> None
 
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
-    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) == "failed", 240)
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) == "failed", LONG)
     page.goto(f"{demo.airflow_url}/dags/ecw_pull/runs/{run_id}/tasks/begin")
     page.get_by_text("Only these patients is filled in, and the mode is changes").first.wait_for()
     look(page, demo, "wrong-form")

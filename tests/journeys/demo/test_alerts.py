@@ -9,7 +9,7 @@ import pytest
 
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import Demo
+from tests.fixtures.demo import LONG, Demo
 from tests.fixtures.receiving import Webhook
 
 
@@ -19,13 +19,12 @@ def say(demo: Demo, **said: Any) -> None:
 
 def run(airflow: AirflowApi, dag: str) -> str:
     run_id = airflow.trigger(dag)
-    assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), 600)
+    assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), LONG)
     assert airflow.run_state(dag, run_id) == "success"
     return run_id
 
 
 @pytest.mark.airflow
-@pytest.mark.timeout(900)  # a pull, perhaps the demo's first one too, on a machine that may be busy
 def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Webhook) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()

@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import ROOT, Demo, start_demo
+from tests.fixtures.demo import LONG, ROOT, STOP_S, Demo, start_demo
 
 
 def rows(demo: Demo, query: str, *values: str) -> list[tuple[object, ...]]:
@@ -58,7 +57,7 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
     run_id = airflow.trigger("ecw_pull")
-    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), 240)
+    assert wait_until(lambda: airflow.run_state("ecw_pull", run_id) in ("success", "failed"), LONG)
     assert airflow.run_state("ecw_pull", run_id) == "success"
     query = "select resource, fetched, rejected, inserted, updated, unchanged from ecw_run where run_id = ?"
     found = rows(demo, query, run_id)
@@ -77,7 +76,7 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
 @pytest.mark.airflow
 def test_a_shell_finds_the_demos_airflow_as_it_was_told(demo: Demo) -> None:
     # The scheduled run that comes after the first one is over.
-    assert wait_until(lambda: ("running",) not in rows(demo, "select state from ecw_run"), 240)
+    assert wait_until(lambda: ("running",) not in rows(demo, "select state from ecw_run"), LONG)
     (line,) = [line for line in demo.printed.splitlines() if line.startswith("ecw ")]
     command = f"{line.removeprefix('ecw').strip()} --json && ecw check >&2"
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -103,13 +102,13 @@ def test_no_log_and_no_xcom_holds_a_name_of_the_population(demo: Demo) -> None:
 
 
 @pytest.mark.airflow
-@pytest.mark.parametrize("seconds", [0.0, 4.0, 12.0])
-def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path, seconds: float) -> None:
+def test_ctrl_c_in_the_middle_of_start_up_leaves_no_process(tmp_path: Path) -> None:
+    """Any other moment, and processes that do not want to end, are the subject of tests/demo/test_processes.py."""
     starting = start_demo(tmp_path, PATIENTS="5")
-    starting.wait_for("Starting the eCW sandbox")
-    time.sleep(seconds)  # anywhere in the start-up will do
+    log = tmp_path / "logs" / "api-server.log"
+    assert wait_until(lambda: starting.process.poll() is not None or (log.exists() and log.stat().st_size > 0), LONG)
     starting.process.send_signal(signal.SIGINT)
-    starting.process.wait(60)
+    starting.process.wait(STOP_S)
     assert starting.left() == []
     assert "Traceback" not in starting.printed
 
@@ -120,7 +119,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         refused = start_demo(tmp_path, AIRFLOW_PORT=str(port), ONCE="1")
-        assert refused.process.wait(60) == 1
+        assert refused.process.wait(STOP_S) == 1
     (line,) = refused.printed.splitlines()
     assert line == f"make: port {port} is in use: end what uses it, or choose another: AIRFLOW_PORT=… make run"
 
@@ -138,13 +137,13 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 )
 def test_a_setting_that_cannot_be_is_one_clear_line(tmp_path: Path, setting: dict[str, str], line: str) -> None:
     refused = start_demo(tmp_path, **setting)
-    assert refused.process.wait(60) == 1
+    assert refused.process.wait(STOP_S) == 1
     assert refused.printed.splitlines() == [f"make: {line}"]
 
 
 def test_an_old_python_is_one_clear_line() -> None:
     done = subprocess.run(
-        ["make", "run", "PYTHON=false"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        ["make", "run", "PYTHON=false"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=STOP_S
     )
     assert done.returncode != 0
     assert done.stderr.startswith("make: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: ")

@@ -1,0 +1,179 @@
+"""A run belongs to one practice: its server and its code.  Nothing of it reaches another one, or comes from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from ecw.api.settings import base_url_of
+from ecw.crm import practices
+from ecw.crm.engine import engine_from_url
+from ecw.crm.migrations import migrate
+from ecw.crm.tables import ecw_intent, ecw_link
+from ecw.errors import ConfigurationWrong, EcwError
+from ecw.pull import replay
+from ecw.pull import steps as pulling
+from ecw.push import steps
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import connect
+from tests.push.names import person
+
+OTHER = "ANOTHER"
+
+
+def link_of_another(crm: Any, crm_id: str, resource: str = "patient") -> None:
+    row = {"practice": OTHER, "resource": resource, "ecw_id": f"other-{crm_id}", "crm_id": crm_id, "hash": ""}
+    with crm.engine.begin() as connection:
+        connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "seen_run": "r"}))
+
+
+def intent_of_another(crm: Any, crm_id: str) -> None:
+    row = {"practice": OTHER, "resource": "patient", "crm_id": crm_id, "intent": "i", "operation": "create"}
+    row |= {"state": "done", "attempts": 0, "decided_at": datetime.now(UTC), "run_id": "r"}
+    with crm.engine.begin() as connection:
+        connection.execute(insert(ecw_intent).values(row))
+
+
+@pytest.mark.parametrize("beside", [link_of_another, intent_of_another])
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}])
+def test_a_push_from_a_crm_that_two_practices_share_is_refused(
+    sandbox: Any, crm: Any, run: Any, beside: Callable[[Any, str], None], options: dict[str, Any]
+) -> None:
+    mine, theirs = crm.add(**person(0)), crm.add(**person(1))
+    beside(crm, theirs)
+    with pytest.raises(ConfigurationWrong, match=f"practice {OTHER}") as refused:
+        run(patients=[mine], **options)
+    assert "CRM database of its own" in refused.value.next_move
+    assert sandbox.served("transaction") == 0
+
+
+@on_sqlite
+def test_another_resource_of_another_practice_is_in_nobody_s_way(crm: Any, run: Any) -> None:
+    link_of_another(crm, crm.add(**person(0)), "location")
+    assert run()["counts"] == {"created": 1}
+
+
+def test_a_row_that_another_practice_s_link_claims_is_never_sent(
+    sandbox: Any, crm: Any, run: Any, pushing: Any
+) -> None:
+    mine, theirs = crm.add(**person(0)), crm.add(**person(1))
+    push = run.begin()
+    link_of_another(crm, theirs)  # while the run waited for its approval
+    found = outbox(pushing())
+    assert (list(found), found.kept_back) == ([mine], {"another practice's": 1})
+    assert push_patient(pushing(), theirs).did == "elsewhere"
+    assert run.finish(push)["counts"] == {"created": 1, "elsewhere": 1}
+    assert sandbox.served("transaction") == 1
+
+
+@pytest.mark.parametrize("step", ["send", "confirm"])
+@pytest.mark.parametrize("how", ["code", "server"])
+def test_no_step_of_a_push_goes_on_with_another_practice(
+    sandbox: Any,
+    crm: Any,
+    run: Any,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox_factory: Any,
+    step: str,
+    how: str,
+) -> None:
+    other = sandbox_factory(patients=3, practice=OTHER if how == "code" else sandbox.practice)
+    crm.add(**person(0))
+    push = run.begin()
+    if step == "confirm":
+        steps.send(push)
+    connect(monkeypatch, other, keys)
+    with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+        getattr(steps, step)(push)
+    assert other.served() == 0
+    connect(monkeypatch, sandbox, keys)
+    assert run.finish(push)["counts"] == {"created": 1}
+
+
+@on_sqlite
+def test_a_push_does_not_go_on_in_another_crm(
+    crm: Any, run: Any, sandbox: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    crm.add(**person(0))
+    push = run.begin()
+    other = engine_from_url(f"sqlite:///{tmp_path / 'other.db'}")
+    migrate(other)
+    other.dispose()
+    there = {"conn_type": "generic", "extra": {"url": f"sqlite:///{tmp_path / 'other.db'}"}}
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
+    with pytest.raises(ConfigurationWrong, match="another database"):
+        steps.send(push)
+    assert sandbox.served() == 0
+
+
+def test_the_same_code_on_two_servers_is_two_practices(
+    sandbox: Any, crm: Any, run: Any, pull: Any, keys: Keys, monkeypatch: pytest.MonkeyPatch, sandbox_factory: Any
+) -> None:
+    pull("location")
+    other = sandbox_factory(patients=3, practice=sandbox.practice)
+    connect(monkeypatch, other, keys)
+    for begin in (run.begin, lambda: pull("location")):
+        with pytest.raises(ConfigurationWrong, match=r"the practice code .* means"):
+            begin()
+    assert other.served("search") == 0
+    with crm.engine.begin() as connection:  # what `ecw practice moved` does
+        assert practices.move(connection, sandbox.practice, other.base_url) == sandbox.base_url
+    pull("location")
+
+
+@pytest.mark.parametrize("step", ["extract", "map", "check", "load"])
+def test_no_step_of_a_pull_goes_on_with_another_practice(
+    sandbox: Any, pull: Any, keys: Keys, monkeypatch: pytest.MonkeyPatch, sandbox_factory: Any, step: str
+) -> None:
+    other = sandbox_factory(patients=3, practice=OTHER)
+    run = pull.begin()
+    batch: Any = None
+    for name in ("extract", "map", "check", "load"):
+        given = (run, "location") if name == "extract" else (batch,)
+        if name == step:
+            connect(monkeypatch, other, keys)
+            with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+                getattr(pulling, name)(*given)
+            assert other.served() == 0
+            connect(monkeypatch, sandbox, keys)
+        batch = getattr(pulling, name)(*given)
+    assert pull.rows("SELECT count(*) AS n FROM location")[0]["n"] == 12
+
+
+@on_sqlite
+def test_a_run_of_few_records_and_a_replay_stay_with_their_practice_too(
+    sandbox: Any, pull: Any, keys: Keys, monkeypatch: pytest.MonkeyPatch, sandbox_factory: Any
+) -> None:
+    nameless = sandbox.records("Practitioner")[3]
+    sandbox.put({**nameless, "name": [{"use": "usual", "given": ["Nobody"]}]})
+    pull("practitioner")
+    replayed = replay.begin("replay__1", None, "ecw_test", "crm_test", pull.staging)
+    patient = sandbox.records("Patient")[0]["id"]
+    few = pull.begin("manual", options={"mode": "patients", "patients": [patient]})
+    connect(monkeypatch, sandbox_factory(patients=3, practice=OTHER), keys)
+    with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+        replay.gather(replayed, "practitioner")
+    with pytest.raises(EcwError, match=r"names .* now"):
+        pulling.at_once(few)
+    assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] == 0
+
+
+def test_an_address_is_compared_in_one_spelling() -> None:
+    def of(host: str) -> str:
+        return base_url_of(SimpleNamespace(host=host))
+
+    one = "https://fhir.example/fhir/r4/ABC"
+    assert {of("https://FHIR.Example:443/fhir/r4/ABC/"), of(f" {one} "), of(one.replace("https", "HTTPS"))} == {one}
+    assert of("https://fhir.example:444/fhir/r4/ABC") != one
+    assert of("https://fhir.example/fhir/r4/abc") != one

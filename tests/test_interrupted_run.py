@@ -1,0 +1,75 @@
+"""A test run that is interrupted leaves no process behind: no sandbox, no PostgreSQL, no worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LONG = 600  # seconds: a deadline, which only a hang reaches
+A_TEST = """
+import time
+from pathlib import Path
+
+def test_that_does_not_end(sandbox, postgresql_server, tmp_path):
+    Path({ready!r}).touch()
+    time.sleep(3600)
+"""
+
+
+def left(folder: Path) -> list[str]:
+    """Return the command lines of the processes that work in the folder, or were told of it."""
+
+    def belongs(process: psutil.Process) -> bool:
+        try:
+            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in text for text in told)
+
+    return [" ".join(process.cmdline()) for process in psutil.process_iter() if belongs(process)]
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL],
+    ids=lambda number: number.name,
+)
+def test_an_interrupted_run_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    test, ready = tmp_path / "test_endless.py", tmp_path / "ready"
+    test.write_text(A_TEST.format(ready=str(ready)))
+    options = [*("-c", ROOT / "pyproject.toml", "--rootdir", ROOT), *("-p", "tests.conftest"), *("-n", "1"), test]
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    with (tmp_path / "printed").open("wb") as printed:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options],
+            cwd=ROOT,
+            env=bare | {"TMPDIR": str(tmp_path)},
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    until(lambda: ready.exists() or run.poll() is not None)
+    assert run.poll() is None, (tmp_path / "printed").read_text()
+    assert any("include.sandbox" in line for line in left(tmp_path))
+    assert any("postgres" in line for line in left(tmp_path))
+
+    run.send_signal(number)  # to the one process that a supervisor knows: it must reach all others
+
+    run.wait(LONG)
+    until(lambda: left(tmp_path) == [])
