@@ -25,9 +25,10 @@ def digits(text: str) -> str:
     return "".join(filter(str.isdecimal, text))
 
 
-def starts(texts: Iterable[str], value: str) -> bool:
+def starts(texts: Iterable[str | None], value: str) -> bool:
+    """Say whether one of the texts begins so; None is a gap that a list keeps in the place of a text."""
     sought = folded(value)
-    return any(folded(text).startswith(sought) for text in texts)
+    return any(text is not None and folded(text).startswith(sought) for text in texts)
 
 
 def span(text: str, zone: ZoneInfo) -> tuple[float, float]:
@@ -139,7 +140,7 @@ def _identifier(resource: Resource, value: str) -> bool:
     )
 
 
-def _names(resource: Resource, *parts: str) -> Iterable[str]:
+def _names(resource: Resource, *parts: str) -> Iterable[str | None]:
     for name in resource.get("name", []):
         for part in parts:
             value = name.get(part, [])

@@ -14,18 +14,20 @@ Values are as the mapping's rows have them: JSON, dates as ISO texts.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import orjson
 
 from ecw.mapping.model import Column
+from ecw.spelling import fold as fold
+from ecw.spelling import is_respelled
 
 Side = Literal["crm", "emr"]
 Values = dict[str, Any]
 Row = Mapping[str, Any]
+Newer = Side | Callable[[str], Side | None] | None  # which side changed last: the row as a whole, or by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,18 @@ class Agreed:
     def on(cls, row: Row) -> Self:
         """Return the agreement of two sides that have the same row."""
         return cls(dict(row), dict(row))
+
+    def holding(self, written: Row, before: Row, after: Row) -> Self:
+        """Return it after `written` went into the CRM's row: what the row holds then is agreed, whatever was written.
+
+        A trigger of the CRM may have changed it, or another column with it. What the CRM had edited stays an edit.
+        """
+        crm = dict(self.crm)
+        for name in after.keys() & (crm.keys() | written.keys()):
+            meant = written.get(name, before.get(name))
+            if crm.get(name) == meant and after[name] != meant:
+                crm[name] = after[name]
+        return type(self)(crm, self.emr, self.sent)
 
     def supposing(self, sent: Values, emr: Row) -> Self:
         """Return it after a write whose outcome is not known: what eCW shows of it now, both sides had.
@@ -114,12 +128,13 @@ def merge(
     crm: Row,
     emr: Row,
     *,
-    newer: Side | None = None,
+    newer: Newer = None,
     choices: Mapping[str, Side] | None = None,
 ) -> Merged:
     """Merge the columns of `rules` that both rows have.
 
-    `newer` is the side that changed last, for the rule `newest`; where that is not known such a column is held.
+    `newer` is the side that changed last, for the rule `newest`, or says it of a column; where that is not known such a
+    column is held.
     `choices` are a person's answers for columns that both sides changed.
     """
     seen = {name for name, value in base.sent.items() if name in emr and emr[name] != base.emr.get(name)}
@@ -134,7 +149,7 @@ def merge(
 
 
 def _column(
-    merged: Merged, name: str, rule: Rule, base: Agreed, crm: Any, emr: Any, choice: Side | None, newer: Side | None
+    merged: Merged, name: str, rule: Rule, base: Agreed, crm: Any, emr: Any, choice: Side | None, newer: Newer
 ) -> None:
     before = (base.crm.get(name), base.emr.get(name))
     if crm == emr:
@@ -146,7 +161,7 @@ def _column(
         changed, before = ["crm", "emr"], (before[0], base.sent[name])
     if not changed:
         return
-    winner = changed[0] if len(changed) == 1 else choice or _winner(rule, newer)
+    winner = changed[0] if len(changed) == 1 else choice or _winner(rule, name, newer)
     if winner is None:
         merged.conflicts[name] = None
         return
@@ -176,9 +191,9 @@ def _column(
 _SIDES: tuple[Side, Side] = ("crm", "emr")
 
 
-def _winner(rule: Rule, newer: Side | None) -> Side | None:
+def _winner(rule: Rule, name: str, newer: Newer) -> Side | None:
     if rule.on_conflict == "newest":
-        return newer
+        return newer(name) if callable(newer) else newer
     return {"crm": "crm", "emr": "emr"}.get(rule.on_conflict)  # type: ignore[return-value]  # the values are sides
 
 
@@ -191,20 +206,14 @@ def _copy(base: Agreed) -> Agreed:
     return Agreed(dict(base.crm), dict(base.emr), dict(base.sent))
 
 
-def fold(text: str) -> str:
-    """Return a text's letters and digits without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if character.isalnum())
-
-
 def echoes(sent: Any, shown: Any, ecw_id: str) -> bool:
-    """Say whether what eCW shows is what was sent, in its spelling; nothing: it did not take it; its own id.
+    """Return True if what eCW shows is what was sent, spelled its way or cut short; nothing: not taken; or its own id.
 
     Anything else is somebody's edit.
     """
     if shown is None or shown in (sent, ecw_id):
         return True
-    return isinstance(sent, str) and isinstance(shown, str) and fold(sent) == fold(shown)
+    return isinstance(sent, str) and isinstance(shown, str) and is_respelled(sent, shown)
 
 
 def learn(base: Agreed, emr: Row, ecw_id: str) -> tuple[Agreed, list[str]]:

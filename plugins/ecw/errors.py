@@ -11,6 +11,7 @@ EcwError
 │   ├── RunAhead              another run pulls the practice: this one waits for it
 │   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
+│   ├── StagingUnavailable    the disk or the object store of the staging area is full, or failed
 │   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
     ├── ConfigurationWrong    a connection field, a key, a URL, a setting
@@ -100,6 +101,10 @@ class SnapshotPending(TryAgain):
 
 class QuotaSpent(TryAgain):
     """The practice's calls of this clock minute are used up."""
+
+
+class StagingUnavailable(TryAgain):
+    """The disk or the object store of the staging area is full, or failed."""
 
 
 class CrmTrouble(TryAgain):

@@ -43,11 +43,15 @@ class Batch(TypedDict):
     calls: int  # API calls so far, token calls included
     seconds: float
     newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
-    whole: NotRequired[bool]  # every record that eCW has is among the fetched
+    whole: NotRequired[bool]  # all records were asked for, whatever the window
     gone: NotRequired[int]  # of the fetched, those that eCW said it no longer has
     strategy: NotRequired[str]  # the one that it was extracted by
     asked: NotRequired[str]  # gzip NDJSON of the patients who were asked about one by one
     patients: NotRequired[int]  # how many they are
+    completeness: NotRequired[str]  # how it is known that nothing is missing, as far as it is
+    read_from: NotRequired[str]  # ISO 8601: from when to when eCW was asked for the records
+    read_until: NotRequired[str]
+    always: NotRequired[bool]  # everything again, or single records: what eCW answers holds, whatever its version
     later: NotRequired[int]  # patients whom a first look left to the next runs
     later_by: NotRequired[str]  # when the last of them is looked at
 

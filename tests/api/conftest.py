@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from requests import Session
 from requests.adapters import HTTPAdapter
 
@@ -23,7 +17,7 @@ from ecw.api.client import EcwClient
 from ecw.api.patience import AT_ONCE, Circuit, Patience, Trying
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Permits
-from tests.fixtures.keys import Keys, new_key, pem_of
+from tests.fixtures.keys import Keys, self_signed
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -91,17 +85,7 @@ def wire() -> Iterator[Wire]:
 @pytest.fixture
 def secure_wire(wire: Wire, tmp_path: Path) -> Wire:
     """The same over TLS, with a certificate of its own making (`certificate` is its path)."""
-    key, name = new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    path.write_bytes(pem_of(key).encode() + made.public_bytes(Encoding.PEM))
+    path = self_signed(tmp_path / "certificate.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     wire.socket = context.wrap_socket(wire.socket, server_side=True)

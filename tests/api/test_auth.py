@@ -173,8 +173,21 @@ def test_what_is_no_token_endpoint_is_a_wrong_setting(sandbox, connect):
         connect(sandbox, token_url=sandbox.token_url + "/nowhere").tokens.token(Purpose.READ)
 
 
-def test_an_answer_without_a_token_is_trouble(wire, says, sandbox, connect):
-    wire.answer = lambda request: says(request, 200, b'{"token_type": "Bearer"}')
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"token_type": "Bearer"}',
+        b'{"access_token": null, "expires_in": 300}',
+        b'{"access_token": "", "expires_in": 300}',
+        b'{"access_token": "a\\nb", "expires_in": 300}',
+        b'{"access_token": "t", "expires_in": "nan"}',
+        b'{"access_token": "t", "expires_in": "inf"}',
+        b'{"access_token": "t", "expires_in": -300}',
+        b'{"access_token": "t", "expires_in": []}',
+    ],
+)
+def test_an_answer_without_a_token_is_trouble(wire, says, sandbox, connect, body):
+    wire.answer = lambda request: says(request, 200, body)
     with pytest.raises(ServerTrouble, match="without a usable token"):
         connect(sandbox, token_url=f"{wire.url}/token").tokens.token(Purpose.READ)
 

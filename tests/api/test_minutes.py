@@ -35,10 +35,41 @@ def test_a_clock_that_was_set_replaces_what_was_learned() -> None:
     minutes = Minutes()
     minutes.saw(date(NOW), NOW)
     minutes.saw(date(NOW + 3600), NOW + 1)
+    minutes.saw(date(NOW + 3610), NOW + 11)
     assert minutes.low == 3599
 
 
-@pytest.mark.parametrize("header", ["", "yesterday", "Sun, 99 Foo 2026 00:00:00 GMT"])
+FAR = [date(0), "Fri, 31 Dec 9999 23:59:59 GMT"]
+NEAR = [date(NOW + 3600), date(NOW - 90)]  # as the first Date they are believed: a clock can be an hour off
+
+
+@pytest.mark.parametrize(("bad", "first"), [*((bad, True) for bad in FAR), *((bad, False) for bad in FAR + NEAR)])
+def test_one_bad_date_changes_nothing(bad: str, first: bool) -> None:
+    minutes, other = Minutes(), Minutes()
+    if not first:
+        minutes.saw(date(NOW + 5), NOW)
+        other.saw(date(NOW + 5), NOW)
+    minutes.saw(bad, NOW + 1)
+    assert minutes.window(NOW + 1) == other.window(NOW + 1)
+    minutes.saw(date(NOW + 8), NOW + 3)
+    other.saw(date(NOW + 8), NOW + 3)
+    minutes.saw(bad, NOW + 4)
+    assert minutes.window(NOW + 4) == other.window(NOW + 4)
+
+
+@given(
+    st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,5} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{3,12} [A-Z+0-9-]+")
+)
+def test_no_header_whatever_it_says_is_an_error(header: str) -> None:
+    minutes = Minutes()
+    minutes.saw(date(NOW), NOW)
+    minutes.saw(header, NOW + 1)
+    assert minutes.window(NOW + 1).minute == NOW / 60
+
+
+@pytest.mark.parametrize(
+    "header", ["", "yesterday", "Sun, 99 Foo 2026 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"]
+)
 def test_a_header_that_is_no_date_teaches_nothing(header: str) -> None:
     minutes = Minutes()
     minutes.saw(header, NOW)

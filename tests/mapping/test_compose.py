@@ -15,6 +15,7 @@ from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
 from ecw.mapping.files import load_mapping
 from ecw.mapping.model import Mapping
+from ecw.mapping.write import ABSENT
 from ecw.push import bundle
 from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
@@ -22,6 +23,7 @@ from tests.mapping.generated import resources
 PATIENT = load_mapping("patient")
 COMPOSER = Composer(PATIENT)
 MAPPER = Mapper(PATIENT)
+GAP = {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
 ROW: dict[str, Any] = {
     "active": True,
     "identifier": "Lt2IFR5Ah76n4d8TFP5g",
@@ -126,10 +128,72 @@ def test_clearing_is_asked_for_by_name() -> None:
     assert COMPOSER.resource({}, into=there, clear=["phone", "marital_status"]).resource == {}
 
 
-def test_a_cleared_first_line_moves_the_second_up() -> None:
-    there = {"address": [{"use": "home", "line": ["A", "B"]}]}
-    composed = COMPOSER.resource({"address_line2": "B"}, into=there, clear=["address_line1"])
-    assert composed.resource == {"address": [{"use": "home", "line": ["B"]}]}
+@pytest.mark.parametrize(
+    ("there", "cleared", "left"),
+    [
+        (
+            {"address": [{"use": "home", "line": ["A", "B"]}]},
+            "address_line1",
+            {"address": [{"use": "home", "line": [None, "B"], "_line": [GAP, None]}]},
+        ),
+        (
+            {"name": [{"use": "usual", "family": "F", "given": ["A", "B", "C"]}]},
+            "middle_name",
+            {"name": [{"use": "usual", "family": "F", "given": ["A", None, "C"], "_given": [None, GAP, None]}]},
+        ),
+        (
+            {"name": [{"use": "usual", "family": "F", "suffix": ["Jr", "MD"]}]},
+            "suffix",
+            {"name": [{"use": "usual", "family": "F", "suffix": [None, "MD"], "_suffix": [GAP, None]}]},
+        ),
+        (
+            {"maritalStatus": {"coding": [{"code": "M", "display": "Married"}, {"code": "S"}], "text": "Married"}},
+            "marital_status",
+            {"maritalStatus": {"coding": [{"_code": GAP}, {"code": "S"}]}},
+        ),
+        (
+            {"communication": [{"language": {"coding": [{"code": "es"}]}}, {"language": {"coding": [{"code": "fr"}]}}]},
+            "language",
+            {"communication": [{"language": GAP}, {"language": {"coding": [{"code": "fr"}]}}]},
+        ),
+        (
+            {"address": [{"use": "home", "line": ["A"]}, {"use": "home", "line": ["B"]}]},
+            "address_line1",
+            {"address": [{"use": "home", "line": [None], "_line": [GAP]}, {"use": "home", "line": ["B"]}]},
+        ),
+        # What nothing would take the place of goes.
+        (
+            {"address": [{"use": "home", "line": ["A", "B"], "city": "C"}]},
+            "address_line2",
+            {"address": [{"use": "home", "line": ["A"], "city": "C"}]},
+        ),
+        (
+            {"telecom": [{"system": "phone", "use": "mobile", "value": "1"}, {"system": "email", "value": "2"}]},
+            "mobile_phone",
+            {"telecom": [{"system": "email", "value": "2"}]},
+        ),
+    ],
+)
+def test_what_is_cleared_moves_nothing_else(there: dict[str, Any], cleared: str, left: dict[str, Any]) -> None:
+    before = {column.name: COMPOSER.present(column, there) for column in COMPOSER.columns}
+    composed = COMPOSER.resource({}, into=there, clear=[cleared])
+    assert composed.resource == left
+    after = {column.name: COMPOSER.present(column, composed.resource) for column in COMPOSER.columns}
+    assert after == before | {cleared: None}
+    again = COMPOSER.resource({cleared: before[cleared]}, into=composed.resource)
+    assert {column.name: COMPOSER.present(column, again.resource) for column in COMPOSER.columns} == before
+    assert "data-absent-reason" not in str(again.resource), "it is there again"
+
+
+def test_a_gap_at_the_end_goes_with_what_came_after_it() -> None:
+    there = {"address": [{"use": "home", "line": ["A", "B"], "city": "C"}]}
+    gap = COMPOSER.resource({}, into=there, clear=["address_line1"]).resource
+    assert COMPOSER.resource({}, into=gap, clear=["address_line2"]).resource == {
+        "address": [{"use": "home", "city": "C"}]
+    }
+    assert COMPOSER.resource({}, into=there, clear=["address_line1", "address_line2"]).resource == {
+        "address": [{"use": "home", "city": "C"}]
+    }
 
 
 def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[..., Mapping]) -> None:

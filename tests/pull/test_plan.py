@@ -81,14 +81,14 @@ def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogC
 
     assert caplog.messages[-6:] == [
         "patient: strategy name_sweep (the server does not declare what last_updated needs _lastUpdated), "
-        "26 calls or more: the number of Patient records is not known yet.",
+        "36 calls or more: the number of Patient records is not known yet.",
         "insurance: strategy per_patient (the server does not declare what last_updated needs _lastUpdated), "
         "0 calls or more: the number of Patient records is not known yet.",
         "insurance: the first look asks about 2743 patients at most, those changed last first.",
         "insurance: every patient's is looked at within 24 hours.",
         "encounter: strategy schedule (the server does not declare what last_updated needs _lastUpdated), "
         "1 calls or more: the number of Practitioner records is not known yet.",
-        "The run needs 29 calls or more; how long it takes is not known yet.",
+        "The run needs 39 calls or more; how long it takes is not known yet.",
     ]
     pull(*ALL)
     caplog.clear()
@@ -116,14 +116,14 @@ def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
 ) -> None:
     pull(*ALL)
     pull.run_count += 5  # an outage: every turn is due
-    short = {"every_minutes": 10, "in_flight": 1, "check_every_hours": 1}
+    short = {"every_minutes": 15, "in_flight": 1, "check_every_hours": 1}
 
     made = plan.of(pull.begin(options=short))
 
-    told = re.search(r"insurance: the run's calls suffice for (\d) of 6 turns that are due", caplog.text)
+    told = re.search(r"insurance: the run's calls suffice for (\d) of 4 turns that are due", caplog.text)
     assert told, caplog.text
-    assert made["resources"]["insurance"]["calls"] == 20 * int(told[1])
-    assert made["minutes"] <= 10
+    assert made["resources"]["insurance"]["calls"] == 30 * int(told[1])
+    assert made["minutes"] <= 15
     assert "the others come round within 1 hours" in caplog.text
 
 

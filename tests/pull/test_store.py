@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import fsspec
 import pytest
 
-from ecw.errors import BatchDamaged
+from ecw.errors import BatchDamaged, ConfigurationWrong, StagingUnavailable, TryAgain
 from ecw.pull import staging, store
 
 ROOT = "memory://staging"
@@ -74,3 +77,63 @@ def test_a_batch_in_an_object_store() -> None:
     assert staging.purge(ROOT, days=1) == 0
     assert staging.purge(ROOT, days=-1) == 1
     assert staging.manifest(path) is None
+
+
+USES: dict[str, Callable[[str], object]] = {
+    "a batch": lambda folder: _write(f"{folder}/run/extract.ndjson.gz"),
+    "a small file": lambda folder: staging.write_json(f"{folder}/run/run.json", {}),
+    "a run's folder": lambda folder: staging.open_folder(f"{folder}/run"),
+}
+
+
+def _write(path: str, value: str = "x") -> None:
+    with staging.writer(path) as batch:
+        batch.write({"id": value})
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("how", ["is a file", "cannot be made", "name is too long"])
+def test_a_staging_area_that_cannot_be_used_is_named_with_the_variable_that_names_it(
+    tmp_path: Path, use: str, how: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    folder = {
+        "is a file": str(tmp_path / "file"),
+        "cannot be made": "/proc/ecw",
+        "name is too long": str(tmp_path / ("x" * 300)),
+    }[how]
+    with pytest.raises(ConfigurationWrong, match="staging area cannot be used") as caught:
+        USES[use](folder)
+    assert folder[:40] in str(caught.value)
+    assert "ecw_staging" in caught.value.next_move
+
+
+def test_a_disk_that_is_full_is_worth_another_try_and_nothing_is_left(tmp_path: Path) -> None:
+    """A limit of the process stands for the disk's: both end a write in the middle."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(StagingUnavailable) as caught:
+            _write(f"{tmp_path}/run/a.ndjson.gz", os.urandom(500_000).hex())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(caught.value, TryAgain)
+    assert "ecw_staging_days" in caught.value.next_move
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_bucket_that_is_not_reached_is_named_without_secrets() -> None:
+    """s3fs and gcsfs raise PermissionError without a number."""
+    with (
+        pytest.raises(ConfigurationWrong, match="s3://bucket/a") as caught,
+        store.explained("s3://key:hunter2@bucket/a"),
+    ):
+        raise PermissionError("Access Denied for key hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_among_the_folders_is_no_run_and_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "stray").write_text("")
+    assert store.names(str(tmp_path / "stray")) == []
+    assert staging.read_json(f"{tmp_path}/stray/run.json") is None
+    assert staging.purge(str(tmp_path), 1) == 0

@@ -52,6 +52,12 @@ class Roll:
     def refused(self, resource: str) -> list[str]:
         return self.rejected
 
+    def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
+        return []
+
+    def beginnings(self, resource: str) -> set[str]:
+        return set()
+
     def wanted(self, resource: str) -> list[str]:
         return self.awaited
 
@@ -102,7 +108,12 @@ def test_name_sweep_reads_the_known_that_did_not_appear() -> None:
     walk = strategy(this)
 
     assert params(next(walk)) == [{"name": "a"}, {"name": "b"}]
-    this.seen.add({"id": "seen"}, 0, 0)
+    this.seen.add({"id": "seen", "name": [{"family": "Ωmega", "given": ["b", " 'Abd"]}]}, 0, 0)
+    more = next(walk)
+    assert all(unit.optional for unit in more), "a server that refuses one loses nothing but it"
+    assert {"ł", "李", "ω", "'"} <= {unit.params["name"] for unit in more}
+    this.seen.add({"id": "another", "name": [{"text": "Ꭰ"}]}, 0, 0)
+    assert params(next(walk)) == [{"name": "Ꭰ".casefold()}]
     assert [unit.ecw_id for unit in next(walk)] == ["unseen"]
 
 

@@ -69,12 +69,26 @@ def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expe
         [told[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
     assert [row["older"] for row in told.values()] == [1, 1]
     assert told["backfill"]["next"] == ""
-    assert told["scheduled"]["next"] == (
-        "1 changed nothing, for the CRM has a newer version: should it be so again, empty source_version in ecw_link "
-        "where it lies in the future."
+    assert told["scheduled"]["next"] == "1 changed nothing: a run beside this one brought a newer version."
+    load(crm_engine, [a_row("a", "New")], run=a_run("again"))
+    [again] = [row for row in table(crm_engine, a_run("again")) if row["resource"] == "location"]
+    assert again["next"].endswith(
+        "1 of them were older in an earlier run, too: pull them by their ids, which always holds."
     )
-    change(crm_engine, "UPDATE ecw_link SET source_version = NULL")
-    assert load(crm_engine, [a_row("a", "New")], run=a_run("next")).updated == 1
+    assert load(crm_engine, [a_row("a", "New")], run=a_run("next"), always=True).updated == 1
+
+
+def test_how_complete_the_answer_is_stands_below_the_table(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a")], completeness="not proven, for a reason")
+    rows = table(crm_engine, a_run())
+    told = "location: not proven, for a reason; no record waits for one that is not here."
+    assert told in as_text(rows).splitlines()
+    change(
+        crm_engine,
+        "INSERT INTO ecw_parked (practice, resource, ecw_id, missing_resource, missing_id, line, parked_run) "
+        "VALUES ('P1', 'encounter', 'e', 'location', 'l', '{}', 'r1')",
+    )
+    assert "1 that others refer to are not here yet" in as_text(table(crm_engine, a_run()))
 
 
 def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: Engine) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from ecw.errors import ServerTrouble
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS = 240  # eCW takes at most 300; the rest is for clocks that differ
+TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")  # what a header can hold (RFC 6750, 2.1)
 MARGIN_SECONDS = 30.0  # a token is not used in its last seconds: a read takes 2 to 5 s
 
 
@@ -100,7 +103,9 @@ class Tokens:
             raise refusal_of(response, settings, scopes)
         body = json_of(response)
         try:
-            lifetime, value = float(body.get("expires_in", 300)), str(body["access_token"])
+            lifetime, value = float(body.get("expires_in", 300)), body["access_token"]
+            if not 0 < lifetime < math.inf or not isinstance(value, str) or not TOKEN.fullmatch(value):
+                raise ValueError
         except (KeyError, TypeError, ValueError):
             raise ServerTrouble(
                 f"POST {url} answered HTTP 200 without a usable token.",

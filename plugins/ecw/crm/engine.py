@@ -7,10 +7,15 @@ A connection with the execution option `crm_read` begins without the lock; reads
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
@@ -27,6 +32,11 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60  # a load's merge is the longest write transaction
 CONNECT_SECONDS = 10
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+TLS_CHECKED = ("verify-full", "verify-ca")
+TLS_MODES = (*TLS_CHECKED, "require", "prefer", "allow", "disable")
+PASSWORD_FIELD = "the password belongs into the connection's password field, where it needs no quoting and is masked"  # noqa: S105
+log = logging.getLogger(__name__)
 
 
 def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine:
@@ -35,7 +45,7 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
     Raises ConfigurationWrong (no such connection, no driver, a database or a password refused), CrmTrouble (no
     answer), CrmTableWrong (not migrated).
     """
-    engine = engine_from_url(_url(connections.get(conn_id)))
+    engine = engine_from_url(_with_password(connections.get(conn_id)))
     try:
         with reading(engine) as connection:
             if migrated:
@@ -64,13 +74,7 @@ def engine_from_url(url: str | URL) -> Engine:
 
     Raises ConfigurationWrong for another kind of database or a missing driver.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationWrong(
-            "The CRM connection's URL cannot be read.",
-            next_move="write it as sqlite:////path/crm.db or postgresql://user:password@host:5432/database.",
-        ) from None
+    parsed = _parsed(url)
     kind = parsed.get_backend_name()
     # hide_parameters: the values of a failed statement would be patient data in an exception's text.
     if kind == "sqlite":
@@ -81,7 +85,7 @@ def engine_from_url(url: str | URL) -> Engine:
     if kind == "postgresql":
         try:
             engine = create_engine(
-                parsed.set(drivername="postgresql+psycopg"),
+                _with_tls(parsed.set(drivername="postgresql+psycopg")),
                 hide_parameters=True,
                 pool_pre_ping=True,
                 max_overflow=20,  # pushes go side by side, and each holds up to three for moments
@@ -102,6 +106,73 @@ def engine_from_url(url: str | URL) -> Engine:
 def reading(engine: Engine) -> Connection:
     """Return a connection that only reads: on SQLite it takes no write lock."""
     return engine.connect().execution_options(crm_read=True)
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter quotes what stands where a port should
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):
+        raise ConfigurationWrong(
+            "The CRM connection's URL cannot be read.",
+            next_move="write it as sqlite:////path/crm.db or postgresql://user@host:5432/database; "
+            f"{PASSWORD_FIELD} (in a URL, @ is written %40 and : is written %3A).",
+        )
+    return parsed
+
+
+def _with_password(conn: AirflowConnection) -> URL:
+    """Return the connection's URL with the user and the password of its own fields, where the URL has none."""
+    url = _parsed(_url(conn))
+    if url.password:
+        from airflow.sdk.log import mask_secret
+
+        mask_secret(str(url.password))
+        _warn_once(f"The connection {conn.conn_id!r} shows the CRM's password in its URL: {PASSWORD_FIELD}.")
+    elif conn.password and url.get_backend_name() == "postgresql":
+        url = url.set(username=url.username or conn.login, password=conn.password)
+    return url
+
+
+def _with_tls(url: URL) -> URL:
+    """Return the URL with TLS that checks the server's certificate and name, unless it says otherwise.
+
+    A socket and this machine itself need none. https://www.postgresql.org/docs/current/libpq-ssl.html
+    """
+    named = url.query.get("host") or url.host or os.environ.get("PGHOST") or ""
+    hosts = named.split(",") if isinstance(named, str) else list(named)
+    if all(not host or host.startswith(("/", "@")) or LOOPBACK & {host, host.partition(":")[0]} for host in hosts):
+        return url
+    mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or TLS_CHECKED[0]
+    if mode not in TLS_MODES:
+        raise ConfigurationWrong(
+            "The CRM connection's sslmode is none that PostgreSQL knows.", next_move=f"use {TLS_CHECKED[0]}."
+        )
+    if mode not in TLS_CHECKED:
+        _warn_once(
+            f"The CRM connection has sslmode {mode}: whoever stands between can read and change what is sent. "
+            f"Take it away, or write {TLS_CHECKED[0]}."
+        )
+        return url
+    options = {"sslmode": str(mode)}
+    own = Path("~/.postgresql/root.crt").expanduser()  # libpq looks there by itself
+    if not (url.query.get("sslrootcert") or os.environ.get("PGSSLROOTCERT") or own.exists()):
+        options["sslrootcert"] = _authorities()
+    return url.update_query_dict(options)
+
+
+def _authorities() -> str:
+    """Return the file of the CAs that this machine trusts; the driver's own libpq does not know where it lies."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS goes by too
+
+    found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    return found or DEFAULT_CA_BUNDLE_PATH
+
+
+@cache
+def _warn_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _url(conn: AirflowConnection) -> str | URL:
@@ -126,7 +197,7 @@ def _url(conn: AirflowConnection) -> str | URL:
     raise ConfigurationWrong(
         f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
         next_move="use type sqlite with the file's path as host, type postgres with its usual fields, "
-        'or {"url": "<SQLAlchemy URL>"} as the extra.',
+        'or {"url": "<SQLAlchemy URL>"} as the extra, and the password into the password field.',
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Engine, Select, and_, exists, func, select
 from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.rejects import OPEN
-from ecw.crm.tables import ecw_conflict, ecw_cursor, ecw_link, ecw_reject, ecw_run
+from ecw.crm.tables import ecw_conflict, ecw_cursor, ecw_link, ecw_parked, ecw_reject, ecw_run
 from ecw.errors import ConfigurationWrong
 from ecw.words import Run
 
@@ -47,6 +47,15 @@ def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:
     )
     with reading(engine) as connection:
         return {resource: int(number) for resource, number in connection.execute(statement)}
+
+
+def missing(engine: Engine, practice: str) -> dict[str, int]:
+    """Return how many records of each resource others wait for."""
+    p = ecw_parked.c
+    statement = select(p.missing_resource, func.count(p.missing_id.distinct())).where(p.practice == practice)
+    with reading(engine) as connection:
+        found = connection.execute(statement.group_by(p.missing_resource))
+        return {resource: int(number) for resource, number in found}
 
 
 def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:

@@ -31,6 +31,8 @@ from ecw.crm.tables import UtcTime, ecw_journal, ecw_run
 from ecw.words import Run
 
 PUSH, PULL = "push", "pull"
+LEARN = "learn"  # the operation: what became of a push's values in eCW
+LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what it has"
 
 
 def write(

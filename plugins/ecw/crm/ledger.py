@@ -29,6 +29,8 @@ class Notes:
     parked: int = 0
     released: int = 0
     older: int = 0
+    still_older: int = 0
+    rewritten: str | None = None
 
 
 def begin(
@@ -198,6 +200,7 @@ def record(
             "whole": batch.get("whole", False),
             "asked": batch.get("patients"),
             "gone": batch.get("gone"),
+            "completeness": batch.get("completeness"),
             "later": batch.get("later"),
             "later_by": datetime.fromisoformat(batch["later_by"]) if "later_by" in batch else None,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -18,19 +19,21 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    true,
     update,
 )
 
-from ecw.crm import journal
+from ecw.crm import edit_times, journal
 from ecw.crm.business import STATUS, BusinessTable
 from ecw.crm.stage import Stage
-from ecw.crm.tables import ecw_agreed, ecw_link
+from ecw.crm.tables import UtcTime, ecw_agreed, ecw_link
 from ecw.crm.upsert import insert
 from ecw.words import Run
 
 WRITTEN = ("insert", "update", "same")  # the fates of rows that the CRM has now as they were staged, merged
-RENEWED = ("crm_id", "hash", "mapping_version", "source_version", "seen_run", "status", "status_reason")
+RENEWED = (
+    *("crm_id", "hash", "mapping_version", "source_version", "seen_run", "status", "status_reason"),
+    *("read_at", "older_run"),
+)
 GONE, VANISHED = "gone", "vanished"  # the rule of the reject, and what its record is then
 
 
@@ -39,9 +42,13 @@ def gone(stage: Stage) -> Select[str]:
     return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == GONE)
 
 
-def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
-    """Write the links of the rows that are in the CRM now, and that the others were seen."""
+def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> list[str]:
+    """Write the links of the rows that are in the CRM now, and that the others were seen.
+
+    Return the eCW ids of those that came in an older version in an earlier run, too.
+    """
     s, run_id = stage.rows, run["run_id"]
+    read_at = literal(stage.read.end or datetime.now(UTC), UtcTime)
     staged = select(
         literal(run["practice"]),
         literal(resource),
@@ -50,6 +57,8 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
         case((s.c.unsettled, ""), else_=s.c.hash),
         literal(target.mapped.version),
         s.c.source_version,
+        read_at,
+        null(),
         case((s.c.fate == "insert", run_id), else_=null()),
         case((s.c.fate == "update", run_id), else_=null()),
         literal(run_id),
@@ -70,17 +79,18 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
             },
         )
     )
-    for seen, chosen in ((s, s.c.fate == "older"), (stage.rejects, true())):
-        connection.execute(
-            update(ecw_link)
-            .where(
-                ecw_link.c.practice == run["practice"],
-                ecw_link.c.resource == resource,
-                ecw_link.c.ecw_id == seen.c.ecw_id,
-                chosen,
-            )
-            .values(seen_run=run_id)
-        )
+    theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
+    older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "older")
+    refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
+    connection.execute(update(ecw_link).where(theirs, refused).values(seen_run=run_id))
+    if not connection.execute(select(exists().where(s.c.fate == "older"))).scalar():
+        return []
+    still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.older_run != run_id).order_by(ecw_link.c.ecw_id)
+    still_older = list(connection.scalars(still.distinct()))
+    connection.execute(
+        update(ecw_link).where(older).values(seen_run=run_id, older_run=func.coalesce(ecw_link.c.older_run, run_id))
+    )
+    return still_older
 
 
 def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
@@ -96,7 +106,9 @@ def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, ma
         or_(link.c.source_version.is_(None), link.c.source_version < n.c.source_version),
     )
     alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
-    connection.execute(update(link).where(older, alike).values(source_version=n.c.source_version))
+    read_at = stage.read.end or datetime.now(UTC)
+    told = {"source_version": n.c.source_version, "read_at": read_at, "older_run": None}
+    connection.execute(update(link).where(older, alike).values(told))
     return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
 
 
@@ -115,7 +127,7 @@ def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) 
     )
 
 
-def mark(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
     """Mark the rows of records that are inactive, merged or deceased in eCW, with why, and unmark the others.
 
     It is an update, as of any other column. Comes after the rows were written: those that eCW and the CRM agree on have
@@ -132,7 +144,7 @@ def mark(connection: Connection, stage: Stage, target: BusinessTable) -> None:
         .values(fate="update", fields=func.coalesce(s.c.fields + ", ", "") + STATUS)
     )
     marked = update(target.table).where(target.key == s.c.crm_id, s.c.fate.in_(["insert", "update"]), differs)
-    connection.execute(marked.values({column.name: said}))
+    edit_times.write(connection, target, whose, marked.values({column.name: said}))
 
 
 def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
@@ -143,8 +155,9 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     b, link = stage.rejects, ecw_link
     theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
     why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
-    # Without a hash it is looked at again, should it come back as it was.
-    connection.execute(update(link).where(theirs).values(status=VANISHED, status_reason=why, hash=""))
+    # Without a hash it is looked at again, should it come back as it was; without a version, whatever its version then.
+    nothing = {"hash": "", "source_version": None, "older_run": None}
+    connection.execute(update(link).where(theirs).values(status=VANISHED, status_reason=why, **nothing))
     column = _status(target)
     if column is None:
         return
@@ -152,7 +165,8 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     of_rows = select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(theirs, differs)
     journal.write_marked(connection, of_rows.subquery(), run, resource)
     marked = update(target.table).where(target.key.in_(select(crm_id).where(theirs)), differs)
-    connection.execute(marked.values({column.name: VANISHED}))
+    whose = edit_times.Whose(run["practice"], resource)
+    edit_times.write(connection, target, whose, marked.values({column.name: VANISHED}))
 
 
 def _status(target: BusinessTable) -> Column[Any] | None:

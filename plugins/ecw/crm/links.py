@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, Table, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, Table, and_, cast, exists, func, or_, select
 
 from ecw.crm.business import key_of
 from ecw.crm.engine import reading
+from ecw.crm.linking import VANISHED
 from ecw.crm.tables import ecw_cursor, ecw_link, ecw_parked, ecw_reject, ecw_run
 
 _CHUNK = 5_000  # rows fetched at a time
@@ -110,9 +112,52 @@ def changed_since(engine: Engine, practice: str, resource: str, follower: str) -
 
     The run that moved it looked at what it had loaded by then itself. None before the follower's first look.
     """
+    runs = _runs_since(practice, resource, follower)
+    statement = (
+        select(ecw_link.c.ecw_id)
+        .where(
+            ecw_link.c.practice == practice,
+            ecw_link.c.resource == resource,
+            or_(ecw_link.c.inserted_run.in_(runs), ecw_link.c.updated_run.in_(runs)),
+        )
+        .order_by(ecw_link.c.ecw_id)
+    )
+    with reading(engine) as connection:
+        return list(connection.scalars(statement))
+
+
+def left_since(
+    engine: Engine, practice: str, resource: str, follower: str, run_id: str
+) -> list[tuple[str, str | None]]:
+    """Return the eCW ids that the run, or one since the `follower`'s cursor was moved, found merged or gone.
+
+    Each with the id of the record that eCW merged it into, where it says so; the merged ones first.
+    """
+    link, runs = ecw_link.c, _runs_since(practice, resource, follower)
+    statement = (
+        select(link.ecw_id, link.status_reason)
+        .where(
+            link.practice == practice,
+            link.resource == resource,
+            link.status.in_(["merged", VANISHED]),
+            or_(link.seen_run == run_id, link.seen_run.in_(runs)),
+        )
+        .order_by(link.status, link.ecw_id)
+    )
+    with reading(engine) as connection:
+        return [(ecw_id, _into(reason)) for ecw_id, reason in connection.execute(statement)]
+
+
+def _into(reason: str | None) -> str | None:
+    found = re.search(r"^into (?:.*/)?[A-Z][A-Za-z]*/([A-Za-z0-9.-]{1,64})$", reason or "")
+    return found[1] if found else None
+
+
+def _runs_since(practice: str, resource: str, follower: str) -> Select[str]:
+    """Select the runs of a resource that ended since the `follower`'s cursor was moved, less the one that moved it."""
     its, moved = ecw_run.alias(), ecw_cursor.c
     ended = func.coalesce(ecw_run.c.ended_at, ecw_run.c.started_at)
-    runs = (
+    return (
         select(ecw_run.c.run_id)
         .join(ecw_cursor, and_(moved.practice == ecw_run.c.practice, moved.resource == follower))
         .outerjoin(
@@ -127,17 +172,6 @@ def changed_since(engine: Engine, practice: str, resource: str, follower: str) -
             ),
         )
     )
-    statement = (
-        select(ecw_link.c.ecw_id)
-        .where(
-            ecw_link.c.practice == practice,
-            ecw_link.c.resource == resource,
-            or_(ecw_link.c.inserted_run.in_(runs), ecw_link.c.updated_run.in_(runs)),
-        )
-        .order_by(ecw_link.c.ecw_id)
-    )
-    with reading(engine) as connection:
-        return list(connection.scalars(statement))
 
 
 def among(engine: Engine, practice: str, resource: str, asked: Collection[str]) -> set[str]:

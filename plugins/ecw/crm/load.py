@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -16,9 +17,12 @@ from ecw.crm.engine import exclusive
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine, rejected
-from ecw.crm.stage import Stage, drop_stage, expect, fill, open_stage
+from ecw.crm.stage import Read, Stage, drop_stage, expect, fill, open_stage
 from ecw.crm.trouble import told
 from ecw.words import Batch, Numbers, Run
+
+NAMED = 5  # ids in a line of the log
+log = logging.getLogger(__name__)
 
 
 def load_rows(
@@ -61,6 +65,7 @@ def load_rows(
                 with connection.begin():
                     target = find(connection, mapped)
                     stage = open_stage(connection, target, source)
+                    stage.read = Read.of(batch)
                     if dry_run:
                         expect(connection, stage, coming)
                     released = parked.ready(connection, stage, target, run["practice"], batch["resource"])
@@ -130,7 +135,27 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).proved()
     told = asdict(merged.told)
-    notes = ledger.Notes(**told, parked=merged.counts["parked"], released=stage.released, older=merged.older)
+    rewritten = ", ".join(f"{name} {count}" for name, count in merged.rewritten.items())
+    for name, count in merged.rewritten.items():
+        log.warning(
+            "%s: the CRM's table %s holds another value in %s than was written, in %d rows: a trigger of the CRM may "
+            "have changed it. What the table holds counts as agreed, and is not pushed.",
+            *(resource, target.mapped.table, name, count),
+        )
+    if merged.still_older:
+        log.warning(
+            "%s: %d records came in an older version than the CRM has in an earlier run, too (%s). Next (data "
+            "engineer): pull them by their ids, which always holds.",
+            *(resource, len(merged.still_older), ", ".join(merged.still_older[:NAMED])),
+        )
+    notes = ledger.Notes(
+        **told,
+        parked=merged.counts["parked"],
+        released=stage.released,
+        older=merged.older,
+        still_older=len(merged.still_older),
+        rewritten=rewritten or None,
+    )
     return _Found(numbers, notes, overtaken)
 
 

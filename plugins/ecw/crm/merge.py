@@ -8,7 +8,7 @@ Every staged row gets a fate:
     update     it has, and a column of it changes, or its mark does
     same       it has, and no column of it changes
     locked     it has, and a column would change, but the row takes no updates
-    older      the CRM's row was made from a newer version of the record
+    older      the CRM's row was made from a newer version, and eCW may have given the two in another order
 
 and a word that it counts as. That word looks at the whole run, so that a run which is cleared and does its work again
 still says what it did: a record that it inserted the first time counts as inserted the second time.
@@ -26,7 +26,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    false,
+    exists,
     func,
     null,
     or_,
@@ -36,13 +36,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
 
-from ecw.crm import journal, parked
+from ecw.crm import edit_times, journal, parked
 from ecw.crm.business import BusinessTable
 from ecw.crm.creating import adopt_created
 from ecw.crm.linking import gone, mark, mark_gone, write_agreed, write_links
 from ecw.crm.references import resolve
-from ecw.crm.stage import Stage
-from ecw.crm.tables import ecw_link
+from ecw.crm.rewritten import agree_on_what_is_held
+from ecw.crm.stage import Stage, differs
+from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.threeway import Told, merge_differing
 from ecw.errors import CrmTableWrong
 from ecw.words import Run
@@ -53,11 +54,14 @@ GROWN = 1_000  # lines in a batch
 @dataclass(frozen=True, slots=True)
 class Merged:
     """How many staged rows count as inserted, updated, unchanged and parked, how many are older than what the CRM has,
-    and what the three-way merge told."""
+    what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
+    eCW ids of those that were older in an earlier run, too."""
 
     counts: dict[str, int]
     older: int
     told: Told
+    rewritten: dict[str, int]
+    still_older: list[str]
 
 
 def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Merged:
@@ -66,6 +70,8 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled; so is one that a push has sent
     without hearing what became of it.
     """
+    whose = edit_times.Whose(run["practice"], resource)
+    edit_times.begin_own_writes(connection)
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
     _adopt(connection, stage, target, resource)
@@ -74,16 +80,18 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target)
-    _write_rows(connection, stage, target)
-    mark(connection, stage, target)
+    _write_rows(connection, stage, target, whose)
+    rewritten = agree_on_what_is_held(connection, stage, target)
+    mark(connection, stage, target, whose)
     _count(connection, stage)
-    write_links(connection, stage, target, run, resource)
+    still_older = write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
     mark_gone(connection, stage, target, run, resource)
     parked.keep(connection, stage, target, run, resource)
     journal.write_pulled(connection, stage, run, resource)
     _take_stock(connection, stage, target)
-    resolve(connection, target, run, resource)
+    resolve(connection, target, whose)
+    edit_times.settle(connection, target, whose)
     s = stage.rows
     counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0}
     older = 0
@@ -92,7 +100,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     ):
         counts[word] += count
         older += count if fate == "older" else 0
-    return Merged(counts, older, told)
+    return Merged(counts, older, told, rewritten, still_older)
 
 
 def _count(connection: Connection, stage: Stage) -> None:
@@ -118,7 +126,7 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
     s = stage.rows
-    newest_first = (s.c.source_version.desc().nulls_last(), s.c.seq.desc())
+    newest_first = (s.c.stale, s.c.source_version.desc().nulls_last(), s.c.seq.desc())
     rank = func.row_number().over(partition_by=s.c.ecw_id, order_by=newest_first).label("rank")
     ranked = select(s.c.seq, rank).subquery()
     connection.execute(
@@ -131,8 +139,19 @@ def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
 def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
     """Find the rows that the CRM has by link. One whose CRM row is gone stays without a fate: it is inserted again."""
     s, t = stage.rows, target.table
-    older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version)
-    differs = _differs(stage, target)
+    # A row that has waited was read before; only its version says when.
+    crosses = or_(s.c.seq <= stage.released, stage.read.crosses(ecw_link.c.read_at))
+    older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
+    if run["run_type"] == "replay":  # its records were read when they were refused
+        refused = exists().where(
+            ecw_reject.c.practice == run["practice"],
+            ecw_reject.c.resource == resource,
+            ecw_reject.c.ecw_id == s.c.ecw_id,
+            ecw_reject.c.read_at < ecw_link.c.read_at,
+        )
+        unknown = or_(s.c.source_version.is_(None), ecw_link.c.source_version.is_(None))
+        older = or_(older, and_(unknown, refused))
+    differing = differs(stage, target)
     connection.execute(
         update(s)
         .where(
@@ -144,7 +163,7 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
         )
         .values(
             crm_id=t.columns[target.key.name],
-            fate=case((older, "older"), (differs, "update"), else_="same"),
+            fate=case((older, "older"), (differing, "update"), else_="same"),
             counts_as=case(
                 (ecw_link.c.inserted_run == run["run_id"], "inserted"),
                 (ecw_link.c.updated_run == run["run_id"], "updated"),
@@ -167,17 +186,12 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
         .group_by(held)
         .subquery()
     )
-    differs = _differs(stage, target)
+    differing = differs(stage, target)
     connection.execute(
         update(s)
         .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
-        .values(crm_id=free.c.crm_id, fate=case((differs, "update"), else_="same"), adopted=True)
+        .values(crm_id=free.c.crm_id, fate=case((differing, "update"), else_="same"), adopted=True)
     )
-
-
-def _differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
-    pairs = stage.values.items()
-    return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
 
 
 def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
@@ -244,11 +258,12 @@ def _highest_key(connection: Connection, target: BusinessTable) -> int:
     return highest
 
 
-def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+def _write_rows(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
     s, t = stage.rows, target.table
     names = [target.key.name, *stage.values]
     staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
     connection.execute(t.insert().from_select(names, staged, include_defaults=False))
+    edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(s.c.fate == "insert"))
     changing = stage.values
     # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
     forgotten = {
@@ -257,4 +272,4 @@ def _write_rows(connection: Connection, stage: Stage, target: BusinessTable) -> 
         if name in changing
     }
     changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
-    connection.execute(changed.values({**changing, **forgotten}))
+    edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     null,
     or_,
     select,
@@ -38,12 +40,15 @@ def ready(
 ) -> list[dict[str, Any]]:
     """Return the staged lines of a resource that need not wait any longer, as the mapping has them now."""
     p = ecw_parked
-    statement = select(p.c.line).where(
+    statement = select(p.c.line, p.c.read_at).where(
         p.c.practice == practice,
         p.c.resource == resource,
         _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
     )
-    return [_today(orjson.loads(line), target) for line in connection.scalars(statement.order_by(p.c.ecw_id))]
+    return [
+        _today(orjson.loads(line), target) | {"read": read_at.isoformat() if read_at else None}
+        for line, read_at in connection.execute(statement.order_by(p.c.ecw_id))
+    ]
 
 
 def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
@@ -105,7 +110,10 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     s, p = stage.rows, ecw_parked
     mine = and_(p.c.practice == run["practice"], p.c.resource == resource)
     not_older = or_(
-        s.c.source_version.is_(None), p.c.source_version.is_(None), s.c.source_version >= p.c.source_version
+        s.c.source_version.is_(None),
+        p.c.source_version.is_(None),
+        s.c.source_version >= p.c.source_version,
+        not_(stage.read.crosses(p.c.read_at)),
     )
     settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older)
     connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(gone(stage)))))
@@ -120,11 +128,12 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(p.primary_key.columns),
-            set_={name: new[name] for name in ("missing_resource", "missing_id", "source_version", "line")},
+            set_={name: new[name] for name in ("missing_resource", "missing_id", "source_version", "line", "read_at")},
             where=or_(
                 new.source_version.is_(None),
                 p.c.source_version.is_(None),
                 new.source_version >= p.c.source_version,
+                not_(stage.read.crosses(p.c.read_at)),
             ),
         ),
         waiting,
@@ -158,6 +167,7 @@ def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: s
         "source_version": version,
         "line": orjson.dumps(line | {"version": version.isoformat() if version else None}).decode(),
         "parked_run": run["run_id"],
+        "read_at": stage.read.end or datetime.now(UTC),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, select
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, func, select
 
 from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.engine import reading
@@ -46,6 +46,15 @@ def referring(
         for at in range(0, len(references), _ASKED):
             asked = target.columns[column].in_(references[at : at + _ASKED])
             yield from _ids(connection, _linked(target, practice, resource, asked).order_by(ecw_link.c.ecw_id))
+
+
+def beginnings(engine: Engine, mapped: Mapped, names: Sequence[str]) -> Iterator[str]:
+    """Yield the characters with which the values of these columns begin, of all rows of the CRM."""
+    with reading(engine) as connection:
+        target = find(connection, mapped)
+        for name in names:
+            begins = func.substr(func.trim(target.columns[name]), 1, 1)
+            yield from filter(None, connection.scalars(select(begins).distinct()))
 
 
 def _linked(target: BusinessTable, practice: str, resource: str, *where: ColumnElement[bool]) -> Select[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, cast, func, select, update
 
+from ecw.crm import edit_times
 from ecw.crm.business import BusinessTable
 from ecw.crm.tables import ecw_link
 from ecw.resources import RESOURCES
-from ecw.words import Run
 
 
-def resolve(connection: Connection, target: BusinessTable, run: Run, resource: str) -> None:
+def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Whose) -> None:
     """Fill in the keys that are missing and can be known by now, of this load's rows and of earlier ones.
 
     What a reference means may arrive later than the reference; its key stays empty until then.
@@ -18,8 +18,8 @@ def resolve(connection: Connection, target: BusinessTable, run: Run, resource: s
     own = (
         select(ecw_link.c.crm_id)
         .where(
-            ecw_link.c.practice == run["practice"],
-            ecw_link.c.resource == resource,
+            ecw_link.c.practice == whose.practice,
+            ecw_link.c.resource == whose.resource,
             ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type),
         )
         .limit(1)
@@ -29,13 +29,16 @@ def resolve(connection: Connection, target: BusinessTable, run: Run, resource: s
         for known in RESOURCES.values():
             prefix = f"{known.fhir_type}/"
             other = select(cast(ecw_link.c.crm_id, meant.type)).where(
-                ecw_link.c.practice == run["practice"],
+                ecw_link.c.practice == whose.practice,
                 ecw_link.c.resource == known.name,
                 ecw_link.c.ecw_id == func.substr(held, len(prefix) + 1),
             )
             # Scalar subqueries, an index look-up for each row: as joins both databases plan them badly, SQLite for
             # want of statistics, PostgreSQL because those of a table just filled are not there yet.
-            connection.execute(
+            edit_times.write(
+                connection,
+                target,
+                whose,
                 update(target.table)
                 .where(
                     meant.is_(None),
@@ -43,5 +46,5 @@ def resolve(connection: Connection, target: BusinessTable, run: Run, resource: s
                     other.scalar_subquery().is_not(None),
                     own.scalar_subquery().is_not(None),
                 )
-                .values({meant.name: other.scalar_subquery()})
+                .values({meant.name: other.scalar_subquery()}),
             )

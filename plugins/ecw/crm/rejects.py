@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, exists, func, literal, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from ecw.crm.engine import reading
 from ecw.crm.stage import SETTLED, Stage
-from ecw.crm.tables import ecw_link, ecw_reject
+from ecw.crm.tables import UtcTime, ecw_link, ecw_reject
 from ecw.crm.upsert import insert
 from ecw.errors import ConfigurationWrong
 from ecw.resources import RESOURCES
@@ -99,11 +114,11 @@ def quarantine(connection: Connection, stage: Stage, run: Run, resource: str) ->
     the one in question settles nothing, and a refused version older than the one in the CRM is resolved at once.
     """
     r, s = ecw_reject, stage.rows
-    accepted = exists().where(s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(SETTLED), _not_older(s.c.source_version))
+    accepted = exists().where(s.c.ecw_id == r.c.ecw_id, s.c.fate.in_(SETTLED), _not_older(stage, s.c.source_version))
     _resolve(connection, run, resource, accepted)
     _open(connection, stage, run, resource)
     b = stage.rejects
-    refused_again = exists().where(b.c.ecw_id == r.c.ecw_id, _not_older(b.c.source_version))
+    refused_again = exists().where(b.c.ecw_id == r.c.ecw_id, _not_older(stage, b.c.source_version))
     for_this = exists().where(
         b.c.ecw_id == r.c.ecw_id, b.c.step == r.c.step, b.c.rule == r.c.rule, b.c.column == r.c.column
     )
@@ -117,9 +132,9 @@ def rejected(connection: Connection, stage: Stage) -> int:
     return ids
 
 
-def _not_older(version: ColumnElement[Any]) -> ColumnElement[bool]:
+def _not_older(stage: Stage, version: ColumnElement[Any]) -> ColumnElement[bool]:
     held = ecw_reject.c.source_version
-    return or_(version.is_(None), held.is_(None), version >= held)
+    return or_(version.is_(None), held.is_(None), version >= held, not_(stage.read.crosses(ecw_reject.c.read_at)))
 
 
 def _resolve(connection: Connection, run: Run, resource: str, void: ColumnElement[bool]) -> None:
@@ -144,6 +159,7 @@ def _open(connection: Connection, stage: Stage, run: Run, resource: str) -> None
         ecw_link.c.resource == resource,
         ecw_link.c.ecw_id == b.c.ecw_id,
         ecw_link.c.source_version > b.c.source_version,
+        stage.read.crosses(ecw_link.c.read_at),
     )
     run_id = literal(run["run_id"])
     staged = select(
@@ -158,9 +174,10 @@ def _open(connection: Connection, stage: Stage, run: Run, resource: str) -> None
         run_id,
         run_id,
         case((overtaken, run_id), else_=null()),
+        literal(stage.read.end or datetime.now(UTC), UtcTime),
     ).where(b.c.seq.in_(last))
     statement = insert(connection, ecw_reject).from_select(ecw_reject.columns.keys(), staged)
-    renewed = ("reason", "hash", "source_version", "batch", "state", "last_run", "resolved_run")
+    renewed = ("reason", "hash", "source_version", "batch", "state", "last_run", "resolved_run", "read_at")
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(ecw_reject.primary_key.columns),

@@ -9,10 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, count, islice
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+    func,
+    literal,
+    or_,
+    true,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from ecw.agreement import text
@@ -20,11 +37,42 @@ from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit, instant
 from ecw.crm.tables import UtcTime
 from ecw.errors import CrmTableWrong
+from ecw.words import Batch
 
 Line = TypeVar("Line")
 REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
 SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """From when to when eCW was asked for a batch's records; None: that is not known.  `always`: its answer holds."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    always: bool = False
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        start, end = (batch.get(name) for name in ("read_from", "read_until"))
+        return cls(
+            datetime.fromisoformat(start) if isinstance(start, str) else None,
+            datetime.fromisoformat(end) if isinstance(end, str) else None,
+            batch.get("always", False),
+        )
+
+    def crosses(self, read_at: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return whether versions decide between this batch's answer and one that was given by `read_at`.
+
+        What eCW answers now is the truth, also where its version is older: a record was restored, say, or its version
+        once was too late.  Only of answers that may have crossed each other the versions say which is the later one.
+        """
+        if self.always:
+            return false()
+        if self.start is None:
+            return true()
+        return func.coalesce(read_at > literal(self.start, UtcTime), true())
 
 
 @dataclass(slots=True)
@@ -45,6 +93,7 @@ class Stage:
     fingerprint: str = ""
     source: str | None = None
     coming: Table | None = None
+    read: Read = Read()
 
 
 def open_stage(connection: Connection, target: BusinessTable, source: str | None = None) -> Stage:
@@ -68,6 +117,7 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("agreed_sent", Text),
         Column("fields", Text),  # names of the columns that change
         Column("adopted", Boolean),  # the CRM had the row before, and no link did
+        Column("stale", Boolean),  # it has waited, and was read before the batch's records were
         Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
         *values.values(),
         prefixes=["TEMPORARY"],
@@ -133,7 +183,7 @@ def fill(
     """
     digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
     fit, reject_seq = _fitter(target), count()
-    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr")
+    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "stale")
     row_names = [*own, *(column.name for column in stage.values.values())]
     stage.released = len(released)
 
@@ -174,6 +224,12 @@ def fill(
         connection.exec_driver_sql(f"ANALYZE {looked_at}")
 
 
+def differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
+    """Return whether a row of the CRM's table holds another value than the staged one, in any column."""
+    pairs = stage.values.items()
+    return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
+
+
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
     rest = iter(lines)
     while chunk := list(islice(rest, CHUNK)):
@@ -184,7 +240,14 @@ def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any]) -> list
     """Return what the stage has of a row beside the values of its columns."""
     status, reason = line.get("status") or (None, None)
     agreed = text({name: value for name, value in line["row"].items() if name != target.mapped.key})
-    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed]
+    stale = stage.lines <= stage.released and _was_read_before(line.get("read"), stage.read)
+    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed, stale]
+
+
+def _was_read_before(moment: str | None, read: Read) -> bool:
+    if moment is None or read.start is None:
+        return read.always
+    return read.always or datetime.fromisoformat(moment) <= read.start
 
 
 def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:

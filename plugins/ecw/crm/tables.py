@@ -83,11 +83,14 @@ ecw_run = Table(
     Column("parked", Integer),  # records among the rejected that wait for another one
     Column("released", Integer),  # records among the fetched that had waited and came in
     Column("older", Integer),  # records among the unchanged of which the CRM has a newer version
-    Column("whole", Boolean),  # every record that eCW has is among the fetched
+    Column("whole", Boolean),  # all records were asked for, whatever the window: see completeness
     Column("later", Integer),  # patients whom a first look patient by patient left to the next runs
     Column("later_by", UtcTime),  # when the last of them is looked at
     Column("asked", Integer),  # patients who were asked about one by one
     Column("gone", Integer),  # records among the fetched that eCW no longer has
+    Column("completeness", Text),  # how it is known that nothing is missing among the fetched, as far as it is
+    Column("still_older", Integer),  # records among the older that were so in an earlier run, too
+    Column("rewritten", Text),  # columns in which the CRM's table holds another value than was written, and how often
     Column("mapped_all", Boolean),  # the unchanged are mapped too: said by a backfill's run, of what others share
     Index("ecw_run_latest", "practice", "resource", "started_at"),
 )
@@ -114,6 +117,8 @@ ecw_link = Table(
     Column("hash", String(128), nullable=False),
     Column("mapping_version", String(64), nullable=False),
     Column("source_version", UtcTime),  # meta.lastUpdated
+    Column("read_at", UtcTime),  # by then eCW had given it: versions decide only between answers that may cross
+    Column("older_run", String(250)),  # the first run since then that brought an older version which crossed it
     Column("inserted_run", String(250)),  # none for a row that the CRM had before
     Column("updated_run", String(250)),
     Column("seen_run", String(250), nullable=False),
@@ -145,6 +150,27 @@ ecw_claim = Table(
     Column("until", UtcTime, nullable=False),  # a claim that is older is void
 )
 
+# Times that our own writes left in the CRM's rows, so that they are no edits of the CRM's: see ecw.crm.edit_times.
+ecw_own_write = Table(
+    "ecw_own_write",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("crm_id", String(64), primary_key=True),
+    Column("stamp", Text, nullable=False),  # the row's updated_at after our last write, as the database has it
+    Column("edited", Text),  # the row's updated_at from before: when the CRM changed it
+)
+
+# When the CRM last changed a field of a row, written by a trigger: whoever writes the row knows of no practice.
+ecw_field_change = Table(
+    "ecw_field_change",
+    metadata,
+    Column("table", String(64), primary_key=True),
+    Column("crm_id", String(64), primary_key=True),
+    Column("column", String(128), primary_key=True),
+    Column("changed_at", UtcTime, nullable=False),
+)
+
 # Whose insurance is still to be looked at for the first time: see ecw.crm.first_look.
 ecw_first_look = Table(
     "ecw_first_look",
@@ -166,6 +192,7 @@ ecw_parked = Table(
     Column("missing_id", String(128), nullable=False),
     Column("source_version", UtcTime),
     Column("line", Text, nullable=False),  # the staged line, JSON
+    Column("read_at", UtcTime),  # by then eCW had given it
     Column("parked_run", String(250), nullable=False),
     Index("ecw_parked_missing", "practice", "missing_resource", "missing_id"),
 )
@@ -188,6 +215,7 @@ ecw_reject = Table(
     Column("first_run", String(250), nullable=False),
     Column("last_run", String(250), nullable=False),
     Column("resolved_run", String(250)),
+    Column("read_at", UtcTime),  # by then eCW had given it
 )
 
 # API calls that were permitted, by clock minute of the server and kind of work.

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, select, update
 
-from ecw.agreement import Agreed, Merged, Row, Rule, Side, Values, learn, merge
-from ecw.crm import conflicts
-from ecw.crm.business import CHANGED, LOCK, BusinessTable
-from ecw.crm.convert import Unfit, in_utc, plain, same
+from ecw.agreement import Agreed, Merged, Newer, Row, Rule, Side, Values, learn, merge
+from ecw.crm import conflicts, edit_times, journal
+from ecw.crm.business import LOCK, BusinessTable
+from ecw.crm.convert import Unfit, plain, same
 from ecw.crm.creating import OPEN
 from ecw.crm.stage import Stage
-from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent
+from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent, ecw_own_write
 from ecw.words import Run
 
 CHUNK = 2_000  # rows in memory at a time
@@ -44,7 +43,7 @@ def merge_differing(connection: Connection, stage: Stage, target: BusinessTable,
 
     Their fate is `update` where a column of the CRM changes, `locked` where it would and must not, else `same`.
     """
-    statement, told = _differing(stage, target, run, resource), Told()
+    statement, told = _differing(connection, stage, target, run, resource), Told()
     s = stage.rows
     numbers = list(connection.scalars(statement.with_only_columns(s.c.seq).order_by(s.c.seq)))
     if not numbers:
@@ -105,14 +104,20 @@ class _Merging:
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])
         chosen = self._choices(crm_id, crm, emr)
-        found = merge(self.rules, base, crm, emr, newer=_newer(row), choices=chosen)
+        found = merge(self.rules, base, crm, emr, newer=self._newer(row), choices=chosen)
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
             found.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody took the eCW id out of the linked row
         fate = "same" if not found.to_crm else "locked" if row["t__lock"] else "update"
+        if respelled := [name for name in learned if emr[name] != row["ecw_id"]]:
+            self._log(crm_id, row["ecw_id"], respelled)
         if fate != "locked" and (found.conflicts or crm_id in self.open):
             self._record(crm_id, row["ecw_id"], found, crm, emr)
         written = self._written(row["seq"], fate, found) | {"learned": len(learned)}
         return written, self._values(row, found) if fate == "update" else None
+
+    def _newer(self, row: Mapping[Any, Any]) -> Newer:
+        crm, emr = edit_times.edited(row), row["source_version"]
+        return edit_times.newer(self.connection, self.target, str(row["t__key"]), crm, emr)
 
     def _crm_value(self, name: str, stored: Any, emr: Any, base: Agreed) -> Any:
         """Return the CRM's value as rows have it; one that the column rounded is the value that was written."""
@@ -136,6 +141,21 @@ class _Merging:
         run = self.run
         conflicts.record(
             self.connection, run["practice"], self.resource, crm_id, ecw_id, run["run_id"], found.conflicts, crm, emr
+        )
+
+    def _log(self, crm_id: str, ecw_id: str, learned: list[str]) -> None:
+        journal.write(
+            self.connection,
+            practice=self.run["practice"],
+            resource=self.resource,
+            run_id=self.run["run_id"],
+            direction=journal.PUSH,  # the end of one
+            operation=journal.LEARN,
+            outcome="done",
+            words=journal.LEARNED,
+            crm_id=crm_id,
+            ecw_id=ecw_id,
+            fields=learned,
         )
 
     def _written(self, seq: int, fate: str, found: Merged) -> dict[str, Any]:
@@ -164,22 +184,25 @@ class _Merging:
         return values
 
 
-def _differing(stage: Stage, target: BusinessTable, run: Run, resource: str) -> Select[Any]:
+def _differing(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Select[Any]:
     s, t, a = stage.rows, target.table, ecw_agreed
     agreed = and_(a.c.practice == run["practice"], a.c.resource == resource, a.c.ecw_id == s.c.ecw_id)
     as_agreed = and_(a.c.emr == s.c.agreed_emr, a.c.crm.is_(None), a.c.sent.is_(None))
-    extra = [
-        (t.columns[name] if name in t.columns else null()).label(f"t__{label}")
-        for label, name in (("lock", LOCK), ("changed", CHANGED))
-    ]
+    lock = t.columns[LOCK] if LOCK in t.columns else null()
+    whose = edit_times.Whose(run["practice"], resource)
     return (
         select(
             *(s.c.seq, s.c.ecw_id, s.c.source_version, s.c.agreed_emr, target.key.label("t__key")),
             *(a.c.emr.label("a_emr"), a.c.crm.label("a_crm"), a.c.sent.label("a_sent")),
             *(column.label(f"t_{name}") for name, column in target.columns.items()),
-            *extra,
+            lock.label("t__lock"),
+            *edit_times.columns(connection, target),
         )
-        .select_from(s.join(t, target.key == s.c.crm_id).outerjoin(a, agreed))
+        .select_from(
+            s.join(t, target.key == s.c.crm_id)
+            .outerjoin(a, agreed)
+            .outerjoin(ecw_own_write, edit_times.joined(target, whose))
+        )
         .where(or_(s.c.fate == "update", and_(s.c.fate == "same", a.c.ecw_id.is_not(None), not_(as_agreed))))
     )
 
@@ -198,11 +221,3 @@ def _update(s: Any, values: dict[str, Any]) -> Any:
             **values,
         )
     )
-
-
-def _newer(row: Mapping[Any, Any]) -> Side | None:
-    """Say which side changed last, where both tell: eCW by the record's version, the CRM by its row."""
-    emr, crm = row["source_version"], row["t__changed"]
-    if emr is None or not isinstance(crm, datetime):
-        return None
-    return "emr" if emr > in_utc(crm) else "crm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +12,11 @@ from ecw.errors import ConfigurationWrong, CrmTableWrong, CrmTrouble, EcwError
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, the first two characters of the state
 _TEMPORARY = ("08", "40", "53", "55", "57")  # connection, rollback, resources, lock, shutdown
 _REFUSED = ("28", "3D")  # user or password, no such database
+_NO_RIGHT, _READ_ONLY = "42501", "25006"
+# libpq's own words, which hold names of hosts and files only; a session that never began has no state
+_TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
+_OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
+GRANTS = "docs/how-to/connect-a-practice.md"
 
 
 def told(error: DBAPIError, what: str) -> EcwError:
@@ -24,6 +30,28 @@ def told(error: DBAPIError, what: str) -> EcwError:
         return _sqlite(origin, what)
     diagnosis = getattr(origin, "diag", None)
     state = getattr(origin, "sqlstate", None) or ""
+    if not state and _TLS.search(str(origin)):
+        return ConfigurationWrong(
+            f"{what}: no connection over TLS whose certificate is trusted came about.",
+            next_move="put the path of the CA that signed the server's certificate into the CRM connection's extra "
+            "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
+            'or write {"sslmode": "disable"} on a network of your own.',
+        )
+    if state == _NO_RIGHT:
+        found = _OBJECT.search(str(origin))
+        on = f" on the {found[1]} {found[2]}" if found else ""
+        return ConfigurationWrong(
+            f"{what}: the CRM connection's user lacks a right{on}{_code(state)}.",
+            next_move=f"grant it as {GRANTS} says; `ecw migrate` needs a user who owns the tables, the runs do not.",
+            who="database administrator",
+        )
+    if state == _READ_ONLY:
+        return ConfigurationWrong(
+            f"{what}: the CRM's database takes no writes{_code(state)}.",
+            next_move="point the CRM connection to the primary, not to a standby, and see that its user's "
+            "default_transaction_read_only is off.",
+            who="database administrator",
+        )
     if state.startswith(_REFUSED) or (not state and _login_refused(str(origin))):
         return ConfigurationWrong(
             f"{what}: PostgreSQL refused the user, the password or the database's name.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ecw.mapping.companions import ABSENT
 from ecw.mapping.convert import Unusable
 from ecw.mapping.crosswalks import Crosswalk
 from ecw.mapping.paths import Choice, Member, Path
@@ -158,7 +159,11 @@ def with_value(present: Any, crosswalk: Crosswalk, value: str, *, coding: bool) 
 
     Codings that mean the value stay; the others would contradict it, or could.
     """
-    there: Json = present if isinstance(present, dict) else {}
+    there: Json = dict(present) if isinstance(present, dict) else {}
+    if "extension" in there:  # it is no longer absent
+        there["extension"] = [each for each in there["extension"] if each.get("url") != ABSENT]
+        if not there["extension"]:
+            del there["extension"]
     if coding:
         return {**{key: there[key] for key in ("id", "extension") if key in there}, **written(crosswalk, value)}
     same = [each for each in there.get("coding") or () if crosswalk.value_of(each) == value]

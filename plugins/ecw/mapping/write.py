@@ -102,6 +102,7 @@ def put(resource: dict[str, Any], path: Path, value: Any) -> None:
     if slot.value != value or type(slot.value) is not type(value):
         slot.holder[slot.key] = value
         companions.agree(slot.holder, slot.key, value, slot.above)
+        _no_longer_absent(slot, path[-1])
     if _reader(path)(resource) != value:
         raise Unusable("path", "the path does not read what it wrote")
 
@@ -114,7 +115,7 @@ def slot_of(resource: dict[str, Any], path: Path) -> Slot | None:
 def put_each(resource: dict[str, Any], path: Path, keep: Callable[[Any], bool], add: list[Any]) -> None:
     """Take away the values of a repeating path that are not kept, in place, and add others after them."""
     while (gone := next((slot for slot in find(resource, path) if not keep(slot.value)), None)) is not None:
-        take_away(gone, path)
+        take_away(resource, gone, path, gaps=False)
     at = max(at for at, step in enumerate(path) if isinstance(step, Extension | Where) or at == 0)
     for value in add:
         element = _append(resource, path[: at + 1]).element()
@@ -124,23 +125,33 @@ def put_each(resource: dict[str, Any], path: Path, keep: Callable[[Any], bool], 
 def clear(resource: dict[str, Any], path: Path) -> None:
     """Take away the value that the path reads, in place, and what was there for its sake alone.
 
-    Items after it in a list move up; another branch of a union may then be read.
+    The items after it in a list keep their places: a gap says in FHIR's way that its value is absent (R4, 2.6.2: a null
+    and its extension). Otherwise they would move up, and a path that counts would read them in its place. An element
+    goes where nothing would take its place; another branch of a union may then be read.
     """
     if (slot := slot_of(resource, path)) is not None:
-        take_away(slot, path)
+        take_away(resource, slot, path)
 
 
-def take_away(found: Slot, path: Path) -> None:
-    """Take away what a slot of the path holds, and what was there for its sake alone."""
+def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool = True) -> None:
+    """Take away what a slot of the path holds, and what was there for its sake alone; without `gaps` others move up."""
     slot: Slot | None = found
+    taken: tuple[str, Any] | None = None  # the member that was taken out last, and what it had been
+    value = found.value
     while slot is not None:
         if isinstance(slot.holder, list):
+            after = gaps and any(item is not None for item in slot.holder[slot.key + 1 :])
+            if after and _left_gap(resource, path, slot, taken):
+                return
             slot.holder.pop(slot.key)
             _drop_companion(slot)
+            _drop_gaps(slot)
         else:
             slot.holder.pop(slot.key, None)
             companions.agree(slot.holder, slot.key, None, slot.above)
+            taken = (slot.key, value)
         empty = not slot.holder or _only_labels(slot.holder, path) or _demanded(slot)
+        value = [value] if isinstance(slot.holder, list) else {}
         slot = slot.above if empty and slot.above and slot.above.above else None
 
 
@@ -302,6 +313,98 @@ def _demanded(slot: Slot) -> bool:
     if item is None or not isinstance(item.holder, list) or item.above is None:
         return False
     return (item.above.key, slot.key) in DEMANDED
+
+
+def _no_longer_absent(slot: Slot, step: Any) -> None:
+    """Remove the statement that the value is absent, now that it is there; whatever else `_name` holds stays."""
+    if isinstance(slot.holder, dict):
+        _present(slot.holder, f"_{slot.key}")
+    elif slot.above is not None and isinstance(slot.above.holder, dict):
+        companions = slot.above.holder.get(f"_{slot.above.key}")
+        if isinstance(companions, list) and slot.key < len(companions):
+            _present(companions, slot.key)
+            if not any(companions):
+                del slot.above.holder[f"_{slot.above.key}"]
+    above = slot.above
+    while above is not None and above.above is not None:  # the elements around it are there as well
+        _present(above.holder, above.key)
+        above = above.above
+
+
+def _present(holder: Any, key: Any) -> None:
+    """Remove from an element what says that it is absent; an item of a list stays as null, a member goes if empty."""
+    element = holder.get(key) if isinstance(holder, dict) else holder[key]
+    if not isinstance(element, dict) or not isinstance(element.get("extension"), list):
+        return
+    left = [item for item in element["extension"] if not isinstance(item, dict) or item.get("url") != ABSENT]
+    if left == element["extension"]:
+        return
+    if left:
+        element["extension"] = left
+        return
+    del element["extension"]
+    if not element and isinstance(holder, dict):
+        del holder[key]
+    elif not element:
+        holder[key] = None
+
+
+def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
+    """Leave a gap in the place of an item where that keeps the others in theirs; return False where it need not."""
+    if taken is None:
+        _leave_gap(slot, taken)
+        return True
+    items, element = list(slot.holder), dict(slot.value)
+    slot.holder.pop(slot.key)
+    another = _reader(path)(resource) is not None
+    slot.holder[:] = items
+    if another:
+        _leave_gap(slot, taken)
+        if _reader(path)(resource) is None:
+            return True
+        slot.holder[slot.key] = element
+    return False
+
+
+def _leave_gap(slot: Slot, taken: tuple[str, Any] | None) -> None:
+    """Say of an item of a list that its value is absent, in its place: of a plain one itself, else of the member."""
+    if taken is not None:
+        name, had = taken
+        if isinstance(had, dict):
+            slot.value[name] = _absent()
+        elif isinstance(had, list) and isinstance(had[0], dict):
+            slot.value[name] = [_absent()]
+        elif isinstance(had, list):
+            slot.value.update({name: [None], f"_{name}": [_absent()]})
+        else:
+            slot.value[f"_{name}"] = _absent()
+        return
+    slot.holder[slot.key] = None
+    if slot.above is None:
+        return
+    companions = slot.above.holder.get(f"_{slot.above.key}")
+    companions = companions if isinstance(companions, list) else []
+    companions += [None] * (len(slot.holder) - len(companions))
+    companions[slot.key] = _absent()
+    slot.above.holder[f"_{slot.above.key}"] = companions
+
+
+def _absent() -> dict[str, Any]:
+    return {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
+
+
+def _drop_gaps(slot: Slot) -> None:
+    """Drop the gaps at a list's end: nothing comes after them."""
+    above = slot.above
+    while above is not None and slot.holder and slot.holder[-1] is None:
+        companions = above.holder.get(f"_{above.key}")
+        at = len(slot.holder) - 1
+        if not isinstance(companions, list) or at >= len(companions) or companions[at] != _absent():
+            return
+        slot.holder.pop()
+        companions.pop()
+        if not any(companions):
+            del above.holder[f"_{above.key}"]
 
 
 def _drop_companion(slot: Slot) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime
 from itertools import islice
 
 from ecw.api import bulk as exports
@@ -13,10 +14,10 @@ from ecw.api.bulk import Manifest, Underway
 from ecw.api.client import ID, EcwClient
 from ecw.errors import ConfigurationWrong, ExportGone, ExportRunning
 from ecw.pull import staging, store
-from ecw.pull.extract import fetch_wanted, told
+from ecw.pull.extract import fetch_wanted, read_between, told
 from ecw.pull.options import Options
 from ecw.pull.parts import PART_RECORDS, Parts
-from ecw.pull.strategies import Ask, Known
+from ecw.pull.strategies import STRATEGIES, Ask, Known
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -49,8 +50,12 @@ def start(run: Run, resource: Resource, client: EcwClient, options: Options) -> 
         log.info("%s: the export is under way already.", resource.name)
         return str(kept["handle"])
     group = _group(client, options)
+    at = datetime.now(UTC).isoformat()
     return exports.kick_off(
-        client, group, [resource.fhir_type], lambda handle: staging.write_json(_path(run, resource), {"handle": handle})
+        client,
+        group,
+        [resource.fhir_type],
+        lambda handle: staging.write_json(_path(run, resource), {"handle": handle, "at": at}),
     )
 
 
@@ -91,8 +96,11 @@ def collect(
     fetch_wanted(Ask(run, resource, options, roster, parts.seen), client, parts)
     path = store.join(run["staging"], resource.name, "extract.ndjson.gz")
     count = parts.finish(path)
+    began = datetime.fromisoformat(staging.read_json(_path(run, resource))["at"])
     cancel(run, resource, client)
-    return told(run, resource, "bulk", path, count, client.calls - calls, time.monotonic() - started)
+    batch = told(run, resource, "bulk", path, count, client.calls - calls, time.monotonic() - started)
+    batch["completeness"] = STRATEGIES["bulk"].proof
+    return batch | read_between(began, options)
 
 
 def cancel(run: Run, resource: Resource, client: EcwClient) -> None:

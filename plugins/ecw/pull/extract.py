@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
 from ecw.errors import RequestRefused
 from ecw.pull import staging, store
 from ecw.pull.fetch import fetch
 from ecw.pull.options import Options
 from ecw.pull.parts import Parts
-from ecw.pull.strategies import STRATEGIES, Ask, Known, Unit, later, longest_turn, wanted
+from ecw.pull.strategies import STRATEGIES, Ask, Known, Unit, later, longest_turn, moved, wanted
 from ecw.resources import Resource
 from ecw.words import Batch, Run
 
@@ -53,6 +53,8 @@ def extract(
     path = store.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
     batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+    batch |= read_between(parts.began, options)
+    batch["completeness"] = STRATEGIES[strategy].proof.format_map(ask.tally)
     if strategy == "per_patient" and (left := later(ask)):
         by = ask.end + timedelta(hours=longest_turn(options))
         log.warning(
@@ -66,10 +68,20 @@ def extract(
 
 
 def fetch_wanted(ask: Ask, client: EcwClient, parts: Parts) -> None:
-    """Fetch what others wait for and did not come, unless the run is about a few records."""
+    """Fetch what merges of patients moved, and what others wait for and did not come, unless the run is about a few."""
+    if units := moved(ask):
+        log.info("%s: %d searches and reads for patients who were merged.", ask.resource.name, len(units))
+        fetch(client, ask.resource.fhir_type, units, parts, ask.options.in_flight)
     if not ask.options.few and (units := wanted(ask)):
         log.info("%s: %d records that others wait for are looked for.", ask.resource.name, len(units))
         fetch(client, ask.resource.fhir_type, units, parts, ask.options.in_flight)
+
+
+def read_between(began: datetime, options: Options) -> Batch:
+    """Return from when to when eCW was asked, for the batch, and whether its answers hold whatever their versions."""
+    until = datetime.now(UTC).isoformat()
+    read = {"read_from": began.isoformat(), "read_until": until, "always": options.full or options.few}
+    return cast(Batch, read)
 
 
 def told(

@@ -79,6 +79,10 @@ class Work:
             except (RecordMissing, RequestRefused, AnswerIncomplete) as error:
                 broken[here] += 1
                 refused_at_once = here is None and not isinstance(error, AnswerIncomplete)
+                if refused_at_once and unit.optional:
+                    log.warning("A search of %s by another character is refused; the others go on.", self._fhir_type)
+                    yield Page([], None)
+                    return
                 if refused_at_once and self._patient_is_gone(unit):
                     log.warning("A search of %s: eCW has %s no more.", self._fhir_type, unit.key)
                     yield Page([], None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecw.agreement import Rule
 from ecw.crm.business import Mapped
 from ecw.mapping.compose import cleaned
-from ecw.mapping.paths import Index, Member
+from ecw.mapping.paths import Index, Member, Path, Union
 
 if TYPE_CHECKING:
     from ecw.mapping.model import Mapping
@@ -40,6 +40,19 @@ def _identity(mapping: Mapping) -> tuple[str, ...]:
             for part in members & ({"family", "birthDate"} | first):
                 found.setdefault(part, column.name)
     return tuple(found.values()) if len(found) == 3 else ()
+
+
+def names_of(mapping: Mapping) -> list[str]:
+    """Return the columns that hold a name, or a part of one, as eCW has it."""
+    plain = (column for column in mapping.pulled if column.type == "string" and not column.crosswalk)
+    return [column.name for column in plain if column.name != mapping.key and _is_of_name(column.steps)]
+
+
+def _is_of_name(steps: Path) -> bool:
+    return bool(steps) and (
+        steps[0] == Member("name")
+        or (isinstance(steps[0], Union) and any(_is_of_name(branch) for branch in steps[0].branches))
+    )
 
 
 def _cleaner(mapping: Mapping) -> Callable[[str, Any], Any]:

@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from ecw.errors import ConfigurationWrong
+from ecw.pull.beginnings import ALWAYS
 from ecw.resources import resource
 from ecw.said import is_said, said
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # a strategy that nobody chose
@@ -44,7 +44,7 @@ class Options:
     look_ahead_days: int = 180
     first_look_back_days: int = 730  # schedule, the first time and in a full run
     in_flight: int = 16  # requests at a time
-    letters: str = LETTERS  # name_sweep
+    letters: str = ALWAYS  # name_sweep: asked in every run; others follow from the names that are known
     bulk_group: str = ""  # the group that is exported, by its name or its export id
 
     @property

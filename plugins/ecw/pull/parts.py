@@ -41,6 +41,7 @@ class Parts:
     folder: str
     seen: Seen = field(default_factory=Seen)
     progress: dict[str, Progress] = field(default_factory=dict)  # of the earlier try
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))  # before the first call, of the earlier try too
     _names: list[str] = field(default_factory=list)  # of the parts written
     _lines: list[bytes] = field(default_factory=list)
     _moved: dict[str, Progress] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Parts:
             for unit, (link, done) in found["units"].items():
                 self.progress[unit] = Progress(link, done)
             self._names.append(name)
+            self.began = min(self.began, datetime.fromisoformat(found["began"]))
         return bool(self._names)
 
     def add(self, unit: str, page: Sequence[Mapping[str, Any]], link: str | None, *, done: bool) -> None:
@@ -82,6 +84,7 @@ class Parts:
             for line in self._lines:
                 batch.write_line(line)
             batch.extra["units"] = {unit: [moved.next, moved.done] for unit, moved in self._moved.items()}
+            batch.extra["began"] = self.began.isoformat()
             batch.extra["at"] = datetime.now(UTC).isoformat()
             batch.extra["after"] = self._last()
         self._names.append(name)

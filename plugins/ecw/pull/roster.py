@@ -12,7 +12,8 @@ from ecw.crm.business import Mapped
 from ecw.mapping.parse import parse
 from ecw.mapping.references import record_of
 from ecw.pull import staging, store
-from ecw.pull.mapped import mapped_of
+from ecw.pull.beginnings import of_texts
+from ecw.pull.mapped import mapped_of, names_of
 from ecw.pull.practice import mapping_of
 from ecw.words import Run
 
@@ -52,6 +53,11 @@ class Roster:
         """Return the ids that eCW has merged into others."""
         return links.merged(self._engine, self._run["practice"], resource)
 
+    def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
+        """Return the ids that are merged or gone since the `follower` records were last looked at, each with the id of
+        the record that has taken its place, where eCW says so."""
+        return links.left_since(self._engine, self._run["practice"], resource, follower, self._run["run_id"])
+
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked: eCW may have deleted them since."""
         return history.refused(self._engine, self._run["practice"], resource)
@@ -73,6 +79,12 @@ class Roster:
         if column is not None:
             theirs = [f"Patient/{ecw_id}" for ecw_id in patients]
             yield from present.referring(self._engine, self._run["practice"], resource, mapped, column, theirs)
+
+    def beginnings(self, resource: str) -> set[str]:
+        """Return the characters with which names begin that the CRM has."""
+        mapping = mapping_of(self._run, resource)
+        mapped = mapped_of(mapping)
+        return set(of_texts(present.beginnings(self._engine, mapped, names_of(mapping))))
 
     def _column(self, resource: str, paths: Iterable[str]) -> tuple[Mapped, str | None]:
         """Return the column that the mapping fills from one of the paths, as it is there."""

@@ -5,14 +5,28 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ecw.errors import StagingUnavailable
+from ecw.pull.beginnings import of_record
 from ecw.pull.content import content_hash
+
+# A server's clock may be ahead of ours, and an hour too late is what the end of daylight saving makes of a local time.
+AHEAD = timedelta(hours=1)
 
 
 def version(resource: Mapping[str, Any]) -> str | None:
-    """Return `meta.lastUpdated` in UTC, ISO 8601, or None where there is no such time.
+    """Return `meta.lastUpdated` in UTC, ISO 8601, or None where there is no such time, or one that cannot be yet.
+
+    A version in the future says nothing of what is newer; kept, it would be newer than all that comes for years.
+    """
+    found = last_updated(resource)
+    return None if found is None or datetime.fromisoformat(found) > datetime.now(UTC) + AHEAD else found
+
+
+def last_updated(resource: Mapping[str, Any]) -> str | None:
+    """Return `meta.lastUpdated` in UTC, ISO 8601, whatever it says, or None where there is no such time.
 
     eCW writes the practice's local offset, which changes with daylight saving: only in UTC do versions compare.
     """
@@ -42,15 +56,24 @@ class Seen:
             "CREATE TABLE seen (id BLOB PRIMARY KEY, version TEXT NOT NULL, part INTEGER, line INTEGER) WITHOUT ROWID"
         )
         self._db.execute("BEGIN")
+        self.beginnings: set[str] = set()  # the characters with which names begin
 
     def add(self, resource: Mapping[str, Any], part: int, line: int) -> None:
-        """Note a copy; a later one replaces an earlier one unless its version is older."""
-        self._db.execute(
-            "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-            "SET version = excluded.version, part = excluded.part, line = excluded.line "
-            "WHERE excluded.version >= seen.version",
-            (_key(resource), version(resource) or "", part, line),
-        )
+        """Note a copy; a later one replaces an earlier one unless its version is known to be older."""
+        self.beginnings.update(of_record(resource))
+        try:
+            self._db.execute(
+                "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET version = excluded.version, part = excluded.part, line = excluded.line "
+                "WHERE excluded.version >= seen.version OR excluded.version = ''",
+                (_key(resource), version(resource) or "", part, line),
+            )
+        except sqlite3.OperationalError as error:
+            raise StagingUnavailable(
+                f"The list of the records seen cannot be written to the temporary folder ({error.sqlite_errorname}).",
+                next_move="see whether the disk of the temporary folder (TMPDIR) is full.",
+                who="data engineer",
+            ) from None
 
     def __contains__(self, ecw_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM seen WHERE id = ?", (_digest(ecw_id.encode()),)).fetchone() is not None

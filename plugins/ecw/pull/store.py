@@ -9,6 +9,7 @@ rename exist; everything else goes through Airflow's ObjectStoragePath, imported
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,8 +19,49 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from ecw.errors import ConfigurationWrong, StagingUnavailable
+
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+UNUSABLE |= {errno.ELOOP, errno.EINVAL}
+
+
+@contextmanager
+def explained(path: str, *, writing: bool = False) -> Iterator[None]:
+    """Let an error of the disk or of the object store be one of ours, which names the area and what to do.
+
+    To who reads, FileNotFoundError is an answer, and passes.
+
+    Raises StagingUnavailable, ConfigurationWrong.
+    """
+    unusable = UNUSABLE | ({errno.ENOENT} if writing else set())
+    try:
+        yield
+    except OSError as error:
+        code = f" ({errno.errorcode[error.errno]})" if error.errno and error.errno in errno.errorcode else ""
+        if error.errno in FULL:
+            raise StagingUnavailable(
+                f"The staging area cannot be used{code}: {_place(path)}.",
+                next_move="try again; if it stays, see whether the disk is full: lower the variable ecw_staging_days, "
+                "or point ecw_staging to another place.",
+            ) from None
+        if error.errno in unusable or isinstance(error, PermissionError):  # object stores raise it without a number
+            raise ConfigurationWrong(
+                f"The staging area cannot be used{code}: {_place(path)}.",
+                next_move="see that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
+                "read and write.",
+            ) from None
+        raise
+
+
+def _place(path: str) -> str:
+    """Return the path without what may be secret in an address."""
+    scheme, there, rest = path.rpartition("://")
+    return f"{scheme}{there}{rest.rpartition('@')[2]}" if there else path
 
 
 def join(folder: str, *names: str) -> str:
@@ -30,6 +72,12 @@ def join(folder: str, *names: str) -> str:
 @contextmanager
 def put(path: str) -> Iterator[IO[bytes]]:
     """Open a file for writing that replaces `path` when the block ends well, and leaves no trace when it does not."""
+    with explained(path, writing=True), _put(path) as file:
+        yield file
+
+
+@contextmanager
+def _put(path: str) -> Iterator[IO[bytes]]:
     local = _local(path)
     if local is None:
         remote = _remote(path)
@@ -63,18 +111,23 @@ def get(path: str) -> IO[bytes]:
     Raises FileNotFoundError.
     """
     local = _local(path)
-    if local is not None:
-        return local.open("rb")
-    remote = _remote(path)
-    handle: IO[bytes] = remote.fs.open(remote.path, "rb")
-    return handle
+    with explained(path):
+        if local is not None:
+            try:
+                return local.open("rb")
+            except NotADirectoryError:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        remote = _remote(path)
+        handle: IO[bytes] = remote.fs.open(remote.path, "rb")
+        return handle
 
 
 def size(path: str) -> int | None:
     """Return a file's size in bytes, or None where there is no such file."""
     local = _local(path)
     try:
-        return local.stat().st_size if local is not None else int(_remote(path).fs.size(_remote(path).path))
+        with explained(path):
+            return local.stat().st_size if local is not None else int(_remote(path).fs.size(_remote(path).path))
     except FileNotFoundError:
         return None
 
@@ -82,15 +135,21 @@ def size(path: str) -> int | None:
 def names(folder: str) -> list[str]:
     """Return the sorted names of what a folder holds; a folder that is not there holds nothing."""
     local = _local(folder)
-    try:
-        found = (local if local is not None else _remote(folder)).iterdir()
-        return sorted(entry.name for entry in found if not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    with explained(folder):
+        try:
+            found = (local if local is not None else _remote(folder)).iterdir()
+            return sorted(entry.name for entry in found if not entry.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def remove(path: str) -> None:
     """Remove a file, or a folder with everything in it; it need not be there."""
+    with explained(path):
+        _remove(path)
+
+
+def _remove(path: str) -> None:
     local = _local(path)
     if local is None:
         remote = _remote(path)

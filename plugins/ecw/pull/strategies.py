@@ -5,15 +5,18 @@ The units of a round are fetched side by side; a round may depend on what the ro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from ecw.mapping.references import record_of
+from ecw.pull.beginnings import COMMON, OTHERS
 from ecw.pull.options import Options
-from ecw.pull.seen import Seen, version
+from ecw.pull.seen import Seen
+from ecw.pull.seen import last_updated as its_time
 from ecw.resources import Resource
 from ecw.words import Run
 
@@ -30,6 +33,7 @@ class Unit:
     params: Mapping[str, str | list[str]]
     ecw_id: str | None = None  # set: a read of this record
     holds: Holds | None = None  # proof: what every record of the answer must be, if the server did filter
+    optional: bool = False  # a server that refuses this search loses nothing but it
     sought: str | None = None  # the record that every record of the answer should name, as FhirType/id
 
     def proves_ignored(self, record: Mapping[str, Any]) -> bool:
@@ -58,6 +62,10 @@ class Known(Protocol):
     def merged(self, resource: str) -> set[str]:
         """Return the ids that eCW has merged into others."""
 
+    def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
+        """Return the ids that are merged or gone since the `follower` records were last looked at, each with the id of
+        the record that has taken its place, where eCW says so."""
+
     def refused(self, resource: str) -> list[str]:
         """Return the ids of records that were refused and never linked."""
 
@@ -66,6 +74,9 @@ class Known(Protocol):
 
     def of_patients(self, resource: str, patients: Sequence[str]) -> Iterable[str]:
         """Return the ids that the CRM has of these patients, without those that are gone."""
+
+    def beginnings(self, resource: str) -> set[str]:
+        """Return the characters with which names begin that the CRM has."""
 
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
@@ -84,6 +95,7 @@ class Ask:
     roster: Known
     seen: Seen
     most: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
+    tally: Counter[str] = field(default_factory=Counter)  # what the summary says of how complete the answer is
 
     @property
     def exact(self) -> bool:
@@ -117,10 +129,24 @@ def whole_list(ask: Ask) -> Rounds:
 
 
 def name_sweep(ask: Ask) -> Rounds:
-    """Search by each letter; then read what is known, or was refused, and did not appear: deactivated, merged or
-    deleted perhaps."""
-    yield [Unit(f"name={letter}", {"name": letter}) for letter in dict.fromkeys(ask.options.letters)]
+    """Search by what names begin with; then read what is known, or was refused, and did not appear: deactivated, merged
+    or deleted perhaps."""
+    done = dict.fromkeys(ask.options.letters)
+    yield [Unit(f"name={letter}", {"name": letter}) for letter in done]
+    known = ask.roster.beginnings(ask.resource.name) | set(COMMON)
+    due = _others_due(ask)
+    while new := sorted((known | ask.seen.beginnings | due) - done.keys()):
+        yield [Unit(f"name={letter}", {"name": letter}, optional=True) for letter in new]
+        done |= dict.fromkeys(new)
+    ask.tally["asked"], ask.tally["others"] = len(done), len(set(OTHERS) - done.keys())
     yield map(_read, _not_come(ask))
+
+
+def _others_due(ask: Ask) -> set[str]:
+    """Return the characters of other scripts whose turn it is; all where everything is looked at again."""
+    slots = _number_of_slots(ask.options)
+    slot = _end(ask.run, timedelta(minutes=ask.options.every_minutes)) % slots
+    return set(OTHERS if ask.options.full else OTHERS[slot::slots])
 
 
 def per_patient(ask: Ask) -> Rounds:
@@ -191,7 +217,7 @@ def last_updated(ask: Ask) -> Rounds:
     bounds = [f"lt{end.isoformat()}"] if start is None else [f"ge{start.isoformat()}", f"lt{end.isoformat()}"]
 
     def holds(found: Mapping[str, Any]) -> bool:
-        changed = version(found)
+        changed = its_time(found)
         return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
     # With the bounds: another window's pages are another search's.
@@ -205,35 +231,79 @@ def wanted(ask: Ask) -> list[Unit]:
     return [_read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
 
 
+def moved(ask: Ask) -> list[Unit]:
+    """Ask for the records of patients whom eCW has merged, by whatever strategy the others came.
+
+    They are another's now, and that changes neither their time nor the patient who has them. What the CRM has of one
+    who is gone without a word is read as well: eCW may have merged them, too.
+    """
+    left = ask.roster.left("patient", ask.resource.name) if "per_patient" in ask.resource.strategies else []
+    if not left or ask.options.few:
+        return []
+    into = dict.fromkeys(ecw_id for _, ecw_id in left if ecw_id is not None)
+    theirs = _unseen(ask, ask.roster.of_patients(ask.resource.name, [ecw_id for ecw_id, _ in left]))
+    if len(theirs) > READ_AT_ONCE:  # many are gone at once: of those the turns take care
+        theirs = _unseen(ask, ask.roster.of_patients(ask.resource.name, [one for one, into_ in left if into_]))
+    return [*(replace(_of_patient(ecw_id), optional=True) for ecw_id in into), *map(_read, theirs)]
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One row of the table."""
 
     rounds: Callable[[Ask], Rounds] | None  # None: an export, see bulk.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
-    whole: bool = False  # it sees every record that eCW has
+    whole: bool = False  # it asks for all records, whatever the window, and brings as many every time
     goes_by: str = ""  # the resource whose known records it asks by, one by one
     dated: bool = False  # it can look at a window alone; the others see what is there now
     about: str = ""
+    proof: str = ""  # how it is known that the answer is complete, as far as it is
 
 
 STRATEGIES = {
     "list": Strategy(
-        whole_list, whole=True, about="the server lists everything it has, then the known that are missing"
+        whole_list,
+        whole=True,
+        about="the server lists everything it has, then the known that are missing",
+        proof="eCW's own list; the known that were not in it were read",
     ),
     "name_sweep": Strategy(
-        name_sweep, ("name",), whole=True, about="by first letters, then the known that are missing"
+        name_sweep,
+        ("name",),
+        whole=True,
+        about="by what names begin with, then the known that are missing",
+        proof="not proven, for eCW lists nobody without a name: names were asked for by {asked} first characters; "
+        "{others} more of other scripts are asked in turn",
     ),
     "per_patient": Strategy(
-        per_patient, ("patient",), goes_by="patient", about="by patient: touched first, the others in turn"
+        per_patient,
+        ("patient",),
+        goes_by="patient",
+        about="by patient: touched first, the others in turn",
+        proof="of the patients who are known: those who changed, and those whose turn it was",
     ),
     "schedule": Strategy(
-        schedule, ("practitioner", "date"), goes_by="practitioner", dated=True, about="by practitioner and dates"
+        schedule,
+        ("practitioner", "date"),
+        goes_by="practitioner",
+        dated=True,
+        about="by practitioner and dates",
+        proof="of the practitioners who are known: what begins within the days asked for",
     ),
-    "last_updated": Strategy(last_updated, ("_lastUpdated",), dated=True, about="what changed in the run's window"),
-    "bulk": Strategy(None, whole=True, about="an export of a group"),
-    "by_id": Strategy(by_id, about="the records asked for"),
-    "of_schedule": Strategy(of_schedule, about="the patients of the appointments who are not here yet"),
+    "last_updated": Strategy(
+        last_updated,
+        ("_lastUpdated",),
+        dated=True,
+        about="what changed in the run's window",
+        proof="what the server says has changed",
+    ),
+    "bulk": Strategy(None, whole=True, about="an export of a group", proof="an export: all of the group, nobody else"),
+    "by_id": Strategy(by_id, about="the records asked for", proof="the records asked for, no others"),
+    "of_schedule": Strategy(
+        of_schedule,
+        about="the patients of the appointments who are not here yet",
+        proof="the patients of the appointments, no others",
+    ),
 }
 
 

@@ -15,7 +15,8 @@ from ecw.words import Run
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
 NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released", "older")  # told where there are any
-COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "next")
+COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "completeness", "next")
+TEXTS = ("completeness", "next")  # below the table
 NUMBERED = (ledger.LOADED, ledger.DRY)
 
 
@@ -26,13 +27,16 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
     """
     found = {row["resource"]: row for row in history.of_run(engine, run)}
     waiting = history.waiting_conflicts(engine, run["practice"])
+    missing = history.missing(engine, run["practice"])
     # A run begins on all its resources at once: what has no row beside others was not asked for.
     absent = {"state": "not asked for" if found or covered else "not begun"}
     rows = []
     for resource in RESOURCES:
         row = found.get(resource, {"state": "once a backfill"} if resource in (covered or {}) else absent)
         values = {name: row.get(name) for name in COLUMNS if name not in ("resource", "next")}
-        values = {name: value for name, value in values.items() if value or name not in NOTED}
+        values = {name: value for name, value in values.items() if value or name not in (*NOTED, "completeness")}
+        if values.get("completeness"):
+            values["completeness"] = f"{values['completeness']}; {_referred(missing.get(resource, 0))}"
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
         if row["state"] == ledger.DRY:
@@ -63,6 +67,8 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
         moves.append(f"{row['rejected']} would be rejected: the logs of map and check say by which rules.")
     elif rejected := row["rejected"] - parked:
         moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
+    if rewritten := row.get("rewritten"):
+        moves.append(f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed.")
     if parked:
         moves.append(f"{parked} wait in ecw_parked for a record that is not here yet, and come in when it does.")
     if row.get("later"):
@@ -72,10 +78,11 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     if locked := row.get("locked"):
         moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
     if (older := row.get("older")) and row["run_type"] not in ("backfill", "replay"):
-        moves.append(
-            f"{older} changed nothing, for the CRM has a newer version: should it be so again, empty source_version in "
-            "ecw_link where it lies in the future."
-        )
+        moves.append(f"{older} changed nothing: a run beside this one brought a newer version.")
+        if still := row.get("still_older"):
+            moves.append(
+                f"{still} of them were older in an earlier run, too: pull them by their ids, which always holds."
+            )
     return " ".join(filter(None, moves))
 
 
@@ -100,7 +107,9 @@ def line(row: Mapping[str, Any]) -> str:
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """Return the rows as lines of columns, their sum, and the next moves below."""
-    shown = [name for name in COLUMNS if name != "next" and (name not in NOTED or any(row.get(name) for row in rows))]
+    shown = [
+        name for name in COLUMNS if name not in TEXTS and (name not in NOTED or any(row.get(name) for row in rows))
+    ]
     total = {"resource": "all"} | {
         name: sum(row.get(name) or 0 for row in rows) for name in (*COUNTED, *NOTED, "calls") if name in shown
     }
@@ -108,7 +117,13 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     lines.append([str(total.get(name, "")) for name in shown])
     widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, *(f"{row['resource']}: {row['next']}" for row in rows if row["next"])])
+    complete = [f"{row['resource']}: {row['completeness']}." for row in rows if row.get("completeness")]
+    return "\n".join([*table, *complete, *(f"{row['resource']}: {row['next']}" for row in rows if row["next"])])
+
+
+def _referred(missing: int) -> str:
+    """Return what other records say of it: the check that no search has an influence on."""
+    return f"{missing} that others refer to are not here yet" if missing else "no record waits for one that is not here"
 
 
 def _cell(value: Any) -> str:

@@ -24,6 +24,7 @@ from ecw.push import intents, rejects
 from ecw.push.alone import alone
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushing
+from ecw.push.record import log_learned
 from ecw.push.validate import Finding
 
 Json = dict[str, Any]
@@ -128,14 +129,18 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     merged = merge(pushing.rules, agreed, record.row, emr)
     gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
     whole = gaps == merged.to_crm and not merged.conflicts and not kept
+    learned_of_it = merged.pulled if whole else _with(agreed, gaps)
     if gaps:
-        pushing.patients.write(connection, record.crm_id, gaps)
-    pushing.patients.agree(connection, ecw_id, merged.pulled if whole else _with(agreed, gaps))
+        pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id)
+    else:
+        pushing.patients.agree(connection, ecw_id, learned_of_it)
+    respelled = tuple(name for name in ours if emr[name] != sent[name])
+    log_learned(pushing, connection, record, (name for name in respelled if emr[name] not in (None, ecw_id)))
     if whole:
         seen = version(present)
         stamp = datetime.fromisoformat(seen) if seen else None
         pushing.patients.mark_read(connection, ecw_id, content_hash(present), stamp)
-    return Confirmed(True, tuple(name for name in ours if emr[name] != sent[name]), whole)
+    return Confirmed(True, respelled, whole)
 
 
 def _with(agreed: Agreed, values: dict[str, Any]) -> Agreed:

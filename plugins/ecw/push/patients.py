@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +13,15 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, Uuid, cast, e
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
-from ecw.crm import practices
-from ecw.crm.business import CHANGED, LOCK, BusinessTable, Mapped, find
-from ecw.crm.convert import in_utc, plain
-from ecw.crm.tables import ecw_agreed, ecw_link
+from ecw.crm import edit_times, practices
+from ecw.crm.business import LOCK, BusinessTable, Mapped, find
+from ecw.crm.convert import plain
+from ecw.crm.tables import ecw_agreed, ecw_link, ecw_own_write
 from ecw.crm.upsert import upsert
 from ecw.mapping.compose import Composer
 from ecw.push.intents import Place
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Record:
     ecw_id: str | None
     linked: bool
     locked: bool
-    changed_at: datetime | None
+    changed_at: datetime | None  # by the CRM itself: what we write is no edit of its
     agreed: Agreed | None = None  # None: never written down
     elsewhere: bool = False  # another practice's link claims the row: it is that one's patient
 
@@ -89,8 +92,7 @@ class Patients:
             upsert(connection, ecw_link, key, values)
         else:
             self.forget_hash(connection, ecw_id)
-        self.write(connection, crm_id, {self.key: ecw_id})
-        self.agree(connection, ecw_id, agreed)
+        self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id)
         return True
 
     def forget_hash(self, connection: Connection, ecw_id: str) -> None:
@@ -100,8 +102,8 @@ class Patients:
     def mark_read(self, connection: Connection, ecw_id: str, content_hash: str, version: datetime | None) -> None:
         """Note what eCW's record says now; a pull that fetched it before that version is older."""
         values: dict[str, Any] = {"hash": content_hash}
-        if version is not None:
-            values["source_version"] = version
+        if content_hash:
+            values |= {"source_version": version, "read_at": datetime.now(UTC), "older_run": None}
         key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
         connection.execute(update(ecw_link).filter_by(**key).values(**values))
 
@@ -109,19 +111,44 @@ class Patients:
         """Keep what is agreed, in the caller's transaction."""
         agreements.write(connection, self.place.practice, self.place.resource, ecw_id, agreed)
 
-    def write(self, connection: Connection, crm_id: str, values: Mapping[str, Any]) -> None:
-        """Write values of eCW into the CRM's row, in the caller's transaction.
+    def write(
+        self,
+        connection: Connection,
+        crm_id: str,
+        values: Mapping[str, Any],
+        agreed: Agreed | None = None,
+        *,
+        of: str | None = None,
+    ) -> None:
+        """Write values of eCW into the CRM's row, in the caller's transaction, and what is `agreed` then on an eCW id.
 
-        Raises crm.convert.Unfit where a column cannot hold its value.
+        What the row holds afterwards is what is agreed on the CRM's side: a trigger of the CRM may change it. It is no
+        edit of the CRM's. Raises crm.convert.Unfit where a column cannot hold its value.
         """
+        before = self.read(connection, crm_id, to_write=True)
         fit = self.target.converters
         fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
         statement = update(self.target.table).where(self.target.key == self._key(crm_id))
-        connection.execute(statement.values(**fitting))
+        whose = edit_times.Whose(self.place.practice, self.place.resource)
+        edit_times.begin_own_writes(connection)
+        edit_times.write(connection, self.target, whose, statement.values(**fitting))
+        edit_times.settle(connection, self.target, whose)
+        after = self.read(connection, crm_id)
+        if agreed is None or of is None or before is None or after is None:
+            return
+        held = agreed.holding(values, before.row, after.row)
+        if changed := sorted(name for name, value in held.crm.items() if value != agreed.crm.get(name)):
+            log.warning(
+                "The CRM's table %s holds another value in %s than was written: a trigger of the CRM may have changed "
+                "it. What the table holds counts as agreed.",
+                *(self.target.mapped.table, ", ".join(changed)),
+            )
+        self.agree(connection, of, held)
 
     def _query(self, connection: Connection) -> Select[Any]:
         table, key, place = self.target.table, self.target.key, self.place
-        extra = [table.columns[name] for name in (LOCK, CHANGED) if name in table.columns]
+        extra = [table.columns[LOCK]] if LOCK in table.columns else []
+        whose = edit_times.Whose(place.practice, place.resource)
         mine = (
             (ecw_link.c.practice == place.practice)
             & (ecw_link.c.resource == place.resource)
@@ -150,8 +177,13 @@ class Patients:
                 ecw_agreed.c.emr.label("_emr"),
                 ecw_agreed.c.crm.label("_crm"),
                 ecw_agreed.c.sent.label("_sent"),
+                *edit_times.columns(connection, self.target),
             )
-            .select_from(table.outerjoin(ecw_link, mine).outerjoin(ecw_agreed, agreed))
+            .select_from(
+                table.outerjoin(ecw_link, mine)
+                .outerjoin(ecw_agreed, agreed)
+                .outerjoin(ecw_own_write, edit_times.joined(self.target, whose))
+            )
             # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
             .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
         )
@@ -159,14 +191,13 @@ class Patients:
     def _record(self, found: Mapping[Any, Any]) -> Record:
         columns = self.composer.mapping.columns
         row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
-        changed = found.get(CHANGED)
         return Record(
             crm_id=str(found["_key"]),
             row=row,
             ecw_id=found["_ecw_id"] or row[self.key],
             linked=found["_ecw_id"] is not None,
             locked=bool(found.get(LOCK)),
-            changed_at=in_utc(changed) if isinstance(changed, datetime) else None,
+            changed_at=edit_times.edited(found),
             elsewhere=bool(found["_elsewhere"]),
             agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
         )

@@ -5,7 +5,7 @@ conflicts, rejects and the journal.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,6 +25,25 @@ _STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named 
 _SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
 
 
+def log_learned(pushing: Pushing, connection: Connection, record: Record, learned: Iterable[str]) -> None:
+    """Tell in the patient's journal which values eCW keeps in its own way, where there are any."""
+    if not (fields := tuple(learned)):
+        return
+    journal.write(
+        connection,
+        practice=pushing.place.practice,
+        resource=pushing.place.resource,
+        run_id=pushing.run_id,
+        direction=journal.PUSH,
+        operation=journal.LEARN,
+        outcome="done",
+        words=journal.LEARNED,
+        crm_id=record.crm_id,
+        ecw_id=record.ecw_id,
+        fields=fields,
+    )
+
+
 @dataclass(slots=True)
 class OnePatient:
     """A patient of the CRM, its latest intent, and the key of its present content."""
@@ -33,6 +52,7 @@ class OnePatient:
     record: Record
     intent: Intent | None
     key: str
+    learned: list[str] = field(default_factory=list)  # columns that eCW shows shorter, or in another spelling
 
     @property
     def tries(self) -> int:
@@ -74,6 +94,7 @@ class OnePatient:
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
             self.write_conflicts(connection, merged, emr)
+            log_learned(pushing, connection, record, self.learned)
             rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, ())
             if self.intent is not None or sent:
                 intents.settle(connection, pushing.place, record.crm_id, DONE, ecw_id)

@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from ecw.agreement import Agreed, Merged, Side, learn, merge
-from ecw.crm import conflicts
+from ecw.agreement import Agreed, Merged, learn, merge
+from ecw.crm import conflicts, edit_times
 from ecw.crm.engine import reading
 from ecw.errors import EcwError, PushStopped
 from ecw.mapping.compose import Composed
@@ -160,9 +160,14 @@ class Updating(Settling):
         place = self.pushing.place
         with reading(self.pushing.engine) as connection:
             chosen = conflicts.choices(connection, place.practice, place.resource, record.crm_id, record.row, emr)
-        newer: Side | None = None
-        changed = version(present)
-        if changed is not None and record.changed_at is not None:
-            newer = "emr" if datetime.fromisoformat(changed) > record.changed_at else "crm"
-        base, _ = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
-        return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
+            changed = version(present)
+            newer = edit_times.newer(
+                connection,
+                self.pushing.patients.target,
+                record.crm_id,
+                record.changed_at,
+                None if changed is None else datetime.fromisoformat(changed),
+            )
+            base, learned = learn(record.agreed or Agreed(), emr, record.ecw_id or "")
+            self.learned = [name for name in learned if emr[name] != record.ecw_id]
+            return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)

@@ -156,10 +156,43 @@ END
 """
 
 
-def _keep_time_of_change() -> None:
-    """Let the database keep the time of a patient's last change, whoever makes it.
+_NOT_FIELDS = ("id", "ecw_id", "emr_status", "emr_updates_locked", "updated_at")
 
-    The time is what the rule `newest` compares, and how a change is noticed; a row that was never changed has none.
+
+_SQLITE_FIELDS = """
+CREATE TRIGGER ecw_patient_fields AFTER UPDATE ON patient FOR EACH ROW BEGIN
+    INSERT INTO ecw_field_change ("table", crm_id, "column", changed_at)
+    SELECT 'patient', CAST(NEW.id AS TEXT), field, strftime('%Y-%m-%d %H:%M:%f000', 'now') FROM ({changed}) WHERE true
+    ON CONFLICT ("table", crm_id, "column") DO UPDATE SET changed_at = excluded.changed_at;
+END
+"""
+
+
+def _sqlite_fields() -> str:
+    names = [column["name"] for column in sa.inspect(op.get_bind()).get_columns("patient")]
+    changed = [f"SELECT '{name}' AS field WHERE NEW.{name} IS NOT OLD.{name}" for name in names]
+    fields = [one for name, one in zip(names, changed, strict=True) if name not in _NOT_FIELDS]
+    return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))
+
+
+# What we write ourselves is no edit: see ecw.crm.edit_times. Whoever may change a patient need not have rights on ours.
+_POSTGRESQL_FIELDS = """
+CREATE FUNCTION ecw_fields_changed() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+    INSERT INTO ecw_field_change ("table", crm_id, "column", changed_at)
+    SELECT TG_TABLE_NAME, NEW.id::text, now_.key, clock_timestamp()
+    FROM jsonb_each(to_jsonb(NEW)) now_ JOIN jsonb_each(to_jsonb(OLD)) then_ USING (key)
+    WHERE now_.value <> then_.value AND now_.key NOT IN ({not_fields})
+    ON CONFLICT ("table", crm_id, "column") DO UPDATE SET changed_at = excluded.changed_at;
+    RETURN NULL;
+END $$
+"""
+
+
+def _keep_time_of_change() -> None:
+    """Let the database keep the time of a patient's last change, and of each field's, whoever makes it.
+
+    The times are what the rule `newest` compares, and how a change is noticed; a row that was never changed has none.
     """
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -171,5 +204,11 @@ def _keep_time_of_change() -> None:
             "CREATE TRIGGER ecw_patient_touched BEFORE UPDATE ON patient FOR EACH ROW "
             "WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION ecw_touched()"
         )
+        op.execute(_POSTGRESQL_FIELDS.format(not_fields=", ".join(f"'{name}'" for name in _NOT_FIELDS)))
+        op.execute(
+            "CREATE TRIGGER ecw_patient_fields AFTER UPDATE ON patient FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.* "
+            "AND current_setting('ecw.own_write', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION ecw_fields_changed()"
+        )
     else:
         op.execute(_SQLITE_TRIGGER)
+        op.execute(_sqlite_fields())

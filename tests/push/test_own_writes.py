@@ -1,0 +1,73 @@
+"""What the push writes into the CRM is no edit of the CRM's, and what the CRM's table makes of it is agreed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from ecw.push.confirm import confirm
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
+from tests.crm.test_edit_times import OWN_TRIGGER, at, say
+from tests.push.test_send import clinic, created, in_ecw, phone_of
+
+
+def unlinked(engine: Engine) -> None:
+    """Forget that the patient was linked, as though the CRM had had the row all along."""
+    say(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_agreed", "DELETE FROM ecw_intent")
+    say(engine, "UPDATE patient SET ecw_id = NULL")
+
+
+@pytest.mark.parametrize("own_trigger", [False, True])
+def test_a_link_does_not_make_the_crm_newer(
+    sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any, own_trigger: bool
+) -> None:
+    if own_trigger:
+        say(crm_engine, *OWN_TRIGGER[crm_engine.dialect.name])
+    crm_id, ecw_id = created(crm, pushing)
+    unlinked(crm_engine)
+    crm.edit(crm_id, city="Salina")
+    at(crm_engine, "2020-01-01 00:00:00.000000")
+    address = in_ecw(sandbox, ecw_id)["address"][0]
+    clinic(sandbox, ecw_id, address=[address | {"city": "Lawrence"}])
+    push_patient(pushing("r2"), crm_id)
+    assert crm.row(crm_id)["ecw_id"] == ecw_id
+    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence", "the clinic's edit of today stays"
+    assert [row["winner"] for row in crm.all("ecw_conflict")] == ["emr"]
+
+
+def test_an_edit_of_the_crm_that_is_newer_than_the_clinics_still_wins_at_a_link(
+    sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    unlinked(crm_engine)
+    crm.edit(crm_id, phone="(913) 555-7777")
+    push_patient(pushing("r2"), crm_id)
+    assert phone_of(in_ecw(sandbox, ecw_id)) == "9135557777"
+
+
+def test_a_trigger_that_rewrites_with_our_write_queues_no_push(
+    sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any
+) -> None:
+    crm_id = crm.add(mr_number=None)
+    say(
+        crm_engine,
+        *{
+            "sqlite": (
+                "CREATE TRIGGER shout AFTER UPDATE ON patient FOR EACH ROW WHEN NEW.city IS NOT upper(NEW.city) BEGIN "
+                "UPDATE patient SET city = upper(city), mr_number = 'MR ' || mr_number WHERE id = NEW.id; END",
+            ),
+            "postgresql": (
+                "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "NEW.city := upper(NEW.city); RETURN NEW; END $$",
+                "CREATE TRIGGER shout BEFORE UPDATE ON patient FOR EACH ROW EXECUTE FUNCTION shout()",
+            ),
+        }[crm_engine.dialect.name],
+    )
+    assert push_patient(pushing(), crm_id).did == "created"
+    assert crm.row(crm_id)["city"] == "TOPEKA", "the link was written, and the trigger ran"
+    assert list(outbox(pushing())) == []
+    assert confirm(pushing(), crm_id).seen
+    assert list(outbox(pushing())) == []
