@@ -92,7 +92,7 @@ def _meet(one: list[Segment], two: list[Segment]) -> bool:
 
 def _linear(path: Path) -> Iterator[list[Segment]]:
     """Yield the segments of every branch of a path."""
-    for branch in _branches(path):
+    for branch in branches(path):
         segments: list[Segment] = []
         for step in branch:
             if isinstance(step, Member | Choice):
@@ -115,11 +115,12 @@ def _allowed(test: Equals | Presence) -> Allowed:
     return Allowed(frozenset({None}), but=test.present)
 
 
-def _branches(path: Path) -> Iterator[Path]:
+def branches(path: Path) -> Iterator[Path]:
+    """Yield the path without unions, once for each way through them, in their order."""
     for at, step in enumerate(path):
         if isinstance(step, Union):
             for branch in step.branches:
-                for rest in _branches((*branch, *path[at + 1 :])):
+                for rest in branches((*branch, *path[at + 1 :])):
                     yield (*path[:at], *rest)
             return
     yield path
