@@ -52,3 +52,13 @@ def test_a_mended_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mappin
     mended.add(patient("2", "Two"))
     assert mended.worst_first() == []
     assert mended.mapper.row(patient("2", "Two")).row["race"] == "Two"
+
+
+def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:
+    from ecw.mapping.files import load_mapping
+
+    codes = UnmappedCodes(load_mapping("patient"))
+    coding = {"system": "http://x.org", "code": "Q", "display": "Quux"}
+    local = {"system": "http://x.org/2", "code": "9", "display": "Local"}
+    codes.add({"resourceType": "Patient", "id": "p", "maritalStatus": {"coding": [coding, local]}})
+    assert [entry.line for entry in codes.worst_first()] == ["Q,Quux,http://x.org,seen in 1 record"]
