@@ -25,6 +25,8 @@ async def search(call: Call) -> Response:
     pairs = [(name, value) for name, value in asked if name not in ("page", "_count")]
     query = f"{kind}?{urlencode(pairs)}"
     keys = sandbox.remembered(query) if number > 1 else None
+    if keys is None and "no-cache" not in call.request.headers.get("cache-control", ""):
+        keys = sandbox.cached(query)
     if keys is None:
         keys = _found(call, faults.honoured(call, pairs))
         sandbox.remember(query, keys)
@@ -33,7 +35,7 @@ async def search(call: Call) -> Response:
     size = _whole(asked, "_count", sandbox.settings.page_size) if paged else max(len(keys), 1)
     page = Page(kind, shown, keys, number, size, total=len(keys))
     collection = sandbox.store[kind]
-    page.resources = [resource for key in page.slice(number) if (resource := collection.at(key))]
+    page.resources = [sandbox.shown(resource) for key in page.slice(number) if (resource := collection.at(key))]
     if page.slice(number + 1):
         page.next_url = page.url(sandbox, number + 1)
     faults.change_page(call, page)
@@ -54,7 +56,7 @@ async def read(call: Call) -> Response:
     if resource is None:
         gone = plain and sandbox.store[kind].was_deleted(ecw_id)
         raise Refused(410 if gone else 404, "deleted" if gone else "not-found", f"{kind} with this id is not known.")
-    return fhir_answer(sandbox, resource)
+    return fhir_answer(sandbox, sandbox.shown(resource))
 
 
 async def unknown(call: Call) -> Response:

@@ -13,7 +13,7 @@ from include.sandbox.clock import Clock
 from include.sandbox.export import Export
 from include.sandbox.faults import Rule
 from include.sandbox.oauth import Client, Token
-from include.sandbox.population import Source
+from include.sandbox.population import Resource, Source
 from include.sandbox.searching import Matchers
 from include.sandbox.settings import Settings
 from include.sandbox.store import Store
@@ -50,6 +50,7 @@ class Sandbox:
         # One for all fetches: making one costs 30 ms; but no connection is kept, each token fetches anew.
         self.http = httpx.AsyncClient(timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._snapshots: OrderedDict[str, Sequence[int]] = OrderedDict()
+        self._searched: dict[str, float] = {}
 
     @property
     def origin(self) -> str:
@@ -73,9 +74,22 @@ class Sandbox:
     def remember(self, query: str, keys: Sequence[int]) -> None:
         """Keep a search's result as its first page found it, so that its later pages do not shift."""
         self._snapshots[query] = keys
+        self._searched[query] = self.clock.now()
         self._snapshots.move_to_end(query)
         if len(self._snapshots) > _SNAPSHOTS:
             self._snapshots.popitem(last=False)
+
+    def cached(self, query: str) -> Sequence[int] | None:
+        """Return the result of the same search a short time ago, where the server keeps such."""
+        fresh = self.clock.now() - self._searched.get(query, 0.0) < self.settings.cache_seconds
+        return self.remembered(query) if fresh else None
+
+    def shown(self, resource: Resource) -> Resource:
+        """Return a record as it is answered: with its version, where the server has such."""
+        if not self.settings.versions:
+            return resource
+        version = str(self.store[resource["resourceType"]].version(resource["id"]))
+        return {**resource, "meta": {**resource.get("meta", {}), "versionId": version}}
 
     def remembered(self, query: str) -> Sequence[int] | None:
         return self._snapshots.get(query)
@@ -86,7 +100,7 @@ class Sandbox:
         self.clients = dict(self._start_clients)
         self.store.reset()
         self.served = Served()
-        for kept in (self.tokens, self.used_jti, self.faults, self.exports, self._snapshots):
+        for kept in (self.tokens, self.used_jti, self.faults, self.exports, self._snapshots, self._searched):
             kept.clear()
 
 

@@ -38,6 +38,10 @@ class Settings:
     write_back: bool = _setting(True, "whether the practice has a write-back user; without one every write is 308")
     update_by: str = _setting("body", "updates name the patient in the `body` (url Patient), or only in the `url`")
     update_mode: str = _setting("replace", "an update does `replace` or `merge` the elements that eCW takes")
+    versions: bool = _setting(False, "records have a versionId, and an update with another ifMatch is refused")
+    stale_status: int = _setting(409, "the status of such a refusal: HAPI says 409, FHIR 412")
+    cache_seconds: float = _setting(0.0, "a repeated search is answered as before, unless it says no-cache")
+    revives: bool = _setting(False, "an update of a patient who is not there creates it (profile fhir)")
     create_delay: float = _setting(3.0, "seconds until a created patient can be read")
 
     def __post_init__(self) -> None:

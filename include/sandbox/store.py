@@ -18,6 +18,7 @@ class Collection:
         self._changed: dict[int, Resource | None] = {}  # None: deleted
         self._added: dict[str, int] = {}
         self.hidden_until: dict[int, float] = {}
+        self._versions: dict[int, int] = {}
 
     def __len__(self) -> int:
         deleted = sum(resource is None for resource in self._changed.values())
@@ -57,7 +58,14 @@ class Collection:
         if key is None:
             key = self._added[resource["id"]] = ADDED_FROM + len(self._added)
         self._changed[key] = resource
+        self._versions[key] = self.version(resource["id"]) + 1
         return key
+
+    def version(self, ecw_id: str) -> int:
+        """Return how often a record was stored, the source counted in."""
+        key = self.key_of(ecw_id)
+        known = key is not None and (key in self._versions or key < ADDED_FROM)
+        return self._versions.get(key, 1) if key is not None and known else 0
 
     def delete(self, ecw_id: str) -> bool:
         """Delete a record; tell whether it was there."""
@@ -71,6 +79,7 @@ class Collection:
         self._changed.clear()
         self._added.clear()
         self.hidden_until.clear()
+        self._versions.clear()
 
 
 class Store:

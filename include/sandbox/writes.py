@@ -29,6 +29,8 @@ async def transaction(call: Call) -> Response:
     if url.partition("/")[0] != "Patient" or (method, "/" in url) not in _REQUESTS:
         raise Refused(400, "not-supported", "Only POST Patient and PUT Patient are supported.")
     call.require("Patient", "c" if method == "POST" else "u")
+    if method == "PUT":
+        _require_version(call.sandbox, str(patient.get("id") or url.partition("/")[2]), asked.get("ifMatch"))
     if call.sandbox.settings.profile == "fhir":
         return _plain_entry(call, method, patient, url, asked.get("ifNoneExist"))
     if method == "POST":
@@ -90,14 +92,17 @@ async def update(call: Call) -> Response:
     """Answer `PUT {base}/Patient/{id}`."""
     _only_plain(call)
     call.require("Patient", "u")
-    return fhir_answer(call.sandbox, _plain_update(call, await _body(call), call.request.path_params["id"]))
+    ecw_id = call.request.path_params["id"]
+    _require_version(call.sandbox, ecw_id, call.request.headers.get("if-match"))
+    status, stored = _plain_update(call, await _body(call), ecw_id)
+    return fhir_answer(call.sandbox, call.sandbox.shown(stored), status)
 
 
 def _plain_entry(call: Call, method: str, patient: Resource, url: str, condition: str | None) -> Response:
     if method == "POST":
         status, stored = _plain_create(call, patient, condition)
     else:
-        status, stored = 200, _plain_update(call, patient, url.removeprefix("Patient").removeprefix("/"))
+        status, stored = _plain_update(call, patient, url.removeprefix("Patient").removeprefix("/"))
     told = "201 Created" if status == 201 else "200 OK"
     return fhir_answer(call.sandbox, transaction_response(told, f"Patient/{stored['id']}"))
 
@@ -118,13 +123,22 @@ def _plain_create(call: Call, patient: Resource, condition: str | None) -> tuple
     return 201, store.put({**patient, "id": new_id()})
 
 
-def _plain_update(call: Call, patient: Resource, ecw_id: str) -> Resource:
+def _plain_update(call: Call, patient: Resource, ecw_id: str) -> tuple[int, Resource]:
     _check_patient(patient)
     if patient.get("id") != ecw_id:
         raise Refused(400, "invalid", "The id in the URL and in the resource must be the same.")
-    if call.sandbox.store["Patient"].get(ecw_id) is None:
+    there = call.sandbox.store["Patient"].get(ecw_id) is not None
+    if not there and not call.sandbox.settings.revives:
         raise Refused(404, "not-found", "Patient with this id is not known.")
-    return call.sandbox.store.put(patient)
+    return 200 if there else 201, call.sandbox.store.put(patient)
+
+
+def _require_version(sandbox: Sandbox, ecw_id: str, wanted: str | None) -> None:
+    """Refuse an update of a version that is not the present one (https://hl7.org/fhir/R4/http.html#concurrency)."""
+    there = sandbox.store["Patient"].get(ecw_id)
+    now = f'W/"{sandbox.store["Patient"].version(ecw_id)}"'
+    if sandbox.settings.versions and wanted is not None and (there is None or wanted != now):
+        raise Refused(sandbox.settings.stale_status, "conflict", "The resource has another version.")
 
 
 def _check_patient(patient: Resource) -> None:

@@ -160,7 +160,7 @@ def test_rejected_in_several_runs_and_for_several_reasons_is_one_record_in_its_n
         )
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, ecw_id, step, 'another', 'npi', reason, hash, "  # noqa: S608
-            f"source_version, '{batch}', state, first_run, last_run, resolved_run FROM ecw_reject"
+            f"source_version, '{batch}', state, first_run, last_run, resolved_run, read_at FROM ecw_reject"
         )
     run = replay.begin("replay__1", {"run": first}, "ecw_test", "crm_test", pull.staging)
     gathered = replay.gather(run, "practitioner")
@@ -260,11 +260,12 @@ def test_the_gone_and_those_of_a_push_are_told(
     with pull.crm.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'gone', '', reason, hash, source_version, "
-            "batch, state, first_run, last_run, resolved_run FROM ecw_reject WHERE rule <> 'gone'"
+            "batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject WHERE rule <> 'gone'"
         )
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'crm:17', 'push', 'required', 'gender', reason, hash, "
-            "source_version, NULL, state, first_run, last_run, resolved_run FROM ecw_reject WHERE rule <> 'gone'"
+            "source_version, NULL, state, first_run, last_run, resolved_run, read_at FROM ecw_reject "
+            "WHERE rule <> 'gone'"
         )
     with caplog.at_level(logging.WARNING):
         assert again(pull) == {"practitioner": numbers(1, rejected=1)}

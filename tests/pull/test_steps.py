@@ -148,6 +148,8 @@ def test_the_summary_is_the_runs_table(
         "calls": 6,  # discovery, token, metadata and three pages
         "strategy": "list",
         "state": "loaded",
+        "completeness": "eCW's own list; the known that were not in it were read; "
+        "no record waits for one that is not here",
         "next": "look at the 1 rejects: `ecw status` names the reasons.",
     }
     assert (location["state"], location["fetched"]) == ("failed", None)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_intent
 from ecw.push import intents
-from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, SENDING, UNKNOWN, Place
+from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, SENDING, UNKNOWN, Decision, Place
 
 pytestmark = pytest.mark.both_databases
 
@@ -20,7 +20,8 @@ PATIENT = Place("P1", "patient")
 
 def decide(engine: Engine, crm_id: str = "7", **changes: Any) -> None:
     given = {"intent": "k", "operation": CREATE, "ecw_id": None, "sent": {"last_name": "Łoś"}, "run_id": "r1"}
-    intents.decide(engine, PATIENT, crm_id, **given | changes)
+    with engine.begin() as connection:
+        intents.decide(connection, PATIENT, crm_id, Decision(**given | changes))
 
 
 def latest(engine: Engine, crm_id: str = "7") -> Any:

@@ -26,9 +26,9 @@ def test_the_time_until_it_is_searched_for_counts_from_the_sending(sandbox: Any,
     slow = pushing(settle_after=1.0)
     send = slow.client.transact
 
-    def transact(request: Any) -> Any:
+    def transact(request: Any, **how: Any) -> Any:
         time.sleep(1.2)
-        return send(request)
+        return send(request, **how)
 
     slow.client.transact = transact
     sandbox.fault("lose_response", interaction="transaction", times=1)
@@ -44,8 +44,8 @@ def test_of_a_process_that_died_it_is_not_known_when_it_sent(sandbox: Any, crm: 
     crm_id, place = crm.add(), pushing().place
     with reading(crm.engine) as connection:
         row = pushing().patients.read(connection, crm_id).row
-    intents.decide(crm.engine, place, crm_id, intent="k", operation="create", ecw_id=None, sent=row, run_id="r0")
     with crm.engine.begin() as connection:
+        intents.decide(connection, place, crm_id, intents.Decision("k", "create", None, row, "r0"))
         connection.execute(ecw_intent.update().values(decided_at=datetime.now(UTC) - timedelta(hours=1)))
     assert push_patient(pushing("r1", settle_after=0.5), crm_id).did == "unknown"
     assert latest(crm, pushing, crm_id).state == intents.UNKNOWN

@@ -68,9 +68,11 @@ class Caller:
                 path = re.sub(r"_count=\d+&", "", path)
         return pages
 
-    def write(self, method: str, patient: dict[str, Any], url: str = "Patient", token: str = "") -> requests.Response:
+    def write(
+        self, method: str, patient: dict[str, Any], url: str = "Patient", token: str = "", **conditions: str
+    ) -> requests.Response:
         """Post a one-entry transaction to the base URL."""
-        entry = {"resource": patient, "request": {"method": method, "url": url}}
+        entry = {"resource": patient, "request": {"method": method, "url": url, **conditions}}
         return self.post({"resourceType": "Bundle", "type": "transaction", "entry": [entry]}, token)
 
     def post(self, bundle: Any, token: str = "") -> requests.Response:

@@ -250,3 +250,27 @@ def test_there_is_no_rest_write_and_no_conditional_create(caller):
 def test_answers_hold_no_value_of_the_patient(caller):
     odd = new_patient(name=[{"use": "usual", "family": "Secret<", "given": ["Name"]}])
     assert "Secret" not in json.dumps(caller.write("POST", odd).json())
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_an_update_of_another_version_is_refused_where_there_are_versions(caller, status):
+    caller.sandbox.set(versions=True, stale_status=status)
+    ecw_id = created(caller)
+    first = caller.get(f"Patient/{ecw_id}").json()
+    assert first["meta"]["versionId"] == "1"
+    assert code_of(caller.write("PUT", first, ifMatch='W/"1"')) == "1"
+    assert caller.get(f"Patient/{ecw_id}").json()["meta"]["versionId"] == "2"
+    assert caller.write("PUT", first, ifMatch='W/"1"').status_code == status
+    assert code_of(caller.write("PUT", first)) == "1", "without a condition"
+    caller.sandbox.delete("Patient", ecw_id)
+    assert caller.write("PUT", first, ifMatch='W/"3"').status_code == status
+
+
+def test_a_repeated_search_is_answered_from_a_cache_unless_it_says_no_cache(caller):
+    caller.sandbox.set(cache_seconds=600)
+    search = "Patient?family=testing&given=tess&birthdate=2001-05-27"
+    assert resources(caller.pages(search)) == []
+    created(caller)
+    assert resources(caller.pages(search)) == []
+    assert caller.get(search, headers={"Cache-Control": "no-cache"}).json()["total"] == 1
+    assert len(resources(caller.pages(search))) == 1

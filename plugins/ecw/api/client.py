@@ -33,7 +33,9 @@ from ecw.errors import (
 )
 from ecw.mapping.references import record_of
 
-FHIR_JSON = {"Accept": "application/fhir+json"}
+# HAPI answers a repeated search from a cache for a minute (seen on 8.x): "not there" may be over by then, and a create
+# that was decided by it would double the patient.  Proxies cache reads, too.
+FHIR_JSON = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 Json = dict[str, Any]
 Params = Mapping[str, str | Sequence[str]]

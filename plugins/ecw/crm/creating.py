@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, String, and_, cast, select, update
+from sqlalchemy import Connection, String, and_, cast, exists, select, update
 
 from ecw.agreement import Agreed, fold
 from ecw.crm import agreed
 from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit
 from ecw.crm.stage import Stage
-from ecw.crm.tables import ecw_intent
+from ecw.crm.tables import ecw_intent, ecw_link
 from ecw.words import Run
 
 SENDING, UNKNOWN, DONE = "sending", "unknown", "done"  # states of an intent: ecw.push.intents has all of them
@@ -29,7 +29,9 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
     """
     i = ecw_intent.c
     mine = {"practice": run["practice"], "resource": resource, "operation": "create"}
-    opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
+    link = ecw_link.c
+    linked = exists().where(link.resource == resource, link.crm_id == i.crm_id)  # a row has one link
+    opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None), ~linked)
     for crm_id, sent in connection.execute(opened).all():
         values: dict[str, Any] = orjson.loads(sent)
         found = _found(connection, stage, target, crm_id, values)

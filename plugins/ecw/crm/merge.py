@@ -79,7 +79,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     parked.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
-    _give_keys(connection, stage, target)
+    _give_keys(connection, stage, target, resource)
     _write_rows(connection, stage, target, whose)
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
@@ -214,7 +214,7 @@ def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable,
     )
 
 
-def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+def _give_keys(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
     """Give the rows that are left, the new ones, their keys in the CRM's table."""
     s = stage.rows
     new = s.c.fate.is_(None)
@@ -232,7 +232,7 @@ def _give_keys(connection: Connection, stage: Stage, target: BusinessTable) -> N
             )
         crm_id = func.nextval(cast(sequence, REGCLASS))
     else:
-        highest = _highest_key(connection, target)
+        highest = _highest_key(connection, target, resource)
         numbered = select(s.c.seq, func.row_number().over(order_by=s.c.seq).label("n")).where(new).subquery()
         connection.execute(
             update(s)
@@ -249,9 +249,14 @@ def _random_key(connection: Connection) -> ColumnElement[Any]:
     return func.lower(func.hex(func.randomblob(16)))
 
 
-def _highest_key(connection: Connection, target: BusinessTable) -> int:
-    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT)."""
+def _highest_key(connection: Connection, target: BusinessTable, resource: str) -> int:
+    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT).
+
+    A key that a link still names is taken, too, although its row was deleted: two links would mean one row.
+    """
     highest: int = connection.execute(select(func.coalesce(func.max(target.key), 0))).scalar_one()
+    linked = select(func.max(cast(ecw_link.c.crm_id, target.key.type))).where(ecw_link.c.resource == resource)
+    highest = max(highest, connection.execute(linked).scalar() or 0)
     if connection.dialect.has_table(connection, "sqlite_sequence"):
         ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
         highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)

@@ -21,7 +21,7 @@ from ecw.pull.client import client_of
 from ecw.pull.practice import connection_of, mapping_of
 from ecw.push import ledger
 from ecw.push.begin import place_of
-from ecw.push.confirm import KEPT, KEPT_MOVE, Confirmed
+from ecw.push.confirm import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confirmed
 from ecw.push.confirm import confirm as read_back
 from ecw.push.intents import Place
 from ecw.push.outcome import raised
@@ -80,7 +80,9 @@ class Running:
         )
         client = client_of(push, self.engine, self.patience)
         mapping = mapping_of(push, self.place.resource)
-        return Pushing(self.engine, client, mapping, push["run_id"], options=options, allowed=self.allowed)
+        return Pushing(
+            *(self.engine, client, mapping, push["run_id"]), options=options, allowed=self.allowed, sleep=self.sleep
+        )
 
 
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
@@ -203,6 +205,8 @@ def confirm(running: Running) -> dict[str, int]:
             if done.seen or last:
                 found[word := _word(done)] += 1
                 why = {"reason": f"{KEPT}: {ledger.names(done.kept)}", "next_move": KEPT_MOVE} if done.kept else {}
+                if done.raced and not done.kept:
+                    why = {"reason": f"{RACED}: {ledger.names(done.raced)}", "next_move": RACED_MOVE}
                 learned = ledger.names(done.learned)
                 ledger.note(engine, place, run_id, crm_id, confirmed=word, learned=learned, **why)
         waiting = [crm_id for crm_id, done in shown.items() if not done.seen]

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 def create(resource: dict[str, Any], if_none_exist: str | None = None) -> dict[str, Any]:
     """Wrap a resource that eCW does not have yet; a condition is for servers that know it, eCW does not."""
-    return _transaction(resource, "POST", resource["resourceType"], if_none_exist)
+    conditions = {} if if_none_exist is None else {"ifNoneExist": if_none_exist}
+    return _transaction(resource, "POST", resource["resourceType"], conditions)
 
 
 def condition(resource: dict[str, Any]) -> str | None:
@@ -19,19 +20,27 @@ def condition(resource: dict[str, Any]) -> str | None:
     return None
 
 
-def update(resource: dict[str, Any], *, id_in_url: bool = False) -> dict[str, Any]:
+def version_id(resource: dict[str, Any]) -> str | None:
+    """Return a resource's version, where the server gives such: eCW does not (reference, section 3)."""
+    meta = resource.get("meta")
+    found = meta.get("versionId") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
+def update(resource: dict[str, Any], *, id_in_url: bool = False, version: str | None = None) -> dict[str, Any]:
     """Wrap a resource that eCW has, with its id inside; some practices want the id in the URL, too.
 
-    They answer code 100 without it (reference, section 4).
+    They answer code 100 without it (reference, section 4). A `version` is the one that was read: the server refuses
+    the update when it has another one by now (https://hl7.org/fhir/R4/http.html#concurrency).
     """
     url = f"{resource['resourceType']}/{resource['id']}" if id_in_url else resource["resourceType"]
-    return _transaction(resource, "PUT", url)
+    return _transaction(resource, "PUT", url, {"ifMatch": f'W/"{version}"'} if version else {})
 
 
-def _transaction(resource: dict[str, Any], method: str, url: str, if_none_exist: str | None = None) -> dict[str, Any]:
-    request = {"method": method, "url": url}
-    if if_none_exist is not None:
-        request["ifNoneExist"] = if_none_exist
+def _transaction(
+    resource: dict[str, Any], method: str, url: str, conditions: dict[str, str] | None = None
+) -> dict[str, Any]:
+    request = {"method": method, "url": url, **(conditions or {})}
     return {
         "resourceType": "Bundle",
         "type": "transaction",

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from ecw.agreement import Agreed, echoes, merge
+from ecw.agreement import Agreed, Side, echoes, merge
+from ecw.crm import conflicts
 from ecw.crm.convert import Unfit
 from ecw.crm.engine import reading
 from ecw.crm.trouble import told
@@ -21,7 +22,7 @@ from ecw.errors import RecordMissing
 from ecw.pull.content import content_hash
 from ecw.pull.seen import version
 from ecw.push import intents, rejects
-from ecw.push.alone import alone
+from ecw.push.alone import Claim, ClaimLost, alone
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushing
 from ecw.push.record import log_learned
@@ -29,6 +30,8 @@ from ecw.push.validate import Finding
 
 Json = dict[str, Any]
 KEPT = "eCW said that it took the change, and still shows what it had"
+RACED = "eCW shows neither what was sent nor what it had before: the clinic edited it at the same time"
+RACED_MOVE = "nothing, if the clinic's value is right: the next pull brings it; else write the CRM's value once more."
 KEPT_MOVE = (
     "change it in eCW by hand, or give the CRM's column eCW's value again; then push the patient by name (the form's "
     "`patients`)."
@@ -38,12 +41,14 @@ KEPT_MOVE = (
 @dataclass(frozen=True, slots=True)
 class Confirmed:
     """`seen`: eCW shows it; `learned`: the columns that eCW spells differently, or has nothing of; `whole`: nothing of
-    it is left for the next pull; `kept`: the columns in which eCW still shows what it had before."""
+    it is left for the next pull; `kept`: the columns in which eCW still shows what it had before; `raced`: those in
+    which it shows what nobody here knows, because the clinic edited them while they were sent."""
 
     seen: bool
     learned: tuple[str, ...] = ()
     whole: bool = False
     kept: tuple[str, ...] = ()
+    raced: tuple[str, ...] = ()
 
 
 def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
@@ -54,14 +59,17 @@ def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
     taken it (it may merge where others replace), which is a reject.  Raises what reading raises, but for a patient that
     eCW does not show yet.
     """
-    with alone(pushing.engine, pushing.place, crm_id) as mine:
+    with alone(pushing.engine, pushing.place, crm_id) as claim:
         try:
-            return _confirm(pushing, crm_id, last) if mine else Confirmed(seen=False)
+            return _confirm(pushing, claim, last) if claim is not None else Confirmed(seen=False)
+        except ClaimLost:
+            return Confirmed(seen=False)
         except DBAPIError as error:
             raise told(error, "The confirmation of a push") from None
 
 
-def _confirm(pushing: Pushing, crm_id: str, last: bool) -> Confirmed:
+def _confirm(pushing: Pushing, claim: Claim, last: bool) -> Confirmed:
+    crm_id = claim.name
     with reading(pushing.engine) as connection:
         found = _pushed(pushing, connection, crm_id)
     if found is None:
@@ -76,6 +84,7 @@ def _confirm(pushing: Pushing, crm_id: str, last: bool) -> Confirmed:
         return Confirmed(seen=True)  # the next pull says what is wrong with it
     try:
         with pushing.engine.begin() as connection:
+            claim.keep(connection)
             # Read again: somebody may have edited the CRM's row while eCW was asked.
             found = _pushed(pushing, connection, crm_id, to_write=True)
             if found is None or found.record.ecw_id != ecw_id:
@@ -124,8 +133,17 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], ecw_id)]
     learned = {name: emr[name] for name in ours}
     kept = _kept(found.agreed, emr, ecw_id)  # should the CRM edit it again, that is a conflict
+    raced = tuple(name for name in sent if name in emr and name not in ours and name not in kept)
     left = {name: value for name, value in sent.items() if name not in emr or name in kept}
     agreed = Agreed(found.agreed.crm, found.agreed.emr | learned, left)
+    if raced:  # nothing is restored; both values are kept for whoever looks into it
+        clinic_won: dict[str, Side | None] = dict.fromkeys(raced, "emr")
+        place = pushing.place
+        conflicts.record(
+            *(connection, place.practice, place.resource, record.crm_id, ecw_id, pushing.run_id),
+            *(clinic_won, record.row, emr),
+            done=False,
+        )
     merged = merge(pushing.rules, agreed, record.row, emr)
     gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
     whole = gaps == merged.to_crm and not merged.conflicts and not kept
@@ -140,7 +158,7 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
         seen = version(present)
         stamp = datetime.fromisoformat(seen) if seen else None
         pushing.patients.mark_read(connection, ecw_id, content_hash(present), stamp)
-    return Confirmed(True, respelled, whole)
+    return Confirmed(True, respelled, whole, raced=raced)
 
 
 def _with(agreed: Agreed, values: dict[str, Any]) -> Agreed:

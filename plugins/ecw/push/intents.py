@@ -127,36 +127,38 @@ def sent_since(connection: Connection, place: Place, crm_id: str, since: datetim
     return [orjson.loads(sent) for sent in connection.scalars(statement)]
 
 
-def decide(
-    engine: Engine,
-    place: Place,
-    crm_id: str,
-    *,
-    intent: str,
-    operation: str,
-    ecw_id: str | None,
-    sent: Mapping[str, Any],
-    run_id: str,
-) -> None:
-    """Write an intent down, committed before it returns; call it right before the request.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is about to be sent: the key of the content, and the row that goes."""
+
+    intent: str
+    operation: str
+    ecw_id: str | None
+    sent: Mapping[str, Any]
+    run_id: str
+
+
+def decide(connection: Connection, place: Place, crm_id: str, decision: Decision) -> None:
+    """Write an intent down, in the caller's transaction, which must be committed right before the request.
 
     What a person has ruled out stays so until the patient is created.
     """
-    with engine.begin() as connection:
-        before = latest(connection, place, crm_id)
-        attempts = before.attempts + 1 if before and before.intent == intent else 1
-        values: dict[str, Any] = {
-            "intent": intent,
-            "operation": operation,
-            "state": SENDING,
-            "ecw_id": ecw_id,
-            "attempts": attempts,
-        }
-        values |= {"sent": orjson.dumps(dict(sent)).decode(), "decided_at": datetime.now(UTC), "settled_at": None}
-        values |= {"run_id": run_id, "rung": None, "candidates": None, "choice": None}
-        if before and before.new and operation == CREATE:
-            values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
-        upsert(connection, ecw_intent, place.key(crm_id), values)
+    before = latest(connection, place, crm_id)
+    values: dict[str, Any] = {
+        "intent": decision.intent,
+        "operation": decision.operation,
+        "state": SENDING,
+        "ecw_id": decision.ecw_id,
+        "attempts": before.attempts + 1 if before and before.intent == decision.intent else 1,
+        "sent": orjson.dumps(dict(decision.sent)).decode(),
+        "decided_at": datetime.now(UTC),
+        "settled_at": None,
+        "run_id": decision.run_id,
+    }
+    values |= {"rung": None, "candidates": None, "choice": None}
+    if before and before.new and decision.operation == CREATE:
+        values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
+    upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
 def settle(

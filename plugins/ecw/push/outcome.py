@@ -96,6 +96,12 @@ CODES = {
     "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
 }
 
+STALE = (409, 412)  # what servers answer an update of another version with: HAPI with 409, FHIR says 412
+_CONFLICT = "The patient changed in eCW after it was read (version conflict)"
+_AGAIN = "nothing: it is read again, merged and sent."
+_REVIVED = "The patient was deleted in eCW meanwhile, and this update has created it anew"
+_LOOK = "look in eCW whether the deletion was meant, and delete the patient there once more if so."
+
 # [base/]Patient/id[/_history/version]; ids are 1 to 64 of A-Za-z0-9-.
 _LOCATION = re.compile(r"(?:https?://[^\s?#]+/)?Patient/([A-Za-z0-9.\-]{1,64})(?:/_history/[A-Za-z0-9.\-]*)?/?")
 _TRANSIENT = frozenset({"timeout", "exception", "transient", "lock-error", "no-store", "throttled", "incomplete"})
@@ -126,16 +132,19 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     return _done(code, known.meaning, ecw_id, sent_id)
 
 
-def raised(error: EcwError, *, read: bool = False) -> Outcome:
+def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: bool = False) -> Outcome:
     """Return the outcome of a write that ended in an error instead of an answer; `read`: of a read or a search.
 
-    Every write goes to the practice's base URL: that this is not there says nothing of the patient.
+    Every write goes to the practice's base URL: that this is not there says nothing of the patient, unless it is an
+    `update` on a `plain` server, which answers with the entry's status.
     """
     status = re.search(r"HTTP (\d{3})", error.what)
     http = int(status.group(1)) if status else None
     what = type(error).__name__
     if isinstance(error, OutcomeUnknown):
         return Outcome(Kind.UNKNOWN, f"No answer that says what became of it ({what})", _SEARCH, http)
+    if update and http in STALE:
+        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
     if not isinstance(error, PersonMustAct) or isinstance(error, PushStopped):
@@ -143,6 +152,8 @@ def raised(error: EcwError, *, read: bool = False) -> Outcome:
     if isinstance(error, AnswerIncomplete):
         return Outcome(Kind.ADMINISTRATOR, error.what, error.next_move, http)
     missing = http in (404, 410)
+    if missing and update and plain:
+        return Outcome(Kind.FIX_DATA, "Refused: the patient is not in eCW any more", _ID, http)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
         return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
     advice = _ID if missing else "compare the patient with what the server's profile asks for, and mend it."
@@ -151,6 +162,10 @@ def raised(error: EcwError, *, read: bool = False) -> Outcome:
 
 def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
     http = int(code)
+    if sent_id and http == 201:
+        return Outcome(Kind.FIX_DATA, _REVIVED, _LOOK, http, None, ecw_id)
+    if sent_id and http in STALE:
+        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
     if http == 201 or (http == 200 and sent_id):
         return _done(None, "Created" if http == 201 else "Updated", ecw_id, sent_id, http)
     if http == 200 and ecw_id:  # the conditional create found one

@@ -78,12 +78,13 @@ class Patients:
         return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
 
     def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: Agreed, run_id: str) -> bool:
-        """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link.
+        """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link, or
+        this record another link: which two of them are one patient, a person says.
 
         The link's hash is empty until eCW's record is read again: the next pull looks at it.
         """
         owner = self.owners(connection, [ecw_id]).get(ecw_id)
-        if owner not in (None, crm_id):
+        if owner not in (None, crm_id) or self._linked_to(connection, crm_id) not in (None, ecw_id):
             return False
         key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
         if owner is None:
@@ -94,6 +95,10 @@ class Patients:
             self.forget_hash(connection, ecw_id)
         self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id)
         return True
+
+    def _linked_to(self, connection: Connection, crm_id: str) -> str | None:
+        found: str | None = connection.scalar(select(ecw_link.c.ecw_id).filter_by(**self.place.key(crm_id)))
+        return found
 
     def forget_hash(self, connection: Connection, ecw_id: str) -> None:
         """Let the next pull look at the record again, whatever it says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -94,11 +95,12 @@ class Pushing(CrmSide):
         resource: str = PUSHED,
         options: Options | None = None,
         allowed: Callable[[], bool] = lambda: True,
+        sleep: Callable[[float], None] = time.sleep,
         time_zone: str | None = None,
     ) -> None:
         super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
         self.client, self.run_id = client, run_id
-        self.options, self.allowed = options or Options(), allowed
+        self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
         server = Capability.parse(client.capability())
         client.transport.permits = Switched(client.transport.permits, self.allowed)

@@ -4,7 +4,8 @@ conflicts, rejects and the journal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,9 @@ from sqlalchemy import Connection
 
 from ecw.agreement import Agreed, Merged
 from ecw.crm import conflicts, journal
+from ecw.crm.load import one_at_a_time
 from ecw.push import intents, ledger, rejects
+from ecw.push.alone import LEASE, Claim
 from ecw.push.intents import CREATE, DONE, HELD, REFUSED, UNKNOWN, UPDATE, VOID, Intent
 from ecw.push.match import Held
 from ecw.push.outcome import Kind, Outcome
@@ -23,6 +26,10 @@ from ecw.push.validate import Finding
 Json = dict[str, Any]
 _STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
 _SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
+
+
+class RowChanged(Exception):
+    """The row, its link, or what eCW has of it is not what the push was decided by: it begins anew."""
 
 
 def log_learned(pushing: Pushing, connection: Connection, record: Record, learned: Iterable[str]) -> None:
@@ -44,15 +51,55 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, learne
     )
 
 
+def _comparable(record: Record) -> tuple[Record, dict[str, str | None]]:
+    """Return what must stay: what is agreed as it is kept, where nothing and never agreed are the same."""
+    return replace(record, changed_at=None, agreed=None), (record.agreed or Agreed()).texts()
+
+
 @dataclass(slots=True)
 class OnePatient:
-    """A patient of the CRM, its latest intent, and the key of its present content."""
+    """A patient of the CRM, its latest intent, the key of its present content, and this worker's claims.
+
+    Everything is written in `writing`, so that nothing is once another worker has the patient.
+    """
 
     pushing: Pushing
     record: Record
     intent: Intent | None
     key: str
+    claims: list[Claim]
     learned: list[str] = field(default_factory=list)  # columns that eCW shows shorter, or in another spelling
+
+    @contextmanager
+    def writing(self, seconds: float = LEASE) -> Iterator[Connection]:
+        """Give a transaction in which this worker has the patient still; its claims hold for so many seconds after it.
+
+        Raises ClaimLost.
+        """
+        with self.pushing.engine.begin() as connection:
+            for claim in self.claims:
+                claim.keep(connection, seconds)
+            yield connection
+
+    def require_same(self, connection: Connection, now: Record | None = None) -> None:
+        """Raise RowChanged where the row, the link, what is agreed or a person's choice is not what was read.
+
+        The row stays so until the caller's transaction ends.
+        """
+        place, before = self.pushing.place, self.record
+        now = now or self.pushing.patients.read(connection, before.crm_id, to_write=True)
+        if now is None or _comparable(now) != _comparable(before):
+            raise RowChanged
+        intent = intents.latest(connection, place, before.crm_id)
+        if (intent and intent.choice) != (self.intent and self.intent.choice):
+            raise RowChanged
+
+    def fenced(self) -> Pushed:
+        """Say that another worker has the patient now; what this one did, the other one finds out by searching."""
+        words = "Another worker has taken the patient over: what this one found is not used"
+        with self.pushing.engine.begin() as connection:
+            self.log(connection, "fenced", Outcome(Kind.UNKNOWN, words, "", None))
+        return self.pushed("busy")
 
     @property
     def tries(self) -> int:
@@ -65,7 +112,10 @@ class OnePatient:
         Such two a person must join.
         """
         place, crm_id = self.pushing.place, self.record.crm_id
-        with self.pushing.engine.begin() as connection:
+        with self.writing() as connection:
+            one_at_a_time(connection, place.practice, place.resource)
+            if not fields:  # nothing was sent: the row that was matched must be the one that is linked
+                self.require_same(connection)
             linked = self.pushing.patients.link(connection, crm_id, ecw_id, agreed, self.pushing.run_id)
             if linked:
                 intents.settle(connection, place, crm_id, DONE, ecw_id)
@@ -84,8 +134,9 @@ class OnePatient:
         ecw_id, sent = record.ecw_id or "", tuple(sent)
         # Until eCW's record is read again, what it had is what is known of its side: see confirm.
         agreed = merged.unseen(Agreed(emr=emr)) if sent else merged.pushed
-        with pushing.engine.begin() as connection:
+        with self.writing() as connection:
             if sent or not record.linked:
+                one_at_a_time(connection, pushing.place.practice, pushing.place.resource)
                 if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
                     self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
@@ -145,14 +196,14 @@ class OnePatient:
         """Leave to a person what was sent often enough."""
         words = f"Sent {self.tries} times as it is, and eCW never said what became of it"
         outcome = Outcome(Kind.ADMINISTRATOR, words, _STAYS_SO, None)
-        with self.pushing.engine.begin() as connection:
+        with self.writing() as connection:
             self.put_aside(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
         return self.pushed("refused", outcome)
 
     def noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
         """Write one attempt into the journal, and the intent's new state where there is one."""
-        with self.pushing.engine.begin() as connection:
+        with self.writing() as connection:
             if state is not None:
                 place, crm_id = self.pushing.place, self.record.crm_id
                 intents.settle(connection, place, crm_id, state, counts=outcome.unclear)
@@ -164,7 +215,7 @@ class OnePatient:
         asked_before = self.intent.ruled_out if self.intent is not None and operation == CREATE else ()
         candidates = {*match.candidates, *asked_before}
         if not self.pushing.options.dry_run:
-            with self.pushing.engine.begin() as connection:
+            with self.writing() as connection:
                 self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed("held", outcome)
@@ -176,7 +227,7 @@ class OnePatient:
             operation = UPDATE if record.ecw_id else CREATE
             words = "; ".join(f"{each.field}: {each.reason}" for each in found)
             outcome = Outcome(Kind.FIX_DATA, words, found[0].next_move, None)
-            with pushing.engine.begin() as connection:
+            with self.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
                 self.put_aside(connection, REFUSED, operation)
                 self.log(connection, "reject", outcome, {each.field for each in found})

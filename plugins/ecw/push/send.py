@@ -6,6 +6,8 @@
     link                      read what eCW has, merge three ways, validate, update what differs
 
 At any moment the process can die: before the intent is written nothing was sent, after it the next push searches.
+At any moment another worker can take the patient over, or somebody can edit its row: the intent is written only where
+the claim and the row are what they were when it was decided.
 """
 
 from __future__ import annotations
@@ -21,16 +23,18 @@ from ecw.crm.engine import reading
 from ecw.crm.trouble import told
 from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
 from ecw.push import bundle, intents
-from ecw.push.alone import alone, in_turn
+from ecw.push.alone import ClaimLost, alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
 from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away, same_person
 from ecw.push.outcome import Kind, Outcome, raised
 from ecw.push.pushing import Pushed, Pushing
+from ecw.push.record import RowChanged
 from ecw.push.update import Updating
 from ecw.push.validate import element_of
 
 Json = dict[str, Any]
 TYPED = "eCW id in the CRM"
+READS = 3  # times that a push begins anew because the row, or what eCW has, changed under it
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
@@ -39,16 +43,24 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     Raises ConfigurationWrong where the practice's searches do not suffice, and what the CRM's database raises; trouble
     with eCW is the patient's own outcome.
     """
-    with alone(pushing.engine, pushing.place, crm_id) as mine:
-        if not mine:
+    with alone(pushing.engine, pushing.place, crm_id) as claim:
+        if claim is None:
             return Pushed(crm_id, "busy")
         try:
-            with reading(pushing.engine) as connection:
-                record = pushing.patients.read(connection, crm_id)
-                intent = intents.latest(connection, pushing.place, crm_id)
-            if record is None:
-                return Pushed(crm_id, "missing")
-            return _Patient(pushing, record, intent, pushing.key(record)).push()
+            for _ in range(READS):
+                with reading(pushing.engine) as connection:
+                    record = pushing.patients.read(connection, crm_id)
+                    intent = intents.latest(connection, pushing.place, crm_id)
+                if record is None:
+                    return Pushed(crm_id, "missing")
+                patient = _Patient(pushing, record, intent, pushing.key(record), [claim])
+                try:
+                    return patient.push()
+                except RowChanged:
+                    continue
+            return Pushed(crm_id, "busy")
+        except ClaimLost:
+            return patient.fenced()
         except DBAPIError as error:
             raise told(error, "The push of a patient") from None
 
@@ -68,7 +80,7 @@ class _Patient(Updating):
         except EcwError as error:  # of a read or a search: no write ends here
             outcome = raised(error, read=True)
             if self.pushing.options.dry_run is False:
-                with self.pushing.engine.begin() as connection:
+                with self.writing() as connection:
                     self.log(connection, "read", outcome)
             if isinstance(error, RecordMissing) and self.record.ecw_id is not None:
                 return self.pushed("refused", outcome)
@@ -88,14 +100,6 @@ class _Patient(Updating):
         if self.record.ecw_id is None:
             return self._create_in_turn() if options.create else self.pushed("skipped")
         return self._update() if options.update else self.pushed("skipped")
-
-    def _is_still_nobody(self, outcome: Outcome, sent: Json) -> bool:
-        """Search before a create is sent once more; the attempt is in the journal also where that fails."""
-        try:
-            return self.pushing.ladder.find(self.sought(self.record.row)) is None
-        except EcwError:
-            self.noted(CREATE, outcome, sent, UNKNOWN)
-            raise
 
     def _claim(self) -> Pushed:
         """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person."""
@@ -122,7 +126,8 @@ class _Patient(Updating):
         if not pushing.options.create:
             return self.pushed("skipped")
         if not pushing.options.dry_run:
-            with pushing.engine.begin() as connection:
+            with self.writing() as connection:
+                self.require_same(connection)
                 pushing.patients.write(connection, self.record.crm_id, {pushing.mapping.key: None})
         self.record = replace(self.record, ecw_id=None)
         self.key = pushing.key(self.record)
@@ -134,8 +139,14 @@ class _Patient(Updating):
         Two rows of the CRM may be one person, whom no search finds while both are on their way.
         """
         born = next((c.name for c in self.pushing.mapping.pushed if element_of(c.steps) == "birthDate"), "")
-        with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as mine:
-            return self._create() if mine else self.pushed("busy")
+        with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as claim:
+            if claim is None:
+                return self.pushed("busy")
+            self.claims.append(claim)
+            try:
+                return self._create()
+            finally:
+                self.claims.remove(claim)
 
     def _just_sent(self, sought: Sought) -> bool:
         """Say whether somebody like the patient was sent so short a time ago that eCW may not show it yet."""
@@ -147,7 +158,8 @@ class _Patient(Updating):
             others = intents.sent_since(connection, pushing.place, self.record.crm_id, since)
         return any(alike(sought, pushing.composer.resource(other).resource) for other in others)
 
-    def _create(self) -> Pushed:
+    def _create(self, failed: tuple[Outcome, ...] = ()) -> Pushed:
+        """Match, and create whom eCW does not have; `failed` are the attempts so far, none of which did anything."""
         pushing, row = self.pushing, self.record.row
         composed = pushing.composer.resource(row)
         if found := self._findings(composed, row):
@@ -165,13 +177,24 @@ class _Patient(Updating):
             return self.pushed("created", fields=sent)
         if self._tried_enough():
             return self.give_up(CREATE)
+        # The searches take a while, and the clinic may enter the patient meanwhile: once more, right before it is sent.
+        if pushing.ladder.find_exactly(sought) is not None:
+            raise RowChanged
         if kept := self._decide(CREATE, None, sent):
             return kept
-        resource = composed.resource
-        outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
-        if outcome.kind is Kind.RETRY_ONCE and self._is_still_nobody(outcome, sent):
-            self.noted(CREATE, outcome, sent)
-            outcome = self._attempt(bundle.create(resource, self._condition(resource)), CREATE, sent)
+        request = bundle.create(composed.resource, self._condition(composed.resource))
+        outcome = self._attempt(request, CREATE, sent)
+        if outcome.kind is Kind.RETRY_ONCE:
+            self.noted(CREATE, outcome, sent, UNKNOWN)  # should this process die while it waits
+            pushing.sleep(pushing.options.settle_after)  # eCW may still be at it
+            if pushed := self.settle_by_search(sent):
+                return pushed
+            if kept := self._decide(CREATE, None, sent):
+                return kept
+            outcome = self._attempt(request, CREATE, sent)
+        if outcome.kind is Kind.LATER and self._is_worth_another(outcome, failed):
+            self.noted(CREATE, outcome, sent, VOID)
+            return self._create((*failed, outcome))
         if outcome.kind is Kind.DONE:
             return self.created(outcome, sent, CREATE)
         if outcome.kind is Kind.LINK:

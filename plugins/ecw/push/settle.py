@@ -29,7 +29,7 @@ class Settling(OnePatient):
             return None
         if intent.state == SENDING and not options.dry_run:
             # The process died, and may have waited long before it sent: eCW may be at it since a moment ago.
-            with self.pushing.engine.begin() as connection:
+            with self.writing() as connection:
                 intents.settle(connection, self.pushing.place, self.record.crm_id, UNKNOWN)
             self.intent = intent = replace(intent, state=UNKNOWN, decided_at=datetime.now(UTC))
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
@@ -39,17 +39,23 @@ class Settling(OnePatient):
             return None  # the merge with what eCW has now settles it
         if options.dry_run:
             return self.pushed("unknown")
-        found = self.pushing.ladder.find(self.sought(intent.sent))
+        if pushed := self.settle_by_search(intent.sent):
+            return pushed
+        self.intent = replace(intent, state=VOID, sent={})
+        return None
+
+    def settle_by_search(self, sent: Mapping[str, Any]) -> Pushed | None:
+        """Search for a create that eCW may have done; None: it has not, and the intent says so."""
+        found = self.pushing.ladder.find(self.sought(sent))
         if isinstance(found, Held):
             return self.hold(found, CREATE)
-        outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
         if found is not None:
             outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
-            return self.created(outcome, intent.sent, "settle")
-        with self.pushing.engine.begin() as connection:
+            return self.created(outcome, sent, "settle")
+        with self.writing() as connection:
             intents.settle(connection, self.pushing.place, self.record.crm_id, VOID)
-            self.log(connection, "settle", outcome)
-        self.intent = replace(intent, state=VOID, sent={})
+            nothing = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
+            self.log(connection, "settle", nothing)
         return None
 
     def settle_update(self, emr: Json) -> None:
@@ -60,7 +66,7 @@ class Settling(OnePatient):
         there = all(emr.get(name) == value for name, value in intent.sent.items())
         agreed = (record.agreed or Agreed()).supposing(intent.sent, emr)
         words = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
-        with pushing.engine.begin() as connection:
+        with self.writing() as connection:
             if record.linked:
                 pushing.patients.agree(connection, record.ecw_id or "", agreed)
             intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from ecw.agreement import Agreed, Merged, learn, merge
@@ -18,7 +17,9 @@ from ecw.errors import EcwError, PushStopped
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
 from ecw.push import bundle, intents
-from ecw.push.intents import UPDATE, VOID
+from ecw.push.alone import LEASE
+from ecw.push.bundle import version_id
+from ecw.push.intents import UNKNOWN, UPDATE, VOID
 from ecw.push.match import merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
@@ -29,9 +30,7 @@ from ecw.push.validate import Finding, findings
 Json = dict[str, Any]
 _MERGED = "eCW has merged this patient into another one"
 _JOIN = "join the CRM's record with that of the patient whom eCW kept."
-_MERGED = "eCW has merged this patient into another one"
-_JOIN = "join the CRM's record with that of the patient whom eCW kept."
-FRESH = 5.0  # seconds that an update may wait for the quota: the clinic may have edited what was read
+FRESH = 5.0  # seconds that a request may wait for the quota: what was read and searched for may be over then
 
 
 class Updating(Settling):
@@ -46,8 +45,6 @@ class Updating(Settling):
             return self.pushed("busy")
         emr = self._emr(present)
         self.settle_update(emr)
-        if merged_away(present):
-            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         if merged_away(present):
             return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         merged = self._merge(self.record, present, emr)
@@ -66,16 +63,25 @@ class Updating(Settling):
         if kept := self._decide(UPDATE, ecw_id, sent):
             return kept
         if merged.conflicts:
-            with pushing.engine.begin() as connection:  # before eCW's values are gone: the answer can be lost
+            with self.writing(self.sending) as connection:  # before eCW's values are gone: the answer can be lost
                 self.write_conflicts(connection, merged, emr, done=False)
         # Some practices want the id in the URL, too: they answer 100 without it.
         id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
-        outcome = self._attempt(bundle.update(composed.resource, id_in_url=id_in_url), UPDATE, sent)
+        request = bundle.update(composed.resource, id_in_url=id_in_url, version=version_id(present))
+        outcome = self._attempt(request, UPDATE, sent)
         if outcome.kind is Kind.DONE:
             pushing.id_in_url = pushing.id_in_url or id_in_url
             return self.agreed(merged, emr, outcome, sent)
         if self._is_worth_another(outcome, failed):
-            self.noted(UPDATE, outcome, sent, VOID)
+            if outcome.kind is Kind.RETRY_ONCE:
+                self.noted(UPDATE, outcome, sent, UNKNOWN)  # should this process die while it waits
+                pushing.sleep(pushing.options.settle_after)  # eCW may still be at it
+                tries = self.tries  # by earlier pushes: this attempt is one of them for the next push only
+                with reading(pushing.engine) as connection:
+                    noted = intents.latest(connection, pushing.place, self.record.crm_id)
+                self.intent = None if noted is None else replace(noted, attempts=tries)
+            else:
+                self.noted(UPDATE, outcome, sent, VOID)
             return self._update((*failed, outcome))
         return self.not_done(UPDATE, outcome, sent)
 
@@ -109,41 +115,42 @@ class Updating(Settling):
 
     def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
         """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile, or is to look
-        at what was sent often enough."""
-        if self.tries >= intents.TRIES and not self.pushing.options.again:
+        at what was sent often enough.
+
+        Raises RowChanged where the row is not what was read, ClaimLost where another worker has the patient: neither
+        can change then until the intent is committed, and the request follows within FRESH seconds.
+        """
+        pushing, crm_id = self.pushing, self.record.crm_id
+        if self._tried_enough():
             return self.give_up(operation)
-        place, run_id = self.pushing.place, self.pushing.run_id
-        if not self.pushing.allowed():
+        if not pushing.allowed():
             return self.pushed("stopped")
-        with reading(self.pushing.engine) as connection:
-            now = self.pushing.patients.read(connection, self.record.crm_id)
-        if now is None or now.locked:
-            return self.pushed("missing" if now is None else "locked")
-        intents.decide(
-            self.pushing.engine,
-            place,
-            self.record.crm_id,
-            intent=self.key,
-            operation=operation,
-            ecw_id=ecw_id,
-            sent=sent,
-            run_id=run_id,
-        )
+        with self.writing(self.sending) as connection:
+            now = pushing.patients.read(connection, crm_id, to_write=True)
+            if now is None or now.locked:
+                return self.pushed("missing" if now is None else "locked")
+            self.require_same(connection, now)
+            decision = intents.Decision(self.key, operation, ecw_id, sent, pushing.run_id)
+            intents.decide(connection, pushing.place, crm_id, decision)
         return None
+
+    @property
+    def sending(self) -> float:
+        """Return for how many seconds the claims must hold when a request follows: until it has ended for sure."""
+        # One that is sent again with a new token takes as long once more.
+        return FRESH + LEASE + 2 * self.pushing.client.transport.limits.answer_seconds
 
     def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
         began = time.monotonic()
-        transact, sent_id = self.pushing.client.transact, None
-        if operation == UPDATE:
-            transact, sent_id = partial(transact, within=FRESH), self.record.ecw_id
+        sent_id = self.record.ecw_id if operation == UPDATE else None
         try:
-            answer = transact(request)
+            answer = self.pushing.client.transact(request, within=FRESH)
             outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
         except PushStopped as error:
             self.noted(operation, raised(error), sent, VOID)
             raise
         except EcwError as error:
-            outcome = raised(error)
+            outcome = raised(error, update=operation == UPDATE, plain=self.pushing.plain)
         return replace(outcome, seconds=time.monotonic() - began)
 
     def _emr(self, present: Json) -> Json:

@@ -1,0 +1,392 @@
+"""What is sent, and what is written of it, is what was decided: by this worker, of this row, of this version in eCW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from ecw.crm.load import one_at_a_time
+from ecw.crm.tables import ecw_claim, ecw_intent, ecw_link
+from ecw.push import intents, steps
+from ecw.push.confirm import confirm
+from ecw.push.outbox import outbox
+from ecw.push.outcome import Kind
+from ecw.push.send import push_patient
+from tests.fixtures.crm import on_postgresql
+from tests.push.test_send import BORN, clinic, created, in_ecw
+
+
+def before_request(client: Any, act: Callable[[], None], *, after: bool = False, times: int = 1) -> list[Any]:
+    """Do something right before the client sends a write, or right after; return what was sent."""
+    sent: list[Any] = []
+    transact = client.transact
+
+    def transacting(request: Any, **how: Any) -> Any:
+        sent.append(request)
+        if not after and len(sent) <= times:
+            act()
+        answer = transact(request, **how)
+        if after and len(sent) <= times:
+            act()
+        return answer
+
+    client.transact = transacting
+    return sent
+
+
+def before_search(run: Any, act: Callable[[], Any], nth: int = 1) -> None:
+    """Do something before the client's nth search."""
+    search, count = run.client.search, iter(range(1, 1_000))
+
+    def searching(*given: Any, **how: Any) -> Any:
+        if next(count) == nth:
+            act()
+        return search(*given, **how)
+
+    run.client.search = searching
+
+
+def overtaken(crm: Any) -> Callable[[], None]:
+    """Let another worker have taken every claim over."""
+
+    def take() -> None:
+        with crm.engine.begin() as connection:
+            connection.execute(update(ecw_claim).values(token=ecw_claim.c.token + 1, holder="elsewhere 1 1"))
+
+    return take
+
+
+def free(crm: Any) -> None:
+    with crm.engine.begin() as connection:
+        connection.execute(update(ecw_claim).values(holder=None))
+
+
+# -- claims
+
+
+def test_who_has_lost_the_claim_before_the_request_sends_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(), pushing()
+    before_search(run, overtaken(crm))
+    assert push_patient(run, crm_id).did == "busy"
+    assert sandbox.served("transaction") == 0
+    assert crm.all("ecw_intent") == []
+    assert crm.journal() == [("fenced", "unknown")]
+
+
+def test_who_has_lost_the_claim_during_the_request_writes_nothing_and_the_next_one_finds_it(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id, run = crm.add(), pushing()
+    before_request(run.client, overtaken(crm), after=True)
+    assert push_patient(run, crm_id).did == "busy"
+    assert crm.all("ecw_link") == []
+    assert intents.unsettled(crm.engine, run.place) == [crm_id]
+    free(crm)
+    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert (sandbox.held()["Patient"], sandbox.served("transaction")) == (BORN + 1, 1)
+
+
+def test_an_update_that_was_overtaken_is_not_sent(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, _ = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    run, sent = pushing("r2"), sandbox.served("transaction")
+    read = run.client.read
+
+    def reading(*given: Any) -> Any:
+        overtaken(crm)()
+        return read(*given)
+
+    run.client.read = reading
+    assert push_patient(run, crm_id).did == "busy"
+    assert sandbox.served("transaction") == sent
+    free(crm)
+    assert push_patient(pushing("r3"), crm_id).did == "updated"
+
+
+def test_a_claim_holds_until_the_request_has_ended_for_sure(crm: Any, pushing: Any) -> None:
+    run, held = pushing(), []
+
+    def look() -> None:
+        held.extend((row["until"] - datetime.now(UTC)).total_seconds() for row in crm.all("ecw_claim"))
+
+    before_request(run.client, look)
+    assert push_patient(run, crm.add()).did == "created"
+    assert len(held) == 2, "the patient's, and that of those born on the same day"
+    assert min(held) > 2 * run.client.transport.limits.answer_seconds
+
+
+# -- the row
+
+
+@pytest.mark.parametrize(
+    ("edit", "did"),
+    [
+        ({"city": "Lawrence"}, "created"),
+        ({"last_name": "Szymanski", "birth_date": "1970-03-04"}, "created"),
+        ({"emr_updates_locked": True}, "locked"),
+        ({"gender": "Other"}, "rejected"),
+    ],
+)
+def test_a_create_is_of_the_row_as_it_is_when_it_is_sent(
+    sandbox: Any, crm: Any, pushing: Any, edit: dict[str, Any], did: str
+) -> None:
+    crm_id, run = crm.add(), pushing()
+    before_search(run, lambda: crm.edit(crm_id, **edit))
+    pushed = push_patient(run, crm_id)
+    assert (pushed.did, sandbox.held()["Patient"]) == (did, BORN + (did == "created"))
+    if did == "created":
+        found = in_ecw(sandbox, pushed.ecw_id)
+        row = crm.row(crm_id)
+        shown = (found["name"][0]["family"], found["birthDate"], found["address"][0]["city"])
+        assert shown == (row["last_name"], str(row["birth_date"]), row["city"])
+        assert list(outbox(pushing())) == []
+
+
+def test_a_row_that_is_linked_or_gets_an_ecw_id_meanwhile_is_not_created(sandbox: Any, crm: Any, pushing: Any) -> None:
+    theirs = sandbox.records("Patient")[0]["id"]
+    typed, linked = crm.add(), crm.add(identifier="ACC-2", last_name="Szymanski", birth_date="1970-03-04", phone=None)
+
+    def link() -> None:
+        row = {"practice": sandbox.practice, "resource": "patient", "ecw_id": theirs, "crm_id": linked, "hash": ""}
+        with crm.engine.begin() as connection:
+            connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "seen_run": "r"}))
+
+    for crm_id, act in ((typed, lambda: crm.edit(typed, ecw_id="e.1")), (linked, link)):
+        run = pushing()
+        before_search(run, act)
+        assert push_patient(run, crm_id).did != "created"
+    assert sandbox.held()["Patient"] == BORN
+
+
+def test_a_row_that_changes_while_it_is_matched_is_matched_again(sandbox: Any, crm: Any, pushing: Any) -> None:
+    """It was the patient's whom eCW has, and is another's when the link is written."""
+    _, ecw_id = created(crm, pushing)
+    with crm.engine.begin() as connection:
+        for table in (ecw_link, ecw_intent):
+            connection.execute(delete(table))
+    crm_id, run = crm.add(), pushing("r2")
+    other = {"last_name": "Szymanski", "first_name": "Olga", "birth_date": "1970-03-04", "identifier": "ACC-9"}
+    before_search(run, lambda: crm.edit(crm_id, **other, phone="9135550000"))
+    pushed = push_patient(run, crm_id)
+    assert (pushed.did, pushed.ecw_id != ecw_id) == ("created", True)
+
+
+def test_a_row_that_never_stands_still_is_left_to_the_next_try(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(), pushing()
+    edits = iter(range(1_000))
+    search = run.client.search
+
+    def searching(*given: Any, **how: Any) -> Any:
+        crm.edit(crm_id, city=f"City {next(edits)}")
+        return search(*given, **how)
+
+    run.client.search = searching
+    assert push_patient(run, crm_id).did == "busy"
+    assert sandbox.served("transaction") == 0
+    assert push_patient(pushing("r2"), crm_id).did == "created"
+
+
+# -- the searches that decide
+
+
+def test_a_search_that_decides_a_create_is_not_answered_from_a_cache(sandbox: Any, crm: Any, pushing: Any) -> None:
+    sandbox.set(cache_seconds=60)
+    one, two = crm.add(), crm.add()
+    run = pushing()
+    assert push_patient(run, one).did == "created"
+    assert push_patient(run, two).did == "held", "it is the first one's patient"
+    assert sandbox.held()["Patient"] == BORN + 1
+
+
+def test_whom_the_clinic_enters_while_the_searches_go_on_is_found(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(phone=None), pushing()
+    person = {"resourceType": "Patient", "id": "e.1", "birthDate": "1980-01-02", "gender": "female"}
+    person |= {"name": [{"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}]}
+    person |= {"identifier": [{"use": "usual", "system": "urn:oid:1", "value": "e.1"}]}
+    find = run.ladder.find
+
+    def finding(sought: Any) -> Any:
+        found = find(sought)
+        sandbox.put(person)
+        return found
+
+    run.ladder.find = finding
+    push_patient(run, crm_id)
+    assert sandbox.held()["Patient"] == BORN + 1, "the clinic's patient, and no second one"
+    assert "create" not in [operation for operation, _ in crm.journal()]
+
+
+# -- versions
+
+
+@pytest.mark.parametrize("status", [409, 412])
+@pytest.mark.parametrize("profile", ["ecw", "fhir"])
+def test_what_the_clinic_edits_between_our_read_and_our_write_stays_where_there_are_versions(
+    sandbox: Any, crm: Any, pushing: Any, profile: str, status: int
+) -> None:
+    sandbox.set(versions=True, stale_status=status, profile=profile)
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    run = pushing("r2")
+    mother = [{"name": {"family": "Mother"}}]
+    sent = before_request(run.client, lambda: clinic(sandbox, ecw_id, contact=mother, gender="unknown"))
+    pushed = push_patient(run, crm_id)
+    assert (pushed.did, pushed.fields, len(sent)) == ("updated", ("city",), 2)
+    found = in_ecw(sandbox, ecw_id)
+    assert (found["contact"], found["gender"], found["address"][0]["city"]) == (mother, "unknown", "Lawrence")
+    updates = [outcome for operation, outcome in crm.journal() if operation == "update"]
+    assert updates == ["try again later", "done"]
+
+
+def test_a_version_that_changes_each_time_is_no_refusal_of_the_patient(sandbox: Any, crm: Any, pushing: Any) -> None:
+    sandbox.set(versions=True)
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    run, edits = pushing("r2"), iter(range(100))
+    before_request(run.client, lambda: clinic(sandbox, ecw_id, contact=[{"id": str(next(edits))}]), times=100)
+    pushed = push_patient(run, crm_id)
+    assert (pushed.did, pushed.outcome.kind, pushed.outcome.http) == ("later", Kind.LATER, 409)
+    assert list(outbox(pushing())) == [crm_id]
+    assert push_patient(pushing("r3"), crm_id).did == "updated"
+
+
+@pytest.mark.parametrize("versions", [True, False])
+@pytest.mark.parametrize("revives", [True, False])
+def test_a_patient_who_was_deleted_meanwhile_is_not_created_again_unnoticed(
+    sandbox: Any, crm: Any, pushing: Any, revives: bool, versions: bool
+) -> None:
+    sandbox.set(profile="fhir", versions=versions, revives=revives)
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, city="Lawrence")
+    run = pushing("r2")
+    before_request(run.client, lambda: sandbox.delete("Patient", ecw_id))
+    pushed = push_patient(run, crm_id)
+    assert pushed.did == "refused"
+    assert "delet" in pushed.outcome.advice
+    there = ecw_id in {each["id"] for each in sandbox.records("Patient")}
+    assert there == (revives and not versions)
+    if there:
+        assert "created it anew" in pushed.outcome.words
+    if not versions:  # else it was read again, and each run looks whether the patient is back
+        assert list(outbox(pushing())) == [], "it is for a person"
+
+
+# -- after 103 and 104
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+@pytest.mark.parametrize("code", ["103", "104"])
+def test_ecw_is_left_alone_before_it_is_searched_and_sent_once_more(
+    sandbox: Any, crm: Any, pushing: Any, operation: str, code: str
+) -> None:
+    crm_id = crm.add()
+    if operation == "update":
+        assert push_patient(pushing(), crm_id).did == "created"
+        crm.edit(crm_id, city="Lawrence")
+    sandbox.fault("write_code", interaction="transaction", value=code, times=1)
+    run, states = pushing("r2", settle_after=0.03), []
+
+    def sleep(seconds: float) -> None:
+        [intent] = crm.all("ecw_intent")
+        states.append((seconds, intent["state"], sandbox.served("transaction")))
+
+    run.sleep = sleep
+    sent = sandbox.served("transaction")
+    assert push_patient(run, crm_id).did == f"{operation}d"
+    assert states == [(0.03, intents.UNKNOWN, sent + 1)]
+    assert sandbox.held()["Patient"] == BORN + 1
+
+
+def test_a_create_that_ecw_did_in_spite_of_103_is_found_after_the_wait(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(), pushing()
+    transact = run.client.transact
+
+    def transacting(request: Any, **how: Any) -> Any:
+        transact(request, **how)
+        return {"resourceType": "Bundle", "entry": [{"response": {"status": "103"}}]}
+
+    run.client.transact = transacting
+    assert push_patient(run, crm_id).did == "created"
+    assert sandbox.held()["Patient"] == BORN + 1
+
+
+# -- links
+
+
+def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run = crm.add(), pushing()
+    pull_came_first = {"practice": sandbox.practice, "resource": "patient", "crm_id": crm_id, "ecw_id": "e.other"}
+    pull_came_first |= {"hash": "", "mapping_version": "m", "seen_run": "r"}
+
+    def link() -> None:
+        with crm.engine.begin() as connection:
+            connection.execute(insert(ecw_link).values(pull_came_first))
+
+    before_request(run.client, link, after=True)
+    assert push_patient(run, crm_id).did == "held"
+    assert [row["ecw_id"] for row in crm.all("ecw_link")] == ["e.other"]
+
+
+def test_a_row_of_the_crm_has_one_link(crm: Any, sandbox: Any) -> None:
+    row = {"practice": sandbox.practice, "resource": "patient", "crm_id": "1", "hash": "", "mapping_version": "m"}
+    two = [row | {"ecw_id": ecw_id, "seen_run": "r"} for ecw_id in ("a", "b")]
+    with pytest.raises(IntegrityError), crm.engine.begin() as connection:
+        connection.execute(insert(ecw_link), two)
+
+
+@on_postgresql
+def test_a_link_of_the_push_and_a_load_of_the_pull_wait_for_each_other(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, run, did = crm.add(), pushing(), []
+    with crm.engine.begin() as load:
+        one_at_a_time(load, sandbox.practice, "patient")
+        push = Thread(target=lambda: did.append(push_patient(run, crm_id).did))
+        push.start()
+        while sandbox.served("transaction") == 0:
+            assert push.is_alive()
+        push.join(timeout=0.5)
+        assert did == [], "it waits for the load"
+    push.join()
+    assert did == ["created"]
+
+
+def test_what_is_confirmed_by_who_lost_the_claim_is_not_written(crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    assert push_patient(pushing(), crm_id).did == "created"
+    run = pushing()
+    read = run.client.read
+
+    def reading(*given: Any) -> Any:
+        overtaken(crm)()
+        return read(*given)
+
+    run.client.read = reading
+    assert not confirm(run, crm_id).seen
+    [agreed] = crm.all("ecw_agreed")
+    assert agreed["sent"], "nothing was learned"
+
+
+def test_a_clinic_s_edit_at_the_same_moment_is_a_conflict_that_names_the_field_where_there_are_no_versions(
+    sandbox: Any, crm: Any, run: Any
+) -> None:
+    crm_id = crm.add()
+    run()
+    crm.edit(crm_id, city="Lawrence", phone="9135557777")
+    push = run.begin()
+    steps.send(push)
+    ecw_id = crm.row(crm_id)["ecw_id"]
+    address = in_ecw(sandbox, ecw_id)["address"][0]
+    clinic(sandbox, ecw_id, address=[address | {"city": "Wichita"}])
+    steps.confirm(push)
+    [conflict] = crm.all("ecw_conflict")
+    assert (conflict["column"], conflict["winner"]) == ("city", "emr")
+    assert (conflict["crm_value"], conflict["emr_value"]) == ('"Lawrence"', '"Wichita"')
+    [told] = steps.summary(push)["told"]
+    assert "edited it at the same time: city" in told["reason"]
+    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Wichita", "nothing is restored"
+    assert run()["patients"] == 0
