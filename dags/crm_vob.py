@@ -57,7 +57,7 @@ from ecw.vob import steps
     tags=["ecw", "crm"],
 )
 def crm_vob() -> None:
-    task(steps.open_vob)(of_run="{{ params.of_run }}") >> task(steps.deliver)()
+    task(steps.open_by_form, task_id="open_vob")() >> task(steps.deliver)()
 
 
 crm_vob()

@@ -50,7 +50,7 @@ from ecw.retry import RETRY_POLICY
     tags=["ecw", "pull"],
 )
 def ecw_replay() -> None:
-    run = task(replay.begin)(run_id="{{ run_id }}", chosen="{{ params | tojson }}")
+    run = task(replay.begin_by_form, task_id="begin")()
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:

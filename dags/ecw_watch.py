@@ -6,6 +6,9 @@ add up, far fewer records than usual, a resource that a quality rule stopped, to
 that begins and one when it is over. `ecw_pull` does the same after each of its runs; this DAG is for the time when
 `ecw_pull` is paused, stuck or cannot begin.
 
+`tidy` removes what is older than it is to be kept: staged runs (`ecw_staging_days`), the Integration Logs
+(`ecw_journal_days`), quality reports (`ecw_quality_days`), alerts that are over (`ecw_notice_days`).
+
 Who is told is the variable `ecw_alerts`, for instance
 `{"webhook": "alerts_http", "email": ["oncall@example.org"], "stale_intervals": 3}`;
 without it, the log and `ecw status`.
@@ -39,6 +42,7 @@ from ecw.retry import RETRY_POLICY
 )
 def ecw_watch() -> None:
     task(steps.watch)()
+    task(steps.tidy)()
 
 
 ecw_watch()

@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.fixtures.sandbox",
     "tests.fixtures.crm",
     "tests.fixtures.pulling",
+    "tests.fixtures.marking",
     "tests.fixtures.webhook",
     "tests.fixtures.browser",
     "tests.fixtures.receiving",

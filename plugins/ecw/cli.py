@@ -13,6 +13,8 @@ from ecw.printable import escaped_output, printable
 COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
     "conflicts": "ecw.commands.conflicts",
+    "find": "ecw.commands.find",
+    "forget": "ecw.commands.forget",
     "mapping": "ecw.commands.mapping",
     "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",

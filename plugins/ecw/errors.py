@@ -12,7 +12,8 @@ EcwError
 │   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
 │   ├── QuotaSpent            429: the practice's calls of this minute are used up
 │   ├── StagingUnavailable    the disk or the object store of the staging area is full, or failed
-│   └── CrmTrouble            the CRM's database does not answer, is busy, or gave up
+│   ├── CrmTrouble            the CRM's database does not answer, is busy, or gave up
+│   └── InternalError         an error that nobody foresaw, without its text, which may quote a record
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
     ├── ConfigurationWrong    a connection field, a key, a URL, a setting
     ├── AuthRefused           the token endpoint said no
@@ -109,6 +110,12 @@ class StagingUnavailable(TryAgain):
 
 class CrmTrouble(TryAgain):
     """The CRM's database did not answer, or gave up on a transaction."""
+
+
+class InternalError(TryAgain):
+    """An error that nobody foresaw; its text is withheld."""
+
+    who = "data engineer"
 
 
 class PersonMustAct(EcwError):

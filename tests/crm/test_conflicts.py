@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select
 
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_conflict
+from ecw.crm.tables import ecw_conflict, ecw_journal
 
 CRM, EMR = {"city": "Topeka", "last_name": "Nowak"}, {"city": "Lawrence", "last_name": "Kowal"}
 
@@ -49,6 +49,14 @@ def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) 
     assert conflicts.choose(crm_engine, "P1", "patient", "7", "last_name", "crm")
     assert choices(crm_engine) == {"last_name": "crm"}
     assert choices(crm_engine, emr=EMR | {"last_name": "Other"}) == {}
+    with reading(crm_engine) as connection:
+        [entry] = connection.execute(select(ecw_journal)).mappings()
+    assert (entry["operation"], entry["before"], entry["after"], entry["fields"]) == (
+        "conflict",
+        None,
+        "crm",
+        "last_name",
+    )
     record(crm_engine, "r2", {"last_name": None})
     assert choices(crm_engine) == {"last_name": "crm"}
     record(crm_engine, "r3", {"last_name": None}, emr=EMR | {"last_name": "Other"})

@@ -11,7 +11,8 @@ from ecw.errors import ConfigurationWrong, RecordMissing, SnapshotPending
 from ecw.pull import plan, steps
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
-from tests.fixtures.pulling import Pulling
+from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
 
 
@@ -23,7 +24,32 @@ def number_of(patient: dict[str, Any]) -> str:
     return next(str(each["value"]) for each in patient["identifier"] if each["use"] == "secondary")
 
 
-def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(pull: Pulling, sandbox: RunningSandbox) -> None:
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch, sandbox: RunningSandbox, keys: Keys, pull: Pulling) -> Pulling:
+    """Pulls whose forms may name patients by MR number."""
+    connect(monkeypatch, sandbox, keys, pull={"mr_numbers": True})
+    return pull
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_mr_number_in_a_form_is_refused_by_its_line_and_an_id_of_either_side_is_not(
+    pull: Pulling, sandbox: RunningSandbox, known: bool
+) -> None:
+    somebody = sandbox.records("Patient")[7]
+    if known:
+        steps.at_once(form(pull, mode="patients", patients=[somebody["id"]]))
+        [row] = pull.rows("SELECT crm_id FROM ecw_link WHERE resource = 'patient'")
+        run = form(pull, mode="patients", patients=[row["crm_id"]])
+        assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
+
+    with pytest.raises(ConfigurationWrong, match=r"1 of 2 are MR numbers \(line 2\).*`ecw find`") as refused:
+        form(pull, mode="patients", patients=[somebody["id"], number_of(somebody)])
+
+    assert number_of(somebody) not in str(refused.value)
+
+
+def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(numbered: Pulling, sandbox: RunningSandbox) -> None:
+    pull = numbered
     somebody = sandbox.records("Patient")[7]
 
     run = form(pull, mode="patients", patients=[number_of(somebody)])
@@ -43,7 +69,8 @@ def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(pull: Pulling, sa
     assert steps.left_out(run) == list(RESOURCES)
 
 
-def test_the_crm_knows_the_number_and_eCW_is_not_asked(pull: Pulling, sandbox: RunningSandbox) -> None:  # noqa: N802
+def test_the_crm_knows_the_number_and_eCW_is_not_asked(numbered: Pulling, sandbox: RunningSandbox) -> None:  # noqa: N802
+    pull = numbered
     somebody = sandbox.records("Patient")[7]
     steps.at_once(form(pull, mode="patients", patients=[somebody["id"]]))
     searched = sandbox.served("search", "Patient")
@@ -55,7 +82,8 @@ def test_the_crm_knows_the_number_and_eCW_is_not_asked(pull: Pulling, sandbox: R
 
 
 @on_sqlite
-def test_an_unknown_number_is_refused_by_its_line_and_not_told(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling, sandbox: RunningSandbox) -> None:
+    pull = numbered
     known = number_of(sandbox.records("Patient")[7])
 
     with pytest.raises(ConfigurationWrong, match=r"1 of 2 mean nobody \(line 2\)") as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from ecw.errors import ConfigurationWrong
 from ecw.pull.form import PARAMS
-from ecw.pull.options import Options
+from ecw.pull.options import FORM, Options, of_form, require_within
 
 
 def test_nobody_says_anything() -> None:
@@ -80,3 +82,28 @@ def test_every_field_of_the_form_has_a_title_and_help() -> None:
     for name, param in PARAMS.items():
         assert param.description, name
         assert param.schema["title"], name
+
+
+def test_a_form_that_nobody_touched_says_nothing() -> None:
+    untouched = {name: param.value for name, param in PARAMS.items()}
+    assert of_form(untouched) == {}
+    assert set(PARAMS) == set(FORM)
+    connection = {"mode": "full", "resources": ["patient"], "strategies": {"patient": "list"}, "dry_run": True}
+    assert Options.read(connection, of_form(untouched)) == Options.read(connection)
+
+
+@pytest.mark.parametrize("name", sorted({each.name for each in fields(Options)} - set(FORM)))
+def test_a_run_sets_nothing_that_its_form_does_not_have(name: str) -> None:
+    with pytest.raises(ConfigurationWrong, match=f"{name!r} of a pull is for the connection alone"):
+        of_form({name: getattr(Options(), name)})
+
+
+def test_a_run_does_not_get_past_what_the_connection_limits() -> None:
+    limits = {"resources": ["patient", "insurance"], "allow_long": False}
+    require_within(limits, Options(resources=["patient"]))
+    require_within(None, Options(resources=["location"], allow_long=True))
+    with pytest.raises(ConfigurationWrong, match="asks for location"):
+        require_within(limits, Options(resources=["patient", "location"]))
+    with pytest.raises(ConfigurationWrong, match="does not fit before the next"):
+        require_within(limits, Options(allow_long=True))
+    assert Options.read({"dry_run": True}, of_form({"dry_run": False})).dry_run

@@ -214,7 +214,7 @@ def test_a_choice_that_no_reject_fits_is_refused_with_those_there_are(pull: Pull
         ({"run": "manual__never"}, "'manual__never'.*use one of: scheduled__2026-11-22T01"),
         ({"ids": ["nobody"]}, "None of the 1 ids"),
         ({"resources": ["practitoner"]}, "did you mean 'practitioner'"),
-        ({"colour": "red"}, "no choice colour"),
+        ({"colour": "red"}, "lacks a field that was sent"),
     ):
         with pytest.raises(ConfigurationWrong, match=said):
             replay.begin("replay__1", chosen, "ecw_test", "crm_test", pull.staging)

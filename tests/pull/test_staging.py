@@ -183,3 +183,35 @@ def test_purge_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
 
 def test_purge_of_a_staging_area_that_is_not_there_yet(tmp_path: Path) -> None:
     assert staging.purge(f"{tmp_path}/nowhere", days=14) == 0
+
+
+def test_a_purge_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, now = str(tmp_path), datetime(2026, 11, 28, tzinfo=UTC)
+    folder = staging.run_folder(root, "P", "old")
+    staging.open_folder(folder, now - timedelta(days=20))
+    for name in ("patient/a.ndjson.gz", "encounter/b.ndjson.gz", "patient/.c.tmp", ".d.tmp", "z.json"):
+        with store.put(f"{folder}/{name}") as file:
+            file.write(b"x")
+    whole, remove = sum(1 for _ in tmp_path.rglob("*")), store.remove
+
+    def killed(path: str) -> None:
+        remove(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "remove", killed)
+    sizes = [whole]
+    while sizes[-1] > 1:  # each try gets one step further, whatever is removed first
+        with pytest.raises(KeyboardInterrupt):
+            staging.purge(root, 14, now)
+        sizes.append(sum(1 for _ in tmp_path.rglob("*")))
+        assert sizes[-1] < sizes[-2]
+    assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("run_id", [".hidden", "..", "...", ".", "manual__2026"])
+def test_a_run_is_purged_whatever_its_id(tmp_path: Path, run_id: str) -> None:
+    folder = staging.run_folder(str(tmp_path), ".practice", run_id)
+    staging.open_folder(folder, datetime(2026, 1, 1, tzinfo=UTC))
+    assert Path(folder).resolve().is_relative_to(tmp_path)
+    assert staging.purge(str(tmp_path), 14) == 1
+    assert not Path(folder).exists()

@@ -82,9 +82,7 @@ def test_a_run_in_which_nothing_could_be_sent_is_red_and_what_it_shows_holds_no_
     airflow_run: Any, airflow_home: Path, sandbox: RunningSandbox, crm: Any
 ) -> None:
     sandbox.set(write_back=False)
-    for at in range(8):
-        crm.add(**person(at))
-    state, tasks = airflow_run(patients=[f"P-{at:04}" for at in range(8)])
+    state, tasks = airflow_run(patients=[crm.add(**person(at)) for at in range(8)])
     assert (state, tasks["begin"], tasks["send"]) == ("failed", "success", "failed")
     assert tasks["summary"] == "success"
     for value in ("P-000", *NAMES[:8], "Topeka", "1950"):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, update
-from sqlalchemy.exc import IntegrityError
 
 from ecw.crm.load import one_at_a_time
 from ecw.crm.tables import ecw_claim, ecw_intent, ecw_link
+from ecw.errors import CrmTableWrong
 from ecw.push import intents, steps
 from ecw.push.confirm import confirm
 from ecw.push.outbox import outbox
@@ -336,7 +336,7 @@ def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushin
 def test_a_row_of_the_crm_has_one_link(crm: Any, sandbox: Any) -> None:
     row = {"practice": sandbox.practice, "resource": "patient", "crm_id": "1", "hash": "", "mapping_version": "m"}
     two = [row | {"ecw_id": ecw_id, "seen_run": "r"} for ecw_id in ("a", "b")]
-    with pytest.raises(IntegrityError), crm.engine.begin() as connection:
+    with pytest.raises(CrmTableWrong, match=r"CONSTRAINT_UNIQUE|23505"), crm.engine.begin() as connection:
         connection.execute(insert(ecw_link), two)
 
 

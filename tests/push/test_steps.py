@@ -39,7 +39,19 @@ def test_a_dry_run_names_the_fields_and_moves_nothing(sandbox: Any, crm: Any, ru
     assert run()["counts"] == {"created": 1, "rejected": 1}, "the dry run has not kept them from the real one"
 
 
-def test_patients_are_named_by_crm_id_or_mr_number(crm: Any, run: Any) -> None:
+def test_a_form_names_patients_by_an_id_of_either_side_and_by_no_mr_number(crm: Any, run: Any) -> None:
+    first, second = (crm.add(**person(at)) for at in range(2))
+    for number in ("P-0001", "mr:P-0001"):
+        with pytest.raises(ConfigurationWrong, match=r"Entry 2 of `patients` is an MR number.*`ecw find`") as refused:
+            run(patients=[first, number])
+        assert "P-0001" not in str(refused.value)
+    assert run(patients=[first])["counts"] == {"created": 1}
+    [link] = crm.all("ecw_link")
+    assert run(patients=[f"ecw:{link['ecw_id']}", second])["counts"] == {"created": 1, "unchanged": 1}
+
+
+def test_patients_are_named_by_mr_number_where_the_connection_lets_forms(crm: Any, run: Any) -> None:
+    run.connection(mr_numbers=True)
     first, second, third = (crm.add(**person(at)) for at in range(3))
     assert [row["crm_id"] for row in crm.all("ecw_push")] == []
     assert run(patients=[first, "P-0002"])["counts"] == {"created": 2}
@@ -51,6 +63,7 @@ def test_patients_are_named_by_crm_id_or_mr_number(crm: Any, run: Any) -> None:
 def test_a_name_that_means_nobody_or_several_is_refused_without_the_number(
     crm: Any, run: Any, names: list[str], what: str
 ) -> None:
+    run.connection(mr_numbers=True)
     crm.add(**person(0) | {"id": 4711})
     other = crm.add(**person(1) | {"mr_number": "4711"})
     with pytest.raises(ConfigurationWrong, match=f"Entry 1 of `patients` .*{what}") as raised:
@@ -262,6 +275,7 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
     caplog.set_level("DEBUG")
     crm.add(**person(0))
     crm.add(**person(1) | {"gender": "Other"})
+    run.connection(mr_numbers=True)
     push = run.begin(patients=["P-0000", "P-0001"])
     table = run.finish(push)
     for told in (caplog.text, repr(push), repr(table), repr(crm.all("ecw_push")), repr(crm.all("ecw_journal"))):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
+
+from ecw.commands.matches import side
+
+if TYPE_CHECKING:
+    from ecw.words import Push
 
 
 @click.command("push")
@@ -32,9 +39,14 @@ def command(
 
     Ids, counts and names of fields are shown, no values.
     """
+    from ecw.crm.journal import terminal_user
     from ecw.push import steps
+    from ecw.push.choose import crm_ids
     from ecw.push.summary import as_text
 
+    if patients:  # numbers too: what a terminal is told, Airflow does not keep
+        with side(conn_id, crm_conn_id) as crm:
+            patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
     options = {
         "resource": resource,
         "patients": list(patients),
@@ -45,12 +57,22 @@ def command(
     }
     run_id = f"terminal__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
     push = steps.begin(run_id, "manual", conn_id, crm_conn_id, options)
-    approved = yes or not push["needs_approval"] or _asked(push["creates"], push["updates"])
+    by = terminal_user()
+    approved = not push["needs_approval"] or (_may_approve(push) and (yes or _asked(push["creates"], push["updates"])))
     try:
-        steps.send(push, {"approved": approved, "by": "the terminal"})
+        steps.send(push, {"approved": approved, "by": by})
         steps.confirm(push)
     finally:
         click.echo(as_text(steps.summary(push)))
+
+
+def _may_approve(push: Push) -> bool:
+    """Say whether the terminal's user may answer: anybody, unless the connection names who approves."""
+    approvers = push["options"]["approvers"]
+    if approvers and getpass.getuser() not in approvers:
+        click.echo(f"Only {', '.join(approvers)} approve that: trigger ecw_push_patients, which asks them.", err=True)
+        return False
+    return True
 
 
 def _asked(creates: int, updates: int) -> bool:

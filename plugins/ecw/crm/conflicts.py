@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from ecw.agreement import Side
 from ecw.crm.engine import reading
+from ecw.crm.journal import Choice, decided, terminal_user
 from ecw.crm.tables import ecw_conflict
 from ecw.crm.upsert import upsert
 
@@ -77,14 +78,16 @@ def choices(connection: Connection, practice: str, resource: str, crm_id: str, c
 
 
 def choose(engine: Engine, practice: str, resource: str, crm_id: str, column: str, side: Side) -> bool:
-    """Note a person's choice for an open conflict; say whether there is such a one."""
+    """Note a person's choice for an open conflict; say whether there is such a one.  The journal says who chose."""
+    which = {"practice": practice, "resource": resource, "crm_id": crm_id, "column": column, "state": OPEN}
     with engine.begin() as connection:
-        done = connection.execute(
-            update(ecw_conflict)
-            .filter_by(practice=practice, resource=resource, crm_id=crm_id, column=column, state=OPEN)
-            .values(choice=side)
-        )
-        return done.rowcount == 1
+        found = connection.execute(select(ecw_conflict).filter_by(**which)).mappings().one_or_none()
+        if found is None:
+            return False
+        connection.execute(update(ecw_conflict).filter_by(**which).values(choice=side))
+        chosen = Choice("conflict", terminal_user(), found["choice"], side, crm_id, found["ecw_id"], (column,))
+        decided(connection, practice, resource, chosen)
+        return True
 
 
 def open_ones(engine: Engine, practice: str) -> list[dict[str, Any]]:

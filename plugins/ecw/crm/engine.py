@@ -1,5 +1,7 @@
 """The CRM's database: from an Airflow connection to a SQLAlchemy engine.
 
+Of a SQLite database every file is its owner's alone: see ecw.crm.private_files.
+
 SQLite: one writer at a time, so write-ahead logging, a long busy time-out, and transactions that take the write lock
 when they begin (`BEGIN IMMEDIATE`): one that reads first and writes later could not wait for the lock, it would fail.
 A connection with the execution option `crm_read` begins without the lock; reads never wait.
@@ -19,16 +21,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 
 from ecw import connections
 from ecw.crm import unreadable
 from ecw.crm.migrations import require_migrated
-from ecw.crm.trouble import told
-from ecw.errors import ConfigurationWrong, CrmTableWrong
+from ecw.crm.private_files import PrivateFiles
+from ecw.crm.trouble import listen, translated, working
+from ecw.errors import ConfigurationWrong, EcwError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection as AirflowConnection
+
+# At DEBUG SQLAlchemy logs every row that it fetches; hide_parameters is about what is sent.
+logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 BUSY_SECONDS = 60  # a load's merge is the longest write transaction
 CONNECT_SECONDS = 10
@@ -47,13 +53,10 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
     """
     engine = engine_from_url(_with_password(connections.get(conn_id)))
     try:
-        with reading(engine) as connection:
+        with working(f"The CRM's database (connection {conn_id!r})"), reading(engine) as connection:
             if migrated:
                 require_migrated(connection)
-    except DBAPIError as error:
-        engine.dispose()
-        raise told(error, f"The CRM's database (connection {conn_id!r})") from None
-    except CrmTableWrong:
+    except EcwError:
         engine.dispose()
         raise
     return engine
@@ -61,10 +64,14 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
 
 @contextmanager
 def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator[Engine]:
-    """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it."""
+    """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it.
+
+    What goes wrong inside is an error of ours, without a value: see ecw.crm.trouble.
+    """
     engine = crm_engine(conn_id, migrated=migrated)
     try:
-        yield engine
+        with translated():
+            yield engine
     finally:
         engine.dispose()
 
@@ -79,8 +86,13 @@ def engine_from_url(url: str | URL) -> Engine:
     # hide_parameters: the values of a failed statement would be patient data in an exception's text.
     if kind == "sqlite":
         engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+        if parsed.database and parsed.database != ":memory:" and not parsed.database.startswith("file:"):
+            private = PrivateFiles(Path(parsed.database))
+            event.listen(engine, "do_connect", private.connecting)
+            event.listen(engine, "connect", private.connected)
         event.listen(engine, "connect", _sqlite_connected)
         event.listen(engine, "begin", _sqlite_begin)
+        listen(engine)
         return engine
     if kind == "postgresql":
         try:
@@ -97,6 +109,7 @@ def engine_from_url(url: str | URL) -> Engine:
                 next_move="install the project's requirements: pip install -r requirements.txt.",
             ) from None
         event.listen(engine, "connect", unreadable.connected)
+        listen(engine)
         return engine
     raise ConfigurationWrong(
         f"The CRM connection names a {kind!r} database.", next_move="use SQLite or PostgreSQL for the CRM's database."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -30,9 +33,54 @@ from ecw.crm.stage import Stage
 from ecw.crm.tables import UtcTime, ecw_journal, ecw_run
 from ecw.words import Run
 
-PUSH, PULL = "push", "pull"
+PUSH, PULL, DECISION = "push", "pull", "decision"
 LEARN = "learn"  # the operation: what became of a push's values in eCW
 LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what it has"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person decided: ids, names of fields and sides, no values."""
+
+    what: str  # approve, choose a match …
+    by: str
+    before: str | None
+    after: str | None
+    crm_id: str | None = None
+    ecw_id: str | None = None
+    fields: tuple[str, ...] = ()
+    run_id: str = ""  # "": between runs
+
+
+def decided(connection: Connection, practice: str, resource: str, decision: Choice) -> None:
+    """Add who decided what, in the transaction that notes the choice itself; the same choice again is none."""
+    if decision.before == decision.after:
+        return
+    connection.execute(
+        insert(ecw_journal).values(
+            practice=practice,
+            entry=str(uuid4()),
+            at=datetime.now(UTC),
+            run_id=decision.run_id,
+            direction=DECISION,
+            resource=resource,
+            operation=decision.what,
+            crm_id=decision.crm_id,
+            ecw_id=decision.ecw_id,
+            words=f"{decision.by}: {decision.before or 'nothing'} → {decision.after or 'nothing'}",
+            outcome="done",
+            fields=", ".join(sorted(decision.fields)) or None,
+            decided_by=decision.by,
+            before=decision.before,
+            after=decision.after,
+        )
+    )
+
+
+def terminal_user() -> str:
+    """Return who sits at the terminal: the shell's user, and who became it by sudo."""
+    became = os.environ.get("SUDO_USER")
+    return f"{getpass.getuser()} at a terminal{f' (sudo by {became})' if became else ''}"
 
 
 def write(

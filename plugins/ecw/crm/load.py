@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import cursor, first_look, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
@@ -18,7 +17,8 @@ from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine, rejected
 from ecw.crm.stage import Read, Stage, drop_stage, expect, fill, open_stage
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
+from ecw.errors import EcwError
 from ecw.words import Batch, Numbers, Run
 
 NAMED = 5  # ids in a line of the log
@@ -57,36 +57,33 @@ def load_rows(
     NumbersDoNotAddUp (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
     """
     began = time.monotonic()
-    try:
-        with engine.connect() as connection:
-            # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
-            connection.execution_options(crm_read=True)
-            try:
-                with connection.begin():
-                    target = find(connection, mapped)
-                    stage = open_stage(connection, target, source)
-                    stage.read = Read.of(batch)
-                    if dry_run:
-                        expect(connection, stage, coming)
-                    released = parked.ready(connection, stage, target, run["practice"], batch["resource"])
-                    fill(connection, stage, target, rows, rejects, released, newer)
-                connection.execution_options(crm_read=False)
-                with connection.begin() as transaction:
-                    one_at_a_time(connection, run["practice"], batch["resource"])
-                    if not dry_run:
-                        loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
-                        if batch["resource"] == first_look.RESOURCE:
-                            about_all = moves_cursor and run["run_type"] != "backfill"
-                            first_look.looked(connection, run, asked, about_all=about_all)
-                        return loaded
-                    found = _merge(connection, stage, target, run, batch)
-                    transaction.rollback()
-                with connection.begin():
-                    return _record(connection, run, batch, found, target, began, state=ledger.DRY)
-            finally:
-                _tidy(connection)
-    except DBAPIError as error:
-        raise told(error, f"The load of {batch['resource']}") from None
+    with working(f"The load of {batch['resource']}"), engine.connect() as connection:
+        # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
+        connection.execution_options(crm_read=True)
+        try:
+            with connection.begin():
+                target = find(connection, mapped)
+                stage = open_stage(connection, target, source)
+                stage.read = Read.of(batch)
+                if dry_run:
+                    expect(connection, stage, coming)
+                released = parked.ready(connection, stage, target, run["practice"], batch["resource"])
+                fill(connection, stage, target, rows, rejects, released, newer)
+            connection.execution_options(crm_read=False)
+            with connection.begin() as transaction:
+                one_at_a_time(connection, run["practice"], batch["resource"])
+                if not dry_run:
+                    loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
+                    if batch["resource"] == first_look.RESOURCE:
+                        about_all = moves_cursor and run["run_type"] != "backfill"
+                        first_look.looked(connection, run, asked, about_all=about_all)
+                    return loaded
+                found = _merge(connection, stage, target, run, batch)
+                transaction.rollback()
+            with connection.begin():
+                return _record(connection, run, batch, found, target, began, state=ledger.DRY)
+        finally:
+            _tidy(connection)
 
 
 def _load(
@@ -195,5 +192,5 @@ def _tidy(connection: Connection) -> None:
         connection.execution_options(crm_read=True)
         with connection.begin():
             drop_stage(connection)
-    except DBAPIError:
+    except EcwError:
         connection.invalidate()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from statistics import median_high
 
 from sqlalchemy import Engine, delete
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm import comparable
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_quality
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.crm.upsert import upsert
 from ecw.words import Run
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
-KEPT_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,10 @@ def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) 
     now = datetime.now(UTC)
     key = {"practice": run["practice"], "run_id": run["run_id"], "resource": resource}
     number = -1
-    try:
-        with engine.begin() as connection:
-            for number, finding in enumerate(findings):
-                upsert(connection, ecw_quality, key | {"number": number}, asdict(finding) | {"at": now})
-            connection.execute(delete(ecw_quality).filter_by(**key).where(ecw_quality.c.number > number))
-            old = ecw_quality.c.at < now - timedelta(days=KEPT_DAYS)
-            connection.execute(delete(ecw_quality).filter_by(practice=run["practice"], resource=resource).where(old))
-    except DBAPIError as error:
-        raise told(error, f"The quality report of {resource}") from None
+    with working(f"The quality report of {resource}"), engine.begin() as connection:
+        for number, finding in enumerate(findings):
+            upsert(connection, ecw_quality, key | {"number": number}, asdict(finding) | {"at": now})
+        connection.execute(delete(ecw_quality).filter_by(**key).where(ecw_quality.c.number > number))
 
 
 def usual(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm.engine import exclusive, reading
 from ecw.crm.tables import ecw_quota
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.crm.upsert import insert
 
 KEPT_MINUTES = 60
@@ -28,38 +27,29 @@ class QuotaStore:
 
         Two processes never decide on the same counts. The kind appears among them from then on.
         """
-        try:
-            with self._engine.begin() as connection:
-                exclusive(connection, f"ecw quota {practice}")
-                used = _counts(connection, practice, minute)
-                if not used:
-                    connection.execute(
-                        delete(ecw_quota).where(
-                            ecw_quota.c.practice == practice, ecw_quota.c.minute < minute - KEPT_MINUTES
-                        )
+        with working("The quota's count"), self._engine.begin() as connection:
+            exclusive(connection, f"ecw quota {practice}")
+            used = _counts(connection, practice, minute)
+            if not used:
+                connection.execute(
+                    delete(ecw_quota).where(
+                        ecw_quota.c.practice == practice, ecw_quota.c.minute < minute - KEPT_MINUTES
                     )
-                granted = decide(_counts(connection, practice, minute - 1), used)
-                if granted or kind not in used:
-                    _add(connection, practice, minute, kind, granted)
-                return granted
-        except DBAPIError as error:
-            raise told(error, "The quota's count") from None
+                )
+            granted = decide(_counts(connection, practice, minute - 1), used)
+            if granted or kind not in used:
+                _add(connection, practice, minute, kind, granted)
+            return granted
 
     def add(self, practice: str, minute: int, kind: str, number: int) -> None:
         """Count so many calls without asking."""
-        try:
-            with self._engine.begin() as connection:
-                _add(connection, practice, minute, kind, number)
-        except DBAPIError as error:
-            raise told(error, "The quota's count") from None
+        with working("The quota's count"), self._engine.begin() as connection:
+            _add(connection, practice, minute, kind, number)
 
     def counts(self, practice: str, minute: int) -> Counts:
         """Return the calls of a minute by kind of work."""
-        try:
-            with reading(self._engine) as connection:
-                return _counts(connection, practice, minute)
-        except DBAPIError as error:
-            raise told(error, "The quota's count") from None
+        with working("The quota's count"), reading(self._engine) as connection:
+            return _counts(connection, practice, minute)
 
 
 def _counts(connection: Connection, practice: str, minute: int) -> dict[str, int]:

@@ -36,6 +36,7 @@ from ecw.agreement import text
 from ecw.crm.business import BusinessTable
 from ecw.crm.convert import Unfit, instant
 from ecw.crm.tables import UtcTime
+from ecw.crm.trouble import translated
 from ecw.errors import CrmTableWrong
 from ecw.words import Batch
 
@@ -300,7 +301,8 @@ def _copy(connection: Connection, table: Table, names: Sequence[str], lines: Seq
         quote = connection.dialect.identifier_preparer.quote
         driver: Any = connection.connection.driver_connection
         columns = ", ".join(quote(name) for name in names)
-        with driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+        # Past SQLAlchemy, so its errors, which quote the line, are translated here.
+        with translated(), driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             for line in lines:
                 copy.write_row(line)
         return

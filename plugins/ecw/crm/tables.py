@@ -297,7 +297,7 @@ ecw_journal = Table(
     Column("entry", String(36), primary_key=True),
     Column("at", UtcTime, nullable=False),
     Column("run_id", String(250), nullable=False),
-    Column("direction", String(8), nullable=False),  # push, pull
+    Column("direction", String(8), nullable=False),  # push, pull, decision
     Column("resource", String(64), nullable=False),
     Column("operation", String(16), nullable=False),  # create, update, link, settle …
     Column("crm_id", String(64)),
@@ -309,6 +309,9 @@ ecw_journal = Table(
     Column("advice", Text),
     Column("fields", Text),  # names of columns, separated by commas
     Column("seconds", Float),
+    Column("decided_by", String(250)),  # of a decision: Airflow's user, or the terminal's
+    Column("before", Text),  # what was chosen before, and after; none: nothing
+    Column("after", Text),
     Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
     Index("ecw_journal_at", "practice", "at"),

@@ -1,13 +1,27 @@
-"""What a database error means, told without the values that its text may hold."""
+"""Database errors in our words: the one place that all work on the CRM's database goes through.
+
+A driver's message may quote a row ("Failing row contains (…)"), so only codes and names of tables, columns and
+constraints are taken from it.  `listen` has SQLAlchemy ask here about every error of an engine, in whatever thread;
+what does not pass an engine (COPY, a pool without a free connection, a value that Python cannot read) is caught by
+`translated`, in which every engine is opened.
+"""
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
-from ecw.errors import ConfigurationWrong, CrmTableWrong, CrmTrouble, EcwError
+from ecw.errors import ConfigurationWrong, CrmTableWrong, CrmTrouble, EcwError, InternalError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, the first two characters of the state
 _TEMPORARY = ("08", "40", "53", "55", "57")  # connection, rollback, resources, lock, shutdown
@@ -17,17 +31,87 @@ _NO_RIGHT, _READ_ONLY = "42501", "25006"
 _TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
 _OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
 GRANTS = "docs/how-to/connect-a-practice.md"
+_DOORS = ("trouble.py", "engine.py", "contextlib.py")  # an error passes these, and comes up nowhere there
+_work: ContextVar[str] = ContextVar("ecw_crm_work", default="The CRM's database")
 
 
-def told(error: DBAPIError, what: str) -> EcwError:
-    """Return the error of ours that a database error stands for; raise it `from None`.
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Begin the sentence of whatever error comes up here: "The load of patient"."""
+    token = _work.set(what)
+    try:
+        yield
+    finally:
+        _work.reset(token)
 
-    `what` begins its sentence: "The load of patient". A driver's message may quote a row, so only codes and names of
-    tables, columns and constraints are taken from it.
+
+def listen(engine: Engine) -> None:
+    """Let every error of the engine be one of ours."""
+    event.listen(engine, "handle_error", _handled)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise errors of ours for those of databases, and for those of Python whose text may quote a value."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise told(error) from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise _unforeseen(error).with_traceback(error.__traceback__) from None
+    except Exception as error:
+        if not _of_psycopg(error):
+            raise
+        raise told(error) from None
+
+
+def told(error: Exception, what: str | None = None) -> EcwError:
+    """Return the error of ours that a database error, SQLAlchemy's or a driver's, stands for; raise it `from None`.
+
+    `what` begins its sentence, where `working` does not.
     """
-    origin = error.orig
+    what = what or _work.get()
+    origin = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     if isinstance(origin, sqlite3.Error):
         return _sqlite(origin, what)
+    if _of_psycopg(origin) or isinstance(error, DBAPIError):
+        return _postgresql(origin, what)
+    if isinstance(error, StatementError):  # before the database saw it
+        return CrmTableWrong(
+            f"{what}: a value does not fit its column ({type(origin).__name__}).",
+            next_move="compare the CRM's table with the mapping file, mend one of them, and run the task again.",
+        )
+    return CrmTrouble(
+        f"{what}: the database could not be used ({type(origin).__name__}).",
+        next_move="try again; if it stays so, report it with the lines above it in the log.",
+    )
+
+
+def _handled(context: ExceptionContext) -> EcwError | None:
+    error = context.original_exception
+    if context.is_pre_ping or context.sqlalchemy_exception is None or not isinstance(error, Exception):
+        return None
+    found = told(context.sqlalchemy_exception)
+    # SQLAlchemy makes it the cause of ours, and a traceback would show its text.
+    error.args = ("its text is withheld: it may quote a row",)
+    return found
+
+
+def _unforeseen(error: Exception) -> InternalError:
+    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name not in _DOORS]
+    ours = [frame for frame in frames if "ecw" in Path(frame.filename).parts] or frames
+    where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return InternalError(
+        f"A {type(error).__name__}{where} that nobody foresaw; its text is withheld, since it may quote a record.",
+        next_move="report it with the traceback, which has no values.",
+    )
+
+
+def _of_psycopg(error: BaseException) -> bool:
+    return any(kind.__module__.split(".")[0] == "psycopg" for kind in type(error).__mro__)
+
+
+def _postgresql(origin: Any, what: str) -> EcwError:
     diagnosis = getattr(origin, "diag", None)
     state = getattr(origin, "sqlstate", None) or ""
     if not state and _TLS.search(str(origin)):

@@ -21,7 +21,8 @@ from ecw.crm.engine import reading
 from ecw.crm.first_look import PATIENT
 from ecw.crm.load import one_at_a_time
 from ecw.crm.tables import ecw_journal, ecw_link
-from ecw.crm.vob_table import OPEN, key_as, telling, vob_table
+from ecw.crm.trouble import working
+from ecw.crm.vob_table import DOING, OPEN, key_as, vob_table
 from ecw.errors import CrmTableWrong
 
 NONE = ""  # the mark of an entry that opened no request
@@ -101,7 +102,7 @@ class Opening:
 
         Raises CrmTableWrong, CrmTrouble.
         """
-        with telling(), self.engine.begin() as connection:
+        with working(DOING), self.engine.begin() as connection:
             # Loads of the resource wait, so that no entry comes between those looked at and those marked.
             one_at_a_time(connection, self.practice, load.resource)
             mine = (

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Uuid, select, update
 from sqlalchemy import inspect as look_at
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm.engine import reading
 from ecw.crm.tables import UtcTime
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.errors import CrmTableWrong
 
 TABLE = "vob_request"
+DOING = "The requests to verify benefits"
 EXAMPLE = "the migration v008_vob.py"
 OPEN = "open"  # the state; every other one is the CRM's
 WAITING, DELIVERED, REFUSED, NOT_DELIVERED = "waiting", "delivered", "refused", "none"  # the delivery
@@ -32,7 +30,7 @@ def waiting(engine: Engine, practice: str) -> list[tuple[str, dict[str, Any]]]:
 
     Raises CrmTableWrong, CrmTrouble.
     """
-    with telling(), reading(engine) as connection:
+    with working(DOING), reading(engine) as connection:
         t = vob_table(connection)
         statement = select(t).where(t.c.practice == practice, t.c.delivery == WAITING)
         rows = connection.execute(statement.order_by(t.c.requested_at, t.c.key)).mappings().all()
@@ -41,7 +39,7 @@ def waiting(engine: Engine, practice: str) -> list[tuple[str, dict[str, Any]]]:
 
 def settle(engine: Engine, practice: str, key: str, delivery: str, note: str | None) -> None:
     """Write down what became of an attempt to deliver a request."""
-    with telling(), engine.begin() as connection:
+    with working(DOING), engine.begin() as connection:
         t = vob_table(connection)
         values: dict[str, Any] = {"delivery": delivery, "attempts": t.c.attempts + 1, "delivery_note": note}
         if delivery == DELIVERED:
@@ -95,12 +93,3 @@ def key_as(column: Column[Any], crm_id: str | None) -> Any:
     if isinstance(column.type, Integer):
         return int(crm_id)
     return UUID(crm_id) if isinstance(column.type, Uuid) else crm_id
-
-
-@contextmanager
-def telling() -> Iterator[None]:
-    """Tell a database's error as one of ours, without the values that its text may hold."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise told(error, "The requests to verify benefits") from None

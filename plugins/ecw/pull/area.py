@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ecw import connections
-from ecw.errors import ConfigurationWrong
+from ecw.crm.retention import days
 from ecw.pull import store
 
 DAYS = 14.0  # rejects can be replayed for as long
@@ -28,14 +28,4 @@ def staging_days() -> float:
 
     Raises ConfigurationWrong.
     """
-    written = connections.variable("ecw_staging_days")
-    try:
-        days = DAYS if written is None else float(written)
-    except ValueError:
-        days = 0.0
-    if days <= 0:
-        raise ConfigurationWrong(
-            "The variable ecw_staging_days is not a number above 0.",
-            next_move="put a number of days into it, or remove it.",
-        )
-    return days
+    return days("ecw_staging_days", DAYS)

@@ -19,7 +19,7 @@ from ecw.pull import area, plan, staging
 from ecw.pull.abilities import abilities
 from ecw.pull.choose import Choice, choose
 from ecw.pull.client import client_for
-from ecw.pull.options import Options
+from ecw.pull.options import Options, require_within
 from ecw.pull.people import ecw_ids, require_practitioners
 from ecw.pull.practice import mappings_of
 from ecw.pull.request import settled, window_of
@@ -47,8 +47,10 @@ def open_run(
     now = datetime.now(UTC)
     gaps = schedule.gaps(schedule.cron())
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
-    wanted = Options.read(every, connections.get(ecw_conn_id).extra_dejson.get("pull"), options)
-    wanted = settled(wanted, Options.read(options), run_type, schedule.resources(), now=now)
+    by_connection, form = connections.get(ecw_conn_id).extra_dejson.get("pull"), Options.read(options)
+    require_within(by_connection, form)
+    wanted = Options.read(every, by_connection, options)
+    wanted = settled(wanted, form, run_type, schedule.resources(), now=now)
     with reading(engine) as connection:
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
@@ -58,7 +60,11 @@ def open_run(
     history.require_own_id(engine, practice, run_id, replay=False)
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
-        wanted = replace(wanted, ids={"patient": ecw_ids(engine, client, mapping, wanted.patients)}, patients=[])
+        wanted = replace(
+            wanted,
+            ids={"patient": ecw_ids(engine, client, mapping, wanted.patients, numbers=wanted.mr_numbers)},
+            patients=[],
+        )
     require_practitioners(engine, client, wanted.practitioners)
     root = area.staging_root(staging_path)
     if purged := staging.purge(root, area.staging_days()):

@@ -1,7 +1,7 @@
 """The form of the Trigger button: the options of a pull that a person sets for one run.
 
-Empty fields stay what the connection and the settings say. ecw.pull.options.Options reads the form, ecw.pull.request
-refuses what makes no sense.
+Fields that are left as they are stay what the connection and the settings say. ecw.pull.options reads the form (its
+FORM names these fields), ecw.pull.request refuses what makes no sense.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ PARAMS = {
         items={"type": "string", "maxLength": 64},
         maxItems=500,
         title="Only these patients",
-        description="eCW ids or MR numbers, one a line; their insurance and encounters come with them. "
+        description="eCW or CRM ids, one a line; their insurance and encounters come with them. No MR numbers: Airflow "
+        "keeps what stands here; `ecw find` tells the ids. "
         "For the mode 'only these patients'.",
     ),
     "practitioners": Param(

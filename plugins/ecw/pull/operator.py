@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from ecw.errors import RunAhead, SnapshotPending
 from ecw.pull import steps
+from ecw.pull.options import of_form
 from ecw.words import Batch, Run
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ LOOK_AGAIN = timedelta(seconds=20)  # whether the run that another one waits for
 class BeginOperator(BaseOperator, SkipMixin):
     """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
 
-    The form is read here and not rendered by a template: it may name patients, and templates are shown.
+    The form is read here and not rendered by a template: it may name patients, and templates are shown.  Of what a
+    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.
     """
 
     def execute(self, context: Context) -> Run:
@@ -46,7 +48,7 @@ class BeginOperator(BaseOperator, SkipMixin):
                 run_type=dag_run.run_type.value,
                 window_start=start.isoformat() if start else None,
                 window_end=end.isoformat() if end else "",
-                options=dict(context["params"]),
+                options=of_form(context["params"]),
                 goes_on=goes_on,
             )
         except (RunAhead, SnapshotPending) as ahead:

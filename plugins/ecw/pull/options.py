@@ -1,6 +1,8 @@
 """What the connection and the run's form may say about how a pull is done.
 
-The connection's extra field `pull` holds a JSON object of these; the form of a run overrides it, key by key.
+The connection's extra field `pull` holds a JSON object of these; a run overrides it, key by key.  The form of a run has
+only those of FORM, and no run gets past what the connection limits: the resources, a dry run, the time that a run may
+take (`allow_long`).
 """
 
 from __future__ import annotations
@@ -12,13 +14,19 @@ from typing import Any, Self
 
 from ecw.errors import ConfigurationWrong
 from ecw.pull.beginnings import ALWAYS
-from ecw.resources import resource
-from ecw.said import is_said, said
+from ecw.resources import RESOURCES, resource
+from ecw.said import is_said, require_own_keys, said
 
 CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # a strategy that nobody chose
 _STRATEGY = "strategy_"  # the form has a field for each resource
+# What the form of a run has, each with what it holds where nobody touched it: that says nothing.  See ecw.pull.form.
+FORM: dict[str, Any] = {
+    **{"resources": [], "mode": CHANGES, "patients": None, "practitioners": None, "since": None, "until": None},
+    **{"dry_run": False, "allow_long": False},
+    **{f"{_STRATEGY}{name}": AUTOMATIC for name in RESOURCES},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class Options:
     first_look_back_days: int = 730  # schedule, the first time and in a full run
     in_flight: int = 16  # requests at a time
     letters: str = ALWAYS  # name_sweep: asked in every run; others follow from the names that are known
+    mr_numbers: bool = False  # forms may name patients by MR number, which Airflow keeps; by the connection alone
     bulk_group: str = ""  # the group that is exported, by its name or its export id
 
     @property
@@ -97,6 +106,31 @@ class Options:
         if found.get("mode") == FULL:
             found["full"] = True
         return cls(**found)
+
+
+def of_form(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the form of a run says, for Options.read: what was left as it was is left out.
+
+    Raises ConfigurationWrong for what the form does not have.
+    """
+    require_own_keys(params, FORM, "pull", [each.name for each in fields(Options)])
+    return {name: value for name, value in params.items() if value != FORM[name]}
+
+
+def require_within(connection: Mapping[str, Any] | str | None, form: Options) -> None:
+    """Do nothing where a run stays within what the connection limits.  Raises ConfigurationWrong."""
+    limits = _folded(said(connection, of="pull", example='{"dry_run": true}'))
+    if limits.get("resources") and (beyond := [name for name in form.resources if name not in limits["resources"]]):
+        raise ConfigurationWrong(
+            f"The connection lets runs pull {', '.join(limits['resources'])} only, and this one asks for "
+            f"{', '.join(beyond)}.",
+            next_move="choose among these, or have the connection's extra field `pull` changed.",
+        )
+    if form.allow_long and limits.get("allow_long") is False:
+        raise ConfigurationWrong(
+            "The connection lets no run begin that does not fit before the next one.",
+            next_move="leave `allow_long` out, or have the connection's extra field `pull` changed.",
+        )
 
 
 def _wrong(what: str) -> ConfigurationWrong:

@@ -1,4 +1,4 @@
-"""Whom a form means: patients by an eCW id or an MR number, practitioners by an eCW id."""
+"""Whom a form means: patients by an id of either side, or an MR number where it may be, practitioners by an eCW id."""
 
 from __future__ import annotations
 
@@ -21,25 +21,44 @@ if TYPE_CHECKING:
     from ecw.mapping.model import Mapping
 
 MR_NUMBER = "mr_number"  # the column of the patients' mapping
+KEPT = "Airflow keeps what a form says, in its database and its audit log."  # said of MR numbers
+INSTEAD = (
+    "take the CRM or eCW id, which `ecw find` tells; or let forms take MR numbers all the same: the connection's extra "
+    'fields `pull` and `push`, {"mr_numbers": true}.'
+)
 LONG_ID = re.compile(r"[A-Za-z0-9.-]{40,64}")  # eCW's are of 43 or 64 characters, account numbers of a few
 
 
-def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequence[str]) -> list[str]:
+def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequence[str], *, numbers: bool) -> list[str]:
     """Return the eCW ids of the patients meant, in the order of the entries, nobody twice.
 
-    The CRM is asked first, by id and by MR number; then eCW, by its search for an identifier. What looks like an id
-    of eCW's is taken for one.
+    The CRM is asked first, by the ids of both sides and by MR number; then eCW, by its search for an identifier. What
+    looks like an id of eCW's is taken for one. Without `numbers` an entry must be an id.
 
-    Raises ConfigurationWrong that names the lines, not what stands in them, where nobody or several are meant.
+    Raises ConfigurationWrong that names the lines, not what stands in them, where nobody or several are meant, or where
+    they are MR numbers.
     """
     practice = client.practice
-    found = _in_crm(engine, practice, mapping, entries)
+    ids, found = _in_crm(engine, practice, mapping, entries)
     wrong: dict[str, list[str]] = {}
     for line, entry in enumerate(entries, 1):
-        meant = found.get(entry) or ({entry} if LONG_ID.fullmatch(entry) else _in_ecw(client, entry))
+        meant = found.get(entry)
+        if not meant and LONG_ID.fullmatch(entry):
+            meant = {entry}
+        elif not meant or (not numbers and not meant & ids.get(entry, set())):
+            if not numbers and (meant or _in_ecw(client, entry)):
+                wrong.setdefault("MR numbers", []).append(str(line))
+                continue
+            meant = meant or _in_ecw(client, entry)
         found[entry] = meant
         if len(meant) != 1:
             wrong.setdefault("several patients" if meant else "nobody", []).append(str(line))
+    if by_number := wrong.get("MR numbers"):
+        raise ConfigurationWrong(
+            f"The form is refused: of the entries under Only these patients, {len(by_number)} of {len(entries)} are MR "
+            f"numbers (line {', '.join(by_number)}). {KEPT}",
+            next_move=INSTEAD,
+        )
     _refuse("Only these patients", entries, wrong, "an eCW id is never ambiguous")
     return list(dict.fromkeys(ecw_id for entry in entries for ecw_id in found[entry]))
 
@@ -75,15 +94,23 @@ def _practises(client: EcwClient, entry: str) -> bool:
         return False
 
 
-def _in_crm(engine: Engine, practice: str, mapping: Mapping, entries: Sequence[str]) -> dict[str, set[str]]:
-    """Return who is linked under an id or an MR number; an id goes before a number that reads the same."""
+def _in_crm(
+    engine: Engine, practice: str, mapping: Mapping, entries: Sequence[str]
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return who is linked under an id, and who under an id or an MR number.
+
+    An id of eCW's goes before one of the CRM's or a number that reads the same; these two may mean two patients.
+    """
     mapped = mapped_of(mapping)
     of_patients = (ecw_link.c.practice == practice, ecw_link.c.resource == "patient")
     with reading(engine) as connection:
         linked = select(ecw_link.c.ecw_id).where(*of_patients, ecw_link.c.ecw_id.in_(entries))
         found = {ecw_id: {ecw_id} for ecw_id in connection.scalars(linked)}
+        ours = [entry for entry in entries if entry not in found]
+        by_crm_id = select(ecw_link.c.crm_id, ecw_link.c.ecw_id).where(*of_patients, ecw_link.c.crm_id.in_(ours))
+        ids = {crm_id: {ecw_id} for crm_id, ecw_id in connection.execute(by_crm_id)} | found
         if MR_NUMBER not in mapped.columns:
-            return found
+            return ids, ids
         target = find(connection, mapped)
         number, ecw_id = target.columns[MR_NUMBER], target.columns[mapped.key]
         numbered = (
@@ -91,10 +118,10 @@ def _in_crm(engine: Engine, practice: str, mapping: Mapping, entries: Sequence[s
             .join(ecw_link, ecw_link.c.ecw_id == ecw_id)
             .where(*of_patients, number.in_([entry for entry in entries if entry not in found]))
         )
-        by_number: dict[str, set[str]] = {}
+        both = {entry: set(meant) for entry, meant in ids.items()}
         for written, meant in connection.execute(numbered):
-            by_number.setdefault(str(written), set()).add(meant)
-    return by_number | found
+            both.setdefault(str(written), set()).add(meant)
+    return ids, both
 
 
 def _in_ecw(client: EcwClient, entry: str) -> set[str]:

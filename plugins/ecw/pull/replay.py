@@ -20,10 +20,19 @@ if TYPE_CHECKING:
     from ecw.crm.rejects import Chosen
 
 RUN_TYPE = "replay"
+FORM = ("resources", "rule", "run", "ids")  # what a run may choose by: see ecw.pull.replay_form
 STRATEGY = "replay"  # what the ledger and the plan call it
 log = logging.getLogger(__name__)
 
 # Imports stand inside the functions, as in steps.py: a DAG file imports this module.
+
+
+def begin_by_form(dag_run: Any = None, params: Mapping[str, Any] | None = None) -> Run:
+    """Begin as the form of a run says; Airflow hands both over.
+
+    They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
+    """
+    return begin(dag_run.run_id, dict(params or {}))
 
 
 def begin(
@@ -163,16 +172,13 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
 
 def _read(said: Mapping[str, Any] | str | None) -> Chosen:
     from ecw.crm.rejects import Chosen
-    from ecw.errors import ConfigurationWrong
     from ecw.resources import resource
+    from ecw.said import require_own_keys
 
     if isinstance(said, str):
         said = json.loads(said) if said.strip() else None
     said = said or {}
-    if unknown := set(said) - {"resources", "rule", "run", "ids"}:
-        raise ConfigurationWrong(
-            f"A replay has no choice {', '.join(sorted(unknown))}.", next_move="use: resources, rule, run, ids."
-        )
+    require_own_keys(said, FORM, "replay")
     for name in said.get("resources") or ():
         resource(name)
     ids = tuple(ecw_id.strip() for ecw_id in said.get("ids") or () if ecw_id.strip())

@@ -21,6 +21,7 @@ from ecw.errors import BatchDamaged
 from ecw.pull import store
 
 BLOCK = 1 << 18  # bytes kept before they are compressed, or read at once: flat memory whatever the batch's size
+BEGUN = "run.json"  # in the folder of a run
 LEVEL = 1  # zlib: half the size of level 0 at disk speed; level 6 takes four times as long for a tenth less
 
 
@@ -91,6 +92,11 @@ def read(path: str) -> Iterator[Any]:
         yield record
 
 
+def parsed(line: bytes) -> Any:
+    """Return a line's record."""
+    return orjson.loads(line)
+
+
 def read_lines(path: str) -> Iterator[bytes]:
     """Yield a batch's records as lines of JSON, without their newlines, as `read` does."""
     expected = manifest(path)
@@ -142,7 +148,7 @@ def read_json(path: str) -> Any:
 def segment(name: str) -> str:
     """Return a name, such as a run id, as one path segment that every store takes; different names stay different."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-    if safe == name and safe.strip("."):
+    if safe == name and not safe.startswith("."):  # a hidden folder is easily overlooked
         return name
     return f"{safe.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -154,18 +160,24 @@ def run_folder(root: str, practice: str, run_id: str) -> str:
 
 def open_folder(folder: str, now: datetime | None = None) -> None:
     """Note when a run's folder was begun, which is what `purge` goes by."""
-    write_json(store.join(folder, "run.json"), {"begun": (now or datetime.now(UTC)).isoformat()})
+    write_json(store.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})
 
 
 def purge(root: str, days: float, now: datetime | None = None) -> int:
-    """Remove the folders of runs begun more than that many days ago; return how many."""
+    """Remove the folders of runs begun more than that many days ago; return how many.
+
+    What says when a run was begun goes last: a purge that is killed is gone on with by the next one.
+    """
     oldest = (now or datetime.now(UTC)) - timedelta(days=days)
     removed = 0
-    for practice in store.names(root):
-        for run in store.names(store.join(root, practice)):
+    for practice in store.names(root, hidden=True):
+        for run in store.names(store.join(root, practice), hidden=True):
             folder = store.join(root, practice, run)
-            begun = read_json(store.join(folder, "run.json"))
+            begun = read_json(store.join(folder, BEGUN))
             if begun is not None and datetime.fromisoformat(begun["begun"]) < oldest:
+                for name in store.names(folder, hidden=True):
+                    if name != BEGUN:
+                        store.remove(store.join(folder, name))
                 store.remove(folder)
                 removed += 1
     return removed

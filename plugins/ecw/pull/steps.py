@@ -240,6 +240,25 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
     return watch(crm_conn_id)
 
 
+def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
+    """Remove what is older than the settings keep it: staged runs, and the bookkeeping of ecw.crm.retention; count it.
+
+    Raises ConfigurationWrong (a variable), CrmTrouble.
+    """
+    from datetime import UTC, datetime
+
+    from ecw.crm import retention
+    from ecw.crm.engine import open_crm
+    from ecw.pull import area, staging
+
+    # First, as it is patients themselves; by a practice that pulls no more, too.
+    gone = {"staged runs": staging.purge(area.staging_root(), area.staging_days())}
+    with open_crm(crm_conn_id) as engine:
+        gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
+    log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")
+    return gone
+
+
 def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
     """Yield the records that the loads of other resources have been given, as (resource, eCW id)."""
     from ecw.pull import staging, store

@@ -132,13 +132,16 @@ def size(path: str) -> int | None:
         return None
 
 
-def names(folder: str) -> list[str]:
-    """Return the sorted names of what a folder holds; a folder that is not there holds nothing."""
+def names(folder: str, *, hidden: bool = False) -> list[str]:
+    """Return the sorted names of what a folder holds; a folder that is not there holds nothing.
+
+    `hidden`: those that begin with a dot too, as what a killed writer leaves.
+    """
     local = _local(folder)
     with explained(folder):
         try:
             found = (local if local is not None else _remote(folder)).iterdir()
-            return sorted(entry.name for entry in found if not entry.name.startswith("."))
+            return sorted(entry.name for entry in found if hidden or not entry.name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
 

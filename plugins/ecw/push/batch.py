@@ -35,6 +35,7 @@ from ecw.words import Push
 log = logging.getLogger(__name__)
 IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
 GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
+NOBODY = "nobody in time"  # of an approval that was not answered
 LOOKS = 4  # at a new patient that eCW does not show yet
 
 
@@ -91,11 +92,12 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
     if push["needs_approval"]:
         if not (approval or {}).get("approved"):
             who = (approval or {}).get("by")
+            ledger.reject(engine, place, push["run_id"], who or NOBODY)
             why = f"{who} rejected it" if who else "nobody approved it in time"
             unsent = (None, ledger.WAITING, ledger.NOT_TRIED)
             ledger.note_rest(engine, place, push["run_id"], unsent, ledger.NOT_APPROVED, why, NOT_APPROVED_MOVE)
             return _counts(running)
-        ledger.approve(engine, place, push["run_id"])
+        ledger.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = ledger.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
         reason, next_move = told_of(Pushed("", "stopped"))

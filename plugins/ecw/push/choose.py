@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, String, cast, or_, select
+from sqlalchemy import Column, Connection, String, cast, select
 
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong
+from ecw.pull.people import INSTEAD, KEPT
 from ecw.push import ledger
 from ecw.push.intents import CREATE, UPDATE
 from ecw.push.ledger import NOT_APPROVED, WAITING, Planned
@@ -50,9 +51,11 @@ def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetim
     now = now or datetime.now(UTC)
     found = outbox(side)
     chosen = Chosen(kept_back=Counter(found.kept_back))
-    chosen.planned = (
-        _named(side, wanted.named, found) if wanted.named else [_planned(found, crm_id) for crm_id in found]
-    )
+    if wanted.named:
+        ids = crm_ids(side, wanted.named, numbers=wanted.mr_numbers or wanted.test_only)
+        chosen.planned = _named(side, ids, found)
+    else:
+        chosen.planned = [_planned(found, crm_id) for crm_id in found]
     if watched:
         _leave_what_is_not_due(side, wanted, found, chosen, now)
     if wanted.only:
@@ -132,11 +135,19 @@ def _planned(found: Outbox, crm_id: str) -> Planned:
     return Planned(crm_id, found.ways[crm_id], found.keys[crm_id])
 
 
-def _named(side: CrmSide, names: Iterable[str], found: Outbox) -> list[Planned]:
+def crm_ids(side: CrmSide, names: Iterable[str], *, numbers: bool) -> list[str]:
+    """Return the CRM ids of the patients that are named by a CRM id, an eCW id, or, with `numbers`, an MR number.
+
+    Raises ConfigurationWrong, which tells an entry by its place: where it means nobody or several, or is an MR number.
+    """
+    with reading(side.engine) as connection:
+        return [_one(found(side, connection, name.strip()), at, numbers) for at, name in enumerate(names, start=1)]
+
+
+def _named(side: CrmSide, ids: Iterable[str], found: Outbox) -> list[Planned]:
     chosen: dict[str, Planned] = {}
     with reading(side.engine) as connection:
-        for at, name in enumerate(names, start=1):
-            crm_id = _one(_found(side, connection, name.strip()), at)
+        for crm_id in ids:
             record = side.patients.read(connection, crm_id)
             if record is not None:
                 chosen[crm_id] = Planned(crm_id, way_of(record), side.key(record))
@@ -145,35 +156,45 @@ def _named(side: CrmSide, names: Iterable[str], found: Outbox) -> list[Planned]:
     return [*first.values(), *({**creates, **chosen}).values()]
 
 
-def _found(side: CrmSide, connection: Connection, name: str) -> set[str]:
-    """Return the CRM ids that a name can mean: a CRM id, or a number that eCW or the CRM gave the patient."""
+def found(side: CrmSide, connection: Connection, name: str) -> dict[str, bool]:
+    """Return the CRM ids that a name can mean, each with whether it is an id that means it, and not a number."""
     kind, colon, rest = name.partition(":")
-    kind, wanted = (kind.lower(), rest.strip()) if colon and kind.lower() in ("crm", "mr") else ("", name)
-    found: set[str] = set()
-    if kind != "mr" and side.patients.read(connection, wanted) is not None:
-        found.add(wanted)
-    numbers = [
-        side.patients.target.columns[column.name]
-        for column in side.mapping.columns
-        if column.type == "string" and element_of(column.steps) == "identifier"
-    ]
-    if kind != "crm" and numbers:
-        key = side.patients.target.key
-        statement = select(key).where(or_(*(cast(column, String) == wanted for column in numbers)))
-        found |= {str(value) for value in connection.scalars(statement)}
+    kind, wanted = (kind.lower(), rest.strip()) if colon and kind.lower() in KINDS else ("", name)
+    target = side.patients.target
+    found: dict[str, bool] = {}
+
+    def by(column: Column[Any], *, is_id: bool) -> None:
+        for value in connection.scalars(select(target.key).where(cast(column, String) == wanted)):
+            found[str(value)] = is_id or found.get(str(value), False)
+
+    if kind in ("", "mr"):
+        for column in side.mapping.columns:
+            if column.type == "string" and element_of(column.steps) == "identifier" and column.name != side.mapping.key:
+                by(target.columns[column.name], is_id=False)
+    if kind in ("", "ecw"):
+        by(target.columns[side.mapping.key], is_id=True)
+    if kind in ("", "crm") and side.patients.read(connection, wanted) is not None:
+        found[wanted] = True
     return found
 
 
-def _one(found: set[str], at: int) -> str:
+def _one(found: dict[str, bool], at: int, numbers: bool) -> str:
     # By its place in the list: an MR number is the patient's, and an error goes into logs.
     if not found:
         raise ConfigurationWrong(
-            f"Entry {at} of `patients` is neither a CRM id nor an MR number that the CRM has.",
+            f"Entry {at} of `patients` is neither a CRM id nor an eCW id that the CRM has{_NOR if numbers else ''}.",
             next_move="correct the entry, or leave `patients` empty to push everybody who differs.",
         )
     if len(found) > 1:
         raise ConfigurationWrong(
             f"Entry {at} of `patients` means {len(found)} patients (CRM ids {', '.join(sorted(found))}).",
-            next_move="write crm: or mr: before it, or name the CRM id.",
+            next_move="write crm:, ecw: or mr: before it, or name the CRM id.",
         )
-    return found.pop()
+    [(crm_id, is_id)] = found.items()
+    if not is_id and not numbers:
+        raise ConfigurationWrong(f"Entry {at} of `patients` is an MR number. {KEPT}", next_move=INSTEAD)
+    return crm_id
+
+
+KINDS = ("crm", "ecw", "mr")
+_NOR = ", nor an MR number"

@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from ecw.agreement import Agreed, Side, echoes, merge
 from ecw.crm import conflicts
 from ecw.crm.convert import Unfit
 from ecw.crm.engine import reading
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.errors import RecordMissing
 from ecw.pull.content import content_hash
 from ecw.pull.seen import version
@@ -59,13 +58,11 @@ def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
     taken it (it may merge where others replace), which is a reject.  Raises what reading raises, but for a patient that
     eCW does not show yet.
     """
-    with alone(pushing.engine, pushing.place, crm_id) as claim:
+    with working("The confirmation of a push"), alone(pushing.engine, pushing.place, crm_id) as claim:
         try:
             return _confirm(pushing, claim, last) if claim is not None else Confirmed(seen=False)
         except ClaimLost:
             return Confirmed(seen=False)
-        except DBAPIError as error:
-            raise told(error, "The confirmation of a push") from None
 
 
 def _confirm(pushing: Pushing, claim: Claim, last: bool) -> Confirmed:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-# Empty fields stay what the connection says; ecw.push.wanted.Wanted explains and checks each.
+# Empty fields stay what the connection says, and a run can only be narrower than that: ecw.push.wanted.Wanted explains
+# and checks each.
 PARAMS = {
     "patients": Param(
         [],
         type=["array", "null"],
         items={"type": "string"},
         title="Patients",
-        description="CRM ids or MR numbers, one a line; `crm:` or `mr:` before it says which. \
-Empty: everybody who differs from what was last agreed. What is named is tried again although eCW refused it before.",
+        description="CRM or eCW ids, one a line; `crm:` or `ecw:` before it says which. No MR numbers: Airflow keeps \
+what stands here; `ecw find` tells the ids. Empty: everybody who differs from what was last agreed. What is named is \
+tried again although eCW refused it before.",
     ),
     "dry_run": Param(
         False,
@@ -28,7 +30,11 @@ Empty: everybody who differs from what was last agreed. What is named is tried a
         description="create: patients that eCW does not have; update: those it has.",
     ),
     "limit": Param(
-        0, type="integer", minimum=0, title="At most", description="The first so many patients; 0: all of them."
+        None,
+        type=["integer", "null"],
+        minimum=0,
+        title="At most",
+        description="The first so many patients; empty: as many as the connection lets through.",
     ),
     "test_only": Param(
         False,

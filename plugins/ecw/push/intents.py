@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 
 from ecw.crm import creating
 from ecw.crm.engine import reading
+from ecw.crm.journal import Choice, decided, terminal_user
 from ecw.crm.tables import ecw_intent
 from ecw.crm.upsert import upsert
 
@@ -221,13 +222,15 @@ def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
 def choose(engine: Engine, place: Place, crm_id: str, choice: str | None) -> bool:
     """Note a person's choice for a held record: one of its candidates, or NEW; None takes it back.
 
-    Say whether it can be.
+    Say whether it can be.  The journal says who chose.
     """
     with engine.begin() as connection:
         found = latest(connection, place, crm_id)
         if found is None or found.state != HELD or choice not in (*found.candidates, NEW, None):
             return False
         connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(choice=choice))
+        chosen = Choice("match", terminal_user(), found.choice, choice, crm_id, None if choice == NEW else choice)
+        decided(connection, place.practice, place.resource, chosen)
     return True
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
 from ecw.crm.engine import reading
+from ecw.crm.journal import Choice, decided
 from ecw.crm.tables import ecw_push
 from ecw.push.intents import Place
 
@@ -105,12 +106,30 @@ def note_rest(
         )
 
 
-def approve(engine: Engine, place: Place, run_id: str) -> None:
+def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
     """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
     with engine.begin() as connection:
+        before = _asked(connection, place, run_id)
         connection.execute(
             _run(place, run_id).where(p.did.in_(ASKED)).values(did=None, reason=None, next_move=None, at=None)
         )
+        if before is not None:
+            decision = Choice("approve", by, before, "approved", run_id=run_id)
+            decided(connection, place.practice, place.resource, decision)
+
+
+def reject(engine: Engine, place: Place, run_id: str, by: str) -> None:
+    """Note in the journal who said no; what becomes of the patients `note_rest` says."""
+    with engine.begin() as connection:
+        if (before := _asked(connection, place, run_id)) is not None:
+            decision = Choice("approve", by, before, NOT_APPROVED, run_id=run_id)
+            decided(connection, place.practice, place.resource, decision)
+
+
+def _asked(connection: Connection, place: Place, run_id: str) -> str | None:
+    """Return what was answered so far about the patients of a run: waiting, not approved; None where nobody asks."""
+    mine = select(p.did).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+    return connection.scalar(mine.where(p.did.in_(ASKED)).limit(1))
 
 
 def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:

@@ -16,12 +16,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
-from ecw.crm.trouble import told
-from ecw.errors import AnswerIncomplete, ConfigurationWrong, EcwError, PushStopped, RecordMissing, TryAgain
+from ecw.crm.trouble import working
+from ecw.errors import (
+    AnswerIncomplete,
+    ConfigurationWrong,
+    CrmTableWrong,
+    CrmTrouble,
+    EcwError,
+    PushStopped,
+    RecordMissing,
+    TryAgain,
+)
 from ecw.push import bundle, intents
 from ecw.push.alone import ClaimLost, alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
@@ -43,7 +50,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     Raises ConfigurationWrong where the practice's searches do not suffice, and what the CRM's database raises; trouble
     with eCW is the patient's own outcome.
     """
-    with alone(pushing.engine, pushing.place, crm_id) as claim:
+    with working("The push of a patient"), alone(pushing.engine, pushing.place, crm_id) as claim:
         if claim is None:
             return Pushed(crm_id, "busy")
         try:
@@ -61,8 +68,6 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
             return Pushed(crm_id, "busy")
         except ClaimLost:
             return patient.fenced()
-        except DBAPIError as error:
-            raise told(error, "The push of a patient") from None
 
 
 class _Patient(Updating):
@@ -73,7 +78,7 @@ class _Patient(Updating):
             return self.pushed("elsewhere")
         try:
             return self.settle() or self._send_or_not()
-        except ConfigurationWrong:
+        except (ConfigurationWrong, CrmTrouble, CrmTableWrong):  # none of them is about this patient
             raise
         except PushStopped:
             return self.pushed("stopped")

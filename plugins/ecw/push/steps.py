@@ -90,14 +90,8 @@ def _running(push: Push) -> Iterator[Running]:
 
 @contextmanager
 def _crm(conn_id: str) -> Iterator[Engine]:
-    """Give the CRM's database; what it raises is told without the values that its text may hold."""
-    from sqlalchemy.exc import DBAPIError
-
     from ecw.crm.engine import open_crm
-    from ecw.crm.trouble import told
+    from ecw.crm.trouble import working
 
-    with open_crm(conn_id) as engine:
-        try:
-            yield engine
-        except DBAPIError as error:
-            raise told(error, "The push") from None
+    with open_crm(conn_id) as engine, working("The push"):
+        yield engine

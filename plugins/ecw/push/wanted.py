@@ -1,8 +1,8 @@
 """What the connection and the run's form may say about a push.
 
-The connection's extra field `push` holds a JSON object of these; the form of a run overrides it, key by key.  What is
-empty or false is left to the connection: a form cannot leave a field out, and cannot switch off what the connection
-switched on (the test patient, say).
+The connection's extra field `push` holds a JSON object of these.  The form of a run has only those of FORM, and makes
+the run narrower, never wider: of two limits the lower one holds, and what the connection switched on stays on (the dry
+run, the test patient).  What the form leaves as it was, empty, says nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any, Self
 
 from ecw.directions import PUSHED, require_pushed
 from ecw.errors import ConfigurationWrong
-from ecw.said import is_said, said
+from ecw.said import is_said, require_own_keys, said
 
+Source = Mapping[str, Any] | str | None
 ONLY = ("", "create", "update")
+FORM = ("patients", "dry_run", "only", "limit", "test_only", "resource")  # what a run may say: ecw.push.form
 _WHERE = "mend it in the run's form, or in the connection's extra field `push`."
 
 
@@ -25,7 +27,7 @@ class Wanted:
     """Every key, with what holds where nobody says otherwise."""
 
     resource: str = PUSHED
-    patients: list[str] = field(default_factory=list)  # CRM ids or MR numbers; empty: all that differ
+    patients: list[str] = field(default_factory=list)  # CRM or eCW ids; empty: all that differ
     dry_run: bool = False
     only: str = ""
     limit: int = 0  # the first so many; 0: all
@@ -37,31 +39,30 @@ class Wanted:
     approvers: list[str] = field(default_factory=list)  # ids of Airflow's users; empty: whoever may edit the DAG's runs
     settle_after: float = 30.0  # seconds after which an outcome that is not known is searched for
     confirm_after: float = 3.0  # seconds after which eCW shows a new patient
+    mr_numbers: bool = False  # forms may name patients by MR number, which Airflow keeps
     longest: int = 100  # characters of a text that the practice's eCW takes
     characters: str = ""  # those that it takes of the ones that ecw.push.validate refuses
 
     @classmethod
-    def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
-        """Read them, later sources over earlier ones; a source may be JSON text.
+    def read(
+        cls, connection: Mapping[str, Any] | str | None = None, form: Mapping[str, Any] | str | None = None
+    ) -> Self:
+        """Read what the connection says, and what the run's form says within it; each may be JSON text.
 
         Raises ConfigurationWrong naming the key and what it may be.
         """
-        found: dict[str, Any] = {}
-        for source in sources:
-            read = said(source, of="push", example='{"max_creates": 20}')
-            found |= {name: value for name, value in read.items() if is_said(value)}
-        kinds = {each.name: getattr(cls(), each.name) for each in fields(cls)}
-        for name, value in found.items():
-            if name not in kinds:
-                near = get_close_matches(name, kinds, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(kinds)}."
+        by_connection = said(connection, of="push", example='{"max_creates": 20}')
+        by_form = said(form, of="push", example='{"dry_run": true}')
+        names = [each.name for each in fields(cls)]
+        for name in by_connection:
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(names)}."
                 raise ConfigurationWrong(f"There is no option {name!r} of a push.", next_move=hint)
-            if wrong := _wrong(kinds[name], value):
-                raise ConfigurationWrong(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
-        wanted = cls(**found)
-        wanted = replace(wanted, resource=require_pushed(wanted.resource))
-        if wanted.only not in ONLY:
-            raise ConfigurationWrong("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
+        require_own_keys(by_form, FORM, "push", names)
+        connection_wants = cls(**_checked(by_connection))
+        require_pushed(connection_wants.resource)
+        wanted = connection_wants._within(cls(**_checked(by_form)))
         if wanted.test_only and not wanted.test_patient:
             raise ConfigurationWrong(
                 "The run is for the test patient only, and none is named.",
@@ -69,10 +70,46 @@ class Wanted:
             )
         return wanted
 
+    def _within(self, form: Wanted) -> Self:
+        """Return what is left of the connection's wishes where the run's form says more."""
+        if form.only and self.only and form.only != self.only:
+            raise ConfigurationWrong(
+                f"The run is to {form.only}, and the connection lets it {self.only} only.",
+                next_move="leave `only` empty, or have the connection's extra field `push` changed.",
+            )
+        if self.patients and not set(form.patients) <= set(self.patients):
+            raise ConfigurationWrong(
+                "The run names patients other than those that the connection's extra field `push` names.",
+                next_move="leave `patients` empty, or name some of the connection's, as it writes them.",
+            )
+        limits = [limit for limit in (self.limit, form.limit) if limit]
+        return replace(
+            self,
+            resource=require_pushed(form.resource),
+            patients=form.patients or self.patients,
+            dry_run=self.dry_run or form.dry_run,
+            only=self.only or form.only,
+            limit=min(limits, default=0),
+            test_only=self.test_only or form.test_only,
+            mr_numbers=self.mr_numbers or not form.patients,  # the connection names whom it likes
+        )
+
     @property
     def named(self) -> list[str]:
         """The patients that this run is about; empty: all that differ."""
         return [self.test_patient] if self.test_only else self.patients
+
+
+def _checked(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a source says, without what it left empty."""
+    usual = Wanted()
+    found = {name: value for name, value in source.items() if is_said(value)}
+    for name, value in found.items():
+        if wrong := _wrong(getattr(usual, name), value):
+            raise ConfigurationWrong(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
+    if found.get("only", "") not in ONLY:
+        raise ConfigurationWrong("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
+    return found
 
 
 def _wrong(usual: Any, value: Any) -> str | None:

@@ -53,7 +53,7 @@ def logs(
         query=urlencode({name: value for name, value in form.items() if value}),
         problems=problems,
         practices=practices,
-        directions=(journal.PULL, journal.PUSH),
+        directions=(journal.PULL, journal.PUSH, journal.DECISION),
         resources=list(RESOURCES),
         entries=entries,
         older=older,

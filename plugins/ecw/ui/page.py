@@ -10,10 +10,9 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from ecw.crm.engine import open_crm, reading
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.printable import on_pages
 
 _HEADERS = {
@@ -37,11 +36,8 @@ def crm() -> Iterator[Connection]:
 
     Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
     """
-    with open_crm() as engine, reading(engine) as connection:
-        try:
-            yield connection
-        except DBAPIError as error:
-            raise told(error, "This page") from None
+    with working("This page"), open_crm() as engine, reading(engine) as connection:
+        yield connection
 
 
 def _time(moment: datetime | None) -> str:

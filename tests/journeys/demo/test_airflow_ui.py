@@ -154,8 +154,8 @@ def trigger(page: Page, demo: Demo, patients: str, mode: str | None) -> str:
 
 def test_the_form_pulls_one_patient(demo: Demo, page: Page) -> None:
     with closing(sqlite3.connect(demo.folder / "crm.db")) as crm:
-        [(number,)] = crm.execute("SELECT mr_number FROM patient WHERE mr_number IS NOT NULL LIMIT 1").fetchall()
-    run_id = trigger(page, demo, f"{number}\n", "only these patients")
+        [(ecw_id,)] = crm.execute("SELECT ecw_id FROM patient WHERE ecw_id IS NOT NULL LIMIT 1").fetchall()
+    run_id = trigger(page, demo, f"{ecw_id}\n", "only these patients")
 
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()

@@ -12,9 +12,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import DBAPIError
 
-from ecw.crm.trouble import told
+from ecw.crm.trouble import working
 from ecw.errors import CrmTableWrong
 
 VERSION_TABLE = "ecw_alembic_version"
@@ -25,19 +24,16 @@ _LOCK = 0x65_63_77
 def migrate(engine: Engine) -> list[str]:
     """Bring the database to the newest version in one transaction; return what was done, a sentence each.
 
-    Safe when two processes run it at once: the second waits, and finds nothing to do. Raises what `told` says.
+    Safe when two processes run it at once: the second waits, and finds nothing to do. Raises what ecw.crm.trouble says.
     """
     config = _config()
     done: list[str] = []
     config.attributes["done"] = done
-    try:
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except DBAPIError as error:
-        raise told(error, "The migration of the CRM's tables") from None
+    with working("The migration of the CRM's tables"), engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
     return done
 
 

@@ -1,0 +1,75 @@
+"""Who decided, when, and what the choice was before and after, stands in the Integration Logs."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import pytest
+
+from ecw.crm import conflicts
+from ecw.push import intents, steps
+from ecw.push.intents import HELD, Place
+from tests.fixtures.crm import on_sqlite
+from tests.push.names import person
+
+pytestmark = on_sqlite
+
+
+def decisions(crm: Any) -> list[tuple[Any, ...]]:
+    rows = sorted((row for row in crm.all("ecw_journal") if row["direction"] == "decision"), key=lambda row: row["at"])
+    return [(row["operation"], row["decided_by"], row["before"], row["after"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"approved": True, "by": "anna"}, ("anna", "waiting", "approved")),
+        ({"approved": False, "by": "anna"}, ("anna", "waiting", "not approved")),
+        ({"approved": False, "by": None}, ("nobody in time", "waiting", "not approved")),
+    ],
+)
+def test_an_approval(crm: Any, run: Any, answer: Any, told: tuple[str, ...]) -> None:
+    run.connection(max_creates=0)
+    crm.add(**person(0))
+    push = run.begin()
+    run.finish(push, answer)
+    steps.send(push, answer)  # a retry decides nothing
+    assert decisions(crm) == [("approve", *told)]
+
+
+def test_a_push_that_was_rejected_and_is_approved_after_all(crm: Any, run: Any) -> None:
+    run.connection(max_creates=0)
+    crm.add(**person(0))
+    push = run.begin()
+    run.finish(push, {"approved": False, "by": "anna"})
+    run.finish(push, {"approved": True, "by": "ben"})
+    assert decisions(crm)[1] == ("approve", "ben", "not approved", "approved")
+
+
+def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    me = f"{getpass.getuser()} at a terminal"
+    place = Place("P", "patient")
+    with crm.engine.begin() as connection:
+        held = {
+            "state": HELD,
+            "intent": "i",
+            "operation": "create",
+            "run_id": "r",
+            "rung": "x",
+            "candidates": ("a", "b"),
+        }
+        intents.put_aside(connection, place, "7", **held)
+    assert intents.choose(crm.engine, place, "7", "a")
+    assert intents.choose(crm.engine, place, "7", "a"), "the same again"
+    assert intents.choose(crm.engine, place, "7", "b")
+    monkeypatch.setenv("SUDO_USER", "anna")
+    assert intents.choose(crm.engine, place, "7", None)
+    assert not intents.choose(crm.engine, place, "7", "nobody")
+    assert not conflicts.choose(crm.engine, "P", "patient", "7", "city", "crm")
+    assert decisions(crm) == [
+        ("match", me, None, "a"),
+        ("match", me, "a", "b"),
+        ("match", f"{me} (sudo by anna)", "b", None),
+    ]
