@@ -5,17 +5,22 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from ecw.crm.conflicts import text
-from ecw.push import intents
+from ecw.crm.tables import ecw_claim
+from ecw.errors import AccessDenied, ConfigurationWrong, TryAgain
+from ecw.push import intents, steps
 from ecw.push.confirm import confirm
 from ecw.push.outbox import outbox
 from ecw.push.send import push_patient
 from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import connect
 from tests.push.names import NAMES
 from tests.push.worker import says, tell, worker
 
@@ -31,6 +36,10 @@ CITIES = ("Topeka", "Lawrence", "Wichita", "Salina", "Dodge City", "Emporia", "H
 SHOWN_AFTER, SETTLE_AFTER = 0.1, 0.15  # seconds: eCW shows a new patient; an unknown outcome is searched for
 
 Key = tuple[str, str]  # CRM id, column
+
+
+def account(patient: dict[str, Any]) -> str:
+    return next((each["value"] for each in patient["identifier"] if each["use"] == "secondary"), "")
 
 
 def shown(patient: dict[str, Any]) -> dict[str, str]:
@@ -51,15 +60,22 @@ class Journey:
     replaces a value that stood on its side when it was written is no loss.
     """
 
-    def __init__(self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int) -> None:
-        self.crm, self.sandbox, self.pull = crm, sandbox, pull
+    def __init__(
+        self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int, elsewhere: Callable[[bool], None]
+    ) -> None:
+        self.crm, self.sandbox, self.pull, self.elsewhere = crm, sandbox, pull, elsewhere
         self.pushing = pushing(settle_after=SETTLE_AFTER)
+        self._transact, self._search = self.pushing.client.transact, self.pushing.client.search
+        self.pushing.client.transact, self.pushing.client.search = self.transact, self.search
         self.random = random.Random(seed)
         self.ids: list[str] = []
         self.ours: dict[Key, str] = {}
         self.theirs: dict[Key, str] = {}
         self.did: Counter[str] = Counter()
         self.pulls = self.edits = self.kills = 0
+        self.twins: set[str] = set()
+        self.stale = self.lost = self.wandered = 0
+        self.taken = False
         self.kinds = self._deck()
 
     def _deck(self) -> Iterator[tuple[str, str]]:
@@ -80,6 +96,65 @@ class Journey:
         crm_id = self.crm.add(identifier=f"J-{at:04}", last_name=name, birth_date=born, phone=None, city=city)
         self.ids.append(crm_id)
         self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female", (crm_id, "last_name"): name}
+
+    def twin(self) -> None:
+        """Add somebody of the same family name and birth date: with a name that is far from the other's, or near."""
+        other = self.random.choice(self.ids)
+        row, first = self.crm.row(other), self.random.choice(("Zofia", "Eva"))
+        if other in self.twins or row["last_name"] not in NAMES:
+            return
+        self.twins.add(other)
+        city = self.random.choice(CITIES)
+        same = {"last_name": row["last_name"], "birth_date": str(row["birth_date"]), "phone": None}
+        crm_id = self.crm.add(identifier=f"J-T{len(self.twins):03}", first_name=first, city=city, **same)
+        self.ids.append(crm_id)
+        self.twins.add(crm_id)
+        self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female"}
+
+    def decide(self) -> None:
+        """Let a person choose for whom the searches found somebody: whoever has another account number is another."""
+        for crm_id, one in intents.held(self.crm.engine, self.pushing.place):
+            if one.choice is None:
+                number, stored = self.crm.row(crm_id)["identifier"], self.stored()
+                own = [each for each in one.candidates if each in stored and account(stored[each]) == number]
+                assert intents.choose(self.crm.engine, self.pushing.place, crm_id, own[0] if own else intents.NEW)
+
+    # -- what goes wrong between deciding and writing
+
+    def transact(self, request: Any, **how: Any) -> Any:
+        """Let the clinic edit the very patient after it was read, and another worker take over what was sent."""
+        [entry] = request["entry"]
+        crm_ids = {ecw_id: crm_id for crm_id, ecw_id in self.linked().items()}
+        if entry["request"]["method"] == "PUT" and self.random.random() < 0.1:
+            self.clinic_edits(crm_ids[entry["resource"]["id"]])
+            self.stale += 1
+        answer = self._transact(request, **how)
+        if self.random.random() < 0.04:
+            self.overtake()
+        return answer
+
+    def search(self, *given: Any, **how: Any) -> Any:
+        if self.random.random() < 0.02:
+            self.overtake()
+        return self._search(*given, **how)
+
+    def overtake(self) -> None:
+        """Let another worker have every claim."""
+        with self.crm.engine.begin() as connection:
+            connection.execute(update(ecw_claim).values(token=ecw_claim.c.token + 1, holder="elsewhere 1 1"))
+        self.lost, self.taken = self.lost + 1, True
+
+    def wander(self) -> None:
+        """Begin a run, point its connection at another practice, which refuses it, and back."""
+        self.wandered += 1
+        push = steps.begin(f"wander__{self.wandered}", "manual", "ecw_test", "crm_test", options={"limit": 3})
+        self.elsewhere(True)
+        for step in (steps.send, steps.confirm):
+            with pytest.raises(ConfigurationWrong):
+                step(push)
+        self.elsewhere(False)
+        with suppress(TryAgain, AccessDenied):  # a fault that was switched on before
+            self.did.update(steps.send(push))
 
     def change(self, side: str) -> dict[str, str]:
         """Make up values for some columns; what is edited back to where it was would be no edit, so each comes once.
@@ -112,8 +187,10 @@ class Journey:
                 self.crm.edit(crm_id, **values)
                 self.write(crm_id, self.ours, self.theirs, row, values)
 
-    def clinic_edits(self) -> None:
-        for crm_id, ecw_id in self.random.sample(sorted(self.linked().items()), k=min(1, len(self.linked()))):
+    def clinic_edits(self, whom: str | None = None) -> None:
+        linked = sorted(self.linked().items())
+        chosen = [each for each in linked if each[0] == whom] or self.random.sample(linked, k=min(1, len(linked)))
+        for crm_id, ecw_id in chosen:
             patient = self.sandbox.record("Patient", ecw_id)
             before = shown(patient)
             values = {name: value for name, value in self.change("Clinic").items() if before[name] != value}
@@ -139,6 +216,10 @@ class Journey:
         for crm_id in list(outbox(self.pushing))[:20]:
             pushed = push_patient(self.pushing, crm_id)
             self.did[pushed.did] += 1
+            if self.taken:  # the other worker has died, or is done
+                with self.crm.engine.begin() as connection:
+                    connection.execute(update(ecw_claim).values(holder=None))
+                self.taken = False
             if pushed.did in ("created", "updated") and self.random.random() < 0.3:
                 confirm(self.pushing, crm_id)
 
@@ -161,7 +242,8 @@ class Journey:
                 self.kills += process.poll() is None
 
     def steps(self, count: int) -> None:
-        ways = (self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push)
+        ways = [self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push] * 6
+        ways += [self.twin, self.twin, self.decide, self.wander]
         self.new()
         for _ in range(count):
             self.random.choice(ways)()
@@ -177,6 +259,7 @@ class Journey:
         for _ in range(30):
             time.sleep(SETTLE_AFTER)
             self.push()
+            self.decide()
             if not len(outbox(self.pushing)):
                 break
         self.pulled()
@@ -194,6 +277,16 @@ class Journey:
             if side == "emr" or name != "gender" or (crm_id, name) not in self.theirs
         ]
 
+    def wrong(self, stored: dict[str, dict[str, Any]]) -> list[str]:
+        """Return the eCW ids of charts that hold another person than their account number says, or are another's."""
+        people = {self.crm.row(crm_id)["identifier"]: crm_id for crm_id in self.ids}
+        found = []
+        for crm_id, ecw_id in self.linked().items():
+            patient, row = stored[ecw_id], self.crm.row(crm_id)
+            if people.get(account(patient)) != crm_id or patient["name"][0]["given"][0] != row["first_name"]:
+                found.append(ecw_id)
+        return found
+
     def apart(self, stored: dict[str, dict[str, Any]]) -> list[Key]:
         """Return where the two sides differ, and no person is asked.
 
@@ -210,13 +303,27 @@ class Journey:
 
 
 def test_a_journey_with_faults_and_kills(
-    crm: Any, crm_url: str, sandbox: Any, keys: Keys, pushing: Any, pull: Any, record_property: Any
+    crm: Any,
+    crm_url: str,
+    sandbox: Any,
+    keys: Keys,
+    pushing: Any,
+    pull: Any,
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox_factory: Any,
+    record_property: Any,
 ) -> None:
-    sandbox.set(create_delay=SHOWN_AFTER)
+    sandbox.set(create_delay=SHOWN_AFTER, versions=True, cache_seconds=60)
+    other = sandbox_factory(patients=3, practice=sandbox.practice)
     before, long = sandbox.held()["Patient"], "sqlite" in crm_url
-    journey = Journey(crm, sandbox, pushing, pull, seed=7)
+
+    def elsewhere(there: bool) -> None:
+        connect(monkeypatch, other if there else sandbox, keys)
+
+    journey = Journey(crm, sandbox, pushing, pull, 7, elsewhere)
     for stop in ("before", "", "after", ""):
-        journey.steps(360 if long else 25)  # the databases differ in locks, which test_alone looks at
+        journey.steps(400 if long else 25)  # the databases differ in locks, which test_alone looks at
         journey.kill(stop, crm_url, keys)
         journey.pulled()
     journey.end()
@@ -229,14 +336,20 @@ def test_a_journey_with_faults_and_kills(
         if each["use"] == "secondary" and each["value"].startswith("J-")
     )
     doubled = sum(count - 1 for count in accounts.values()) + len(stored) - before - len(journey.ids)
+    wrong = journey.wrong(stored)
     lost, wiped = journey.vanished(journey.ours, "crm", stored), journey.vanished(journey.theirs, "emr", stored)
     record_property(
         "figures",
         f"{pushes} pushes {dict(journey.did)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
-        f"{journey.pulls} pulls, {len(crm.all('ecw_conflict'))} conflicts: "
-        f"{doubled} doubled, {len(lost)} lost, {len(wiped)} overwritten clinic edits",
+        f"{journey.pulls} pulls, {len(journey.twins)} twins, {journey.stale} "
+        f"edits between read and write, {journey.lost} lost claims, {journey.wandered} connections that wandered, "
+        f"{len(crm.all('ecw_conflict'))} conflicts: {len(wrong)} wrong charts, {doubled} doubled, {len(lost)} lost, "
+        f"{len(wiped)} overwritten",
     )
-    assert (doubled, lost, wiped, journey.apart(stored)) == (0, [], [], [])
+    assert (wrong, doubled, lost, wiped, journey.apart(stored)) == ([], 0, [], [], [])
+    assert other.served() == 0, "nothing went to the other practice"
+    if long:
+        assert min(len(journey.twins), journey.stale, journey.lost, journey.wandered) > 5
     assert journey.fired() == set(KINDS)
     assert pushes > (1_000 if long else 80)
     assert journey.kills >= 3, "one may have had nothing to send"

@@ -32,13 +32,21 @@ def calls(sandbox: Any) -> int:
     return int(sandbox.counts()["total"])
 
 
-def test_set_while_a_call_waits_for_its_next_attempt_nothing_more_is_sent(
+def test_set_before_a_call_s_next_attempt_nothing_more_is_sent(
     sandbox: Any, crm: Any, pushing: Any, switch: Switch
 ) -> None:
     crm_id = crm.add()
     stopped = pushing(allowed=switch.allowed)
-    stopped.client.trying._sleep = lambda seconds: setattr(switch, "on", True)
     sandbox.fault("too_many", interaction="transaction", times=1)
+    transact = stopped.client.transact
+
+    def refused(*request: Any, **how: Any) -> Any:
+        try:
+            return transact(*request, **how)
+        finally:
+            switch.on = True
+
+    stopped.client.transact = refused
     assert push_patient(stopped, crm_id).did == "stopped"
     assert (sandbox.served("transaction", status=429), sandbox.served("transaction")) == (1, 1)
     assert [row["state"] for row in crm.all("ecw_intent")] == ["void"]

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Engine, Table, delete, false, or_, select
 from ecw.crm.business import Mapped, find
 from ecw.crm.engine import reading
 from ecw.crm.ledger import RUNNING
-from ecw.crm.tables import ecw_claim, ecw_first_look, ecw_link, ecw_parked, ecw_run, metadata
+from ecw.crm.tables import ecw_claim, ecw_field_change, ecw_first_look, ecw_link, ecw_parked, ecw_run, metadata
 from ecw.crm.trouble import working
 from ecw.errors import RunAhead
 
@@ -94,6 +94,8 @@ def forget(engine: Engine, practice: str, records: Records) -> dict[str, int]:
 def conditions(table: Table, practice: str, records: Records) -> Iterator[list[ColumnElement[bool]]]:
     """Yield the conditions of a table's rows that are about the records, whatever the table: by its columns."""
     c = table.c
+    if table is ecw_field_change:  # a trigger's, which knows the CRM's table and no practice
+        yield [c.table == PATIENT, c.crm_id.in_(sorted(records.crm_ids.get(PATIENT, ())))]
     if "practice" not in c:
         return
     patients = sorted(records.ecw_ids.get(PATIENT, ()))

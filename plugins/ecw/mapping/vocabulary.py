@@ -83,7 +83,7 @@ ON_CONFLICT = MappingProxyType(
     {
         "emr": "eCW's value wins",
         "crm": "the CRM's value wins",
-        "newest": "the later change wins",
+        "newest": "the later change of that column wins; where its time is not known, a person chooses",
         "hold": "neither: a person decides",
     }
 )
