@@ -103,8 +103,9 @@ def practice(patients: int) -> Iterator[dict[str, Any]]:
             try:
                 assert process.stdout is not None
                 pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-                base_url = json.loads(process.stdout.readline())["base_url"]
-                yield {"base_url": base_url, "client_id": CLIENT, "key_id": KEY, "private_key": pem}
+                started = json.loads(process.stdout.readline())
+                own = {"client_id": CLIENT, "key_id": KEY, "private_key": pem}
+                yield own | {name: started[name] for name in ("base_url", "admin_url")}
             finally:
                 process.terminate()
                 process.wait(timeout=20)

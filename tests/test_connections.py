@@ -35,6 +35,6 @@ from ecw import connections
 print("found", connections.get("crm_default").host)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert "found /x" in done.stdout, done.stderr

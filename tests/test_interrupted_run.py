@@ -54,7 +54,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path, number: signal.Sig
     test, ready = tmp_path / "test_endless.py", tmp_path / "ready"
     test.write_text(A_TEST.format(ready=str(ready)))
     options = [*("-c", ROOT / "pyproject.toml", "--rootdir", ROOT), *("-p", "tests.conftest"), *("-n", "1"), test]
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_"))}
     with (tmp_path / "printed").open("wb") as printed:
         run = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],

@@ -9,7 +9,8 @@ seen there since is kept as well: when eCW shows it, that is no change of eCW's;
 it has not taken it, or the clinic has undone it, so that a further edit of the CRM is a conflict.  Nothing and never
 agreed are the same.
 
-Values are as the mapping's rows have them: JSON, dates as ISO texts.
+What differs in its spelling only (case, accents, blanks, apostrophes: see ecw.identity.text) is the same: no change, no
+conflict, and each side keeps its own.  Values are as the mapping's rows have them: JSON, dates as ISO texts.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any, Literal, Self
 
 import orjson
 
+from ecw.identity.text import says_the_same
 from ecw.mapping.model import Column
-from ecw.spelling import fold as fold
 from ecw.spelling import is_respelled
 
 Side = Literal["crm", "emr"]
@@ -152,10 +153,12 @@ def _column(
     merged: Merged, name: str, rule: Rule, base: Agreed, crm: Any, emr: Any, choice: Side | None, newer: Newer
 ) -> None:
     before = (base.crm.get(name), base.emr.get(name))
-    if crm == emr:
+    if says_the_same(crm, emr):
         _agree(merged, name, (crm, emr), (crm, emr))
         return
-    changed: list[Side] = [side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if now != then]
+    changed: list[Side] = [
+        side for side, now, then in zip(_SIDES, (crm, emr), before, strict=True) if not says_the_same(now, then)
+    ]
     undone = changed == ["crm"] and name in base.sent
     if undone:  # what was sent is not there: by the clinic, or it was never taken
         changed, before = ["crm", "emr"], (before[0], base.sent[name])

@@ -12,6 +12,8 @@ import unicodedata
 
 from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
+from ecw.identity.text import fold
+
 _WORD = re.compile(r"[^\W_]+|\?")
 _PHONE = re.compile(r"[\d\s().+/-]+")
 LEAST_DIGITS = 7  # of a telephone number without its area or country
@@ -49,12 +51,6 @@ _STATES = {
     "pr": "puertorico",
 }  # fmt: skip
 _NAMES = {*_STATES.items(), ("us", "unitedstates"), ("usa", "unitedstates"), ("us", "unitedstatesofamerica")}
-
-
-def fold(text: str) -> str:
-    """Return a text's letters and digits without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in plain if character.isalnum())
 
 
 def is_respelled(sent: str, shown: str) -> bool:

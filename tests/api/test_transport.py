@@ -44,7 +44,7 @@ def raw_server(answer: bytes) -> Iterator[str]:
 
         served = pool.submit(serve)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        served.result(timeout=10)
+        served.result(timeout=600)
 
 
 def drop(request) -> None:

@@ -53,6 +53,7 @@ with settings.Session() as session:
 """
 
 
+@pytest.mark.large_practice
 def test_the_connection_is_found_in_airflows_database(tmp_path, sandbox, keys):
     """In a terminal, without a task and without a server, as the scheduler's own database holds it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
@@ -62,7 +63,7 @@ def test_the_connection_is_found_in_airflows_database(tmp_path, sandbox, keys):
 
     def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
     stored = run(STORE, json.dumps(fields))
     assert stored.returncode == 0, stored.stderr

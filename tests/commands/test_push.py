@@ -96,3 +96,27 @@ def test_a_conflict_is_listed_and_chosen(sandbox: Any, crm: Crm, winner: str) ->
     [now] = [each["birthDate"] for each in sandbox.records("Patient") if each["id"] == ecw_id]
     assert now == ("1950-01-04" if winner == "crm" else "1950-01-03")
     assert ecw("conflicts", "list").output == "No field waits for a choice.\n"
+
+
+def test_a_row_that_is_somebody_else_is_listed_shown_and_decided(sandbox: Any, crm: Crm) -> None:  # noqa: F811
+    crm_id = crm.add(**person(0))
+    ecw("push")
+    [ecw_id] = [row["ecw_id"] for row in crm.all("ecw_link")]
+    crm.edit(crm_id, first_name="Bartosz", birth_date="1999-09-09", gender="Male")
+    ecw("push")
+    listed = ecw("matches", "list").output
+    assert "ecw matches same CRM_ID, or ecw matches unlink CRM_ID" in listed
+    assert "Bartosz" not in listed
+    assert "Bartosz" in ecw("matches", "show", f"0{crm_id}").output
+    refused = ecw("matches", "choose", crm_id, ecw_id)
+    assert f"ecw matches same {crm_id}" in str(refused.exception)
+    assert "The same person" in ecw("matches", "same", f"0{crm_id}").output
+    assert "updated      1" in ecw("push").output
+    crm.edit(crm_id, first_name="Zofia", birth_date="1985-06-07", gender="Female", identifier="other")
+    ecw("push")
+    assert f"Unlinked from {ecw_id}" in ecw("matches", "unlink", crm_id).output
+    assert isinstance(ecw("matches", "unlink", crm_id).exception, ConfigurationWrong)
+    assert isinstance(ecw("matches", "unlink", "no-such-id").exception, ConfigurationWrong)
+    assert crm.row(crm_id)["ecw_id"] is None
+    decided = [row["operation"] for row in crm.all("ecw_journal") if row["operation"] in ("same person", "unlink")]
+    assert sorted(decided) == ["same person", "unlink"]

@@ -24,11 +24,8 @@ STUBBORN = (
     "import signal, time; [signal.signal(number, signal.SIG_IGN) for number in (1, 2, 15)]; "
     "print('up', flush=True); time.sleep(3600)"
 )
-# As Airflow's workers: in a session of its own, and an orphan when its parent is killed.
-WORKER = (
-    "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True); "
-    "time.sleep(3600)"
-)
+# As Airflow's workers: in a session of its own, and an orphan, for its parent has ended.
+WORKER = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
 with Processes(Path(sys.argv[1])) as processes:
     try:
         for name, command in {

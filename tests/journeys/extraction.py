@@ -69,6 +69,7 @@ class Try:
     def run(self) -> Run:
         return Run(
             practice="FFSAND",
+            base_url=self.base_url,
             run_id="journey",
             run_type="scheduled",
             window_start=None,
@@ -95,7 +96,7 @@ class Try:
 def extract_everything(this: Try, death: Death | None) -> None:
     """Extract every resource that is not whole yet, one after the other."""
     # The roster asks it for what the practice's mapping has of its own: nothing.
-    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw"})
+    os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw", "host": this.base_url})
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if staging.manifest(this.batch(resource)) is None:

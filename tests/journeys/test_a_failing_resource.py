@@ -53,6 +53,10 @@ def test_a_resource_that_fails_stops_no_other_and_the_next_run_makes_up_for_it(
     run = pulled(pull)
 
     assert differing(pull, sandbox) == {failing}
+    states = {
+        row["resource"]: row["state"] for row in pull.rows("SELECT * FROM ecw_run") if row["run_id"] == run["run_id"]
+    }
+    assert states[failing] == "failed", "its own steps said so, and not the summary after them"
     table = {row["resource"]: row for row in steps.summary(run)}
     assert {name: row["state"] for name, row in table.items()} == dict.fromkeys(RESOURCES, "loaded") | {
         failing: "failed"

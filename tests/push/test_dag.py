@@ -29,6 +29,7 @@ print(json.dumps([run.state, {ti.task_id: ti.state for ti in run.get_task_instan
 Ended = tuple[str, dict[str, str]]
 pytestmark = [
     on_sqlite,  # how a run ends is no matter of the CRM
+    pytest.mark.airflow,  # tests/dags/test_deciding.py asks Airflow the same without running tasks
 ]
 
 

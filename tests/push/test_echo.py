@@ -96,7 +96,9 @@ def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead
     assert (pushed.did, pushed.fields) == ("updated", ("city",))
 
 
-def test_of_two_who_may_be_the_one_that_was_sent_none_is_taken(sandbox: Any, crm: Any, pull: Any, pushing: Any) -> None:
+def test_of_two_who_may_be_the_one_that_was_sent_the_pull_takes_none_and_the_push_the_one_with_its_number(
+    sandbox: Any, crm: Any, pull: Any, pushing: Any
+) -> None:
     crm_id = crm.add(**person(0))
     sandbox.fault("lose_response", interaction="transaction", times=1)
     push_patient(pushing(), crm_id)
@@ -104,7 +106,12 @@ def test_of_two_who_may_be_the_one_that_was_sent_none_is_taken(sandbox: Any, crm
     sandbox.put(one | {"id": "another", "identifier": [{"use": "usual", "system": "s", "value": "another"}]})
     pull("patient")
     assert crm.row(crm_id)["ecw_id"] is None
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert not {link["ecw_id"] for link in crm.all("ecw_link")} & {one["id"], "another"}
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.ecw_id) == ("created", one["id"])
+    pull("patient")
+    links = {link["ecw_id"]: link["crm_id"] for link in crm.all("ecw_link")}
+    assert (links[one["id"]], links["another"] != crm_id) == (crm_id, True)
 
 
 def test_a_lost_answer_is_recognised_though_ecw_spells_the_name_in_its_own_way(

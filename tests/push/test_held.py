@@ -149,7 +149,8 @@ def test_a_patient_whom_only_the_server_s_condition_finds_is_held_and_linked_whe
 ) -> None:
     sandbox.set(profile="fhir", undeclared="Patient.identifier")
     system = pushing().mapping.constants["identifier_system"]
-    there(given="Zofia", identifier=[{"use": "usual", "system": system, "value": ROW["identifier"]}])
+    number = {"use": "usual", "system": system, "value": ROW["identifier"]}
+    there(given="Zofia", birthDate="1999-09-09", identifier=[number])
     crm_id, patients = crm.add(), sandbox.held()["Patient"]
     pushed = push_patient(pushing(), crm_id)
     assert (pushed.did, sandbox.served("transaction"), sandbox.held()["Patient"]) == ("held", 1, patients)

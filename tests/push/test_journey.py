@@ -24,8 +24,6 @@ from tests.fixtures.pulling import connect
 from tests.push.names import NAMES
 from tests.push.worker import says, tell, worker
 
-pytestmark = pytest.mark.both_databases
-
 FAULTS = ("lose_response", "hang", "server_error", "request_timeout", "drop", "truncate", "too_many", "revoke_token")
 CODES = ("103", "2", "308", "999")
 SHAPES = ("outcome", "empty", "entry_outcome", "no_location", "absolute", "history")
@@ -302,6 +300,9 @@ class Journey:
         ]
 
 
+@pytest.mark.parametrize(
+    "crm_url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
+)  # hundreds of pushes on SQLite, some dozens on PostgreSQL
 def test_a_journey_with_faults_and_kills(
     crm: Any,
     crm_url: str,

@@ -132,6 +132,7 @@ def test_the_same_code_on_two_servers_is_two_practices(
     pull("location")
 
 
+@pytest.mark.large_practice
 @pytest.mark.parametrize("step", ["extract", "map", "check", "load"])
 def test_no_step_of_a_pull_goes_on_with_another_practice(
     sandbox: Any, pull: Any, keys: Keys, monkeypatch: pytest.MonkeyPatch, sandbox_factory: Any, step: str

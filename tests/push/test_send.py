@@ -11,8 +11,9 @@ from ecw.push import intents
 from ecw.push.confirm import confirm
 from ecw.push.outcome import Kind
 from ecw.push.send import push_patient
+from tests.fixtures.sandbox import SMALL
 
-BORN = 120  # patients that the sandbox begins with
+BORN = SMALL["patients"]  # that the sandbox begins with
 
 
 def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:

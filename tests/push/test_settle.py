@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,22 +20,25 @@ def latest(crm: Any, pushing: Any, crm_id: str) -> intents.Intent:
 
 def test_the_time_until_it_is_searched_for_counts_from_the_sending(sandbox: Any, crm: Any, pushing: Any) -> None:
     """A request can wait for the quota after it was decided."""
-    sandbox.set(create_delay=1.5)
     crm_id, patients = crm.add(), sandbox.held()["Patient"]
-    slow = pushing(settle_after=1.0)
+    slow = pushing(settle_after=600)
     send = slow.client.transact
 
+    def an_hour_passes() -> None:
+        with crm.engine.begin() as connection:
+            connection.execute(ecw_intent.update().values(decided_at=datetime.now(UTC) - timedelta(hours=1)))
+
     def transact(request: Any, **how: Any) -> Any:
-        time.sleep(1.2)
+        an_hour_passes()
         return send(request, **how)
 
     slow.client.transact = transact
     sandbox.fault("lose_response", interaction="transaction", times=1)
     assert push_patient(slow, crm_id).did == "unknown"
     crm.edit(crm_id, identifier="ACC-2")  # eCW itself would not refuse it
-    assert push_patient(pushing("r2", settle_after=1.0), crm_id).did == "unknown"
-    time.sleep(1.6)
-    assert push_patient(pushing("r3", settle_after=1.0), crm_id).did == "created"
+    assert push_patient(pushing("r2", settle_after=600), crm_id).did == "unknown"
+    an_hour_passes()
+    assert push_patient(pushing("r3", settle_after=600), crm_id).did == "created"
     assert sandbox.held()["Patient"] == patients + 1
 
 
@@ -47,10 +49,10 @@ def test_of_a_process_that_died_it_is_not_known_when_it_sent(sandbox: Any, crm: 
     with crm.engine.begin() as connection:
         intents.decide(connection, place, crm_id, intents.Decision("k", "create", None, row, "r0"))
         connection.execute(ecw_intent.update().values(decided_at=datetime.now(UTC) - timedelta(hours=1)))
-    assert push_patient(pushing("r1", settle_after=0.5), crm_id).did == "unknown"
+    assert push_patient(pushing("r1", settle_after=600), crm_id).did == "unknown"
     assert latest(crm, pushing, crm_id).state == intents.UNKNOWN
-    time.sleep(0.6)
-    assert push_patient(pushing("r2", settle_after=0.5), crm_id).did == "created"
+    assert push_patient(pushing("r2", settle_after=600), crm_id).did == "unknown"
+    assert push_patient(pushing("r3", settle_after=0), crm_id).did == "created"
 
 
 def test_a_create_that_may_be_one_of_several_is_still_found_after_the_crm_has_changed(

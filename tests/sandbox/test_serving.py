@@ -67,7 +67,7 @@ def test_the_admin_counts_what_was_served_and_is_not_counted_itself(caller):
 
 
 def test_a_call_that_a_reset_overtakes_is_neither_answered_nor_counted(caller):
-    caller.sandbox.fault("latency", resource="Location", seconds=1.0)
+    caller.sandbox.fault("latency", resource="Location", seconds=4.0)
     headers = {"Authorization": f"Bearer {caller.token()}"}
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(requests.get, f"{caller.sandbox.base_url}/Location", headers=headers, timeout=600)

@@ -103,6 +103,7 @@ def test_a_receiver_that_hangs_is_left(three: Vob, receiver: Receiver, monkeypat
     with pytest.raises(ServerTrouble, match="did not answer"):
         three.deliver()
     receiver.hang = False
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection())
     assert three.deliver() == {"delivered": 3, "refused": 0}
 
 

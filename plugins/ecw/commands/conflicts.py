@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecw.commands.matches import CRM, ECW, side
+from ecw.commands.matches import CRM, ECW, side, spelled
 
 if TYPE_CHECKING:
     from ecw.agreement import Side
@@ -56,6 +56,7 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
 
     with side(conn_id, crm_conn_id) as crm:
         chosen: Side = "crm" if winner == "crm" else "emr"
+        crm_id = spelled(crm, crm_id) if resource == crm.place.resource else crm_id
         if not conflicts.choose(crm.engine, crm.place.practice, resource, crm_id, column, chosen):
             raise ConfigurationWrong(
                 f"The field {column} of the CRM's {resource} {crm_id} waits for no choice.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ecw.push.intents import Intent
     from ecw.push.pushing import CrmSide
 
 ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
@@ -18,7 +20,7 @@ LEAVE = "leave"
 
 @click.group("matches")
 def command() -> None:
-    """Held matches: list them, look at one, choose."""
+    """Held matches: list them, look at one, decide."""
 
 
 @command.command("list")
@@ -27,6 +29,7 @@ def command() -> None:
 def listed(conn_id: str, crm_conn_id: str) -> None:
     """List the patients that are held, with the eCW ids that they may be, and how these were found."""
     from ecw.commands.table import as_table
+    from ecw.crm.identity import RUNG
     from ecw.push import intents
 
     with side(conn_id, crm_conn_id) as crm:
@@ -37,6 +40,8 @@ def listed(conn_id: str, crm_conn_id: str) -> None:
         return
     click.echo(as_table([("CRM id", "found by", "eCW ids", "chosen"), *rows]))
     click.echo("Choose: ecw matches choose CRM_ID (an eCW id | new | leave).  Look first: ecw matches show CRM_ID.")
+    if any(one.rung == RUNG for _, one in held):
+        click.echo("Found by identity: ecw matches same CRM_ID, or ecw matches unlink CRM_ID.")
 
 
 @command.command("show")
@@ -54,7 +59,8 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     from ecw.pull.client import client_for
 
     with side(conn_id, crm_conn_id) as crm:
-        candidates = _held(crm, crm_id)
+        crm_id = spelled(crm, crm_id)
+        candidates = _held(crm, crm_id).candidates
         with reading(crm.engine) as connection:
             record = crm.patients.read(connection, crm_id)
         client, mapper = client_for(conn_id, "manual", crm.engine), Mapper(crm.mapping)
@@ -78,12 +84,19 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 
     The next push does it.
     """
+    from ecw.crm.identity import RUNG
     from ecw.errors import ConfigurationWrong
     from ecw.push import intents, ledger
 
     with side(conn_id, crm_conn_id) as crm:
-        candidates = _held(crm, crm_id)
-        wanted = None if choice == LEAVE else choice
+        crm_id = spelled(crm, crm_id)
+        held = _held(crm, crm_id)
+        candidates, wanted = held.candidates, None if choice == LEAVE else choice
+        if held.rung == RUNG:
+            raise ConfigurationWrong(
+                f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
+                next_move=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
+            )
         if not intents.choose(crm.engine, crm.place, crm_id, wanted):
             raise ConfigurationWrong(
                 f"{choice!r} is none of the eCW ids that this patient may be.",
@@ -91,6 +104,49 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
             )
         ledger.forget(crm.engine, crm.place, crm_id)
     click.echo("Left as it is." if wanted is None else "Chosen; the next push does it.")
+
+
+@command.command("same")
+@click.argument("crm_id")
+@ECW
+@CRM
+def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
+    """Say that a linked patient is one person on both sides, as they are now; what differs travels again.
+
+    Look first: ecw matches show CRM_ID.
+    """
+    from ecw.mapping.compile import Mapper
+    from ecw.pull.client import client_for
+    from ecw.push.decide_identity import same_person
+
+    with side(conn_id, crm_conn_id) as crm:
+        crm_id = spelled(crm, crm_id)
+        [ecw_id] = _held(crm, crm_id).candidates
+        present = client_for(conn_id, "manual", crm.engine).read(crm.mapping.resource, ecw_id)
+        same_person(crm, crm_id, Mapper(crm.mapping).row(present).row, getpass.getuser())
+    click.echo("The same person: the next pull and push go on with it.")
+
+
+@command.command("unlink")
+@click.argument("crm_id")
+@ECW
+@CRM
+def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
+    """Take the link of a patient away: the CRM's row describes somebody else than eCW's chart.
+
+    The next push looks for the row's person, and creates one where eCW has none; the next pull makes a row of its own
+    for the chart.  Numbers that eCW gave are taken out of the row.
+    """
+    from ecw.pull.mapped import mapped_of
+    from ecw.pull.practice import mappings_of
+    from ecw.push import decide_identity
+    from ecw.resources import RESOURCES
+
+    with side(conn_id, crm_conn_id) as crm:
+        names = [name for name in RESOURCES if name != crm.place.resource]
+        followers = [mapped_of(mapping) for mapping in mappings_of(conn_id, names)]
+        former = decide_identity.unlink(crm, spelled(crm, crm_id), getpass.getuser(), followers)
+    click.echo(f"Unlinked from {former}; the next push looks for the person, the next pull makes a row for the chart.")
 
 
 @contextmanager
@@ -103,13 +159,24 @@ def side(conn_id: str, crm_conn_id: str) -> Iterator[CrmSide]:
         yield crm_side(engine, conn_id)
 
 
-def _held(crm: CrmSide, crm_id: str) -> tuple[str, ...]:
+def spelled(crm: CrmSide, crm_id: str) -> str:
+    """Return a patient's id as we keep it."""
+    from ecw.errors import ConfigurationWrong
+    from ecw.push.pushing import canonical
+
+    spelled = canonical(crm, crm_id)
+    if spelled is None:
+        raise ConfigurationWrong(f"The CRM has no patient {crm_id}.", next_move="`ecw matches list` shows who is held.")
+    return spelled
+
+
+def _held(crm: CrmSide, crm_id: str) -> Intent:
     from ecw.errors import ConfigurationWrong
     from ecw.push import intents
 
     for held, one in intents.held(crm.engine, crm.place):
         if held == crm_id:
-            return one.candidates
+            return one
     raise ConfigurationWrong(
         f"No match of the CRM's patient {crm_id} is held.", next_move="`ecw matches list` shows who is."
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.exc import NoSuchTableError
@@ -15,11 +17,14 @@ from ecw.agreement import Rule
 from ecw.crm import unreadable
 from ecw.crm.convert import Converter, converter
 from ecw.errors import CrmTableWrong
+from ecw.identity.person import Person
 
 # Columns that the CRM's table may have beside those of the mapping.
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what became of the record in eCW: inactive, merged, deceased, vanished, each with why
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def _as_it_is(_name: str, value: Any) -> Any:
@@ -31,9 +36,9 @@ class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
-    those among them without whose record a row waits, `identity` those that tell a person from others, `version` is the
-    mapping's own. `rules` says how a column is
-    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it.
+    those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
+    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it. `who` are the columns that
+    tell a person from another, `born` the birth date among them, `person` reads one from a row.
     """
 
     table: str
@@ -42,9 +47,11 @@ class Mapped:
     version: str
     references: frozenset[str] = frozenset()
     parks: frozenset[str] = frozenset()
-    identity: tuple[str, ...] = ()
+    who: tuple[str, ...] = ()
+    born: str | None = None
     rules: MappingType[str, Rule] = field(default_factory=dict)
     cleaned: Callable[[str, Any], Any] = _as_it_is
+    person: Callable[[MappingType[str, Any]], Person] = Person.of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,17 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
+
+    def key_of(self, text: str) -> Any:
+        """Return a row's key from its text, however that is spelled (01, a UUID in capitals).
+
+        Raises ValueError where it can be no key of this table.
+        """
+        if isinstance(self.key.type, Integer):
+            if not _WHOLE_NUMBER.fullmatch(text.strip()) or abs(int(text)) >= 2**63:
+                raise ValueError("no key of the table")
+            return int(text)
+        return UUID(text.strip()) if isinstance(self.key.type, Uuid) else text
 
     @property
     def meant(self) -> dict[str, Column[Any]]:

@@ -64,6 +64,7 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
         literal(run_id),
         s.c.status,
         s.c.status_reason,
+        null(),
     ).where(s.c.fate.in_([*WRITTEN, "locked"]))
     statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
     new = statement.excluded
@@ -76,6 +77,7 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
             | {
                 "inserted_run": case((renewed, new.inserted_run), else_=ecw_link.c.inserted_run),
                 "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
+                "identity": case((renewed, null()), else_=ecw_link.c.identity),
             },
         )
     )

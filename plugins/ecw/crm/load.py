@@ -16,7 +16,7 @@ from ecw.crm.engine import exclusive
 from ecw.crm.linking import tell_links
 from ecw.crm.merge import merge
 from ecw.crm.rejects import quarantine, rejected
-from ecw.crm.stage import Read, Stage, drop_stage, expect, fill, open_stage
+from ecw.crm.stage import REFUSED, Read, Stage, drop_stage, expect, fill, open_stage
 from ecw.crm.trouble import working
 from ecw.errors import EcwError
 from ecw.words import Batch, Numbers, Run
@@ -126,7 +126,7 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run
     numbers = Numbers(
         fetched=batch["fetched"] + stage.released,
         # As the quarantine has it, not as the batch says: one without a reason there would be lost in silence.
-        rejected=refused + stage.unfit + merged.counts["parked"],
+        rejected=refused + stage.unfit + merged.counts["parked"] + merged.counts[REFUSED],
         inserted=merged.counts["inserted"],
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],

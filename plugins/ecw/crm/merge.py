@@ -3,6 +3,7 @@
 Every staged row gets a fate:
 
     duplicate  a newer copy of the record is staged too, or that eCW has it no more
+    refused    it may be somebody else's than the CRM's row, or the patient that a push has just created
     parked     a record that it cannot do without is not here yet
     insert     the CRM has no such record
     update     it has, and a column of it changes, or its mark does
@@ -42,7 +43,7 @@ from ecw.crm.creating import adopt_created
 from ecw.crm.linking import gone, mark, mark_gone, write_agreed, write_links
 from ecw.crm.references import resolve
 from ecw.crm.rewritten import agree_on_what_is_held
-from ecw.crm.stage import Stage, differs
+from ecw.crm.stage import REFUSED, Stage, differs
 from ecw.crm.tables import ecw_link, ecw_reject
 from ecw.crm.threeway import Told, merge_differing
 from ecw.errors import CrmTableWrong
@@ -93,7 +94,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     resolve(connection, target, whose)
     edit_times.settle(connection, target, whose)
     s = stage.rows
-    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0}
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0, REFUSED: 0}
     older = 0
     for word, fate, count in connection.execute(
         select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")

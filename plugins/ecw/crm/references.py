@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, cast, func, select, update
+from sqlalchemy import Connection, cast, exists, func, select, update
 
 from ecw.crm import edit_times
 from ecw.crm.business import BusinessTable
-from ecw.crm.tables import ecw_link
+from ecw.crm.creating import HELD
+from ecw.crm.identity import RUNG
+from ecw.crm.tables import ecw_intent, ecw_link
 from ecw.resources import RESOURCES
 
 
 def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Whose) -> None:
     """Fill in the keys that are missing and can be known by now, of this load's rows and of earlier ones.
 
-    What a reference means may arrive later than the reference; its key stays empty until then.
+    What a reference means may arrive later than the reference; its key stays empty until then.  So it does while a
+    person is asked whether the row that it means is still the same person's.
     """
+    i = ecw_intent.c
+    in_doubt = exists().where(
+        *(i.practice == ecw_link.c.practice, i.resource == ecw_link.c.resource, i.crm_id == ecw_link.c.crm_id),
+        *(i.state == HELD, i.rung == RUNG),
+    )
     own = (
         select(ecw_link.c.crm_id)
         .where(
@@ -32,6 +40,7 @@ def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Who
                 ecw_link.c.practice == whose.practice,
                 ecw_link.c.resource == known.name,
                 ecw_link.c.ecw_id == func.substr(held, len(prefix) + 1),
+                ~in_doubt,
             )
             # Scalar subqueries, an index look-up for each row: as joins both databases plan them badly, SQLite for
             # want of statistics, PostgreSQL because those of a table just filled are not there yet.
@@ -48,3 +57,9 @@ def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Who
                 )
                 .values({meant.name: other.scalar_subquery()}),
             )
+
+
+def forget(connection: Connection, target: BusinessTable, reference: str) -> None:
+    """Empty the keys of the rows with this reference: it means another row from now on, which `resolve` finds."""
+    for name, meant in target.meant.items():
+        connection.execute(update(target.table).where(target.columns[name] == reference).values({meant.name: None}))

@@ -7,7 +7,7 @@ waits for the write lock while a million lines are read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count, islice
@@ -27,8 +27,11 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    null,
     or_,
+    select,
     true,
+    update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
@@ -43,6 +46,7 @@ from ecw.words import Batch
 Line = TypeVar("Line")
 REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
+REFUSED = "refused"  # the fate of a row that the load itself sets aside
 SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
 
 
@@ -117,7 +121,7 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("agreed_crm", Text),
         Column("agreed_sent", Text),
         Column("fields", Text),  # names of the columns that change
-        Column("adopted", Boolean),  # the CRM had the row before, and no link did
+        Column("adopted", Boolean),  # no link had the CRM's row: true: its eCW id is typed; false: a push created it
         Column("stale", Boolean),  # it has waited, and was read before the batch's records were
         Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
         *values.values(),
@@ -223,6 +227,18 @@ def fill(
         # Of what statements join and filter by: to look at all columns takes as long as to copy them.
         looked_at = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
         connection.exec_driver_sql(f"ANALYZE {looked_at}")
+
+
+def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule: str) -> None:
+    """Set rows aside in the load: they are rejects by this rule; `found` has the reasons, by the rows' numbers."""
+    s, b = stage.rows, stage.rejects
+    for seq, reason in sorted(found.items()):
+        number = select(func.coalesce(func.max(b.c.seq), 0) + 1).scalar_subquery()
+        batch = literal(stage.source) if stage.source else null()
+        said = (literal("load"), literal(rule), literal(""), literal(reason))
+        lines = select(number, s.c.ecw_id, *said, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
+        connection.execute(b.insert().from_select(list(REJECT), lines))
+        connection.execute(update(s).where(s.c.seq == seq).values(fate=REFUSED, counts_as=REFUSED, fields=None))
 
 
 def differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:

@@ -124,6 +124,7 @@ ecw_link = Table(
     Column("seen_run", String(250), nullable=False),
     Column("status", String(16)),  # inactive, merged, deceased, vanished; none: nothing of the kind
     Column("status_reason", Text),
+    Column("identity", Text),  # JSON: whom the link was made, or confirmed by a person, for: see ecw.crm.identity
     # One row of the CRM stands for one patient: two links to it would write into two charts.
     Index("ecw_link_crm_id", "crm_id", "resource", "practice", unique=True),
 )

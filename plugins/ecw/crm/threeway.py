@@ -19,6 +19,7 @@ from ecw.crm import conflicts, edit_times, journal
 from ecw.crm.business import LOCK, BusinessTable
 from ecw.crm.convert import Unfit, plain, same
 from ecw.crm.creating import OPEN
+from ecw.crm.identity import Guard
 from ecw.crm.stage import Stage
 from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent, ecw_own_write
 from ecw.words import Run
@@ -55,6 +56,7 @@ def merge_differing(connection: Connection, stage: Stage, target: BusinessTable,
         first, *_, last = (numbers[at], *numbers[at : at + CHUNK])
         rows = connection.execute(locking.where(s.c.seq.between(first, last))).mappings().all()
         told = merging.chunk(rows, told)
+    merging.guard.write(connection, stage, run, merging.another)
     return told
 
 
@@ -66,6 +68,8 @@ class _Merging:
         i, mine = ecw_intent.c, {"practice": run["practice"], "resource": resource, "operation": "update"}
         unknown = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None))
         self.unknown = {crm_id: orjson.loads(sent) for crm_id, sent in connection.execute(unknown)}
+        self.guard = Guard(connection, target, run, resource)
+        self.another: dict[int, tuple[str, str, str]] = {}  # CRM id, eCW id and why, by the row's number
         self.open = set(
             connection.scalars(
                 select(ecw_conflict.c.crm_id)
@@ -76,7 +80,7 @@ class _Merging:
 
     def chunk(self, rows: Any, told: Told) -> Told:
         """Merge some rows and write what becomes of them into the stage."""
-        merged = [self.row(row) for row in rows]
+        merged = [one for row in rows if (one := self.row(row)) is not None]
         s = self.stage.rows
         changed = [one for one, values in merged if values is not None]
         if changed:
@@ -95,14 +99,19 @@ class _Merging:
             learned=told.learned + sum(one["learned"] for one, _ in merged),
         )
 
-    def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Merge one row; return its fate, and its values where they change."""
+    def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
+        """Merge one row; return its fate, and its values where they change; None: it may be another person's."""
         emr: Values = dict.fromkeys(self.rules) | orjson.loads(row["agreed_emr"])
         base = Agreed.parse(row["a_emr"], row["a_crm"], row["a_sent"])
         base = base.supposing(self.unknown.get(str(row["t__key"]), {}), emr)
         base, learned = learn(base, emr, row["ecw_id"])
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])
+        why = None if row["t__lock"] else self.guard.another_person(row, base, crm, emr)
+        if why is not None:
+            self.another[row["seq"]] = crm_id, row["ecw_id"], why
+            return None
+        self.guard.passed(self.connection, crm_id)
         chosen = self._choices(crm_id, crm, emr)
         found = merge(self.rules, base, crm, emr, newer=self._newer(row), choices=chosen)
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
@@ -192,7 +201,7 @@ def _differing(connection: Connection, stage: Stage, target: BusinessTable, run:
     whose = edit_times.Whose(run["practice"], resource)
     return (
         select(
-            *(s.c.seq, s.c.ecw_id, s.c.source_version, s.c.agreed_emr, target.key.label("t__key")),
+            *(s.c.seq, s.c.ecw_id, s.c.source_version, s.c.agreed_emr, s.c.adopted, target.key.label("t__key")),
             *(a.c.emr.label("a_emr"), a.c.crm.label("a_crm"), a.c.sent.label("a_sent")),
             *(column.label(f"t_{name}") for name, column in target.columns.items()),
             lock.label("t__lock"),

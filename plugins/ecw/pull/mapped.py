@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ecw.agreement import Rule
 from ecw.crm.business import Mapped
 from ecw.mapping.compose import cleaned
-from ecw.mapping.paths import Index, Member, Path, Union
+from ecw.mapping.paths import Member, Path, Union
+from ecw.mapping.person import is_born, person_reader, who_columns
 
 if TYPE_CHECKING:
     from ecw.mapping.model import Mapping
@@ -24,22 +25,12 @@ def mapped_of(mapping: Mapping, version: str | None = None) -> Mapped:
         version=version or mapping.version,
         references=frozenset(column.name for column in references),
         parks=frozenset(column.name for column in references if column.required),
-        identity=_identity(mapping),
+        who=who_columns(mapping),
+        born=next((name for name in who_columns(mapping) if is_born(mapping.column(name))), None),
         rules={column.name: Rule.of(column) for column in mapping.pulled},
         cleaned=_cleaner(mapping),
+        person=person_reader(mapping),
     )
-
-
-def _identity(mapping: Mapping) -> tuple[str, ...]:
-    """Return the columns of family name, first name and birth date, where a push writes all three; else none."""
-    found: dict[str, str] = {}
-    for column in mapping.columns:
-        members = {step.name for step in column.steps if isinstance(step, Member)}
-        if column.pulled and column.pushed:
-            first = {"given"} if Index(0) in column.steps else set()
-            for part in members & ({"family", "birthDate"} | first):
-                found.setdefault(part, column.name)
-    return tuple(found.values()) if len(found) == 3 else ()
 
 
 def names_of(mapping: Mapping) -> list[str]:

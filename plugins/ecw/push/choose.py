@@ -12,13 +12,13 @@ from sqlalchemy import Column, Connection, String, cast, select
 
 from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong
+from ecw.mapping.person import element_of
 from ecw.pull.people import INSTEAD, KEPT
 from ecw.push import ledger
 from ecw.push.intents import CREATE, UPDATE
 from ecw.push.ledger import NOT_APPROVED, WAITING, Planned
 from ecw.push.outbox import Outbox, outbox, way_of
 from ecw.push.pushing import CrmSide
-from ecw.push.validate import element_of
 from ecw.push.wanted import Wanted
 
 AGAIN = timedelta(minutes=30)  # what could not be done is tried again
@@ -164,8 +164,8 @@ def found(side: CrmSide, connection: Connection, name: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
 
     def by(column: Column[Any], *, is_id: bool) -> None:
-        for value in connection.scalars(select(target.key).where(cast(column, String) == wanted)):
-            found[str(value)] = is_id or found.get(str(value), False)
+        for value in connection.scalars(select(side.patients.id).where(cast(column, String) == wanted)):
+            found[value] = is_id or found.get(value, False)
 
     if kind in ("", "mr"):
         for column in side.mapping.columns:
@@ -173,8 +173,8 @@ def found(side: CrmSide, connection: Connection, name: str) -> dict[str, bool]:
                 by(target.columns[column.name], is_id=False)
     if kind in ("", "ecw"):
         by(target.columns[side.mapping.key], is_id=True)
-    if kind in ("", "crm") and side.patients.read(connection, wanted) is not None:
-        found[wanted] = True
+    if kind in ("", "crm") and (crm_id := side.patients.canonical(connection, wanted)) is not None:
+        found[crm_id] = True
     return found
 
 

@@ -23,7 +23,7 @@ from ecw.pull.seen import version
 from ecw.push import intents, rejects
 from ecw.push.alone import Claim, ClaimLost, alone
 from ecw.push.patients import Record
-from ecw.push.pushing import Pushing
+from ecw.push.pushing import Pushing, canonical
 from ecw.push.record import log_learned
 from ecw.push.validate import Finding
 
@@ -58,6 +58,10 @@ def confirm(pushing: Pushing, crm_id: str, *, last: bool = True) -> Confirmed:
     taken it (it may merge where others replace), which is a reject.  Raises what reading raises, but for a patient that
     eCW does not show yet.
     """
+    spelled = canonical(pushing, crm_id)
+    if spelled is None:
+        return Confirmed(seen=False)
+    crm_id = spelled
     with working("The confirmation of a push"), alone(pushing.engine, pushing.place, crm_id) as claim:
         try:
             return _confirm(pushing, claim, last) if claim is not None else Confirmed(seen=False)
@@ -86,6 +90,8 @@ def _confirm(pushing: Pushing, claim: Claim, last: bool) -> Confirmed:
             found = _pushed(pushing, connection, crm_id, to_write=True)
             if found is None or found.record.ecw_id != ecw_id:
                 return Confirmed(seen=False)
+            if pushing.patients.another_person(found.record, mapped.row):
+                return Confirmed(seen=True)  # the next push holds it
             kept = _kept(found.agreed, mapped.row, ecw_id)
             if kept and not last:
                 return Confirmed(seen=False)

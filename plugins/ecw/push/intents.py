@@ -30,8 +30,8 @@ from ecw.crm.tables import ecw_intent
 from ecw.crm.upsert import upsert
 
 SENDING, UNKNOWN, DONE, OPEN = creating.SENDING, creating.UNKNOWN, creating.DONE, creating.OPEN
-REFUSED, VOID, HELD = "refused", "void", "held"
-CREATE, UPDATE = "create", "update"
+HELD, UPDATE = creating.HELD, creating.UPDATE
+REFUSED, VOID, CREATE = "refused", "void", "create"
 TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 

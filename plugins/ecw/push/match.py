@@ -1,13 +1,13 @@
-"""Is this patient in eCW already?  Asked before every create, rung by rung, with the searches that eCW allows.
+"""Is this patient in eCW already?  Asked before every create, with the searches that eCW allows.
 
     identifier                 the account number (MR number), which eCW gives once
-    family, given, birth date  the same name and birth date
-    name, birth date           nearly the same name, or family and given name swapped
-    phone, birth date          the same phone, and nearly the same given name: a family name changes with marriage
+    family, given, birth date  everybody of this birth date whose name begins as the patient's: compared here
+    name, birth date           the same, where the names are only nearly the same
+    phone, birth date          the same phone: a family name changes with marriage
 
-Only the first two can be certain, and only when nothing speaks against it; anything else that is found is held for a
-person.  Nothing is guessed, and no filter is taken on trust: what comes back is compared here again.
-(Parameter sets: reference, section 3.)
+A patient is found for certain where name and birth date are the same, something beyond them agrees, and nothing speaks
+against it (ecw.identity.compare); anything else that is found is held for a person.  Nothing is guessed, and no filter
+is taken on trust: what comes back is compared here again.  (Parameter sets: reference, section 3.)
 """
 
 from __future__ import annotations
@@ -16,20 +16,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rapidfuzz.distance import OSA, JaroWinkler
+from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
-from ecw.agreement import fold
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.errors import AnswerIncomplete, ConfigurationWrong
+from ecw.identity.compare import Comparison, Verdict, compare, day_month_swapped
+from ecw.identity.names import variants
+from ecw.identity.person import Person
 
 Resource = Mapping[str, Any]
 
 # The rungs of patients whom no search has found:
 CHOSEN, ANSWERED = "a person's choice", "eCW's answer"
-NEAR_FAMILY = 0.88
-NEAR_GIVEN = 0.85
-_SHORT = 3  # letters that a short form (Ben for Benjamin) has at least, and a name in which one letter may differ
+IDENTIFIER, SAME_NAME, NEAR_NAME, PHONE = (
+    "identifier",
+    "family, given, birth date",
+    "name, birth date",
+    "phone, birth date",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +62,43 @@ class Held:
 class Sought:
     """What a patient is searched by, as it was composed for eCW; it holds patient data.
 
-    `accounts` are the account numbers that eCW gave the patient, as far as the CRM knows them; `identifiers` has them,
-    too, and numbers that the CRM made up. `ruled_out` are eCW ids of which a person has said that they are others.
+    `family`, `first` and `phones` are spelled as a search sends them. `ruled_out` are eCW ids of which a person has
+    said that they are others.
     """
 
+    person: Person
     family: str
-    given: str
-    born: str
-    gender: str | None
-    identifiers: tuple[str, ...]
+    first: str
     phones: tuple[str, ...]
-    accounts: frozenset[str] = frozenset()
     ruled_out: frozenset[str] = frozenset()
 
+    @property
+    def born(self) -> str:
+        return self.person.born
+
     @classmethod
-    def of(cls, patient: Resource, *more_identifiers: str | None) -> Sought:
-        """Take it from a composed patient that was validated; identifiers beyond its own can be given."""
+    def of(cls, patient: Resource, identifiers: Iterable[str] = (), accounts: Iterable[str] = ()) -> Sought:
+        """Take it from a composed patient that was validated.
+
+        `identifiers` are further ones that the CRM knows; `accounts` those that eCW gave, as far as the CRM knows them.
+        """
         name = next(name for name in patient["name"] if name.get("use", "usual") == "usual" and name.get("family"))
-        own = [each.get("value") for each in patient.get("identifier") or []]
         phones = [each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"]
         return cls(
+            Person.of(patient).knowing(identifiers, accounts),
             name["family"],
-            next(iter(name.get("given") or []), ""),
-            patient["birthDate"],
-            patient.get("gender"),
-            tuple(dict.fromkeys(value for value in (*own, *more_identifiers) if value)),
+            next(iter(name.get("given") or ()), ""),
             tuple(dict.fromkeys(value for value in phones if value)),
         )
+
+    def beginnings(self) -> list[str]:
+        """Return the letters that the words of the patient's names begin with, as they are and as Latin letters.
+
+        eCW finds a name by its beginning, one letter included.
+        """
+        words = self.person.name.texts
+        letters = (letter for word in words for letter in (word[:1], unidecode(word)[:1]))
+        return list(dict.fromkeys(letter.upper() for letter in letters if letter.isalnum()))
 
 
 class Ladder:
@@ -108,75 +123,94 @@ class Ladder:
 
         Raises AnswerIncomplete when the server ignored a filter, and what every call raises.
         """
-        for rung in (self._by_identifier, self._by_name, self._by_near_name, self._by_phone):
-            found = rung(sought)
-            if found is not None:
-                return found
-        return None
+        return self._first_found(
+            sought,
+            (
+                (IDENTIFIER, self._by_identifier),
+                (NEAR_NAME, self._by_name),
+                (NEAR_NAME, self._by_short_form),
+                (NEAR_NAME, self._by_swapped_birth_date),
+                (PHONE, self._by_phone),
+            ),
+        )
 
     def find_exactly(self, sought: Sought) -> Certain | Held | None:
         """Search by account number and by name alone, the fewest calls that find whom somebody has just entered."""
-        by_name = self._by_name if self._takes("family", "given", "birthdate") else self._by_near_name
-        return self._by_identifier(sought) or by_name(sought)
+        return self._first_found(sought, ((IDENTIFIER, self._by_identifier), (NEAR_NAME, self._by_whole_name)))
 
-    def _by_identifier(self, sought: Sought) -> Certain | Held | None:
-        if not self._takes("identifier"):
+    def _first_found(
+        self, sought: Sought, searches: Iterable[tuple[str, Callable[[Sought], Iterator[Resource]]]]
+    ) -> Certain | Held | None:
+        """Search until somebody is found who could be the patient."""
+        seen: dict[str, Comparison] = {}
+        for rung, search in searches:
+            for patient in search(sought):
+                if patient["id"] not in seen:
+                    seen[patient["id"]] = compare(sought.person, Person.of(patient))
+            if found := self._decided(seen, rung):
+                return found
+        return None
+
+    def _decided(self, seen: Mapping[str, Comparison], rung: str) -> Certain | Held | None:
+        """Return what the patients that were found so far come to."""
+        possible = {ecw_id: one for ecw_id, one in seen.items() if one.verdict != Verdict.DIFFERENT}
+        if not possible:
             return None
-        found: dict[str, Resource] = {}
-        for value in sought.identifiers:
+        certain = [ecw_id for ecw_id, one in possible.items() if one.verdict == Verdict.SAME]
+        if rung == NEAR_NAME and (certain or all(one.has_same_name for one in possible.values())):
+            rung = SAME_NAME
+        rivals = [ecw_id for ecw_id, one in possible.items() if one.is_rival]
+        if len(certain) == 1 and rivals == certain:
+            if self.linked(certain):
+                return Held(tuple(certain), rung, "it is linked to another record of the CRM")
+            return Certain(certain[0], rung)
+        why = "several could be the patient" if len(possible) > 1 else next(iter(possible.values())).why
+        return Held(tuple(sorted(possible)), rung, why)
+
+    def _by_identifier(self, sought: Sought) -> Iterator[Resource]:
+        for value in sorted(sought.person.identifiers) if self._takes("identifier") else ():
             for patient in self._search(sought, {"identifier": value}):
                 if value not in {each.get("value") for each in patient.get("identifier") or []}:
                     raise _ignored("identifier")
-                found[patient["id"]] = patient
-        alike = [each for each in found.values() if each.get("birthDate") == sought.born and _related(sought, each)]
-        if len(found) == 1 and alike:
-            return self._unless_linked(next(iter(found)), "identifier")
-        return _held(found, "identifier", "the account number is another person's, or several have it")
+                yield patient
 
-    def _by_name(self, sought: Sought) -> Certain | Held | None:
-        if not self._takes("family", "given", "birthdate"):
-            return None
-        names = {"family": sought.family, "given": sought.given, "birthdate": sought.born}
-        found = {each["id"]: each for each in self._born(sought, names) if _same(sought, each)}
-        rung = "family, given, birth date"
-        if len(found) != 1:
-            return _held(found, rung, "several have this name and birth date")
-        [(ecw_id, patient)] = found.items()
-        genders = {sought.gender, patient.get("gender")} - {None, "unknown"}
-        if len(genders) > 1:
-            return _held(found, rung, "the gender differs")
-        # The patient's id stands among its identifiers, too (reference, section 3).
-        theirs = {each.get("value") for each in patient.get("identifier") or []} - {None, ecw_id}
-        if sought.accounts and theirs and not sought.accounts & theirs:
-            return _held(found, rung, "the account number differs")
-        return self._unless_linked(ecw_id, rung)
+    def _by_name(self, sought: Sought) -> Iterator[Resource]:
+        """Yield everybody of the birth date whose name begins as the patient's."""
+        if self._takes("name", "birthdate"):
+            for letter in sought.beginnings():
+                yield from self._born(sought, {"name": letter, "birthdate": sought.born})
+        else:
+            yield from self._by_whole_name(sought)
 
-    def _by_near_name(self, sought: Sought) -> Held | None:
-        if not self._takes("name", "birthdate"):
-            return None
-        found = {
-            each["id"]: each
-            for name in dict.fromkeys((sought.family, sought.given))
-            for each in self._born(sought, {"name": name, "birthdate": sought.born})
-            if _near(sought, each)
-        }
-        return _held(found, "name, birth date", "the name is nearly the same")
+    def _by_whole_name(self, sought: Sought) -> Iterator[Resource]:
+        if self._takes("family", "given", "birthdate"):
+            yield from self._born(sought, {"family": sought.family, "given": sought.first, "birthdate": sought.born})
+        else:
+            yield from self._born(sought, {"name": sought.family, "birthdate": sought.born})
 
-    def _by_phone(self, sought: Sought) -> Held | None:
-        if not self._takes("phone", "birthdate"):
-            return None
-        found = {
-            each["id"]: each
-            for phone in sought.phones
-            for each in self._born(sought, {"phone": phone, "birthdate": sought.born})
-            if any(_near_given(fold(sought.given), given) for _, given in _names(each))
-        }
-        return _held(found, "phone, birth date", "phone and birth date are the same, and the given name nearly")
+    def _by_short_form(self, sought: Sought) -> Iterator[Resource]:
+        """Yield those whose name begins as a short form of the patient's given names, or as one that these are of."""
+        forms = sorted({form for given in sought.person.name.given for form in variants(given)})
+        if self._takes("name", "birthdate"):
+            for letter in sorted({form[0].upper() for form in forms} - set(sought.beginnings())):
+                yield from self._born(sought, {"name": letter, "birthdate": sought.born})
+        else:
+            for form in forms:
+                yield from self._born(sought, {"family": sought.family, "given": form, "birthdate": sought.born})
 
-    def _unless_linked(self, ecw_id: str, rung: str) -> Certain | Held:
-        if self.linked([ecw_id]):
-            return Held((ecw_id,), rung, "it is linked to another record of the CRM")
-        return Certain(ecw_id, rung)
+    def _by_swapped_birth_date(self, sought: Sought) -> Iterator[Resource]:
+        """Yield those of the name who were born on the day that month and day swapped make."""
+        swap = day_month_swapped(sought.born)
+        if swap is None:
+            return
+        if self._takes("family", "given", "birthdate"):
+            yield from self._search(sought, {"family": sought.family, "given": sought.first, "birthdate": swap})
+        else:
+            yield from self._search(sought, {"name": sought.family, "birthdate": swap})
+
+    def _by_phone(self, sought: Sought) -> Iterator[Resource]:
+        for phone in sought.phones if self._takes("phone", "birthdate") else ():
+            yield from self._born(sought, {"phone": phone, "birthdate": sought.born})
 
     def _born(self, sought: Sought, parameters: Mapping[str, str]) -> Iterator[Resource]:
         for patient in self._search(sought, parameters):
@@ -195,68 +229,13 @@ class Ladder:
 
 
 def alike(sought: Sought, patient: Resource) -> bool:
-    """Say whether a patient of the same birth date could be the one that is sought, by the name or by the phone."""
-    if patient.get("birthDate") != sought.born:
-        return False
-    phones = {each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"}
-    return _near(sought, patient) or bool(phones & set(sought.phones))
-
-
-def same_person(ours: Resource, theirs: Resource) -> bool:
-    """Say whether two patients have the same birth date and nearly the same name; not where ours has none."""
-    name = next((each for each in ours.get("name") or [] if each.get("family")), None)
-    if name is None or not ours.get("birthDate") or ours["birthDate"] != theirs.get("birthDate"):
-        return False
-    given = next(iter(name.get("given") or []), "")
-    return _near(Sought(name["family"], given, ours["birthDate"], None, (), ()), theirs)
-
-
-def _names(patient: Resource) -> Iterator[tuple[str, str]]:
-    """Yield family and given of every name that the patient has or had; of several given names the first, and all."""
-    for name in patient.get("name") or []:
-        given = [each for each in name.get("given") or [] if isinstance(each, str)]
-        family = fold(name.get("family") or "")
-        yield family, fold(given[0].replace(",", " ").split(" ")[0] if given else "")
-        yield family, fold("".join(given))
-
-
-def _same(sought: Sought, patient: Resource) -> bool:
-    return (fold(sought.family), fold(sought.given)) in set(_names(patient))
-
-
-def _related(sought: Sought, patient: Resource) -> bool:
-    """Say whether family or given name fits: for two records that an account number and a birth date join already."""
-    family, given = fold(sought.family), fold(sought.given)
-    return any(_alike(family, theirs, NEAR_FAMILY) or _near_given(given, first) for theirs, first in _names(patient))
-
-
-def _near(sought: Sought, patient: Resource) -> bool:
-    family, given = fold(sought.family), fold(sought.given)
-    return any(
-        (_alike(family, theirs, NEAR_FAMILY) and _near_given(given, their_given))
-        or (_alike(family, their_given, NEAR_FAMILY) and _near_given(given, theirs))
-        for theirs, their_given in _names(patient)
-    )
-
-
-def _near_given(one: str, other: str) -> bool:
-    shorter, longer = sorted((one, other), key=len)
-    return _alike(one, other, NEAR_GIVEN) or (len(shorter) >= _SHORT and longer.startswith(shorter))
-
-
-def _alike(one: str, other: str, least: float) -> bool:
-    if min(len(one), len(other)) >= _SHORT and OSA.distance(one, other, score_cutoff=1) <= 1:
-        return True
-    return bool(one) and bool(other) and JaroWinkler.normalized_similarity(one, other) >= least
+    """Return True where a patient could be the one that is sought."""
+    return compare(sought.person, Person.of(patient)).verdict != Verdict.DIFFERENT
 
 
 def merged_away(patient: Resource) -> bool:
     """Say whether eCW merged the patient into another one, which the same search finds."""
     return any(link.get("type") == "replaced-by" for link in patient.get("link") or [])
-
-
-def _held(found: Mapping[str, Resource], rung: str, why: str) -> Held | None:
-    return Held(tuple(sorted(found)), rung, why) if found else None
 
 
 def _ignored(parameter: str) -> AnswerIncomplete:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ecw.agreement import Agreed, Rule
 from ecw.crm import conflicts
 from ecw.crm.engine import reading
+from ecw.identity.text import says_the_same
 from ecw.push import intents
 from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
 from ecw.push.patients import Record
@@ -97,7 +98,7 @@ def _differs(rules: dict[str, Rule], record: Record, waiting: dict[str, str]) ->
     agreed = record.agreed or Agreed()
     for name, rule in rules.items():
         value = record.row.get(name)
-        if not rule.reaches("emr") or value == agreed.crm.get(name):
+        if not rule.reaches("emr") or says_the_same(value, agreed.crm.get(name)):
             continue
         if rule.keep == "static" and agreed.emr.get(name) is not None:
             continue  # the first value stays

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Uuid, cast, exists, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, cast, exists, false, func, select, update
 
 from ecw.agreement import Agreed
 from ecw.crm import agreed as agreements
 from ecw.crm import edit_times, practices
 from ecw.crm.business import LOCK, BusinessTable, Mapped, find
 from ecw.crm.convert import plain
+from ecw.crm.identity import NAMES_ANOTHER, Confirmed
 from ecw.crm.tables import ecw_agreed, ecw_link, ecw_own_write
 from ecw.crm.upsert import upsert
+from ecw.identity.guard import Link
 from ecw.mapping.compose import Composer
+from ecw.mapping.person import person_columns, person_reader
 from ecw.push.intents import Place
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Record:
     locked: bool
     changed_at: datetime | None  # by the CRM itself: what we write is no edit of its
     agreed: Agreed | None = None  # None: never written down
+    confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
+    names_id: str | None = None  # the eCW id that the row itself names
     elsewhere: bool = False  # another practice's link claims the row: it is that one's patient
 
 
@@ -45,7 +49,9 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        self.says, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+        self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
         """Return one patient, None where the CRM has none of that id.
@@ -53,7 +59,7 @@ class Patients:
         `to_write`: nobody else writes the row until the caller's transaction ends, which on SQLite keeps all out.
         """
         try:
-            key = self._key(crm_id)
+            key = self.target.key_of(crm_id)
         except ValueError:
             return None
         query = self._query(connection).where(self.target.key == key)
@@ -61,6 +67,18 @@ class Patients:
             query = query.with_for_update(of=self.target.table)
         found = connection.execute(query).mappings().first()
         return self._record(found) if found else None
+
+    def canonical(self, connection: Connection, crm_id: str) -> str | None:
+        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row.
+
+        A person may write 01, +1 or a UUID in capitals.
+        """
+        try:
+            key = self.target.key_of(crm_id)
+        except ValueError:
+            return None
+        found: str | None = connection.scalar(select(self.id).where(self.target.key == key))
+        return found
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient, with its link and what is agreed."""
@@ -76,6 +94,22 @@ class Patients:
             ecw_link.c.ecw_id.in_(list(ecw_ids)),
         )
         return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
+
+    def another_person(self, record: Record, emr: Mapping[str, Any]) -> str | None:
+        """Return why a linked row and the record of eCW may be two persons; None: they are one, or nothing tells."""
+        if record.names_id not in (None, record.ecw_id):
+            return NAMES_ANOTHER
+        agreed, sure = record.agreed or Agreed(), record.confirmed
+        person = self.person
+        before = (person(agreed.crm), person(sure.crm)), (person(agreed.emr), person(sure.emr))
+        return Link(person(record.row), person(emr), *before, renewed=record.names_id is None).another_person()
+
+    def confirm(self, connection: Connection, record: Record, ecw_id: str, emr: Mapping[str, Any]) -> None:
+        """Keep with the link, in the caller's transaction, that the row and eCW's record are one person as they are."""
+        sides = ({name: row[name] for name in self.says if row.get(name) is not None} for row in (record.row, emr))
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        identity = Confirmed(*sides).text()
+        connection.execute(update(ecw_link).filter_by(**key, crm_id=record.crm_id).values(identity=identity))
 
     def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: Agreed, run_id: str) -> bool:
         """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link, or
@@ -133,7 +167,7 @@ class Patients:
         before = self.read(connection, crm_id, to_write=True)
         fit = self.target.converters
         fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
-        statement = update(self.target.table).where(self.target.key == self._key(crm_id))
+        statement = update(self.target.table).where(self.target.key == self.target.key_of(crm_id))
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         edit_times.begin_own_writes(connection)
         edit_times.write(connection, self.target, whose, statement.values(**fitting))
@@ -157,7 +191,7 @@ class Patients:
         mine = (
             (ecw_link.c.practice == place.practice)
             & (ecw_link.c.resource == place.resource)
-            & (ecw_link.c.crm_id == cast(key, ecw_link.c.crm_id.type))
+            & (ecw_link.c.crm_id == self.id)
         )
         agreed = (
             (ecw_agreed.c.practice == place.practice)
@@ -174,10 +208,11 @@ class Patients:
             )
         return (
             select(
-                key.label("_key"),
+                self.id.label("_id"),
                 *self.target.columns.values(),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
+                ecw_link.c.identity.label("_identity"),
                 elsewhere.label("_elsewhere"),
                 ecw_agreed.c.emr.label("_emr"),
                 ecw_agreed.c.crm.label("_crm"),
@@ -197,7 +232,7 @@ class Patients:
         columns = self.composer.mapping.columns
         row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
         return Record(
-            crm_id=str(found["_key"]),
+            crm_id=found["_id"],
             row=row,
             ecw_id=found["_ecw_id"] or row[self.key],
             linked=found["_ecw_id"] is not None,
@@ -205,8 +240,6 @@ class Patients:
             changed_at=edit_times.edited(found),
             elsewhere=bool(found["_elsewhere"]),
             agreed=None if found["_emr"] is None else Agreed.parse(found["_emr"], found["_crm"], found["_sent"]),
+            confirmed=Confirmed.parse(found["_identity"]),
+            names_id=row[self.key],
         )
-
-    def _key(self, crm_id: str) -> Any:
-        kind = self.target.key.type
-        return int(crm_id) if isinstance(kind, Integer) else UUID(crm_id) if isinstance(kind, Uuid) else crm_id

@@ -13,6 +13,7 @@ from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
+from ecw.crm.trouble import working
 from ecw.directions import PUSHED
 from ecw.mapping.compile import Mapper
 from ecw.mapping.compose import Composer
@@ -76,6 +77,12 @@ class CrmSide:
         if record.ecw_id and not record.linked:
             names.append(self.mapping.key)
         return intents.digest(record.row, names, self.mapping.version)
+
+
+def canonical(side: CrmSide, crm_id: str) -> str | None:
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    with working("The push of a patient"), reading(side.engine) as connection:
+        return side.patients.canonical(connection, crm_id)
 
 
 class Pushing(CrmSide):

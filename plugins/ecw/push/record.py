@@ -118,6 +118,7 @@ class OnePatient:
                 self.require_same(connection)
             linked = self.pushing.patients.link(connection, crm_id, ecw_id, agreed, self.pushing.run_id)
             if linked:
+                self.pushing.patients.confirm(connection, self.record, ecw_id, {})
                 intents.settle(connection, place, crm_id, DONE, ecw_id)
                 rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
                 if fields:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ecw.agreement import Agreed
 from ecw.crm.engine import reading
+from ecw.crm.identity import TYPED
 from ecw.crm.trouble import working
 from ecw.errors import (
     AnswerIncomplete,
@@ -29,18 +30,19 @@ from ecw.errors import (
     RecordMissing,
     TryAgain,
 )
+from ecw.identity.guard import mismatch
+from ecw.identity.person import Person
+from ecw.mapping.person import element_of, person_of
 from ecw.push import bundle, intents
 from ecw.push.alone import ClaimLost, alone, in_turn
 from ecw.push.intents import CREATE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
-from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away, same_person
+from ecw.push.match import ANSWERED, CHOSEN, Certain, Held, Sought, alike, merged_away
 from ecw.push.outcome import Kind, Outcome, raised
-from ecw.push.pushing import Pushed, Pushing
+from ecw.push.pushing import Pushed, Pushing, canonical
 from ecw.push.record import RowChanged
 from ecw.push.update import Updating
-from ecw.push.validate import element_of
 
 Json = dict[str, Any]
-TYPED = "eCW id in the CRM"
 READS = 3  # times that a push begins anew because the row, or what eCW has, changed under it
 
 
@@ -50,6 +52,10 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     Raises ConfigurationWrong where the practice's searches do not suffice, and what the CRM's database raises; trouble
     with eCW is the patient's own outcome.
     """
+    spelled = canonical(pushing, crm_id)
+    if spelled is None:
+        return Pushed(crm_id, "missing")
+    crm_id = spelled
     with working("The push of a patient"), alone(pushing.engine, pushing.place, crm_id) as claim:
         if claim is None:
             return Pushed(crm_id, "busy")
@@ -121,8 +127,8 @@ class _Patient(Updating):
             owned = pushing.patients.owners(connection, [typed])
         if owned:
             return self.hold(Held((typed,), TYPED, "it is linked to another record of the CRM"), UPDATE)
-        if choice is None and not same_person(pushing.composer.resource(record.row).resource, present):
-            return self.hold(Held((typed,), TYPED, "the birth date or the name differs"), UPDATE)
+        if choice is None and (why := mismatch(person_of(pushing.composer, record.row), Person.of(present))):
+            return self.hold(Held((typed,), TYPED, why), UPDATE)
         return self._link(Certain(typed, TYPED))
 
     def _disclaim(self) -> Pushed:
@@ -251,13 +257,16 @@ class _Patient(Updating):
         if intent is None or intent.state != HELD or intent.choice is None or intent.new:
             return match
         choice, found = intent.choice, match.candidates if match else ()
-        if choice in found:
+        if choice in found and {*found} <= {*intent.candidates}:
             return Certain(choice, CHOSEN)
-        there = self._is_there(choice)
+        there = choice in found or self._is_there(choice)
         if there and intent.rung in (CHOSEN, ANSWERED):
             return Certain(choice, CHOSEN)
         why = "the searches find it no longer" if there else "it is gone from eCW, or merged into another"
-        return Held((*found, *([choice] if there else ())), CHOSEN, f"{why}; look again")
+        if choice in found:
+            why = "somebody else whom it could be has turned up"
+        candidates = {*found, *([choice] if there else ())}
+        return Held(tuple(sorted(candidates)), CHOSEN, f"{why}; look again")
 
     def _is_there(self, ecw_id: str) -> bool:
         try:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecw.agreement import Agreed
+from ecw.mapping.person import numbers_of
 from ecw.push import intents
 from ecw.push.intents import CREATE, DONE, SENDING, UNKNOWN, UPDATE, VOID
 from ecw.push.match import Held, Sought
 from ecw.push.outcome import Kind, Outcome
 from ecw.push.pushing import Pushed
 from ecw.push.record import OnePatient
-from ecw.push.validate import element_of
 
 Json = dict[str, Any]
 
@@ -82,8 +82,6 @@ class Settling(OnePatient):
 
     def sought(self, row: Mapping[str, Any]) -> Sought:
         """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not."""
-        columns = [column for column in self.pushing.mapping.columns if element_of(column.steps) == "identifier"]
-        numbers = {column.name: value for column in columns if (value := row.get(column.name))}
-        sought = Sought.of(self.pushing.composer.resource(row).resource, *numbers.values())
-        given = frozenset(numbers[column.name] for column in columns if column.name in numbers and not column.pushed)
-        return replace(sought, accounts=given, ruled_out=self.intent.ruled_out if self.intent else frozenset())
+        identifiers, accounts = numbers_of(self.pushing.mapping, row)
+        sought = Sought.of(self.pushing.composer.resource(row).resource, identifiers, accounts)
+        return replace(sought, ruled_out=self.intent.ruled_out if self.intent else frozenset())

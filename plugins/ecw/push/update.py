@@ -13,6 +13,7 @@ from typing import Any
 from ecw.agreement import Agreed, Merged, learn, merge
 from ecw.crm import conflicts, edit_times
 from ecw.crm.engine import reading
+from ecw.crm.identity import RUNG as IDENTITY
 from ecw.errors import EcwError, PushStopped
 from ecw.mapping.compose import Composed
 from ecw.pull.seen import version
@@ -20,7 +21,7 @@ from ecw.push import bundle, intents
 from ecw.push.alone import LEASE
 from ecw.push.bundle import version_id
 from ecw.push.intents import UNKNOWN, UPDATE, VOID
-from ecw.push.match import merged_away
+from ecw.push.match import Held, merged_away
 from ecw.push.outcome import Kind, Outcome, raised, understand
 from ecw.push.patients import Record
 from ecw.push.pushing import Pushed
@@ -45,6 +46,8 @@ class Updating(Settling):
             return self.pushed("busy")
         emr = self._emr(present)
         self.settle_update(emr)
+        if why := pushing.patients.another_person(self.record, emr):
+            return self.hold(Held((ecw_id,), IDENTITY, why), UPDATE)
         if merged_away(present):
             return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
         merged = self._merge(self.record, present, emr)

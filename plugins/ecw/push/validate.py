@@ -16,7 +16,8 @@ from typing import Any
 from ecw.mapping.compile import Problem
 from ecw.mapping.compose import Composed
 from ecw.mapping.model import Column
-from ecw.mapping.paths import Member, Path, Union
+from ecw.mapping.paths import Member
+from ecw.mapping.person import element_of
 from ecw.mapping.read import reader
 from ecw.mapping.validate import not_fhir
 
@@ -159,11 +160,3 @@ def _column(columns: tuple[Column, ...], element: str, part: str) -> str:
         if any(isinstance(step, Member) and step.name == part for step in column.steps):
             return column.name
     return element if element == part else f"{element}.{part}"
-
-
-def element_of(path: Path) -> str | None:
-    """Return the element of the resource that a path leads into."""
-    first = path[0] if path else None
-    if isinstance(first, Union):
-        return element_of(first.branches[0])
-    return first.name if isinstance(first, Member) else None

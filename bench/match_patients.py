@@ -1,0 +1,70 @@
+"""How well a push tells who is in eCW already: labelled pairs, looked for in the sandbox by the searches of a push."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import Any
+
+import requests
+
+from bench.result import Result
+from tests.fixtures.pairs import Pair, pairs
+
+EACH = 10  # pairs of every kind
+
+
+def results() -> list[Result]:
+    """Put one of each pair into a practice, look for the other, and print what came of it by kind."""
+    from bench.extract import practice
+    from bench.extracting import as_in_a_task
+    from ecw.push.match import Ladder
+
+    labelled = list(pairs(EACH))
+    with practice(120) as sandbox:
+        for each in labelled:
+            address = f"{sandbox['admin_url']}/records/Patient/{each.theirs['id']}"
+            requests.put(address, json=each.theirs, timeout=30).raise_for_status()
+        client = as_in_a_task(sandbox)
+        ladder = Ladder(client, lambda ids: set())
+        before = client.calls
+        found = [(each, _found(ladder, each)) for each in labelled]
+        calls = (client.calls - before) / len(labelled)
+    _print(found)
+    certain = [each.same and what == "certain" for each, what in found if what in ("certain", "another")]
+    doubled = sum(each.same and what == "created" for each, what in found)
+    same = sum(each.same for each in labelled)
+    of = f"{same} pairs of one person, {len(labelled) - same} of two, {EACH} of a kind, by the searches of a push"
+    return [
+        _result("match_certain_precision", sum(certain) / len(certain), "share", 1.0, of),
+        _result("match_same_person_created_anew", doubled, "pairs", None, of),
+        _result("match_same_person_certain", sum(certain) / same, "share", None, f"{of}; the others are held"),
+        _result("match_calls_per_patient", round(calls, 1), "calls", None, of),
+    ]
+
+
+def _found(ladder: Any, pair: Pair) -> str:
+    from ecw.push.match import Certain, Sought
+
+    accounts = [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
+    found = ladder.find(Sought.of(pair.ours, (), accounts))
+    if found is None or pair.theirs["id"] not in found.candidates:
+        return "another" if isinstance(found, Certain) else "created" if found is None else "held"
+    return "certain" if isinstance(found, Certain) else "held"
+
+
+def _print(found: list[tuple[Pair, str]]) -> None:
+    table: dict[tuple[bool, str], Counter[str]] = {}
+    for pair, what in found:
+        table.setdefault((pair.same, pair.kind), Counter())[what] += 1
+    print(f"{'pairs of patients':56} {'certain':>8} {'held':>8} {'created':>8}", file=sys.stderr)
+    for same, title in ((True, "one person, spelled otherwise"), (False, "two persons, much alike")):
+        print(title, file=sys.stderr)
+        for (one, kind), counts in table.items():
+            if one == same:
+                print(f"  {kind:54} {counts['certain']:>8} {counts['held']:>8} {counts['created']:>8}", file=sys.stderr)
+
+
+def _result(name: str, value: float, unit: str, baseline: float | None, how: str) -> Result:
+    ratio = None if baseline is None else round(value / baseline, 3)
+    return Result(name=name, value=value, unit=unit, baseline=baseline, ratio=ratio, how=how)

@@ -1,0 +1,126 @@
+"""What a person decides about a link whose two sides may be two persons: the same one, corrected, or to unlink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, delete, update
+
+from ecw.agreement import Agreed
+from ecw.crm import conflicts, journal, references
+from ecw.crm.business import Mapped, find
+from ecw.crm.identity import RUNG
+from ecw.crm.load import one_at_a_time
+from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent, ecw_link
+from ecw.crm.upsert import upsert
+from ecw.errors import ConfigurationWrong
+from ecw.mapping.person import element_of
+from ecw.push import intents, ledger
+from ecw.push.alone import alone
+from ecw.push.intents import HELD, NEW, UPDATE, VOID
+from ecw.push.patients import Record
+from ecw.push.pushing import CrmSide
+
+LIST = "`ecw matches list` shows who is held."
+BUSY = "push or pull is at this patient; try again in a minute."
+
+
+def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> None:
+    """Note that the row and eCW's record, as they are now, are one person: what differs travels again.
+
+    `emr` is the record's row.  Raises ConfigurationWrong where the row is not held for that.
+    """
+    place = side.place
+
+    def decide(connection: Connection, record: Record) -> None:
+        held = intents.latest(connection, place, record.crm_id)
+        if held is None or (held.state, held.rung) != (HELD, RUNG) or not record.linked:
+            raise ConfigurationWrong(f"The identity of the CRM's patient {record.crm_id} is not held.", next_move=LIST)
+        side.patients.confirm(connection, record, record.ecw_id or "", emr)
+        side.patients.write(connection, record.crm_id, {side.mapping.key: record.ecw_id})
+        side.patients.forget_hash(connection, record.ecw_id or "")
+        intents.settle(connection, place, record.crm_id, VOID)
+        _log(connection, side, record, "same person", f"The same person: decided by {by}")
+
+    _decided(side, crm_id, decide)
+
+
+def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()) -> str:
+    """Take the link away, and from the row the numbers that eCW gave; return the eCW id that it had.
+
+    The next push looks for the row's person, and never takes the former chart for it; the next pull makes a row of its
+    own for the chart, and gives it what belongs to it of the `followers`: insurance, encounters.
+
+    Raises ConfigurationWrong where the row has no link.
+    """
+    place, former = side.place, ""
+
+    def decide(connection: Connection, record: Record) -> None:
+        nonlocal former
+        if not record.linked or record.ecw_id is None:
+            raise ConfigurationWrong(f"The CRM's patient {record.crm_id} has no link.", next_move=LIST)
+        former, agreed = record.ecw_id, record.agreed or Agreed()
+        theirs = {
+            column.name
+            for column in side.mapping.columns
+            if element_of(column.steps) == "identifier"
+            and record.row.get(column.name) is not None
+            and record.row[column.name] in (agreed.emr.get(column.name), record.ecw_id)
+        }
+        side.patients.write(connection, record.crm_id, dict.fromkeys([side.mapping.key, *sorted(theirs)]))
+        key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
+        for table in (ecw_link, ecw_agreed):
+            connection.execute(delete(table).filter_by(**key))
+        for mapped in followers:
+            references.forget(connection, find(connection, mapped), f"{side.mapping.resource}/{record.ecw_id}")
+        mine = {"practice": place.practice, "resource": place.resource, "crm_id": record.crm_id}
+        open_ones = update(ecw_conflict).filter_by(**mine, state=conflicts.OPEN)
+        connection.execute(open_ones.values(state=conflicts.SETTLED))
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": VOID, "ecw_id": None, "sent": None}
+        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": "", "rung": RUNG, "choice": NEW}
+        upsert(connection, ecw_intent, mine, values | {"candidates": orjson.dumps([record.ecw_id]).decode()})
+        _log(connection, side, record, "unlink", f"Unlinked: decided by {by}", theirs)
+
+    _decided(side, crm_id, decide)
+    return former
+
+
+def _decided(side: CrmSide, crm_id: str, decide: Callable[[Connection, Record], None]) -> None:
+    with alone(side.engine, side.place, crm_id) as claim:
+        if claim is None:
+            raise ConfigurationWrong(f"The CRM's patient {crm_id} is being pushed.", next_move=BUSY)
+        with side.engine.begin() as connection:
+            claim.keep(connection)
+            one_at_a_time(connection, side.place.practice, side.place.resource)
+            record = side.patients.read(connection, crm_id, to_write=True)
+            if record is None:
+                raise ConfigurationWrong(f"The CRM has no patient {crm_id}.", next_move=LIST)
+            decide(connection, record)
+    ledger.forget(side.engine, side.place, crm_id)
+
+
+def _log(
+    connection: Connection,
+    side: CrmSide,
+    record: Record,
+    operation: str,
+    words: str,
+    fields: Iterable[str] = (),
+) -> None:
+    journal.write(
+        connection,
+        practice=side.place.practice,
+        resource=side.place.resource,
+        run_id="",
+        direction=journal.PUSH,
+        operation=operation,
+        outcome="done",
+        words=words,
+        crm_id=record.crm_id,
+        ecw_id=record.ecw_id,
+        fields=fields,
+    )

@@ -1,0 +1,62 @@
+"""What is the same in another spelling is no edit and no conflict; what means something else is one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecw.agreement import Agreed, Rule, merge
+from ecw.identity.text import fold, says_the_same
+
+SAME = [
+    ("José", unicodedata.normalize("NFD", "José")),
+    ("SMITH", "Smith"),
+    ("12  Main   Street", "12 Main Street"),
+    ("O'Brien", "O’Brien"),
+    ("Anne-Marie", "Anne Marie"),
+    ("Łukasik", "LUKASIK"),
+    ("Ewa@Example.org", "ewa@example.org"),
+]
+OTHER = [
+    ("a.b@example.org", "ab@example.org"),
+    ("Unit 1-1", "Unit 11"),
+    ("12 1/2 Main Street", "121/2 Main Street"),
+    ("Ewa", "Eva"),
+    ("", "-"),
+    ("Ewa", None),
+    (1, "1"),
+    ("-", "+"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+@pytest.mark.parametrize(
+    "rule", [Rule("both", "hold"), Rule("both", "newest"), Rule("both", "crm"), Rule("both", "emr")]
+)
+def test_another_spelling_on_either_side_is_neither_an_update_nor_a_conflict(one: str, other: str, rule: Rule) -> None:
+    assert says_the_same(one, other)
+    for base in (Agreed(), Agreed.on({"x": one}), Agreed.on({"x": other})):
+        for crm, emr in ((one, other), (other, one)):
+            merged = merge({"x": rule}, base, {"x": crm}, {"x": emr})
+            assert (merged.to_crm, merged.to_emr, merged.conflicts) == ({}, {}, {})
+    edited = merge({"x": rule}, Agreed.on({"x": one}), {"x": other}, {"x": "Clinic"})
+    assert (edited.to_crm, edited.conflicts) == ({"x": "Clinic"}, {}), "the clinic's edit travels: the CRM made none"
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_what_a_mark_tells_apart_is_an_edit(one: object, other: object) -> None:
+    assert not says_the_same(one, other)
+    assert merge({"x": Rule()}, Agreed.on({"x": one}), {"x": other}, {"x": one}).to_emr == {"x": other}
+
+
+@given(st.text(), st.text(), st.text())
+def test_it_is_an_equivalence_that_is_no_coarser_than_fold(one: str, other: str, third: str) -> None:
+    assert says_the_same(one, one)
+    assert says_the_same(one, other) == says_the_same(other, one)
+    if says_the_same(one, other):
+        assert one == other or fold(one) == fold(other)
+        if says_the_same(other, third):
+            assert says_the_same(one, third)

@@ -1,0 +1,226 @@
+"""A linked row, or a chart, that describes somebody else by now: nothing is written until a person decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationWrong
+from ecw.push import intents
+from ecw.push.decide_identity import same_person, unlink
+from ecw.push.outbox import outbox
+from ecw.push.send import push_patient
+from tests.push.test_send import clinic, created, in_ecw, phone_of
+
+SOMEBODY_ELSE: dict[str, Any] = {
+    "first_name": "Bartosz",
+    "last_name": "Lindqvist",
+    "birth_date": "1999-09-09",
+    "gender": "Male",
+    "phone": "7855550000",
+}
+TWIN: dict[str, Any] = {"first_name": "Bartosz", "gender": "Male"}
+
+
+def held(crm: Any, pushing: Any) -> dict[str, intents.Intent]:
+    return dict(intents.held(crm.engine, pushing().place))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        SOMEBODY_ELSE,
+        {"first_name": "Zofia", "birth_date": "1985-06-07"},
+        {"last_name": "Nowak", "birth_date": "1985-06-07"},
+        TWIN,
+        {"first_name": "Zofia"},
+        {"birth_date": "2010-02-03", "suffix": "Jr", "phone": "7855550000", "city": "Hays"},
+        {"first_name": None, "last_name": None},
+    ],
+)
+def test_a_row_that_is_used_for_somebody_else_is_held(sandbox: Any, crm: Any, pushing: Any, edit: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    before = in_ecw(sandbox, ecw_id)
+    crm.edit(crm_id, **edit)
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.outcome.words) == ("held", "Held (identity): the CRM's row now describes somebody else")
+    assert in_ecw(sandbox, ecw_id) == before
+    assert held(crm, pushing)[crm_id].candidates == (ecw_id,)
+    assert outbox(pushing()).kept_back == {"held": 1}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"first_name": "Eva"},
+        {"last_name": "Nowak"},
+        {"last_name": "Nowak-Kowalczyk", "phone": "7855550000"},
+        {"birth_date": "1980-02-01"},
+        {"birth_date": "1975-12-31"},
+        {"gender": "Male"},
+        {"last_name": "Ewa", "first_name": "Kowalczyk"},
+        {"middle_name": "Anna"},
+        {"middle_name": "Anna", "city": "Hays", "phone": "7855550000"},
+    ],
+)
+def test_one_correction_or_a_new_family_name_travels(sandbox: Any, crm: Any, pushing: Any, edit: Any) -> None:
+    crm_id, _ = created(crm, pushing)
+    crm.edit(crm_id, **edit)
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, set(pushed.fields)) == ("updated", set(edit))
+
+
+def test_a_newborn_gets_its_name(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, _ = created(crm, pushing, first_name="BabyGirl", birth_date="2026-11-01")
+    crm.edit(crm_id, first_name="Sofia")
+    assert push_patient(pushing("r2"), crm_id).fields == ("first_name",)
+
+
+def test_a_key_that_the_crm_gives_anew_is_not_the_former_patient(sandbox: Any, crm: Any, pushing: Any) -> None:
+    """As a SQLite table without AUTOINCREMENT does, or a restored sequence; the new patient may be the other twin."""
+    crm_id, ecw_id = created(crm, pushing)
+    before = in_ecw(sandbox, ecw_id)
+    with crm.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM patient")
+    assert crm.add(id=int(crm_id), first_name="Eva", identifier="ACC-2") == crm_id
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert in_ecw(sandbox, ecw_id) == before
+
+
+def test_a_chart_that_the_clinic_uses_for_somebody_else_is_held(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    name = {"use": "usual", "family": "Lindqvist", "given": ["Bartosz"]}
+    clinic(sandbox, ecw_id, name=[name], birthDate="1999-09-09")
+    before = in_ecw(sandbox, ecw_id)
+    crm.edit(crm_id, phone="7855550000")
+    pushed = push_patient(pushing("r2"), crm_id)
+    assert (pushed.did, pushed.outcome.words) == ("held", "Held (identity): eCW's chart now describes somebody else")
+    assert in_ecw(sandbox, ecw_id) == before
+
+
+def test_a_row_that_names_another_ecw_id_than_its_link_is_held(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    other, _ = created(crm, pushing, identifier="ACC-2", last_name="Lindqvist", first_name="Bo", phone="7855550000")
+    crm.edit(crm_id, ecw_id=crm.row(other)["ecw_id"], city="Hays")
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
+
+
+def test_the_pull_does_not_write_into_a_row_that_is_somebody_else(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, **SOMEBODY_ELSE)
+    clinic(sandbox, ecw_id, address=[{"use": "home", "line": ["1 New Street"], "city": "Wichita"}])
+    row = crm.row(crm_id)
+    pull("patient")
+    assert crm.row(crm_id) == row
+    [reject] = [each for each in crm.all("ecw_reject") if each["ecw_id"] == ecw_id]
+    assert (reject["step"], reject["rule"], reject["state"]) == ("load", "another person", "open")
+    assert "ecw matches" in reject["reason"]
+    assert held(crm, pushing)[crm_id].candidates == (ecw_id,)
+    back = {"first_name": "Ewa", "last_name": "Kowalczyk", "birth_date": "1980-01-02", "gender": "Female"}
+    crm.edit(crm_id, **back)
+    pull("patient")
+    assert (crm.row(crm_id)["city"], held(crm, pushing)) == ("Wichita", {})
+    [reject] = [each for each in crm.all("ecw_reject") if each["ecw_id"] == ecw_id]
+    assert reject["state"] == "resolved"
+
+
+def test_the_pull_does_not_take_a_typed_ecw_id_for_somebody_else(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any
+) -> None:
+    stranger = next(one for one in sandbox.records("Patient") if one.get("telecom"))
+    crm_id = crm.add(ecw_id=stranger["id"])
+    row = crm.row(crm_id)
+    pull("patient")
+    assert crm.row(crm_id) == row
+    assert stranger["id"] not in {link["ecw_id"] for link in crm.all("ecw_link")}
+    assert held(crm, pushing)[crm_id].candidates == (stranger["id"],)
+
+
+def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_for_certain(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any
+) -> None:
+    sandbox.fault("server_error", interaction="transaction", times=1)
+    crm_id = crm.add(first_name="Maria", middle_name="Jose")
+    assert push_patient(pushing(settle_after=600), crm_id).did == "unknown"
+    name = {"use": "usual", "family": "Kowalczyk", "given": ["Maria", "Fernanda"]}
+    phone = {"system": "phone", "use": "home", "value": "9135552003"}
+    sister = {"id": "e.1", "name": [name], "birthDate": "1980-01-02", "gender": "female", "telecom": [phone]}
+    sandbox.put({"resourceType": "Patient", **sister})
+    pull("patient")
+    assert crm.row(crm_id)["ecw_id"] is None
+    assert "e.1" not in {link["ecw_id"] for link in crm.all("ecw_link")}
+    [reject] = [each for each in crm.all("ecw_reject") if each["ecw_id"] == "e.1"]
+    assert (reject["rule"], reject["state"]) == ("unconfirmed create", "open")
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert push_patient(pushing("r3"), crm_id).did == "created"
+    pull("patient")
+    assert "e.1" in {link["ecw_id"] for link in crm.all("ecw_link")}
+    assert phone_of(in_ecw(sandbox, "e.1")) == "9135552003"
+
+
+def decide(side: Any, crm_id: str, emr: Any) -> None:
+    same_person(side, crm_id, side.mapper.row(emr).row, "ada")
+
+
+@pytest.mark.parametrize("edit", [SOMEBODY_ELSE, TWIN])
+def test_a_person_says_that_it_is_the_same_one_corrected(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any, edit: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    crm.edit(crm_id, **edit)
+    push_patient(pushing("r2"), crm_id)
+    decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    pushed = push_patient(pushing("r3"), crm_id)
+    assert (pushed.did, set(pushed.fields)) == ("updated", set(edit))
+    assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Bartosz"]
+    pull("patient")
+    assert crm.row(crm_id)["first_name"] == "Bartosz"
+    assert held(crm, pushing) == {}
+    assert ("same person", "done") in crm.journal()
+    crm.edit(crm_id, first_name="Zofia", birth_date="1985-06-07")
+    assert push_patient(pushing("r4"), crm_id).did == "held", "the next one is somebody else again"
+
+
+def test_a_chart_that_a_person_knows_to_be_the_same_is_pulled_again(
+    sandbox: Any, crm: Any, pushing: Any, pull: Any
+) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    name = {"use": "usual", "family": "Lindqvist", "given": ["Bartosz"]}
+    clinic(sandbox, ecw_id, name=[name], birthDate="1999-09-09")
+    pull("patient")
+    assert crm.row(crm_id)["last_name"] == "Kowalczyk"
+    decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    pull("patient")
+    assert crm.row(crm_id)["last_name"] == "Lindqvist"
+
+
+def test_a_person_unlinks_and_both_persons_have_what_is_theirs(sandbox: Any, crm: Any, pushing: Any, pull: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    before = in_ecw(sandbox, ecw_id)
+    crm.edit(crm_id, **TWIN)
+    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert unlink(pushing(), crm_id, "ada") == ecw_id
+    assert (crm.row(crm_id)["ecw_id"], crm.row(crm_id)["mr_number"]) == (None, None)
+    crm.edit(crm_id, identifier="ACC-2")
+    pushed = push_patient(pushing("r3"), crm_id)
+    assert (pushed.did, pushed.ecw_id != ecw_id) == ("created", True)
+    assert in_ecw(sandbox, ecw_id) == before
+    pull("patient")
+    links = {link["ecw_id"]: link["crm_id"] for link in crm.all("ecw_link")}
+    assert links[pushed.ecw_id] == crm_id
+    assert crm.row(links[ecw_id])["first_name"] == "Ewa"
+    assert ("unlink", "done") in crm.journal()
+
+
+def test_only_what_is_held_or_linked_can_be_decided(sandbox: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    with pytest.raises(ConfigurationWrong, match="not held"):
+        decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
+    unlink(pushing(), crm_id, "ada")
+    with pytest.raises(ConfigurationWrong, match="no link"):
+        unlink(pushing(), crm_id, "ada")

@@ -1,0 +1,54 @@
+"""Labelled pairs: who is found for certain is the same person, and the same person is never created a second time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ecw.identity.compare import Verdict, compare
+from ecw.identity.person import Person
+from ecw.push.match import Certain, Ladder, Sought
+from tests.fixtures.pairs import DIFFERENT, SAME, Pair, pairs
+
+
+def accounts(pair: Pair) -> list[str]:
+    """Return the account numbers that eCW gave the CRM's patient."""
+    return [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_the_same_person_is_never_another_one(kind: str) -> None:
+    found = [each for each in pairs(40) if each.kind == kind]
+    verdicts = Counter(compare(Person.of(each.ours), Person.of(each.theirs)).verdict for each in found)
+    assert (len(found), verdicts[Verdict.DIFFERENT]) == (40, 0)
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_somebody_else_is_never_the_same_person_for_certain(kind: str) -> None:
+    found = [each for each in pairs(40) if each.kind == kind]
+    persons = [(Person.of(each.ours).knowing((), accounts(each)), Person.of(each.theirs)) for each in found]
+    assert len(persons) == 40
+    assert all(
+        compare(*both).verdict != Verdict.SAME and compare(*both[::-1]).verdict != Verdict.SAME for both in persons
+    )
+
+
+@pytest.mark.timeout(600)
+def test_the_searches_find_them(sandbox: Any, connect: Any) -> None:
+    labelled = list(pairs(2))
+    for each in labelled:
+        sandbox.put(each.theirs)
+    ladder = Ladder(connect(sandbox), lambda ids: set())
+    wrong, doubled, certain = [], [], Counter[str]()
+    for each in labelled:
+        found = ladder.find(Sought.of(each.ours, (), accounts(each)))
+        if isinstance(found, Certain):
+            certain[each.kind] += 1
+            if not each.same or found.ecw_id != each.theirs["id"]:
+                wrong.append(each.kind)
+        elif each.same and (found is None or each.theirs["id"] not in found.candidates):
+            doubled.append(each.kind)
+    assert (wrong, doubled) == ([], [])
+    assert {"the same spelling", "capitals", "a hyphen or a blank", "two given names in one field"} <= certain.keys()
