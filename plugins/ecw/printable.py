@@ -1,7 +1,7 @@
 """Text of records for terminals and pages: control characters are shown and not obeyed.
 
 A name can hold an escape sequence that clears a screen, or a mark that turns the direction of a line; both come out as
-`\\x1b`, `\\u202e`. https://unicode.org/reports/tr36/
+`\\u001b`, `\\u202e`, as in JSON. https://unicode.org/reports/tr36/
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ class _Escaping(TextIOBase):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    # click writes past a stream that does not tell its encoding, to the buffer below it.
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self._stream.errors
+
     def write(self, text: str) -> int:
         return self._stream.write(printable(text, keep="\n\t\r"))
 
@@ -60,5 +69,4 @@ class _Escaping(TextIOBase):
 
 
 def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\u{ord(character):04x}"

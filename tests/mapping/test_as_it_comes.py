@@ -29,7 +29,7 @@ MAPPERS = {name: Mapper(load_mapping(name)) for name in FHIR_TYPES}
 COMPOSER = Composer(load_mapping("patient"))
 
 
-def record(name: str, **elements: Any) -> Json:
+def record(name: str, /, **elements: Any) -> Json:
     needed: Json = {}
     if name == "insurance":
         needed = {"status": "active", "beneficiary": {"reference": "Patient/p"}, "payor": [{"display": "Acme"}]}
@@ -38,7 +38,7 @@ def record(name: str, **elements: Any) -> Json:
     return {"resourceType": FHIR_TYPES[name], "id": "x", **needed, **elements}
 
 
-def pull(name: str, **elements: Any) -> MappedRow:
+def pull(name: str, /, **elements: Any) -> MappedRow:
     mapped = MAPPERS[name].row(record(name, **elements))
     assert mapped.problems == []
     return mapped

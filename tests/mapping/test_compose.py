@@ -149,7 +149,7 @@ def test_clearing_is_asked_for_by_name() -> None:
         (
             {"maritalStatus": {"coding": [{"code": "M", "display": "Married"}, {"code": "S"}], "text": "Married"}},
             "marital_status",
-            {"maritalStatus": {"coding": [{"_code": GAP}, {"code": "S"}]}},
+            {},  # all codings of a concept say one thing
         ),
         (
             {"communication": [{"language": {"coding": [{"code": "es"}]}}, {"language": {"coding": [{"code": "fr"}]}}]},
@@ -160,6 +160,41 @@ def test_clearing_is_asked_for_by_name() -> None:
             {"address": [{"use": "home", "line": ["A"]}, {"use": "home", "line": ["B"]}]},
             "address_line1",
             {"address": [{"use": "home", "line": [None], "_line": [GAP]}, {"use": "home", "line": ["B"]}]},
+        ),
+        (
+            {
+                "address": [
+                    {"use": "home", "line": ["A"], "city": "X"},
+                    {"use": "home", "line": ["B"], "city": "Y"},
+                ]
+            },
+            "address_line1",
+            {
+                "address": [
+                    {"use": "home", "line": [None], "_line": [GAP], "city": "X"},
+                    {"use": "home", "line": ["B"], "city": "Y"},
+                ]
+            },
+        ),
+        (
+            {
+                "telecom": [
+                    {"system": "phone", "use": "home", "value": "1"},
+                    {"system": "phone", "use": "home", "value": "2"},
+                ]
+            },
+            "phone",
+            {
+                "telecom": [
+                    {"system": "phone", "use": "home", "_value": GAP},
+                    {"system": "phone", "use": "home", "value": "2"},
+                ]
+            },
+        ),
+        (
+            {"name": [{"use": "usual", "family": "F", "given": ["A"]}, {"use": "usual", "family": "G"}]},
+            "last_name",
+            {"name": [{"use": "usual", "_family": GAP, "given": ["A"]}, {"use": "usual", "family": "G"}]},
         ),
         # What nothing would take the place of goes.
         (

@@ -10,6 +10,9 @@
 4. Use, in the order asked for; where none is asked for: usual, official, any other.
 5. `rank`, 1 first.  6. The latest `period.start`.  7. The order of the record.
 
+Of elements that 3 to 5 make equal, one that says its value is absent can go before one that fills (6 and 7 decide): a
+push leaves that statement where a value was cleared, and the next pull finds nothing in its place.
+
 A null date in a period is no date. A write goes to the element that is read; where there is none, one is made with the
 first use asked for. https://hl7.org/fhir/R4/datatypes.html#HumanName
 """
@@ -23,7 +26,7 @@ from typing import Any
 from ecw.mapping.vocabulary import is_null_date
 
 Element = dict[str, Any]
-Fills = Callable[[Element], bool]
+Fills = Callable[[Element], bool | None]  # None: it says that what the column takes is absent
 FORMER = frozenset({"old", "maiden"})
 LAST = frozenset({"temp", "nickname", "anonymous"})
 _USUAL_ORDER = {"usual": 0, "official": 1}
@@ -59,7 +62,13 @@ def choose(left: Sequence[Element], uses: tuple[str, ...], fills: Fills) -> Elem
     keys = [standing(element, uses, fills) for element in left]
     best = min(keys)
     equal = [element for element, key in zip(left, keys, strict=True) if key == best]
-    return max(equal, key=_start) if len(equal) > 1 else equal[0]
+    taken = max(equal, key=_start) if len(equal) > 1 else equal[0]
+    at = next(n for n, element in enumerate(left) if element is taken)
+    for n, (element, key) in enumerate(zip(left, keys, strict=True)):
+        held = key[0] and not best[0] and key[1:] == best[1:] and (_start(element), -n) > (_start(taken), -at)
+        if held and fills(element) is None:
+            return element
+    return taken
 
 
 def standing(element: Element, uses: tuple[str, ...], fills: Fills) -> tuple[bool, bool, int, int]:
@@ -89,6 +98,8 @@ STANDINGS = (
 def why_later(element: Element, taken: Element, uses: tuple[str, ...], fills: Fills) -> str:
     """Return why another element was taken although this one counts, too."""
     mine, best = standing(element, uses, fills), standing(taken, uses, fills)
+    if best[0] and not mine[0]:
+        return "the other, its equal, says that the value is absent"
     for reason, own, other in zip(STANDINGS, mine, best, strict=True):
         if own != other:
             return reason

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ecw.mapping.companions import ABSENT
 from ecw.mapping.current import current
 from ecw.mapping.paths import (
     Choice,
@@ -246,12 +247,23 @@ def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
 
 
 @cache
-def filler(needs: Path) -> Callable[[dict[str, Any]], bool]:
-    """Compile what current() looks for to a function: element -> whether it has that."""
+def filler(needs: Path) -> Callable[[dict[str, Any]], bool | None]:
+    """Compile what current() looks for to a function: element -> whether it has that; None: it says that it has not."""
     if not needs:
         return lambda element: True
     read = reader(needs)
-    return lambda element: read(element) is not None
+    companion = f"_{needs[0].name}" if isinstance(needs[0], Member) else ""
+    return lambda element: True if read(element) is not None else None if _absent(element.get(companion)) else False
+
+
+def _absent(companion: Any) -> bool:
+    """Return True if the companion of a primitive, or of one of several, says that the value is absent."""
+    return any(
+        each.get("url") == ABSENT
+        for item in many(companion)
+        if item is not None
+        for each in many(item.get("extension"))
+    )
 
 
 def holds(test: Test) -> Callable[[dict[str, Any]], bool]:

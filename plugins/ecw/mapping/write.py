@@ -151,6 +151,8 @@ def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool =
             companions.agree(slot.holder, slot.key, None, slot.above)
             taken = (slot.key, value)
         empty = not slot.holder or _only_labels(slot.holder, path) or _demanded(slot)
+        if not empty and gaps and slot.above and _held(resource, path, slot.above, taken):
+            return
         value = [value] if isinstance(slot.holder, list) else {}
         slot = slot.above if empty and slot.above and slot.above.above else None
 
@@ -356,14 +358,32 @@ def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str
         return True
     items, element = list(slot.holder), dict(slot.value)
     slot.holder.pop(slot.key)
-    another = _reader(path)(resource) is not None
+    another = not _is_nothing(_reader(path)(resource))
     slot.holder[:] = items
     if another:
         _leave_gap(slot, taken)
-        if _reader(path)(resource) is None:
+        if _is_nothing(_reader(path)(resource)):
             return True
         slot.holder[slot.key] = element
     return False
+
+
+def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
+    """Leave a gap in an element that stays where another would be read for it; return False where it need not."""
+    if taken is None or not any(isinstance(step, Current) for step in path):
+        return False
+    if not isinstance(slot.holder, list) or _is_nothing(_reader(path)(resource)):
+        return False
+    element = dict(slot.value)
+    _leave_gap(slot, taken)
+    if _is_nothing(_reader(path)(resource)):
+        return True
+    slot.holder[slot.key] = element
+    return False
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value == _absent()
 
 
 def _leave_gap(slot: Slot, taken: tuple[str, Any] | None) -> None:
