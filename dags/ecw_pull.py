@@ -52,7 +52,12 @@ from ecw.schedule import cron_of_dag
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=24),
+    },
     params=PARAMS,
     doc_md=__doc__,
     tags=["ecw", "pull"],

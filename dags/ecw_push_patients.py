@@ -50,7 +50,12 @@ CHANGED = Asset("crm_patients_to_push", watchers=[AssetWatcher(name="crm_outbox"
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=4,  # one that waits for an approval keeps nobody else waiting
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=24),
+    },
     params=PARAMS,
     doc_md=__doc__,
     tags=["ecw", "push"],

@@ -44,7 +44,12 @@ from ecw.retry import RETRY_POLICY
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": RETRY_POLICY},
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=6),
+    },
     params=PARAMS,
     doc_md=__doc__,
     tags=["ecw", "pull"],

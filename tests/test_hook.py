@@ -24,7 +24,7 @@ def test_a_client_comes_from_the_connection(given, sandbox):
     given()
     client = EcwHook("ecw_test").client()
     assert client.practice == sandbox.practice
-    assert sum(map(len, client.search("Location"))) == 12
+    assert sum(map(len, client.search("Location"))) == 4
 
 
 def test_the_session_is_made_of_the_connection_and_holds_no_secret(given, keys):
@@ -56,7 +56,7 @@ def test_airflow_tests_the_connection_through_the_provider(given, sandbox, keys)
     fields = {"conn_id": "ecw_test", "conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id}
     ok, text = Connection(**fields, extra=json.dumps(extra)).test_connection()
     assert ok, text
-    assert "10 practitioners on the first page" in text
+    assert "3 practitioners on the first page" in text
     ok, text = Connection(**fields, extra=json.dumps(extra | {"key_id": "other"})).test_connection()
     assert not ok
     assert "key id 'other' is not in the registered JWKS" in text
@@ -83,3 +83,28 @@ def test_a_body_is_never_logged(given, caplog, capfd):
     assert "a line of the hook itself" in logged
     assert "Kowalczyk" not in logged
     assert "OperationOutcome" not in logged
+
+
+def test_test_connection_tells_nothing_of_the_network_behind_the_form(given, sandbox, caplog):
+    """An open port, a closed one, a web server and an unknown host: the same words; the log tells all."""
+    port = sandbox.base_url.split("/")[2]
+    said = set()
+    for host in (f"http://{port}/fhir/r4/x", "http://127.0.0.1:1/fhir/r4/x", "https://no-such-host.invalid/fhir/r4/x"):
+        given(host=host)
+        ok, text = EcwHook("ecw_test").test_connection()
+        assert not ok
+        said.add(text)
+    assert len(said) == 1
+    assert "ecw check" in said.pop()
+    assert "nothing answers at this address" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["verify", "verify_ssl"])
+@pytest.mark.parametrize("off", [False, 0, "false", "False", "no", ""])
+def test_the_check_of_ecws_certificate_cannot_be_switched_off(given, keys, name, off):
+    extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id, name: off}
+    given(host="https://fhir4.eclinicalworks.com/fhir/r4/X", extra=extra)
+    with pytest.raises(ConfigurationWrong, match=f"field {name} switches the check"):
+        EcwHook("ecw_test").client()
+    given(host="http://127.0.0.1:8765/fhir/r4/X", extra=extra)
+    EcwHook("ecw_test").client()

@@ -18,7 +18,7 @@ ANY = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 def fhir_app(sandbox: Sandbox) -> Starlette:
     def at(path: str, interaction: str, handler: Handler, method: str = "GET", *, bearer: bool = True) -> Route:
         serve = endpoint(sandbox, interaction, handler, bearer=bearer)
-        route = Route(f"/fhir/r4/{{practice}}{path}", serve, methods=[method])
+        route = Route(f"{sandbox.settings.base_path}{path}", serve, methods=[method])
         route.methods = {method}  # Starlette answers HEAD beside GET; eCW does not
         return route
 
@@ -27,9 +27,8 @@ def fhir_app(sandbox: Sandbox) -> Starlette:
             at("/metadata", "metadata", capability.metadata, bearer=False),
             at("/.well-known/smart-configuration", "smart-configuration", capability.smart, bearer=False),
             at("/Group/{id}/$export", "export", export.kick_off),
-            at("/$export-status/{job}", "export-status", export.status),
-            at("/$export-status/{job}", "export-cancel", export.cancel, "DELETE"),
-            at("/$export-file", "export-file", export.file),
+            *(_exported(sandbox, sandbox.settings.base_path)),
+            *(_exported(sandbox, "/bulk")),
             at("", "transaction", writes.transaction, "POST"),
             at("/", "transaction", writes.transaction, "POST"),
             at("/Patient", "create", writes.create, "POST"),
@@ -40,6 +39,19 @@ def fhir_app(sandbox: Sandbox) -> Starlette:
             Route("/{rest:path}", endpoint(sandbox, "unknown", fhir.unknown), methods=ANY),
         ]
     )
+
+
+def _exported(sandbox: Sandbox, path: str) -> list[Route]:
+    """Return the routes to an export's status and files; they can be elsewhere than the rest, `export_origin`."""
+    found = []
+    for end, interaction, handler, method in (
+        ("/$export-status/{job}", "export-status", export.status, "GET"),
+        ("/$export-status/{job}", "export-cancel", export.cancel, "DELETE"),
+        ("/$export-file", "export-file", export.file, "GET"),
+    ):
+        found.append(Route(f"{path}{end}", endpoint(sandbox, interaction, handler), methods=[method]))
+        found[-1].methods = {method}
+    return found
 
 
 def token_app(sandbox: Sandbox) -> Starlette:
@@ -55,6 +67,7 @@ def token_app(sandbox: Sandbox) -> Starlette:
         routes=[
             Route("/oauth/oauth2/token", endpoint(sandbox, "token", token, bearer=False), methods=["POST"]),
             *Admin(sandbox).routes(),
+            *_exported(sandbox, "/bulk"),
             Route("/{rest:path}", elsewhere, methods=ANY),
         ]
     )

@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 class Refused(Exception):
     """A call that is answered with an OperationOutcome."""
 
-    def __init__(self, status: int, code: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        diagnostics: str,
+        headers: Mapping[str, str] | None = None,
+        expression: Sequence[str] = (),
+    ) -> None:
         super().__init__(diagnostics)
         self.status, self.code, self.diagnostics, self.headers = status, code, diagnostics, headers
+        self.expression = expression
 
 
-def outcome(code: str, diagnostics: str, severity: str = "error") -> Resource:
-    issue = {"severity": severity, "code": code, "diagnostics": diagnostics}
+def outcome(code: str, diagnostics: str, severity: str = "error", expression: Sequence[str] = ()) -> Resource:
+    issue: Resource = {"severity": severity, "code": code, "diagnostics": diagnostics}
+    if expression:
+        issue["expression"] = list(expression)
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
@@ -47,7 +57,7 @@ class Page:
     size: int
     resources: list[Resource] = field(default_factory=list)
     total: int = 0
-    next_url: str | None = None
+    next_url: str | None = None  # "": a link without url
 
     def slice(self, number: int) -> Sequence[int]:
         return self.keys[(number - 1) * self.size : number * self.size]
@@ -57,7 +67,11 @@ class Page:
         pairs = [*self.pairs, ("page", str(number))]
         if number > 1 and sandbox.settings.profile == "ecw":
             pairs.insert(len(self.pairs), ("_count", str(self.size)))
-        return f"{sandbox.link_base}/{self.kind}?{urlencode(pairs)}"
+        query = f"?{urlencode(pairs)}"
+        before = {"query": "", "relative": self.kind}.get(
+            sandbox.settings.next_link, f"{sandbox.link_base}/{self.kind}"
+        )
+        return (before if number > 1 else f"{sandbox.link_base}/{self.kind}") + query
 
 
 def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
@@ -65,6 +79,8 @@ def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
     links = [{"relation": "self", "url": f"{sandbox.link_base}/{page.kind}{own}"}]
     if page.next_url:
         links.append({"relation": "next", "url": page.next_url})
+    elif page.next_url == "" or sandbox.settings.next_link == "empty":
+        links.append({"relation": "next"})
     bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
     if page.resources:  # an empty result has no entry at all
         bundle["entry"] = [

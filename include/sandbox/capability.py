@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from include.sandbox.bundles import fhir_answer
 from include.sandbox.oauth import known_scopes
+from include.sandbox.population import US_CORE
 from include.sandbox.profiles import DECLARED, READ_BY_PATH, declared
 from include.sandbox.sandbox import Sandbox
 from include.sandbox.serving import Call
@@ -100,6 +101,7 @@ def _resource(sandbox: Sandbox, kind: str, plain: bool) -> dict[str, Any]:
     if plain and kind == "Patient":  # eCW's write API is not in its statement
         interactions += ["create", "update"]
         told |= {"conditionalCreate": True, "updateCreate": False}
+        told["supportedProfile"] = sandbox.settings.listed("meta_profiles") or [f"{US_CORE}/us-core-patient"]
     told["interaction"] = [{"code": code} for code in interactions]
     told["searchParam"] = [{"name": name, "type": _TYPES[name]} for name in declared(kind, sandbox.settings)]
     if kind == "Group":

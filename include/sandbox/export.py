@@ -61,7 +61,7 @@ async def kick_off(call: Call) -> Response:
     job = Export(secrets.token_hex(12), group, types, query.get("_since"), now, sandbox.clock.stamp())
     sandbox.exports[job.id] = job
     headers = {
-        "Content-Location": f"{sandbox.link_base}/$export-status/{job.id}",
+        "Content-Location": f"{sandbox.export_base}/$export-status/{job.id}",
         "Retry-After": str(sandbox.settings.export_retry_after),
     }
     return Response(status_code=202, headers=headers)
@@ -81,7 +81,7 @@ async def status(call: Call) -> Response:
     output = [
         {
             "type": kind,
-            "url": f"{sandbox.link_base}/$export-file?job={job.id}&amp;type={kind}&amp;part={part}",
+            "url": f"{sandbox.export_base}/$export-file?job={job.id}&amp;type={kind}&amp;part={part}",
         }
         for kind, keys in job.parts.items()
         for part in range(-(-len(keys) // size))
@@ -93,6 +93,12 @@ async def status(call: Call) -> Response:
         "output": output,
         "error": [],
     }
+    if each := sandbox.settings.export_pages:
+        number = int(call.request.query_params.get("page", "0"))
+        manifest["output"] = output[number * each : (number + 1) * each]
+        if output[(number + 1) * each :]:
+            following = f"{sandbox.export_base}/$export-status/{job.id}?page={number + 1}"
+            manifest["link"] = [{"relation": "next", "url": following}]
     return Response(orjson.dumps(manifest), headers={"Content-Type": "application/json"})
 
 
@@ -111,8 +117,11 @@ async def file(call: Call) -> Response:
 
 async def cancel(call: Call) -> Response:
     """Answer `DELETE` on the poll address: the job and its files are gone."""
-    del call.sandbox.exports[_job(call).id]
-    return Response(status_code=202)
+    job, answer = _job(call), call.sandbox.settings.export_delete
+    if answer >= 400:
+        raise Refused(answer, "not-supported", "Exports cannot be deleted.")
+    del call.sandbox.exports[job.id]
+    return Response(status_code=answer)
 
 
 def _group(call: Call) -> int:

@@ -162,6 +162,15 @@ async def _write_code(call: Call, rule: Rule) -> Response:
     return fhir_answer(call.sandbox, transaction_response(rule.value))
 
 
+async def _refuse(call: Call, rule: Rule) -> Response:
+    """Answer with an HTTP status and the element that it is about: `422 Patient.birthDate`."""
+    status, _, place = rule.value.partition(" ")
+    body = orjson.loads(await call.request.body() or b"{}")
+    quoted = orjson.dumps(body.get("entry", [{}])[0].get("resource", {})).decode()
+    told = outcome("invariant", f"Refused: {quoted}", expression=[place] if place else [])
+    return fhir_answer(call.sandbox, told, int(status))
+
+
 # -- at the page
 
 
@@ -184,6 +193,11 @@ def _next_gone(call: Call, rule: Rule, page: Page) -> None:
     """Point to the next page as before, where the server then answers 410."""
     if page.next_url:
         call.sandbox.faults.append(Rule("gone", "search", page.kind, page=page.number + 1, times=1))
+
+
+def _next_empty(call: Call, rule: Rule, page: Page) -> None:
+    """Say that there is a next page, and not where."""
+    page.next_url = ""
 
 
 def _repeat(call: Call, rule: Rule, page: Page) -> None:
@@ -209,6 +223,13 @@ def _change_next(call: Call, rule: Rule, page: Page) -> None:
         other = {"reference": f"{page.kind}/{page.resources[0]['id']}"}
         changed["link"] = [{"other": other, "type": "replaced-by"}]
     store.put(changed)
+
+
+def _edit_page(call: Call, rule: Rule, page: Page) -> None:
+    """Save the page's first record anew, as soon as the page is sent: it has a new time of change."""
+    if page.resources:
+        rule.touched.append(page.resources[0]["id"])
+        call.sandbox.store.put(page.resources[0])
 
 
 # -- at the answer
@@ -282,16 +303,19 @@ BEFORE: dict[str, Callable[[Call, Rule], Awaitable[Response | None]]] = {
     "access_denied": _access_denied,
     "expire_export": _expire_export,
     "write_code": _write_code,
+    "refuse": _refuse,
 }
 ON_PAGE: dict[str, Callable[[Call, Rule, Page], None]] = {
     "wrong_total": _wrong_total,
     "next_loops": _next_loops,
     "next_elsewhere": _next_elsewhere,
     "next_gone": _next_gone,
+    "next_empty": _next_empty,
     "repeat": _repeat,
     "merge_next": _change_next,
     "deactivate_next": _change_next,
     "delete_next": _change_next,
+    "edit_page": _edit_page,
 }
 AFTER: dict[str, Callable[[Call, Rule, Response], Response]] = {
     "truncate": _truncate,

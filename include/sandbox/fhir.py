@@ -24,7 +24,7 @@ async def search(call: Call) -> Response:
     number = _whole(asked, "page", 1)
     pairs = [(name, value) for name, value in asked if name not in ("page", "_count")]
     query = f"{kind}?{urlencode(pairs)}"
-    keys = sandbox.remembered(query) if number > 1 else None
+    keys = sandbox.remembered(query) if number > 1 and sandbox.settings.paging == "snapshot" else None
     if keys is None and "no-cache" not in call.request.headers.get("cache-control", ""):
         keys = sandbox.cached(query)
     if keys is None:

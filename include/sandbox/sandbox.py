@@ -58,7 +58,16 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        return f"{self.origin}/fhir/r4/{self.place.practice}"
+        return f"{self.origin}{self.base_path}"
+
+    @property
+    def base_path(self) -> str:
+        return self.settings.base_path.replace("{practice}", self.place.practice)
+
+    @property
+    def export_base(self) -> str:
+        """Where an export's status and files are: with everything else, or elsewhere."""
+        return self.settings.export_origin or self.link_base
 
     @property
     def link_base(self) -> str:

@@ -42,6 +42,8 @@ def span(text: str, zone: ZoneInfo) -> tuple[float, float]:
     year, month, day, time = match.groups()
     if time:
         moment = datetime.fromisoformat(text)
+        # To the millisecond, as servers keep their times: what a search asks more exactly is cut.
+        moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         start = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         length = timedelta(milliseconds=1) if start.microsecond else timedelta(seconds=1)
         return start.timestamp(), (start + length).timestamp()

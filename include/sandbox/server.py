@@ -79,7 +79,7 @@ def addresses(sandbox: Sandbox) -> dict[str, Any]:
     fhir, token = (f"http://127.0.0.1:{port}" for port in (sandbox.place.fhir_port, sandbox.place.token_port))
     return {
         "practice": sandbox.place.practice,
-        "base_url": f"{fhir}/fhir/r4/{sandbox.place.practice}",
+        "base_url": f"{fhir}{sandbox.base_path}",
         "token_url": f"{token}/oauth/oauth2/token",
         "admin_url": f"{token}/admin",
         "pid": os.getpid(),

@@ -100,7 +100,8 @@ async def _answer(call: Call, handler: Handler, bearer: bool) -> Response:
 def _refusal(call: Call, refused: Refused) -> Response:
     if call.interaction == "token":
         return JSONResponse({"error": "too_many_requests", "error_description": refused.diagnostics}, refused.status)
-    return fhir_answer(call.sandbox, outcome(refused.code, refused.diagnostics), refused.status, refused.headers)
+    body = outcome(refused.code, refused.diagnostics, expression=refused.expression)
+    return fhir_answer(call.sandbox, body, refused.status, refused.headers)
 
 
 def _bearer(call: Call) -> Token:

@@ -18,6 +18,18 @@ class Settings:
     clock_offset: float = _setting(0.0, "seconds by which the server's clock is ahead")
     latency: float = _setting(0.0, "seconds that every call takes longer")
     page_size: int = _setting(100, "resources on a page")
+    paging: str = _setting(
+        "snapshot", "`snapshot`: later pages show what the first one found; `offset`: they count anew, and so shift"
+    )
+    next_link: str = _setting(
+        "whole",
+        "next links of the plain server: `whole`, `relative`, a `query` alone; `empty`: the last page has one too",
+    )
+    base_path: str = _setting("/fhir/r4/{practice}", "path of the FHIR API; a plain server's may be /fhir or /baseR4")
+    export_origin: str = _setting("", "origin and path of an export's status and files, where they are elsewhere")
+    export_delete: int = _setting(202, "answer to DELETE of an export; 405, 501: the server has none")
+    export_pages: int = _setting(0, "files on a page of the manifest, which then has a next link; 0: all on one")
+    meta_profiles: str = _setting("", "profiles that a write's meta.profile may name, separated by commas; empty: all")
     token_seconds: int = _setting(300, "life of an access token")
     allow_list: str = _setting("*", "JWKS addresses or hosts that may be fetched, separated by commas; *: all")
     audience: str = _setting("", "the `aud` that assertions need, when it is not the token URL")
@@ -74,6 +86,8 @@ _CHOICES = {
     "profile": ("ecw", "fhir"),
     "write_scopes": ("cu", "words"),
     "update_by": ("body", "url"),
+    "paging": ("snapshot", "offset"),
+    "next_link": ("whole", "relative", "query", "empty"),
     "update_mode": ("replace", "merge"),
 }
 

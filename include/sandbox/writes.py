@@ -108,7 +108,7 @@ def _plain_entry(call: Call, method: str, patient: Resource, url: str, condition
 
 
 def _plain_create(call: Call, patient: Resource, condition: str | None) -> tuple[int, Resource]:
-    _check_patient(patient)
+    _check_patient(call, patient)
     store = call.sandbox.store
     if condition is not None:
         pairs = parse_qsl(condition.removeprefix("Patient?"))
@@ -124,7 +124,7 @@ def _plain_create(call: Call, patient: Resource, condition: str | None) -> tuple
 
 
 def _plain_update(call: Call, patient: Resource, ecw_id: str) -> tuple[int, Resource]:
-    _check_patient(patient)
+    _check_patient(call, patient)
     if patient.get("id") != ecw_id:
         raise Refused(400, "invalid", "The id in the URL and in the resource must be the same.")
     there = call.sandbox.store["Patient"].get(ecw_id) is not None
@@ -141,11 +141,17 @@ def _require_version(sandbox: Sandbox, ecw_id: str, wanted: str | None) -> None:
         raise Refused(sandbox.settings.stale_status, "conflict", "The resource has another version.")
 
 
-def _check_patient(patient: Resource) -> None:
+def _check_patient(call: Call, patient: Resource) -> None:
     if patient.get("resourceType") != "Patient":
         raise Refused(400, "invalid", "The body must be a Patient.")
     if not patient.get("name") and not patient.get("identifier"):
-        raise Refused(422, "required", "US Core: a Patient needs identifier and name.")
+        places = ["Patient.identifier", "Patient.name"]
+        raise Refused(422, "required", "US Core: a Patient needs identifier and name.", expression=places)
+    if known := call.sandbox.settings.listed("meta_profiles"):
+        for profile in patient.get("meta", {}).get("profile", []):
+            if profile not in known:
+                text = f"Profile reference '{profile}' has not been found."
+                raise Refused(422, "processing", text, expression=["Patient.meta.profile[0]"])
 
 
 def _only_plain(call: Call) -> None:

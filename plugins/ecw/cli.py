@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "conflicts": "ecw.commands.conflicts",
     "find": "ecw.commands.find",
     "forget": "ecw.commands.forget",
+    "keys": "ecw.commands.keys",
     "mapping": "ecw.commands.mapping",
     "matches": "ecw.commands.matches",
     "migrate": "ecw.commands.migrate",

@@ -16,6 +16,7 @@ EcwError
 │   └── InternalError         an error that nobody foresaw, without its text, which may quote a record
 └── PersonMustAct             the same call would fail again; Airflow fails the task at once
     ├── ConfigurationWrong    a connection field, a key, a URL, a setting
+    │   └── KeyNotPublished   the published key set and the private key disagree
     ├── AuthRefused           the token endpoint said no
     ├── AccessDenied          401 after renewal, 403: the token does not reach this
     ├── RequestRefused        400: a parameter set or a record that eCW does not take
@@ -124,6 +125,10 @@ class PersonMustAct(EcwError):
 
 class ConfigurationWrong(PersonMustAct):
     """A connection field, a key, a URL or a setting."""
+
+
+class KeyNotPublished(ConfigurationWrong):
+    """The published key set and the private key disagree."""
 
 
 class AuthRefused(PersonMustAct):

@@ -9,7 +9,7 @@ from requests import Response, Session
 from requests.utils import default_headers
 
 from ecw import connections
-from ecw.api.check import in_words, steps
+from ecw.api.check import for_anybody, steps
 from ecw.api.client import EcwClient
 from ecw.api.outcome import error_of
 from ecw.api.patience import AT_ONCE, Circuit, Patience, Trying
@@ -51,7 +51,7 @@ class EcwHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Discover, get a token and read once; return whether all of it worked, and what to do where not."""
         try:
-            return in_words(steps(self.client(patience=AT_ONCE)))
+            return for_anybody(steps(self.client(patience=AT_ONCE)))
         except EcwError as error:
             return False, str(error)
 

@@ -62,6 +62,10 @@ def _fields() -> dict[str, Any]:
         "bulk_scopes": _text("Scopes of exports", "Instead of system/Group.read and the scopes to read."),
         "token_url": _text("Token URL", "Only if the practice's own discovery names the wrong one."),
         "audience": _text("Audience", "Only if the practice wants another `aud` than the token URL."),
+        "file_urls": _text(
+            "Addresses of exports",
+            "Only if the status or the files of exports are outside the base URL: the URLs they begin with.",
+        ),
         "calls_per_minute": {
             "label": "Calls a minute",
             "description": "The practice's quota per clock minute, token calls included.",

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -59,9 +59,9 @@ def elliptic(_: str) -> str:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda pem: "/nowhere/key.pem", "nor the path of a file that this machine can read (No such file"),
+        (lambda pem: "/nowhere/key.pem", "nor the path of a file"),
         (lambda pem: "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 60, "nor the path of a file"),
-        (lambda pem: "key\0.pem", "not a text file"),
+        (lambda pem: "key\0.pem", "nor the path of a file"),
         (lambda pem: pem[: len(pem) // 2], "holds no PEM text"),
         (lambda pem: pem.replace("MII", "XXX", 1), "damaged"),
         (locked, "passphrase"),
@@ -79,7 +79,31 @@ def test_a_key_that_cannot_be_used_is_named_and_never_shown(keys, make, says):
     assert refused.value.__cause__ is None
 
 
-def test_a_file_without_a_key_is_told_apart_from_a_missing_one(tmp_path: Path):
-    (tmp_path / "key.pem").write_text("not a key")
-    with pytest.raises(ConfigurationWrong, match="holds no PEM text"):
-        read_private_key(str(tmp_path / "key.pem"))
+def test_a_short_key_is_refused():
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - meant
+    with pytest.raises(ConfigurationWrong, match="1024 bits"):
+        read_private_key(short.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o440, False), (0o644, True), (0o620, True)])
+def test_a_file_that_others_may_read_is_warned_of(keys, tmp_path: Path, caplog, mode, warned):
+    path = tmp_path / "key.pem"
+    path.write_text(keys.private_key_pem)
+    path.chmod(mode)
+    read_private_key(str(path))
+    assert ("chmod 600" in caplog.text) == warned
+
+
+def test_no_error_tells_which_files_there_are(tmp_path: Path, caplog):
+    """Whoever may type a path into Airflow's form would learn of the server's files."""
+    (tmp_path / "text").write_text("no key")
+    (tmp_path / "binary").write_bytes(b"\xff\x00")
+    said = set()
+    for path in ("nowhere", "text", "binary", "."):
+        with pytest.raises(ConfigurationWrong) as wrong:
+            read_private_key(str(tmp_path / path))
+        said.add(str(wrong.value))
+    assert len(said) == 1
+    for reason in ("No such file", "holds no PEM text", "not a text file", "Is a directory"):
+        assert reason in caplog.text  # the log tells it
+    assert str(tmp_path) not in said.pop()

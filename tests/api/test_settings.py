@@ -81,6 +81,9 @@ def test_plain_http_is_for_this_machine_only(host):
         ({"calls_per_minute": 0.5}, "calls_per_minute", "whole number"),
         ({"timeout": [5, 60]}, "timeout", "number of seconds"),
         ({"timeout": 0}, "timeout", "number of seconds"),
+        ({"file_urls": "files.example.org"}, "file_urls", "else than URLs"),
+        ({"file_urls": "https://files.example.org http://files.example.org"}, "file_urls", "else than URLs"),
+        ({"file_urls": "https://me:pw@files.example.org"}, "file_urls", "else than URLs"),
         ({"calls_per_minute": "many"}, "calls_per_minute", "whole number"),
     ],
 )
@@ -96,3 +99,41 @@ def test_a_port_apart_from_the_url_is_refused():
     split = Connection(conn_id="x", conn_type="ecw", host=BASE, port=8443, login="client")
     with pytest.raises(ConfigurationWrong, match="whole https://<host>/fhir/r4/<practice code> into the host field"):
         EcwSettings.from_connection(split)
+
+
+@pytest.mark.parametrize(
+    ("host", "practice"),
+    [
+        ("https://fhir4.eclinicalworks.com/fhir/r4/FFBJCD", "FFBJCD"),
+        ("https://hapi.example.org/fhir", "hapi.example.org"),
+        ("https://api.example.org/fhir/R4", "api.example.org"),
+        ("https://api.example.org/fhir/R4/", "api.example.org"),
+        ("https://hapi.example.org/baseR4", "hapi.example.org"),
+        ("https://fhir.example.org", "fhir.example.org"),
+        ("https://example.org:8443/north/fhir", "example.org-8443-north"),
+        ("https://example.org/south/fhir/r4", "example.org-south"),
+        ("http://127.0.0.1:8080/fhir", "127.0.0.1-8080"),
+    ],
+)
+def test_a_base_url_without_a_practice_code_is_told_from_others_by_its_host(host, practice):
+    settings = EcwSettings.from_connection(conn(host=host))
+
+    assert settings.practice == practice
+    assert settings.base_url == host.rstrip("/")
+
+
+def test_a_long_base_url_makes_a_code_that_fits_and_another_one_another():
+    found = {
+        EcwSettings.from_connection(conn(host=f"https://{'a' * 60}.{top}/x/fhir")).practice for top in ("com", "org")
+    }
+
+    assert len(found) == 2
+    assert {len(code) for code in found} == {64}
+
+
+def test_addresses_of_exports_are_read():
+    given = "https://files.example.org/a, https://other.example.org"
+    assert EcwSettings.from_connection(conn(file_urls=given)).file_urls == (
+        "https://files.example.org/a",
+        "https://other.example.org",
+    )

@@ -187,3 +187,48 @@ def test_export() -> None:
     view = json.loads(run("export", "practitioner", "--viewdefinition").output)
     assert (view["resourceType"], view["resource"]) == ("ViewDefinition", "Practitioner")
     assert run("export", "practitioner").exit_code == 2
+
+
+@pytest.fixture
+def places(crm: Engine, tmp_path: Path) -> Path:
+    """The project's mapping files, two locations that a pull brought, and the CRM's own list."""
+    with crm.begin() as connection:
+        connection.execute(
+            text("INSERT INTO location (ecw_id, name) VALUES ('a.1', 'Main St. Clinic'), ('b.2', 'Annex')")
+        )
+        connection.execute(text("CREATE TABLE facility (name TEXT, active BOOLEAN)"))
+        connection.execute(
+            text("INSERT INTO facility VALUES ('Main St Clinic', true), ('Annexe', false), ('Gym', true)")
+        )
+    shutil.copytree(mappings_folder(), tmp_path / "all")
+    return tmp_path / "all"
+
+
+def test_a_location_crosswalk_is_proposed_from_both_sides(places: Path) -> None:
+    result = CliRunner().invoke(group, ["mapping", "propose", "location", "--folder", str(places), "--write"])
+
+    assert result.exit_code == 0, result.output
+    assert "1 lines proposed, 0 to be decided" in result.output
+    assert "- Location/b.2 (Annex): nothing in the CRM is like it" in result.output
+    assert "Nothing in eCW means: Gym" in result.output
+    written = (places / "crosswalks" / "location.csv").read_text()
+    assert written == "code,value,system,note\nLocation/a.1,Main St Clinic,,eCW: Main St. Clinic\n"
+    again = CliRunner().invoke(group, ["mapping", "propose", "location", "--folder", str(places)])
+    assert "0 lines proposed" in again.output
+    checked = CliRunner().invoke(group, ["mapping", "check", "--folder", str(places)])
+    assert "Coverage: crosswalk location has 1 of eCW's 2 (location.ecw_id) and 1 of the CRM's 2" in checked.output
+
+
+def test_a_crm_without_a_list_is_told_what_enters_instead(crm: Engine) -> None:
+    for crosswalk, told in (
+        ("location", "eCW's own names enter"),
+        ("treatment_program", "'Unassigned' enters for all"),
+    ):
+        result = CliRunner().invoke(group, ["mapping", "propose", crosswalk])
+        assert result.exit_code == 0, result.output
+        assert told in result.output
+
+
+def test_a_crosswalk_that_there_is_not(crm: Engine) -> None:
+    with pytest.raises(ConfigurationWrong, match="did you mean 'location'"):
+        CliRunner().invoke(group, ["mapping", "propose", "locations"], catch_exceptions=False)

@@ -25,19 +25,19 @@ def run(*arguments: str) -> list[str]:
 
 
 def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine) -> None:
-    state = Finding("pattern", "state", "matches [A-Z]{2}", "warn", 12, 3, "warn")
-    email = Finding("pattern", "email", "matches @", "warn", 12, 0, "pass")
+    state = Finding("pattern", "state", "matches [A-Z]{2}", "warn", 12, 3, "warn", broken_new=2)
+    email = Finding("pattern", "email", "matches @", "warn", 12, 0, "pass", broken_new=0)
     quality.write(crm_engine, a_run("r1"), "patient", [VOLUME])
     quality.write(crm_engine, a_run("r2"), "patient", [VOLUME, state, email])
 
     shown = [
         "Run r2",
         "patient: warn (12 records fetched, usual are 13, 2 rules)",
-        "verdict broken rows column rule wanted otherwise",
-        "warn 3 12 state pattern matches [A-Z]{2} warn",
+        "verdict broken new rows column rule wanted otherwise",
+        "warn 3 2 12 state pattern matches [A-Z]{2} warn",
     ]
     assert run() == shown
-    assert run("--all") == [*shown, "pass 0 12 email pattern matches @ warn"]
+    assert run("--all") == [*shown, "pass 0 0 12 email pattern matches @ warn"]
     assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to judge)"]
 
 

@@ -46,6 +46,15 @@ def test_every_task_retries_by_error_class() -> None:
             assert task.retries > 0, f"{dag_id}.{task.task_id}: give the DAG default_args retries"
 
 
+def test_every_task_ends_at_last() -> None:
+    for dag_id, dag in dags().items():
+        for task in dag.tasks:
+            if task.task_id == "approve":  # ends by the connection's `approval_hours`; a time-out would count the wait
+                assert task.execution_timeout is None
+            else:
+                assert task.execution_timeout, f"{dag_id}.{task.task_id}: give the DAG default_args execution_timeout"
+
+
 def test_a_dag_file_is_a_table_of_contents() -> None:
     for file in FILES:
         body = file.read_text().split('"""', 2)[2]

@@ -68,3 +68,30 @@ def test_a_list_that_is_not_there_is_told_and_no_problem(connection: Connection)
     assert found.unverified == [
         "crosswalk treatment_program: the CRM's database has no treatment_program.name to verify it by"
     ]
+
+
+@pytest.mark.parametrize(
+    ("unmapped", "rest"),
+    [
+        ({"unmapped": "keep"}, "the others enter as they are"),
+        ({"unmapped": "default", "default": "Detox"}, "'Detox' stands for the others"),
+        ({"unmapped": "reject"}, "records with another one are rejected"),
+    ],
+)
+def test_how_much_of_both_lists_a_crosswalk_has(connection: Connection, unmapped: dict[str, str], rest: str) -> None:
+    connection.execute(text("INSERT INTO location VALUES ('b.2', true), ('d.4', true), ('gone', false)"))
+    connection.execute(text("CREATE TABLE treatment_program (name TEXT)"))
+    connection.execute(text("INSERT INTO treatment_program VALUES ('Detox'), ('Outpatient'), ('Aftercare')"))
+
+    found = check_lists(connection, [replace(PROGRAMS, **unmapped)])
+
+    assert found.coverage == [
+        "crosswalk treatment_program has 3 of eCW's 4 (location.ecw_id) and 2 of the CRM's 3 (treatment_program.name); "
+        + rest
+    ]
+
+
+def test_a_crm_without_such_lists_is_told_and_is_no_problem(connection: Connection) -> None:
+    found = check_lists(connection, [replace(PROGRAMS, ecw_list="nothing.id", crm_list="facility.name")])
+
+    assert (found.problems, found.coverage, len(found.unverified)) == ([], [], 2)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecw.mapping.crosswalks import as_read, for_spreadsheets
 from ecw.mapping.model import Mapping
-from ecw.mapping.unmapped import UnmappedCodes
+from ecw.mapping.unmapped import Unmapped, UnmappedCodes
 
 COLUMNS = """\
       - {name: race, label: Race, path: maritalStatus.coding.first().code, type: code, crosswalk: race}
@@ -62,3 +66,16 @@ def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:
     local = {"system": "http://x.org/2", "code": "9", "display": "Local"}
     codes.add({"resourceType": "Patient", "id": "p", "maritalStatus": {"coding": [coding, local]}})
     assert [entry.line for entry in codes.worst_first()] == ["Q,Quux,http://x.org,seen in 1 record"]
+
+
+@given(st.lists(st.text(max_size=6) | st.sampled_from(["=1+1", "+1", "-x", "@x", "\t=x", "'=x", "'x"]), max_size=4))
+def test_no_cell_is_a_formula_and_every_cell_is_read_as_it_was(cells: list[str]) -> None:
+    written = [for_spreadsheets(cell) for cell in cells]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in written)
+    assert [as_read(cell) for cell in written] == cells
+
+
+def test_a_code_of_ecws_that_looks_like_a_formula_is_written_as_text() -> None:
+    line = Unmapped("plans", "=cmd|' /C calc'!A0", display="@SUM(1)").line
+    assert line.startswith("'=cmd")
+    assert ",'@SUM" in line

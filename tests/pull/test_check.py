@@ -45,6 +45,8 @@ def checked(
     rules: str,
     usual: Usual = Usual(None),  # noqa: B008 - it is frozen
     report: list[Finding] | None = None,
+    *,
+    unchanged: int = 0,
 ) -> Batch:
     """Check rows by rules, which is a suite's text below `resource`; the findings go into `report`."""
     path = f"{run['staging']}/person/map.ndjson.gz"
@@ -59,9 +61,9 @@ def checked(
         resource="person",
         path=path,
         count=len(rows),
-        fetched=len(rows) + 3,
-        rejected=2,
-        unchanged=1,
+        fetched=len(rows) + 3 + unchanged,
+        rejected=3,
+        unchanged=unchanged,
         rejects=["earlier"],
         calls=7,
         seconds=1.0,
@@ -152,7 +154,7 @@ def test_a_row_with_two_reasons_is_rejected_once_and_both_are_kept(run: Run) -> 
         "  - {column: state, pattern: '[A-Z]{2}', otherwise: reject}\n",
     )
 
-    assert (batch["count"], batch["rejected"]) == (1, 3)
+    assert (batch["count"], batch["rejected"]) == (1, 4)
     assert batch["rejects"] == ["earlier", f"{run['staging']}/person/check-rejects.ndjson.gz"]
     assert list(staging.read(batch["rejects"][-1])) == [
         {
@@ -201,6 +203,27 @@ def test_too_large_a_share_stops(run: Run, good: int, stops: bool) -> None:
             checked(run, rows, rules)
     else:
         assert checked(run, rows, rules)["count"] == good
+
+
+@pytest.mark.parametrize(("unchanged", "stops"), [(28, True), (29, False), (0, True)])
+def test_a_share_is_of_everything_that_was_looked_at(run: Run, unchanged: int, stops: bool) -> None:
+    rules = "rules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
+    rows = [{"name": "A"}] * 7 + [{}] * 4
+    if stops:
+        with pytest.raises(QualityStop, match=rf"4 of {11 + unchanged} rows"):
+            checked(run, rows, rules, unchanged=unchanged)
+    else:
+        assert checked(run, rows, rules, unchanged=unchanged)["count"] == 7
+
+
+def test_a_stop_rule_with_a_share_warns_below_it(run: Run) -> None:
+    report: list[Finding] = []
+    rules = "rules: [{column: name, not_null: true, otherwise: stop, stop_above: 0.5}]"
+
+    assert checked(run, [{"name": "A"}, {}], rules, report=report)["count"] == 2
+    assert report[1].verdict == "warn"
+    with pytest.raises(QualityStop):
+        checked(run, [{}, {}, {"name": "A"}], rules)
 
 
 def test_a_share_of_a_small_batch_stops_nothing(run: Run) -> None:
@@ -291,13 +314,14 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
         Finding(
             "volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "whole"
         ),
-        Finding("not_null", "ecw_id", "has a value", "stop", 3, 0, "pass", "", 0.0),
+        Finding("not_null", "ecw_id", "has a value", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
         Finding(
             *("unique", "name or other", "no other record of the batch has the same value", "warn", 3, 2, "warn"),
             why="twice",
+            broken_new=2,
         ),
-        Finding("range", "size", "range min 0.0", "reject", 3, 1, "reject"),
-        Finding("date", "born", "date after 1900-01-01", "reject", 3, 1, "stop", "", 0.3),
+        Finding("range", "size", "range min 0.0", "reject", 3, 1, "reject", broken_new=1),
+        Finding("date", "born", "date after 1900-01-01", "reject", 3, 1, "stop", "", 0.3, broken_new=1),
     ]
 
 

@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from requests import Session
 
-from ecw.api.client import EcwClient
-from ecw.api.patience import Circuit, Patience, Trying
-from ecw.api.settings import EcwSettings
-from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused
+from ecw.errors import AnswerIncomplete, RecordMissing, RequestRefused, ServerTrouble
 from ecw.pull import staging
-from ecw.pull.extract import extract
 from ecw.pull.gone import is_tombstone
-from ecw.pull.options import Options
-from ecw.resources import Resource
-from ecw.words import Batch, Run
-from tests.fixtures.keys import Keys
+from ecw.words import Batch
 from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.conftest import TYPES
 from tests.pull.test_strategies import Roll
-
-TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
-
-
-@pytest.fixture
-def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
-    settings = EcwSettings(sandbox.base_url, keys.client_id, private_key=keys.private_key_pem, key_id=keys.key_id)
-    return EcwClient(settings, Session(), trying=Trying(Patience(longest_wait=0.01), Circuit(1000)))
-
-
-@pytest.fixture
-def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
-    """Return a function that extracts one resource."""
-
-    def run(
-        name: str,
-        *strategies: str,
-        roster: Roll | None = None,
-        start: str | None = None,
-        end: str = "2026-11-22T10",
-        **options: Any,
-    ) -> Batch:
-        this = Run(
-            practice="FFSAND",
-            run_id="r",
-            run_type="scheduled",
-            window_start=start,
-            window_end=f"{end}:00:00+00:00",
-            ecw_conn_id="",
-            crm_conn_id="",
-            staging=str(tmp_path),
-        )
-        return extract(this, Resource(name, TYPES[name], ()), client, roster or Roll(), strategies, Options(**options))
-
-    return run
 
 
 def records(batch: Batch) -> dict[str, dict[str, Any]]:
@@ -242,7 +199,7 @@ def test_a_window_that_ends_later_is_another_search(sandbox: RunningSandbox, sta
     for record, time in (*((each, "09:00:00") for each in early), (late, "10:30:00")):
         sandbox.put({**record, "meta": {**record["meta"], "lastUpdated": f"2026-11-22T{time}+00:00"}}, stamp=False)
     sandbox.fault("next_gone", resource="Patient", page=2)
-    with pytest.raises(RecordMissing):
+    with pytest.raises(ServerTrouble):
         staged("patient", "last_updated", start="2026-11-22T08:00:00+00:00", end="2026-11-22T10")
     sandbox.clear_faults()
 

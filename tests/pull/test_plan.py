@@ -15,6 +15,10 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
+COMING = (
+    "SELECT count(DISTINCT patient) AS n FROM encounter WHERE start_time >= '2026-11-22 03:00+00' AND "
+    "start_time < '2026-11-29 03:00+00' AND status NOT IN ('cancelled', 'entered-in-error', 'finished')"
+)
 ALL = ("practitioner", "location", "patient", "insurance", "encounter")
 
 
@@ -68,7 +72,9 @@ def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
     assert {name: calls[name] for name in ("practitioner", "location", "patient", "encounter")} == {
         name: made[name] for name in ("practitioner", "location", "patient", "encounter")
     }
-    assert calls["insurance"] == 10, "a twelfth of 120 patients"
+    urgent = second["resources"]["insurance"]["urgent"]
+    assert urgent == pull.rows(COMING)[0]["n"] > 0
+    assert calls["insurance"] == 10 + round(urgent * 11 / 12), "a twelfth of 120 patients, and who comes soon"
     assert second["calls"] == sum(calls.values())
     assert [line["at_least"] for line in first["resources"].values()] == [True] * 5, "nobody is known yet"
     assert [line["at_least"] for line in second["resources"].values()] == [False] * 5
@@ -122,7 +128,8 @@ def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
 
     told = re.search(r"insurance: the run's calls suffice for (\d) of 4 turns that are due", caplog.text)
     assert told, caplog.text
-    assert made["resources"]["insurance"]["calls"] == 30 * int(told[1])
+    line = made["resources"]["insurance"]
+    assert line["calls"] == 30 * int(told[1]) + round(line["urgent"] * (1 - int(told[1]) / 4))
     assert made["minutes"] <= 15
     assert "the others come round within 1 hours" in caplog.text
 

@@ -26,6 +26,7 @@ class Roll:
     joined: set[str] = field(default_factory=set)
     awaited: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    soon: list[str] = field(default_factory=list)  # whose insurance matters now
     there: list[str] = field(default_factory=list)  # what the CRM has where an extraction looks
 
     def known(self, resource: str) -> list[str]:
@@ -45,6 +46,9 @@ class Roll:
 
     def of_patients(self, resource: str, patients: Sequence[str]) -> list[str]:
         return self.there
+
+    def urgent(self) -> list[str]:
+        return self.soon
 
     def strangers(self) -> list[str]:
         return self.ids.get("stranger", [])

@@ -33,6 +33,8 @@ KINDS += [("write_code", code) for code in CODES] + [("write_answer", shape) for
 CITIES = ("Topeka", "Lawrence", "Wichita", "Salina", "Dodge City", "Emporia", "Hays", "Newton")
 SHOWN_AFTER, SETTLE_AFTER = 0.1, 0.15  # seconds: eCW shows a new patient; an unknown outcome is searched for
 
+REUSED, BORN_AGAIN = 5, "2001-02-03"  # rows that are given to somebody else, and whose birth date they have then
+
 Key = tuple[str, str]  # CRM id, column
 
 
@@ -72,6 +74,7 @@ class Journey:
         self.did: Counter[str] = Counter()
         self.pulls = self.edits = self.kills = 0
         self.twins: set[str] = set()
+        self.reused: dict[str, str] = {}  # rows that are somebody else's now: eCW id of the chart they must not reach
         self.stale = self.lost = self.wandered = 0
         self.taken = False
         self.kinds = self._deck()
@@ -99,7 +102,7 @@ class Journey:
         """Add somebody of the same family name and birth date: with a name that is far from the other's, or near."""
         other = self.random.choice(self.ids)
         row, first = self.crm.row(other), self.random.choice(("Zofia", "Eva"))
-        if other in self.twins or row["last_name"] not in NAMES:
+        if other in self.twins or other in self.reused or row["last_name"] not in NAMES:
             return
         self.twins.add(other)
         city = self.random.choice(CITIES)
@@ -109,10 +112,23 @@ class Journey:
         self.twins.add(crm_id)
         self.ours |= {(crm_id, "city"): city, (crm_id, "gender"): "Female"}
 
+    def reuse(self) -> None:
+        """Let the CRM's people take a row that is linked for somebody else."""
+        done = {row["crm_id"] for row in self.crm.all("ecw_intent") if row["state"] == intents.DONE}
+        free = sorted(done & set(self.linked()) - set(self.reused) - self.twins)
+        if not free or len(self.reused) >= REUSED:
+            return
+        crm_id = self.random.choice(free)
+        self.reused[crm_id] = self.linked()[crm_id]
+        self.crm.edit(crm_id, last_name="Quarrington", first_name="Dagmar", birth_date=BORN_AGAIN, gender="Male")
+        for edits in (self.ours, self.theirs):
+            for key in [key for key in edits if key[0] == crm_id]:
+                del edits[key]
+
     def decide(self) -> None:
         """Let a person choose for whom the searches found somebody: whoever has another account number is another."""
         for crm_id, one in intents.held(self.crm.engine, self.pushing.place):
-            if one.choice is None:
+            if crm_id not in self.reused and one.choice is None:
                 number, stored = self.crm.row(crm_id)["identifier"], self.stored()
                 own = [each for each in one.candidates if each in stored and account(stored[each]) == number]
                 assert intents.choose(self.crm.engine, self.pushing.place, crm_id, own[0] if own else intents.NEW)
@@ -122,7 +138,7 @@ class Journey:
     def transact(self, request: Any, **how: Any) -> Any:
         """Let the clinic edit the very patient after it was read, and another worker take over what was sent."""
         [entry] = request["entry"]
-        crm_ids = {ecw_id: crm_id for crm_id, ecw_id in self.linked().items()}
+        crm_ids = {ecw_id: crm_id for crm_id, ecw_id in self.linked().items() if crm_id not in self.reused}
         if entry["request"]["method"] == "PUT" and self.random.random() < 0.1:
             self.clinic_edits(crm_ids[entry["resource"]["id"]])
             self.stale += 1
@@ -176,7 +192,8 @@ class Journey:
 
     def crm_edits(self) -> None:
         linked = self.linked()
-        for crm_id in self.random.sample(self.ids, k=min(3, len(self.ids))):
+        mine = [crm_id for crm_id in self.ids if crm_id not in self.reused]
+        for crm_id in self.random.sample(mine, k=min(3, len(mine))):
             row = self.crm.row(crm_id)
             values = {name: value for name, value in self.change("Crm").items() if row[name] != value}
             if crm_id not in linked:
@@ -186,7 +203,7 @@ class Journey:
                 self.write(crm_id, self.ours, self.theirs, row, values)
 
     def clinic_edits(self, whom: str | None = None) -> None:
-        linked = sorted(self.linked().items())
+        linked = sorted((crm_id, ecw_id) for crm_id, ecw_id in self.linked().items() if crm_id not in self.reused)
         chosen = [each for each in linked if each[0] == whom] or self.random.sample(linked, k=min(1, len(linked)))
         for crm_id, ecw_id in chosen:
             patient = self.sandbox.record("Patient", ecw_id)
@@ -241,7 +258,7 @@ class Journey:
 
     def steps(self, count: int) -> None:
         ways = [self.new, self.new, self.crm_edits, self.clinic_edits, self.fault, self.push, self.push] * 6
-        ways += [self.twin, self.twin, self.decide, self.wander]
+        ways += [self.twin, self.twin, self.reuse, self.decide, self.wander]
         self.new()
         for _ in range(count):
             self.random.choice(ways)()
@@ -281,7 +298,9 @@ class Journey:
         found = []
         for crm_id, ecw_id in self.linked().items():
             patient, row = stored[ecw_id], self.crm.row(crm_id)
-            if people.get(account(patient)) != crm_id or patient["name"][0]["given"][0] != row["first_name"]:
+            first = "Ewa" if crm_id in self.reused else row["first_name"]
+            mine = people.get(account(patient)) == crm_id and patient["name"][0]["given"][0] == first
+            if not mine or patient["birthDate"] == BORN_AGAIN:
                 found.append(ecw_id)
         return found
 
@@ -294,6 +313,7 @@ class Journey:
         return [
             (crm_id, name)
             for crm_id, ecw_id in self.linked().items()
+            if crm_id not in self.reused
             for name, value in shown(stored[ecw_id]).items()
             if (crm_id, name) not in asked and (self.crm.row(crm_id)[name] or "") != value
             if name != "gender" or (crm_id, name) not in self.theirs
@@ -342,7 +362,7 @@ def test_a_journey_with_faults_and_kills(
     record_property(
         "figures",
         f"{pushes} pushes {dict(journey.did)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
-        f"{journey.pulls} pulls, {len(journey.twins)} twins, {journey.stale} "
+        f"{journey.pulls} pulls, {len(journey.twins)} twins, {len(journey.reused)} rows used again, {journey.stale} "
         f"edits between read and write, {journey.lost} lost claims, {journey.wandered} connections that wandered, "
         f"{len(crm.all('ecw_conflict'))} conflicts: {len(wrong)} wrong charts, {doubled} doubled, {len(lost)} lost, "
         f"{len(wiped)} overwritten",
@@ -351,6 +371,7 @@ def test_a_journey_with_faults_and_kills(
     assert other.served() == 0, "nothing went to the other practice"
     if long:
         assert min(len(journey.twins), journey.stale, journey.lost, journey.wandered) > 5
+        assert len(journey.reused) == REUSED
     assert journey.fired() == set(KINDS)
     assert pushes > (1_000 if long else 80)
     assert journey.kills >= 3, "one may have had nothing to send"

@@ -85,6 +85,59 @@ def test_an_update_may_not_take_away_what_ecw_needs() -> None:
     assert [each.field for each in findings(composed, PATIENT.pushed, {}, before=held)] == ["first_name"]
 
 
+OFFICIAL = {"name": [{"use": "official", "family": "Kowalczyk", "given": ["Ewa"]}]}
+HELD = {
+    "an official name (Synthea)": OFFICIAL,
+    "a gender that a create may not have": {"gender": "other"},
+    "no gender": {"gender": None},
+    "an identifier without system": {"identifier": [{"value": "ACC-1"}]},
+    "no identifier": {"identifier": []},
+    "a birth date of a year only": {"birthDate": "1980"},
+    "no birth date": {"birthDate": None},
+    "a name of text alone": {"name": [{"use": "usual", "text": "Ewa Kowalczyk"}]},
+    "a given name only": {"name": [{"use": "usual", "given": ["Ewa"]}]},
+    "everything at once": {**OFFICIAL, "gender": "other", "identifier": [{"value": "1"}], "birthDate": "1980-01"},
+}
+
+
+@pytest.mark.parametrize("element", HELD.values(), ids=HELD)
+def test_an_update_is_not_kept_back_by_what_it_does_not_write(element: dict[str, Any]) -> None:
+    held = COMPOSER.resource(ROW).resource | {"id": "p.1"} | element
+    held = {name: value for name, value in held.items() if value not in (None, [])}
+    composed = COMPOSER.resource({"phone": "9135550000"}, into=held)
+
+    assert composed.written == ["phone"]
+    assert findings(composed, PATIENT.pushed, {"phone": "9135550000"}, before=held) == []
+
+
+@pytest.mark.parametrize(
+    ("element", "changes", "field"),
+    [
+        ({"gender": "other"}, {"gender": "Unknown"}, None),
+        ({"gender": None}, {"gender": "Other"}, "gender"),
+        ({"birthDate": "1980"}, {"birth_date": "2999-01-01"}, "birth_date"),
+        ({"birthDate": "1980"}, {"birth_date": "1980-01-03"}, None),
+    ],
+)
+def test_what_an_update_writes_is_judged_whatever_ecw_held(
+    element: dict[str, Any], changes: dict[str, Any], field: str | None
+) -> None:
+    held = {name: value for name, value in (COMPOSER.resource(ROW).resource | element).items() if value is not None}
+    composed = COMPOSER.resource(changes, into=held | {"id": "p.1"})
+
+    found = findings(composed, PATIENT.pushed, changes, before=held | {"id": "p.1"})
+
+    assert [finding.field for finding in found] == ([field] if field else [])
+
+
+@pytest.mark.parametrize("cleared", ["last_name", "first_name", "birth_date", "gender"])
+def test_an_update_may_not_take_away_what_it_needs_from_any_kind_of_name(cleared: str) -> None:
+    held = COMPOSER.resource(ROW).resource | {"id": "p.1"}
+    composed = COMPOSER.resource({}, into=held, clear=[cleared])
+
+    assert [finding.field for finding in findings(composed, PATIENT.pushed, {}, before=held)] == [cleared]
+
+
 def test_what_the_models_refuse_is_named_by_its_element() -> None:
     composed = COMPOSER.resource(ROW)
     composed.resource["telecom"][0]["rank"] = "first"

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
-from ecw.crm import journal, ledger, quality
+from ecw.crm import journal, journal_pages, ledger, quality, reports
 from ecw.crm.quality import Finding
 from ecw.crm.tables import ecw_journal
 from ecw.errors import ConfigurationWrong
-from ecw.ui.app import ROUTERS, app, told
+from ecw.ui.app import ROUTERS, app, may_see, told
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
 pytestmark = pytest.mark.both_databases
@@ -228,3 +228,51 @@ def test_no_page_is_open_to_somebody_without_a_login() -> None:
         assert client.get(path, params={"run_id": "x"}).status_code == 401, path
     for path in ("/docs", "/openapi.json", "/redoc"):
         assert client.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("path", ["/logs?record=a%00b", "/logs?run_id=%00", "/quality/run?run_id=%00", "/logs?%00=1"])
+def test_a_nul_in_a_parameter_is_a_bad_request(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(app.dependency_overrides, may_see, lambda: None)
+    answer = Client(app).get(path)
+    assert answer.status_code == 400
+    assert "NUL" in answer.text
+
+
+def test_every_filter_of_the_logs_has_an_index(crm_engine: Engine) -> None:
+    """SQLite says how it goes through a table; PostgreSQL has the same indexes, and chooses by statistics."""
+    filters = {"direction": "push", "resource": "patient", "outcome": "failed", "run_id": "r", "record": "x"}
+    with crm_engine.connect() as connection:
+        for name, value in filters.items():
+            statement = journal_pages.statement(journal_pages.Wanted("T1", **{name: value}))
+            if crm_engine.dialect.name == "sqlite":
+                text = str(statement.compile(crm_engine, compile_kwargs={"literal_binds": True}))
+                plan = "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+                column = "crm_id" if name == "record" else name
+                assert f"practice=? AND {column}=?" in plan, (name, plan)
+            found = {index["name"] for index in inspect(connection).get_indexes("ecw_journal")}
+            assert {
+                f"ecw_journal_by_{column}" for column in filters.keys() - {"record"} | {"crm_id", "ecw_id"}
+            } <= found
+
+
+def test_the_list_of_checked_runs_reads_an_index_alone(crm_engine: Engine) -> None:
+    with crm_engine.connect() as connection:
+        assert "ecw_quality_runs" in {index["name"] for index in inspect(connection).get_indexes("ecw_quality")}
+        if crm_engine.dialect.name == "sqlite":
+            text = reports.runs_statement().compile(crm_engine)
+            plan = "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+            assert "USING COVERING INDEX ecw_quality_runs" in plan, plan
+            assert "TEMP B-TREE FOR GROUP BY" not in plan, plan
+
+
+def test_the_keys_are_published_only_where_a_variable_says_so(tmp_path, monkeypatch) -> None:
+    client, path = Client(app), "/.well-known/jwks.json"
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_JWKS", str(tmp_path / "nowhere.json"))
+    assert client.get(path).status_code == 404
+    (tmp_path / "jwks.json").write_text(
+        json.dumps({"keys": [{"kty": "RSA", "n": "1", "e": "AQAB", "kid": "a", "d": "x"}]})
+    )
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_JWKS", str(tmp_path / "jwks.json"))
+    assert client.get(path).json() == {"keys": [{"kty": "RSA", "n": "1", "e": "AQAB", "kid": "a"}]}
+    (tmp_path / "jwks.json").write_text("no JSON")
+    assert client.get(path).status_code == 404

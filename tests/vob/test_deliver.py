@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from threading import Timer
 
 import pytest
 from sqlalchemy import text
@@ -104,6 +106,35 @@ def test_a_receiver_that_hangs_is_left(three: Vob, receiver: Receiver, monkeypat
         three.deliver()
     receiver.hang = False
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection())
+    assert three.deliver() == {"delivered": 3, "refused": 0}
+
+
+def test_an_answer_that_trickles_in_ends_at_the_deadline(
+    three: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a deadline it would end only when the receiver gives up, after twenty seconds."""
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection(timeout=0.3))
+    receiver.trickle = True
+    give_up = Timer(20, receiver.over.set)
+    give_up.start()
+    with pytest.raises(ServerTrouble, match="did not answer"):
+        three.deliver()
+    give_up.cancel()
+    assert not receiver.over.is_set(), "the deadline did not end it"
+    assert delivery(three) == ["waiting"] * 3
+
+
+@pytest.mark.parametrize("off", [{"verify": False}, {"verify_ssl": "no"}, {"verify": 0}])
+def test_the_check_of_the_receivers_certificate_cannot_be_switched_off(
+    three: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, off: dict[str, object]
+) -> None:
+    document = {"conn_type": "http", "host": "https://vob.example.com/secret-path", "extra": off}
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", json.dumps(document))
+    with pytest.raises(ConfigurationWrong, match="switches the check") as told:
+        three.deliver()
+    assert "secret-path" not in str(told.value)
+    assert delivery(three) == ["waiting"] * 3
+    monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection(**off))  # this machine itself
     assert three.deliver() == {"delivered": 3, "refused": 0}
 
 

@@ -20,9 +20,10 @@ from requests.exceptions import RequestException
 
 from ecw.api import unreadable_records
 from ecw.api.auth import Purpose
-from ecw.api.client import EcwClient
+from ecw.api.client import ID, EcwClient
 from ecw.api.links import pinned
 from ecw.api.outcome import codes_of, error_of, json_of, known_codes, outcome_error
+from ecw.api.paging import next_link
 from ecw.api.transport import PIECE, explained
 from ecw.errors import AnswerIncomplete, ExportGone, ExportRunning, RecordMissing, ServerTrouble
 from ecw.resources import RESOURCES
@@ -56,15 +57,17 @@ class File:
     fhir_type: str
     url: str
     count: int | None  # lines, where the server tells
+    bearer: bool = True  # whether it needs the token
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A finished export; `transaction_time` is the `since` of the next one."""
+    """A finished export.  `deleted` are files of Bundles that name what is gone since the last one."""
 
     transaction_time: str
     files: tuple[File, ...]
     errors: tuple[File, ...]
+    deleted: tuple[File, ...] = ()
 
 
 def groups(client: EcwClient) -> list[Group]:
@@ -104,7 +107,7 @@ def kick_off(
             raise ServerTrouble("eCW accepted an export and did not say where it is.", next_move="try again later.")
         return handle
 
-    handle = pinned(client.trying(start), client.base_url)
+    handle = pinned(client.trying(start), client.base_url, also=client.settings.file_urls)
     keep(handle)
     return handle
 
@@ -114,7 +117,39 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
 
     Raises ExportGone when eCW does not know it any more.
     """
-    return client.trying(lambda: _polled(client, handle))
+    found = client.trying(lambda: _polled(client, handle))
+    if isinstance(found, Underway):
+        return found
+    pages, visited = [_manifest(client, found)], {handle}
+    while (link := next_link(found)) is not None:
+        page = pinned(link, client.base_url, page=handle, also=client.settings.file_urls)
+        if page in visited:
+            raise AnswerIncomplete(
+                "The pages of an export's manifest lead back to one already read.",
+                next_move="start the export again; if it stays, ask eCW support.",
+            )
+        visited.add(page)
+        found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called at once
+        if isinstance(found, Underway):
+            raise ServerTrouble("A page of the export's manifest is not ready.", next_move="try again later.")
+        pages.append(_manifest(client, found))
+    return Manifest(
+        pages[0].transaction_time,
+        *(sum((getattr(page, name) for page in pages), ()) for name in ("files", "errors", "deleted")),
+    )
+
+
+def deletions(client: EcwClient, manifest: Manifest, fhir_type: str) -> list[str]:
+    """Return the ids that the manifest's files of deletions name (Bulk Data 2, "Response - Complete Status")."""
+    found: dict[str, None] = {}
+    for file in manifest.deleted:
+        for bundle in lines(client, file):
+            for entry in bundle.get("entry") or []:
+                request = entry.get("request") or {}
+                kind, _, ecw_id = str(request.get("url") or "").partition("/")
+                if request.get("method") == "DELETE" and kind == fhir_type and ID.fullmatch(ecw_id):
+                    found[ecw_id] = None
+    return list(found)
 
 
 def lines(client: EcwClient, file: File) -> Iterator[Json]:
@@ -126,7 +161,7 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
 
     Raises ServerTrouble, ExportGone, AnswerIncomplete.
     """
-    response = client.trying(lambda: _opened(client, file.url))
+    response = client.trying(lambda: _opened(client, file))
     count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
     with response:
         try:
@@ -200,18 +235,18 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
         )
 
 
-def cancel(client: EcwClient, handle: str) -> None:
-    """Stop an export, or let its files be deleted; one that is gone already is fine."""
+def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
+    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: without waiting."""
 
     def stop() -> None:
         response = client.request("DELETE", handle, Purpose.BULK)
         if response.status_code not in {200, 202, 204} and not isinstance(error := error_of(response), RecordMissing):
             raise error
 
-    client.trying(stop)
+    (client.trying.once if once else client.trying)(stop)
 
 
-def _polled(client: EcwClient, handle: str) -> Underway | Manifest:
+def _polled(client: EcwClient, handle: str) -> Underway | Json:
     response = client.request("GET", handle, Purpose.BULK, headers={"Accept": "application/json"})
     if response.status_code == 202:
         progress = PROGRESS.search(response.headers.get("X-Progress", ""))
@@ -222,23 +257,30 @@ def _polled(client: EcwClient, handle: str) -> Underway | Manifest:
         raise outcome_error(response)
     if not isinstance(body.get("output"), list) or not body.get("transactionTime"):
         raise ServerTrouble("The export's manifest is not one: no output, or no time.", next_move="try again later.")
-    return Manifest(
-        transaction_time=str(body["transactionTime"]),
-        files=_files(client, body["output"]),
-        errors=_files(client, body.get("error") or []),
+    return body
+
+
+def _manifest(client: EcwClient, body: Json) -> Manifest:
+    bearer = body.get("requiresAccessToken") is not False
+    output, errors, deleted = (
+        tuple(_file(client, each, bearer) for each in body.get(name) or []) for name in ("output", "error", "deleted")
     )
+    return Manifest(str(body["transactionTime"]), output, errors, deleted)
 
 
-def _files(client: EcwClient, listed: list[Json]) -> tuple[File, ...]:
+def _file(client: EcwClient, listed: Json, bearer: bool) -> File:
     """eCW writes `&amp;` and http:// into these addresses; both are mended."""
-    return tuple(
-        File(str(each.get("type")), pinned(str(each.get("url")), client.base_url), each.get("count")) for each in listed
-    )
+    url = pinned(str(listed.get("url")), client.base_url, also=client.settings.file_urls)
+    own = url.startswith(f"{client.base_url}/")
+    return File(str(listed.get("type")), url, listed.get("count"), bearer or own)
 
 
-def _opened(client: EcwClient, url: str) -> Response:
+def _opened(client: EcwClient, file: File) -> Response:
     headers = {"Accept": "application/fhir+ndjson"}
-    response = client.request("GET", url, Purpose.BULK, headers=headers, stream=True)
+    if file.bearer:
+        response = client.request("GET", file.url, Purpose.BULK, headers=headers, stream=True)
+    else:  # an address that is a secret of its own: the token is not for that host
+        response = client.transport.send("GET", file.url, headers=headers, stream=True)
     if response.status_code != 200:
         with response:
             _refuse(response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ class Declared:
     interactions: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     operations: frozenset[str] = frozenset()
+    profiles: frozenset[str] = frozenset()  # that its records may claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class Capability:
                 interactions=_names(resource, "interaction", "code"),
                 parameters=_names(resource, "searchParam", "name"),
                 operations=_names(resource, "operation", "name"),
+                profiles=frozenset(
+                    str(url) for url in (resource.get("profile"), *(resource.get("supportedProfile") or [])) if url
+                ),
             )
             for rest in statement.get("rest") or []
             if rest.get("mode") == "server"
@@ -43,6 +48,23 @@ class Capability:
             fhir_version=statement.get("fhirVersion"),
             resources=resources,
         )
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """Read what `text` has written."""
+        kept = json.loads(text)
+        resources = {
+            fhir_type: Declared(*(frozenset(names) for names in each)) for fhir_type, each in kept["resources"].items()
+        }
+        return cls(kept["software"], kept["fhir_version"], resources)
+
+    def text(self) -> str:
+        """Return what can be kept of it: a few KB, where the statement of a large server is 1.5 MB."""
+        resources = {
+            fhir_type: [sorted(names) for names in (each.interactions, each.parameters, each.operations, each.profiles)]
+            for fhir_type, each in sorted(self.resources.items())
+        }
+        return json.dumps({"software": self.software, "fhir_version": self.fhir_version, "resources": resources})
 
     def can(self, fhir_type: str, interaction: str) -> bool:
         """Say whether `read`, `search-type`, `create` … is declared for the type."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ecw.api.auth import Purpose
 from ecw.api.client import EcwClient
 from ecw.api.jwks import check_published
-from ecw.errors import EcwError, TryAgain
+from ecw.errors import AccessDenied, AuthRefused, EcwError, KeyNotPublished, TryAgain
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Step:
     name: str
     ok: bool
     text: str
+    tells_of_app: bool = False  # the failure is about keys, scopes or the registration, not about the network
 
 
 def steps(client: EcwClient) -> Iterator[Step]:
@@ -27,6 +31,22 @@ def steps(client: EcwClient) -> Iterator[Step]:
         yield found
         if not found.ok:
             return
+
+
+def for_anybody(taken: Iterable[Step]) -> tuple[bool, str]:
+    """Return what `in_words` does, without what a failure tells of hosts and ports that can be reached from here.
+
+    Whoever may type an address into Airflow's form would learn of the network behind it. The log tells all.
+    """
+    done = list(taken)
+    last = done[-1]
+    if last.ok or last.tells_of_app:
+        return in_words(done)
+    log.warning("Test Connection: the %s failed. %s", last.name, last.text)
+    return False, (
+        f"The {last.name} failed: no answer of eClinicalWorks came. Next (data engineer): check the base URL, the JWKS "
+        "URL and the token URL; the log of Airflow's API server and `ecw check` say why."
+    )
 
 
 def in_words(taken: Iterable[Step]) -> tuple[bool, str]:
@@ -43,7 +63,7 @@ def _told(name: str, step: Callable[[EcwClient], str], client: EcwClient) -> Ste
     except TryAgain as error:  # a person is waiting here, not Airflow
         return Step(name, False, f"{error.what} Next (data engineer): {error.next_move}")
     except EcwError as error:
-        return Step(name, False, str(error))
+        return Step(name, False, str(error), isinstance(error, AuthRefused | AccessDenied | KeyNotPublished))
 
 
 def _discovery(client: EcwClient) -> str:

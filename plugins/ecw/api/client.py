@@ -33,6 +33,7 @@ from ecw.errors import (
 )
 from ecw.mapping.references import record_of
 
+PAGE_SIZE = 200  # records asked for on a page, where `_count` is declared
 # HAPI answers a repeated search from a cache for a minute (seen on 8.x): "not there" may be over by then, and a create
 # that was decided by it would double the patient.  Proxies cache reads, too.
 FHIR_JSON = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
@@ -63,7 +64,7 @@ class EcwClient:
         self.transport = Transport(session, permits, timeout)
         self.tokens = Tokens(settings, self.transport)
         self.trying = trying or Trying(Patience(), Circuit())
-        self._statement: Json | None = None
+        self._server: Capability | None = None
         self._accepted: set[Purpose] = set()
         self._lock = Lock()
 
@@ -73,12 +74,22 @@ class EcwClient:
         return self.transport.calls
 
     def capability(self) -> Json:
-        """Return the practice's CapabilityStatement, read once; it needs no token."""
+        """Return the practice's CapabilityStatement; it needs no token.  It is large: `server` is read once."""
+        url = f"{self.base_url}/metadata"
+        return self.trying(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
+
+    @property
+    def server(self) -> Capability:
+        """What the server says it can do: what a caller knew of it, else read once."""
         with self._lock:
-            if self._statement is None:
-                url = f"{self.base_url}/metadata"
-                self._statement = self.trying(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
-            return self._statement
+            if self._server is None:
+                self._server = Capability.parse(self.capability())
+            return self._server
+
+    @server.setter
+    def server(self, known: Capability) -> None:
+        with self._lock:
+            self._server = known
 
     def read(self, fhir_type: str, ecw_id: str) -> Json:
         """Return one resource by its id.
@@ -132,10 +143,14 @@ class EcwClient:
 
         The address holds the parameters' values: keep it in the staging area only.
         """
-        query = urlencode(params or {}, doseq=True)
-        first = start or f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
+        if start is None:
+            # Large pages, where the server is known to let us ask for them: the calls are what is short.
+            asks = self._server is not None and self._server.takes(fhir_type, "_count")
+            size = {"_count": str(PAGE_SIZE)} if asks else {}
+            query = urlencode({**(params or {}), **size}, doseq=True)
+            start = f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
         return pages(
-            first,
+            start,
             lambda url: self._get(url, purpose),
             self.base_url,
             lambda link: self._unsupported(fhir_type, link),
@@ -161,7 +176,8 @@ class EcwClient:
 
         Raises TokenLost for a second 401 where tokens of this purpose have worked before: then it is no matter
         of rights, and another thread's renewal or a server's hiccup can be between the two. Raises AnswerIncomplete,
-        before anything is sent, for an address outside the practice's base URL.
+        before anything is sent, for an address outside the practice's base URL; exports also go to what the connection
+        allows for them.
         """
         response = self._send(method, url, purpose, **request)
         if response.status_code == 401:
@@ -180,7 +196,7 @@ class EcwClient:
 
     def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
         # Addresses can come from an earlier try's staging area, when the connection named another server.
-        url = pinned(url, self.base_url)
+        url = pinned(url, self.base_url, also=self.settings.file_urls if purpose is Purpose.BULK else ())
         # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
         self.tokens.token(purpose)
         headers = FHIR_JSON | request.pop("headers", {})
@@ -227,7 +243,7 @@ class EcwClient:
 
     def _unsupported(self, fhir_type: str, link: str) -> frozenset[str]:
         """Name the parameters that eCW writes into its links but refuses in requests."""
-        if "_count" in parameters(link) and not Capability.parse(self.capability()).takes(fhir_type, "_count"):
+        if "_count" in parameters(link) and not self.server.takes(fhir_type, "_count"):
             return frozenset({"_count"})
         return frozenset()
 

@@ -12,19 +12,21 @@ from jwt.exceptions import InvalidKeyError
 from ecw.api.private_key import parsed
 from ecw.api.settings import EcwSettings
 from ecw.api.transport import Transport
-from ecw.errors import ConfigurationWrong, TryAgain
+from ecw.errors import ConfigurationWrong, KeyNotPublished, TryAgain
 
 
 def check_published(settings: EcwSettings, transport: Transport) -> None:
     """Fetch the JWKS and compare its key with ours; nothing to do without a key or a JWKS URL.
 
-    Raises ConfigurationWrong naming what differs.  It is not a call to eCW and takes no permit.
+    It is not a call to eCW and takes no permit.
+
+    Raises KeyNotPublished naming what differs, ConfigurationWrong where there is no JWKS.
     """
     if settings.jwks_url is None or settings.private_key is None:
         return
     published = {key.get("kid"): key for key in _keys(settings.jwks_url, transport)}
     if settings.key_id not in published:
-        raise ConfigurationWrong(
+        raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} has no key with the connection's key_id {settings.key_id!r}; "
             f"it has: {', '.join(repr(kid) for kid in published) or 'none'}.",
             next_move="put the right `kid` into key_id, or publish the key under that one.",
@@ -35,12 +37,12 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
     except (InvalidKeyError, ValueError, TypeError, KeyError):
         theirs = None
     if isinstance(theirs, RSAPrivateKey):
-        raise ConfigurationWrong(
+        raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} publishes the private key {settings.key_id!r} itself.",
             next_move="make a new key pair, publish its public half only, and have the app's registration changed.",
         )
     if not isinstance(theirs, RSAPublicKey) or ours.public_key() != theirs:
-        raise ConfigurationWrong(
+        raise KeyNotPublished(
             f"The connection's private_key is not the one published as {settings.key_id!r} at {settings.jwks_url}.",
             next_move="use the private key that belongs to the published one, or publish this key's public half.",
         )

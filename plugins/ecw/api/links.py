@@ -11,21 +11,27 @@ from ecw.errors import AnswerIncomplete
 NAME = re.compile(r"^(?!_?[a-z][A-Za-z]{0,30}([:.-][A-Za-z]{1,20})*$).*$", re.DOTALL)  # what is no parameter's name
 
 
-def pinned(link: str, base_url: str, unsupported: Collection[str] = ()) -> str:
+def pinned(
+    link: str, base_url: str, unsupported: Collection[str] = (), *, page: str = "", also: Collection[str] = ()
+) -> str:
     """Return the link as it may be called with the practice's token.
 
     eCW writes `http://` into links of https answers: the base URL's scheme and port are restored. Parameters
-    that the server puts into its links but refuses in requests (`_count`) are left out.
+    that the server puts into its links but refuses in requests (`_count`) are left out. A relative link, or a query
+    alone, belongs to the `page` that it stands on (RFC 3986, 5.2), else to the base URL. `also` are other URLs that the
+    connection allows: the link may lead to what lies under one of them.
 
     Raises AnswerIncomplete for a link to another host or another practice.
     """
-    base, parts = urlsplit(base_url), _split(link.replace("&amp;", "&"), f"{base_url}/")
-    if parts is None or not _same_server(parts, base) or not _inside(parts.path, base.path):
+    parts = _split(link.replace("&amp;", "&"), page or f"{base_url}/")
+    allowed = [urlsplit(url.rstrip("/")) for url in (base_url, *also)]
+    base = next((url for url in allowed if parts and _same_server(parts, url) and _inside(parts.path, url.path)), None)
+    if parts is None or base is None:
         # Where it leads is not said: an address that the server made is a text of the server's.
         raise AnswerIncomplete(
-            f"The server's answer goes on {_where_to(parts, base)}, outside {base_url}.",
-            next_move="compare the base URL of the connection with the practice's own; if it is right, ask eCW support "
-            "why their links leave it.",
+            f"The server's answer goes on {_where_to(parts, allowed[0])}, outside {base_url}.",
+            next_move="compare the base URL of the connection with the practice's own. If it is right, and the server "
+            "is known to keep its exports elsewhere, put that address into the connection's extra field file_urls.",
         )
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in unsupported]
     query = parts.query if len(kept) == len(parse_qsl(parts.query, keep_blank_values=True)) else urlencode(kept)
@@ -36,6 +42,12 @@ def parameters(link: str) -> set[str]:
     """Return the names of the link's parameters."""
     parts = _split(link)
     return {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} if parts else set()
+
+
+def parameter(link: str, name: str) -> str:
+    """Return the value of one of the link's parameters, an empty text where it has none of that name."""
+    parts = _split(link)
+    return dict(parse_qsl(parts.query)).get(name, "") if parts else ""
 
 
 def without_values(url: str) -> str:

@@ -6,6 +6,7 @@ asked for, or quote the record.  Only FHIR's issue codes and our words pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,6 +37,22 @@ ISSUE_CODES = frozenset(
         *("lock-error", "no-store", "exception", "timeout", "incomplete", "throttled", "informational"),
     ]
 )
+
+# Of a patient and of the types in it: https://hl7.org/fhir/R4/patient.html; what is not among them is a text, too.
+ELEMENTS = frozenset(
+    [
+        *("id", "meta", "profile", "tag", "security", "versionId", "lastUpdated", "implicitRules", "language"),
+        *("identifier", "use", "type", "system", "value", "period", "start", "end", "assigner", "active", "name"),
+        *("text", "family", "given", "prefix", "suffix", "telecom", "rank", "gender", "birthDate", "deceased"),
+        *("deceasedBoolean", "deceasedDateTime", "address", "line", "city", "district", "state", "postalCode"),
+        *("country", "maritalStatus", "coding", "code", "version", "display", "userSelected", "multipleBirth"),
+        *("multipleBirthBoolean", "multipleBirthInteger", "photo", "contact", "relationship", "organization"),
+        *("communication", "preferred", "generalPractitioner", "reference", "managingOrganization", "link", "other"),
+        *("extension", "modifierExtension", "url", "contained", "valueCode", "valueCoding", "valueString"),
+        *("valueReference", "valueCodeableConcept", "valueAddress", "valueDateTime", "valueBoolean"),
+    ]
+)
+PATH_STEP = re.compile(r"(?:^|\.)([A-Za-z]+)(\[\d{1,3}\])?")
 
 
 def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
@@ -94,8 +111,9 @@ def error_of(response: Response) -> EcwError:
             f"{where}: redirects elsewhere (HTTP {status}), which is not followed with a token.",
             next_move="put the address that eCW gave for this practice into the connection's base URL.",
         )
+    places = f", at {', '.join(found)}" if (found := places_of(_issues(response))) else ""
     return RequestRefused(
-        f"{where}: refused (HTTP {status}{codes}).",
+        f"{where}: refused (HTTP {status}{codes}){places}.",
         next_move="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
     )
 
@@ -126,6 +144,34 @@ def known_codes(issues: Iterable[dict[str, Any]]) -> list[str]:
     """Return the codes of issues that FHIR has, in their order, without repeats."""
     codes = (issue.get("code") for issue in issues)
     return list(dict.fromkeys(code for code in codes if isinstance(code, str) and code in ISSUE_CODES))
+
+
+def places_of(issues: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the elements that issues are about, as paths (`Patient.name.family`), without repeats.
+
+    Only names that FHIR has for the elements of a patient pass: a path ends before anything else.
+    """
+    found: dict[str, None] = {}
+    for issue in issues:
+        for name in ("expression", "location"):  # the latter is what R4 had before, XPath
+            listed = issue.get(name)
+            for said in listed if isinstance(listed, list) else []:
+                if isinstance(said, str) and (place := _place(said)):
+                    found[place] = None
+    return list(found)
+
+
+def _place(said: str) -> str:
+    steps = PATH_STEP.findall(said.replace("/f:", "."))
+    start = next((at for at, (name, _) in enumerate(steps) if name == "Patient"), None)
+    if start is None:
+        return ""
+    kept = ["Patient"]
+    for name, index in steps[start + 1 :]:
+        if name not in ELEMENTS:
+            break
+        kept.append(name + index)
+    return ".".join(kept)
 
 
 def _issues(response: Response) -> list[dict[str, Any]]:

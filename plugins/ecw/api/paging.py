@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
-from ecw.api.links import pinned, without_values
+from ecw.api.links import parameter, pinned, without_values
 from ecw.api.unreadable_records import NO_OBJECT, reason_of, stand_in
 from ecw.errors import AnswerIncomplete, UnreadableRecord
 
@@ -34,6 +36,7 @@ def pages(
     """
     url: str | None = first
     visited: set[str] = set()
+    progress = _Progress(first)
     while url is not None:
         if url in visited:
             raise AnswerIncomplete(
@@ -46,29 +49,56 @@ def pages(
                 next_move="ask eCW support; a narrower search may have an end.",
             )
         visited.add(url)
-        url, page = _one(fetch(url), first, lambda link: pinned(link, base_url, unsupported(link)))
+        url, page = _one(fetch(url), progress, partial(_pin, base_url, unsupported, url))
         # Popped, so that this frame does not hold the page while it waits: many searches are under way at a time.
         yield page.pop()
 
 
-def _one(bundle: Json, first: str, pin: Callable[[str], str]) -> tuple[str | None, list[Page]]:
-    link = next_link(bundle)
-    following = None if link is None else pin(link)
-    return following, [Page(resources_of(bundle, first), following)]
+def _pin(base_url: str, unsupported: Callable[[str], frozenset[str]], page: str, link: str) -> str:
+    return pinned(link, base_url, unsupported(link), page=page)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a search has come, which tells a last page from one whose next link was forgotten."""
+
+    first: str
+    records: int = 0
+    largest: int = 0
+
+    def require_end(self, bundle: Json, records: int) -> None:
+        """Raise AnswerIncomplete where a page seems not to be the last one, although it does not say where to go on."""
+        total = bundle.get("total")
+        size = int(asked) if (asked := parameter(self.first, "_count")).isdecimal() else self.largest
+        whole = self.records >= total if isinstance(total, int) else records < size
+        if records and not whole:
+            raise AnswerIncomplete(
+                f"A page of {without_values(self.first)} says that there is another one, and not where: "
+                f"its next link has no url, after {self.records} records.",
+                next_move="try again; if it stays, choose another strategy for this resource in the connection's extra "
+                "field `pull`, and ask whoever runs the server.",
+            )
+
+
+def _one(bundle: Json, progress: _Progress, pin: Callable[[str], str]) -> tuple[str | None, list[Page]]:
+    link, found = next_link(bundle), resources_of(bundle, progress.first)
+    progress.records += len(found)
+    progress.largest = max(progress.largest, len(found))
+    if link == "":
+        progress.require_end(bundle, len(found))
+    following = pin(link) if link else None
+    return following, [Page(found, following)]
 
 
 def next_link(bundle: Json) -> str | None:
-    """Return the address of the next page, or None at the end (FHIR R4, Bundle.link)."""
+    """Return the address of the next page, None at the end, "" where a link has none (FHIR R4, Bundle.link)."""
     links = bundle.get("link") or []
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise AnswerIncomplete(
             "A page's links are not FHIR, so whether there is another page is not known.",
             next_move="ask eCW support; nothing of the page was used.",
         )
-    for link in links:
-        if link.get("relation") == "next" and link.get("url"):
-            return str(link["url"])
-    return None
+    return max((str(link.get("url") or "") for link in links if link.get("relation") == "next"), default=None)
 
 
 def resources_of(bundle: Json, where: str) -> list[Json]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ecw.errors import ConfigurationWrong
 
 FIELD = "private_key"
+MAX_BYTES = 100_000
+MIN_BITS = 2048  # NIST SP 800-57: shorter RSA keys are not to be used
+log = logging.getLogger(__name__)
 _PEM = re.compile(r"(-----BEGIN [A-Z ]+-----)(.*?)(-----END [A-Z ]+-----)", re.DOTALL)
 
 
@@ -23,8 +29,11 @@ def read_private_key(value: str) -> str:
 
     Raises ConfigurationWrong; its text never holds the value, which may be the key itself.
     """
-    text = value.strip() if "-----BEGIN" in value else _file(value.strip())
+    is_text = "-----BEGIN" in value
+    text = value.strip() if is_text else _file(value.strip())
     found = _PEM.search(text.replace("\\n", "\n"))
+    if found is None and not is_text:
+        raise _no_file("it holds no PEM text")
     if found is None:
         raise _wrong("holds no PEM text (-----BEGIN PRIVATE KEY----- … -----END PRIVATE KEY-----)")
     begin, body, end = found.groups()
@@ -47,15 +56,27 @@ def parsed(pem: str) -> RSAPrivateKey:
     key = load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, RSAPrivateKey):
         raise _wrong("is not an RSA key, which RS384 needs")
+    if key.key_size < MIN_BITS:
+        raise _wrong(f"is an RSA key of {key.key_size} bits, and fewer than {MIN_BITS} are not safe")
     return key
 
 
 def _file(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a text file"
-        raise _wrong(f"is neither PEM text nor the path of a file that this machine can read ({reason})") from None
+        with Path(path).expanduser().open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(MAX_BYTES)
+    except (OSError, ValueError, RuntimeError) as error:  # the last: a home of nobody
+        raise _no_file(error.strerror if isinstance(error, OSError) and error.strerror else "not a text file") from None
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        log.warning("The file of the connection's field %s is open to others (mode %o): chmod 600 it.", FIELD, mode)
+    return text
+
+
+def _no_file(reason: str) -> ConfigurationWrong:
+    """Return one and the same error for every file: Test Connection is not to tell which files there are."""
+    log.warning("The file of the connection's field %s cannot be used: %s.", FIELD, reason)
+    return _wrong("is neither PEM text nor the path of a file with such text that this machine can read")
 
 
 def _wrong(how: str) -> ConfigurationWrong:

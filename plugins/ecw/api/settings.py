@@ -1,13 +1,15 @@
 """What an Airflow connection of type `ecw` says: where the practice's API is, and as whom to call it.
 
-host    the whole FHIR base URL, practice code included
+host    the whole FHIR base URL, practice code included; of a server that is not eCW's it may have none
 login   the client id
 extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
-        bulk_scopes, token_url, audience, calls_per_minute, timeout; and HttpHook's: proxies, verify, cert, trust_env
+        bulk_scopes, token_url, audience, file_urls, calls_per_minute, timeout;
+        and HttpHook's: proxies, verify, cert, trust_env
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -26,6 +28,9 @@ READ_SCOPES = (
 WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
 GROUP_SCOPE = "system/Group.read"
 BASE_URL_FORM = "https://<host>/fhir/r4/<practice code>"
+LONGEST_CODE = 64  # characters
+ECW_HOSTS = (".eclinicalworks.com", ".ecwcloud.com")  # whose base URLs end in the code of a practice
+NO_CODES = frozenset({"fhir", "r4", "r4b", "baser4", "fhir_r4", "fhir-r4"})  # last segments that name no practice
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -54,6 +59,7 @@ class EcwSettings:
     client_secret: str | None = field(default=None, repr=False)
     token_url: str | None = None
     audience: str | None = None
+    file_urls: tuple[str, ...] = ()  # where the status and the files of an export may be, besides the base URL
     read_scopes: tuple[str, ...] = READ_SCOPES
     write_scopes: tuple[str, ...] = WRITE_SCOPES
     bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
@@ -77,6 +83,7 @@ class EcwSettings:
                 "port or schema", "is filled", f"put the whole {BASE_URL_FORM} into the host field (Base URL)."
             )
         base_url = _base_url(conn.host or "")
+        _tls_checked(base_url, extra)
         if not conn.login:
             raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
         key = _text(extra, "private_key") or conn.password
@@ -104,6 +111,7 @@ class EcwSettings:
             client_secret=secret,
             token_url=_url(extra, "token_url"),
             audience=_text(extra, "audience"),
+            file_urls=_urls(extra, "file_urls"),
             read_scopes=read_scopes,
             write_scopes=write_scopes,
             bulk_scopes=_scopes(extra, "bulk_scopes", (GROUP_SCOPE, *read_scopes)),
@@ -113,8 +121,19 @@ class EcwSettings:
 
 
 def practice_of(base_url: str) -> str:
-    """Return the practice code: the base URL's last segment."""
-    return base_url.rsplit("/", 1)[-1]
+    """Return the practice code, which begins every key: the base URL's last segment.
+
+    A base URL that ends in /fhir, /R4 or the like, or has no path, names no practice: its host does.
+    """
+    parts = urlsplit(base_url)
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1].lower() not in NO_CODES:
+        return segments[-1]
+    own = [segment for segment in segments if segment.lower() not in NO_CODES]
+    name = "-".join([parts.hostname or "", *([str(parts.port)] if parts.port else []), *own])
+    if len(name) <= LONGEST_CODE:
+        return name
+    return f"{name[: LONGEST_CODE - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def is_safe(url: str) -> bool:
@@ -131,6 +150,26 @@ def base_url_of(conn: AirflowConnection) -> str:
     return _base_url(conn.host or "")
 
 
+def unchecked(url: str, verify: Any) -> bool:
+    """Return True if such a `verify` leaves a server's certificate unchecked; on this machine itself it may.
+
+    HttpHook passes over a null; requests takes everything else that is false for no check.
+    """
+    off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
+    return off and urlsplit(url).hostname not in LOOPBACK
+
+
+def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
+    """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
+    for name in ("verify", "verify_ssl"):
+        if unchecked(base_url, extra.get(name)):
+            raise _wrong(
+                name,
+                "switches the check of eCW's certificate off",
+                "take it away; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
+            )
+
+
 def _base_url(value: str) -> str:
     url = value.strip().rstrip("/")
     name = "host (Base URL)"
@@ -143,9 +182,9 @@ def _base_url(value: str) -> str:
     if parts.query or parts.fragment or parts.username or parts.password:
         raise _wrong(name, "has a user, a query or a fragment", move)
     segments = [segment for segment in parts.path.split("/") if segment]
-    if not segments or segments[-1].lower() in {"fhir", "r4"}:
+    if (parts.hostname or "").endswith(ECW_HOSTS) and (not segments or segments[-1].lower() in NO_CODES):
         raise _wrong(name, "has no practice code", move)
-    if segments[-1] in {"metadata", "smart-configuration"}:
+    if segments and segments[-1] in {"metadata", "smart-configuration"}:
         raise _wrong(name, f"ends in {segments[-1]}", f"cut it after the practice code: {BASE_URL_FORM}.")
     return _one_spelling(parts)
 
@@ -176,6 +215,16 @@ def _url(extra: Mapping[str, Any], name: str) -> str | None:
             name, "is not a URL that begins with https://", "put the whole address into it, or leave it empty."
         )
     return url
+
+
+def _urls(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    urls = tuple((_text(extra, name) or "").replace(",", " ").split())
+    for url in urls:
+        parts = urlsplit(url) if is_url(url) else None
+        if parts is None or not is_safe(url) or parts.query or parts.fragment or parts.username or parts.password:
+            move = "put URLs into it, such as https://files.example.org/exports, with spaces between them."
+            raise _wrong(name, "holds something else than URLs that begin with https://", move)
+    return urls
 
 
 def _text(extra: Mapping[str, Any], name: str) -> str | None:

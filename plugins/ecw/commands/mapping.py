@@ -1,4 +1,4 @@
-"""`ecw mapping`: check, preview, diff, unmapped, export: for whoever edits a mapping file."""
+"""`ecw mapping`: check, preview, diff, unmapped, propose, export: for whoever edits a mapping file."""
 
 from __future__ import annotations
 
@@ -157,6 +157,58 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
             click.echo(f"  {entry.line}")
     if not found:
         click.echo("Every staged code is in its crosswalk.")
+
+
+@command.command("propose")
+@click.argument("crosswalk")
+@FOLDER
+@CRM
+@STAGING
+@click.option("--write", is_flag=True, help="Add the certain lines to the crosswalk's file.")
+def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str | None, write: bool) -> None:
+    """Propose lines for CROSSWALK (location, treatment_program) from both sides' lists, by the likeness of names.
+
+    The codes are those that eCW has: its pulled table, or else what the staged records hold at the column's path.
+    """
+    from ecw.errors import ConfigurationWrong
+    from ecw.mapping import propose as proposing
+    from ecw.mapping.files import all_mappings
+    from ecw.mapping.unmapped import UnmappedCodes
+    from ecw.mapping.yaml_lines import did_you_mean
+
+    using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
+    if crosswalk not in using:
+        raise ConfigurationWrong(f"No column uses a crosswalk {crosswalk!r}.", next_move=did_you_mean(crosswalk, using))
+    table = using[crosswalk].crosswalks[crosswalk]
+    with _crm(crm_conn_id) as connection:
+        ecw, crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)
+    if ecw is None:
+        codes = UnmappedCodes(using[crosswalk])
+        for resource in _staged(using[crosswalk], staging):
+            codes.add(resource)
+        ecw = {one.code: one.display or one.code for one in codes.worst_first() if one.crosswalk == crosswalk}
+    if crm is None:
+        rest = {"keep": "eCW's own names enter", "default": f"{table.default!r} enters for all"}
+        click.echo(
+            f"The CRM's database has no list {table.crm_list or 'for this crosswalk'}, so nothing is translated: "
+            f"{rest.get(table.unmapped, 'records with an unknown code are rejected')}. Where the CRM has such "
+            f"a list, name it as `crm_list` of {crosswalk} in crosswalks/policies.yaml."
+        )
+        crm = []
+    found = proposing.propose(table, ecw, crm)
+    click.echo(f"crosswalks/{crosswalk}.csv: {len(found.lines)} lines proposed, {len(found.ambiguous)} to be decided")
+    for line in found.lines:
+        click.echo(f"  {line}")
+    for one in found.ambiguous:
+        click.echo(f"  ? {one.code} ({one.name}): " + ", ".join(f"{word} {by:.2f}" for word, by in one.candidates))
+    for code, name in found.alone:
+        click.echo(f"  - {code} ({name}): nothing in the CRM is like it")
+    if found.unused:
+        click.echo(f"Nothing in eCW means: {', '.join(found.unused)}")
+    if write and found.lines and table.path is not None:
+        text = table.path.read_text(encoding="utf-8")
+        table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
+        click.echo(f"Added to {table.path}: the next run maps every record again.")
 
 
 @command.command("export")

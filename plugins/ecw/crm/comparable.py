@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from statistics import median_high
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
 
+from ecw.crm.engine import reading
 from ecw.crm.ledger import LOADED
 from ecw.crm.tables import ecw_run
+from ecw.words import Run
 
 RUNS = 5  # one bad run among so many does not become what is usual
 LEAST_RUNS = 3  # of those that see a part, to say what is usual
@@ -28,6 +31,7 @@ class Seen(NamedTuple):
     asked: int | None  # patients who were asked about one by one
     whole: bool | None
     strategy: str | None
+    gone_since: int = 0  # of a run that saw everything: what later runs, which were loaded, found to be gone
 
 
 def last(connection: Connection, practice: str, resource: str) -> Seen | None:
@@ -41,6 +45,17 @@ def before(
     """Return the last loaded runs beside this one that saw as much: whole ones, or scheduled ones by its strategy."""
     chosen = _whole() if whole else _alike([strategy] if strategy else [])
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
+
+
+def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> datetime | None:
+    """Return the end of the window of the last loaded run beside this one that saw everything by a strategy."""
+    r = ecw_run
+    statement = select(func.max(r.c.window_end)).where(
+        *(r.c.practice == run["practice"], r.c.resource == resource, r.c.run_id != run["run_id"]),
+        *(r.c.state == LOADED, r.c.run_type != "backfill", r.c.strategy == strategy, _whole()),
+    )
+    with reading(engine) as connection:
+        return connection.execute(statement).scalar()
 
 
 def number(runs: Sequence[Seen], asked: int | None, *, whole: bool) -> int | None:
@@ -76,10 +91,16 @@ def _alike(strategies: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _seen(connection: Connection, practice: str, resource: str, chosen: ColumnElement[bool], limit: int) -> list[Seen]:
-    r = ecw_run
+    r, later = ecw_run, ecw_run.alias()
+    gone_since = (
+        select(func.coalesce(func.sum(later.c.gone), 0))
+        .where(later.c.practice == practice, later.c.resource == resource, later.c.state == LOADED)
+        .where(later.c.whole.is_(True), later.c.started_at > r.c.started_at, r.c.whole.is_(True))
+        .scalar_subquery()
+    )
     records = r.c.fetched - func.coalesce(r.c.released, 0) - func.coalesce(r.c.gone, 0)
     statement = (
-        select(r.c.run_id, records, r.c.asked, r.c.whole, r.c.strategy)
+        select(r.c.run_id, records, r.c.asked, r.c.whole, r.c.strategy, gone_since)
         .where(r.c.practice == practice, r.c.resource == resource, r.c.state == LOADED, r.c.run_type != "backfill")
         .where(chosen)
         .order_by(r.c.started_at.desc(), r.c.run_id.desc())

@@ -87,6 +87,17 @@ def ids(engine: Engine, practice: str, resource: str) -> Iterator[str]:
         yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)
 
 
+def newest(engine: Engine, practice: str, resource: str, number: int) -> list[tuple[str, datetime]]:
+    """Return so many eCW ids whose record changed last, each with when, the newest first; marked ones are left out."""
+    link = ecw_link.c
+    statement = select(link.ecw_id, link.source_version).where(
+        link.practice == practice, link.resource == resource, link.status.is_(None), link.source_version.is_not(None)
+    )
+    with reading(engine) as connection:
+        found = connection.execute(statement.order_by(link.source_version.desc(), link.ecw_id).limit(number))
+        return [(ecw_id, changed) for ecw_id, changed in found]
+
+
 def of_run(engine: Engine, practice: str, resource: str, run_id: str) -> list[str]:
     """Return the eCW ids of a resource that a run made or changed."""
     statement = select(ecw_link.c.ecw_id).where(

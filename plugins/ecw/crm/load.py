@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from ecw.crm import cursor, first_look, ledger, parked
+from ecw.crm import checked, cursor, first_look, ledger, parked
 from ecw.crm.business import BusinessTable, Mapped, find
 from ecw.crm.engine import exclusive
 from ecw.crm.linking import tell_links
@@ -73,10 +73,12 @@ def load_rows(
             with connection.begin() as transaction:
                 one_at_a_time(connection, run["practice"], batch["resource"])
                 if not dry_run:
+                    asked = None if asked is None else list(asked)
                     loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
                     if batch["resource"] == first_look.RESOURCE:
                         about_all = moves_cursor and run["run_type"] != "backfill"
                         first_look.looked(connection, run, asked, about_all=about_all)
+                    checked.note(connection, run, batch["resource"], asked or ())
                     return loaded
                 found = _merge(connection, stage, target, run, batch)
                 transaction.rollback()

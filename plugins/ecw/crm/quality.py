@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from statistics import median_high
+from typing import Any
 
-from sqlalchemy import Engine, delete
+import orjson
+from sqlalchemy import Connection, Engine, and_, delete, select
 
 from ecw.crm import comparable
 from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_quality
+from ecw.crm.ledger import LOADED
+from ecw.crm.tables import ecw_agreed, ecw_link, ecw_quality, ecw_reject, ecw_run
 from ecw.crm.trouble import working
 from ecw.crm.upsert import upsert
 from ecw.words import Run
 
 PASS, WARN, REJECT, STOP = VERDICTS = ("pass", "warn", "reject", "stop")  # the worst last
 VOLUME = "volume"
+_ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual."""
+    """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual.
+
+    `rows` are all records that the run looked at, the unchanged ones included; `broken` are those of them that were
+    judged and break the rule, `broken_new` those that an earlier run did not know to break it.
+    """
 
     rule: str
     column: str
@@ -35,6 +43,20 @@ class Finding:
     stop_above: float | None = None
     usual: int | None = None
     scope: str | None = None
+    broken_new: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What earlier runs have found out about a record.
+
+    `rejected` are the rules, as (check, column), that this very content (hash) is in quarantine for. `entered` is the
+    content that the CRM's row was made from, `values` what the row got from it.
+    """
+
+    rejected: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    entered: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,7 @@ class Usual:
     whole: bool = True
     never_nothing: int = 0
     alike: bool = False
+    without_gone: int | None = None  # the same without the records that are known to be gone since; whole runs only
 
 
 def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) -> None:
@@ -91,4 +114,52 @@ def usual(
     number = comparable.number(before, asked, whole=whole) if whole or alike else None
     if number is None:
         return Usual(median_high(records), whole, never_nothing)
-    return Usual(number, whole, never_nothing, alike)
+    without_gone = median_high(seen.records - seen.gone_since for seen in before) if whole else None
+    return Usual(number, whole, never_nothing, alike, without_gone)
+
+
+def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str]) -> dict[str, Judged]:
+    """Return what earlier runs have found out about records: those that are rejected, and those that entered."""
+    wanted = sorted(set(ecw_ids))
+    found: dict[str, Judged] = {}
+    with reading(engine) as connection:
+        for start in range(0, len(wanted), _ASKED):
+            found |= _judged(connection, practice, resource, wanted[start : start + _ASKED])
+    return found
+
+
+def rules_before(engine: Engine, run: Run, resource: str) -> set[tuple[str, str, str, float | None]]:
+    """Return the rules, as (check, columns, otherwise, stop_above), by which a run's rows were judged and loaded."""
+    q, r = ecw_quality, ecw_run
+    same = and_(r.c.practice == q.c.practice, r.c.run_id == q.c.run_id, r.c.resource == q.c.resource)
+    statement = (
+        select(q.c.rule, q.c.column, q.c.otherwise, q.c.stop_above)
+        .join(r, same)
+        .where(q.c.practice == run["practice"], q.c.resource == resource, q.c.run_id != run["run_id"], q.c.number > 0)
+        .where(r.c.state == LOADED)
+        .distinct()
+    )
+    with reading(engine) as connection:
+        return {(rule, column, otherwise, above) for rule, column, otherwise, above in connection.execute(statement)}
+
+
+def _judged(connection: Connection, practice: str, resource: str, ecw_ids: list[str]) -> dict[str, Judged]:
+    r, link, agreed = ecw_reject, ecw_link, ecw_agreed
+    rejected: dict[str, dict[tuple[str, str], str | None]] = {}
+    refused = select(r.c.ecw_id, r.c.rule, r.c.column, r.c.hash).where(
+        *(r.c.practice == practice, r.c.resource == resource, r.c.ecw_id.in_(ecw_ids)),
+        *(r.c.step == "check", r.c.state == "open"),
+    )
+    for ecw_id, rule, column, content in connection.execute(refused):
+        rejected.setdefault(ecw_id, {})[rule, column] = content
+    same = and_(*(agreed.c[name] == link.c[name] for name in ("practice", "resource", "ecw_id")))
+    entered = (
+        select(link.c.ecw_id, link.c.hash, agreed.c.emr)
+        .join(agreed, same)
+        .where(link.c.practice == practice, link.c.resource == resource, link.c.ecw_id.in_(ecw_ids))
+    )
+    found = {
+        ecw_id: Judged(rejected.get(ecw_id, {}), content, orjson.loads(emr))
+        for ecw_id, content, emr in connection.execute(entered)
+    }
+    return {ecw_id: Judged(rules) for ecw_id, rules in rejected.items()} | found

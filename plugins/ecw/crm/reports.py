@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, literal_column, select
 
 from ecw.crm.quality import PASS, VERDICTS, VOLUME
 from ecw.crm.tables import ecw_quality, ecw_reject, ecw_run
@@ -75,11 +75,9 @@ def of_run(connection: Connection, run_id: str, resource: str | None = None) -> 
 def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine]:
     """Return the runs with a report, the latest first."""
     q = ecw_quality
-    last = func.max(q.c.at).label("last")
-    page = select(q.c.practice, q.c.run_id, last).where(q.c.number == 0).group_by(q.c.practice, q.c.run_id)
     found = {
         (row.practice, row.run_id): RunLine(row.practice, row.run_id, row.last)
-        for row in connection.execute(page.order_by(last.desc(), q.c.run_id).limit(limit).offset(offset))
+        for row in connection.execute(runs_statement().limit(limit).offset(offset))
     }
     verdicts = (
         select(q.c.practice, q.c.run_id, q.c.resource, q.c.verdict)
@@ -91,6 +89,16 @@ def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine
         if line is not None:
             line.verdicts[row.resource] = max(line.verdicts.get(row.resource, PASS), row.verdict, key=VERDICTS.index)
     return list(found.values())
+
+
+def runs_statement() -> Select[Any]:
+    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs alone."""
+    q = ecw_quality
+    last = func.max(q.c.at).label("last")
+    # Written out: a database does not know that a parameter is the 0 of the index.
+    volume = q.c.number == literal_column("0")
+    found = select(q.c.practice, q.c.run_id, last).where(volume).group_by(q.c.practice, q.c.run_id)
+    return found.order_by(last.desc(), q.c.run_id)
 
 
 def last_run(connection: Connection) -> str | None:

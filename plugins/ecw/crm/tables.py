@@ -93,6 +93,7 @@ ecw_run = Table(
     Column("rewritten", Text),  # columns in which the CRM's table holds another value than was written, and how often
     Column("mapped_all", Boolean),  # the unchanged are mapped too: said by a backfill's run, of what others share
     Index("ecw_run_latest", "practice", "resource", "started_at"),
+    Index("ecw_run_run_id", "run_id"),
 )
 
 # How far the live runs have come.
@@ -182,6 +183,16 @@ ecw_first_look = Table(
     _partial("ecw_first_look_due", "practice", where="run_id IS NULL"),
 )
 
+# When eCW was last asked about a patient's records, patient by patient: see ecw.crm.checked.
+ecw_checked = Table(
+    "ecw_checked",
+    metadata,
+    Column("practice", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("patient", String(128), primary_key=True),  # eCW id
+    Column("checked_at", UtcTime, nullable=False),  # the end of the window of the run that asked
+)
+
 # Rows that wait in the CRM until another record is linked: an encounter whose patient is not here yet.
 ecw_parked = Table(
     "ecw_parked",
@@ -214,7 +225,7 @@ ecw_reject = Table(
     Column("batch", Text),  # the staged file that still holds the record
     Column("state", String(16), nullable=False),  # open, resolved
     Column("first_run", String(250), nullable=False),
-    Column("last_run", String(250), nullable=False),
+    Column("last_run", String(250), nullable=False, index=True),
     Column("resolved_run", String(250)),
     Column("read_at", UtcTime),  # by then eCW had given it
 )
@@ -316,6 +327,11 @@ ecw_journal = Table(
     Column("first_look", Boolean),  # of a pull's: it was there before, and is seen for the first time
     Column("vob", String(64)),  # of a pull's: the key of the request that it opened; "": none; nothing: not looked at
     Index("ecw_journal_at", "practice", "at"),
+    # One for each field of the page's form, in the page's order.
+    *(
+        Index(f"ecw_journal_by_{name}", "practice", name, "at")
+        for name in ("direction", "resource", "outcome", "run_id", "crm_id", "ecw_id")
+    ),
     Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
 )
@@ -354,13 +370,15 @@ ecw_quality = Table(
     Column("otherwise", String(16), nullable=False),  # warn, reject, stop
     Column("stop_above", Float),  # share of the rows
     Column("why", Text, nullable=False),
-    Column("rows", Integer, nullable=False),  # that were judged; of the volume: records that eCW has
+    Column("rows", Integer, nullable=False),  # records that were looked at; of the volume: records that eCW has
     Column("broken", Integer, nullable=False),  # rows that break it; of the volume: records fewer than usual
+    Column("broken_new", Integer),  # of those, the ones that no earlier run knew; of the volume: none
     Column("verdict", String(16), nullable=False),  # pass, warn, reject, stop
     Column("usual", Integer),  # of the volume: what comparable runs fetched
     Column("scope", String(16)),  # of the volume: whole, part
     Index("ecw_quality_at", "practice", "resource", "at"),
     Index("ecw_quality_run", "run_id"),
+    _partial("ecw_quality_runs", "practice", "run_id", "at", "number", where="number = 0"),  # the list of runs
 )
 
 # What is amiss, from when to when: one row each time it begins.  At most one is open for each subject.

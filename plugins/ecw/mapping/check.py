@@ -63,3 +63,4 @@ def check_crm(connection: Connection, found: Checked) -> None:
     lists = check_lists(connection, crosswalks.values())
     found.problems += lists.problems
     found.notes += [f"Not verified: {note}." for note in lists.unverified]
+    found.notes += [f"Coverage: {note}." for note in lists.coverage]

@@ -21,6 +21,7 @@ from ecw.mapping.yaml_lines import Sheet, did_you_mean
 POLICIES = "policies.yaml"
 HEADER = ["code", "value", "system", "note"]
 WITH_DISPLAY = [*HEADER, "display"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], _Displays
     for row in rows:
         if not any(row):
             continue
-        code, value, system, note, display = (cell.strip() for cell in [*row, "", "", "", "", ""][:5])
+        code, value, system, note, display = (as_read(cell).strip() for cell in [*row, "", "", "", "", ""][:5])
         if len(row) > len(header) or not code or not value:
             problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
         elif (code, canonical(system)) in lines:
@@ -153,3 +154,13 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], _Displays
             lines[code, canonical(system)] = (code, value, system, note)
             displays += [(display, value)] if display else []
     return tuple(lines.values()), tuple(displays), problems
+
+
+def for_spreadsheets(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before one."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
+
+
+def as_read(cell: str) -> str:
+    """Return a cell as it was before `for_spreadsheets`."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA) else cell

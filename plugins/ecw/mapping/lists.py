@@ -16,16 +16,18 @@ from ecw.mapping.crosswalks import Crosswalk
 
 @dataclass(slots=True)
 class ListsFound:
-    """What is wrong, and what could not be looked at."""
+    """What is wrong, what could not be looked at, and how much of both lists the crosswalks have."""
 
     problems: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    coverage: list[str] = field(default_factory=list)
 
 
 def check_lists(connection: Connection, crosswalks: Iterable[Crosswalk]) -> ListsFound:
     """Compare crosswalks with the present lists that their policies name."""
     found = ListsFound()
     for crosswalk in crosswalks:
+        parts: list[str] = []
         codes: dict[str, str] = {}  # each word with the place that has it first
         values: dict[str, str] = {}
         for line, (code, value, *_) in enumerate(crosswalk.lines, 2):
@@ -36,14 +38,31 @@ def check_lists(connection: Connection, crosswalks: Iterable[Crosswalk]) -> List
         for who, side, words in (("eCW", crosswalk.ecw_list, codes), ("the CRM", crosswalk.crm_list, values)):
             if side is None:
                 continue
-            present = _present(connection, side)
-            if present is None:
+            listed = present(connection, side)
+            if listed is None:
                 found.unverified.append(f"crosswalk {crosswalk.name}: the CRM's database has no {side} to verify it by")
                 continue
+            parts.append(_coverage(words, listed, f"{who}'s" if who == "eCW" else "the CRM's", side))
             if words is codes:  # a code may be a reference; eCW's tables list ids
-                present |= {code: present[ecw_id] for code in codes if (ecw_id := code.rpartition("/")[2]) in present}
-            found.problems += _gone(words, present, f"{who} ({side})")
+                listed |= {code: listed[ecw_id] for code in codes if (ecw_id := code.rpartition("/")[2]) in listed}
+            found.problems += _gone(words, listed, f"{who} ({side})")
+        if parts:
+            otherwise = {
+                "default": f"{crosswalk.default!r} stands for the others",
+                "keep": "the others enter as they are",
+            }
+            rest = otherwise.get(crosswalk.unmapped, "records with another one are rejected")
+            found.coverage.append(f"crosswalk {crosswalk.name} has {' and '.join(parts)}; {rest}")
     return found
+
+
+def _coverage(words: dict[str, str], listed: dict[str, bool], whose: str, side: str) -> str:
+    """Say how many of the active names of a list a crosswalk has."""
+    active = {name for name, state in listed.items() if state}
+    had = {word for word in words if word in active} | {
+        ecw_id for word in words if (ecw_id := word.rpartition("/")[2]) in active
+    }
+    return f"{len(had)} of {whose} {len(active)} ({side})"
 
 
 def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterator[str]:
@@ -54,7 +73,7 @@ def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterat
             yield f"{place}: {word!r} is no longer active in {where}"
 
 
-def _present(connection: Connection, side: str) -> dict[str, bool] | None:
+def present(connection: Connection, side: str) -> dict[str, bool] | None:
     """Return the names of a list and whether each is active; None where there is no such list."""
     name, _, column_name = side.partition(".")
     try:

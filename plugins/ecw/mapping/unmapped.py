@@ -9,6 +9,7 @@ from typing import Any
 
 from ecw.mapping.compile import Mapper
 from ecw.mapping.concepts import codings_of
+from ecw.mapping.crosswalks import for_spreadsheets
 from ecw.mapping.model import Mapping
 from ecw.mapping.write import find
 
@@ -29,7 +30,8 @@ class Unmapped:
         """The line for the crosswalk's file; where eCW has no name for the code, the value is left to write."""
         text = io.StringIO()
         note = f"seen in {self.records} {'record' if self.records == 1 else 'records'}"
-        csv.writer(text, lineterminator="").writerow([self.code, self.display, self.system, note])
+        cells = [self.code, self.display, self.system, note]
+        csv.writer(text, lineterminator="").writerow(map(for_spreadsheets, cells))
         return text.getvalue()
 
 

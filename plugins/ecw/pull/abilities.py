@@ -1,4 +1,4 @@
-"""What a practice's server can do, kept from run to run so that a change is noticed."""
+"""What a practice's server can do: read once a run, kept for its tasks, and compared with the run before."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ import logging
 from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.pull import staging, store
+from ecw.words import Run
 
+FILE = "capability.json"
 log = logging.getLogger(__name__)
 
 
 def abilities(client: EcwClient, root: str) -> Capability:
     """Read /metadata, tell what changed since the last time, and keep it beside the practice's runs."""
-    path = store.join(root, staging.segment(client.practice), "metadata.json")
-    statement = client.capability()
-    found, before = Capability.parse(statement), staging.read_json(path)
+    path = store.join(root, staging.segment(client.practice), FILE)
+    found, before = client.server, staging.read_json(path)
     if before is not None:
-        for change in found.changes_since(Capability.parse(before)):
+        for change in found.changes_since(Capability.of_text(before)):
             log.warning("The server has changed: %s.", change)
-    if before != statement:
-        staging.write_json(path, statement)
+    if before != found.text():
+        staging.write_json(path, found.text())
     return found
+
+
+def keep(run: Run, found: Capability) -> None:
+    """Keep it for the tasks of a run, which need not read it again."""
+    staging.write_json(store.join(run["staging"], FILE), found.text())
+
+
+def know(run: Run, client: EcwClient) -> None:
+    """Let a task's client know what the run has read."""
+    kept = staging.read_json(store.join(run["staging"], FILE))
+    if kept is not None:
+        client.server = Capability.of_text(kept)

@@ -16,7 +16,7 @@ from ecw.crm.engine import reading
 from ecw.errors import ConfigurationWrong, SnapshotPending
 from ecw.mapping.table_check import require_tables
 from ecw.pull import area, plan, staging
-from ecw.pull.abilities import abilities
+from ecw.pull.abilities import abilities, keep
 from ecw.pull.choose import Choice, choose
 from ecw.pull.client import client_for
 from ecw.pull.options import Options, require_within
@@ -95,6 +95,7 @@ def open_run(
             ledger.require_alone(connection, run, goes_on)
     staging.open_folder(run["staging"])
     server = abilities(client, root)
+    keep(run, server)
     choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
     _require_dates(wanted, choices)
     covered = _share(engine, run, choices, wanted)

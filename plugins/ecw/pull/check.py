@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ecw.crm.quality import PASS, WARN, Finding, Usual
+from ecw.crm.quality import PASS, WARN, Finding, Judged, Usual
 from ecw.errors import QualityStop
 from ecw.pull import staging, store, volume
 from ecw.pull.looking import Linked, Looking
@@ -23,8 +24,45 @@ Report = Callable[[Sequence[Finding]], None]
 log = logging.getLogger(__name__)
 
 
-def check(run: Run, batch: Batch, suite: Suite, *, usual: Usual, linked: Linked, report: Report) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What earlier runs have found out: about records, asked by their ids, and by which rules rows were judged."""
+
+    judged: Callable[[Collection[str]], Mapping[str, Judged]] = lambda _: {}
+    rules: Collection[tuple[str, str, str, float | None]] = ()
+
+    def knew(self, rule: Rule, line: Line, earlier: Judged | None) -> bool:
+        """Return True if an earlier run knew that this record, as it is, breaks the rule.
+
+        It is in quarantine for it; or it entered all the same, judged by this rule, with what the rule looks at.
+        """
+        if earlier is None:
+            return False
+        if line["hash"] and earlier.rejected.get((rule.check, rule.column)) == line["hash"]:
+            return True
+        if earlier.entered != line["hash"] or rule.stop_above == 0:
+            return False
+        judged = (rule.check, _columns(rule), rule.otherwise, rule.stop_above) in self.rules
+        return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.looks_at)
+
+
+NOTHING_BEFORE = Before()
+
+
+def check(
+    run: Run,
+    batch: Batch,
+    suite: Suite,
+    *,
+    usual: Usual,
+    linked: Linked,
+    report: Report,
+    before: Before = NOTHING_BEFORE,
+) -> Batch:
     """Stage the rows that may enter, and the rejects with rule and column; report what each rule found.
+
+    A share is taken of everything that the run looked at, the unchanged included, and records that were known to break
+    the rule, and did not change, stop nothing.
 
     Raises QualityStop, and then nothing of the batch may enter (what was found is reported all the same);
     MappingWrong where a rule does not fit its column.
@@ -39,12 +77,14 @@ def check(run: Run, batch: Batch, suite: Suite, *, usual: Usual, linked: Linked,
     path, rejects = (store.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
     source = store.join(run["staging"], name, "extract.ndjson.gz")
     broken: Counter[int] = Counter()
+    broken_new: Counter[int] = Counter()
     rejected = 0
     with staging.writer(path) as passed, staging.writer(rejects) as refused:
         if batch["count"] and suite.rules:
-            for line, numbers in _judged(suite, batch["path"], linked):
+            for line, numbers, new in _judged(suite, batch["path"], linked, before):
                 broken.update(numbers)
-                refusing = [suite.rules[number] for number in numbers if suite.rules[number].otherwise == REJECT]
+                broken_new.update(new)
+                refusing = [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
                 for rule in refusing:
                     refused.write(_reject(line, rule, source))
                 rejected += bool(refusing)
@@ -53,7 +93,7 @@ def check(run: Run, batch: Batch, suite: Suite, *, usual: Usual, linked: Linked,
         else:
             for line in staging.read(batch["path"]):
                 passed.write(line)
-        findings = _findings(suite, broken, batch["count"])
+        findings = _findings(suite, broken, broken_new, batch)
         report([found, *findings])
         _tell(suite, findings)
     if rejected:
@@ -69,8 +109,8 @@ def check(run: Run, batch: Batch, suite: Suite, *, usual: Usual, linked: Linked,
     return staged
 
 
-def _judged(suite: Suite, path: str, linked: Linked) -> Iterator[tuple[Line, list[int]]]:
-    """Yield every line with the numbers of the rules that it breaks."""
+def _judged(suite: Suite, path: str, linked: Linked, before: Before) -> Iterator[tuple[Line, list[int], list[int]]]:
+    """Yield every line with the numbers of the rules that it breaks, and of those the new ones."""
     # Imported here, and only where there are rows: it costs seconds of CPU.
     from ecw.pull.expectations import judge
 
@@ -85,7 +125,10 @@ def _judged(suite: Suite, path: str, linked: Linked) -> Iterator[tuple[Line, lis
             for number, rows in broken_by(columns).items():
                 for row in rows:
                     found[row].append(number)
-            yield from zip(chunk, found, strict=True)
+            earlier = before.judged([line["ecw_id"] for line, numbers in zip(chunk, found, strict=True) if numbers])
+            for line, numbers in zip(chunk, found, strict=True):
+                its = earlier.get(line["ecw_id"])
+                yield line, numbers, [number for number in numbers if not before.knew(suite.rules[number], line, its)]
     finally:
         looking.close()
 
@@ -103,29 +146,38 @@ def _reject(line: Line, rule: Rule, source: str) -> Line:
     }
 
 
-def _findings(suite: Suite, broken: Counter[int], rows: int) -> list[Finding]:
+def _findings(suite: Suite, broken: Counter[int], new: Counter[int], batch: Batch) -> list[Finding]:
     """Return what each rule found; nothing where there was no row to judge."""
+    rows = batch["count"] + batch["unchanged"]
     return [
         Finding(
             rule=rule.check,
-            column=" or ".join(rule.columns),
+            column=_columns(rule),
             demand=demand(rule),
             otherwise=rule.otherwise,
             stop_above=rule.stop_above,
             why=rule.why,
             rows=rows,
             broken=broken[number],
-            verdict=_verdict(suite, rule, broken[number], rows),
+            broken_new=new[number],
+            verdict=_verdict(suite, rule, broken[number], new[number], rows),
         )
-        for number, rule in enumerate(suite.rules if rows else ())
+        for number, rule in enumerate(suite.rules if batch["count"] else ())
     ]
 
 
-def _verdict(suite: Suite, rule: Rule, broken: int, rows: int) -> str:
+def _columns(rule: Rule) -> str:
+    return " or ".join(rule.columns)
+
+
+def _verdict(suite: Suite, rule: Rule, broken: int, new: int, rows: int) -> str:
     if not broken:
         return PASS
-    judged = rule.otherwise == STOP or rows >= suite.small_batch
-    return STOP if rule.stop_above is not None and judged and broken > rule.stop_above * rows else rule.otherwise
+    if suite.stops(rule, new, rows):
+        return STOP
+    if rule.otherwise == STOP:
+        return REJECT if suite.refuses(rule) else WARN
+    return rule.otherwise
 
 
 def _tell(suite: Suite, findings: Sequence[Finding]) -> None:
@@ -133,8 +185,9 @@ def _tell(suite: Suite, findings: Sequence[Finding]) -> None:
     stops = []
     for one in findings:
         if one.broken:
-            told = f"{one.broken} of {one.rows} rows break the rule {one.rule} of {one.column}"
-            log.warning("%s: %s (%s).", suite.resource, told, one.otherwise)
+            known = "" if one.broken == one.broken_new else f", {one.broken_new} of them new"
+            told = f"{one.broken} of {one.rows} rows break the rule {one.rule} of {one.column}{known}"
+            log.warning("%s: %s (%s).", suite.resource, told, one.verdict)
             if one.verdict == STOP:
                 stops.append(f"{told} (allowed: {one.stop_above:.0%})")
     if stops:

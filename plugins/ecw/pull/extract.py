@@ -34,12 +34,13 @@ def extract(
     *,
     before: int | None = None,
     most: int | None = None,
+    urgent: int | None = None,
     require: Callable[[str], None] | None = None,
 ) -> Batch:
     """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
-    `before` is how many the last run fetched, `most` how many patients may be asked about one by one. `require` raises
-    an error where a strategy cannot be relied on.
+    `before` is how many the last run fetched, `most` how many patients may be asked about one by one, `urgent` how many
+    of those who matter now. `require` raises an error where a strategy cannot be relied on.
 
     A task that was killed continues with the page it had not kept yet.
     """
@@ -47,7 +48,7 @@ def extract(
     parts = Parts(store.join(run["staging"], name, "parts"))
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
-    ask = Ask(run, resource, options, roster, parts.seen, most)
+    ask = Ask(run, resource, options, roster, parts.seen, most, urgent)
     strategy = _by_one_of(strategies, ask, client, parts, require)
     fetch_wanted(ask, client, parts)
     path = store.join(run["staging"], name, "extract.ndjson.gz")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ecw.api.concurrent import concurrent
 from ecw.api.paging import Page
 from ecw.api.unreadable_records import reason_of, stand_in
-from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused, UnreadableRecord
+from ecw.errors import AnotherRecord, AnswerIncomplete, RecordMissing, RequestRefused, ServerTrouble, UnreadableRecord
 from ecw.pull.gone import merged_into, tombstone
 from ecw.pull.parts import Parts, Progress
 from ecw.pull.strategies import Unit
@@ -88,7 +88,14 @@ class Work:
                     yield Page([], None)
                     return
                 if refused_at_once or broken[here] == TRIES or broken.total() == BREAKS:
-                    raise
+                    if here is None or isinstance(error, AnswerIncomplete):
+                        raise
+                    raise ServerTrouble(
+                        f"A search of {self._fhir_type}: the server does not go on from its own link to the next page, "
+                        f"not when it is read from its beginning either ({error.what})",
+                        next_move="try again: it is read from its beginning. If it stays, the server forgets its "
+                        "searches too soon: choose another strategy in the connection's extra field `pull`.",
+                    ) from None
                 log.info("A chain of %s pages broke (%s); it is mended.", self._fhir_type, type(error).__name__)
                 before, here = None, before if broken[here] == 1 else None
 
@@ -125,6 +132,8 @@ def fetch(client: EcwClient, fhir_type: str, units: Iterable[Unit], parts: Parts
     try:
         for job, page in concurrent(lambda job: next(job.pages), work, in_flight):
             _prove(job.unit, page.resources, fhir_type)
+            if job.unit.page is not None:
+                job.unit.page(page.resources)
             parts.add(job.unit.key, page.resources, page.next_url, done=page.next_url is None)
             if page.next_url is not None:
                 work.come_back(job)

@@ -47,6 +47,9 @@ class Options:
     every_minutes: int = 120  # from one scheduled run to the next; told by the schedule where nobody says it
     overlap_minutes: int = 10  # a live window begins so long before the last one's end: clocks differ, commits are late
     check_every_hours: int = 24  # per_patient: everybody is looked at within this time
+    appointment_days: int = 7  # insurance of those who come within so many days is looked at in every run
+    # insurance of those whose intake is open, too: column of the CRM's patients (or table.column) -> what it holds then
+    intake_open: dict[str, list[str]] = field(default_factory=dict)
     first_look_minutes: int = 10  # per_patient, the first time: calls for so long; the others come in turn
     look_back_days: int = 30  # schedule: appointments so long ago still change
     look_ahead_days: int = 180
@@ -96,6 +99,9 @@ class Options:
                 resource(name)
                 if not fits(value):
                     raise _wrong(f"The option {key!r} of a pull has something else than {wanted} for {name}.")
+        for name, value in found.get("intake_open", {}).items():
+            if not _is_list_of_texts(value):
+                raise _wrong(f"The option 'intake_open' of a pull has something else than a list of texts for {name}.")
         for key in ("resources", "patients", "practitioners"):
             if key in found and not _is_list_of_texts(found[key]):
                 raise _wrong(f"The option {key!r} of a pull is not a list of texts.")

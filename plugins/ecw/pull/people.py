@@ -13,7 +13,7 @@ from ecw.crm import links
 from ecw.crm.business import find
 from ecw.crm.engine import reading
 from ecw.crm.tables import ecw_link
-from ecw.errors import AnotherRecord, AnswerIncomplete, ConfigurationWrong, RecordMissing
+from ecw.errors import AnotherRecord, AnswerIncomplete, ConfigurationWrong, RecordMissing, RequestRefused
 from ecw.pull.mapped import mapped_of
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ LONG_ID = re.compile(r"[A-Za-z0-9.-]{40,64}")  # eCW's are of 43 or 64 character
 def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequence[str], *, numbers: bool) -> list[str]:
     """Return the eCW ids of the patients meant, in the order of the entries, nobody twice.
 
-    The CRM is asked first, by the ids of both sides and by MR number; then eCW, by its search for an identifier. What
-    looks like an id of eCW's is taken for one. Without `numbers` an entry must be an id.
+    The CRM is asked first, by the ids of both sides and by MR number; then eCW, for a record of that id, whatever its
+    form (FHIR R4, 2.24.0.1), then by its search for an identifier. What looks like an id of eCW's is taken for one.
+    Without `numbers` an entry must be an id.
 
     Raises ConfigurationWrong that names the lines, not what stands in them, where nobody or several are meant, or where
     they are MR numbers.
@@ -43,7 +44,7 @@ def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequen
     wrong: dict[str, list[str]] = {}
     for line, entry in enumerate(entries, 1):
         meant = found.get(entry)
-        if not meant and LONG_ID.fullmatch(entry):
+        if not meant and _is_id(client, entry):
             meant = {entry}
         elif not meant or (not numbers and not meant & ids.get(entry, set())):
             if not numbers and (meant or _in_ecw(client, entry)):
@@ -124,7 +125,19 @@ def _in_crm(
     return ids, both
 
 
+def _is_id(client: EcwClient, entry: str) -> bool:
+    """Return True if an entry is the id of a patient: it has the form of eCW's, or the server knows it."""
+    if LONG_ID.fullmatch(entry):
+        return True
+    try:
+        return bool(ID.fullmatch(entry) and client.read("Patient", entry))
+    except (RecordMissing, AnotherRecord, RequestRefused):
+        return False
+
+
 def _in_ecw(client: EcwClient, entry: str) -> set[str]:
+    if not client.server.takes("Patient", "identifier"):
+        return set()
     found = [patient for page in client.search("Patient", {"identifier": entry}) for patient in page]
     for patient in found:
         if entry not in {each.get("value") for each in patient.get("identifier") or []}:

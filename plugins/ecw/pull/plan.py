@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from ecw.crm import history
 from ecw.errors import BatchDamaged, PlanTooLong
-from ecw.pull import staging, store
+from ecw.pull import staging, store, urgency
 from ecw.pull.choose import Choice
 from ecw.pull.options import Options
 from ecw.pull.strategies import STRATEGIES, longest_turn, share_due, since_turns, turns_due
@@ -22,6 +22,7 @@ from ecw.words import Run
 PAGE = 100  # records on a page; eCW's size is not known
 COPIES = 2.2  # a name sweep finds a patient by family name, by first name, sometimes by an old name
 READ_SECONDS = 3.5  # seen in recorded traffic: 2 to 5
+URGENT_SHARE = 0.5  # of a run's calls, for those whose insurance is looked at in every run
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +35,7 @@ class Line(TypedDict):
     at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
     start: str | None  # where the last run of the resource ended; None: everything
     most: int | None  # a first look patient by patient: so many at most; None: all
+    urgent: int | None  # of those whose insurance is looked at in every run, so many at most; None: all
 
 
 class Plan(TypedDict):
@@ -67,6 +69,15 @@ def make(
         unknown = _unknown(engine, run, resource, strategies[0], options)
         most = _most(run, strategies, start, possible, options)
         capped = most is not None and strategies[0] == "per_patient"
+        urgent = None
+        if resource.name == urgency.RESOURCE and strategies[0] == "per_patient" and not options.few:
+            coming = sum(len(group) for group in urgency.urgent(engine, run, options).values())
+            urgent = min(coming, max(1, int(possible * options.every_minutes * URGENT_SHARE)))
+            calls += _besides(urgent, {**run, "window_start": start}, options)
+            if urgent < coming:
+                log.warning(
+                    "%s: the calls suffice for the %d most urgent of %d patients.", resource.name, urgent, coming
+                )
         calls = min(calls, most) if most is not None and capped else calls
         lines[resource.name] = Line(
             strategies=list(strategies),
@@ -75,6 +86,7 @@ def make(
             at_least=unknown is not None,
             start=start,
             most=most,
+            urgent=urgent,
         )
         how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
         log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
@@ -136,15 +148,23 @@ def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Opt
     left = budget - sum(line["calls"] for name, line in lines.items() if name not in asking)
     for name, line in asking.items():
         due = turns_due({**run, "window_start": line["start"]}, options)
-        possible = int(due * left / len(asking) / line["calls"]) if line["calls"] else due
+        urgent = line["urgent"] or 0
+        turns = line["calls"] - _besides(urgent, {**run, "window_start": line["start"]}, options)
+        possible = int(due * (left / len(asking) - urgent) / turns) if turns else due
         if line["start"] is None or not 0 < possible < due:
             continue
         line["start"] = since_turns(run, options, possible)
-        line["calls"] = round(line["calls"] * possible / due)
+        besides = _besides(urgent, {**run, "window_start": line["start"]}, options)
+        line["calls"] = besides + round(turns * possible / due)
         log.warning(
             "%s: the run's calls suffice for %d of %d turns that are due; the others come round within %g hours.",
             *(name, possible, due, longest_turn(options)),
         )
+
+
+def _besides(urgent: int, run: Run, options: Options) -> int:
+    """Return about how many of the urgent are asked about besides those whose turn it is."""
+    return round(urgent * (1 - share_due(run, options)))
 
 
 def of(run: Run) -> Plan:
@@ -159,6 +179,12 @@ def of(run: Run) -> Plan:
             next_move="clear the run's first task; if that does not help, check that all workers share the folder.",
         )
     return found
+
+
+def options_of(run: Run) -> Options | None:
+    """Return the options of a run; nobody knows any more once the plan is gone."""
+    found: Plan | None = staging.read_json(_path(run))
+    return Options(**found["options"]) if found else None
 
 
 def covered(run: Run) -> dict[str, str]:

@@ -83,7 +83,13 @@ def begin(
         staging.open_folder(folder)
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
         line = Line(
-            strategies=[STRATEGY], reason="rejected records again", calls=0, at_least=False, start=None, most=None
+            strategies=[STRATEGY],
+            reason="rejected records again",
+            calls=0,
+            at_least=False,
+            start=None,
+            most=None,
+            urgent=None,
         )
         options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
         plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})

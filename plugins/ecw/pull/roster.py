@@ -11,9 +11,10 @@ from ecw.crm import history, links, parked, present
 from ecw.crm.business import Mapped
 from ecw.mapping.parse import parse
 from ecw.mapping.references import record_of
-from ecw.pull import staging, store
+from ecw.pull import staging, store, urgency
 from ecw.pull.beginnings import of_texts
 from ecw.pull.mapped import mapped_of, names_of
+from ecw.pull.options import Options
 from ecw.pull.practice import mapping_of
 from ecw.words import Run
 
@@ -25,10 +26,11 @@ WHOSE = ("beneficiary.reference", "subject.reference")
 class Roster:
     """The known ids of a practice, as one run sees them; of a dry run the links do not tell what it would change."""
 
-    def __init__(self, engine: Engine, run: Run, *, dry_run: bool = False) -> None:
+    def __init__(self, engine: Engine, run: Run, options: Options | None = None) -> None:
         self._engine = engine
         self._run = run
-        self._dry_run = dry_run
+        self._options = options or Options()
+        self._dry_run = self._options.dry_run
 
     def known(self, resource: str) -> list[str]:
         """Return the ids of a resource: those linked, in the order of `links.ids`, then those that are new in this
@@ -79,6 +81,11 @@ class Roster:
         if column is not None:
             theirs = [f"Patient/{ecw_id}" for ecw_id in patients]
             yield from present.referring(self._engine, self._run["practice"], resource, mapped, column, theirs)
+
+    def urgent(self) -> list[str]:
+        """Return the patients whose insurance is looked at in every run: who comes soon, whose intake is open."""
+        groups = urgency.urgent(self._engine, self._run, self._options)
+        return [ecw_id for group in urgency.GROUPS for ecw_id in groups[group]]
 
     def beginnings(self, resource: str) -> set[str]:
         """Return the characters with which names begin that the CRM has."""

@@ -63,8 +63,8 @@ def extract(run: Run, resource: str) -> Batch:
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm import history, ledger
-    from ecw.pull import plan, relied_on
-    from ecw.pull.bulk import export
+    from ecw.pull import abilities, plan, relied_on
+    from ecw.pull.bulk import export, since_when
     from ecw.pull.client import client_of
     from ecw.pull.extract import extract
     from ecw.pull.options import Options
@@ -82,9 +82,11 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         its_run: Run = {**run, "window_start": line["start"]}
         ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_of(run, engine)
-        roster = Roster(engine, run, dry_run=options.dry_run)
+        abilities.know(run, client)
+        roster = Roster(engine, run, options)
         if line["strategies"] == ["bulk"]:
-            return export(run, row(resource), client, options, roster)
+            since = since_when(engine, its_run, row(resource), options)
+            return export(its_run, row(resource), client, options, roster, since=since)
         before = history.fetched_before(engine, run, resource)
         return extract(
             its_run,
@@ -95,6 +97,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             options,
             before=before,
             most=line["most"],
+            urgent=line["urgent"],
             require=None if options.few else partial(relied_on.require, engine, run, resource, planned),
         )
 
@@ -120,16 +123,17 @@ def check(batch: Batch) -> Batch:
     Raises QualityStop where the suite says that nothing of the batch may enter.
     """
     from ecw.crm import links, quality
-    from ecw.pull.check import check
+    from ecw.pull import plan
+    from ecw.pull.check import Before, check
     from ecw.pull.practice import mapping_of
-    from ecw.pull.suite import load_suite, suite_path, without_shares
+    from ecw.pull.suite import load_suite, of_chosen, suite_path
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
         suite = load_suite(suite_path(batch["resource"]), columns)
-        if run["run_type"] == "replay":
-            suite = without_shares(suite)
+        if plan.of(run)["options"]["ids"]:  # a replay has some, too
+            suite = of_chosen(suite)
         return check(
             run,
             batch,
@@ -144,6 +148,10 @@ def check(batch: Batch) -> Batch:
             ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality.write, engine, run, batch["resource"]),
+            before=Before(
+                partial(quality.judged, engine, run["practice"], batch["resource"]),
+                quality.rules_before(engine, run, batch["resource"]),
+            ),
         )
 
 
@@ -215,7 +223,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.alert.watch import watch_quietly
     from ecw.crm import ledger
     from ecw.crm.engine import open_crm
-    from ecw.pull import plan
+    from ecw.pull import plan, urgency
     from ecw.pull.summary import as_text, table
 
     rows: list[dict[str, Any]] = []
@@ -225,6 +233,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         with open_crm(run["crm_conn_id"]) as engine:
             ledger.give_back(engine, run)
             rows = table(engine, run, plan.covered(run))
+            urgency.note(engine, run, rows, plan.options_of(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     watch_quietly(run["crm_conn_id"] if run else crm_conn_id)
     return rows

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
+from ecw.errors import ServerTrouble
 from ecw.mapping.references import record_of
 from ecw.pull.beginnings import COMMON, OTHERS
+from ecw.pull.content import content_hash
 from ecw.pull.options import Options
 from ecw.pull.seen import Seen
 from ecw.pull.seen import last_updated as its_time
@@ -22,6 +24,7 @@ from ecw.words import Run
 
 Holds = Callable[[Mapping[str, Any]], bool]
 REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those whose turn it is
+PASSES = 3  # over a window by the time of change, before it is halved
 READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
 
 
@@ -33,6 +36,7 @@ class Unit:
     params: Mapping[str, str | list[str]]
     ecw_id: str | None = None  # set: a read of this record
     holds: Holds | None = None  # proof: what every record of the answer must be, if the server did filter
+    page: Callable[[Sequence[Mapping[str, Any]]], None] | None = None  # who else looks at every page
     optional: bool = False  # a server that refuses this search loses nothing but it
     sought: str | None = None  # the record that every record of the answer should name, as FhirType/id
 
@@ -81,6 +85,9 @@ class Known(Protocol):
     def wanted(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
 
+    def urgent(self) -> list[str]:
+        """Return the patients whose insurance is looked at in every run, the most urgent first."""
+
     def strangers(self) -> list[str]:
         """Return the patients of this run's encounters who were not linked before the run."""
 
@@ -95,6 +102,7 @@ class Ask:
     roster: Known
     seen: Seen
     most: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
+    urgent: int | None = None  # of those whose insurance matters now, so many at most; None: all
     tally: Counter[str] = field(default_factory=Counter)  # what the summary says of how complete the answer is
 
     @property
@@ -125,7 +133,7 @@ def whole_list(ask: Ask) -> Rounds:
     did not appear."""
     yield [Unit("list", {})]
     if missing := _missing(ask):
-        yield map(_read, missing)
+        yield map(read, missing)
 
 
 def name_sweep(ask: Ask) -> Rounds:
@@ -139,7 +147,7 @@ def name_sweep(ask: Ask) -> Rounds:
         yield [Unit(f"name={letter}", {"name": letter}, optional=True) for letter in new]
         done |= dict.fromkeys(new)
     ask.tally["asked"], ask.tally["others"] = len(done), len(set(OTHERS) - done.keys())
-    yield map(_read, _not_come(ask))
+    yield map(read, not_come(ask))
 
 
 def _others_due(ask: Ask) -> set[str]:
@@ -150,7 +158,7 @@ def _others_due(ask: Ask) -> set[str]:
 
 
 def per_patient(ask: Ask) -> Rounds:
-    """Search by patient: those asked for, else those touched, then those whose turn it is.
+    """Search by patient: those asked for, else those whose insurance is urgent, those touched, those whose turn it is.
 
     Of those who are gone or merged away nothing is searched, which eCW may refuse, unless they are asked for.
     A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
@@ -165,20 +173,23 @@ def per_patient(ask: Ask) -> Rounds:
     if not ask.options.few:
         missing += _refused(ask, missing)
     if missing:
-        yield map(_read, missing)
+        yield map(read, missing)
 
 
 def _patients(ask: Ask) -> Iterator[list[str]]:
     if asked := ask.options.ids.get("patient"):
         yield asked
         return
-    if ask.most is not None:
-        yield ask.roster.known("patient")[: ask.most]
-        return
-    first = ask.roster.touched("patient", ask.resource.name)
-    yield first
     if ask.options.practitioners:
+        yield ask.roster.touched("patient", ask.resource.name)
         return
+    now = ask.roster.urgent()[: ask.urgent] if ask.resource.name == "insurance" else []
+    if ask.most is not None:
+        known = ask.roster.known("patient")
+        yield list(dict.fromkeys([*(ecw_id for ecw_id in now if ecw_id in set(known)), *known]))[: ask.most]
+        return
+    first = list(dict.fromkeys([*now, *ask.roster.touched("patient", ask.resource.name)]))
+    yield first
     done, turn = set(first), turns(ask)
     yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 
@@ -196,39 +207,102 @@ def schedule(ask: Ask) -> Rounds:
     yield [_of_practitioner(ecw_id, start, end) for ecw_id in asked]
     if ask.options.practitioners:
         return
-    missing = _in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask))))
+    missing = in_turn(ask, _unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask))))
     if missing := missing + _refused(ask, missing):
-        yield map(_read, missing)
+        yield map(read, missing)
 
 
 def by_id(ask: Ask) -> Rounds:
     """Read the records asked for."""
-    yield map(_read, ask.options.ids[ask.resource.name])
+    yield map(read, ask.options.ids[ask.resource.name])
 
 
 def of_schedule(ask: Ask) -> Rounds:
     """Read the patients of the appointments found, as far as they are not here yet."""
-    yield map(_read, ask.roster.strangers())
+    yield map(read, ask.roster.strangers())
 
 
 def last_updated(ask: Ask) -> Rounds:
-    """Search by the time of the last change, and hold every answer to it; of everything, read what is missing."""
-    start, end = ask.start, ask.end
-    bounds = [f"lt{end.isoformat()}"] if start is None else [f"ge{start.isoformat()}", f"lt{end.isoformat()}"]
+    """Search by the time of the last change, pass after pass until one in which nothing moved; of everything, read what
+    is missing.
 
-    def holds(found: Mapping[str, Any]) -> bool:
-        changed = its_time(found)
+    A server may cut its pages by counting: a record that is edited, or deleted, while they are read leaves the window,
+    the others move up, and one slips from a page that is still to come to one that was read. That is seen in the next
+    pass: the record that moved is not among those found, or not in that version. One page holds still.
+    """
+    yield from _settled(ask, _second(ask.start), _second(ask.end))
+    if ask.start is None and (missing := _missing(ask)):
+        yield map(read, missing)
+
+
+def _settled(ask: Ask, start: datetime | None, end: datetime) -> Rounds:
+    """Search a window until nothing moves; one that does not come to rest is halved, the older half first."""
+    before: Pass | None = None
+    for number in range(1, PASSES + 1):
+        found = Pass()
+        yield [_changed(start, end, number, found)]
+        if found.pages == 1 or (before is not None and found.records == before.records):
+            return
+        before = found
+    middle = _middle(found, start, end)
+    if middle is None:
+        raise ServerTrouble(
+            f"{ask.resource.fhir_type}: records that changed at one time moved in each of {PASSES} passes over them.",
+            next_move="try again; if it stays, choose another strategy for it in the connection's extra field `pull`.",
+        )
+    yield from _settled(ask, start, middle)
+    yield from _settled(ask, middle, end)
+
+
+def _changed(start: datetime | None, end: datetime, number: int, found: Pass) -> Unit:
+    bounds = ([] if start is None else [f"ge{start.isoformat()}"]) + [f"lt{end.isoformat()}"]
+
+    def holds(record: Mapping[str, Any]) -> bool:
+        changed = its_time(record)
         return start is None or (changed is not None and datetime.fromisoformat(changed) >= start)
 
     # With the bounds: another window's pages are another search's.
-    yield [Unit(f"changed {' '.join(bounds)}", {"_lastUpdated": bounds}, holds=holds)]
-    if start is None and (missing := _missing(ask)):
-        yield map(_read, missing)
+    return Unit(f"changed {' '.join(bounds)} pass {number}", {"_lastUpdated": bounds}, holds=holds, page=found.page)
+
+
+@overload
+def _second(moment: datetime) -> datetime: ...
+@overload
+def _second(moment: datetime | None) -> datetime | None: ...
+def _second(moment: datetime | None) -> datetime | None:
+    """Return the whole second in UTC: servers compare to the second or the millisecond, and round what is finer."""
+    return None if moment is None else moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _middle(found: Pass, start: datetime | None, end: datetime) -> datetime | None:
+    """Return a second by which a window can be halved so that records are on both sides; None where there is none."""
+    inside = sorted(second for each in found.changed if (second := _second(each)) < end)
+    middle = next((each for each in inside[len(inside) // 2 :] if each > (start or inside[0])), None)
+    return middle or next((each for each in reversed(inside) if each > (start or inside[0])), None)
+
+
+class Pass:
+    """What one pass over a search has found."""
+
+    def __init__(self) -> None:
+        self.pages = 0
+        self.records: set[bytes] = set()  # digests of ids and versions
+        self.changed: list[datetime] = []
+
+    def page(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Note one page."""
+        self.pages += 1
+        for record in records:
+            changed = its_time(record)
+            said = f"{record.get('id')} {changed or content_hash(record)}"
+            self.records.add(blake2b(said.encode(), digest_size=12).digest())
+            if changed is not None:
+                self.changed.append(datetime.fromisoformat(changed))
 
 
 def wanted(ask: Ask) -> list[Unit]:
     """Read what must be looked at and did not come by the strategy."""
-    return [_read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
+    return [read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
 
 
 def moved(ask: Ask) -> list[Unit]:
@@ -244,7 +318,7 @@ def moved(ask: Ask) -> list[Unit]:
     theirs = _unseen(ask, ask.roster.of_patients(ask.resource.name, [ecw_id for ecw_id, _ in left]))
     if len(theirs) > READ_AT_ONCE:  # many are gone at once: of those the turns take care
         theirs = _unseen(ask, ask.roster.of_patients(ask.resource.name, [one for one, into_ in left if into_]))
-    return [*(replace(_of_patient(ecw_id), optional=True) for ecw_id in into), *map(_read, theirs)]
+    return [*(replace(_of_patient(ecw_id), optional=True) for ecw_id in into), *map(read, theirs)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +458,7 @@ def _unseen(ask: Ask, ecw_ids: Iterable[str]) -> list[str]:
     return [ecw_id for ecw_id in ecw_ids if ecw_id not in ask.seen]
 
 
-def _not_come(ask: Ask) -> list[str]:
+def not_come(ask: Ask) -> list[str]:
     """Return what is known, did not appear, and was not found to be gone before."""
     gone = ask.roster.gone(ask.resource.name)
     once = dict.fromkeys([*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)])
@@ -393,10 +467,10 @@ def _not_come(ask: Ask) -> list[str]:
 
 def _missing(ask: Ask) -> list[str]:
     """Return what is to be read of a list that should have held everything; an empty one proves nothing."""
-    return _in_turn(ask, _not_come(ask)) if len(ask.seen) else []
+    return in_turn(ask, not_come(ask)) if len(ask.seen) else []
 
 
-def _in_turn(ask: Ask, missing: list[str]) -> list[str]:
+def in_turn(ask: Ask, missing: list[str]) -> list[str]:
     """Return those to be read in this run: all of a few; of many, those whose turn it is."""
     if len(missing) <= READ_AT_ONCE:
         return missing
@@ -421,7 +495,7 @@ def _refused(ask: Ask, besides: Iterable[str]) -> list[str]:
     return [*found[first:], *found[:first]][:READ_AT_ONCE]
 
 
-def _read(ecw_id: str) -> Unit:
+def read(ecw_id: str) -> Unit:
     return Unit(f"id={ecw_id}", {}, ecw_id)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -48,6 +47,11 @@ class Rule:
         """The column that the rule is reported under."""
         return self.columns[0]
 
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """The columns whose values decide whether a row breaks the rule."""
+        return (*self.columns, self.value) if self.check == "not_before" else self.columns
+
     def __str__(self) -> str:
         return f"{self.check} of {' or '.join(self.columns)}"
 
@@ -70,6 +74,21 @@ class Suite:
     small_batch: int
     volume: Volume | None
     rules: tuple[Rule, ...]
+    chosen: bool = False  # the records were chosen, one by one, so that a share of them says nothing
+
+    def stops(self, rule: Rule, new: int, rows: int) -> bool:
+        """Return True if so many new rows that break the rule let nothing of the batch in."""
+        if rule.stop_above is None or self.chosen:
+            return False
+        judged = rule.otherwise == STOP or rows >= self.small_batch
+        return judged and new > rule.stop_above * rows
+
+    def refuses(self, rule: Rule) -> bool:
+        """Return True if a row that breaks the rule may not enter.
+
+        Where nothing is stopped, a single row that would stop everything is refused.
+        """
+        return rule.otherwise == REJECT or (self.chosen and rule.otherwise == STOP)
 
 
 def suite_path(resource: str) -> Path:
@@ -77,9 +96,12 @@ def suite_path(resource: str) -> Path:
     return mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 
-def without_shares(suite: Suite) -> Suite:
-    """Return the suite for a batch of rejected records, in which the share of those that break a rule says nothing."""
-    return replace(suite, small_batch=sys.maxsize)
+def of_chosen(suite: Suite) -> Suite:
+    """Return the suite for records that were chosen one by one: rejected ones again, or those that a form names.
+
+    The share of those that break a rule says nothing there, and one bad record does not hold the others up.
+    """
+    return replace(suite, chosen=True)
 
 
 def whole_value(pattern: str) -> str:

@@ -118,7 +118,8 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     complete = [f"{row['resource']}: {row['completeness']}." for row in rows if row.get("completeness")]
-    return "\n".join([*table, *complete, *(f"{row['resource']}: {row['next']}" for row in rows if row["next"])])
+    told = [f"{row['resource']}: {row[name]}" for row in rows for name in ("oldest", "next") if row.get(name)]
+    return "\n".join([*table, *complete, *told])
 
 
 def _referred(missing: int) -> str:

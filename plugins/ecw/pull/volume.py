@@ -19,7 +19,9 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
-        verdict = volume.otherwise
+        # What is known to be gone is told, and stops nothing again.
+        known = usual.without_gone is not None and found >= least * usual.without_gone
+        verdict = WARN if known else volume.otherwise
     elif usual.number and not found and (usual.whole or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
@@ -47,6 +49,6 @@ def require(suite: Suite, found: Finding) -> None:
         raise QualityStop(
             f"{said(suite, found)} (the median of the last runs that saw as much); {found.demand} must come again.",
             next_move="look into eCW whether the records are gone. If they are, set volume.at_least in "
-            f"{suite.path.name} lower for three runs and clear the resource's check task; if not, clear its extract "
-            "task.",
+            f"{suite.path.name} lower, clear the resource's check task, and set it back once the run is loaded; if "
+            "not, clear its extract task.",
         )

@@ -26,7 +26,9 @@ class ApprovePush(HITLOperator):
     template_fields = ("push", "subject", "body")
 
     def __init__(self, *, push: Push, **kwargs: Any) -> None:
-        super().__init__(subject="A large push", options=[APPROVE, REJECT], defaults=REJECT, **kwargs)
+        # The wait ends by `approval_hours`; an execution_timeout, as a DAG's default_args give one, would count it too.
+        own = {"subject": "A large push", "options": [APPROVE, REJECT], "defaults": REJECT, "execution_timeout": None}
+        super().__init__(**kwargs | own)
         self.push = push
 
     def execute(self, context: Context) -> dict[str, Any]:

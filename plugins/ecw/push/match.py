@@ -18,7 +18,6 @@ from typing import Any
 
 from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
-from ecw.api.capability import Capability
 from ecw.api.client import EcwClient
 from ecw.errors import AnswerIncomplete, ConfigurationWrong
 from ecw.identity.compare import Comparison, Verdict, compare, day_month_swapped
@@ -110,7 +109,7 @@ class Ladder:
     def __init__(self, client: EcwClient, linked: Callable[[Iterable[str]], set[str]]) -> None:
         self.client = client
         self.linked = linked
-        self.server = Capability.parse(client.capability())
+        self.server = client.server
         if not self._takes("name", "birthdate") and not self._takes("family", "given", "birthdate"):
             raise ConfigurationWrong(
                 "The practice's server takes no search by name and birth date, so a patient who is there already "

@@ -8,12 +8,12 @@ what was sent.  (Reference, section 4.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from ecw.api.outcome import known_codes
+from ecw.api.outcome import known_codes, places_of
 from ecw.errors import AccessDenied, AnswerIncomplete, EcwError, OutcomeUnknown, PersonMustAct, PushStopped
 
 
@@ -40,6 +40,7 @@ class Outcome:
     code: str | None = None
     ecw_id: str | None = None
     seconds: float | None = None
+    places: tuple[str, ...] = ()  # the elements that a refusal is about
 
     @property
     def unclear(self) -> bool:
@@ -120,10 +121,13 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
         issues = known_codes(issue for outcome in outcomes for issue in _issues(outcome))
         said = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
         if outcomes and _refusal(outcomes):
-            return Outcome(Kind.FIX_DATA, f"Refused with {said}", "ask eCW support which element it does not take.")
+            places = places_of(issue for outcome in outcomes for issue in _issues(outcome))
+            advice = _FIX if places else "ask eCW support which element it does not take."
+            return _at(Outcome(Kind.FIX_DATA, f"Refused with {said}", advice), places)
         return _unknown(f"eCW answered with {said} where its code should be")
     if plain and code[0] in "2345":
-        return _plain(code, ecw_id, sent_id)
+        refusals = [issue for each in outcomes for issue in _issues(each)]
+        return _at(_plain(code, ecw_id, sent_id), places_of(refusals))
     known = CODES.get(code)
     if known is None:
         return _unknown("eCW answered with a code that is not in its list", code)
@@ -157,7 +161,8 @@ def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: 
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
         return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
     advice = _ID if missing else "compare the patient with what the server's profile asks for, and mend it."
-    return Outcome(Kind.FIX_DATA, f"Refused ({what})", advice, http)
+    places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
+    return _at(Outcome(Kind.FIX_DATA, f"Refused ({what})", advice, http), places.group(1).split(", ") if places else [])
 
 
 def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
@@ -181,6 +186,13 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
     if http in (404, 410) and sent_id is None:
         return Outcome(Kind.ADMINISTRATOR, "Refused", _BASE, http)
     return Outcome(Kind.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
+
+
+def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
+    """Add the elements that a refusal is about."""
+    if not places or outcome.kind is Kind.DONE:
+        return outcome
+    return replace(outcome, words=f"{outcome.words} at {', '.join(places)}", places=tuple(places))
 
 
 def _done(code: str | None, words: str, ecw_id: str | None, sent_id: str | None, http: int = 200) -> Outcome:

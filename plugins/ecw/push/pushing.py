@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Engine
 
 from ecw.agreement import Rule
-from ecw.api.capability import Capability
+from ecw.api.capability import Declared
 from ecw.api.client import EcwClient
 from ecw.crm import links
 from ecw.crm.engine import reading
@@ -109,13 +110,20 @@ class Pushing(CrmSide):
         self.client, self.run_id = client, run_id
         self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
-        server = Capability.parse(client.capability())
+        server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
         self.plain = server.can(mapping.resource, "create")
+        # A server may refuse a profile that it has not: it is claimed where the server says that it knows it.
+        known = server.resources.get(mapping.resource, Declared()).profiles
+        self.claims = not self.plain or mapping.profile in {url.partition("|")[0] for url in known}
         self.id_in_url = self.plain
         self._ladder: Ladder | None = None
         self._locations: set[str] | None = None
+
+    def claimed(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """Return a new resource as the server takes it: without the mapping's profile where it does not know that."""
+        return resource if self.claims else {name: value for name, value in resource.items() if name != "meta"}
 
     @property
     def locations(self) -> set[str]:

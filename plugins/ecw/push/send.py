@@ -193,7 +193,8 @@ class _Patient(Updating):
             raise RowChanged
         if kept := self._decide(CREATE, None, sent):
             return kept
-        request = bundle.create(composed.resource, self._condition(composed.resource))
+        resource = pushing.claimed(composed.resource)
+        request = bundle.create(resource, self._condition(resource))
         outcome = self._attempt(request, CREATE, sent)
         if outcome.kind is Kind.RETRY_ONCE:
             self.noted(CREATE, outcome, sent, UNKNOWN)  # should this process die while it waits

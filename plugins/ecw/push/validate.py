@@ -71,7 +71,7 @@ def findings(
     told = {finding.field for finding in found}
     texts = [column for column in pushed if before is None or column.name in composed.written]
     needed = (
-        *_required(composed.resource, pushed),
+        *_new(composed, pushed, before),
         *_texts(texts, row, limits or Limits()),
         *_references(texts, composed, ids or {}),
     )
@@ -82,14 +82,25 @@ def findings(
     return [_of_fhir(problem) for problem in not_fhir(composed.resource) if problem not in known]
 
 
-def _required(patient: Mapping[str, Any], columns: tuple[Column, ...]) -> Iterator[Finding]:
+def _new(composed: Composed, columns: tuple[Column, ...], before: dict[str, Any] | None) -> Iterator[Finding]:
+    """Yield what the patient lacks; of an update, what the push itself writes badly or takes away.
+
+    What eCW lacked before, it has taken like that: a name that is not `usual`, a gender that it refuses in a create.
+    """
+    held = set() if before is None else {finding.field for finding in _required(before, columns)}
+    for finding in _required(composed.resource, columns):
+        if finding.field not in held or finding.field in composed.written:
+            yield finding
+
+
+def _required(patient: dict[str, Any], columns: tuple[Column, ...]) -> Iterator[Finding]:
     identifiers = patient.get("identifier") or []
     if not any(each.get("system") and each.get("value") for each in identifiers):
         yield _lacks(columns, "identifier", "value", "give the patient an EMR identifier: an account number will do.")
     names = [name for name in patient.get("name") or [] if name.get("use", "usual") == "usual"]
-    if not any(name.get("family") for name in names):
+    if not any(name.get("family") for name in names) and not _says(patient, columns, "family"):
         yield _lacks(columns, "name", "family", "fill in the last name.")
-    if not any(any(name.get("given") or []) for name in names):
+    if not any(any(name.get("given") or []) for name in names) and not _says(patient, columns, "given"):
         yield _lacks(columns, "name", "given", "fill in the first name.")
     if patient.get("gender") not in GENDERS:
         field = _column(columns, "gender", "gender")
@@ -97,6 +108,16 @@ def _required(patient: Mapping[str, Any], columns: tuple[Column, ...]) -> Iterat
         reason = "eCW does not take this gender" if patient.get("gender") else "it is empty, and eCW needs it"
         yield Finding(field, "required", reason, move)
     yield from _birth_date(patient.get("birthDate"), _column(columns, "birthDate", "birthDate"))
+
+
+def _says(patient: dict[str, Any], columns: tuple[Column, ...], part: str) -> bool:
+    """Return True if the name that the columns write to has that part, whatever its `use`."""
+    name = _column(columns, "name", part)
+    column = next((column for column in columns if column.name == name), None)
+    try:
+        return column is not None and bool(reader(column.steps)(patient))
+    except (AttributeError, TypeError):  # a name of another shape has no parts
+        return False
 
 
 def _birth_date(born: Any, field: str) -> Iterator[Finding]:

@@ -10,9 +10,11 @@ from requests import RequestException, Response
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from ecw import connections
+from ecw.api.deadline import DeadlineAdapter, deadline
+from ecw.api.settings import unchecked
 from ecw.errors import ConfigurationWrong, RequestRefused, ServerTrouble
 
-TIMEOUT = 30.0  # seconds, where the connection's extra says nothing
+TIMEOUT = 30.0  # seconds for a whole answer, where the connection's extra says nothing
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 ELSEWHERE = {
     HTTPStatus.UNAUTHORIZED,
@@ -27,8 +29,14 @@ class WebhookHook(HttpHook):
     """HttpHook's address, login, headers, TLS and proxies; its `run` would log addresses and whole answers."""
 
     def __init__(self, conn_id: str) -> None:
-        super().__init__(http_conn_id=conn_id)
+        super().__init__(http_conn_id=conn_id, adapter=DeadlineAdapter())
         self._session = self.get_conn()
+        if unchecked(self.base_url, self._session.verify):
+            raise ConfigurationWrong(
+                f"The connection {conn_id!r} switches the check of the webhook's certificate off (verify).",
+                next_move="take the field away; for a CA of your own, put the path of its certificates into it.",
+            )
+        self._seconds = float(self.merged_extra.get("timeout") or TIMEOUT)
 
     def post(self, key: str, body: dict[str, Any]) -> None:
         """Post one request; what the receiver answers is looked at by its status alone.
@@ -36,14 +44,17 @@ class WebhookHook(HttpHook):
         Raises ServerTrouble (try again), RequestRefused (this one is not taken), ConfigurationWrong (none will be).
         """
         try:
-            with self._session.post(
-                self.base_url,
-                json=body,
-                headers={"Idempotency-Key": key},
-                timeout=float(self.merged_extra.get("timeout") or TIMEOUT),
-                allow_redirects=False,
-                stream=True,  # the body is not wanted
-            ) as answer:
+            with (
+                deadline(self._seconds),
+                self._session.post(
+                    self.base_url,
+                    json=body,
+                    headers={"Idempotency-Key": key},
+                    timeout=self._seconds,
+                    allow_redirects=False,
+                    stream=True,  # the body is not wanted
+                ) as answer,
+            ):
                 self.check_response(answer)
         except (InvalidSchema, InvalidURL, MissingSchema):
             raise ConfigurationWrong(

@@ -1,0 +1,56 @@
+"""Extraction alone, against the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from requests import Session
+
+from ecw.api.client import EcwClient
+from ecw.api.patience import Circuit, Patience, Trying
+from ecw.api.settings import EcwSettings
+from ecw.pull.extract import extract
+from ecw.pull.options import Options
+from ecw.resources import Resource
+from ecw.words import Batch, Run
+from tests.fixtures.keys import Keys
+from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.test_strategies import Roll
+
+TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
+
+
+@pytest.fixture
+def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
+    settings = EcwSettings(sandbox.base_url, keys.client_id, private_key=keys.private_key_pem, key_id=keys.key_id)
+    return EcwClient(settings, Session(), trying=Trying(Patience(longest_wait=0.01), Circuit(1000)))
+
+
+@pytest.fixture
+def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
+    """Return a function that extracts one resource."""
+
+    def run(
+        name: str,
+        *strategies: str,
+        roster: Roll | None = None,
+        start: str | None = None,
+        end: str = "2026-11-22T10",
+        **options: Any,
+    ) -> Batch:
+        this = Run(
+            practice="FFSAND",
+            run_id="r",
+            run_type="scheduled",
+            window_start=start,
+            window_end=f"{end}:00:00+00:00",
+            ecw_conn_id="",
+            crm_conn_id="",
+            staging=str(tmp_path),
+        )
+        return extract(this, Resource(name, TYPES[name], ()), client, roster or Roll(), strategies, Options(**options))
+
+    return run

@@ -1,0 +1,276 @@
+"""Exports of servers that are not eCW: other addresses, manifests and faults, and what changed since the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from typing import Any
+
+import pytest
+
+from ecw.api.patience import Patience
+from ecw.errors import AnswerIncomplete, EcwError, ServerTrouble
+from ecw.pull import staging, steps
+from ecw.words import Batch, Run
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def plain(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
+    """Exports that are ready at once, and clients that do not wait for long between two attempts."""
+    monkeypatch.setattr("ecw.hook.Patience", partial(Patience, attempts=2, seconds=0.0, longest_wait=0.01))
+    sandbox.set(export_seconds=0)
+    return sandbox
+
+
+def begin(pull: Pulling, sandbox: RunningSandbox, *resources: str, **more: Any) -> Run:
+    group = sandbox.records("Group")[0]["name"]
+    names = list(resources or ("practitioner",))
+    options = {"strategies": dict.fromkeys(names, "bulk"), "bulk_group": group, "resources": names} | more
+    return pull.begin(options=options)
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, urls: str) -> None:
+    said = json.loads(os.environ["AIRFLOW_CONN_ECW_TEST"])
+    said["extra"]["file_urls"] = urls
+    monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(said))
+
+
+def ids(batch: Batch) -> set[str]:
+    return {record["id"] for record in staging.read(batch["path"])}
+
+
+def everybody(sandbox: RunningSandbox, kind: str = "Practitioner") -> set[str]:
+    return {record["id"] for record in sandbox.records(kind)}
+
+
+def origin(url: str) -> str:
+    return url.split("/", 3)[0] + "//" + url.split("/", 3)[2]
+
+
+# -- an export that leads nowhere is not taken up again
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "gone", "interaction": "export-file"},  # its files are gone already
+        {"kind": "expire_export", "interaction": "export-status"},
+        {"kind": "next_elsewhere"},  # see below: the files are at an address that is not allowed
+    ],
+    ids=lambda fault: fault["kind"],
+)
+def test_a_cleared_task_begins_a_new_export_where_the_last_one_led_nowhere(
+    pull: Pulling, plain: RunningSandbox, fault: dict[str, Any]
+) -> None:
+    run = begin(pull, plain)
+    if fault["kind"] == "next_elsewhere":
+        plain.set(export_seconds=1e6)
+        assert isinstance(steps.extract_or_wait(run, "practitioner"), float)
+        plain.set(export_seconds=0, export_origin="http://files.example/bulk")
+    else:
+        plain.fault(**fault, times=1)
+    with pytest.raises(EcwError):
+        steps.extract(run, "practitioner")
+    plain.set(export_origin="")
+
+    assert ids(steps.extract(run, "practitioner")) == everybody(plain)
+    assert plain.served("export", status=202) == 2
+
+
+def test_an_export_that_the_server_fails_is_asked_a_few_times_and_then_begun_again(
+    pull: Pulling, plain: RunningSandbox
+) -> None:
+    """Bulk Data 2: the status of an export that failed is an error, for ever."""
+    run = begin(pull, plain)
+    plain.fault("server_error", interaction="export-status")
+    for _ in range(3):
+        with pytest.raises(ServerTrouble):
+            steps.extract(run, "practitioner")
+    assert plain.served("export", status=202) == 1
+    plain.clear_faults()
+
+    assert ids(steps.extract(run, "practitioner")) == everybody(plain)
+    assert plain.served("export", status=202) == 2
+
+
+def test_one_hiccup_does_not_throw_an_export_away(pull: Pulling, plain: RunningSandbox) -> None:
+    run = begin(pull, plain)
+    plain.fault("drop", interaction="export-file", nth=1)
+    with pytest.raises(ServerTrouble):
+        steps.extract(run, "practitioner")
+
+    assert ids(steps.extract(run, "practitioner")) == everybody(plain)
+    assert plain.served("export", status=202) == 1
+
+
+@pytest.mark.parametrize("answer", [405, 501, 500, 404])
+def test_a_download_is_kept_whatever_the_server_says_to_its_clean_up(
+    pull: Pulling, plain: RunningSandbox, answer: int
+) -> None:
+    plain.set(export_delete=answer)
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == everybody(plain)
+
+
+# -- where its files are
+
+
+def test_files_at_an_address_that_nobody_allowed_are_refused_and_the_export_is_cancelled(
+    pull: Pulling, plain: RunningSandbox
+) -> None:
+    run = begin(pull, plain)
+    plain.set(export_seconds=1e6)
+    assert isinstance(steps.extract_or_wait(run, "practitioner"), float)
+    plain.set(export_seconds=0, export_origin=f"{origin(plain.token_url)}/bulk")
+
+    with pytest.raises(AnswerIncomplete, match="file_urls"):
+        steps.extract(run, "practitioner")
+
+    assert plain.served("export-cancel") == 1
+    assert plain.served("export-file") == 0
+
+
+@pytest.mark.parametrize("where", ["another host", "another path", "among several"])
+def test_files_at_an_address_that_the_connection_allows(
+    pull: Pulling, plain: RunningSandbox, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    place = f"{origin(plain.base_url if where == 'another path' else plain.token_url)}/bulk"
+    plain.set(export_origin=place)
+    allow(monkeypatch, f"https://files.example.org/a {place}" if where == "among several" else place)
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == everybody(plain)
+    assert plain.served("export-cancel") == 1
+
+
+def test_an_allowed_address_is_for_exports_alone(
+    pull: Pulling, plain: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(monkeypatch, origin(plain.token_url))
+    plain.fault("next_elsewhere", resource="Patient")
+
+    with pytest.raises(AnswerIncomplete, match="goes on"):
+        pull("practitioner", "location", "patient")
+    assert plain.counts()["elsewhere"] == 0
+
+
+@pytest.mark.parametrize("pages", [1, 2, 5])
+def test_a_manifest_in_pages_is_read_to_its_end(pull: Pulling, plain: RunningSandbox, pages: int) -> None:
+    plain.set(export_pages=pages, export_lines=4)
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == everybody(plain)
+
+
+def test_every_call_is_counted_whichever_try_made_it(pull: Pulling, plain: RunningSandbox) -> None:
+    run = begin(pull, plain)
+    plain.set(export_seconds=1e6)
+    before = plain.counts()["total"]
+    for _ in range(3):
+        assert isinstance(steps.extract_or_wait(run, "practitioner"), float)
+    plain.set(export_seconds=0)
+    plain.fault("drop", interaction="export-file", nth=1)
+    with pytest.raises(ServerTrouble):
+        steps.extract(run, "practitioner")
+
+    batch = steps.extract(run, "practitioner")
+
+    assert batch["calls"] == plain.counts()["total"] - before
+
+
+# -- what changed, and what is gone
+
+
+def test_who_is_missing_from_an_export_of_everything_is_read_and_found_to_be_gone(
+    pull: Pulling, plain: RunningSandbox
+) -> None:
+    for name in ("practitioner", "location"):
+        pull.resource(begin(pull, plain, name), name)
+    gone = [record["id"] for record in plain.records("Location")[:2]]
+    for ecw_id in gone:
+        plain.delete("Location", ecw_id)
+
+    pull.resource(begin(pull, plain, "location", full=True), "location")
+
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link WHERE status = 'vanished'")} == set(gone)
+
+
+def age(sandbox: RunningSandbox, newer: int) -> list[str]:
+    """Let all practitioners have changed long ago, and so many of them some days later; return those."""
+    records = sandbox.records("Practitioner")
+    for number, record in enumerate(records):
+        changed = "2026-11-10T08:00:00.250Z" if number < newer else "2026-11-01T08:00:00Z"
+        sandbox.put(record | {"meta": {**record.get("meta", {}), "lastUpdated": changed}}, stamp=False)
+    return [record["id"] for record in records[:newer]]
+
+
+def test_changes_alone_are_exported_once_the_server_has_proven_that_it_heeds_since(
+    pull: Pulling, plain: RunningSandbox
+) -> None:
+    newer = age(plain, 5)
+    pull.resource(begin(pull, plain), "practitioner")
+    changed = plain.put(plain.records("Practitioner")[9] | {"active": False})
+
+    proof = steps.extract(begin(pull, plain), "practitioner")
+    assert ids(proof) == {changed["id"], *newer}, "from a moment on that divides what the CRM has"
+    assert proof.get("whole") is False
+    assert steps.load(steps.check(steps.map(proof)))["updated"] == 1
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == {changed["id"]}
+
+
+def test_a_server_that_loses_changes_by_since_is_not_believed(
+    pull: Pulling, plain: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what the CRM knows to have changed after that moment the export lacks some."""
+    newer = age(plain, 5)
+    pull.resource(begin(pull, plain), "practitioner")
+    for ecw_id in newer[:2]:  # as if the server had not noticed
+        record = plain.record("Practitioner", ecw_id)
+        plain.put(record | {"meta": {**record["meta"], "lastUpdated": "2026-11-01T08:00:00Z"}}, stamp=False)
+
+    run = begin(pull, plain)
+    with pytest.raises(ServerTrouble, match="lacks 2 records that have changed since"):
+        steps.extract(run, "practitioner")
+
+    batch = steps.extract(run, "practitioner")
+    assert (ids(batch), batch.get("whole")) == (everybody(plain), True)
+
+
+def test_what_does_not_divide_the_records_proves_nothing(pull: Pulling, plain: RunningSandbox) -> None:
+    age(plain, 0)
+    pull.resource(begin(pull, plain), "practitioner")
+
+    assert steps.extract(begin(pull, plain), "practitioner").get("whole") is True
+
+
+def test_a_server_that_does_not_heed_since_is_asked_once(
+    pull: Pulling, plain: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain.set(export_since=False)
+    age(plain, 5)
+    pull.resource(begin(pull, plain), "practitioner")
+
+    assert ids(steps.extract(begin(pull, plain), "practitioner")) == everybody(plain)
+    assert "does not heed _since" in caplog.text
+    caplog.clear()
+    batch = steps.extract(begin(pull, plain), "practitioner")
+    assert batch.get("whole") is True
+    assert "_since" not in caplog.text
+
+
+def test_everything_is_exported_now_and_then(pull: Pulling, plain: RunningSandbox) -> None:
+    """Within `check_every_hours`: what was added to the group, or deleted, no `_since` tells."""
+    age(plain, 5)
+    wholes = []
+    for _ in range(5):
+        run = begin(pull, plain, check_every_hours=2)
+        batch = steps.extract(run, "practitioner")
+        wholes.append(batch.get("whole"))
+        steps.load(steps.check(steps.map(batch)))
+
+    assert wholes == [True, False, True, False, True]

@@ -1,0 +1,159 @@
+"""What a plain FHIR server answers to writes: conditions, elements that it refuses, profiles that it does not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecw.api.outcome import places_of
+from ecw.errors import RequestRefused
+from ecw.push.outcome import Kind, raised, understand
+from ecw.push.send import push_patient
+from tests.fixtures.crm import on_sqlite
+
+US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
+SECRET = "Kowalczyk 1980-01-02"
+
+
+@pytest.fixture
+def plain(sandbox: Any) -> Any:
+    sandbox.set(profile="fhir")
+    return sandbox
+
+
+def linked(plain: Any, crm: Any, pushing: Any) -> tuple[str, str]:
+    """Return the ids of a patient who is on both sides."""
+    crm_id = crm.add()
+    pushed = push_patient(pushing(), crm_id)
+    assert pushed.did == "created"
+    return crm_id, str(pushed.ecw_id)
+
+
+# -- 412
+
+
+@on_sqlite
+def test_an_update_on_a_condition_that_failed_is_tried_by_the_next_push(plain: Any, crm: Any, pushing: Any) -> None:
+    crm_id, ecw_id = linked(plain, crm, pushing)
+    crm.edit(crm_id, phone="9135550000")
+    plain.fault("refuse", interaction="transaction", value="412")
+
+    assert push_patient(pushing("r2"), crm_id).did == "later"
+
+    plain.clear_faults()
+    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert "9135550000" in str(plain.record("Patient", ecw_id))
+
+
+@on_sqlite
+def test_a_create_on_a_condition_that_several_meet_is_for_a_person(plain: Any, crm: Any, pushing: Any) -> None:
+    crm_id = crm.add()
+    plain.fault("refuse", interaction="transaction", value="412")
+
+    assert push_patient(pushing(), crm_id).did == "held"
+
+
+@pytest.mark.parametrize(("sent_id", "kind"), [("p1", Kind.LATER), (None, Kind.LINK)])
+def test_412_as_the_status_of_an_entry(sent_id: str | None, kind: Kind) -> None:
+    told = {"resourceType": "Bundle", "entry": [{"response": {"status": "412 Precondition Failed"}}]}
+
+    assert understand(told, plain=True, sent_id=sent_id).kind is kind
+
+
+# -- 422
+
+
+@on_sqlite
+@pytest.mark.parametrize("place", ["Patient.birthDate", "Patient.name[0].family", "Patient.telecom[1].value"])
+def test_a_refusal_names_the_element_and_nothing_that_the_server_says(
+    plain: Any, crm: Any, pushing: Any, place: str
+) -> None:
+    crm_id = crm.add()
+    plain.fault("refuse", interaction="transaction", value=f"422 {place}")
+
+    pushed = push_patient(pushing(), crm_id)
+
+    assert pushed.did == "refused"
+    [row] = [row for row in crm.all("ecw_journal") if row["http_status"] == 422]
+    assert place in row["words"]
+    assert row["outcome"] == Kind.FIX_DATA
+    assert "Kowalczyk" not in str(crm.all("ecw_journal"))
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("Patient.birthDate", "Patient.birthDate"),
+        ("Bundle.entry[0].resource.ofType(Patient).name[0].given[1]", ""),
+        ("Bundle.entry[0].resource/*Patient/null*/.name", ""),
+        ("Patient.name.where(family='Kowalczyk')", "Patient.name"),
+        ("Patient.Kowalczyk", "Patient"),
+        ("Patient.extension[0].valueCode", "Patient.extension[0].valueCode"),
+        ("/f:Bundle/f:entry/f:resource/f:Patient/f:gender", "Patient.gender"),
+        ("Kowalczyk", ""),
+        (7, ""),
+    ],
+)
+@pytest.mark.parametrize("key", ["expression", "location"])
+def test_of_a_place_only_names_that_fhir_has_pass(said: Any, place: str, key: str) -> None:
+    assert places_of([{"severity": "error", key: [said], "diagnostics": SECRET}]) == ([place] if place else [])
+
+
+def test_the_element_is_named_wherever_the_refusal_stands() -> None:
+    issue = {"severity": "error", "code": "invariant", "expression": ["Patient.gender"], "diagnostics": SECRET}
+    told = {"resourceType": "OperationOutcome", "issue": [issue]}
+    entry = {"response": {"status": "422", "outcome": told}}
+
+    for found in (
+        understand({"resourceType": "Bundle", "entry": [entry]}, plain=True),
+        understand(told),
+        raised(RequestRefused("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_move="mend it.")),
+    ):
+        assert found.kind is Kind.FIX_DATA
+        assert found.places == ("Patient.gender",)
+        assert "at Patient.gender" in found.words
+        assert SECRET not in found.words + found.advice
+
+
+# -- profiles
+
+
+@on_sqlite
+@pytest.mark.parametrize("known", ["", "http://example.org/profiles/patient", f"{US_CORE},http://example.org/other"])
+def test_a_profile_that_the_server_does_not_know_is_not_claimed(plain: Any, crm: Any, pushing: Any, known: str) -> None:
+    plain.set(meta_profiles=known)
+
+    pushed = push_patient(pushing(), crm.add())
+
+    assert pushed.did == "created"
+    claimed = plain.record("Patient", str(pushed.ecw_id))["meta"].get("profile", [])
+    assert claimed == ([] if known == "http://example.org/profiles/patient" else [US_CORE])
+
+
+# -- names, genders and identifiers that a create may not have (the check before a push)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"name": [{"use": "official", "family": "Kowalczyk", "given": ["Ewa"]}]},
+        {"gender": "other"},
+        {"identifier": [{"value": "ACC-1"}]},
+        {"name": [{"use": "official", "family": "Kowalczyk", "given": ["Ewa"], "prefix": ["Mrs."]}], "gender": "other"},
+    ],
+    ids=str,
+)
+def test_a_patient_whom_a_create_could_not_make_is_updated_all_the_same(
+    plain: Any, crm: Any, pushing: Any, element: dict[str, Any]
+) -> None:
+    crm_id, ecw_id = linked(plain, crm, pushing)
+    plain.put(plain.record("Patient", ecw_id) | element)
+    crm.edit(crm_id, phone="9135550000")
+
+    assert push_patient(pushing("r2"), crm_id).did == "updated"
+
+    found = plain.record("Patient", ecw_id)
+    assert any(each["value"].endswith("9135550000") for each in found["telecom"])
+    assert {name: found[name] for name in element} == element
