@@ -16,7 +16,7 @@ import orjson
 from bench.result import Result
 from ecw.mapping.compile import Mapper
 from ecw.mapping.files import load_mapping
-from ecw.mapping.paths import show
+from ecw.mapping.paths import fhirpath as as_fhirpath
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "synthea"
@@ -119,7 +119,7 @@ def fhirpath(mapper: Mapper) -> Callable[[dict[str, Any]], list[Any]]:
     import fhirpathpy
     from fhirpathpy.models import models
 
-    paths = [fhirpathpy.compile(show(column.steps), models["r4"]) for column in mapper.columns]
+    paths = [fhirpathpy.compile(as_fhirpath(column.steps), models["r4"]) for column in mapper.columns]
     return lambda resource: [path(resource) for path in paths]
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from ecw.errors import EcwError
+from ecw.printable import escaped_output, printable
 
 COMMANDS: dict[str, str] = {
     "check": "ecw.commands.check",
@@ -46,6 +47,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def group() -> None:
     """Keep a CRM and eClinicalWorks in step."""
+    click.get_current_context().with_resource(escaped_output())
 
 
 def main() -> None:
@@ -53,5 +55,5 @@ def main() -> None:
     try:
         group.main(prog_name="ecw")
     except EcwError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        click.echo(printable(f"{type(error).__name__}: {error}", keep="\n\t"), err=True)
         sys.exit(1)

@@ -23,6 +23,7 @@ POOLS: dict[str, list[Any]] = {
     "valueBoolean": [True, False],
     "deceasedBoolean": [True, False],
     "order": [1, 2],
+    "rank": [1, 2, 3],
     "reference": ["Location/a.b", "Practitioner/1", "https://x.example/fhir/Patient/2", "Organization?identifier=a|b"],
 }
 DATES = ["1899-12-30", "2001-05-27", "1987", "1987-02", "2024-03-10T02:30:00-05:00", "1899-12-30T00:00:00-05:00"]

@@ -44,14 +44,24 @@ def test_false_may_mean_nothing(mapping_of: MappingOf) -> None:
 
 def test_all_problems_of_a_record_are_told_and_no_value(mapping_of: MappingOf) -> None:
     mapped = Mapper(mapping_of(DOB + DIED)).row(
-        {"resourceType": "Patient", "birthDate": "1987", "deceasedDateTime": "x"}
+        {"resourceType": "Patient", "birthDate": "1987-99-99", "deceasedDateTime": "x"}
     )
     assert [(problem.column, problem.rule) for problem in mapped.problems] == [
-        ("dob", "partial date"),
+        ("dob", "date"),
         ("died", "date"),
         ("ecw_id", "required"),
     ]
     assert not any("1987" in problem.reason for problem in mapped.problems)
+
+
+@pytest.mark.parametrize(("required", "problems", "warnings"), [("", 0, 1), (", required: true", 1, 0)])
+def test_a_year_is_no_day_and_costs_the_record_only_where_one_must_be(
+    mapping_of: MappingOf, required: str, problems: int, warnings: int
+) -> None:
+    mapped = Mapper(mapping_of(DOB.replace("type: date", f"type: date{required}"))).row(patient(birthDate="1987"))
+    assert [each.rule for each in mapped.problems] == ["partial date"] * problems
+    assert [(each.column, each.rule) for each in mapped.warnings] == [("dob", "partial date")] * warnings
+    assert mapped.row["dob"] is None
 
 
 def test_a_record_of_another_type(mapping_of: MappingOf) -> None:

@@ -35,7 +35,7 @@ def test_counts_and_ids_and_no_values(mapping_of: Callable[..., Mapping]) -> Non
             patient("same", birthDate="2001-05-27", gender="male"),
             patient("changed", birthDate="2001-05-27", gender="female"),
             patient("new", birthDate="2001-05-27"),
-            patient("rejected", birthDate="2001"),
+            patient("rejected", birthDate="2001-13-01"),
         ],
         {
             "same": {"ecw_id": "same", "dob": date(2001, 5, 27), "sex": "male", "first": None},
@@ -45,7 +45,7 @@ def test_counts_and_ids_and_no_values(mapping_of: Callable[..., Mapping]) -> Non
     )
     assert (found.records, found.same, found.changed, found.not_loaded, found.rejected) == (4, 1, 1, 1, 1)
     assert found.columns == {"dob": 1, "sex": 1}
-    assert found.rules == {"dob: partial date": 1}
+    assert found.rules == {"dob: date": 1}
     assert found.examples == ["changed"]
 
 

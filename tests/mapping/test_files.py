@@ -79,7 +79,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "patient.yaml:1:1: a mapping file has a `table`: the CRM's table",
         "patient.yaml:2:1: 'tabel' is no word of a mapping file; did you mean 'table'?",
         "patient.yaml:10:82: 'text' is no type; use one of: string, date, datetime, boolean, integer, decimal, code, "
-        "reference",
+        "concept, reference",
         "patient.yaml:10:96: 'trimm' is no cleaning function; did you mean 'trim'?",
         "patient.yaml:13:9: a column has a `label`: what the CRM's users call it",
         "patient.yaml:14:9: 'labl' is no word of a column; did you mean 'label'?",

@@ -58,6 +58,16 @@ def test_a_mended_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mappin
     assert mended.mapper.row(patient("2", "Two")).row["race"] == "Two"
 
 
+def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:
+    from ecw.mapping.files import load_mapping
+
+    codes = UnmappedCodes(load_mapping("patient"))
+    coding = {"system": "http://x.org", "code": "Q", "display": "Quux"}
+    local = {"system": "http://x.org/2", "code": "9", "display": "Local"}
+    codes.add({"resourceType": "Patient", "id": "p", "maritalStatus": {"coding": [coding, local]}})
+    assert [entry.line for entry in codes.worst_first()] == ["Q,Quux,http://x.org,seen in 1 record"]
+
+
 @given(st.lists(st.text(max_size=6) | st.sampled_from(["=1+1", "+1", "-x", "@x", "\t=x", "'=x", "'x"]), max_size=4))
 def test_no_cell_is_a_formula_and_every_cell_is_read_as_it_was(cells: list[str]) -> None:
     written = [for_spreadsheets(cell) for cell in cells]

@@ -48,6 +48,8 @@ def test_its_paths_find_what_ours_find(name: str, samples: Callable[[str], list[
                 values = fhirpathpy.evaluate(resource, path, {}, models["r4"])
                 assert len(values) <= 1  # collection is false
                 ours = reader(mapping.column(column["name"]).steps)(resource)
+                if isinstance(ours, dict):  # a view takes the code of a concept
+                    ours = ours["coding"][0]["code"] if "coding" in ours else ours.get("code")
                 assert (str(values[0]) if values else None) == (None if ours is None else str(ours))
 
 

@@ -21,7 +21,12 @@ from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 
 PUSHED = load_mapping("patient").pushed
-PATHS = [path for column in PUSHED for path in (column.steps, *(path for path, _ in column.also))]
+# Concepts are written whole: tests/mapping/test_laws.py has their laws.
+PATHS = [
+    path
+    for column in PUSHED
+    for path in (*(() if column.concept else [column.writes]), *(path for path, _ in column.also))
+]
 VALUES = st.sampled_from(["x", "y z", "2001-05-27", True, False])
 
 
@@ -72,7 +77,7 @@ def gave_way(at: str, after: Iterable[str]) -> bool:
 
 
 def test_every_pushed_path_is_tried() -> None:
-    assert len(PATHS) > 30
+    assert len(PATHS) > 22
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_put(path: str, value: Any, before: dict[str, Any], after: dict[str, Any
         (
             "telecom.where(use='home').value",
             {"telecom": [{"use": "home", "value": "1", "rank": 1}, {"use": "work", "value": "2"}]},
-            {"telecom": [{"use": "home", "rank": 1}, {"use": "work", "value": "2"}]},
+            {"telecom": [{"use": "work", "value": "2"}]},  # the profile demands a value of each
         ),
         (
             "name.first().given[1]",

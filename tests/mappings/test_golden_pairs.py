@@ -26,6 +26,7 @@ def test_pull(name: str) -> None:
     pair = PAIRS[name]
     mapped = Mapper(load_mapping(name.split("/")[0])).row(pair["resource"])
     assert [f"{problem.column}: {problem.rule}" for problem in mapped.problems] == pair.get("rejected_for", [])
+    assert [f"{problem.column}: {problem.rule}" for problem in mapped.warnings] == pair.get("warned_for", [])
     # Columns that are not in the pair's row are empty.
     assert {column: value for column, value in mapped.row.items() if value is not None} == pair["row"]
 

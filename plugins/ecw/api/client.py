@@ -31,6 +31,7 @@ from ecw.errors import (
     ServerTrouble,
     TokenLost,
 )
+from ecw.mapping.references import record_of
 
 PAGE_SIZE = 200  # records asked for on a page, where `_count` is declared
 # HAPI answers a repeated search from a cache for a minute (seen on 8.x): "not there" may be over by then, and a create
@@ -249,8 +250,7 @@ class EcwClient:
 
 def _replaces(resource: Json, reference: str) -> bool:
     """Say whether a record tells that another was merged into it."""
-    told = (other.get("reference") for other in others(resource, "replaces"))
-    return any(isinstance(one, str) and f"/{one}".endswith(f"/{reference}") for one in told)
+    return any(record_of(other.get("reference")) == reference for other in others(resource, "replaces"))
 
 
 def whole(response: Response) -> Json:

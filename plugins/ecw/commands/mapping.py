@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.printable import printable
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -65,7 +67,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
 @click.option("--into", help="With --push: a JSON file with the resource that eCW has.")
 @JSON
 def preview(file: str, source: str, line: int, push: bool, into: str | None, as_json: bool) -> None:
-    """Show the row that FILE makes of a resource, and where in the resource each value lies.
+    """Show the row that FILE makes of a resource, where each value lies, and why it was taken from there.
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
@@ -81,6 +83,11 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
     click.echo(_table(cells))
+    for one in shown.columns:
+        if one.why:
+            click.echo(f"{one.column}: {'; '.join(one.why)}.")
+    for problem in shown.warnings:
+        click.echo(f"Warning: {problem.column or 'the record'}: {problem.rule}: {problem.reason}.")
     for problem in shown.problems:
         click.echo(f"Problem: {problem.column or 'the record'}: {problem.rule}: {problem.reason}.")
     for crosswalk, code in shown.unmapped:
@@ -280,7 +287,7 @@ def _print_json(value: Any) -> None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> str:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 
+from ecw.mapping.vocabulary import is_null_date
+
 Cleaner = Callable[[str], "str | bool | None"]
 
 
@@ -55,6 +57,11 @@ def active_status(text: str) -> bool | None:
     return text == "active"
 
 
+def date_means_true(text: str) -> bool | None:
+    """Take any date for true, also one of a year only; a null date is nothing."""
+    return None if is_null_date(text) else True
+
+
 def drop_partial_date(text: str) -> str | None:
     """Take a year, or a year and month, for nothing: FHIR allows both."""
     return text if len(text) >= 10 else None
@@ -76,6 +83,7 @@ CLEANERS: MappingProxyType[str, Cleaner] = MappingProxyType(
             lower,
             upper,
             active_status,
+            date_means_true,
             drop_partial_date,
             drop_search_reference,
         )

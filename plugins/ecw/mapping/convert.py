@@ -6,17 +6,18 @@ Reasons name the rule and never the value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ecw.mapping.references import record_of
+
 Converter = Callable[[Any], Any]
+NO_RECORD = "the reference does not name a record as FhirType/id"
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PARTIAL = re.compile(r"\d{4}(-\d{2})?\Z")
-# [base/]Type/id[/_history/version]; ids are 1 to 64 of A-Za-z0-9-. https://hl7.org/fhir/R4/references.html#literal
-_REFERENCE = re.compile(r"(?:[a-z]+://.+/)?([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})(?:/_history/[A-Za-z0-9.\-]{1,64})?\Z")
 
 
 class Unusable(ValueError):
@@ -60,10 +61,28 @@ def decimal(value: Any) -> float | int:
 
 def reference(value: Any) -> str:
     """Return `FhirType/eCW-id`, whatever base and version the reference carries."""
-    found = _REFERENCE.match(value) if type(value) is str else None
+    found = record_of(value)
     if found is None:
-        raise Unusable("reference", "the reference does not name a record as FhirType/id")
-    return found.group(1)
+        raise Unusable("reference", NO_RECORD)
+    return found
+
+
+def record_in(kinds: Sequence[str], base_url: str | None = None) -> Converter:
+    """Make the converter of what a path found to the first record of those kinds (any, where there are none)."""
+    allowed = frozenset(kinds)
+    only = f"no reference names a {' or '.join(kinds)} as FhirType/id" if kinds else NO_RECORD
+
+    def convert(value: Any) -> str | None:
+        found = value if type(value) is list else (value,)
+        for one in found:
+            record = record_of(one, base_url)
+            if record is not None and (not allowed or record.partition("/")[0] in allowed):
+                return record
+        if any(one is not None for one in found):
+            raise Unusable("reference", only)
+        return None
+
+    return convert
 
 
 def date_in(zone: ZoneInfo) -> Converter:
@@ -120,5 +139,6 @@ def converter(type_name: str, zone: ZoneInfo) -> Converter:
         "boolean": boolean,
         "integer": integer,
         "decimal": decimal,
+        "concept": string,
         "reference": reference,
     }[type_name]

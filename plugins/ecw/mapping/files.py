@@ -17,15 +17,27 @@ from ecw.directions import NoPush, no_push
 from ecw.errors import MappingWrong
 from ecw.mapping.clean import CLEANERS
 from ecw.mapping.crosswalks import Crosswalk, available, load_crosswalks
-from ecw.mapping.model import Column, Mapping
+from ecw.mapping.model import Column, Fallback, Mapping
+from ecw.mapping.name_text import TAKES
+from ecw.mapping.overlap import overlaps
 from ecw.mapping.parse import PathNotUnderstood, parse
-from ecw.mapping.paths import First, Index, Path, join
-from ecw.mapping.vocabulary import ALSO_WORDS, COLUMN_KEYS, FILE_KEYS, GROUP_KEYS, KEEP, ON_CONFLICT, SYNC, TYPES
+from ecw.mapping.paths import Current, First, Index, Member, Path, filling, join
+from ecw.mapping.vocabulary import (
+    ALSO_WORDS,
+    COLUMN_KEYS,
+    FALLBACK_KEYS,
+    FILE_KEYS,
+    GROUP_KEYS,
+    KEEP,
+    ON_CONFLICT,
+    SYNC,
+    TYPES,
+)
 from ecw.mapping.write import writable
 from ecw.mapping.yaml_lines import Sheet, did_you_mean
 
 # Raise it when a change of this package makes other rows of the same file and the same resource.
-RULES = 1
+RULES = 2
 
 _MEND = "mend the lines named above, then run `ecw mapping check`."
 # Takes every value as the text that it is, as the rest of this file does.
@@ -108,6 +120,7 @@ class _Reading:
         self.instead = instead
         self.constants: dict[str, str] = {}
         self.columns: dict[str, Column] = {}
+        self.nodes: dict[str, yaml.Node] = {}
         self.crosswalk_nodes: dict[str, yaml.Node] = {}
         self.crosswalk_problems: list[str] = []
         self.no_push: NoPush | None = None
@@ -133,6 +146,12 @@ class _Reading:
         }
         self.check_key(keys, text.get("key"))
         self.check_time_zone(root, keys.get("time_zone"), text.get("time_zone"))
+        for one, other, what in overlaps(self.columns.values()):
+            sheet.wrong(
+                self.nodes[other.name],
+                f"{other.name!r} and {one.name!r} of line {one.line} can write to one place, {what}, where one of them "
+                "would be lost: say with write_path which one writes there",
+            )
         crosswalks = self.crosswalks()
         if sheet.found or self.crosswalk_problems:
             return None
@@ -168,14 +187,27 @@ class _Reading:
         if "forEachOrNull" in keys:
             text = self.sheet.string(keys["forEachOrNull"], "forEachOrNull")
             base = self.path(keys["forEachOrNull"], text, ())
-            if base and not isinstance(base[-1], First | Index):
+            if base and not isinstance(base[-1], First | Index | Current):
                 self.sheet.wrong(
                     keys["forEachOrNull"],
-                    "a group starts from one element: end the path in first() or [n]",
+                    "a group starts from one element: end the path in first() or [n], or in current()",
                     len(text),
                 )
-        for column in self.sheet.items(keys["column"], "column") if "column" in keys else []:
+        columns = self.sheet.items(keys["column"], "column") if "column" in keys else []
+        if base and columns:
+            base = filling(base, self.first_path(columns[0]))
+        for column in columns:
             self.column(column, text, base)
+
+    def first_path(self, node: yaml.Node) -> Path:
+        """Return the path of a group's first column, which current() looks for; its mistakes are found later."""
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if getattr(key, "value", "") == "path" and isinstance(value, yaml.ScalarNode):
+                try:
+                    return parse(value.value, self.constants, (Member("$this"),))
+                except PathNotUnderstood:
+                    break
+        return ()
 
     def column(self, node: yaml.Node, group: str, base: Path) -> None:
         sheet = self.sheet
@@ -209,13 +241,22 @@ class _Reading:
             keep=self.word(keys, "keep", KEEP, "dynamic"),
             clean=tuple(word for _, word in clean),
             null_if=tuple(word for _, word in null_if),
+            to=tuple(word for _, word in sheet.strings(keys["to"], "to")) if "to" in keys else (),
+            several=str(keys["several"].value)
+            if "several" in keys and sheet.string(keys["several"], "several")
+            else "",
+            fallback=self.fallback(keys["fallback"], base) if "fallback" in keys else None,
+            write_path=self.path(keys["write_path"], sheet.string(keys["write_path"], "write_path"), base)
+            if "write_path" in keys
+            else (),
             crosswalk=text["crosswalk"] or None,
             also=self.also(keys["also"], base) if "also" in keys else (),
             line=node.start_mark.line + 1,
         )
         if column.pushed and self.no_push:
             sheet.wrong(keys["sync"], f"sync {column.sync}: {self.no_push.why}; write pull. {self.no_push.instead}")
-        for key, steps in (("path", column.steps), *(("also", steps) for steps, _ in column.also)):
+        writes = ("write_path", column.write_path) if column.write_path else ("path", column.steps)
+        for key, steps in (writes, *(("also", steps) for steps, _ in column.also)):
             reason = writable(steps) if column.pushed else None
             if reason:
                 sheet.wrong(keys[key], f"{key}: sync {column.sync} writes, and {reason}")
@@ -223,12 +264,34 @@ class _Reading:
             for item, word in null_if:
                 if word and not _DAY.match(word):
                     sheet.wrong(item, f"null_if of a {column.type} is a day, as in 1899-12-30")
+        self.check_words(keys, column)
         if column.crosswalk and column.type in ("boolean", "integer", "decimal"):
             sheet.wrong(
                 keys["crosswalk"], "a crosswalk turns a text into a text: the type is code, string or reference"
             )
         if name:
             self.columns.setdefault(name, column)
+            self.nodes.setdefault(name, node)
+
+    def check_words(self, keys: dict[str, yaml.Node], column: Column) -> None:
+        """Refuse words that mean nothing together."""
+        wrong = self.sheet.wrong
+        if column.to and column.type != "reference":
+            wrong(keys["to"], "to names the types of a reference: the column's type is reference")
+        if column.several and not column.concept:
+            wrong(keys["several"], "several joins the values of concepts: the column's type is concept")
+        if column.concept and column.pushed and not column.crosswalk:
+            wrong(keys["type"], "a concept that is pushed needs a crosswalk: a text alone is no code")
+        if column.write_path and not column.pushed:
+            wrong(keys["write_path"], "write_path is where a push writes, and the column is pulled only")
+
+    def fallback(self, node: yaml.Node, base: Path) -> Fallback | None:
+        keys = self.need(node, FALLBACK_KEYS, "a fallback", ("path",))
+        if "path" not in keys:
+            return None
+        text = self.sheet.string(keys["path"], "path")
+        take = self.sheet.word(keys["take"], TAKES, "part of a name") if "take" in keys else ""
+        return Fallback(text, self.path(keys["path"], text, base), take)
 
     def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
         found = []
@@ -241,7 +304,7 @@ class _Reading:
 
     def path(self, node: yaml.Node, text: str, base: Path) -> Path:
         try:
-            return join(base, parse(text, self.constants, base))
+            return filling(join(base, parse(text, self.constants, base)))
         except PathNotUnderstood as error:
             self.sheet.wrong(node, f"path: {error}", error.offset)
             return ()
@@ -281,6 +344,6 @@ class _Reading:
 
 def _version(text: str, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:
     """Hash what the file says, not how: comments and blank lines make no new version."""
-    tables = [[c.name, c.lines, c.unmapped, c.default] for c in crosswalks.values()]
+    tables = [[c.name, c.lines, c.displays, c.unmapped, c.default] for c in crosswalks.values()]
     said = json.dumps([RULES, yaml.load(text, Loader=_AS_TEXT), constants, tables], sort_keys=True)  # noqa: S506 - it makes only texts
     return hashlib.sha256(said.encode()).hexdigest()[:16]

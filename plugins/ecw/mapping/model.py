@@ -11,6 +11,15 @@ from ecw.mapping.paths import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """Where the value that stands in lies, and which part of a name's text is taken."""
+
+    path: str
+    steps: Path
+    take: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of the CRM's table and where its value lies in the resource."""
 
@@ -27,6 +36,10 @@ class Column:
     keep: str = "dynamic"
     clean: tuple[str, ...] = ()
     null_if: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    several: str = ""
+    fallback: Fallback | None = None
+    write_path: Path = ()
     crosswalk: str | None = None
     also: tuple[tuple[Path, str], ...] = ()
     line: int = 0
@@ -38,6 +51,16 @@ class Column:
     @property
     def pushed(self) -> bool:
         return self.sync != "pull"
+
+    @property
+    def writes(self) -> Path:
+        """The path by which a push writes."""
+        return self.write_path or self.steps
+
+    @property
+    def concept(self) -> bool:
+        """Whether the path ends in a CodeableConcept or Coding."""
+        return self.type == "concept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,7 @@ class Mapping:
     profile: str | None
     file: FilePath
     version: str
+    base_url: str | None = None  # the practice's: references to another server's records are none
 
     @property
     def pulled(self) -> tuple[Column, ...]:

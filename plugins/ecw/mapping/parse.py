@@ -10,6 +10,7 @@ from typing import NoReturn
 from ecw.mapping.paths import (
     CHOICES,
     Choice,
+    Current,
     Equals,
     Extension,
     First,
@@ -18,6 +19,7 @@ from ecw.mapping.paths import (
     Member,
     Path,
     Presence,
+    Resolve,
     Step,
     Test,
     Union,
@@ -27,6 +29,8 @@ from ecw.mapping.paths import (
 FUNCTIONS = {
     "where": "where(a='x' and b.empty())",
     "first": "first()",
+    "current": "current() or current('home')",
+    "resolve": "resolve()",
     "extension": "extension('url')",
     "ofType": "ofType(Type)",
 }
@@ -45,7 +49,6 @@ NEAREST = {
     "union": "|",
     "combine": "|",
     "select": "a member: a.b",
-    "resolve": "a column of type reference",
     "all": "exists()",
     "any": "exists()",
     "!=": "=",
@@ -167,6 +170,10 @@ class _Parser:
         elif piece == "extension":
             url = self.literal()
             step = Extension(str(url))
+        elif piece == "current":
+            step = Current(self.uses())
+        elif piece == "resolve":
+            step = Resolve()
         elif piece == "ofType":
             last = path[-1] if path else None
             if not isinstance(last, Member | Choice):
@@ -177,6 +184,15 @@ class _Parser:
         self.need(")")
         return (*path, step)
 
+    def uses(self) -> tuple[str, ...]:
+        """Read the literals between the parentheses; there may be none."""
+        if self.now[1] == ")":
+            return ()
+        uses = [str(self.literal())]
+        while self.take(","):
+            uses.append(str(self.literal()))
+        return tuple(uses)
+
     def tests(self) -> tuple[Test, ...]:
         tests = [self.test()]
         while self.take("and"):
@@ -184,7 +200,10 @@ class _Parser:
         return tuple(tests)
 
     def test(self) -> Test:
+        offset = self.now[2]
         path = self.chain((Member("$this"),))  # not the resource's own level
+        if any(isinstance(step, Resolve | Current) for step in path):
+            self.refuse(str(path[-1]), offset, "resolve() and current() outside of where(…)")
         if self.take("."):
             present = self.name() == "exists"
             self.need("(")
@@ -230,7 +249,7 @@ def _member(name: str, before: Path) -> Member | Choice:
     """Tell `value` of an extension, which is polymorphic, from `value` of an identifier, which is not."""
     parent = "" if not before else None
     for step in reversed(before):
-        if not isinstance(step, Where | First | Index):
+        if not isinstance(step, Where | First | Index | Current):
             parent = "extension" if isinstance(step, Extension) else step.name if isinstance(step, Member) else None
             break
     return Choice(name, None) if (parent, name) in CHOICES else Member(name)

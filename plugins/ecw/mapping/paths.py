@@ -6,10 +6,13 @@
     telecom.where(system='phone' and use.empty()) a filter: `=` a literal, empty(), exists(), joined by `and`
     extension('http://…')                         the extension of that URL
     value.ofType(Coding)                          a polymorphic element of one type; `value` alone reads any
+    name.current(), telecom.current('home')       of several the one that counts now: see mapping/current.py
+    payor.resolve().name                          the record inside this one (`contained`) that a reference names
     name.text | id                                a union: the first that has a value
     %name                                         a constant of the mapping file
 
-https://hl7.org/fhirpath/ has the whole language; what a path means here, it means there.
+https://hl7.org/fhirpath/ has the whole language; what a path means here, it means there, but for current(), which
+FHIRPath does not have, and resolve(), which looks at nothing outside the record.
 """
 
 from __future__ import annotations
@@ -98,6 +101,25 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
+class Current:
+    """Of several elements the one that counts now; `needs` is what it should be able to fill."""
+
+    uses: tuple[str, ...] = ()
+    needs: Path = ()
+
+    def __str__(self) -> str:
+        return f"current({', '.join(show_literal(use) for use in self.uses)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """The contained resource that a reference names."""
+
+    def __str__(self) -> str:
+        return "resolve()"
+
+
+@dataclass(frozen=True, slots=True)
 class Union:
     branches: tuple[Path, ...]
 
@@ -105,7 +127,7 @@ class Union:
         return f"({' | '.join(show(branch) for branch in self.branches)})"
 
 
-Step: TypeAlias = Member | Choice | Index | First | Where | Extension | Union
+Step: TypeAlias = Member | Choice | Index | First | Where | Extension | Current | Resolve | Union
 
 # Extension.value[x] of R4, in the order in which a server is likely to use them. https://hl7.org/fhir/R4/extensibility.html
 # fmt: off
@@ -128,6 +150,40 @@ def join(base: Path, path: Path) -> Path:
     if base and path and isinstance(path[0], Union):
         return (Union(tuple(join(base, branch) for branch in path[0].branches)), *path[1:])
     return base + path
+
+
+def filling(path: Path, needs: Path = ()) -> Path:
+    """Let every current() of a path know what its element should fill: the rest of the path, and `needs` after it."""
+    steps: Path = ()
+    for at, step in enumerate(path):
+        rest = path[at + 1 :] + needs
+        if isinstance(step, Union):
+            step = Union(tuple(filling(branch, rest) for branch in step.branches))
+        elif isinstance(step, Current) and not step.needs:
+            step = Current(step.uses, rest)
+        steps = (*steps, step)
+    return steps
+
+
+def fhirpath(path: Path) -> str:
+    """Write the path as FHIRPath itself has it, as near as it comes: without periods, ranks and the order of uses."""
+    text = ""
+    for step in path:
+        if isinstance(step, Union):
+            branches = [branch for branch in step.branches if not any(isinstance(each, Resolve) for each in branch)]
+            piece = f"({' | '.join(fhirpath(branch) for branch in branches)})"
+        elif isinstance(step, Current):
+            piece = nearest(step.uses)
+        else:
+            piece = str(step)
+        text += piece if isinstance(step, Index) or not text else f".{piece}"
+    return text
+
+
+def nearest(uses: tuple[str, ...]) -> str:
+    """Return the nearest that FHIRPath has to current()."""
+    asked = " or ".join(f"use = {show_literal(use)}" for use in uses) or "(use != 'old' and use != 'maiden')"
+    return f"where(use.empty() or {asked}).first()"
 
 
 def show(path: Path) -> str:

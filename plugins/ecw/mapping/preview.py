@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ecw.mapping.compile import Mapper, Problem
 from ecw.mapping.compose import Composer
+from ecw.mapping.explain import taken, why
 from ecw.mapping.model import Column, Mapping
-from ecw.mapping.validate import not_fhir
-from ecw.mapping.write import find, location
+from ecw.mapping.validate import judge
+from ecw.mapping.write import location
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Shown:
     label: str
     value: Any
     place: str
+    why: list[str] = field(default_factory=list)  # which element was taken, and why not its siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +31,36 @@ class Preview:
     problems: list[Problem]
     unmapped: list[tuple[str, str]]
     resource: dict[str, Any]
+    warnings: list[Problem] = field(default_factory=list)
 
 
 def pulled(mapping: Mapping, resource: dict[str, Any]) -> Preview:
     """Show what a pull makes of a resource."""
-    mapped = Mapper(mapping).row(resource)
-    problems = [*mapped.problems, *(problem for problem in not_fhir(resource) if problem not in mapped.problems)]
+    mapper = Mapper(mapping)
+    mapped = mapper.row(resource)
+    wrong, spared = judge(resource, mapper.elements)
+    problems = [*mapped.problems, *(problem for problem in wrong if problem not in mapped.problems)]
     shown = [
-        Shown(column.name, column.label, mapped.row.get(column.name), _place(column, resource))
+        Shown(column.name, column.label, mapped.row.get(column.name), *_explained(mapping, column, resource))
         for column in mapping.pulled
     ]
-    return Preview(shown, problems, mapped.unmapped, resource)
+    return Preview(shown, problems, mapped.unmapped, resource, [*mapped.warnings, *spared])
 
 
 def pushed(mapping: Mapping, row: MappingType[str, Any], into: dict[str, Any] | None = None) -> Preview:
     """Show what a push makes of a row: the columns that it writes, and the resource."""
     composed = Composer(mapping).resource(row, into)
     shown = [
-        Shown(column.name, column.label, row[column.name], _place(column, composed.resource))
+        Shown(column.name, column.label, row[column.name], *_explained(mapping, column, composed.resource))
         for column in mapping.pushed
         if column.name in composed.written
     ]
     return Preview(shown, composed.problems, composed.unmapped, composed.resource)
 
 
-def _place(column: Column, resource: dict[str, Any]) -> str:
+def _explained(mapping: Mapping, column: Column, resource: dict[str, Any]) -> tuple[str, list[str]]:
     try:
-        slot = next((slot for slot in find(resource, column.steps) if slot.value is not None), None)
+        slot = taken(mapping, column, resource)
+        return location(slot) if slot else "", why(mapping, column, resource)
     except (AttributeError, TypeError):  # not FHIR: the problems say so
-        return ""
-    return location(slot) if slot else ""
+        return "", []

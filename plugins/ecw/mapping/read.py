@@ -8,9 +8,27 @@ through it once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Step, Test, Union, Where, show
+from ecw.mapping.companions import ABSENT
+from ecw.mapping.current import current
+from ecw.mapping.paths import (
+    Choice,
+    Current,
+    Equals,
+    Extension,
+    First,
+    Index,
+    Member,
+    Path,
+    Resolve,
+    Step,
+    Test,
+    Union,
+    Where,
+    show,
+)
 
 NOTHING: tuple[Any, ...] = (None, [])
 
@@ -90,9 +108,22 @@ def one(value: Any) -> Any:
     return value
 
 
+def resolve(resource: dict[str, Any], value: Any) -> list[Any]:
+    """Return the contained resources that references (or elements with one) name, as `#id`."""
+    contained = resource.get("contained")
+    if not contained:
+        return []
+    wanted = [inner.get("reference") if type(inner) is dict else inner for inner in many(value)]
+    known = {f"#{inner.get('id')}": inner for inner in many(contained) if type(inner) is dict}
+    return [known[name] for name in wanted if name in known]
+
+
 HELPERS: dict[str, Any] = {
     "NOTHING": NOTHING,
-    **{helper.__name__: helper for helper in (many, member, choice, first, item, either, union, equal, one)},
+    **{
+        helper.__name__: helper
+        for helper in (many, member, choice, first, item, either, union, equal, one, resolve, current)
+    },
 }
 
 
@@ -122,8 +153,10 @@ class Sieve:
 class Reader:
     """Collects paths and writes the statements that read them, each beginning once."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "v") -> None:
         self.known: dict[str, str] = {"": "r"}  # path, written out -> the name of the variable that has what it finds
+        self.names: dict[str, Any] = {}  # what the statements use beside the helpers
+        self.prefix = prefix
         self._sieves: dict[str, Sieve] = {}
         self._written: list[str | Sieve] = []
 
@@ -132,22 +165,38 @@ class Reader:
         """The statements, in an order in which each finds what it needs."""
         return [line for one in self._written for line in ([one] if isinstance(one, str) else one.lines)]
 
+    def inside(self, prefix: str) -> Reader:
+        """Return a reader whose statements may come after those of this one, and be skipped."""
+        inner = Reader(prefix)
+        inner.known |= self.known
+        return inner
+
     def variable(self, path: Path) -> str:
         """Return the name of the variable that holds what the path finds."""
-        if show(path) in self.known:
-            return self.known[show(path)]
+        if _key(path) in self.known:
+            return self.known[_key(path)]
         *before, step = path
         if isinstance(step, First) and before and isinstance(before[-1], Union):
             code = f"first({self.branches('either', before[-1])})"
         elif isinstance(step, Union):
             code = self.branches("union", step)
+        elif isinstance(step, Current):
+            fills = f"{self.prefix}fills{len(self.names)}"
+            self.names[fills] = filler(step.needs)
+            several = self.variable(tuple(before))
+            code = f"current({several}, {step.uses!r}, {fills}) if {several} else None"
+        elif isinstance(step, Member) and before and isinstance(before[-1], Current):
+            element = self.variable(tuple(before))  # one, and it has members: current() has looked at them
+            code = f"{element}.get({step.name!r}) if {element} else None"
+        elif isinstance(step, Resolve):
+            code = f"resolve(r, {self.variable(tuple(before))}) if 'contained' in r else None"
         elif isinstance(step, Extension):
             return self.sifted(path, step, self.variable((*path[:-1], Member("extension"))))
         elif isinstance(step, Where):
             return self.sifted(path, step, self.variable(path[:-1]))
         else:
             code = _step(step, self.variable(path[:-1]))
-        name = self.known[show(path)] = f"v{len(self.known)}"
+        name = self.known[_key(path)] = f"{self.prefix}{len(self.known)}"
         self._written.append(f"{name} = {code}{_comment(path)}")
         return name
 
@@ -157,7 +206,7 @@ class Reader:
             self._sieves[base] = Sieve(base)
             self._written.append(self._sieves[base])
         sieve = self._sieves[base]
-        name = self.known[show(path)] = f"v{len(self.known)}"
+        name = self.known[_key(path)] = f"{self.prefix}{len(self.known)}"
         sieve.filters.append((name, _condition(step, 1, sieve.member), _comment(path)))
         return name
 
@@ -167,10 +216,23 @@ class Reader:
         if isinstance(last, Union):
             return "either(" + ", ".join(self.value(branch) for branch in last.branches) + ")"
         name = self.variable(path)
-        return name if isinstance(last, Index | First) else f"(one({name}) if type({name}) is list else {name})"
+        return (
+            name if isinstance(last, Index | First | Current) else f"(one({name}) if type({name}) is list else {name})"
+        )
+
+    def all(self, path: Path) -> str:
+        """Return the expression of everything that the path finds: nothing, one value, or a list."""
+        return self.variable(path)
 
     def branches(self, helper: str, step: Union) -> str:
         return f"{helper}({', '.join(self.variable(branch) for branch in step.branches)})"
+
+
+def _key(path: Path) -> str:
+    """Return what tells a path from others: `current()` of two columns can look for different things to fill."""
+    needs = [show(step.needs) for step in path if isinstance(step, Current)]
+    needs += [_key(branch) for step in path if isinstance(step, Union) for branch in step.branches]
+    return " ".join([show(path), *needs])
 
 
 def _comment(path: Path) -> str:
@@ -181,7 +243,27 @@ def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
     """Compile one path to a function: resource -> its first value, or None."""
     writer = Reader()
     result = writer.value(path)
-    return build("read", ["r"], [*writer.lines, f"return {result}"], {})
+    return build("read", ["r"], [*writer.lines, f"return {result}"], writer.names)
+
+
+@cache
+def filler(needs: Path) -> Callable[[dict[str, Any]], bool | None]:
+    """Compile what current() looks for to a function: element -> whether it has that; None: it says that it has not."""
+    if not needs:
+        return lambda element: True
+    read = reader(needs)
+    companion = f"_{needs[0].name}" if isinstance(needs[0], Member) else ""
+    return lambda element: True if read(element) is not None else None if _absent(element.get(companion)) else False
+
+
+def _absent(companion: Any) -> bool:
+    """Return True if the companion of a primitive, or of one of several, says that the value is absent."""
+    return any(
+        each.get("url") == ABSENT
+        for item in many(companion)
+        if item is not None
+        for each in many(item.get("extension"))
+    )
 
 
 def holds(test: Test) -> Callable[[dict[str, Any]], bool]:
@@ -211,6 +293,8 @@ def _step(step: Step, base: str, depth: int = 0) -> str:
         return f"first({base})"
     if isinstance(step, Union):
         return f"union({', '.join(_chain(branch, base, depth) for branch in step.branches)})"
+    if isinstance(step, Current | Resolve):
+        raise TypeError(f"{step} has no meaning inside of where(…)")
     inner = depth + 1
     return f"[x{inner} for x{inner} in many({base}) if {_condition(step, inner)}]"
 

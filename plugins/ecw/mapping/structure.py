@@ -13,7 +13,9 @@ from functools import cache
 from types import MappingProxyType
 
 from ecw.mapping.model import Column, Mapping
-from ecw.mapping.paths import Choice, Extension, First, Index, Member, Path, Step, Union, Where
+from ecw.mapping.paths import Choice, Current, Extension, First, Index, Member, Path, Resolve, Step, Union, Where
+from ecw.mapping.used import paths_of
+from ecw.mapping.used import used_elements as used_elements
 from ecw.mapping.yaml_lines import did_you_mean
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
@@ -28,6 +30,7 @@ US_CORE_EXTENSIONS = {
         "us-core-tribal-affiliation",
     ),
 }
+SELECTING = Where | First | Index | Extension | Current
 # Every element may have these; nobody maps them.
 EVERYWHERE = frozenset({"id", "extension", "modifierExtension"})
 
@@ -41,6 +44,9 @@ TAKES = {
     "date": ("date", "datetime", "string", "code"),
     "datetime": ("date", "datetime", "string", "code"),
 }
+
+
+CONCEPTS = ("CodeableConcept", "Coding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,18 @@ def check_structure(mapping: Mapping) -> list[str]:
         return [f"{mapping.file}:1: {mapping.resource!r} is no FHIR resource"]
     problems = []
     for column in mapping.columns:
-        for path in (column.steps, *(path for path, _ in column.also)):
+        for path in paths_of(column):
             place = f"{mapping.file}:{column.line}: column {column.name!r}"
-            problems += [f"{place}: {problem}" for problem in _walk(path, mapping.resource, column.pushed)]
+            problems += [f"{place}: {problem}" for problem in _walk(path, mapping.resource, _is_written(column, path))]
         problems += [f"{place}: {problem}" for problem in _misfits(column, column.steps, mapping.resource)]
     return list(dict.fromkeys(problems)) + [f"{mapping.file}:1: {problem}" for problem in _forgotten(mapping)]
+
+
+def _is_written(column: Column, path: Path) -> bool:
+    """Return True if a push writes by a path; what a fallback reads, and a wider path, is read only."""
+    if not column.pushed or (column.fallback is not None and path == column.fallback.steps):
+        return False
+    return path != column.steps or not column.write_path
 
 
 def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = None) -> Iterator[str]:
@@ -108,13 +121,15 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
             if at is not None and name not in known:
                 yield f"{at or 'a plain value'} has no element {name!r}; {did_you_mean(name, known)}"
                 return
-            if pushed and at and known[name].repeats and not isinstance(after, Where | First | Index | Extension):
+            if pushed and at and known[name].repeats and not isinstance(after, SELECTING):
                 yield f"{name} repeats: say which one a push writes, by where(…), first() or [0]"
             if pushed and isinstance(step, Choice) and step.type is None:
                 yield f"{name} comes in several types: say which one a push writes, by {name}.ofType(…)"
             at = _type_at((step,), at)
         elif isinstance(step, Extension):
             at = "Extension"
+        elif isinstance(step, Resolve):
+            at = None
         elif isinstance(step, Where):
             for test in step.tests:
                 yield from _walk(test.path, at or "", False) if at else ()
@@ -127,16 +142,23 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
     if isinstance(last, Union):
         for branch in last.branches:
             yield from _misfits(column, branch, at)
-    elif isinstance(last, First | Index | Where):
+    elif isinstance(last, First | Index | Where | Current):
         yield from _misfits(column, tuple(before), type_name)
-    elif isinstance(last, Extension):
+    elif isinstance(last, Extension | Resolve):
         yield f"{last} has members: say which one the column takes"
     elif at:
         known = elements(at).get(last.keys[0] if isinstance(last, Choice) and last.type else last.name)
-        if known and known.type:
+        if known and known.type in CONCEPTS:
+            if not column.concept:
+                yield f"{last} has members: say which one the column takes, or let the type be concept"
+        elif column.concept and known:
+            yield f"{last} is no CodeableConcept or Coding, which a concept is"
+        elif known and known.type:
             yield f"{last} has members: say which one the column takes"
         elif (
-            known and (column.pushed or not column.clean) and column.type not in TAKES.get(known.plain, (column.type,))
+            known
+            and ((column.pushed and not column.write_path) or not column.clean)
+            and column.type not in TAKES.get(known.plain, (column.type,))
         ):
             yield f"{last} is never a value of type {column.type}: use {', '.join(TAKES[known.plain])}"
 
@@ -149,7 +171,7 @@ def _type_at(path: Path, type_name: str | None) -> str | None:
             at = _type_at(step.branches[0], at)
         elif isinstance(step, Extension):
             at = "Extension"
-        elif isinstance(step, Choice) and step.type is None:
+        elif isinstance(step, Resolve) or (isinstance(step, Choice) and step.type is None):
             at = None
         elif isinstance(step, Member | Choice) and at is not None:
             name = step.keys[0] if isinstance(step, Choice) else step.name
@@ -163,7 +185,7 @@ def _forgotten(mapping: Mapping) -> Iterator[str]:
     top = elements(mapping.resource)
     used |= {top[name].common for name in used if name in top}
     wanted = [name for name in top if name not in ("id", "extension") and not top[name].common]
-    for name in sorted({name.split(".")[0] for name in used} & set(top) - {"extension"}):
+    for name in sorted({name.split(".")[0] for name in used} & set(top) - {"extension", "contained"}):
         if top[name].type:
             wanted += [f"{name}.{child}" for child in elements(top[name].type) if child not in EVERYWHERE]
     wanted += [f"{US_CORE}{name}" for name in US_CORE_EXTENSIONS.get(mapping.resource, ())]
@@ -175,35 +197,3 @@ def _forgotten(mapping: Mapping) -> Iterator[str]:
     for name in mapping.leave_out:
         if name not in wanted and "://" not in name and name != "extension":
             yield f"leave_out: {mapping.resource} has no element {name!r}; {did_you_mean(name, dict.fromkeys(wanted))}"
-
-
-def used_elements(column: Column) -> set[str]:
-    """Return the elements that a column reads, writes or tests: `name`, `name.family`, an extension's URL."""
-    found: set[str] = set()
-    for path in (column.steps, *(path for path, _ in column.also)):
-        _collect(path, "", found)
-    return found
-
-
-def _collect(path: Path, base: str, found: set[str]) -> str:
-    for step in path:
-        if isinstance(step, Union):
-            ends = [_collect(branch, base, found) for branch in step.branches]
-            base = ends[0]
-        elif isinstance(step, Extension):
-            found |= {step.url} if "://" in step.url else set()
-            base = f"{base}.extension" if base else "extension"
-        elif isinstance(step, Where):
-            for test in step.tests:
-                _collect(test.path, base, found)
-        elif isinstance(step, Member | Choice):
-            for name in _names(step):
-                found.add(f"{base}.{name}" if base else name)
-            base = f"{base}.{_names(step)[0]}" if base else _names(step)[0]
-    return base
-
-
-def _names(step: Step) -> tuple[str, ...]:
-    if isinstance(step, Choice):
-        return step.keys[:1] if step.type else (step.name, *step.keys)
-    return (step.name,) if isinstance(step, Member) else ()

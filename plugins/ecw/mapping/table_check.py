@@ -17,6 +17,7 @@ from ecw.mapping.yaml_lines import did_you_mean
 HOLDS: dict[str, tuple[type[types.TypeEngine[Any]], ...]] = {
     "string": (types.String,),
     "code": (types.String,),
+    "concept": (types.String,),
     "reference": (types.String,),
     "date": (types.Date, types.String),
     "datetime": (types.DateTime, types.String),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecw.mapping.compile import Mapper
+from ecw.mapping.concepts import codings_of
 from ecw.mapping.crosswalks import for_spreadsheets
 from ecw.mapping.model import Mapping
 from ecw.mapping.write import find
@@ -59,6 +60,13 @@ class UnmappedCodes:
             if column.crosswalk != entry.crosswalk:
                 continue
             for slot in find(resource, column.steps):
+                if column.concept:
+                    coding = next((one for one in codings_of(slot.value) if one.get("code") == entry.code), None)
+                    if coding is not None:
+                        entry.display = str(coding.get("display") or "")
+                        entry.system = str(coding.get("system") or "")
+                        return
+                    continue
                 holder = slot.holder
                 if isinstance(holder, dict) and str(slot.value).endswith(entry.code):
                     entry.display = str(holder.get("display") or "")

@@ -7,6 +7,8 @@ https://hl7.org/fhir/R4/validation.html
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ecw.mapping.compile import Problem
@@ -35,6 +37,64 @@ def not_fhir(resource: dict[str, Any]) -> list[Problem]:
     What FHIR does not have is not named either: whoever writes its name may write anything.
     """
     return [] if accepts(resource) else in_full(resource)
+
+
+def judge(resource: dict[str, Any], elements: frozenset[str]) -> tuple[list[Problem], list[Problem]]:
+    """Return what keeps a resource out, and what is wrong in elements that nobody maps, or can be read all the same.
+
+    `elements` are those that a mapping reads (Mapper.elements).
+    """
+    if accepts(resource):
+        return [], []
+    found, spared = in_full(resource), list[Problem]()
+    if found and (repaired := _with_offsets(resource)) != resource:
+        left = not_fhir(repaired)
+        if len(left) < len(found):
+            spared.append(Problem(None, "time without offset", "times without an offset are taken for the practice's"))
+            found = left
+    if found and "contained" in resource:
+        left = not_fhir({key: value for key, value in resource.items() if key != "contained"})
+        if len(left) < len(found):
+            spared.append(Problem(None, "not FHIR", f"{resource.get('resourceType')}.contained: is not FHIR"))
+            found = left
+    wrong = [problem for problem in found if _concerns(problem, resource, elements)]
+    return wrong, [*spared, *(problem for problem in found if problem not in wrong)]
+
+
+_NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?\Z")
+_PART = re.compile(r"_?(\w+)(?:\[(\d+)\])?")
+
+
+def _with_offsets(value: Any) -> Any:
+    """Return a copy in which every time has an offset, for the models, which want one."""
+    if isinstance(value, dict):
+        return {key: _with_offsets(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_offsets(inner) for inner in value]
+    if isinstance(value, str) and (found := _NO_OFFSET.match(value)):
+        return f"{value}{'' if found[1] else ':00'}Z"
+    return value
+
+
+def _concerns(problem: Problem, resource: dict[str, Any], elements: frozenset[str]) -> bool:
+    """Return True if a problem lies in, or above, something that the mapping reads."""
+    if problem.reason.endswith(RULES["extra_forbidden"]):
+        return False
+    parts = list(_parts(problem.reason.partition(": ")[0]))[1:]
+    if not parts:
+        return True
+    name, at = parts[0]
+    if name == "extension" and at is not None:
+        extension = resource["extension"][at]
+        return isinstance(extension, dict) and extension.get("url") in elements
+    path = ".".join(name for name, _ in parts)
+    return any(f"{element}.".startswith(f"{path}.") or path.startswith(f"{element}.") for element in elements)
+
+
+def _parts(place: str) -> Iterator[tuple[str, int | None]]:
+    for part in place.split("."):
+        if found := _PART.match(part):
+            yield found[1], None if found[2] is None else int(found[2])
 
 
 def in_full(resource: dict[str, Any]) -> list[Problem]:

@@ -10,10 +10,12 @@ import re
 from itertools import groupby
 from typing import Any
 
+from ecw.mapping.concepts import is_coding
 from ecw.mapping.model import Column, Mapping
-from ecw.mapping.paths import First, Index
+from ecw.mapping.paths import First, Index, nearest
 
-TYPES = {"datetime": "dateTime", "reference": "string"}
+TYPES = {"datetime": "dateTime", "reference": "string", "concept": "code"}
+_CURRENT = re.compile(r"current\(([^)]*)\)")
 
 
 def view_definition(mapping: Mapping) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def view_definition(mapping: Mapping) -> dict[str, Any]:
     select = []
     for group, columns in groupby(mapping.pulled, key=lambda column: column.group):
         entry: dict[str, Any] = {"column": [_column(column) for column in columns]}
-        select.append({"forEachOrNull": _one_line(group), **entry} if group else entry)
+        select.append({"forEachOrNull": _known(group), **entry} if group else entry)
     view: dict[str, Any] = {
         "resourceType": "ViewDefinition",
         "name": mapping.name,
@@ -40,11 +42,21 @@ def view_definition(mapping: Mapping) -> dict[str, Any]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    path = _one_line(column.path)
-    if not isinstance(column.steps[-1], First | Index):
+    path = _known(column.path)
+    if column.concept:
+        path = f"({path})" if "|" in path else path
+        path = f"{path}.code.first()" if is_coding(column.steps) else f"{path}.coding.code.first()"
+    elif not isinstance(column.steps[-1], First | Index):
         path = f"({path}).first()" if "|" in path else f"{path}.first()"
     description = f"{column.label}: {column.description}" if column.description else column.label
     return {"name": column.name, "path": path, "type": TYPES.get(column.type, column.type), "description": description}
+
+
+def _known(text: str) -> str:
+    """Return a path as other runners know it: nothing of `contained`, and current() as near as it comes."""
+    branches = [branch.strip() for branch in _one_line(text).split("|")]
+    path = " | ".join(branch for branch in branches if "resolve()" not in branch)
+    return _CURRENT.sub(lambda found: nearest(tuple(re.findall(r"'([^']*)'", found[1]))), path)
 
 
 def _one_line(text: str) -> str:

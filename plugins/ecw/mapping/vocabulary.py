@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+# Days that databases write where nobody entered one: the first and last that SQL knows, Delphi's and eCW's zero, SQL
+# Server's zero; each with its neighbours, which it becomes in another time zone.
+NULL_DAYS = frozenset(
+    {
+        *("0001-01-01", "0001-01-02"),
+        *("1899-12-29", "1899-12-30", "1899-12-31"),
+        *("1900-01-01", "1900-01-02"),
+        *("9999-12-30", "9999-12-31"),
+    }
+)
+NULL_YEARS = frozenset({"0001", "0001-01", "9999", "9999-12"})
 FILE_KEYS = MappingProxyType(
     {
         "resource": "the FHIR type that the file maps",
@@ -33,13 +44,17 @@ COLUMN_KEYS = MappingProxyType(
         "label": "what the CRM's users call it",
         "description": "a line for whoever needs more than the label",
         "path": "where the value lies in the FHIR resource; the first value found is taken",
+        "fallback": "the path of a value that stands in where `path` finds none; a push never writes it",
+        "write_path": "where a push writes, if that is narrower than what `path` reads",
         "type": "what the value is",
         "required": "a record without it is rejected",
         "sync": "which way it travels",
         "on_conflict": "who wins when both sides changed it",
         "keep": "whether a later value replaces the first",
         "clean": "small named functions, applied in order to eCW's value, and to the CRM's before a push",
-        "null_if": "values that mean nothing, as eCW sends them; of dates and times, the day",
+        "null_if": "values that mean nothing, as eCW sends them; null dates mean nothing without being named here",
+        "to": "of a reference, the FHIR types that it may name; a reference to another type is passed over",
+        "several": "all values of an element that repeats enter the column, with this text between them",
         "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
         "also": "what is written beside the value: path, and a text or %value, %code, %system",
     }
@@ -52,7 +67,8 @@ TYPES = MappingProxyType(
         "boolean": "true or false",
         "integer": "a whole number",
         "decimal": "a number",
-        "code": "a code, or the CRM's word for it by a crosswalk",
+        "code": "a plain code, or the CRM's word for it by a crosswalk",
+        "concept": "a CodeableConcept or Coding, by a crosswalk its codes and systems, else its text",
         "reference": "another record, as FhirType/eCW-id",
     }
 )
@@ -92,4 +108,15 @@ POLICY_KEYS = MappingProxyType(
         "crm_list": "table.column of the CRM's database that lists the CRM's present values",
     }
 )
+FALLBACK_KEYS = MappingProxyType(
+    {
+        "path": "where the value that stands in lies",
+        "take": "the part of a name's text that is taken: family or given",
+    }
+)
 ALSO_WORDS = ("%value", "%code", "%system")
+
+
+def is_null_date(text: str) -> bool:
+    """Return True if a FHIR date or dateTime is one that a database writes where there is none."""
+    return text[:10] in NULL_DAYS or text in NULL_YEARS

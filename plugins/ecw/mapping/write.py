@@ -9,17 +9,41 @@ satisfies the `where`, the first branch of a union, an extension with its URL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import Any
 
+from ecw.mapping import companions
+from ecw.mapping.companions import ABSENT as ABSENT
 from ecw.mapping.convert import Unusable
-from ecw.mapping.paths import Choice, Equals, Extension, First, Index, Member, Path, Presence, Step, Test, Union, Where
-from ecw.mapping.read import holds, reader
+from ecw.mapping.current import choose, why_not
+from ecw.mapping.paths import (
+    Choice,
+    Current,
+    Equals,
+    Extension,
+    First,
+    Index,
+    Member,
+    Path,
+    Presence,
+    Resolve,
+    Step,
+    Test,
+    Union,
+    Where,
+)
+from ecw.mapping.read import filler, holds, reader
 
-ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+# What the profile demands of an element: without it the element goes. https://hl7.org/fhir/us/core/STU3.1.1/
+DEMANDED = frozenset(
+    {
+        *(("telecom", "value"), ("telecom", "system"), ("identifier", "value"), ("identifier", "system")),
+        ("communication", "language"),
+    }
+)
 
 
 @dataclass(slots=True)
@@ -56,6 +80,8 @@ def writable(path: Path) -> str | None:
     for step in _every(path):
         if isinstance(step, Choice) and step.type is None:
             return f"{step.name} comes in several types: write {step.name}.ofType(…)"
+        if isinstance(step, Resolve):
+            return "what a reference names is another record"
     for step in _made(path):
         for test in step.tests if isinstance(step, Where) else ():
             if isinstance(test, Presence) and test.present:
@@ -75,9 +101,25 @@ def put(resource: dict[str, Any], path: Path, value: Any) -> None:
     slot = slot or _make(resource, path)
     if slot.value != value or type(slot.value) is not type(value):
         slot.holder[slot.key] = value
+        companions.agree(slot.holder, slot.key, value, slot.above)
         _no_longer_absent(slot, path[-1])
     if _reader(path)(resource) != value:
         raise Unusable("path", "the path does not read what it wrote")
+
+
+def slot_of(resource: dict[str, Any], path: Path) -> Slot | None:
+    """Return the slot whose value the path reads, or None."""
+    return next((slot for slot in find(resource, path) if slot.value is not None), None)
+
+
+def put_each(resource: dict[str, Any], path: Path, keep: Callable[[Any], bool], add: list[Any]) -> None:
+    """Take away the values of a repeating path that are not kept, in place, and add others after them."""
+    while (gone := next((slot for slot in find(resource, path) if not keep(slot.value)), None)) is not None:
+        take_away(resource, gone, path, gaps=False)
+    at = max(at for at, step in enumerate(path) if isinstance(step, Extension | Where) or at == 0)
+    for value in add:
+        element = _append(resource, path[: at + 1]).element()
+        put(element, path[at + 1 :], value)
 
 
 def clear(resource: dict[str, Any], path: Path) -> None:
@@ -87,20 +129,30 @@ def clear(resource: dict[str, Any], path: Path) -> None:
     and its extension). Otherwise they would move up, and a path that counts would read them in its place. An element
     goes where nothing would take its place; another branch of a union may then be read.
     """
-    slot = next((slot for slot in find(resource, path) if slot.value is not None), None)
+    if (slot := slot_of(resource, path)) is not None:
+        take_away(resource, slot, path)
+
+
+def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool = True) -> None:
+    """Take away what a slot of the path holds, and what was there for its sake alone; without `gaps` others move up."""
+    slot: Slot | None = found
     taken: tuple[str, Any] | None = None  # the member that was taken out last, and what it had been
-    value = slot.value if slot is not None else None
+    value = found.value
     while slot is not None:
         if isinstance(slot.holder, list):
-            if any(item is not None for item in slot.holder[slot.key + 1 :]) and _left_gap(resource, path, slot, taken):
+            after = gaps and any(item is not None for item in slot.holder[slot.key + 1 :])
+            if after and _left_gap(resource, path, slot, taken):
                 return
             slot.holder.pop(slot.key)
             _drop_companion(slot)
             _drop_gaps(slot)
         else:
             slot.holder.pop(slot.key, None)
+            companions.agree(slot.holder, slot.key, None, slot.above)
             taken = (slot.key, value)
-        empty = not slot.holder or _only_labels(slot.holder, path)
+        empty = not slot.holder or _only_labels(slot.holder, path) or _demanded(slot)
+        if not empty and gaps and slot.above and _held(resource, path, slot.above, taken):
+            return
         value = [value] if isinstance(slot.holder, list) else {}
         slot = slot.above if empty and slot.above and slot.above.above else None
 
@@ -121,6 +173,10 @@ def find(resource: dict[str, Any], path: Path) -> Iterator[Slot]:
                     yield slot
     elif isinstance(step, First):
         yield from islice(find(resource, base), 1)
+    elif isinstance(step, Current):
+        yield from islice(_current(find(resource, base), step), 1)
+    elif isinstance(step, Resolve):
+        yield from _resolved(resource, find(resource, base))
     elif isinstance(step, Index):
         yield from islice(find(resource, base), step.at, step.at + 1)
     elif isinstance(step, Where):
@@ -133,6 +189,22 @@ def find(resource: dict[str, Any], path: Path) -> Iterator[Slot]:
         for parent in find(resource, base):
             for key in keys:
                 yield from _members(parent, key)
+
+
+def _current(slots: Iterator[Slot], step: Current) -> Iterator[Slot]:
+    left = [slot for slot in slots if isinstance(slot.value, dict) and why_not(slot.value, step.uses) is None]
+    if left:
+        best = choose([slot.value for slot in left], step.uses, filler(step.needs)) if len(left) > 1 else left[0].value
+        yield next(slot for slot in left if slot.value is best)
+
+
+def _resolved(resource: dict[str, Any], slots: Iterator[Slot]) -> Iterator[Slot]:
+    contained = resource.get("contained") or []
+    for slot in slots:
+        wanted = slot.value.get("reference") if isinstance(slot.value, dict) else slot.value
+        for at, inner in enumerate(contained):
+            if isinstance(inner, dict) and f"#{inner.get('id')}" == wanted:
+                yield Slot(contained, at, Slot(resource, "contained"))
 
 
 def _members(parent: Slot, key: str) -> Iterator[Slot]:
@@ -178,6 +250,10 @@ def _append(resource: dict[str, Any], path: Path) -> Slot:
         return _append(resource, step.branches[0])
     if isinstance(step, First | Index):
         return _append(resource, base)
+    if isinstance(step, Current):
+        slot = _append(resource, base)
+        slot.element().update({"use": step.uses[0]} if step.uses else {})
+        return slot
     if isinstance(step, Where):
         slot = _append(resource, base)
         for test in step.tests:
@@ -225,11 +301,20 @@ def _only_labels(holder: Any, path: Path) -> bool:
     if not isinstance(holder, dict):
         return False
     labels = {"url"} if any(isinstance(step, Extension) for step in path) else set()
+    labels |= {"use"} if any(isinstance(step, Current) and step.uses for step in path) else set()
     for step in _made(path):
         for test in step.tests if isinstance(step, Where) else ():
             if isinstance(test, Equals) and isinstance(test.path[0], Member):
                 labels.add(test.path[0].name)
     return set(holder) <= labels
+
+
+def _demanded(slot: Slot) -> bool:
+    """Return True if the element cannot stay without the member that was taken away."""
+    item = slot.above
+    if item is None or not isinstance(item.holder, list) or item.above is None:
+        return False
+    return (item.above.key, slot.key) in DEMANDED
 
 
 def _no_longer_absent(slot: Slot, step: Any) -> None:
@@ -273,14 +358,32 @@ def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str
         return True
     items, element = list(slot.holder), dict(slot.value)
     slot.holder.pop(slot.key)
-    another = _reader(path)(resource) is not None
+    another = not _is_nothing(_reader(path)(resource))
     slot.holder[:] = items
     if another:
         _leave_gap(slot, taken)
-        if _reader(path)(resource) is None:
+        if _is_nothing(_reader(path)(resource)):
             return True
         slot.holder[slot.key] = element
     return False
+
+
+def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
+    """Leave a gap in an element that stays where another would be read for it; return False where it need not."""
+    if taken is None or not any(isinstance(step, Current) for step in path):
+        return False
+    if not isinstance(slot.holder, list) or _is_nothing(_reader(path)(resource)):
+        return False
+    element = dict(slot.value)
+    _leave_gap(slot, taken)
+    if _is_nothing(_reader(path)(resource)):
+        return True
+    slot.holder[slot.key] = element
+    return False
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value == _absent()
 
 
 def _leave_gap(slot: Slot, taken: tuple[str, Any] | None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ecw.api.record_links import others
+from ecw.mapping.references import record_of
 
 RULE = "gone"  # among the rejects
-REFERENCE = re.compile(r"(?:https?://\S+/)?([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})")
 TAG = {"system": "urn:ecw:sync", "code": "gone"}
 
 
@@ -29,5 +28,4 @@ def merged_into(resource: Mapping[str, Any]) -> str | None:
     other = next(others(resource, "replaced-by"), None)
     if other is None:
         return None
-    found = REFERENCE.fullmatch(str(other.get("reference")))
-    return found.group(1) if found else "another record"  # what is no reference is a text of the server's
+    return record_of(other.get("reference")) or "another record"  # what is no reference is a text of the server's

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.api.unreadable_records import KEY as UNREADABLE
 from ecw.api.unreadable_records import reason_of
-from ecw.mapping.validate import not_fhir
+from ecw.mapping.validate import judge
+from ecw.mapping.vocabulary import is_null_date
 from ecw.pull import staging, store
 from ecw.pull.content import content_hash
 from ecw.pull.gone import RULE as GONE
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from ecw.crm.links import Known
     from ecw.mapping.compile import Mapper
 
+WARNED = 20  # kinds of warnings that are told of a batch
+_POSITION = re.compile(r"\[\d+\]")
 TOLD = 5  # elements that are named when a record is not FHIR
-NULL_DATE = "1899-12-30"
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     path, rejects, newer = (store.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
     unchanged = rejected = gone = 0
     unmapped: Counter[tuple[str, str]] = Counter()
+    warned: Counter[str] = Counter()
     with staging.writer(path) as passed, staging.writer(rejects) as refused, staging.writer(newer) as alike:
         passed.extra["mapping_version"] = mapping_version
         for resource in staging.read(batch["path"]):
@@ -55,12 +58,14 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 "version": its_version,
                 "hash": digest,
             }
-            row, problems = None, _refused(resource, ecw_id)
+            row, problems = None, _refused(resource, ecw_id, mapper, warned)
             if not problems:
                 mapped = mapper.row(resource)
                 row, problems = mapped.row, [(p.column, p.rule, p.reason) for p in mapped.problems]
                 if mapped.unmapped:
                     unmapped.update(mapped.unmapped)
+                if mapped.warnings and not problems:
+                    warned.update(f"{p.column} is empty: {p.reason}" for p in mapped.warnings)
             for column, rule, reason in problems:
                 told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
                 refused.write(line | told)
@@ -76,6 +81,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             "%s: the crosswalk %s lacks %d codes of %d records; `ecw mapping unmapped` writes the lines to fill in.",
             *(name, crosswalk, len(found), sum(found)),
         )
+    for reason, times in warned.most_common(WARNED):
+        log.warning("%s: %d records enter with a warning: %s.", name, times, reason)
     log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
     staged: Batch = {
         **batch,
@@ -100,22 +107,29 @@ def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
     if other := merged_into(resource):
         return "merged", f"into {other}"
     died = resource.get("deceasedDateTime")
-    if resource.get("deceasedBoolean") is True or (isinstance(died, str) and not died.startswith(NULL_DATE)):
+    if resource.get("deceasedBoolean") is True or (isinstance(died, str) and not is_null_date(died)):
         return "deceased", "eCW says so"
     if resource.get("active") is False:
         return "inactive", "eCW has deactivated it"
     return None
 
 
-def _refused(resource: dict[str, Any], ecw_id: str | None) -> list[tuple[str | None, str, str]]:
-    """Return why a record is not mapped at all, as (column, rule, reason)."""
+def _refused(
+    resource: dict[str, Any], ecw_id: str | None, mapper: Mapper, warned: Counter[str]
+) -> list[tuple[str | None, str, str]]:
+    """Return why a record is not mapped at all, as (column, rule, reason).
+
+    What is wrong in elements that nobody maps is counted in `warned`, without positions.
+    """
     if reason := reason_of(resource):
         return [(None, UNREADABLE, f"eCW's record cannot be read: {reason}")]
     if ecw_id is None:
         return [(None, "id", "the record has no id that FHIR allows")]
     if is_tombstone(resource):
         return [(None, GONE, "eCW no longer has this record: it was deleted, or merged into another")]
-    wrong = not_fhir(resource)
+    wrong, spared = judge(resource, mapper.elements)
+    if spared and not wrong:
+        warned.update({_POSITION.sub("", problem.reason) for problem in spared})
     return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))] if wrong else []
 
 

@@ -70,12 +70,13 @@ def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapp
     if zone is not None:
         _require(zone)
     constants = {name: value for name, value in said.items() if name != TIME_ZONE}
+    base_url = base_url_of(connection)
     for resource in resources:
         mapping = load_mapping(resource, constants)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)
-        yield mapping
+        yield replace(mapping, base_url=base_url)
 
 
 def _require(zone: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from ecw.crm import history, links, parked, present
 from ecw.crm.business import Mapped
 from ecw.mapping.parse import parse
+from ecw.mapping.references import record_of
 from ecw.pull import staging, store, urgency
 from ecw.pull.beginnings import of_texts
 from ecw.pull.mapped import mapped_of, names_of
@@ -106,11 +107,10 @@ class Roster:
         found: dict[str, None] = {}
         for encounter in staging.read(path) if staging.manifest(path) else ():
             subject = encounter.get("subject")
-            reference = subject.get("reference") if isinstance(subject, dict) else None
-            if isinstance(reference, str):
-                kind, _, ecw_id = reference.rpartition("/")
-                if kind.rpartition("/")[2] == "Patient" and ecw_id not in linked:
-                    found[ecw_id] = None
+            record = record_of(subject.get("reference")) if isinstance(subject, dict) else None
+            kind, _, ecw_id = (record or "").partition("/")
+            if kind == "Patient" and ecw_id not in linked:
+                found[ecw_id] = None
         return list(found)
 
     def _of_run(self, resource: str) -> list[str]:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Protocol, overload
 
 from ecw.errors import ServerTrouble
+from ecw.mapping.references import record_of
 from ecw.pull.beginnings import COMMON, OTHERS
 from ecw.pull.content import content_hash
 from ecw.pull.options import Options
@@ -37,6 +38,17 @@ class Unit:
     holds: Holds | None = None  # proof: what every record of the answer must be, if the server did filter
     page: Callable[[Sequence[Mapping[str, Any]]], None] | None = None  # who else looks at every page
     optional: bool = False  # a server that refuses this search loses nothing but it
+    sought: str | None = None  # the record that every record of the answer should name, as FhirType/id
+
+    def proves_ignored(self, record: Mapping[str, Any]) -> bool:
+        """Return True if a record of the answer proves that the server ignored the filter.
+
+        One that names no record of the kind that was sought proves nothing: it is its own reject, or an empty column.
+        """
+        if self.holds is None or self.holds(record):
+            return False
+        kind = f"{self.sought}".partition("/")[0]
+        return self.sought is None or any(each.startswith(f"{kind}/") for each in _references(record))
 
 
 class Known(Protocol):
@@ -489,7 +501,9 @@ def read(ecw_id: str) -> Unit:
 
 def _of_patient(ecw_id: str) -> Unit:
     sought = f"Patient/{ecw_id}"
-    return Unit(f"patient={ecw_id}", {"patient": ecw_id}, holds=lambda found: sought in _references(found))
+    return Unit(
+        f"patient={ecw_id}", {"patient": ecw_id}, holds=lambda found: sought in _references(found), sought=sought
+    )
 
 
 def _of_practitioner(ecw_id: str, start: str, end: str) -> Unit:
@@ -498,14 +512,16 @@ def _of_practitioner(ecw_id: str, start: str, end: str) -> Unit:
         f"practitioner={ecw_id} {start} {end}",
         {"practitioner": ecw_id, "date": [f"ge{start}", f"lt{end}"]},
         holds=lambda found: sought in _references(found),
+        sought=sought,
     )
 
 
 def _references(value: Any) -> set[str]:
-    """Return every reference that a resource holds, as FhirType/id."""
+    """Return every record that a resource refers to, as FhirType/id, whatever version or base its reference has."""
     if isinstance(value, Mapping):
         own = value.get("reference")
-        found = {"/".join(own.rsplit("/", 2)[-2:])} if isinstance(own, str) else set()
+        record = record_of(own)
+        found = {record} if record else set()
         return found.union(*(_references(inner) for inner in value.values()))
     if isinstance(value, list):
         return set().union(*(_references(inner) for inner in value))

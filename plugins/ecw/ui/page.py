@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ecw.crm.engine import open_crm, reading
 from ecw.crm.trouble import working
+from ecw.printable import on_pages
 
 _HEADERS = {
     # No page loads anything from anywhere; ids in an address go nowhere. Airflow's own frame alone may hold a page.
@@ -44,6 +45,11 @@ def _time(moment: datetime | None) -> str:
 
 
 _templates = Environment(
-    loader=PackageLoader("ecw.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("ecw.ui"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=on_pages,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _templates.filters["time"] = _time

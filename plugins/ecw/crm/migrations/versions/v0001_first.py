@@ -81,6 +81,7 @@ def _patient() -> bool:
         *_texts("identifier", "mr_number", "first_name", "middle_name", "last_name", "suffix"),
         *_texts("gender", "gender_identity", "birth_sex", "marital_status", "language"),
         *_texts("race", "race_detail", "ethnicity", "ethnicity_detail"),
+        *_texts("marital_status_text", "language_text", "race_text", "ethnicity_text"),
         *_texts("phone", "mobile_phone", "work_phone", "email"),
         *_texts("address_line1", "address_line2", "city", "state", "postal_code", "country"),
         *reference("default_location", "location"),

@@ -1,0 +1,169 @@
+"""The twenty published cases beside the project: real shapes that once failed, and what should come of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ecw.mapping.compile import MappedRow, Mapper
+from ecw.mapping.compose import Composer
+from ecw.mapping.files import load_mapping
+from ecw.mapping.validate import judge
+from ecw.pull.map import what_became
+from ecw.pull.strategies import Unit, _of_patient
+
+Json = dict[str, Any]
+MAPPINGS = {"Patient": "patient", "Coverage": "insurance", "Encounter": "encounter"}
+Row = Callable[[MappedRow], bool]
+
+ROWS: dict[str, Json] = {
+    "birth-time": {"birth_date": "1980-02-03"},
+    "concepts-with-text-only": {
+        "marital_status": "Single",
+        "language": "Spanish",
+        "race": "Asian",
+        "ethnicity": "Unknown",
+        "marital_status_text": "Single",
+        "race_text": "Asian",
+    },
+    "coverage-beneficiary-versioned": {"patient": "Patient/p1"},
+    "coverage-payor-url": {"payer": "Aetna", "payer_reference": None},
+    "deceased-date-then-crm-says-deceased": {"deceased": True, "deceased_on": "2024-03-01T15:00:00+00:00"},
+    "deceased-null-date-of-sql-server": {"deceased": None, "deceased_on": None},
+    "encounter-contained-location": {"location": None, "treatment_program": None, "status": "Scheduled"},
+    "encounter-end-of-time": {"end_time": None, "start_time": "2024-03-10T15:00:00+00:00"},
+    "encounter-referrer-before-attender": {"practitioner": "Practitioner/attender"},
+    "encounter-status-history-without-period": {"status": "Scheduled", "start_time": "2026-12-01T15:00:00+00:00"},
+    "encounter-time-without-offset": {"start_time": "2023-05-16T19:00:00+00:00"},
+    "language-local-coding-first": {"language": "English"},
+    "marital-status-of-v2-table-0002": {"marital_status": "Domestic Partner"},
+    "patient-birth-year-only": {"birth_date": None, "last_name": "Roe"},
+    "patient-given-name-only": {"first_name": "Suharto", "last_name": None},
+    "patient-name-and-address-ended": {"last_name": "Roe", "address_line1": "2 New St", "city": "Bolton"},
+    "patient-usual-without-family": {"last_name": "Roe", "first_name": "Ann"},
+    "race-three-categories": {"race": "White; Asian", "race_text": "Mixed"},
+    "text-beside-parts": {"last_name": "Roe", "address_line1": "1 Old St"},
+}
+WARNED = {
+    "coverage-payor-url": ["payer_reference"],
+    "encounter-contained-location": ["location", "treatment_program"],
+    "patient-birth-year-only": ["birth_date"],
+}
+SPARED = {
+    "encounter-status-history-without-period": "Encounter.statusHistory[0].period: is missing",
+    "encounter-time-without-offset": "times without an offset are taken for the practice's",
+}
+
+
+@pytest.fixture
+def case(shared_data: Path) -> Callable[[str], Json]:
+    """One case, by its file's name."""
+
+    def read(name: str) -> Json:
+        path = shared_data / "cases" / f"{name}.json"
+        if not path.is_file():
+            pytest.skip(f"../shared/data has no case {name}")
+        found: Json = orjson.loads(path.read_bytes())
+        return found
+
+    return read
+
+
+def mapper_of(case: Json) -> Mapper:
+    return Mapper(load_mapping(MAPPINGS[case["resource"]["resourceType"]]))
+
+
+def pushed(case: Json) -> Json:
+    """What a push of the case's columns makes of its resource; nothing of it is a problem, and it reads back."""
+    composer = Composer(load_mapping("patient"))
+    composed = composer.resource(case["push"], into=case["resource"])
+    assert composed.problems == []
+    row = mapper_of(case).row(composed.resource).row
+    assert {name: row[name] for name in case["push"]} == case["push"]
+    return composed.resource
+
+
+def test_no_case_is_left_out(shared_data: Path) -> None:
+    found = {path.stem for path in (shared_data / "cases").glob("*.json")}
+    assert len(found) >= 20
+    assert found == {*ROWS, "patient-name-text-only"}
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_case_enters_with(name: str, case: Callable[[str], Json]) -> None:
+    given = case(name)
+    mapper = mapper_of(given)
+    wrong, spared = judge(given["resource"], mapper.elements)
+    mapped = mapper.row(given["resource"])
+    assert (wrong, mapped.problems) == ([], [])
+    assert {column: mapped.row[column] for column in ROWS[name]} == ROWS[name]
+    assert [problem.column for problem in mapped.warnings] == WARNED.get(name, [])
+    assert [problem.reason for problem in spared] == ([SPARED[name]] if name in SPARED else [])
+
+
+def test_a_name_that_is_a_text_is_refused_by_its_path(case: Callable[[str], Json]) -> None:
+    given = case("patient-name-text-only")
+    problems = mapper_of(given).row(given["resource"]).problems
+    assert {problem.rule for problem in problems} == {"name.text"}
+    assert all("name.text" in problem.reason for problem in problems)
+
+
+def test_a_versioned_beneficiary_fits_its_search(case: Callable[[str], Json]) -> None:
+    unit: Unit = _of_patient("p1")
+    assert unit.holds is not None
+    assert unit.holds(case("coverage-beneficiary-versioned")["resource"])
+
+
+def test_a_null_date_is_no_death(case: Callable[[str], Json]) -> None:
+    assert what_became(case("deceased-null-date-of-sql-server")["resource"]) is None
+
+
+def test_a_day_of_death_stays(case: Callable[[str], Json]) -> None:
+    given = case("deceased-date-then-crm-says-deceased")
+    assert pushed(given) == given["resource"]
+
+
+def test_no_time_of_birth_is_left_on_another_day(case: Callable[[str], Json]) -> None:
+    resource = pushed(case("birth-time"))
+    assert resource["birthDate"] == "1980-02-04"
+    assert "_birthDate" not in resource
+
+
+def test_no_coding_of_the_old_language_is_left(case: Callable[[str], Json]) -> None:
+    assert pushed(case("language-local-coding-first"))["communication"] == [
+        {
+            "language": {
+                "coding": [{"system": "urn:ietf:bcp:47", "code": "SPA", "display": "Spanish"}],
+                "text": "Spanish",
+            },
+            "preferred": True,
+        }
+    ]
+
+
+def test_an_ended_address_is_left_alone(case: Callable[[str], Json]) -> None:
+    given = case("patient-name-and-address-ended")
+    old, new = pushed(given)["address"]
+    assert old == given["resource"]["address"][0]
+    assert new == given["resource"]["address"][1] | {"line": ["9 Next Rd"]}
+
+
+def test_categories_and_text_agree(case: Callable[[str], Json]) -> None:
+    [race] = pushed(case("race-three-categories"))["extension"]
+    assert race["extension"] == [
+        {
+            "url": "ombCategory",
+            "valueCoding": {"system": "urn:oid:2.16.840.1.113883.6.238", "code": "2028-9", "display": "Asian"},
+        },
+        {"url": "text", "valueString": "Asian"},
+    ]
+
+
+def test_texts_say_what_the_parts_say(case: Callable[[str], Json]) -> None:
+    resource = pushed(case("text-beside-parts"))
+    assert resource["name"][0]["text"] == "Doe Ann Mae"
+    assert resource["address"][0]["text"] == "9 New Rd, Salem MA 02118"

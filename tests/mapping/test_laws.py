@@ -1,0 +1,202 @@
+"""Laws of a push, on whatever FHIR allows.
+
+After a push of changed columns the written value is read back, nothing contradicts it, and everything else of the
+resource is as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecw.mapping.companions import BIRTH_TIME, STANDARD
+from ecw.mapping.compile import Mapper
+from ecw.mapping.compose import Composer
+from ecw.mapping.files import load_mapping
+from tests.fixtures.examples import examples
+from tests.mapping.generated import resources
+
+PATIENT = load_mapping("patient")
+MAPPER, COMPOSER = Mapper(PATIENT), Composer(PATIENT)
+CHANGES: dict[str, Any] = {
+    "active": False,
+    "last_name": "Doe",
+    "first_name": "Jo",
+    "suffix": "III",
+    "birth_date": "1971-03-04",
+    "gender": "Unknown",
+    "deceased": False,
+    "marital_status": "Widowed",
+    "phone": "9135550111",
+    "mobile_phone": "9135550112",
+    "work_phone": "9135550113",
+    "email": "jo@example.com",
+    "address_line1": "9 Next Rd",
+    "city": "Salem",
+    "state": "OR",
+    "postal_code": "97301",
+    "country": "US",
+    "language": "Spanish",
+    "ethnicity": "Hispanic or Latino",
+    "ethnicity_detail": "Cuban; Dominican",
+    "race": "White; Asian",
+    "birth_sex": "Female",
+    "default_location": "Location/z",
+}
+# The element that a column lies in: what lies outside of those that were pushed stays as it was.
+ELEMENTS = {
+    "active": "active",
+    "last_name": "name",
+    "first_name": "name",
+    "suffix": "name",
+    "birth_date": "birthDate",
+    "gender": "gender",
+    "deceased": "deceased",
+    "marital_status": "maritalStatus",
+    "phone": "telecom",
+    "mobile_phone": "telecom",
+    "work_phone": "telecom",
+    "email": "telecom",
+    "language": "communication",
+}
+PUSHES = st.sets(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4)
+
+
+def with_companions(resource: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Put beside the values what says them in other words."""
+    said = [{"url": f"{STANDARD}data-absent-reason", "valueCode": "unknown"}, {"url": "http://example.org/kept"}]
+    if seed % 2 and "birthDate" in resource:
+        resource["_birthDate"] = {
+            "extension": [{"url": BIRTH_TIME, "valueDateTime": f"{resource['birthDate']}T01:00:00Z"}]
+        }
+    for name in resource.get("name", ()):
+        if seed % 3:
+            name["text"] = (
+                f"{name.get('family', '')} {' '.join(each for each in name.get('given', ()) if each)}".strip()
+            )
+        if seed % 5 == 0 and "given" in name:
+            name["_given"] = [{"extension": deepcopy(said)} for _ in name["given"]]
+    for address in resource.get("address", ()):
+        if seed % 3:
+            address["text"] = ", ".join([*address.get("line", ()), address.get("city", "")])
+    return resource
+
+
+PATIENTS = st.builds(with_companions, resources("Patient"), st.integers(0, 29))
+
+
+@given(resource=PATIENTS, names=PUSHES)
+@settings(max_examples=examples(300), derandomize=True)
+def test_what_was_pushed_is_read_back_and_the_rest_is_as_it_was(resource: dict[str, Any], names: set[str]) -> None:
+    before = deepcopy(resource)
+    row = {name: CHANGES[name] for name in names}
+    composed = COMPOSER.resource(row, into=resource)
+    failed = {problem.column for problem in composed.problems}
+    after = composed.resource
+    assert resource == before  # what eCW has is not touched itself
+    # What was put is what is read.
+    for name in names - failed:
+        assert present(name, after) == CHANGES[name], name
+    # Elements that no pushed column lies in are as they were, with their companions.
+    touched = {ELEMENTS.get(name, "address" if name in ADDRESS else "extension") for name in names}
+    for key in before.keys() | after.keys():
+        if not any(key.lstrip("_").startswith(element) for element in touched):
+            assert after.get(key) == before.get(key), key
+    for kind in touched & {"name", "telecom", "address", "communication"}:
+        others_are_as_they_were(before.get(kind, []), after.get(kind, []), names, kind)
+    nothing_contradicts(before, after, names - failed)
+
+
+ADDRESS = {"address_line1", "city", "state", "postal_code", "country"}
+# At most so many elements of a list change, and the others not at all.
+AT_MOST = {"name": 1, "address": 1, "communication": 1}
+
+
+def others_are_as_they_were(before: list[Any], after: list[Any], names: set[str], kind: str) -> None:
+    changed = sum(1 for old, new in zip(before, after, strict=False) if old != new) + abs(len(after) - len(before))
+    assert len(after) >= len(before)
+    assert changed <= AT_MOST.get(kind, len(names))
+
+
+def nothing_contradicts(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> None:
+    if "birth_date" in names:
+        told = [
+            each.get("valueDateTime", "") for each in companion(after, "_birthDate") if each.get("url") == BIRTH_TIME
+        ]
+        assert all(time.startswith(CHANGES["birth_date"]) for time in told)
+    if names & {"last_name", "first_name", "suffix"}:
+        for old, name in zip(before.get("name", ()), after["name"], strict=False):
+            if old != name and "text" in name:
+                assert words(name["text"]) <= words(
+                    [name.get(part) for part in ("prefix", "given", "family", "suffix")]
+                )
+    if names & ADDRESS:
+        for old, address in zip(before.get("address", ()), after["address"], strict=False):
+            if old != address and "text" in address:
+                parts = ("line", "city", "state", "postalCode", "country", "district")
+                assert words(address["text"]) <= words([address.get(part) for part in parts])
+    if "marital_status" in names:
+        means = [PATIENT.crosswalks["marital_status"].value_of(each) for each in after["maritalStatus"]["coding"]]
+        assert set(means) == {CHANGES["marital_status"]}
+        assert after["maritalStatus"]["text"] == CHANGES["marital_status"]
+    if "deceased" in names:
+        assert [key for key in after if key.startswith("deceased")] == ["deceasedBoolean"]
+
+
+def companion(element: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = element.get(key)
+    return list(found.get("extension", ())) if isinstance(found, dict) else []
+
+
+def words(value: Any) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(texts(value))))
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif value is not None:
+        yield str(value)
+
+
+def present(name: str, resource: dict[str, Any]) -> Any:
+    return COMPOSER.present(PATIENT.column(name), resource)
+
+
+@given(resource=PATIENTS)
+@settings(max_examples=examples(100), derandomize=True)
+def test_all_pushed_columns_together_are_all_read_back(resource: dict[str, Any]) -> None:
+    composed = COMPOSER.resource(CHANGES, into=resource)
+    failed = {problem.column for problem in composed.problems}
+    assert {name: present(name, composed.resource) for name in CHANGES.keys() - failed} == {
+        name: value for name, value in CHANGES.items() if name not in failed
+    }
+
+
+@given(resource=PATIENTS, names=PUSHES)
+@settings(max_examples=examples(100), derandomize=True)
+def test_pushing_twice_is_pushing_once(resource: dict[str, Any], names: set[str]) -> None:
+    row = {name: CHANGES[name] for name in names}
+    once = COMPOSER.resource(row, into=resource)
+    if not once.problems:
+        again = COMPOSER.resource(row, into=once.resource)
+        assert (again.resource, again.written) == (once.resource, [])
+
+
+@given(resource=PATIENTS, names=PUSHES)
+@settings(max_examples=examples(100), derandomize=True)
+def test_an_element_without_what_the_profile_demands_does_not_stay(resource: dict[str, Any], names: set[str]) -> None:
+    filled = COMPOSER.resource(CHANGES).resource
+    cleared = COMPOSER.resource({}, into=filled, clear=names).resource
+    assert all(each.get("system") and each.get("value") for each in cleared.get("telecom", ()))
+    assert all(each.get("language") for each in cleared.get("communication", ()))
+    for extension in cleared.get("extension", ()):
+        if "us-core-race" in extension["url"] or "us-core-ethnicity" in extension["url"]:
+            assert "text" in [each["url"] for each in extension["extension"]]
+    assert MAPPER.row({**cleared, "id": "p"}).problems == []

@@ -1,0 +1,52 @@
+"""Control characters of records are shown, on terminals and on pages, and never obeyed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from markupsafe import Markup
+
+from ecw.cli import group
+from ecw.commands.table import as_table
+from ecw.printable import on_pages, printable
+
+CASES = [
+    ("\x1b[2J", "\\u001b[2J"),  # clears a terminal
+    ("a\nb\tc\x00", "a\\u000ab\\u0009c\\u0000"),
+    ("\x9b31m", "\\u009b31m"),  # the same in one character of C1
+    ("a\u202eb", "a\\u202eb"),  # turns the direction of what follows
+    ("\u2028", "\\u2028"),
+    ("\ud800", "\\ud800"),  # half a character: it cannot even be encoded
+    ("José 王小明 – “x”", "José 王小明 – “x”"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), CASES)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_a_page_keeps_lines_and_markup() -> None:
+    assert on_pages("a\n\x1bb") == "a\n\\u001bb"
+    assert isinstance(on_pages(Markup("<b>\x1b</b>")), Markup)
+    assert on_pages(7) == 7
+
+
+def test_a_cell_is_one_line() -> None:
+    assert as_table([("A",), ("x\ny\x1b",)]) == "A\nx\\u000ay\\u001b"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_command_prints_no_control_character(arguments: tuple[str, ...]) -> None:
+    person = {"resourceType": "Patient", "id": "p", "name": [{"family": "R\x1b[2Joe\u202e", "given": ["A\x9bnn"]}]}
+    told = CliRunner().invoke(
+        group, ["mapping", "preview", "patient", "--input", "-", *arguments], input=json.dumps(person)
+    )
+    assert told.exit_code == 0
+    assert "\\u001b[2J" in told.output
+    assert not set(told.output) & {"\x1b", "\x9b", "\u202e"}
+    if arguments:
+        assert json.loads(told.output)["resource"] == person
