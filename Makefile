@@ -40,7 +40,7 @@ bench: python ## measure speed and memory, print a table, write bench/results.js
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m bench
 
-format: python ## format and mend style
+format: python ## format and fix style
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 

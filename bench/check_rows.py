@@ -18,10 +18,10 @@ from pathlib import Path
 import orjson
 from bench.map_patients import generated
 from bench.check_rows import plain_pandas, staged_patients
-from ecw.crm.quality import Usual
-from ecw.mapping.files import load_mapping
-from ecw.pull.check import check
-from ecw.pull.suite import load_suite, suite_path
+from ecw.crm.state.quality_results import Usual
+from ecw.mapping.definition.files import load_mapping
+from ecw.quality.check import check
+from ecw.quality.suite import load_suite, suite_path
 
 rows = int(sys.argv[1])
 mapping = load_mapping("patient")
@@ -81,11 +81,11 @@ def staged_patients(mapping, rows: int, folder: str):  # type: ignore[no-untyped
     import orjson
 
     from bench.map_patients import generated
-    from ecw.mapping.compile import Mapper
-    from ecw.pull import staging
+    from ecw.mapping.transform.to_row import Mapper
+    from ecw.staging import batch_file
 
     mapper, path = Mapper(mapping), f"{folder}/map.ndjson.gz"
-    with staging.writer(path) as batch:
+    with batch_file.writer(path) as batch:
         for number, line in enumerate(generated(rows)):
             resource = orjson.loads(line)
             row = mapper.row(resource).row
@@ -100,9 +100,9 @@ def plain_pandas(suite, path: str, linked) -> list[int]:  # type: ignore[no-unty
     """Apply the rules as somebody in a hurry would, to everything at once; return how many rows break each."""
     import pandas as pd
 
-    from ecw.pull import staging
+    from ecw.staging import batch_file
 
-    frame = pd.DataFrame([line["row"] for line in staging.read(path)])
+    frame = pd.DataFrame([line["row"] for line in batch_file.read(path)])
     broken = []
     for rule in suite.rules:
         values = frame[rule.columns[0]]

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ecw.api.client import EcwClient
-from ecw.pull import staging, store
-from ecw.pull.extract import extract
-from ecw.pull.options import Options
-from ecw.pull.strategies import Known
+from ecw.fhir.client import EcwClient
+from ecw.models import Run
+from ecw.pull.extract.extract import extract
+from ecw.pull.extract.strategies import Known
 from ecw.resources import RESOURCES, Resource
-from ecw.words import Run
+from ecw.settings.pull import Options
+from ecw.staging import batch_file, filesystem
 
 # How each is extracted where the server does not tell what changed.
 FIVE = tuple(
@@ -70,7 +70,7 @@ class Practice:
     def extract_everything(self, run_id: str, start: str | None, end: str) -> int:
         """Extract all resources; return the calls made."""
         before = self.client.calls
-        roster = Roll(store.join(self.root, run_id))
+        roster = Roll(filesystem.join(self.root, run_id))
         roster.loaded = self.loaded
         for resource, strategy in FIVE:
             self.extract(run_id, resource, strategy, roster, start, end)
@@ -88,24 +88,24 @@ class Practice:
             window_end=end,
             ecw_conn_id="",
             crm_conn_id="",
-            staging=store.join(self.root, run_id),
+            staging=filesystem.join(self.root, run_id),
         )
         return extract(run, resource, self.client, roster, [strategy], Options())["count"]
 
     def load(self, run_id: str) -> None:
         """Take a run's records as those that the CRM has."""
-        self.loaded = {resource.name: staged(store.join(self.root, run_id), resource.name) for resource, _ in FIVE}
+        self.loaded = {resource.name: staged(filesystem.join(self.root, run_id), resource.name) for resource, _ in FIVE}
 
 
 def staged(folder: str, resource: str) -> list[str]:
     """Return the ids that a run has staged."""
-    path = store.join(folder, resource, "extract.ndjson.gz")
-    return [record["id"] for record in staging.read(path)] if staging.manifest(path) else []
+    path = filesystem.join(folder, resource, "extract.ndjson.gz")
+    return [record["id"] for record in batch_file.read(path)] if batch_file.manifest(path) else []
 
 
 def as_in_a_task(connection: dict[str, Any]) -> EcwClient:
     """Return a client by way of Airflow's hook and connection."""
-    from ecw.hook import EcwHook
+    from ecw.hooks.ecw import EcwHook
 
     extra = {name: connection[name] for name in ("private_key", "key_id")}
     document = {"conn_type": "ecw", "host": connection["base_url"], "login": connection["client_id"], "extra": extra}
@@ -120,7 +120,7 @@ def main() -> None:
     practice = Practice(as_in_a_task(json.load(sys.stdin)), folder)
     practice.extract("peak", patient, strategy, Roll(folder), None, "2026-11-22T10:00:00+00:00")
     peak = system.getrusage(system.RUSAGE_SELF).ru_maxrss
-    count = len(staged(store.join(folder, "peak"), patient.name))
+    count = len(staged(filesystem.join(folder, "peak"), patient.name))
     print(count, peak)
 
 

@@ -19,18 +19,18 @@ from sqlalchemy import text
 
 from bench.map_patients import generated
 from bench.result import Result
-from ecw.crm.business import find
-from ecw.crm.engine import engine_from_url
-from ecw.crm.links import known
-from ecw.crm.load import load_rows
-from ecw.crm.migrations import migrate
-from ecw.crm.upsert import insert
-from ecw.mapping.compile import Mapper
-from ecw.mapping.files import load_mapping
-from ecw.pull import staging
-from ecw.pull.map import map_batch
-from ecw.pull.mapped import mapped_of
-from ecw.words import Batch, Run
+from ecw.crm.db.business_table import find
+from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.migrations import migrate
+from ecw.crm.db.upsert import insert
+from ecw.crm.load.load import load_rows
+from ecw.crm.state.links import known
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.transform.to_row import Mapper
+from ecw.models import Batch, Run
+from ecw.pull.map_records import map_batch
+from ecw.pull.mapped_columns import mapped_of
+from ecw.staging import batch_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENTS = 20_000
@@ -142,7 +142,7 @@ def pulled_into(url: str, patients: int, folder: str) -> float:
     started = time.monotonic()
     mapping = load_mapping("patient")
     mapped = map_batch(run, batch, Mapper(mapping), known(engine, run["practice"], "patient"))
-    numbers = load_rows(engine, run, mapped, mapped_of(mapping), staging.read(mapped["path"]), [])
+    numbers = load_rows(engine, run, mapped, mapped_of(mapping), batch_file.read(mapped["path"]), [])
     seconds = time.monotonic() - started
     engine.dispose()
     assert numbers.inserted == patients, numbers
@@ -170,7 +170,7 @@ def _run(folder: str) -> Run:
 
 def _extracted(run: Run, patients: int) -> Batch:
     path = f"{run['staging']}/patient/extract.ndjson.gz"
-    with staging.writer(path) as batch:
+    with batch_file.writer(path) as batch:
         for line in generated(patients):
             batch.write_line(line)
     return Batch(

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from bench.result import Result
-from ecw.mapping.compile import Mapper
-from ecw.mapping.files import load_mapping
-from ecw.mapping.paths import fhirpath as as_fhirpath
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.fhirpath.paths import fhirpath as as_fhirpath
+from ecw.mapping.transform.to_row import Mapper
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "synthea"
@@ -29,8 +29,8 @@ PEAK = """
 import resource, sys
 import orjson
 from bench.map_patients import generated
-from ecw.mapping.compile import Mapper
-from ecw.mapping.files import load_mapping
+from ecw.mapping.transform.to_row import Mapper
+from ecw.mapping.definition.files import load_mapping
 mapper = Mapper(load_mapping("patient"))
 for line in generated(int(sys.argv[1])):
     mapper.row(orjson.loads(line))

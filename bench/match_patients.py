@@ -18,7 +18,7 @@ def results() -> list[Result]:
     """Put one of each pair into a practice, look for the other, and print what came of it by kind."""
     from bench.extract import practice
     from bench.extracting import as_in_a_task
-    from ecw.push.match import Ladder
+    from ecw.push.rules.match import PatientMatcher
 
     labelled = list(pairs(EACH))
     with practice(120) as sandbox:
@@ -26,7 +26,7 @@ def results() -> list[Result]:
             address = f"{sandbox['admin_url']}/records/Patient/{each.theirs['id']}"
             requests.put(address, json=each.theirs, timeout=30).raise_for_status()
         client = as_in_a_task(sandbox)
-        ladder = Ladder(client, lambda ids: set())
+        ladder = PatientMatcher(client, lambda ids: set())
         before = client.calls
         found = [(each, _found(ladder, each)) for each in labelled]
         calls = (client.calls - before) / len(labelled)
@@ -44,13 +44,13 @@ def results() -> list[Result]:
 
 
 def _found(ladder: Any, pair: Pair) -> str:
-    from ecw.push.match import Certain, Sought
+    from ecw.push.rules.match import Match, MatchQuery
 
     accounts = [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
-    found = ladder.find(Sought.of(pair.ours, (), accounts))
+    found = ladder.find(MatchQuery.of(pair.ours, (), accounts))
     if found is None or pair.theirs["id"] not in found.candidates:
-        return "another" if isinstance(found, Certain) else "created" if found is None else "held"
-    return "certain" if isinstance(found, Certain) else "held"
+        return "another" if isinstance(found, Match) else "created" if found is None else "held"
+    return "certain" if isinstance(found, Match) else "held"
 
 
 def _print(found: list[tuple[Pair, str]]) -> None:

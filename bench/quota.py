@@ -23,12 +23,12 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 
 from bench.result import Result
-from ecw.api.quota import Clock, Quota
-from ecw.api.transport import Transport
-from ecw.crm.engine import engine_from_url
-from ecw.crm.migrations import migrate
-from ecw.crm.quota import QuotaStore
+from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.migrations import migrate
+from ecw.crm.state.quota_store import QuotaStore
 from ecw.errors import EcwError
+from ecw.fhir.quota.limiter import Clock, Quota
+from ecw.fhir.transport import Transport
 
 PROCESSES, READERS, LATENCY, QUOTA, MINUTES = 4, 20, 2.0, 250, 5
 SPEED = 12.0

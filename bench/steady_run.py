@@ -10,16 +10,16 @@ from typing import Any
 
 from bench.extract import practice
 from bench.result import Result
-from ecw.crm.engine import engine_from_url
-from ecw.crm.migrations import migrate
+from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.migrations import migrate
 
 PATIENTS = 10_000
-EXTRA = {"calls_per_minute": 1_000_000, "pull": {"in_flight": 32, "allow_long": True}}
+EXTRA = {"calls_per_minute": 1_000_000, "pull": {"max_concurrency": 32, "ignore_time_budget": True}}
 
 
 def results() -> list[Result]:
     """Measure a first run and the next one two hours later, against a sandbox without a quota."""
-    import ecw.hook  # noqa: F401 - Airflow sets logging up when it is first imported
+    import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported
 
     with practice(PATIENTS) as sandbox, tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/crm.db"

@@ -21,7 +21,7 @@ more than 500: the log says so, and the form opens those of a run after all.
 3. `deliver` **retried by itself** (yellow): the receiver is down. What was not delivered waits, and goes with a later
    try or run, under the same `Idempotency-Key`.
 4. `deliver` red: the connection is wrong, or the receiver does not take a request: `vob_request.delivery_note` says how
-   it answered. After mending, set `delivery` to `waiting` where it is `refused`, and trigger.
+   it answered. After fixing, set `delivery` to `waiting` where it is `refused`, and trigger.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 
-from ecw import following
-from ecw.retry import RETRY_POLICY
+from ecw.operators import assets
+from ecw.retry_policy import RETRY_POLICY
 from ecw.vob import steps
 
 
 @dag(
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("15 5 * * *", timezone="UTC"),
-        assets=following.asset("insurance") | following.asset("patient"),
+        assets=assets.asset("insurance") | assets.asset("patient"),
     ),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,

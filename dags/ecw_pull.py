@@ -11,9 +11,9 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 | `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
 
 `begin` reads the form, refuses what makes no sense, and skips what the run is not about. It waits while another run is
-at work, unless the run is about a few records: `at_once` does all steps of these in one process. `summary` always
-runs: its log and its return value are the run's table, with a next move where something is amiss. It also sends the
-notices of the variable `ecw_alerts`; the DAG `ecw_watch` does when no run comes.
+at work, unless the run is about a few records: `inline` does all steps of these in one process. `summary` always
+runs: its log and its return value are the run's table, with a next move where something is wrong. It also sends the
+notices of the variable `ecw_alerts`; the DAG `ecw_monitor` does when no run comes.
 
 How often it runs and what it pulls are the variables `ecw_pull_schedule` (cron) and `ecw_pull_resources`.
 
@@ -25,7 +25,7 @@ How often it runs and what it pulls are the variables `ecw_pull_schedule` (cron)
    twice is doing it once. A form that `begin` refused is filled in anew: trigger another run.
 4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply --only pools`.
 5. A missed interval needs no backfill: the next run covers everything since the last good one.
-6. A *Dag Import Error* that names `ecw_pull_schedule`: mend the variable; the next run makes up for what was missed.
+6. A *Dag Import Error* that names `ecw_pull_schedule`: fix the variable; the next run makes up for what was missed.
 
 On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
 """
@@ -38,13 +38,13 @@ import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
 
-from ecw import following
+from ecw.operators import assets
+from ecw.operators.pull import BeginOperator, ExtractOperator
+from ecw.operators.pull_params import PARAMS
 from ecw.pull import steps
-from ecw.pull.form import PARAMS
-from ecw.pull.operator import BeginOperator, ExtractOperator
 from ecw.resources import RESOURCES
-from ecw.retry import RETRY_POLICY
-from ecw.schedule import cron_of_dag
+from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.schedule import cron_of_dag
 
 
 @dag(
@@ -73,11 +73,11 @@ def ecw_pull() -> None:
             ).output
             mapped = task(steps.map)(extracted)
             checked = task(steps.check)(mapped)
-            task(following.load, outlets=[following.changed(resource.name)])(checked)
+            task(assets.load, outlets=[assets.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    outlets = [following.changed(name) for name in RESOURCES]
-    few = task(following.at_once, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
+    outlets = [assets.changed(name) for name in RESOURCES]
+    few = task(assets.inline, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
     parts = [*groups.values(), few]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")

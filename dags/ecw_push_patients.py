@@ -9,20 +9,20 @@ within a minute; *Trigger* starts one by hand, for all or for the patients that 
 | `begin` | finds in the CRM who is to be pushed, without a call | a form or a setting that is wrong |
 | `approve` | asks a person where it is more than usual; without a yes nothing is sent | waits up to a day |
 | `send` | unknown outcomes first, then new and changed patients, side by side | eCW down, refused, quota spent |
-| `confirm` | reads back what was written, so that its echo is no change | eCW down |
+| `confirm` | reads back what was written, so that its echo is not a change | eCW down |
 
 `summary` always runs: its log and its return value tell how many patients were created, updated, rejected, held, and
 for each that needs somebody why and what to do. Nobody is created twice: every request is written down before it is
-sent, and what became of it is searched for before anything is sent again.
+sent, and what happened to it is searched for before anything is sent again.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
 2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it goes on where it was.
 3. **Failed at once** (red): a person must act, as the line says; then *Clear* the task.
-4. **Stop at once**: set the Variable `ecw_push_stop` to 1. It is read before every request. Take it away to go on.
-5. `approve` waits: *Browse → Required Actions*. Runs stay unpushed until somebody answers.
-6. No run starts by itself: is the DAG unpaused, the triggerer up, and the Variable `ecw_push_watch` not 0?
+4. **Stop at once**: set the Variable `ecw_push_kill_switch` to 1. It is read before every request. Take it away to go
+on. 5. `approve` waits: *Browse → Required Actions*. Runs stay unpushed until somebody answers.
+6. No run starts by itself: is the DAG unpaused, the triggerer up, and the Variable `ecw_push_auto_start` not 0?
 
 Held matches: `ecw matches`. Fields that both sides changed: `ecw conflicts`. From a terminal: `ecw push patient`.
 """
@@ -35,12 +35,12 @@ import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
+from ecw.operators.approval import ApprovePush
+from ecw.operators.outbox_trigger import OutboxTrigger
+from ecw.operators.push import BeginOperator
+from ecw.operators.push_params import PARAMS
 from ecw.push import steps
-from ecw.push.approve import ApprovePush
-from ecw.push.form import PARAMS
-from ecw.push.operator import BeginOperator
-from ecw.push.trigger import OutboxTrigger
-from ecw.retry import RETRY_POLICY
+from ecw.retry_policy import RETRY_POLICY
 
 CHANGED = Asset("crm_patients_to_push", watchers=[AssetWatcher(name="crm_outbox", trigger=OutboxTrigger())])
 

@@ -1,7 +1,7 @@
 """
 ### Rejected records again
 
-After a mapping, a crosswalk or a rule was mended: press *Trigger*, choose by resource, rule, run or eCW id (nothing
+After a mapping, a crosswalk or a rule was fixed: press *Trigger*, choose by resource, rule, run or eCW id (nothing
 chosen: every open reject), and the records go through map, check and load again, in the order they came. They come from
 the staging area; eCW is not asked, no cursor moves, and what is newer in the CRM stays.
 
@@ -19,7 +19,7 @@ resource without an open reject among the chosen ones is skipped (pink).
 2. `begin` red: the form asks for a rule, run or id that no open reject has; the line names those that there are.
 3. **Records that are no longer staged** (the variable `ecw_staging_days` says for how long they are kept) are named in
    `summary`: pull them by their ids with `ecw_pull`'s form.
-4. Still rejected after the replay: what was mended does not reach them. `ecw status` names the reasons.
+4. Still rejected after the replay: what was fixed does not reach them. `ecw status` names the reasons.
 
 From a terminal: `ecw replay`.
 """
@@ -32,11 +32,12 @@ import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup, dag, task
 
-from ecw import following
-from ecw.pull import replay, steps
-from ecw.pull.replay_form import PARAMS
+from ecw.operators import assets
+from ecw.operators.replay_params import PARAMS
+from ecw.pull import steps
+from ecw.pull.replay import steps as replay
 from ecw.resources import RESOURCES
-from ecw.retry import RETRY_POLICY
+from ecw.retry_policy import RETRY_POLICY
 
 
 @dag(
@@ -63,7 +64,7 @@ def ecw_replay() -> None:
             gathered = task(replay.gather_or_skip, task_id="gather", trigger_rule="all_done")(run, resource.name)
             mapped = task(steps.map)(gathered)
             checked = task(steps.check)(mapped)
-            task(following.load, outlets=[following.changed(resource.name)])(checked)
+            task(assets.load, outlets=[assets.changed(resource.name)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.

@@ -1,39 +1,84 @@
-"""Write the README's tables that come from the code: `make docs`.  A test fails when they are stale."""
+"""Write docs/reference from the code: `make docs`.  A test fails when a page is stale."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 import click
 
+from ecw import errors
+from ecw.alerts.conditions import Thresholds
 from ecw.cli import COMMANDS
-from ecw.provider import get_provider_info
+from ecw.crm.db.tables import metadata
+from ecw.provider_info import get_provider_info
+from ecw.settings.pull import Options
+from ecw.settings.push import Wanted
+from ecw.vob.settings import VobSettings
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 
 
-def connection_fields() -> str:
-    """Return the connection form's fields as a table."""
-    (connection,) = get_provider_info()["connection-types"]
-    standard = connection["ui-field-behaviour"]
+def connection() -> str:
+    """Return the page of the connection form's fields."""
+    (form,) = get_provider_info()["connection-types"]
+    standard = form["ui-field-behaviour"]
     rows = [
         (label, standard["placeholders"].get(name, ""))
         for name, label in standard["relabeling"].items()
         if name not in standard["hidden-fields"]
     ]
-    rows += [(field["label"], field["description"]) for field in connection["conn-fields"].values()]
-    return "\n".join(["| field | what goes there |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows)])
+    rows += [(field["label"], field["description"]) for field in form["conn-fields"].values()]
+    return page(
+        "The connection",
+        "For whoever fills in a connection of type eClinicalWorks.",
+        table(("field", "what goes there"), rows),
+    )
 
 
-def commands() -> str:
-    """Return the subcommands as a table."""
-    rows = ["| command | what it does |", "| --- | --- |"]
+def options() -> str:
+    """Return the page of the connection's extra fields that hold JSON objects."""
+    parts = []
+    for name, model, note in (
+        ("pull", Options, "The Trigger form of `ecw_pull` overrides these for one run."),
+        ("push", Wanted, "The Trigger form of `ecw_push_patients` may only tighten these for one run."),
+        ("vob", VobSettings, ""),
+    ):
+        parts.append(f"## The extra field `{name}`\n\n{note}".rstrip())
+        parts.append(table(("key", "default", "meaning"), described_fields(model)))
+    parts.append("## The variable `ecw_alerts`: thresholds")
+    parts.append(table(("key", "default", "meaning"), described_fields(Thresholds)))
+    return page(
+        "Options", "For whoever looks up a key of a connection's extra fields, which hold JSON objects.", *parts
+    )
+
+
+def described_fields(model: type) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and comment of a settings class's fields, in the order of its source."""
+    pattern = re.compile(r"^    (\w+): [^=\n]+ = (.+?)(?:  # (.+))?$", re.M)
+    for name, default, comment in pattern.findall(inspect.getsource(model)):
+        default = re.sub(r"field\(default_factory=(\w+).*\)", lambda found: found[1] + "()", default)
+        yield f"`{name}`", f"`{default}`", comment
+
+
+def cli() -> str:
+    """Return the page of the subcommands."""
+    rows = []
     for name, module in sorted(COMMANDS.items()):
         command: click.Command = import_module(module).command
-        rows += [f"| `ecw {words}` | {text} |" for words, text in described(name, command)]
-    return "\n".join(rows)
+        rows += [(f"`ecw {words}`", text) for words, text in described(name, command)]
+    intro = (
+        "The `ecw` command works on the Airflow that your shell's environment names (`AIRFLOW_HOME`; for the demo "
+        "`. .run/env`). `ecw COMMAND --help` lists a command's options."
+    )
+    return page(
+        "The `ecw` command", "For whoever works in a terminal.", intro, table(("command", "what it does"), rows)
+    )
 
 
 def described(words: str, command: click.Command) -> list[tuple[str, str]]:
@@ -42,24 +87,63 @@ def described(words: str, command: click.Command) -> list[tuple[str, str]]:
         return [
             row for name in sorted(command.commands) for row in described(f"{words} {name}", command.commands[name])
         ]
-    sentence = " ".join((command.help or "").split("\n\n")[0].split())
-    return [(words, sentence)]
+    return [(words, " ".join((command.help or "").split("\n\n")[0].split()))]
 
 
-BLOCKS = {"connection fields": connection_fields, "commands": commands}
+def tables() -> str:
+    """Return the page of the bookkeeping tables."""
+    parts = ["Every key begins with the practice. `ecw migrate` makes these tables beside the CRM's own."]
+    for each in metadata.sorted_tables:
+        parts.append(f"## {each.name}\n\n{each.comment}")
+        rows = [
+            (f"`{column.name}`", str(column.type), "key" if column.primary_key else "", column.comment or "")
+            for column in each.columns
+        ]
+        parts.append(table(("column", "type", "", "meaning"), rows))
+    return page("Tables", "For whoever queries the bookkeeping tables in the CRM's database.", *parts)
 
 
-def generated(readme: str) -> str:
-    """Return the README with every block written anew."""
-    for name, make in BLOCKS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        pattern = re.compile(f"{begin}\n(.*?{end}\n)?", re.DOTALL)
-        if not pattern.search(readme):
-            raise ValueError(f"README.md has no line {begin!r}")
-        block = f"{begin}\n{make()}\n{end}\n"
-        readme = pattern.sub(lambda _, block=block: block, readme, count=1)  # type: ignore[misc]
-    return readme
+def error_tree() -> str:
+    """Return the page of the error classes."""
+    tree = (errors.__doc__ or "").split("\n\n")[1]
+    intro = (
+        "A class is named for what to do. Airflow retries what is below `RetryableError` and fails at once on what is "
+        "below `FatalError`. A message never holds a patient's data."
+    )
+    return page("Errors", "For whoever reads a failed task's log.", intro, f"```\n{tree}\n```")
+
+
+def dags() -> str:
+    """Return the page of the DAGs: the same words that Airflow shows beside each of them."""
+    parts = []
+    for path in sorted((ROOT / "dags").glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        parts.append(f"## `{path.stem}`\n\n{text.replace('### ', '### ')}")
+    return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "connection.md": connection,
+    "options.md": options,
+    "cli.md": cli,
+    "tables.md": tables,
+    "errors.md": error_tree,
+    "dags.md": dags,
+}
+
+
+def page(title: str, reader: str, *parts: str) -> str:
+    """Return a page with its title, its reader, and the note that it is generated."""
+    return "\n\n".join([f"# {title}", f"*{reader} Generated by `make docs`.*", *parts]) + "\n"
+
+
+def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
-    README.write_text(generated(README.read_text()))
+    REFERENCE.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make())

@@ -73,7 +73,7 @@ def make_venv() -> None:
 
 
 def usable() -> bool:
-    """Tell whether the present environment runs this very Python and lies where it was made."""
+    """Return True if the present environment runs this very Python and lies where it was made."""
     config = VENV / "pyvenv.cfg"
     pip_script = BIN / "pip"
     if not config.exists() or not pip_script.exists():

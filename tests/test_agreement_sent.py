@@ -9,9 +9,9 @@ from typing import Any, Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecw.agreement import Agreed, Merged, Rule, Side, Values, learn, merge
+from ecw.three_way_merge import MergeBase, Merged, Rule, Side, Values, learn, merge
 from tests.fixtures.examples import examples
-from tests.test_agreement import NEWER, RULES, VALUES
+from tests.test_three_way_merge import NEWER, RULES, VALUES
 
 # "ignored": eCW says that it took it, and did not; "lost": the answer; "not done": nothing reached eCW, nobody knows.
 End = Literal["done", "spelled", "ignored", "lost", "not done"]
@@ -25,7 +25,7 @@ class World:
 
     `told` is each side's value when the other last received it or heard of a conflict; `common` are the values that
     both had last: a side that went back to it has withdrawn its edit.  `unknown` is what was sent last, where no answer
-    said what became of it.
+    said what happened to it.
     """
 
     rule: Rule
@@ -33,7 +33,7 @@ class World:
     value: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
     told: dict[Side, Any] = field(default_factory=lambda: {"crm": None, "emr": None})
     common: frozenset[Any] = frozenset({None})
-    agreed: Agreed = field(default_factory=Agreed)
+    agreed: MergeBase = field(default_factory=MergeBase)
     unknown: Values = field(default_factory=dict)
     doubt: bool = False  # since such an outcome the two have not had the same
     conflicts: dict[str, Side | None] = field(default_factory=dict)  # of all merges
@@ -42,7 +42,7 @@ class World:
     def emr(self) -> Values:
         return {"x": self.value["emr"]}
 
-    def merge(self, base: Agreed) -> Merged:
+    def merge(self, base: MergeBase) -> Merged:
         crm = {"x": self.value["crm"]}
         merged = merge({"x": self.rule}, base, crm, self.emr, newer=self.newer)
         self.conflicts |= merged.conflicts
@@ -51,7 +51,7 @@ class World:
         return merged
 
     def pull(self) -> Merged:
-        """As crm.threeway does it; what became of a push it does not settle."""
+        """As crm.threeway does it; what happened to a push it does not settle."""
         base, _ = learn(self.agreed.supposing(self.unknown, self.emr), self.emr, "e.1")
         merged = self.merge(base)
         self.write("crm", merged.to_crm)
@@ -72,7 +72,7 @@ class World:
         if end in ("lost", "not done"):
             self.agreed, self.unknown, self.doubt = base, merged.to_emr, True
         else:
-            self.agreed = merged.unseen(Agreed(emr=before))
+            self.agreed = merged.unseen(MergeBase(emr=before))
             self.told["crm"] = self.value["crm"]  # as eCW says
         return merged
 
@@ -85,7 +85,7 @@ class World:
             self.told, self.common, self.doubt = dict(now), frozenset(now.values()), False
 
     def is_told_already(self, side: str, value: Any) -> bool:
-        """Say whether nobody can tell that it was edited: it is what was sent, or what was agreed before a doubt."""
+        """Return True if nobody can tell that it was edited: it is what was sent, or what was agreed before a doubt."""
         if side == "emr" and value in (*self.unknown.values(), *self.agreed.sent.values()):
             return True
         agreed = self.agreed.emr if side == "emr" else self.agreed.crm
@@ -165,6 +165,6 @@ def test_edits_of_the_crm_alone_arrive_without_a_conflict(
 
 def test_an_edit_of_the_clinic_back_to_what_ecw_had_before_the_push_is_an_edit() -> None:
     rules = {"x": Rule("push", "hold")}
-    agreed = merge(rules, Agreed(), {"x": "sent"}, {"x": None}).unseen(Agreed())
+    agreed = merge(rules, MergeBase(), {"x": "sent"}, {"x": None}).unseen(MergeBase())
     agreed = merge(rules, agreed, {"x": "sent"}, {"x": "clinic"}).pulled
     assert merge(rules, agreed, {"x": "crm"}, {"x": None}).held == ["x"]

@@ -25,5 +25,5 @@ def test_an_error_of_ours_is_one_message_and_exit_code_1(tmp_path: Path) -> None
         [ECW, "settings", "apply", "--file", "nowhere.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("ConfigurationWrong: nowhere.yaml cannot be read")
+    assert done.stderr.startswith("ConfigurationError: nowhere.yaml cannot be read")
     assert "Traceback" not in done.stderr

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ecw.directions import NOT_PUSHED, no_push, require_pushed
-from ecw.errors import ConfigurationWrong, MappingWrong
-from ecw.mapping.files import load_mapping, mappings_folder
-from ecw.resources import RESOURCES
+from ecw.errors import ConfigurationError, MappingError
+from ecw.mapping.definition.files import load_mapping, mappings_folder
+from ecw.resources import NOT_PUSHED, RESOURCES, no_push, require_pushed
 
 
 def test_every_resource_is_pushed_or_says_why_not() -> None:
@@ -23,14 +22,14 @@ def test_every_resource_is_pushed_or_says_why_not() -> None:
 def test_the_refusal_names_the_reason_and_the_way_out(name: str) -> None:
     reason = no_push(name)
     assert reason is not None
-    with pytest.raises(ConfigurationWrong) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         require_pushed(name)
     assert reason.why in raised.value.what
     assert raised.value.next_move == reason.instead
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(ConfigurationWrong, match=r"no resource 'patiant'.*push patient"):
+    with pytest.raises(ConfigurationError, match=r"no resource 'patiant'.*push patient"):
         require_pushed("patiant")
 
 
@@ -44,7 +43,7 @@ def test_a_mapping_file_that_asks_for_it_is_refused_with_its_line(tmp_path: Path
     (tmp_path / "crosswalks").symlink_to(mappings_folder() / "crosswalks")
     reason = no_push(name)
     assert reason is not None
-    with pytest.raises(MappingWrong) as raised:
+    with pytest.raises(MappingError) as raised:
         load_mapping(tmp_path / f"{name}.yaml")
     assert f"{name}.yaml:{at + 1}:" in str(raised.value)
     assert reason.why in str(raised.value)

@@ -6,7 +6,7 @@ import pickle
 import re
 
 from ecw import errors
-from ecw.errors import EcwError, PersonMustAct, QuotaSpent, ServerTrouble, TryAgain
+from ecw.errors import EcwError, FatalError, RateLimited, RetryableError, ServerUnavailable
 
 
 def classes() -> list[type[EcwError]]:
@@ -26,15 +26,15 @@ def test_the_drawing_shows_every_class_below_its_parent() -> None:
 
 
 def test_every_error_says_try_again_or_a_person_must_act() -> None:
-    assert all(issubclass(c, TryAgain | PersonMustAct) for c in classes() if c is not EcwError)
+    assert all(issubclass(c, RetryableError | FatalError) for c in classes() if c is not EcwError)
 
 
 def test_a_message_names_what_then_who_does_what_next() -> None:
-    error = ServerTrouble("eCW answered 503.", next_move="wait; the task is tried again.")
+    error = ServerUnavailable("eCW answered 503.", next_move="wait; the task is tried again.")
     assert str(error) == "eCW answered 503. Next (Airflow): wait; the task is tried again."
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
-    error = QuotaSpent("The calls are used up.", next_move="wait a minute.", who="the practice")
+    error = RateLimited("The calls are used up.", next_move="wait a minute.", who="the practice")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  -- our own bytes
-    assert (type(again), str(again), again.who) == (QuotaSpent, str(error), "the practice")
+    assert (type(again), str(again), again.who) == (RateLimited, str(error), "the practice")

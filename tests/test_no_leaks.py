@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from ecw.api import bulk
-from ecw.api.patience import AT_ONCE
 from ecw.errors import EcwError
-from ecw.hook import EcwHook
+from ecw.fhir import bulk_export
+from ecw.fhir.retry import AT_ONCE
+from ecw.hooks.ecw import EcwHook
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
@@ -34,8 +34,8 @@ from tests.push.names import NAMES, person
 
 ROOT = Path(__file__).parents[1]
 # What keeps values by its nature: what both sides agreed on, what was sent, what a person chooses from, what waits.
-HOLD_VALUES = {"ecw_agreed", "ecw_intent", "ecw_conflict", "ecw_parked"}
-LOGS = ("ecw_journal", "ecw_push", "ecw_reject", "ecw_run")
+HOLD_VALUES = {"ecw_merge_base", "ecw_intent", "ecw_conflict", "ecw_deferred_row"}
+LOGS = ("ecw_journal", "ecw_push_item", "ecw_reject", "ecw_run")
 HTML = f"<html><title>{MARK}</title>{MARK}</html>".encode()
 CUT = f'{{"resourceType": "Bundle", "x": "{MARK}'.encode()
 ODD: dict[str, Any] = {
@@ -53,7 +53,7 @@ ODD: dict[str, Any] = {
     "no object": [MARK],
     "an outcome": ERROR,
 }
-pytestmark = on_sqlite  # what PostgreSQL says of rows is tests/crm/test_trouble.py's
+pytestmark = on_sqlite  # what PostgreSQL says of rows is tests/crm/db/test_errors.py's
 
 
 def leaks(told: dict[str, str], *more: str) -> dict[str, list[str]]:
@@ -63,7 +63,7 @@ def leaks(told: dict[str, str], *more: str) -> dict[str, list[str]]:
 
 
 def tables(pull: Pulling) -> dict[str, str]:
-    from ecw.crm.tables import metadata
+    from ecw.crm.db.tables import metadata
 
     names = {table.name for table in metadata.sorted_tables} - HOLD_VALUES
     return {name: json.dumps(pull.rows(f"SELECT * FROM {name}"), default=str) for name in sorted(names)}  # noqa: S608
@@ -137,10 +137,10 @@ def test_whatever_an_export_is_answered_with(
     marking.answer({"kick off": r"\$export", "groups": "GET .*/Group", "poll": "/poll", "file": "/file"}[step], status)
     client = EcwHook("ecw_test").client(patience=AT_ONCE)
     calls: dict[str, Callable[[], Any]] = {
-        "kick off": lambda: bulk.kick_off(client, "g", ["Patient"], lambda handle: None),
-        "groups": lambda: bulk.groups(client),
-        "poll": lambda: bulk.poll(client, f"{marking.base_url}/poll"),
-        "file": lambda: list(bulk.lines(client, bulk.File(MARK, f"{marking.base_url}/file", 7))),
+        "kick off": lambda: bulk_export.kick_off(client, "g", ["Patient"], lambda handle: None),
+        "groups": lambda: bulk_export.groups(client),
+        "poll": lambda: bulk_export.poll(client, f"{marking.base_url}/poll"),
+        "file": lambda: list(bulk_export.lines(client, bulk_export.File(MARK, f"{marking.base_url}/file", 7))),
     }
     with pytest.raises(EcwError) as error:
         calls[step]()
@@ -172,7 +172,8 @@ def test_whatever_a_push_is_answered_with(
 
     told |= {"summary": json.dumps(push_steps.summary(pushed)), "log": caplog.text}
     told |= {
-        name: json.dumps(here.all(name), default=str) for name in ("ecw_journal", "ecw_push", "ecw_reject", "ecw_run")
+        name: json.dumps(here.all(name), default=str)
+        for name in ("ecw_journal", "ecw_push_item", "ecw_reject", "ecw_run")
     }
     assert "create" in told["ecw_journal"]
     assert leaks(told, NAMES[0], "Topeka") == {}

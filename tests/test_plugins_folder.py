@@ -25,8 +25,8 @@ def test_the_guard_would_see_a_stray_module(tmp_path: Path) -> None:
     from airflow._shared.module_loading import find_path_from_directory
 
     (tmp_path / ".airflowignore").write_text((PLUGINS / ".airflowignore").read_text())
-    (tmp_path / "ecw" / "api").mkdir(parents=True)
-    for name in ("http.py", "ecw/words.py", "ecw/api/client.py", "ecw/ecw_plugin.py"):
+    (tmp_path / "ecw" / "fhir").mkdir(parents=True)
+    for name in ("http.py", "ecw/models.py", "ecw/fhir/client.py", "ecw/ecw_plugin.py"):
         (tmp_path / name).touch()
     found = {str(Path(p).relative_to(tmp_path)) for p in find_path_from_directory(tmp_path, ".airflowignore")}
     assert {name for name in found if name.endswith(".py")} == {"http.py", "ecw/ecw_plugin.py"}

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from markupsafe import Markup
 
 from ecw.cli import group
-from ecw.commands.table import as_table
+from ecw.cli.table import as_table
 from ecw.printable import on_pages, printable
 
 CASES = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ecw.errors import ConfigurationWrong
-from ecw.pull.strategies import STRATEGIES
+from ecw.errors import ConfigurationError
+from ecw.pull.extract.strategies import STRATEGIES
 from ecw.resources import RESOURCES, resource
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def test_what_a_resource_needs_stands_before_it() -> None:
 
 @pytest.mark.parametrize(("asked", "hint"), [("practitoner", "did you mean 'practitioner'"), ("x", "use one of: ")])
 def test_an_unknown_resource_is_named_with_the_nearest(asked: str, hint: str) -> None:
-    with pytest.raises(ConfigurationWrong, match=hint):
+    with pytest.raises(ConfigurationError, match=hint):
         resource(asked)
 
 

@@ -28,7 +28,7 @@ from include.demo.processes import Processes
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DAG = "ecw_pull"
-WATCH = "ecw_watch"
+WATCH = "ecw_monitor"
 PRACTICE = "DEMO01"
 CLIENT = "demo-client"
 # What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on

@@ -178,7 +178,7 @@ async def _members(call: Call, job: Export, kind: str) -> AsyncIterator[int]:
 
 
 def _is_alumnus(call: Call, resource: Resource, owner: str) -> bool:
-    """Tell whether the patient is in the second group: one in three."""
+    """Return True if the patient is in the second group: one in three."""
     of = resource["id"] if owner == "id" else resource.get(owner, {}).get("reference", "").removeprefix("Patient/")
     key = call.sandbox.store["Patient"].key_of(of)
     return key is not None and key % 3 == 0

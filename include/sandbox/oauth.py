@@ -51,7 +51,7 @@ class Token:
         return any(scope.startswith("system/Group.") for scope in self.scopes)
 
     def allows(self, kind: str, verb: str) -> bool:
-        """Tell whether a verb (`c`, `r` or `u`) on this type was granted, however the scope spells it."""
+        """Return True if a verb (`c`, `r` or `u`) on this type was granted, however the scope spells it."""
         granted = {scope.partition(".")[2] for scope in self.scopes if scope.split(".")[0] in (f"system/{kind}", _ALL)}
         return any(each in _WORDS[verb] or (set(each) <= set("cruds") and verb in each) for each in granted)
 

@@ -26,7 +26,7 @@ def digits(text: str) -> str:
 
 
 def starts(texts: Iterable[str | None], value: str) -> bool:
-    """Say whether one of the texts begins so; None is a gap that a list keeps in the place of a text."""
+    """Return True if one of the texts begins so; None is a gap that a list keeps in the place of a text."""
     sought = folded(value)
     return any(text is not None and folded(text).startswith(sought) for text in texts)
 

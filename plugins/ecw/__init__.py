@@ -1,18 +1,15 @@
-"""Keeps a CRM and eClinicalWorks (eCW) in step.  The package, in reading order:
+"""Keeps a CRM and eClinicalWorks (eCW) in step.  A folder is a step of the flow; imports point one way, downwards:
 
-words, errors      the few shapes passed between steps; the error tree
-resources          what is synchronised: one row each
-api                talking to eCW: auth, client (it knows no CRM)
-mapping            mapping files, paths, cleaning: FHIR resource -> row
-crm                the CRM's database: tables, links, upsert, cursor, ledger (it knows no FHIR)
-pull               the steps: begin, extract -> map -> check -> load, record
-alert              notices when something begins to be amiss, and when it is over
-directions         which way a resource travels, and why some cannot be pushed
-agreement          the three-way merge that pull and push share
-push               CRM -> eCW: one patient at a time, never twice
-hook, provider     Airflow's door: connection -> client; the connection type and its form
-ui                 the pages in Airflow's frame (they read crm only)
-cli                the `ecw` command
+dags                                  tables of contents
+operators, vob, reports, cli, ui      what Airflow, terminals and pages need
+pull, push                            eCW -> CRM: plan, extract, map, check, load; CRM -> eCW: plan, rules, patient
+practice, hooks, alerts               one practice's client and mappings; the connection; notifications
+crm/{db,state,load}                   the CRM's database: tables, bookkeeping, the load (it knows no FHIR)
+fhir, mapping, staging, quality       eCW's API; resource <-> row; batches between steps; Great Expectations
+identity                              who is who: names, persons, how two records compare
+three_way_merge, settings, models     the merge that pull and push share; options; the shapes passed between steps
+errors, resources                     the error tree; what is synchronised, and which way
 
-Arrows point one way: dags -> pull -> api, mapping, crm -> words, errors.
+For DAG authors: ecw.operators, ecw.hooks.ecw.EcwHook, ecw.{pull,push,vob}.steps, ecw.alerts.monitor and
+ecw.retry_policy.RETRY_POLICY.  Everything else may change.
 """

@@ -1,38 +1,38 @@
 """Errors are named for the decision they ask for.
 
 EcwError
-├── TryAgain                  a later try can work; Airflow retries the task
-│   ├── ServerTrouble         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
-│   │   ├── NotReached        no connection came about: nothing was sent
+├── RetryableError                  a later try can work; Airflow retries the task
+│   ├── ServerUnavailable         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
+│   │   ├── ConnectionFailed        no connection came about: nothing was sent
 │   │   ├── CircuitOpen       so many calls failed in a row that no more are made for a while
 │   │   └── OutcomeUnknown    a write was sent, and whether eCW did it is not known: search before sending again
-│   ├── TokenLost             tokens that had worked are refused, fresh ones too
+│   ├── TokenRevoked             tokens that had worked are refused, fresh ones too
 │   ├── ExportRunning         eCW makes one export at a time, and another one runs
-│   ├── RunAhead              another run pulls the practice: this one waits for it
+│   ├── ConcurrentRun              another run pulls the practice: this one waits for it
 │   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
-│   ├── QuotaSpent            429: the practice's calls of this minute are used up
+│   ├── RateLimited            429: the practice's calls of this minute are used up
 │   ├── StagingUnavailable    the disk or the object store of the staging area is full, or failed
-│   ├── CrmTrouble            the CRM's database does not answer, is busy, or gave up
+│   ├── DatabaseUnavailable            the CRM's database does not answer, is busy, or gave up
 │   └── InternalError         an error that nobody foresaw, without its text, which may quote a record
-└── PersonMustAct             the same call would fail again; Airflow fails the task at once
-    ├── ConfigurationWrong    a connection field, a key, a URL, a setting
+└── FatalError             the same call would fail again; Airflow fails the task at once
+    ├── ConfigurationError    a connection field, a key, a URL, a setting
     │   └── KeyNotPublished   the published key set and the private key disagree
-    ├── AuthRefused           the token endpoint said no
+    ├── AuthenticationError           the token endpoint said no
     ├── AccessDenied          401 after renewal, 403: the token does not reach this
-    ├── RequestRefused        400: a parameter set or a record that eCW does not take
-    ├── RecordMissing         404, 410
-    │   └── ExportGone        an export that eCW no longer knows
-    ├── AnswerIncomplete      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
-    │   ├── AnotherRecord     a read by id brought a record of another id
+    ├── BadRequest        400: a parameter set or a record that eCW does not take
+    ├── RecordNotFound         404, 410
+    │   └── ExportExpired        an export that eCW no longer knows
+    ├── InvalidResponse      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
+    │   ├── WrongRecord     a read by id brought a record of another id
     │   └── UnreadableRecord  a record that somebody must know in full is broken JSON, too big or nested too deep
-    ├── MappingWrong          a mapping file or a quality suite: file, line, key
-    ├── CrmTableWrong         the CRM's table cannot hold what the mapping puts into it
+    ├── MappingError          a mapping file or a quality suite: file, line, key
+    ├── CrmSchemaError         the CRM's table cannot hold what the mapping puts into it
     ├── PushStopped           a person has set the kill switch of the push: no request is made
-    ├── PlanTooLong           the run cannot be done before the next one begins
-    ├── RosterMissing         a look goes by records of another resource, and those did not load
-    ├── QualityStop           a quality rule stops the resource: nothing of this batch may enter
-    ├── BatchDamaged          a staged batch is absent, cut or not what was written
-    └── NumbersDoNotAddUp     fetched is not rejected + inserted + updated + unchanged
+    ├── PlanExceedsInterval           the run cannot be done before the next one begins
+    ├── PrerequisiteMissing         a look goes by records of another resource, and those did not load
+    ├── QualityGateFailed           a quality rule stops the resource: nothing of this batch may enter
+    ├── CorruptBatch          a staged batch is absent, cut or not what was written
+    └── CountMismatch     fetched is not rejected + inserted + updated + unchanged
 
 A message never holds a patient's data: ids, counts, codes and names of fields only.
 """
@@ -63,133 +63,133 @@ def _rebuild(cls: type[EcwError], what: str, next_move: str, who: str) -> EcwErr
     return cls(what, next_move=next_move, who=who)
 
 
-class TryAgain(EcwError):
+class RetryableError(EcwError):
     """A later try can work."""
 
     who = "Airflow"
 
 
-class ServerTrouble(TryAgain):
+class ServerUnavailable(RetryableError):
     """eCW, or something before it, did not answer in full."""
 
 
-class NotReached(ServerTrouble):
+class ConnectionFailed(ServerUnavailable):
     """No connection came about, so nothing was sent."""
 
 
-class CircuitOpen(ServerTrouble):
+class CircuitOpen(ServerUnavailable):
     """So many calls failed in a row that none is made for a while."""
 
 
-class OutcomeUnknown(ServerTrouble):
-    """A write was sent, and no answer says what became of it."""
+class OutcomeUnknown(ServerUnavailable):
+    """A write was sent, and no answer says what happened to it."""
 
 
-class TokenLost(TryAgain):
+class TokenRevoked(RetryableError):
     """Tokens that had worked are refused, fresh ones too: revoked early, or a hiccup of the server."""
 
 
-class ExportRunning(TryAgain):
+class ExportRunning(RetryableError):
     """eCW makes one export at a time."""
 
 
-class RunAhead(TryAgain):
+class ConcurrentRun(RetryableError):
     """Another run pulls the practice; this one would fetch the same."""
 
 
-class SnapshotPending(TryAgain):
+class SnapshotPending(RetryableError):
     """Another run of the same backfill still fetches what this one goes by."""
 
 
-class QuotaSpent(TryAgain):
+class RateLimited(RetryableError):
     """The practice's calls of this clock minute are used up."""
 
 
-class StagingUnavailable(TryAgain):
+class StagingUnavailable(RetryableError):
     """The disk or the object store of the staging area is full, or failed."""
 
 
-class CrmTrouble(TryAgain):
+class DatabaseUnavailable(RetryableError):
     """The CRM's database did not answer, or gave up on a transaction."""
 
 
-class InternalError(TryAgain):
+class InternalError(RetryableError):
     """An error that nobody foresaw; its text is withheld."""
 
     who = "data engineer"
 
 
-class PersonMustAct(EcwError):
+class FatalError(EcwError):
     """The same call would fail again."""
 
 
-class ConfigurationWrong(PersonMustAct):
+class ConfigurationError(FatalError):
     """A connection field, a key, a URL or a setting."""
 
 
-class KeyNotPublished(ConfigurationWrong):
+class KeyNotPublished(ConfigurationError):
     """The published key set and the private key disagree."""
 
 
-class AuthRefused(PersonMustAct):
+class AuthenticationError(FatalError):
     """The token endpoint said no."""
 
 
-class AccessDenied(PersonMustAct):
+class AccessDenied(FatalError):
     """The token is good, but does not reach this."""
 
 
-class RequestRefused(PersonMustAct):
+class BadRequest(FatalError):
     """eCW does not take this request, whoever asks."""
 
 
-class RecordMissing(PersonMustAct):
+class RecordNotFound(FatalError):
     """The record is not there, or no longer."""
 
 
-class ExportGone(RecordMissing):
+class ExportExpired(RecordNotFound):
     """An export that eCW no longer knows: expired, cancelled, or never there."""
 
 
-class AnswerIncomplete(PersonMustAct):
+class InvalidResponse(FatalError):
     """The answer cannot be whole, so it is not used."""
 
 
-class AnotherRecord(AnswerIncomplete):
+class WrongRecord(InvalidResponse):
     """A read by id brought a record of another id."""
 
 
-class UnreadableRecord(AnswerIncomplete):
+class UnreadableRecord(InvalidResponse):
     """A record that the caller must know in full cannot be read."""
 
 
-class MappingWrong(PersonMustAct):
+class MappingError(FatalError):
     """A mapping file or a quality suite has a mistake."""
 
 
-class CrmTableWrong(PersonMustAct):
+class CrmSchemaError(FatalError):
     """The CRM's table cannot hold what the mapping puts into it."""
 
 
-class PushStopped(PersonMustAct):
+class PushStopped(FatalError):
     """A person has set the kill switch: the request was not made."""
 
 
-class PlanTooLong(PersonMustAct):
+class PlanExceedsInterval(FatalError):
     """The run cannot be done before the next one begins."""
 
 
-class RosterMissing(PersonMustAct):
+class PrerequisiteMissing(FatalError):
     """A look goes by the records of another resource, and those did not load, or were never pulled."""
 
 
-class QualityStop(PersonMustAct):
+class QualityGateFailed(FatalError):
     """A quality rule stops the resource: nothing of this batch may enter."""
 
 
-class BatchDamaged(PersonMustAct):
+class CorruptBatch(FatalError):
     """A staged batch is not what was written."""
 
 
-class NumbersDoNotAddUp(PersonMustAct):
+class CountMismatch(FatalError):
     """Records went missing inside the project: a bug."""

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from ecw.words import Numbers
+from ecw.models import Numbers
 from tests.fixtures.loads import a_reject, a_row, everything, load, locations
 
 # Says where it has come to, and stops there until it is killed.
 STOPPING = """
 import sys, time
 from sqlalchemy import event
-from ecw.crm.engine import engine_from_url
+from ecw.crm.db.engine import engine_from_url
 from tests.fixtures.loads import a_reject, a_row, load
 
 url, stop = sys.argv[1:]
@@ -38,7 +38,7 @@ time.sleep(600)
 # Loads when told to, and says what came of it.
 WAITING = """
 import sys
-from ecw.crm.engine import engine_from_url
+from ecw.crm.db.engine import engine_from_url
 from tests.fixtures.loads import a_row, a_run, load
 
 url, run_id, hour = sys.argv[1:]

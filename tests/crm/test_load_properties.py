@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from ecw.words import Numbers
+from ecw.models import Numbers
 from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -51,7 +51,7 @@ def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Numb
         assert len(told) == 1, "a repetition told other numbers"
         numbers += told
     queries = {
-        "rows": "SELECT l.ecw_id, t.name, l.hash, l.source_version, l.inserted_run, l.updated_run, l.seen_run "
+        "rows": "SELECT l.ecw_id, t.name, l.hash, l.source_version, l.inserted_run, l.updated_run, l.last_seen_run "
         "FROM ecw_link l LEFT JOIN location t ON t.id = CAST(l.crm_id AS INTEGER) WHERE l.practice = :practice",
         "rejects": "SELECT ecw_id, rule, state, first_run, last_run, resolved_run FROM ecw_reject "
         "WHERE practice = :practice",

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from ecw.crm.engine import reading
-from ecw.words import Numbers
-from tests.crm.test_parked import ENCOUNTER, PATIENT, load, table, visit
+from ecw.crm.db.engine import reading
+from ecw.models import Numbers
+from tests.crm.load.test_deferred import ENCOUNTER, PATIENT, load, table, visit
 from tests.fixtures.loads import a_row
 
 BATCHES, SIZE = 4, 1_200  # more lines than it takes to have PostgreSQL analyse the tables inside the load
@@ -51,7 +51,7 @@ def test_patients_come_in_while_encounters_wait_and_are_let_in(crm_engine: Engin
 
     assert sum(numbers.inserted for numbers in loaded) == BATCHES * SIZE
     assert sum(numbers.inserted for numbers in told) == BATCHES * SIZE
-    assert table(crm_engine, "ecw_parked") == []
+    assert table(crm_engine, "ecw_deferred_row") == []
     assert {reject["state"] for reject in table(crm_engine, "ecw_reject")} == {"resolved"}
     with reading(crm_engine) as connection:
         query = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from tests.crm.test_threeway import table
+from tests.crm.load.test_three_way import table
 from tests.fixtures.loads import DAY, a_reject, a_row, a_run, load, locations
 
 

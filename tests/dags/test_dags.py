@@ -89,7 +89,7 @@ def test_the_pull_has_four_steps_a_resource_in_their_order() -> None:
         assert set(chain) <= set(dag.task_ids)
         for before, after in itertools.pairwise(chain):
             assert after in dag.get_task(before).downstream_task_ids
-    assert set(dag.task_ids) == {"begin", "at_once", "complete", "summary"} | {
+    assert set(dag.task_ids) == {"begin", "inline", "complete", "summary"} | {
         f"{r}.{step}" for r in RESOURCES for step in ("extract", "map", "check", "load")
     }
 
@@ -126,7 +126,7 @@ def test_the_schedule_is_a_variable() -> None:
 def test_a_wrong_schedule_is_an_import_error_that_says_what_to_do() -> None:
     refused = parsed(ecw_pull_schedule="every two hours")
     assert refused.returncode != 0
-    (line,) = [line for line in refused.stderr.splitlines() if "ConfigurationWrong" in line and "Next" in line]
+    (line,) = [line for line in refused.stderr.splitlines() if "ConfigurationError" in line and "Next" in line]
     assert "The variable ecw_pull_schedule is no cron expression of five fields: 'every two hours'." in line
     assert "under Admin > Variables, or remove it" in line
 

@@ -26,7 +26,7 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
     "pull": (
         "ecw_pull",
         [
-            {"begin": "success", "at_once": "skipped"},
+            {"begin": "success", "inline": "skipped"},
             {"practitioner.extract": "failed", "location.extract": "running"},
             through("success", *OTHERS) | {"encounter.load": "up_for_retry"},
             {"encounter.load": "success"},
@@ -60,8 +60,8 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
     "a few": (
         "ecw_pull",
         [
-            {"begin": "success"} | through("skipped", *RESOURCES) | {"at_once": "running"},
-            {"at_once": "success"},
+            {"begin": "success"} | through("skipped", *RESOURCES) | {"inline": "running"},
+            {"inline": "success"},
             {"complete": "success"},
             {"summary": "success"},
         ],

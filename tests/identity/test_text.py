@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecw.agreement import Agreed, Rule, merge
 from ecw.identity.text import fold, says_the_same
+from ecw.three_way_merge import MergeBase, Rule, merge
 
 SAME = [
     ("José", unicodedata.normalize("NFD", "José")),
@@ -38,18 +38,18 @@ OTHER = [
 )
 def test_another_spelling_on_either_side_is_neither_an_update_nor_a_conflict(one: str, other: str, rule: Rule) -> None:
     assert says_the_same(one, other)
-    for base in (Agreed(), Agreed.on({"x": one}), Agreed.on({"x": other})):
+    for base in (MergeBase(), MergeBase.on({"x": one}), MergeBase.on({"x": other})):
         for crm, emr in ((one, other), (other, one)):
             merged = merge({"x": rule}, base, {"x": crm}, {"x": emr})
             assert (merged.to_crm, merged.to_emr, merged.conflicts) == ({}, {}, {})
-    edited = merge({"x": rule}, Agreed.on({"x": one}), {"x": other}, {"x": "Clinic"})
+    edited = merge({"x": rule}, MergeBase.on({"x": one}), {"x": other}, {"x": "Clinic"})
     assert (edited.to_crm, edited.conflicts) == ({"x": "Clinic"}, {}), "the clinic's edit travels: the CRM made none"
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
 def test_what_a_mark_tells_apart_is_an_edit(one: object, other: object) -> None:
     assert not says_the_same(one, other)
-    assert merge({"x": Rule()}, Agreed.on({"x": one}), {"x": other}, {"x": one}).to_emr == {"x": other}
+    assert merge({"x": Rule()}, MergeBase.on({"x": one}), {"x": other}, {"x": one}).to_emr == {"x": other}
 
 
 @given(st.text(), st.text(), st.text())

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from ecw.crm.business import find
-from ecw.crm.convert import plain
-from ecw.crm.engine import reading
-from ecw.mapping.compile import Mapper
-from ecw.mapping.files import load_mapping
-from ecw.pull.mapped import mapped_of
+from ecw.crm.db.business_table import find
+from ecw.crm.db.converters import plain
+from ecw.crm.db.engine import reading
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.transform.to_row import Mapper
+from ecw.pull.mapped_columns import mapped_of
 from ecw.resources import RESOURCES
 from tests.fixtures.sandbox import RunningSandbox
 

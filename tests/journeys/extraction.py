@@ -12,22 +12,22 @@ from typing import Any
 
 from requests import Response, Session
 
-from ecw.api.client import EcwClient
-from ecw.api.patience import Circuit, Patience, Trying
-from ecw.api.settings import EcwSettings
-from ecw.crm.engine import engine_from_url
-from ecw.pull import staging, store
-from ecw.pull.extract import extract
-from ecw.pull.options import Options
-from ecw.pull.roster import Roster
+from ecw.crm.db.engine import engine_from_url
+from ecw.fhir.client import EcwClient
+from ecw.fhir.connection import EcwSettings
+from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
+from ecw.models import Run
+from ecw.pull.extract.extract import extract
+from ecw.pull.extract.known_ids import Roster
 from ecw.resources import RESOURCES, Resource
-from ecw.words import Run
+from ecw.settings.pull import Options
+from ecw.staging import batch_file, filesystem
 
 # How each is extracted where the server does not tell what changed.
 FIVE = tuple(
     (resource, next(way for way in resource.strategies if way != "last_updated")) for resource in RESOURCES.values()
 )
-EVERY_DAY = Options(first_look_back_days=2000, look_ahead_days=2000)  # the sandbox's are of 2024 to 2029
+EVERY_DAY = Options(initial_sync_back_days=2000, look_ahead_days=2000)  # the sandbox's are of 2024 to 2029
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class Try:
         )
 
     def batch(self, resource: Resource) -> str:
-        return store.join(self.staging, resource.name, "extract.ndjson.gz")
+        return filesystem.join(self.staging, resource.name, "extract.ndjson.gz")
 
     def done(self) -> bool:
-        return all(staging.manifest(self.batch(resource)) for resource, _ in FIVE)
+        return all(batch_file.manifest(self.batch(resource)) for resource, _ in FIVE)
 
     def client(self, death: Death | None) -> EcwClient:
         settings = EcwSettings(self.base_url, self.client_id, private_key=self.private_key, key_id=self.key_id)
-        patience = Patience(attempts=12, seconds=60, longest_wait=0.05)
+        patience = RetryPolicy(attempts=12, seconds=60, longest_wait=0.05)
         return EcwClient(
-            settings, Mortal(death) if death else Session(), trying=Trying(patience, Circuit(failures=10_000))
+            settings, Mortal(death) if death else Session(), trying=Retrier(patience, Circuit(failures=10_000))
         )
 
 
@@ -99,5 +99,5 @@ def extract_everything(this: Try, death: Death | None) -> None:
     os.environ["AIRFLOW_CONN_ECW_TEST"] = json.dumps({"conn_type": "ecw", "host": this.base_url})
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
-        if staging.manifest(this.batch(resource)) is None:
+        if batch_file.manifest(this.batch(resource)) is None:
             extract(this.run, resource, client, Roster(engine, this.run), [strategy], EVERY_DAY)

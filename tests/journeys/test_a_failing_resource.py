@@ -10,14 +10,14 @@ from contextlib import suppress
 import pytest
 
 from ecw.errors import EcwError
+from ecw.models import Run
 from ecw.pull import steps
 from ecw.resources import RESOURCES
-from ecw.words import Run
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import expected, rows_of
 
-EVERY_DAY = {"first_look_back_days": 2000, "look_back_days": 2000, "look_ahead_days": 2000, "full": True}
+EVERY_DAY = {"initial_sync_back_days": 2000, "look_back_days": 2000, "look_ahead_days": 2000, "full": True}
 
 
 def pulled(pull: Pulling) -> Run:

@@ -1,4 +1,4 @@
-"""A code that a crosswalk lacks holds records back; mending the file lets them in with the next pull."""
+"""A code that a crosswalk lacks holds records back; fixing the file lets them in with the next pull."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ecw.crm.engine import engine_from_url
+from ecw.crm.db.engine import engine_from_url
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.crm import psql
@@ -93,7 +93,7 @@ def _differing(wanted: Rows, there: Rows) -> dict[str, tuple[Row | None, Row | N
 
 
 def _is_now(record: dict[str, Any]) -> bool:
-    """Say whether every run looks at it: an appointment of long ago only the first one does."""
+    """Return True if every run looks at it: an appointment of long ago only the first one does."""
     if record["resourceType"] != "Encounter":
         return True
     away = datetime.fromisoformat(record["period"]["start"]) - datetime.now(UTC)
@@ -121,7 +121,7 @@ def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -
         practice = Practice(demo)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
         # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
-        with demo.configured(practice.airflow, pull={"first_look_back_days": 2000, "look_ahead_days": 2000}):
+        with demo.configured(practice.airflow, pull={"initial_sync_back_days": 2000, "look_ahead_days": 2000}):
             assert practice.ended(practice.airflow.trigger(DAG, **EVERYTHING)) == "success"
             yield practice
 

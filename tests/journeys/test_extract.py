@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ecw.pull import staging
+from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
@@ -82,7 +82,7 @@ def compare(this: Try, sandbox: RunningSandbox) -> None:
     deleted = {ecw_id for rule in sandbox.faults() if rule["kind"] == "delete_next" for ecw_id in rule["touched"]}
     for resource, _ in FIVE:
         held = {record["id"]: record for record in sandbox.records(resource.fhir_type)}
-        staged = list(staging.read(this.batch(resource)))
+        staged = list(batch_file.read(this.batch(resource)))
         found = {record["id"]: record for record in staged}
         assert len(found) == len(staged), f"{resource.name}: a record is staged twice"
         assert len(held) >= 8

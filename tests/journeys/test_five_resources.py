@@ -16,7 +16,7 @@ TYPES = {
     "insurance": "Coverage",
     "encounter": "Encounter",
 }
-EVERY_DAY = {"first_look_back_days": 2000, "look_back_days": 2000, "look_ahead_days": 2000}
+EVERY_DAY = {"initial_sync_back_days": 2000, "look_back_days": 2000, "look_ahead_days": 2000}
 
 
 def pulled(pull: Pulling) -> dict[str, dict[str, int]]:

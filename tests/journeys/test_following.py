@@ -1,4 +1,4 @@
-"""Real Airflow: a mended crosswalk and a replay, a changed policy, its event, crm_vob, and the webhook."""
+"""Real Airflow: a fixed crosswalk and a replay, a changed policy, its event, crm_vob, and the webhook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from ecw.mapping.files import mappings_folder
+from ecw.mapping.definition.files import mappings_folder
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import LONG, STOP_S, Demo, start_demo
 from tests.fixtures.webhook import Receiver
@@ -95,10 +95,10 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     [(held_back,)] = rows(broken, "SELECT rejected FROM ecw_run WHERE run_id = ? AND resource = 'patient'", first)
     assert 0 < held_back < 14
 
-    # The schedule's own run, which the demo has let go, is over before anything is mended.
+    # The schedule's own run, which the demo has let go, is over before anything is fixed.
     assert wait_until(lambda: all(run["state"] in OVER for run in airflow.runs("ecw_pull")), LONG)
 
-    # Mended and replayed: they are in, the others are skipped, and the replay tells the assets that changed.
+    # Fixed and replayed: they are in, the others are skipped, and the replay tells the assets that changed.
     whole = mappings_folder() / "crosswalks" / "gender.csv"
     shutil.copy(whole, mapped_by / "crosswalks" / "gender.csv")
     replayed = done(airflow, "ecw_replay", rule="unmapped code")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ecw.crm.engine import engine_from_url, reading
-from ecw.errors import ConfigurationWrong
+from ecw.crm.db.engine import engine_from_url, reading
+from ecw.errors import ConfigurationError
 from ecw.push import steps as push_steps
 from ecw.resources import RESOURCES
 from ecw.vob import steps as vob_steps
@@ -70,5 +70,5 @@ def test_without_one_of_them_the_run_says_which_table_it_lacks(pull: Pulling, gr
     with owner.begin() as connection:
         connection.exec_driver_sql(f"REVOKE INSERT ON location FROM {ROLE}")
     owner.dispose()
-    with pytest.raises(ConfigurationWrong, match="lacks a right on the table location"):
+    with pytest.raises(ConfigurationError, match="lacks a right on the table location"):
         pull("location")

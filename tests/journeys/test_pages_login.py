@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ecw.crm.engine import engine_from_url
-from ecw.crm.migrations import migrate
+from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.migrations import migrate
 from tests.fixtures.demo import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_link, ecw_parked
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_deferred_row, ecw_link
 from ecw.resources import RESOURCES
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import expected, rows_of
 
-EVERY_DAY = {"first_look_back_days": 2000, "look_back_days": 2000, "look_ahead_days": 2000, "allow_long": True}
+EVERY_DAY = {
+    "initial_sync_back_days": 2000,
+    "look_back_days": 2000,
+    "look_ahead_days": 2000,
+    "ignore_time_budget": True,
+}
 FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("latency", {"probability": 0.02, "seconds": 0.02}),
     ("server_error", {"probability": 0.002}),
@@ -73,19 +78,19 @@ def test_the_crm_ends_equal_to_what_the_practice_holds(
         left = there.keys() - held.keys()
         theirs = {ecw_id for ecw_id in left if deleted & {ecw_id, patient_of(there[ecw_id])}}
         assert left == theirs | changed.get(name, set()), name
-        assert changed.get(name, set()) <= vanished(pull, name) <= left, name
+        assert changed.get(name, set()) <= deleted(pull, name) <= left, name
         assert len(held) >= 8
         # What is theirs and came after they were gone waits for ever: nobody is invented for it.
         waiting = held.keys() - there.keys()
-        unasked = merged if name == "insurance" else set()  # it is the other patient's now
-        assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | unasked, name
+        auto_started = merged if name == "insurance" else set()  # it is the other patient's now
+        assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | auto_started, name
         # Insurance is asked for patient by patient: nobody knows that of somebody who was gone before they were seen.
         asked = {ecw_id for ecw_id in waiting if name != "insurance" or patient_of(held[ecw_id]) in linked - merged}
         assert asked <= parked(pull, name) <= waiting, name
         assert [ecw_id for ecw_id in held.keys() - waiting if held[ecw_id] != there[ecw_id]] == [], name
     inactive = {record["id"] for record in sandbox.records("Patient") if record.get("active") is False}
-    gone = {ecw_id for ecw_id, status in became.items() if status == "vanished"}
-    assert gone == deleted & became.keys(), "who vanished"
+    gone = {ecw_id for ecw_id, status in became.items() if status == "deleted"}
+    assert gone == deleted & became.keys(), "who deleted"
     assert inactive <= {ecw_id for ecw_id, status in became.items() if status in ("inactive", "merged", "deceased")}
 
 
@@ -103,20 +108,20 @@ def change(pull: Pulling, sandbox: RunningSandbox, name: str) -> set[str]:
 
 
 def marked(pull: Pulling) -> dict[str, str | None]:
-    """Return what became of every patient who is linked."""
+    """Return what happened to every patient who is linked."""
     statement = select(ecw_link.c.ecw_id, ecw_link.c.status).filter_by(resource="patient")
     with reading(pull.crm) as connection:
         return dict(connection.execute(statement).all())
 
 
-def vanished(pull: Pulling, name: str) -> set[str]:
+def deleted(pull: Pulling, name: str) -> set[str]:
     with reading(pull.crm) as connection:
-        return set(connection.scalars(select(ecw_link.c.ecw_id).filter_by(resource=name, status="vanished")))
+        return set(connection.scalars(select(ecw_link.c.ecw_id).filter_by(resource=name, status="deleted")))
 
 
 def parked(pull: Pulling, name: str) -> set[str]:
     with reading(pull.crm) as connection:
-        return set(connection.scalars(select(ecw_parked.c.ecw_id).filter_by(resource=name)))
+        return set(connection.scalars(select(ecw_deferred_row.c.ecw_id).filter_by(resource=name)))
 
 
 def patient_of(row: dict[str, Any]) -> str:

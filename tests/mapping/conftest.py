@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from ecw.mapping.files import load_mapping
-from ecw.mapping.model import Mapping
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.definition.model import Mapping
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def mapping_of(tmp_path: Path) -> Callable[..., Mapping]:
         file = tmp_path / "mine.yaml"
         file.write_text(
             f"resource: {resource}\ntable: mine\nkey: ecw_id\ntime_zone: America/New_York\nselect:\n  - column:\n"
-            "      - {name: ecw_id, label: Id, path: id, type: string, required: true}\n" + columns + "leave_out: {}\n"
+            "      - {name: ecw_id, label: Id, path: id, type: string, required: true}\n" + columns + "excluded: {}\n"
         )
         return load_mapping(file)
 

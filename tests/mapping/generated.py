@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ecw.mapping.files import all_mappings
-from ecw.mapping.structure import Element, elements, used_elements
+from ecw.mapping.definition.files import all_mappings
+from ecw.mapping.validation.structure import Element, elements, used_elements
 
 USED = {name for mapping in all_mappings().values() for column in mapping.columns for name in used_elements(column)}
 URLS = sorted(name for name in USED if "://" in name)

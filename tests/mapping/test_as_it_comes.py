@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ecw.errors import MappingWrong
-from ecw.mapping.compile import MappedRow, Mapper
-from ecw.mapping.compose import Composed, Composer
-from ecw.mapping.current import today
-from ecw.mapping.files import load_mapping
-from ecw.mapping.model import Mapping
-from ecw.mapping.validate import judge
+from ecw.errors import MappingError
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.definition.model import Mapping
+from ecw.mapping.fhirpath.current import today
+from ecw.mapping.transform.to_resource import Composed, Composer
+from ecw.mapping.transform.to_row import MappedRow, Mapper
+from ecw.mapping.validation.resource import judge
 
 Json = dict[str, Any]
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
@@ -682,7 +682,7 @@ MOBILE = "telecom.where(system='phone' and use='mobile').value"
 def test_writes_that_can_meet_are_refused_with_both_lines(
     mapping_of: Callable[..., Mapping], one: str, other: str
 ) -> None:
-    with pytest.raises(MappingWrong, match=r"mine\.yaml:9:9: 'two' and 'one' of line 8 can write to one place"):
+    with pytest.raises(MappingError, match=r"mine\.yaml:9:9: 'two' and 'one' of line 8 can write to one place"):
         mapping_of(two(one, other))
 
 
@@ -713,7 +713,7 @@ def test_the_file_says_which_one_writes(mapping_of: Callable[..., Mapping]) -> N
 
 @pytest.mark.parametrize("name", ["patient"])
 def test_no_two_of_the_project_s_own_columns_can_meet(name: str) -> None:
-    from ecw.mapping.overlap import overlaps
+    from ecw.mapping.definition.overlap import overlaps
 
     pushed = load_mapping(name).pushed
     assert len(pushed) > 20

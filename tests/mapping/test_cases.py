@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from ecw.mapping.compile import MappedRow, Mapper
-from ecw.mapping.compose import Composer
-from ecw.mapping.files import load_mapping
-from ecw.mapping.validate import judge
-from ecw.pull.map import what_became
-from ecw.pull.strategies import Unit, _of_patient
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.transform.to_resource import Composer
+from ecw.mapping.transform.to_row import MappedRow, Mapper
+from ecw.mapping.validation.resource import judge
+from ecw.pull.extract.strategies import SearchRequest, _of_patient
+from ecw.pull.map_records import what_became
 
 Json = dict[str, Any]
 MAPPINGS = {"Patient": "patient", "Coverage": "insurance", "Encounter": "encounter"}
@@ -113,7 +113,7 @@ def test_a_name_that_is_a_text_is_refused_by_its_path(case: Callable[[str], Json
 
 
 def test_a_versioned_beneficiary_fits_its_search(case: Callable[[str], Json]) -> None:
-    unit: Unit = _of_patient("p1")
+    unit: SearchRequest = _of_patient("p1")
     assert unit.holds is not None
     assert unit.holds(case("coverage-beneficiary-versioned")["resource"])
 

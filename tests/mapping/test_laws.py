@@ -14,10 +14,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecw.mapping.companions import BIRTH_TIME, STANDARD
-from ecw.mapping.compile import Mapper
-from ecw.mapping.compose import Composer
-from ecw.mapping.files import load_mapping
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.fhirpath.companions import BIRTH_TIME, STANDARD
+from ecw.mapping.transform.to_resource import Composer
+from ecw.mapping.transform.to_row import Mapper
 from tests.fixtures.examples import examples
 from tests.mapping.generated import resources
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ecw.mapping.clean import CLEANERS
-from ecw.mapping.files import mappings_folder
+from ecw.mapping.definition.files import mappings_folder
+from ecw.mapping.values.clean import CLEANERS
 from ecw.mapping.vocabulary import (
     COLUMN_KEYS,
     FILE_KEYS,

@@ -10,10 +10,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ecw.mapping.compile import Mapper
-from ecw.mapping.compose import Composer
-from ecw.mapping.files import all_mappings, load_mapping
-from ecw.mapping.validate import not_fhir
+from ecw.mapping.definition.files import all_mappings, load_mapping
+from ecw.mapping.transform.to_resource import Composer
+from ecw.mapping.transform.to_row import Mapper
+from ecw.mapping.validation.resource import not_fhir
 
 HERE = Path(__file__).parent
 PAIRS = {f"{file.parent.name}/{file.stem}": orjson.loads(file.read_bytes()) for file in sorted(HERE.glob("*/*.json"))}

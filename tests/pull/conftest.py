@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from requests import Session
 
-from ecw.api.client import EcwClient
-from ecw.api.patience import Circuit, Patience, Trying
-from ecw.api.settings import EcwSettings
-from ecw.pull.extract import extract
-from ecw.pull.options import Options
+from ecw.fhir.client import EcwClient
+from ecw.fhir.connection import EcwSettings
+from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
+from ecw.models import Batch, Run
+from ecw.pull.extract.extract import extract
 from ecw.resources import Resource
-from ecw.words import Batch, Run
+from ecw.settings.pull import Options
 from tests.fixtures.keys import Keys
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_strategies import Roll
+from tests.pull.extract.test_strategies import Roll
 
 TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter", "practitioner": "Practitioner"}
 
@@ -26,7 +26,7 @@ TYPES = {"patient": "Patient", "insurance": "Coverage", "encounter": "Encounter"
 @pytest.fixture
 def client(sandbox: RunningSandbox, keys: Keys) -> EcwClient:
     settings = EcwSettings(sandbox.base_url, keys.client_id, private_key=keys.private_key_pem, key_id=keys.key_id)
-    return EcwClient(settings, Session(), trying=Trying(Patience(longest_wait=0.01), Circuit(1000)))
+    return EcwClient(settings, Session(), trying=Retrier(RetryPolicy(longest_wait=0.01), Circuit(1000)))
 
 
 @pytest.fixture

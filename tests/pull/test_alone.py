@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecw.errors import RunAhead
+from ecw.errors import ConcurrentRun
+from ecw.models import Run
 from ecw.pull import steps
-from ecw.words import Run
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 
@@ -37,7 +37,7 @@ class Airflow:
     def waits(self, name: str) -> bool:
         try:
             self.begin(name)
-        except RunAhead:
+        except ConcurrentRun:
             return True
         return False
 

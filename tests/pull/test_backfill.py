@@ -12,8 +12,9 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.utils.types import DagRunType
 
 from ecw.errors import EcwError, SnapshotPending
-from ecw.pull import plan, steps
-from ecw.pull.operator import BeginOperator
+from ecw.operators.pull import BeginOperator
+from ecw.pull import steps
+from ecw.pull.plan import plan
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling

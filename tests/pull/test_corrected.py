@@ -7,7 +7,7 @@ import pytest
 from ecw.pull import steps
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_replay import OPEN, again, nameless, numbers
+from tests.pull.replay.test_steps import OPEN, again, nameless, numbers
 
 
 def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sandbox: RunningSandbox) -> None:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.crm.facts import Thresholds, facts
-from ecw.crm.status import status
-from ecw.errors import QualityStop
+from ecw.alerts.conditions import Thresholds, facts
+from ecw.errors import QualityGateFailed
 from ecw.pull import steps
+from ecw.reports.status import status
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -17,7 +17,7 @@ from tests.fixtures.sandbox import RunningSandbox
 
 pytestmark = on_sqlite
 DRY = {"resources": ["location"], "dry_run": True}
-RECORDS = ("location", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_agreed", "ecw_alert")
+RECORDS = ("location", "ecw_link", "ecw_cursor", "ecw_reject", "ecw_journal", "ecw_merge_base", "ecw_alert")
 
 
 def kept(pull: Pulling) -> dict[str, object]:
@@ -31,7 +31,7 @@ def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: 
         sandbox.delete("Location", record["id"])
     run = pull.begin("manual", options=DRY)
 
-    with pytest.raises(QualityStop):
+    with pytest.raises(QualityGateFailed):
         pull.resource(run, "location")
 
     assert kept(pull) == before
@@ -40,8 +40,8 @@ def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: 
         assert facts(connection, now, timedelta(hours=2), ["location"], Thresholds()) == []
     told = next(row for row in steps.summary(run) if row["resource"] == "location")
     assert told["state"] == "dry run, failed"
-    assert told["next"].startswith("QualityStop: location: eCW gave 0 records, usual are 12")
-    report = "SELECT verdict FROM ecw_quality WHERE run_id = '{}'"
+    assert told["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
+    report = "SELECT verdict FROM ecw_quality_result WHERE run_id = '{}'"
     assert pull.rows(report.format(run["run_id"])) == [{"verdict": "stop"}], "it says what the rules found"
     assert [one.next_move for one in status(pull.crm) if one.resource == "location"] == [None]
 

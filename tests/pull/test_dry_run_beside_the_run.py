@@ -10,7 +10,7 @@ from ecw.pull import steps
 from ecw.resources import RESOURCES
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_replay import nameless
+from tests.pull.replay.test_steps import nameless
 
 
 def numbers(pull: Pulling, *, dry_run: bool) -> dict[str, dict[str, Any]]:

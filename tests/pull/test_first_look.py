@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ecw.errors import EcwError
-from ecw.pull import staging
+from ecw.staging import batch_file
 from ecw.vob.steps import open_vob
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-SMALL = {"in_flight": 1, "first_look_minutes": 1}  # 17 patients
+SMALL = {"max_concurrency": 1, "initial_sync_minutes": 1}  # 17 patients
 
 pytestmark = on_sqlite
 
@@ -21,7 +21,7 @@ def insurance(pull: Pulling, **options: object) -> set[str]:
     run = pull.begin(options={"resources": ["insurance"], **options})
     pull.resource(run, "insurance")
     batch = pull.batches["insurance"][-1]
-    asked = {line["patient"] for line in staging.read(batch["asked"])}
+    asked = {line["patient"] for line in batch_file.read(batch["asked"])}
     assert len(asked) == batch["patients"]
     return asked
 
@@ -37,7 +37,7 @@ def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
     first = insurance(pull, **SMALL)
     known = {record["id"] for record in sandbox.records("Patient")}
     assert 0 < len(first) < len(known) / 2
-    due = "SELECT count(*) AS n FROM ecw_first_look WHERE run_id IS NULL"
+    due = "SELECT count(*) AS n FROM ecw_initial_sync WHERE run_id IS NULL"
     assert pull.rows(due) == [{"n": len(known - first)}]
 
     policies = sandbox.records("Coverage")
@@ -48,7 +48,7 @@ def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
 
     assert pull.rows(due) == [{"n": 0}]
     found = opened(pull)
-    assert found == {"opened": 1, "first_load": len(policies), "too_many": 0}
+    assert found == {"opened": 1, "include_initial_sync": len(policies), "too_many": 0}
     assert pull.rows("SELECT patient_ecw_id, change FROM vob_request") == [{"patient_ecw_id": patient, "change": "new"}]
 
 
@@ -62,4 +62,4 @@ def test_a_killed_extraction_goes_on_and_tells_whom_both_tries_asked_about(
         pull.resource(run, "insurance")
     pull.resource(run, "insurance")
     batch = pull.batches["insurance"][-1]
-    assert batch["patients"] == len({line["patient"] for line in staging.read(batch["asked"])}) == 17
+    assert batch["patients"] == len({line["patient"] for line in batch_file.read(batch["asked"])}) == 17

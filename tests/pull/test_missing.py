@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from ecw.crm.tables import ecw_link
-from ecw.pull import strategies
-from ecw.pull.roster import Roster
+from ecw.crm.db.tables import ecw_link
+from ecw.pull.extract import strategies
+from ecw.pull.extract.known_ids import Roster
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_strategies import Roll, ask, params
+from tests.pull.extract.test_strategies import Roll, ask, params
 
 FAR = {"start": "2028-01-03T10:00:00-05:00", "end": "2028-01-03T10:30:00-05:00"}
 
@@ -51,8 +51,8 @@ def test_an_appointment_moved_beyond_the_window_or_deleted_is_noticed(pull: Pull
 
     assert (numbers["updated"], numbers["rejected"]) == (1, 1)
     assert str(row_of(pull, moved)["start_time"]).startswith("2028-01-03")
-    assert marks(pull, "encounter") == {deleted["id"]: "vanished"}
-    assert row_of(pull, deleted)["emr_status"] == "vanished"
+    assert marks(pull, "encounter") == {deleted["id"]: "deleted"}
+    assert row_of(pull, deleted)["emr_status"] == "deleted"
 
 
 def test_nothing_missing_costs_no_call_and_what_is_gone_is_asked_for_once(
@@ -91,7 +91,7 @@ def test_an_insurance_that_is_deleted_is_noticed_when_its_patients_turn_comes(
 
     pull("insurance", full=True)
 
-    assert marks(pull, "insurance") == {deleted: "vanished"}
+    assert marks(pull, "insurance") == {deleted: "deleted"}
 
 
 def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -105,7 +105,7 @@ def test_a_pull_of_one_patient_notices_what_is_no_longer_theirs(pull: Pulling, s
     run = pull.begin("manual", options={"resources": ["insurance"], "ids": {"patient": [patient]}})
     pull.resource(run, "insurance")
 
-    assert marks(pull, "insurance") == {deleted["id"]: "vanished"}
+    assert marks(pull, "insurance") == {deleted["id"]: "deleted"}
 
 
 @on_sqlite
@@ -126,7 +126,7 @@ def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulli
         sandbox.delete(fhir_type, deleted)
 
         assert pull(name)[name]["rejected"] == 1
-        assert marks(pull, name)[deleted] == "vanished"
+        assert marks(pull, name)[deleted] == "deleted"
 
 
 def test_a_look_at_everything_by_last_change_asks_for_what_is_missing() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ecw.errors import EcwError
-from ecw.pull import staging, steps
+from ecw.pull import steps
+from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -51,8 +52,8 @@ def broken_file(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
 def refused_by_the_database(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pull.begin()
     batch = steps.check(steps.map(steps.extract(run, "practitioner")))
-    lines = list(staging.read(batch["path"]))
-    with staging.writer(batch["path"]) as again:
+    lines = list(batch_file.read(batch["path"]))
+    with batch_file.writer(batch["path"]) as again:
         for line in lines:
             again.write({**line, "row": {**line["row"], "surprise": line["row"]["last_name"]}})
     steps.load(batch)
@@ -61,8 +62,8 @@ def refused_by_the_database(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> N
 def every_name_empty(pull: Pulling, monkeypatch: pytest.MonkeyPatch) -> None:
     run = pull.begin()
     batch = steps.map(steps.extract(run, "practitioner"))
-    lines = list(staging.read(batch["path"]))
-    with staging.writer(batch["path"]) as again:
+    lines = list(batch_file.read(batch["path"]))
+    with batch_file.writer(batch["path"]) as again:
         for line in lines:
             again.write({**line, "row": {**line["row"], "last_name": None, "name_text": None}})
     steps.check(batch)

@@ -11,18 +11,27 @@ from typing import Any
 
 import pytest
 
-from ecw.alert.send import document, text
-from ecw.crm import alerts
-from ecw.crm.facts import Thresholds
+from ecw.alerts import store
+from ecw.alerts.conditions import Thresholds
+from ecw.alerts.notify import document, text
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.replay.test_steps import again, without_females
 from tests.pull.test_no_patient_data import values
-from tests.pull.test_replay import again, without_females
 
-TOLD = ("ecw_run", "ecw_cursor", "ecw_link", "ecw_quality", "ecw_journal", "ecw_reject", "ecw_alert", "ecw_notice")
+TOLD = (
+    "ecw_run",
+    "ecw_cursor",
+    "ecw_link",
+    "ecw_quality_result",
+    "ecw_journal",
+    "ecw_reject",
+    "ecw_alert",
+    "ecw_alert_notification",
+)
 SAID_TOO = ("subscriberId",)
 
 
@@ -57,8 +66,8 @@ def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
     passed = [pull.resource(run, name) for name in RESOURCES]
     table, replayed = steps.summary(run), again(pull)
     limits = Thresholds(reject_least=1, reject_percent=0.1)
-    alerts.reconcile(pull.crm, datetime.now(UTC), timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
-    notices = alerts.to_send(pull.crm, "webhook x")
+    store.reconcile(pull.crm, datetime.now(UTC), timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
+    notices = store.to_send(pull.crm, "webhook x")
     assert "rejects" in {notice.alert.kind for notice in notices}
     assert {row["state"] for row in table} == {"loaded"}
     assert {row["resource"] for row in table if row["rejected"]} >= {"patient", "insurance", "encounter"}

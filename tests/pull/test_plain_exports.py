@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from ecw.api.patience import Patience
-from ecw.errors import AnswerIncomplete, EcwError, ServerTrouble
-from ecw.pull import staging, steps
-from ecw.words import Batch, Run
+from ecw.errors import EcwError, InvalidResponse, ServerUnavailable
+from ecw.fhir.retry import RetryPolicy
+from ecw.models import Batch, Run
+from ecw.pull import steps
+from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -23,7 +24,7 @@ pytestmark = on_sqlite
 @pytest.fixture
 def plain(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     """Exports that are ready at once, and clients that do not wait for long between two attempts."""
-    monkeypatch.setattr("ecw.hook.Patience", partial(Patience, attempts=2, seconds=0.0, longest_wait=0.01))
+    monkeypatch.setattr("ecw.hooks.ecw.Patience", partial(RetryPolicy, attempts=2, seconds=0.0, longest_wait=0.01))
     sandbox.set(export_seconds=0)
     return sandbox
 
@@ -42,7 +43,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, urls: str) -> None:
 
 
 def ids(batch: Batch) -> set[str]:
-    return {record["id"] for record in staging.read(batch["path"])}
+    return {record["id"] for record in batch_file.read(batch["path"])}
 
 
 def everybody(sandbox: RunningSandbox, kind: str = "Practitioner") -> set[str]:
@@ -90,7 +91,7 @@ def test_an_export_that_the_server_fails_is_asked_a_few_times_and_then_begun_aga
     run = begin(pull, plain)
     plain.fault("server_error", interaction="export-status")
     for _ in range(3):
-        with pytest.raises(ServerTrouble):
+        with pytest.raises(ServerUnavailable):
             steps.extract(run, "practitioner")
     assert plain.served("export", status=202) == 1
     plain.clear_faults()
@@ -102,7 +103,7 @@ def test_an_export_that_the_server_fails_is_asked_a_few_times_and_then_begun_aga
 def test_one_hiccup_does_not_throw_an_export_away(pull: Pulling, plain: RunningSandbox) -> None:
     run = begin(pull, plain)
     plain.fault("drop", interaction="export-file", nth=1)
-    with pytest.raises(ServerTrouble):
+    with pytest.raises(ServerUnavailable):
         steps.extract(run, "practitioner")
 
     assert ids(steps.extract(run, "practitioner")) == everybody(plain)
@@ -129,7 +130,7 @@ def test_files_at_an_address_that_nobody_allowed_are_refused_and_the_export_is_c
     assert isinstance(steps.extract_or_wait(run, "practitioner"), float)
     plain.set(export_seconds=0, export_origin=f"{origin(plain.token_url)}/bulk")
 
-    with pytest.raises(AnswerIncomplete, match="file_urls"):
+    with pytest.raises(InvalidResponse, match="file_urls"):
         steps.extract(run, "practitioner")
 
     assert plain.served("export-cancel") == 1
@@ -154,7 +155,7 @@ def test_an_allowed_address_is_for_exports_alone(
     allow(monkeypatch, origin(plain.token_url))
     plain.fault("next_elsewhere", resource="Patient")
 
-    with pytest.raises(AnswerIncomplete, match="goes on"):
+    with pytest.raises(InvalidResponse, match="goes on"):
         pull("practitioner", "location", "patient")
     assert plain.counts()["elsewhere"] == 0
 
@@ -174,7 +175,7 @@ def test_every_call_is_counted_whichever_try_made_it(pull: Pulling, plain: Runni
         assert isinstance(steps.extract_or_wait(run, "practitioner"), float)
     plain.set(export_seconds=0)
     plain.fault("drop", interaction="export-file", nth=1)
-    with pytest.raises(ServerTrouble):
+    with pytest.raises(ServerUnavailable):
         steps.extract(run, "practitioner")
 
     batch = steps.extract(run, "practitioner")
@@ -196,7 +197,7 @@ def test_who_is_missing_from_an_export_of_everything_is_read_and_found_to_be_gon
 
     pull.resource(begin(pull, plain, "location", full=True), "location")
 
-    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link WHERE status = 'vanished'")} == set(gone)
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM ecw_link WHERE status = 'deleted'")} == set(gone)
 
 
 def age(sandbox: RunningSandbox, newer: int) -> list[str]:
@@ -234,7 +235,7 @@ def test_a_server_that_loses_changes_by_since_is_not_believed(
         plain.put(record | {"meta": {**record["meta"], "lastUpdated": "2026-11-01T08:00:00Z"}}, stamp=False)
 
     run = begin(pull, plain)
-    with pytest.raises(ServerTrouble, match="lacks 2 records that have changed since"):
+    with pytest.raises(ServerUnavailable, match="lacks 2 records that have changed since"):
         steps.extract(run, "practitioner")
 
     batch = steps.extract(run, "practitioner")
@@ -264,11 +265,11 @@ def test_a_server_that_does_not_heed_since_is_asked_once(
 
 
 def test_everything_is_exported_now_and_then(pull: Pulling, plain: RunningSandbox) -> None:
-    """Within `check_every_hours`: what was added to the group, or deleted, no `_since` tells."""
+    """Within `full_cycle_hours`: what was added to the group, or deleted, no `_since` tells."""
     age(plain, 5)
     wholes = []
     for _ in range(5):
-        run = begin(pull, plain, check_every_hours=2)
+        run = begin(pull, plain, full_cycle_hours=2)
         batch = steps.extract(run, "practitioner")
         wholes.append(batch.get("whole"))
         steps.load(steps.check(steps.map(batch)))

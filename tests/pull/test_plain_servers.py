@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecw.api.capability import Capability
-from ecw.api.client import EcwClient
-from ecw.errors import AnswerIncomplete, ServerTrouble
-from ecw.pull.options import Options
-from ecw.pull.strategies import Ask, last_updated
+from ecw.errors import InvalidResponse, ServerUnavailable
+from ecw.fhir.capability import Capability
+from ecw.fhir.client import EcwClient
+from ecw.models import Batch, Run
+from ecw.pull.extract.strategies import ExtractContext, last_updated
 from ecw.resources import Resource
-from ecw.words import Batch, Run
+from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import Pulling, connect
 from tests.fixtures.sandbox import RunningSandbox
-from tests.pull.test_extract import held, records
-from tests.pull.test_strategies import Roll
+from tests.pull.extract.test_extract import held, records
+from tests.pull.extract.test_strategies import Roll
 
 Staged = Callable[..., Batch]
 EVERYTHING: dict[str, Any] = {"end": "2026-11-22T10"}
@@ -136,7 +136,7 @@ def test_whatever_is_edited_nothing_of_the_window_is_lost(moments: list[int], ed
     )
     fetched: set[str] = set()
     try:
-        for [unit] in last_updated(Ask(run, Resource("patient", "Patient", ()), Options(), Roll(), None)):  # type: ignore[arg-type]
+        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll(), None)):  # type: ignore[arg-type]
             bounds = [datetime.fromisoformat(bound[2:]) for bound in unit.params["_lastUpdated"]]
             low, high = (int((bound - EPOCH).total_seconds()) for bound in bounds)
             for page in server.pages(low, high):
@@ -145,7 +145,7 @@ def test_whatever_is_edited_nothing_of_the_window_is_lost(moments: list[int], ed
                 assert all(unit.holds(record) for record in page)
                 unit.page(page)
                 fetched |= {record["id"] for record in page}
-    except ServerTrouble:
+    except ServerUnavailable:
         return  # records of one second that would not hold still: told, not lost
     assert {each for each, moment in server.changed.items() if moment < end} <= fetched
 
@@ -199,7 +199,7 @@ def first_unit(start: str) -> Any:
         window_start=start,
         window_end="2026-11-22T10:00:00+00:00",
     )
-    ask = Ask(run, Resource("patient", "Patient", ()), Options(), Roll(), None)  # type: ignore[arg-type]
+    ask = ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll(), None)  # type: ignore[arg-type]
     return next(iter(next(last_updated(ask))))
 
 
@@ -220,7 +220,7 @@ def test_a_page_that_does_not_say_where_the_next_one_is_is_no_end(sandbox: Runni
     sandbox.set(profile="fhir")
     sandbox.fault("next_empty", resource="Practitioner", page=2)
 
-    with pytest.raises(AnswerIncomplete, match="says that there is another one, and not where"):
+    with pytest.raises(InvalidResponse, match="says that there is another one, and not where"):
         staged("practitioner", "list")
     sandbox.clear_faults()
     sandbox.fault("next_empty", resource="Practitioner", page=2, times=1)
@@ -233,7 +233,7 @@ def test_a_cursor_that_has_expired_is_left_and_the_search_begins_anew(
     """As after hours in which the task was down: the link that it kept is of no use any more."""
     sandbox.set(profile="fhir")
     sandbox.fault("gone", resource="Practitioner", page=3)
-    with pytest.raises(ServerTrouble, match="not go on from its own link") as error:
+    with pytest.raises(ServerUnavailable, match="not go on from its own link") as error:
         staged("practitioner", "list")
     assert "record" not in error.value.what.lower()
 

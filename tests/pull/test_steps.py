@@ -6,9 +6,10 @@ import logging
 
 import pytest
 
-from ecw.errors import EcwError, QualityStop
-from ecw.pull import staging, steps
+from ecw.errors import EcwError, QualityGateFailed
+from ecw.pull import steps
 from ecw.resources import RESOURCES
+from ecw.staging import batch_file
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
@@ -101,7 +102,7 @@ def test_a_bad_batch_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> N
     for record in sandbox.records("Practitioner"):
         sandbox.put({**record, "name": [{"use": "usual"}]})
 
-    with pytest.raises(QualityStop, match=r"30 of 30 rows break the rule not_null of last_name or name_text"):
+    with pytest.raises(QualityGateFailed, match=r"30 of 30 rows break the rule not_null of last_name or name_text"):
         pull("practitioner")
 
     assert pull.rows("SELECT * FROM practitioner ORDER BY ecw_id") == before
@@ -113,7 +114,7 @@ def test_a_directory_that_lost_its_records_does_not_enter(pull: Pulling, sandbox
     for record in sandbox.records("Location")[5:]:
         sandbox.delete("Location", record["id"])
 
-    with pytest.raises(QualityStop, match="eCW gave 5 records, usual are 12"):
+    with pytest.raises(QualityGateFailed, match="eCW gave 5 records, usual are 12"):
         pull("location")
 
     run = pull.begin()
@@ -153,7 +154,7 @@ def test_the_summary_is_the_runs_table(
         "next": "look at the 1 rejects: `ecw status` names the reasons.",
     }
     assert (location["state"], location["fetched"]) == ("failed", None)
-    assert location["next"].startswith("BatchDamaged: ")
+    assert location["next"].startswith("CorruptBatch: ")
     assert [row["resource"] for row in others] == ["patient", "insurance", "encounter"]
     assert {row["state"] for row in others} == {"failed"}
     assert {row["next"] for row in others} == {
@@ -187,7 +188,7 @@ def test_an_empty_answer_is_told(pull: Pulling, sandbox: RunningSandbox, caplog:
     extracted = steps.extract(pull.begin(), "location")
 
     assert (extracted["count"], extracted["fetched"]) == (0, 0)
-    assert list(staging.read(extracted["path"])) == []
+    assert list(batch_file.read(extracted["path"])) == []
     assert "location: eCW answered with no record at all; the last run fetched 12." in caplog.messages
 
 

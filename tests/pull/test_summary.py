@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
-from ecw.crm import ledger
-from ecw.crm.engine import reading
+from ecw.crm.db.engine import reading
+from ecw.crm.state import runs
 from ecw.pull.summary import as_text, line, table
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -17,11 +17,11 @@ def change(engine: Engine, statement: str) -> None:
 
 
 def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> None:
-    ledger.begin(crm_engine, a_run(), ["location"])
-    ledger.planned(crm_engine, a_run(), "location", strategy="name_sweep", start="2026-11-22T10:00:00+00:00")
+    runs.begin(crm_engine, a_run(), ["location"])
+    runs.planned(crm_engine, a_run(), "location", strategy="name_sweep", start="2026-11-22T10:00:00+00:00")
     load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")], strategy="list")
     with reading(crm_engine) as connection:
-        row = ledger.row(connection, a_run(), "location")
+        row = runs.row(connection, a_run(), "location")
     assert row is not None
     found = dict(row) | {"seconds": 2.04, "kept": 3}
     assert line(found) == (
@@ -45,7 +45,7 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert "conflicts" not in location
     assert location["next"] == (
         "look at the 1 rejects: `ecw status` names the reasons. "
-        "1 wait in ecw_parked for a record that is not here yet, and come in when it does. "
+        "1 wait in ecw_deferred_row for a record that is not here yet, and come in when it does. "
         "1 conflicts wait for a person: `ecw conflicts` lists them and takes the choice. "
         "1 took no update: clear emr_updates_locked in the CRM where they should."
     )
@@ -85,7 +85,7 @@ def test_how_complete_the_answer_is_stands_below_the_table(crm_engine: Engine) -
     assert told in as_text(rows).splitlines()
     change(
         crm_engine,
-        "INSERT INTO ecw_parked (practice, resource, ecw_id, missing_resource, missing_id, line, parked_run) "
+        "INSERT INTO ecw_deferred_row (practice, resource, ecw_id, missing_resource, missing_id, line, deferred_run) "
         "VALUES ('P1', 'encounter', 'e', 'location', 'l', '{}', 'r1')",
     )
     assert "1 that others refer to are not here yet" in as_text(table(crm_engine, a_run()))
@@ -95,7 +95,7 @@ def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: 
     load(crm_engine, [a_row("a")])
     change(crm_engine, "UPDATE ecw_run SET fetched = 7")
     [location] = [row for row in table(crm_engine, a_run()) if row["resource"] == "location"]
-    assert location["next"].startswith("NumbersDoNotAddUp: Records went missing between extract and load: fetched 7")
+    assert location["next"].startswith("CountMismatch: Records went missing between extract and load: fetched 7")
 
 
 @pytest.mark.parametrize(

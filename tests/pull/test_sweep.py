@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ecw.pull.beginnings import COMMON, OTHERS, of_record, of_texts
-from ecw.pull.options import Options
-from ecw.pull.strategies import STRATEGIES
-from tests.pull.test_strategies import Roll, ask
+from ecw.pull.extract.strategies import STRATEGIES
+from ecw.settings.name_prefixes import COMMON, OTHERS, of_record, of_texts
+from ecw.settings.pull import Options
+from tests.pull.extract.test_strategies import Roll, ask
 
 
 def named(ecw_id: str, family: str, *given: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_what_the_crm_knows_is_asked_for(sandbox: Any, pull: Any) -> None:
 
 def test_every_other_character_has_its_turn_within_a_cycle() -> None:
     asked, end, options = set[str](), datetime(2026, 3, 1, tzinfo=UTC), Options()
-    for number in range(options.check_every_hours * 60 // options.every_minutes):
+    for number in range(options.full_cycle_hours * 60 // options.every_minutes):
         this = ask("Patient", Roll())
         this.run["window_end"] = (end + number * timedelta(minutes=options.every_minutes)).isoformat()
         rounds = STRATEGIES["name_sweep"].rounds

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ecw.crm import links
+from ecw.crm.state import links
 from ecw.errors import EcwError
-from ecw.pull import staging
+from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -84,4 +84,4 @@ def test_a_dry_run_asks_for_the_insurance_of_whom_it_would_load(pull: Pulling, s
     told = [pull.resource(run, name)["inserted"] for name in ("patient", "insurance")]
 
     assert told[0] == 1
-    assert POLICY in {record["id"] for record in staging.read(pull.batches["insurance"][0]["path"])}
+    assert POLICY in {record["id"] for record in batch_file.read(pull.batches["insurance"][0]["path"])}

@@ -14,7 +14,7 @@ def test_a_broken_record_in_a_page_is_rejected_and_the_rest_is_loaded(pull, sand
     assert (reject["resource"], reject["rule"]) == ("location", "unreadable")
     assert reject["ecw_id"] in {record["id"] for record in sandbox.records("Location")}
     sandbox.clear_faults()
-    assert pull("location")["location"]["inserted"] == 1  # mended in eCW: the next run brings it
+    assert pull("location")["location"]["inserted"] == 1  # fixed in eCW: the next run brings it
     assert pull.rows("SELECT count(*) AS n FROM location") == [{"n": total}]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.pull.seen import Seen, last_updated, version
+from ecw.pull.extract.dedupe import Seen, last_updated, version
 
 NOW = datetime.now(UTC)
 

@@ -11,15 +11,15 @@ import pytest
 from requests import Session
 from sqlalchemy import Engine, select, text
 
-from ecw.api.client import EcwClient
-from ecw.api.patience import Circuit, Patience, Trying
-from ecw.api.settings import EcwSettings
-from ecw.crm.engine import reading
-from ecw.crm.tables import metadata
-from ecw.mapping.files import load_mapping
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import metadata
+from ecw.fhir.client import EcwClient
+from ecw.fhir.connection import EcwSettings
+from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
+from ecw.mapping.definition.files import load_mapping
+from ecw.models import Push
 from ecw.push import steps
-from ecw.push.pushing import Options, Pushing
-from ecw.words import Push
+from ecw.push.context import Options, Pushing
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import WITHOUT_WAITING
 from tests.fixtures.pulling import connect as connect_airflow
@@ -40,7 +40,7 @@ def connect(keys: Keys) -> Callable[..., EcwClient]:
         )
         session = Session()
         session.trust_env = False
-        trying = Trying(Patience(3, seconds=0), Circuit(failures=1_000_000), sleep=lambda seconds: None)
+        trying = Retrier(RetryPolicy(3, seconds=0), Circuit(failures=1_000_000), sleep=lambda seconds: None)
         return EcwClient(settings, session, timeout=timeout, trying=trying)
 
     return client
@@ -111,13 +111,14 @@ def crm(crm_engine: Engine) -> Crm:
 
 @pytest.fixture
 def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pushing]:
-    """Make what the pushes of a run share: `pushing(settle_after=0, allowed=lambda: False, timeout=0.5)`."""
+    """Make what the pushes of a run share: `pushing(unknown_outcome_wait_seconds=0, allowed=lambda: False,
+    timeout=0.5)`."""
     mapping = load_mapping("patient")
 
     def make(
         run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
     ) -> Pushing:
-        given = Options(**{"settle_after": 0.0} | options)
+        given = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
         return Pushing(crm_engine, connect(sandbox, timeout), mapping, run_id, options=given, allowed=allowed)
 
     return make

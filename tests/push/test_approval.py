@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ecw.crm.tables import ecw_push
+from ecw.crm.db.tables import ecw_push_item
+from ecw.models import Push
 from ecw.push import steps
-from ecw.push.choose import due
-from ecw.push.wanted import Wanted
-from ecw.words import Push
+from ecw.push.plan.select import due
+from ecw.settings.push import Wanted
 from tests.push.names import person
 
 YES, NO = {"approved": True, "by": "alice"}, {"approved": False, "by": "bob"}
@@ -49,9 +49,9 @@ def test_what_was_approved_and_not_begun_is_tried_by_the_cleared_task(
     for at in range(3):
         crm.add(**person(at))
     push = run.begin()
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "1")
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "1")
     assert run.finish(push, YES)["counts"] == {"stopped": 3}
-    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_STOP", "0")
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "0")
     assert not again(push)["needs_approval"]
     assert run.finish(push, YES)["counts"] == {"created": 3}
 
@@ -91,7 +91,7 @@ def test_runs_that_nobody_asked_for_count_together_for_a_day(crm: Any, run: Any,
     crm.add(**person(3))
     assert run.begin("asset_triggered")["needs_approval"]
     with crm.engine.begin() as connection:
-        connection.execute(ecw_push.update().values(planned_at=datetime.now(UTC) - timedelta(hours=27)))
+        connection.execute(ecw_push_item.update().values(planned_at=datetime.now(UTC) - timedelta(hours=27)))
     assert run("asset_triggered")["counts"] == {"created": 1}
 
 
@@ -121,6 +121,6 @@ def test_an_approval_that_nobody_can_answer_any_more_is_asked_for_again(crm: Any
     assert len(due(pushing(), Wanted(), now + timedelta(hours=27))) == 3
     assert due(pushing(), Wanted(approval_hours=72), now + timedelta(hours=27)) == {}
     with crm.engine.begin() as connection:
-        connection.execute(ecw_push.update().values(planned_at=now - timedelta(hours=27)))
+        connection.execute(ecw_push_item.update().values(planned_at=now - timedelta(hours=27)))
     push = run.begin("asset_triggered")
     assert (push["needs_approval"], push["creates"]) == (True, 3)

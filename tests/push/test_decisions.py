@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.crm import conflicts
+from ecw.crm.state import conflicts
 from ecw.push import intents, steps
 from ecw.push.intents import HELD, Place
 from tests.fixtures.crm import on_sqlite

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ecw.push import steps
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.outbox import outbox
 from ecw.vob.steps import open_vob
 from tests.push.names import person
 
@@ -47,7 +47,7 @@ def test_the_echo_of_a_push_opens_no_request_to_verify_benefits_and_the_clinics_
     assert run(patients=[crm_id])["counts"] == {"updated": 1}
     pull("patient")
 
-    assert open_vob("", "ecw_test", "crm_test", "no_webhook") == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert open_vob("", "ecw_test", "crm_test", "no_webhook") == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 
     ecw_id = crm.row(crm_id)["ecw_id"]
     [stored] = [each for each in sandbox.records("Patient") if each["id"] == ecw_id]

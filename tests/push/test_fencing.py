@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
-from ecw.crm.load import one_at_a_time
-from ecw.crm.tables import ecw_claim, ecw_intent, ecw_link
-from ecw.errors import CrmTableWrong
+from ecw.crm.db.tables import ecw_claim, ecw_intent, ecw_link
+from ecw.crm.load.load import one_at_a_time
+from ecw.errors import CrmSchemaError
 from ecw.push import intents, steps
-from ecw.push.confirm import confirm
-from ecw.push.outbox import outbox
-from ecw.push.outcome import Kind
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.push.plan.outbox import outbox
+from ecw.push.rules.outcome import Kind
 from tests.fixtures.crm import on_postgresql
-from tests.push.test_send import BORN, clinic, created, in_ecw
+from tests.push.patient.test_push import BORN, clinic, created, in_ecw
 
 
 def before_request(client: Any, act: Callable[[], None], *, after: bool = False, times: int = 1) -> list[Any]:
@@ -155,7 +155,7 @@ def test_a_row_that_is_linked_or_gets_an_ecw_id_meanwhile_is_not_created(sandbox
     def link() -> None:
         row = {"practice": sandbox.practice, "resource": "patient", "ecw_id": theirs, "crm_id": linked, "hash": ""}
         with crm.engine.begin() as connection:
-            connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "seen_run": "r"}))
+            connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "last_seen_run": "r"}))
 
     for crm_id, act in ((typed, lambda: crm.edit(typed, ecw_id="e.1")), (linked, link)):
         run = pushing()
@@ -290,7 +290,7 @@ def test_ecw_is_left_alone_before_it_is_searched_and_sent_once_more(
         assert push_patient(pushing(), crm_id).did == "created"
         crm.edit(crm_id, city="Lawrence")
     sandbox.fault("write_code", interaction="transaction", value=code, times=1)
-    run, states = pushing("r2", settle_after=0.03), []
+    run, states = pushing("r2", unknown_outcome_wait_seconds=0.03), []
 
     def sleep(seconds: float) -> None:
         [intent] = crm.all("ecw_intent")
@@ -322,7 +322,7 @@ def test_a_create_that_ecw_did_in_spite_of_103_is_found_after_the_wait(sandbox: 
 def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, run = crm.add(), pushing()
     pull_came_first = {"practice": sandbox.practice, "resource": "patient", "crm_id": crm_id, "ecw_id": "e.other"}
-    pull_came_first |= {"hash": "", "mapping_version": "m", "seen_run": "r"}
+    pull_came_first |= {"hash": "", "mapping_version": "m", "last_seen_run": "r"}
 
     def link() -> None:
         with crm.engine.begin() as connection:
@@ -335,8 +335,8 @@ def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushin
 
 def test_a_row_of_the_crm_has_one_link(crm: Any, sandbox: Any) -> None:
     row = {"practice": sandbox.practice, "resource": "patient", "crm_id": "1", "hash": "", "mapping_version": "m"}
-    two = [row | {"ecw_id": ecw_id, "seen_run": "r"} for ecw_id in ("a", "b")]
-    with pytest.raises(CrmTableWrong, match=r"CONSTRAINT_UNIQUE|23505"), crm.engine.begin() as connection:
+    two = [row | {"ecw_id": ecw_id, "last_seen_run": "r"} for ecw_id in ("a", "b")]
+    with pytest.raises(CrmSchemaError, match=r"CONSTRAINT_UNIQUE|23505"), crm.engine.begin() as connection:
         connection.execute(insert(ecw_link), two)
 
 
@@ -367,7 +367,7 @@ def test_what_is_confirmed_by_who_lost_the_claim_is_not_written(crm: Any, pushin
 
     run.client.read = reading
     assert not confirm(run, crm_id).seen
-    [agreed] = crm.all("ecw_agreed")
+    [agreed] = crm.all("ecw_merge_base")
     assert agreed["sent"], "nothing was learned"
 
 

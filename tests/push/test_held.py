@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecw.push import intents
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
 from tests.push.conftest import ROW
 
 CLINIC = "e.1"  # the patient that eCW has, and the CRM does not know

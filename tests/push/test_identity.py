@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ecw.errors import ConfigurationWrong
+from ecw.errors import ConfigurationError
 from ecw.push import intents
 from ecw.push.decide_identity import same_person, unlink
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
-from tests.push.test_send import clinic, created, in_ecw, phone_of
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.outbox import outbox
+from tests.push.patient.test_push import clinic, created, in_ecw, phone_of
 
 SOMEBODY_ELSE: dict[str, Any] = {
     "first_name": "Bartosz",
@@ -145,7 +145,7 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
 ) -> None:
     sandbox.fault("server_error", interaction="transaction", times=1)
     crm_id = crm.add(first_name="Maria", middle_name="Jose")
-    assert push_patient(pushing(settle_after=600), crm_id).did == "unknown"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=600), crm_id).did == "unknown"
     name = {"use": "usual", "family": "Kowalczyk", "given": ["Maria", "Fernanda"]}
     phone = {"system": "phone", "use": "home", "value": "9135552003"}
     sister = {"id": "e.1", "name": [name], "birthDate": "1980-01-02", "gender": "female", "telecom": [phone]}
@@ -219,8 +219,8 @@ def test_a_person_unlinks_and_both_persons_have_what_is_theirs(sandbox: Any, crm
 
 def test_only_what_is_held_or_linked_can_be_decided(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, ecw_id = created(crm, pushing)
-    with pytest.raises(ConfigurationWrong, match="not held"):
+    with pytest.raises(ConfigurationError, match="not held"):
         decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
     unlink(pushing(), crm_id, "ada")
-    with pytest.raises(ConfigurationWrong, match="no link"):
+    with pytest.raises(ConfigurationError, match="no link"):
         unlink(pushing(), crm_id, "ada")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ecw.crm.engine import reading
-from ecw.crm.tables import ecw_intent
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_intent
 from ecw.push import intents
 from ecw.push.intents import CREATE, DONE, HELD, NEW, REFUSED, SENDING, UNKNOWN, Decision, Place
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from ecw.crm.conflicts import text
-from ecw.crm.tables import ecw_claim
-from ecw.errors import AccessDenied, ConfigurationWrong, TryAgain
+from ecw.crm.db.tables import ecw_claim
+from ecw.crm.state.conflicts import text
+from ecw.errors import AccessDenied, ConfigurationError, RetryableError
 from ecw.push import intents, steps
-from ecw.push.confirm import confirm
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.push.plan.outbox import outbox
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import connect
 from tests.push.names import NAMES
@@ -64,7 +64,7 @@ class Journey:
         self, crm: Any, sandbox: Any, pushing: Any, pull: Any, seed: int, elsewhere: Callable[[bool], None]
     ) -> None:
         self.crm, self.sandbox, self.pull, self.elsewhere = crm, sandbox, pull, elsewhere
-        self.pushing = pushing(settle_after=SETTLE_AFTER)
+        self.pushing = pushing(unknown_outcome_wait_seconds=SETTLE_AFTER)
         self._transact, self._search = self.pushing.client.transact, self.pushing.client.search
         self.pushing.client.transact, self.pushing.client.search = self.transact, self.search
         self.random = random.Random(seed)
@@ -164,10 +164,10 @@ class Journey:
         push = steps.begin(f"wander__{self.wandered}", "manual", "ecw_test", "crm_test", options={"limit": 3})
         self.elsewhere(True)
         for step in (steps.send, steps.confirm):
-            with pytest.raises(ConfigurationWrong):
+            with pytest.raises(ConfigurationError):
                 step(push)
         self.elsewhere(False)
-        with suppress(TryAgain, AccessDenied):  # a fault that was switched on before
+        with suppress(RetryableError, AccessDenied):  # a fault that was switched on before
             self.did.update(steps.send(push))
 
     def change(self, side: str) -> dict[str, str]:
@@ -280,7 +280,7 @@ class Journey:
         self.pulled()
         self.push()
 
-    def vanished(self, edits: dict[Key, str], side: str, stored: dict[str, dict[str, Any]]) -> list[Key]:
+    def deleted(self, edits: dict[Key, str], side: str, stored: dict[str, dict[str, Any]]) -> list[Key]:
         """Return the edits that eCW does not have now, and no conflict tells of."""
         linked = self.linked()
         told = {(row["crm_id"], row["column"]): row[f"{side}_value"] for row in self.crm.all("ecw_conflict")}
@@ -358,7 +358,7 @@ def test_a_journey_with_faults_and_kills(
     )
     doubled = sum(count - 1 for count in accounts.values()) + len(stored) - before - len(journey.ids)
     wrong = journey.wrong(stored)
-    lost, wiped = journey.vanished(journey.ours, "crm", stored), journey.vanished(journey.theirs, "emr", stored)
+    lost, wiped = journey.deleted(journey.ours, "crm", stored), journey.deleted(journey.theirs, "emr", stored)
     record_property(
         "figures",
         f"{pushes} pushes {dict(journey.did)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecw.push import intents
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
 from tests.fixtures.keys import Keys
 from tests.push.names import NAMES
 from tests.push.worker import says, tell, worker

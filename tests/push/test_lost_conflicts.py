@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ecw.crm import conflicts
-from ecw.push.send import push_patient
+from ecw.crm.state import conflicts
+from ecw.push.patient.push import push_patient
+from tests.push.patient.test_push import clinic, created, in_ecw
 from tests.push.test_rules import facility
-from tests.push.test_send import clinic, created, in_ecw
 
 pytestmark = pytest.mark.both_databases
 

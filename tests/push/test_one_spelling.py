@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, Table, Uuid
 
-from ecw.crm.business import BusinessTable, Mapped
-from ecw.push.confirm import confirm
-from ecw.push.send import push_patient
-from ecw.push.wanted import Wanted
-from tests.push.test_send import BORN
+from ecw.crm.db.business_table import BusinessTable, Mapped
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.settings.push import Wanted
+from tests.push.patient.test_push import BORN
 
 
 @pytest.mark.parametrize("spelling", ["0{}", "+{}", " {} ", "000{}"])
@@ -19,8 +19,10 @@ def test_another_spelling_of_an_id_is_the_same_patient(sandbox: Any, crm: Any, p
     crm_id = crm.add()
     other = spelling.format(crm_id)
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing(settle_after=600), other).crm_id == crm_id
-    assert push_patient(pushing("r2", settle_after=600), crm_id).did == "unknown", "the intent is the other one's, too"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=600), other).crm_id == crm_id
+    assert push_patient(pushing("r2", unknown_outcome_wait_seconds=600), crm_id).did == "unknown", (
+        "the intent is the other one's, too"
+    )
     assert {row["crm_id"] for row in crm.all("ecw_intent")} == {crm_id}
     assert push_patient(pushing("r3"), other).did in ("created", "linked", "updated")
     assert sandbox.held()["Patient"] == BORN + 1
@@ -35,7 +37,7 @@ def test_what_is_no_id_is_nobody(crm: Any, pushing: Any, nobody: str) -> None:
 
 
 def test_a_form_that_names_one_patient_twice_plans_it_once(crm: Any, pushing: Any) -> None:
-    from ecw.push.choose import choose
+    from ecw.push.plan.select import choose
 
     crm_id = crm.add()
     side = pushing()

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from ecw.push.confirm import confirm
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
-from tests.crm.test_edit_times import OWN_TRIGGER, at, say
-from tests.push.test_send import clinic, created, in_ecw, phone_of
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.push.plan.outbox import outbox
+from tests.crm.state.test_edit_times import OWN_TRIGGER, at, say
+from tests.push.patient.test_push import clinic, created, in_ecw, phone_of
 
 
 def unlinked(engine: Engine) -> None:
     """Forget that the patient was linked, as though the CRM had had the row all along."""
-    say(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_agreed", "DELETE FROM ecw_intent")
+    say(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_merge_base", "DELETE FROM ecw_intent")
     say(engine, "UPDATE patient SET ecw_id = NULL")
 
 

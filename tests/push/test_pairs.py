@@ -9,7 +9,7 @@ import pytest
 
 from ecw.identity.compare import Verdict, compare
 from ecw.identity.person import Person
-from ecw.push.match import Certain, Ladder, Sought
+from ecw.push.rules.match import Match, MatchQuery, PatientMatcher
 from tests.fixtures.pairs import DIFFERENT, SAME, Pair, pairs
 
 
@@ -40,11 +40,11 @@ def test_the_searches_find_them(sandbox: Any, connect: Any) -> None:
     labelled = list(pairs(2))
     for each in labelled:
         sandbox.put(each.theirs)
-    ladder = Ladder(connect(sandbox), lambda ids: set())
+    ladder = PatientMatcher(connect(sandbox), lambda ids: set())
     wrong, doubled, certain = [], [], Counter[str]()
     for each in labelled:
-        found = ladder.find(Sought.of(each.ours, (), accounts(each)))
-        if isinstance(found, Certain):
+        found = ladder.find(MatchQuery.of(each.ours, (), accounts(each)))
+        if isinstance(found, Match):
             certain[each.kind] += 1
             if not each.same or found.ecw_id != each.theirs["id"]:
                 wrong.append(each.kind)

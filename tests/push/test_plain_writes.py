@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ecw.api.outcome import places_of
-from ecw.errors import RequestRefused
-from ecw.push.outcome import Kind, raised, understand
-from ecw.push.send import push_patient
+from ecw.errors import BadRequest
+from ecw.fhir.responses import places_of
+from ecw.push.patient.push import push_patient
+from ecw.push.rules.outcome import Kind, raised, understand
 from tests.fixtures.crm import on_sqlite
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
@@ -108,7 +108,7 @@ def test_the_element_is_named_wherever_the_refusal_stands() -> None:
     for found in (
         understand({"resourceType": "Bundle", "entry": [entry]}, plain=True),
         understand(told),
-        raised(RequestRefused("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_move="mend it.")),
+        raised(BadRequest("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_move="fix it.")),
     ):
         assert found.kind is Kind.FIX_DATA
         assert found.places == ("Patient.gender",)

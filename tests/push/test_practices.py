@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from ecw.api.settings import base_url_of
-from ecw.crm import practices
-from ecw.crm.engine import engine_from_url
-from ecw.crm.migrations import migrate
-from ecw.crm.tables import ecw_intent, ecw_link
-from ecw.errors import ConfigurationWrong, EcwError
-from ecw.pull import replay
+from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.migrations import migrate
+from ecw.crm.db.tables import ecw_intent, ecw_link
+from ecw.crm.state import practices
+from ecw.errors import ConfigurationError, EcwError
+from ecw.fhir.connection import base_url_of
 from ecw.pull import steps as pulling
+from ecw.pull.replay import steps as replay
 from ecw.push import steps
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.outbox import outbox
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import connect
@@ -34,7 +34,7 @@ OTHER = "ANOTHER"
 def link_of_another(crm: Any, crm_id: str, resource: str = "patient") -> None:
     row = {"practice": OTHER, "resource": resource, "ecw_id": f"other-{crm_id}", "crm_id": crm_id, "hash": ""}
     with crm.engine.begin() as connection:
-        connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "seen_run": "r"}))
+        connection.execute(insert(ecw_link).values(row | {"mapping_version": "m", "last_seen_run": "r"}))
 
 
 def intent_of_another(crm: Any, crm_id: str) -> None:
@@ -51,7 +51,7 @@ def test_a_push_from_a_crm_that_two_practices_share_is_refused(
 ) -> None:
     mine, theirs = crm.add(**person(0)), crm.add(**person(1))
     beside(crm, theirs)
-    with pytest.raises(ConfigurationWrong, match=f"practice {OTHER}") as refused:
+    with pytest.raises(ConfigurationError, match=f"practice {OTHER}") as refused:
         run(patients=[mine], **options)
     assert "CRM database of its own" in refused.value.next_move
     assert sandbox.served("transaction") == 0
@@ -94,7 +94,7 @@ def test_no_step_of_a_push_goes_on_with_another_practice(
     if step == "confirm":
         steps.send(push)
     connect(monkeypatch, other, keys)
-    with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+    with pytest.raises(ConfigurationError, match=r"names .* now"):
         getattr(steps, step)(push)
     assert other.served() == 0
     connect(monkeypatch, sandbox, keys)
@@ -112,7 +112,7 @@ def test_a_push_does_not_go_on_in_another_crm(
     other.dispose()
     there = {"conn_type": "generic", "extra": {"url": f"sqlite:///{tmp_path / 'other.db'}"}}
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
-    with pytest.raises(ConfigurationWrong, match="another database"):
+    with pytest.raises(ConfigurationError, match="another database"):
         steps.send(push)
     assert sandbox.served() == 0
 
@@ -124,7 +124,7 @@ def test_the_same_code_on_two_servers_is_two_practices(
     other = sandbox_factory(patients=3, practice=sandbox.practice)
     connect(monkeypatch, other, keys)
     for begin in (run.begin, lambda: pull("location")):
-        with pytest.raises(ConfigurationWrong, match=r"the practice code .* means"):
+        with pytest.raises(ConfigurationError, match=r"the practice code .* means"):
             begin()
     assert other.served("search") == 0
     with crm.engine.begin() as connection:  # what `ecw practice moved` does
@@ -144,7 +144,7 @@ def test_no_step_of_a_pull_goes_on_with_another_practice(
         given = (run, "location") if name == "extract" else (batch,)
         if name == step:
             connect(monkeypatch, other, keys)
-            with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+            with pytest.raises(ConfigurationError, match=r"names .* now"):
                 getattr(pulling, name)(*given)
             assert other.served() == 0
             connect(monkeypatch, sandbox, keys)
@@ -163,10 +163,10 @@ def test_a_run_of_few_records_and_a_replay_stay_with_their_practice_too(
     patient = sandbox.records("Patient")[0]["id"]
     few = pull.begin("manual", options={"mode": "patients", "patients": [patient]})
     connect(monkeypatch, sandbox_factory(patients=3, practice=OTHER), keys)
-    with pytest.raises(ConfigurationWrong, match=r"names .* now"):
+    with pytest.raises(ConfigurationError, match=r"names .* now"):
         replay.gather(replayed, "practitioner")
     with pytest.raises(EcwError, match=r"names .* now"):
-        pulling.at_once(few)
+        pulling.inline(few)
     assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] == 0
 
 

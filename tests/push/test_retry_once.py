@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecw.push.send import push_patient
-from tests.push.test_send import BORN
+from ecw.push.patient.push import push_patient
+from tests.push.patient.test_push import BORN
 
 
 def test_an_attempt_is_in_the_journal_although_the_search_after_it_failed(sandbox: Any, crm: Any, pushing: Any) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ecw.push.confirm import confirm
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.push.plan.outbox import outbox
 from tests.push.names import person
 
 # gender: eCW's wins; default_location: the CRM's; city: the newest; last_name: a person chooses; birth_sex: the first

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from include.sandbox.write_rules import TAKEN
-from tests.mapping.test_compose import ROW
+from tests.mapping.transform.test_to_resource import ROW
 
 
 def test_the_seed_s_row_is_pushed_as_the_seed_shows_it(

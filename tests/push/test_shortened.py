@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ecw.push.confirm import confirm
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
-from tests.push.test_send import clinic, created, in_ecw
+from ecw.push.patient.push import push_patient
+from ecw.push.patient.readback import confirm
+from ecw.push.plan.outbox import outbox
+from tests.push.patient.test_push import clinic, created, in_ecw
 
 LONG = {"address_line1": "1234 North Long Street, Apartment 5", "city": "Saint Louis", "email": "Ewa@Example.com"}
 

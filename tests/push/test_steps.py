@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ecw.api.patience import Patience
-from ecw.errors import AccessDenied, ConfigurationWrong, CrmTableWrong, ServerTrouble
-from ecw.push import batch, steps
+from ecw.errors import AccessDenied, ConfigurationError, CrmSchemaError, ServerUnavailable
+from ecw.fhir.retry import RetryPolicy
+from ecw.push import run as batch
+from ecw.push import steps
 from tests.push.names import NAMES, person
 
 
@@ -34,7 +35,7 @@ def test_a_dry_run_names_the_fields_and_moves_nothing(sandbox: Any, crm: Any, ru
     assert {"last_name", "birth_date", "city"} <= set(told[crm_id]["fields"].split(", "))
     assert "gender: eCW does not take this gender" in told[bad]["reason"]
     assert sandbox.served("transaction") == 0
-    for name in ("ecw_intent", "ecw_journal", "ecw_link", "ecw_reject", "ecw_agreed", "ecw_conflict"):
+    for name in ("ecw_intent", "ecw_journal", "ecw_link", "ecw_reject", "ecw_merge_base", "ecw_conflict"):
         assert crm.all(name) == []
     assert run()["counts"] == {"created": 1, "rejected": 1}, "the dry run has not kept them from the real one"
 
@@ -42,7 +43,7 @@ def test_a_dry_run_names_the_fields_and_moves_nothing(sandbox: Any, crm: Any, ru
 def test_a_form_names_patients_by_an_id_of_either_side_and_by_no_mr_number(crm: Any, run: Any) -> None:
     first, second = (crm.add(**person(at)) for at in range(2))
     for number in ("P-0001", "mr:P-0001"):
-        with pytest.raises(ConfigurationWrong, match=r"Entry 2 of `patients` is an MR number.*`ecw find`") as refused:
+        with pytest.raises(ConfigurationError, match=r"Entry 2 of `patients` is an MR number.*`ecw find`") as refused:
             run(patients=[first, number])
         assert "P-0001" not in str(refused.value)
     assert run(patients=[first])["counts"] == {"created": 1}
@@ -53,7 +54,7 @@ def test_a_form_names_patients_by_an_id_of_either_side_and_by_no_mr_number(crm: 
 def test_patients_are_named_by_mr_number_where_the_connection_lets_forms(crm: Any, run: Any) -> None:
     run.connection(mr_numbers=True)
     first, second, third = (crm.add(**person(at)) for at in range(3))
-    assert [row["crm_id"] for row in crm.all("ecw_push")] == []
+    assert [row["crm_id"] for row in crm.all("ecw_push_item")] == []
     assert run(patients=[first, "P-0002"])["counts"] == {"created": 2}
     assert {row["crm_id"] for row in crm.all("ecw_link")} == {first, third}
     assert run(patients=[f"crm:{second}"])["counts"] == {"created": 1}
@@ -66,7 +67,7 @@ def test_a_name_that_means_nobody_or_several_is_refused_without_the_number(
     run.connection(mr_numbers=True)
     crm.add(**person(0) | {"id": 4711})
     other = crm.add(**person(1) | {"mr_number": "4711"})
-    with pytest.raises(ConfigurationWrong, match=f"Entry 1 of `patients` .*{what}") as raised:
+    with pytest.raises(ConfigurationError, match=f"Entry 1 of `patients` .*{what}") as raised:
         run(patients=names)
     assert "nobody" not in str(raised.value)
     assert run(patients=["mr:4711"])["counts"] == {"created": 1}
@@ -87,7 +88,7 @@ def test_only_and_limit(crm: Any, run: Any) -> None:
 
 def test_the_test_patient_alone(crm: Any, run: Any) -> None:
     tester, other = crm.add(**person(0)), crm.add(**person(1))
-    with pytest.raises(ConfigurationWrong, match=r"none is named.*test_patient"):
+    with pytest.raises(ConfigurationError, match=r"none is named.*test_patient"):
         run(test_only=True)
     run.connection(test_patient="P-0000", test_only=True)
     assert run()["counts"] == {"created": 1}
@@ -108,7 +109,7 @@ def test_a_practice_says_how_long_texts_may_be_and_which_characters_it_takes(crm
 
 @pytest.mark.parametrize("resource", ["encounter", "insurance", "Coverage", "pre-assessment", "practitioner"])
 def test_what_ecw_does_not_take_is_refused_with_the_reason(run: Any, resource: str) -> None:
-    with pytest.raises(ConfigurationWrong, match=r"cannot be pushed: .+\. Next .+: \w+"):
+    with pytest.raises(ConfigurationError, match=r"cannot be pushed: .+\. Next .+: \w+"):
         run(resource=resource)
 
 
@@ -120,7 +121,7 @@ def test_patients_are_pushed_however_the_form_spells_them(crm: Any, run: Any, re
 
 @pytest.mark.parametrize("options", [{"patient": ["1"]}, {"limit": -1}, {"only": "delete"}, {"patients": "1"}])
 def test_a_wrong_form_is_refused_with_the_option(run: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationWrong, match=next(iter(options))):
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
         run(**options)
 
 
@@ -162,8 +163,8 @@ def test_a_server_that_is_down_is_tried_again_by_airflow_and_what_is_done_stays(
     crm.add(**person(0))
     sandbox.fault("server_error", interaction="search")
     push = run.begin()
-    with pytest.raises(ServerTrouble, match="1 patients could not be pushed now"):
-        batch.send(batch.Running(crm.engine, push, patience=Patience(2, seconds=0, longest_wait=0)), None)
+    with pytest.raises(ServerUnavailable, match="1 patients could not be pushed now"):
+        batch.send(batch.Running(crm.engine, push, patience=RetryPolicy(2, seconds=0, longest_wait=0)), None)
     assert steps.summary(push)["counts"] == {"later": 1}
     sandbox.reset()
     sandbox.set(quota=0)
@@ -262,7 +263,7 @@ def test_held_matches_and_conflicts_stand_in_the_table(sandbox: Any, crm: Any, r
 def test_two_rows_of_one_person_in_one_run_are_one_patient_and_one_held(
     sandbox: Any, crm: Any, run: Any, delay: float
 ) -> None:
-    run.connection(settle_after=delay + 0.5)
+    run.connection(unknown_outcome_wait_seconds=delay + 0.5)
     sandbox.set(create_delay=delay)
     before = sandbox.held()["Patient"]
     for at in range(4):
@@ -278,7 +279,7 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
     run.connection(mr_numbers=True)
     push = run.begin(patients=["P-0000", "P-0001"])
     table = run.finish(push)
-    for told in (caplog.text, repr(push), repr(table), repr(crm.all("ecw_push")), repr(crm.all("ecw_journal"))):
+    for told in (caplog.text, repr(push), repr(table), repr(crm.all("ecw_push_item")), repr(crm.all("ecw_journal"))):
         for value in (NAMES[0], NAMES[1], "P-0000", "1950", "Topeka"):
             assert value not in told
 
@@ -288,6 +289,6 @@ def test_what_the_crm_s_database_raises_is_told(crm: Any, run: Any, step: str) -
     crm.add(**person(0))
     push = run.begin()
     with crm.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE ecw_push RENAME TO was_ecw_push")
-    with pytest.raises(CrmTableWrong, match=r"The push: (SQLite|PostgreSQL) refused it"):
+        connection.exec_driver_sql("ALTER TABLE ecw_push_item RENAME TO was_ecw_push")
+    with pytest.raises(CrmSchemaError, match=r"The push: (SQLite|PostgreSQL) refused it"):
         run.begin() if step == "begin" else getattr(steps, step)(push)

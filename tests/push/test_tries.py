@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ecw.push import intents
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.outbox import outbox
 
 
 def test_an_address_that_takes_no_writes_is_not_held_against_the_patient(sandbox: Any, crm: Any, pushing: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ecw.push import intents
-from ecw.push.outbox import outbox
-from ecw.push.send import push_patient
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.outbox import outbox
 from tests.push.names import person
-from tests.push.test_send import BORN, created, in_ecw
+from tests.push.patient.test_push import BORN, created, in_ecw
 
 # Another person than conftest's ROW.
 OTHER: dict[str, Any] = {

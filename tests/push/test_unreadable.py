@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.push.watch import Watch
+from ecw.push.plan.watcher import Watch
 from tests.push.names import person
 
 

@@ -16,13 +16,13 @@ from tests.fixtures.sandbox import RunningSandbox
 WORKER = """
 import json, sys, time
 from requests import Session
-from ecw.api.client import EcwClient
-from ecw.api.patience import Circuit, Patience, Trying
-from ecw.api.settings import EcwSettings
-from ecw.crm.engine import engine_from_url
-from ecw.mapping.files import load_mapping
-from ecw.push.pushing import Options, Pushing
-from ecw.push.send import push_patient
+from ecw.fhir.client import EcwClient
+from ecw.fhir.retry import Circuit, Patience, Trying
+from ecw.fhir.connection import EcwSettings
+from ecw.crm.db.engine import engine_from_url
+from ecw.mapping.definition.files import load_mapping
+from ecw.push.context import Options, Pushing
+from ecw.push.patient.push import push_patient
 
 given = json.loads(sys.argv[1])
 session = Session()
@@ -44,7 +44,7 @@ def stopping(bundle, **how):
         stop()
     return answer
 client.transact = stopping
-options = Options(settle_after=given["settle_after"])
+options = Options(unknown_outcome_wait_seconds=given["unknown_outcome_wait_seconds"])
 pushing = Pushing(engine_from_url(given["url"]), client, load_mapping("patient"), "worker", options=options)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -54,7 +54,7 @@ for line in sys.stdin:
 
 @contextmanager
 def worker(
-    url: str, sandbox: RunningSandbox, keys: Keys, stop: str = "", settle_after: float = 0.0
+    url: str, sandbox: RunningSandbox, keys: Keys, stop: str = "", unknown_outcome_wait_seconds: float = 0.0
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a process that pushes; kill it at the end."""
     settings = {
@@ -64,7 +64,12 @@ def worker(
         "key_id": keys.key_id,
         "jwks_url": keys.jwks_url,
     }
-    given = {"url": url, "settings": settings, "stop": stop, "settle_after": settle_after}
+    given = {
+        "url": url,
+        "settings": settings,
+        "stop": stop,
+        "unknown_outcome_wait_seconds": unknown_outcome_wait_seconds,
+    }
     with subprocess.Popen(
         [sys.executable, "-c", WORKER, json.dumps(given)],
         cwd=Path(__file__).parents[2],

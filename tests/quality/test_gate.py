@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ecw.crm.tables import ecw_link
-from ecw.errors import QualityStop
-from ecw.mapping.files import load_mapping
-from ecw.pull import staging, steps
-from ecw.pull.suite import REJECT, STOP, WARN, Rule, load_suite, suite_path
+from ecw.crm.db.tables import ecw_link
+from ecw.errors import QualityGateFailed
+from ecw.mapping.definition.files import load_mapping
+from ecw.models import Batch, Run
+from ecw.pull import steps
+from ecw.quality.suite import REJECT, STOP, WARN, Rule, load_suite, suite_path
 from ecw.resources import RESOURCES
-from ecw.words import Batch, Run
+from ecw.staging import batch_file
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.quality.bad_rows import BAD, bad_row, good_row
@@ -34,7 +35,7 @@ def staged(run: Run, resource: str, rows: Iterable[dict[str, Any]], *, whole: bo
     mapping = load_mapping(resource)
     columns = dict.fromkeys(column.name for column in mapping.pulled)
     path = f"{run['staging']}/{resource}/map.ndjson.gz"
-    with staging.writer(path) as batch:
+    with batch_file.writer(path) as batch:
         batch.extra["mapping_version"] = mapping.version
         for row in rows:
             line = {"ecw_id": row["ecw_id"], "version": None, "hash": f"hash of {row['ecw_id']}"}
@@ -62,7 +63,7 @@ def link_the_known(pull: Pulling, run: Run) -> None:
             connection.execute(text(f"INSERT INTO {resource} (ecw_id, {name}) VALUES ('known', 'Known')"))  # noqa: S608
             key = connection.execute(text(f"SELECT id FROM {resource}")).scalar_one()  # noqa: S608 - names from above
             link = {"practice": run["practice"], "resource": resource, "ecw_id": "known", "crm_id": str(key)}
-            made = {"hash": "h", "mapping_version": "m", "seen_run": "before", "source_version": datetime.now(UTC)}
+            made = {"hash": "h", "mapping_version": "m", "last_seen_run": "before", "source_version": datetime.now(UTC)}
             connection.execute(ecw_link.insert().values(link | made))
 
 
@@ -87,7 +88,7 @@ def test_each_bad_row_breaks_its_rule_and_the_good_ones_enter(pull: Pulling, res
 
     report = {
         (row["rule"], row["column"].partition(" or ")[0]): row
-        for row in pull.rows("SELECT * FROM ecw_quality WHERE number > 0")
+        for row in pull.rows("SELECT * FROM ecw_quality_result WHERE number > 0")
     }
     for rule, row in report.items():
         assert row["broken"] >= 1, f"the golden bad row of {rule} does not break it"
@@ -124,37 +125,37 @@ def test_too_many_bad_rows_stop_the_resource_and_nothing_is_written(
     rows = [good_row(resource, number) for number in range(20)]
     rows += [bad_row(resource, rule, 0) | {"ecw_id": f"bad.{number}"} for number in range(25)]
 
-    with pytest.raises(QualityStop, match=rf"{resource}: nothing of this batch enters: 25 of 45 rows"):
+    with pytest.raises(QualityGateFailed, match=rf"{resource}: nothing of this batch enters: 25 of 45 rows"):
         steps.check(staged(run, resource, rows))
 
     assert pull.rows(query) == before
     assert pull.rows("SELECT * FROM ecw_reject") == []
-    [found] = pull.rows("SELECT * FROM ecw_quality WHERE verdict = 'stop'")
+    [found] = pull.rows("SELECT * FROM ecw_quality_result WHERE verdict = 'stop'")
     assert (found["rule"], found["column"], found["broken"], found["rows"]) == (*rule, 25, 45)
     [ledger] = pull.rows(f"SELECT state, error FROM ecw_run WHERE resource = '{resource}'")  # noqa: S608
     assert ledger["state"] == "failed"
-    assert ledger["error"].startswith("QualityStop: ")
+    assert ledger["error"].startswith("QualityGateFailed: ")
 
 
 def test_a_report_that_is_made_again_is_replaced(pull: Pulling) -> None:
-    """As when the task is cleared after the rows were mended, or the suite has fewer rules."""
+    """As when the task is cleared after the rows were fixed, or the suite has fewer rules."""
     run = pull.begin()
     link_the_known(pull, run)
     rows = [good_row("patient", number) for number in range(30)]
     bad = [row | {"birth_date": "1850-01-01"} for row in rows]
-    with pytest.raises(QualityStop):
+    with pytest.raises(QualityGateFailed):
         steps.check(staged(run, "patient", bad))
-    stopped = pull.rows("SELECT * FROM ecw_quality")
+    stopped = pull.rows("SELECT * FROM ecw_quality_result")
 
     steps.check(staged(run, "patient", rows))
 
-    again = pull.rows("SELECT * FROM ecw_quality")
+    again = pull.rows("SELECT * FROM ecw_quality_result")
     assert len(again) == len(stopped) == 1 + len(rules_of("patient"))
     assert {row["verdict"] for row in again} == {"pass"}
 
     steps.check(staged(run, "patient", []))
 
-    assert [row["rule"] for row in pull.rows("SELECT * FROM ecw_quality")] == ["volume"]
+    assert [row["rule"] for row in pull.rows("SELECT * FROM ecw_quality_result")] == ["volume"]
 
 
 @pytest.mark.parametrize(("resource", "fhir_type"), [("location", "Location"), ("practitioner", "Practitioner")])
@@ -163,10 +164,10 @@ def test_a_drop_to_zero_stops(pull: Pulling, sandbox: RunningSandbox, resource: 
     for record in sandbox.records(fhir_type):
         sandbox.delete(fhir_type, record["id"])
 
-    with pytest.raises(QualityStop, match="eCW gave 0 records"):
+    with pytest.raises(QualityGateFailed, match="eCW gave 0 records"):
         pull(resource)
 
-    [found] = pull.rows("SELECT * FROM ecw_quality WHERE verdict <> 'pass'")
+    [found] = pull.rows("SELECT * FROM ecw_quality_result WHERE verdict <> 'pass'")
     assert (found["rule"], found["verdict"], found["rows"], found["scope"]) == ("volume", "stop", 0, "whole")
     assert found["broken"] == found["usual"] == len(pull.rows(f"SELECT id FROM {resource}")) > 0  # noqa: S608
 
@@ -200,7 +201,7 @@ def test_a_run_whose_rows_were_not_loaded_says_nothing_about_what_is_usual(
     for record in records[4:]:
         sandbox.delete("Location", record["id"])
     for _ in range(5):
-        with pytest.raises(QualityStop, match="usual are 12"):
+        with pytest.raises(QualityGateFailed, match="usual are 12"):
             pull("location")
 
 
@@ -217,7 +218,7 @@ def test_each_outcome(pull: Pulling, sandbox: RunningSandbox, mappings: Path, ot
 
     outcome: Callable[[], object] = lambda: pull("location")  # noqa: E731
     if otherwise == STOP:
-        with pytest.raises(QualityStop, match="1 of 12 rows break the rule in of city"):
+        with pytest.raises(QualityGateFailed, match="1 of 12 rows break the rule in of city"):
             outcome()
     else:
         outcome()
@@ -228,6 +229,6 @@ def test_each_outcome(pull: Pulling, sandbox: RunningSandbox, mappings: Path, ot
     run_id = pull.rows("SELECT run_id FROM ecw_run WHERE resource = 'location'")[0]["run_id"]
     expected = {"ecw_id": bad["id"], "rule": "in", "column": "city", "first_run": run_id}
     assert rejects == ([expected | {"reason": "city: not one of Troy; told"}] if otherwise == REJECT else [])
-    [found] = pull.rows("SELECT verdict, broken FROM ecw_quality WHERE rule = 'in'")
+    [found] = pull.rows("SELECT verdict, broken FROM ecw_quality_result WHERE rule = 'in'")
     assert found == {"verdict": otherwise, "broken": 1}
-    assert "Elsewhere" not in str(pull.rows("SELECT * FROM ecw_quality"))
+    assert "Elsewhere" not in str(pull.rows("SELECT * FROM ecw_quality_result"))

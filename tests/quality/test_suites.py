@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ecw.errors import MappingWrong
-from ecw.mapping.files import load_mapping
-from ecw.pull.suite import load_suite, suite_path
+from ecw.errors import MappingError
+from ecw.mapping.definition.files import load_mapping
+from ecw.quality.suite import load_suite, suite_path
 from ecw.resources import RESOURCES
 
 
@@ -32,7 +32,7 @@ def test_the_readme_names_every_check(tmp_path: Path) -> None:
     """The checks are those that a mistake is answered with."""
     file = tmp_path / "person.yaml"
     file.write_text("resource: person\nrules: [{column: name, otherwise: warn}]")
-    with pytest.raises(MappingWrong) as error:
+    with pytest.raises(MappingError) as error:
         load_suite(file, ["name"])
     [checks] = re.findall(r"a rule has one check \(([^)]*)\)", str(error.value))
     text = (suite_path("practitioner").parent / "README.md").read_text()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ecw.errors import QualityStop
-from ecw.pull import replay, steps
+from ecw.errors import QualityGateFailed
+from ecw.pull import steps
+from ecw.pull.replay import steps as replay
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -45,7 +46,8 @@ def renamed(pull: Pulling) -> set[str]:
 def report(pull: Pulling, rule: str, column: str) -> list[tuple[int, int, int, str]]:
     """Return what was found of a rule, run by run: broken, new, looked at, verdict."""
     query = (
-        "SELECT broken, broken_new, rows, verdict FROM ecw_quality WHERE rule = '{}' AND \"column\" = '{}' ORDER BY at"
+        "SELECT broken, broken_new, rows, verdict FROM ecw_quality_result "
+        "WHERE rule = '{}' AND \"column\" = '{}' ORDER BY at"
     )
     return [tuple(row.values()) for row in pull.rows(query.format(rule, column))]  # type: ignore[misc]
 
@@ -77,7 +79,7 @@ def test_new_bad_ones_stop_run_after_run_until_somebody_acts(
     spoil(sandbox, 3, 10)
 
     for _ in range(2):
-        with pytest.raises(QualityStop, match=r"10 of 120 rows break the rule date of birth_date, 7 of them new"):
+        with pytest.raises(QualityGateFailed, match=r"10 of 120 rows break the rule date of birth_date, 7 of them new"):
             pull("patient")
     suite.write_text(suite.read_text().replace("stop_above: 0.05", "stop_above: 0.1"))
     assert pull("patient")["patient"]["rejected"] == 10
@@ -122,7 +124,7 @@ def test_a_mapping_that_was_broken_stops_although_no_record_changed(pull: Pullin
     assert whole.count("path: birthDate") == 1
     file.write_text(whole.replace("path: birthDate", "path: deceasedDateTime"))
 
-    with pytest.raises(QualityStop, match=r"1\d\d of 120 rows break the rule not_null of birth_date"):
+    with pytest.raises(QualityGateFailed, match=r"1\d\d of 120 rows break the rule not_null of birth_date"):
         pull("patient")
 
 
@@ -133,7 +135,7 @@ def test_a_rule_that_is_new_is_judged_by_everything_that_it_finds(pull: Pulling,
     suite.write_text(text + "  - {column: state, in: [Nowhere], otherwise: warn, stop_above: 0.5}\n")
 
     for _ in range(2):  # stopped is not loaded: it does not become known
-        with pytest.raises(QualityStop, match="break the rule in of state"):
+        with pytest.raises(QualityGateFailed, match="break the rule in of state"):
             pull("patient", full=True)
 
 
@@ -175,7 +177,7 @@ def test_records_that_are_known_to_be_gone_do_not_stop_the_next_that_go(pull: Pu
             sandbox.delete("Patient", record["id"])
         pull("patient")
 
-    volumes = pull.rows("SELECT rows, usual, verdict FROM ecw_quality WHERE rule = 'volume' ORDER BY at")
+    volumes = pull.rows("SELECT rows, usual, verdict FROM ecw_quality_result WHERE rule = 'volume' ORDER BY at")
     assert [tuple(row.values()) for row in volumes] == [
         (120, None, "pass"),
         (102, 120, "pass"),
@@ -183,5 +185,5 @@ def test_records_that_are_known_to_be_gone_do_not_stop_the_next_that_go(pull: Pu
     ]
     for record in sandbox.records("Patient")[:20]:
         sandbox.delete("Patient", record["id"])
-    with pytest.raises(QualityStop, match="eCW gave 70 records"):
+    with pytest.raises(QualityGateFailed, match="eCW gave 70 records"):
         pull("patient")

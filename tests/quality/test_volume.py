@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.crm import comparable
-from ecw.crm.comparable import Seen
-from ecw.crm.facts import Thresholds, facts
-from ecw.errors import QualityStop
+from ecw.alerts.conditions import Thresholds, facts
+from ecw.crm.state import baselines
+from ecw.crm.state.baselines import Seen
+from ecw.errors import QualityGateFailed
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-VOLUME = "SELECT rows, usual, verdict FROM ecw_quality WHERE rule = 'volume' AND resource = '{}' ORDER BY at DESC"
+VOLUME = (
+    "SELECT rows, usual, verdict FROM ecw_quality_result WHERE rule = 'volume' AND resource = '{}' ORDER BY at DESC"
+)
 
 
 def given(counts: dict[str, int]) -> int:
@@ -39,11 +41,11 @@ def test_patients_who_vanish_are_not_counted_as_found(pull: Pulling, sandbox: Ru
     for record in sandbox.records("Patient")[:60]:
         sandbox.delete("Patient", record["id"])
 
-    with pytest.raises(QualityStop, match="eCW gave 60 records, usual are 120"):
+    with pytest.raises(QualityGateFailed, match="eCW gave 60 records, usual are 120"):
         pull("patient")
 
     assert pull.rows(VOLUME.format("patient"))[0] == {"rows": 60, "usual": 120, "verdict": "stop"}
-    assert pull.rows("SELECT count(*) AS n FROM ecw_link WHERE status = 'vanished'") == [{"n": 0}]
+    assert pull.rows("SELECT count(*) AS n FROM ecw_link WHERE status = 'deleted'") == [{"n": 0}]
     assert ("stopped", "patient") in alerts(pull)
 
 
@@ -53,7 +55,7 @@ def test_a_calendar_that_loses_most_of_its_visits_is_told(
 ) -> None:
     counts = [pull("practitioner", "location", "patient", "encounter")["encounter"]["fetched"]]
     counts += [pull("encounter")["encounter"]["fetched"] for _ in range(3)]
-    assert counts[0] > counts[1] == counts[3] >= comparable.LEAST_RECORDS, "the first look goes further back"
+    assert counts[0] > counts[1] == counts[3] >= baselines.LEAST_RECORDS, "the first look goes further back"
     assert alerts(pull) == []
     visits = sandbox.records("Encounter")
     for record in visits[: int(len(visits) * 0.7)]:
@@ -71,7 +73,7 @@ def test_insurance_is_counted_by_the_patient_asked_about(
     pull: Pulling, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = json.loads(os.environ["AIRFLOW_CONN_ECW_TEST"])
-    said["extra"]["pull"] = {"check_every_hours": 2}  # everybody's turn is in every run
+    said["extra"]["pull"] = {"full_cycle_hours": 2}  # everybody's turn is in every run
     monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(said))
     pull("practitioner", "location", "patient", "insurance")
     usual = [pull("insurance")["insurance"]["fetched"] for _ in range(3)][-1]
@@ -101,4 +103,4 @@ def seen(records: int, asked: int | None = None) -> Seen:
     ],
 )
 def test_what_is_usual_of_a_part(runs: list[Seen], asked: int | None, usual: int | None) -> None:
-    assert comparable.number(runs, asked, whole=False) == usual
+    assert baselines.number(runs, asked, whole=False) == usual

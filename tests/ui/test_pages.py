@@ -13,10 +13,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import Engine, inspect
 
-from ecw.crm import journal, journal_pages, ledger, quality, reports
-from ecw.crm.quality import Finding
-from ecw.crm.tables import ecw_journal
-from ecw.errors import ConfigurationWrong
+from ecw.crm.db.tables import ecw_journal
+from ecw.crm.load import journal
+from ecw.crm.state import quality_results, runs
+from ecw.crm.state.quality_results import Finding
+from ecw.errors import ConfigurationError
+from ecw.reports import journal as journal_pages
+from ecw.reports import quality as reports
 from ecw.ui.app import ROUTERS, app, may_see, told
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -48,7 +51,7 @@ def pages(crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Client:
     inside = FastAPI()
     for router in ROUTERS:
         inside.include_router(router)
-    inside.add_exception_handler(ConfigurationWrong, told)  # type: ignore[arg-type]  # starlette wants Exception
+    inside.add_exception_handler(ConfigurationError, told)  # type: ignore[arg-type]  # starlette wants Exception
     return Client(inside)
 
 
@@ -61,7 +64,7 @@ def rule(**changes: Any) -> Finding:
 
 def test_a_runs_report_shows_rules_counts_and_rejects(pages: Client, crm_engine: Engine) -> None:
     run = a_run(RUN)
-    quality.write(crm_engine, run, "location", [VOLUME, rule(), rule(rule="unique", verdict="pass", broken=0)])
+    quality_results.write(crm_engine, run, "location", [VOLUME, rule(), rule(rule="unique", verdict="pass", broken=0)])
     load(crm_engine, [a_row("a", "Secret Street")], [a_reject("b"), a_reject("c")], run)
 
     page = pages.get("/quality/run", params={"run_id": RUN})
@@ -76,7 +79,7 @@ def test_a_runs_report_shows_rules_counts_and_rejects(pages: Client, crm_engine:
 
 def test_a_task_shows_its_resource_alone(pages: Client, crm_engine: Engine) -> None:
     for resource in ("patient", "location"):
-        quality.write(crm_engine, a_run(RUN), resource, [VOLUME, rule(column=f"column of {resource}")])
+        quality_results.write(crm_engine, a_run(RUN), resource, [VOLUME, rule(column=f"column of {resource}")])
 
     page = pages.get("/quality/run", params={"run_id": RUN, "task_id": "patient.check"})
     assert "column of patient" in page.text
@@ -87,15 +90,15 @@ def test_a_task_shows_its_resource_alone(pages: Client, crm_engine: Engine) -> N
 
 def test_a_stopped_run_shows_the_error_and_its_next_move(pages: Client, crm_engine: Engine) -> None:
     run = a_run(RUN)
-    error = ConfigurationWrong("It went wrong.", next_move="mend it.")
-    ledger.fail(crm_engine, run, "patient", error)
-    quality.write(
+    error = ConfigurationError("It went wrong.", next_move="fix it.")
+    runs.fail(crm_engine, run, "patient", error)
+    quality_results.write(
         crm_engine, run, "patient", [Finding("volume", "", "x", "stop", 0, 9, "stop", usual=9, scope="whole")]
     )
 
     page = pages.get("/quality/run", params={"run_id": RUN})
 
-    assert "It went wrong. Next (data engineer): mend it." in page.text
+    assert "It went wrong. Next (data engineer): fix it." in page.text
     assert "the volume stopped the resource" in page.text
 
 
@@ -107,8 +110,8 @@ def test_a_run_without_a_report_says_so(pages: Client) -> None:
 
 
 def test_the_list_of_runs_shows_the_worst_verdicts_and_leads_to_the_run(pages: Client, crm_engine: Engine) -> None:
-    quality.write(crm_engine, a_run("older"), "patient", [VOLUME])
-    quality.write(crm_engine, a_run(RUN), "patient", [VOLUME, rule(verdict="warn"), rule(verdict="reject")])
+    quality_results.write(crm_engine, a_run("older"), "patient", [VOLUME])
+    quality_results.write(crm_engine, a_run(RUN), "patient", [VOLUME, rule(verdict="warn"), rule(verdict="reject")])
 
     page = pages.get("/quality")
 
@@ -120,7 +123,7 @@ def test_the_list_of_runs_shows_the_worst_verdicts_and_leads_to_the_run(pages: C
 
 def test_what_the_tables_hold_is_escaped(pages: Client, crm_engine: Engine) -> None:
     run = a_run(HOSTILE)
-    quality.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, why=HOSTILE)])
+    quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, why=HOSTILE)])
     an_entry(crm_engine, words=HOSTILE, run_id=HOSTILE, advice=HOSTILE, ecw_id=HOSTILE, fields=[HOSTILE])
 
     for address in ("/quality", f"/quality/run?run_id={HOSTILE}", f"/logs?run_id={HOSTILE}", f"/logs?start={HOSTILE}"):
@@ -194,7 +197,7 @@ def test_a_wrong_time_is_told_and_no_entry_is_shown(pages: Client, crm_engine: E
     page = pages.get("/logs", params={"start": "yesterday"})
 
     assert page.status_code == 400
-    assert "is no time such as 2026-11-25T10:00" in page.text
+    assert "is not a time such as 2026-11-25T10:00" in page.text
     assert "said a" not in page.text
 
 
@@ -257,7 +260,7 @@ def test_every_filter_of_the_logs_has_an_index(crm_engine: Engine) -> None:
 
 def test_the_list_of_checked_runs_reads_an_index_alone(crm_engine: Engine) -> None:
     with crm_engine.connect() as connection:
-        assert "ecw_quality_runs" in {index["name"] for index in inspect(connection).get_indexes("ecw_quality")}
+        assert "ecw_quality_runs" in {index["name"] for index in inspect(connection).get_indexes("ecw_quality_result")}
         if crm_engine.dialect.name == "sqlite":
             text = reports.runs_statement().compile(crm_engine)
             plan = "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))

@@ -1,4 +1,4 @@
-"""A CRM whose journal a load has written, as ecw.crm.journal does, and the steps of crm_vob over it."""
+"""A CRM whose journal a load has written, as ecw.crm.load.journal does, and the steps of crm_vob over it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-import ecw.hook  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
-from ecw.crm.business import Mapped
-from ecw.crm.load import load_rows
+import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
+from ecw.crm.db.business_table import Mapped
+from ecw.crm.load.load import load_rows
 from ecw.vob import steps
 from tests.fixtures.loads import a_row, a_run
 
@@ -83,7 +83,7 @@ class Vob:
         """Load three patients, two of them insured, as a practice's first runs do; crm_vob has looked at it."""
         self.patients(1, 2, 3)
         self.policies(("i1", 1), ("i2", 2))
-        assert self.open() == {"opened": 0, "first_load": 2, "too_many": 0}
+        assert self.open() == {"opened": 0, "include_initial_sync": 2, "too_many": 0}
 
     def open(self, of_run: str = "") -> dict[str, int]:
         return steps.open_vob(of_run, "ecw_test", "crm_test", "hook_test")

@@ -9,7 +9,7 @@ from threading import Timer
 import pytest
 from sqlalchemy import text
 
-from ecw.errors import ConfigurationWrong, RequestRefused, ServerTrouble
+from ecw.errors import BadRequest, ConfigurationError, ServerUnavailable
 from tests.fixtures.webhook import SECRET, Receiver
 from tests.vob.conftest import Vob
 
@@ -72,7 +72,7 @@ def test_a_5xx_is_tried_again_under_the_same_key(
     receiver.answers = [503]
     with (
         caplog.at_level(logging.DEBUG),
-        pytest.raises(ServerTrouble, match=r"2 requests were delivered, others wait.*503"),
+        pytest.raises(ServerUnavailable, match=r"2 requests were delivered, others wait.*503"),
     ):
         three.deliver()
     assert sorted(delivery(three)) == ["delivered", "delivered", "waiting"]
@@ -89,11 +89,11 @@ def test_a_receiver_that_is_down_is_not_asked_for_every_request(
     three.patients(1, 2, 3, phone="3")
     three.open()
     receiver.answers = [500] * 9
-    with pytest.raises(ServerTrouble, match="0 requests were delivered"):
+    with pytest.raises(ServerUnavailable, match="0 requests were delivered"):
         three.deliver()
     assert len(receiver.bodies) == 3
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http", "host": "http://127.0.0.1:1/secret-path"}')
-    with pytest.raises(ServerTrouble, match="did not answer") as told:
+    with pytest.raises(ServerUnavailable, match="did not answer") as told:
         three.deliver()
     assert "secret-path" not in str(told.value)
     assert delivery(three) == ["waiting"] * 6
@@ -102,7 +102,7 @@ def test_a_receiver_that_is_down_is_not_asked_for_every_request(
 def test_a_receiver_that_hangs_is_left(three: Vob, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection(timeout=0.2))
     receiver.hang = True
-    with pytest.raises(ServerTrouble, match="did not answer"):
+    with pytest.raises(ServerUnavailable, match="did not answer"):
         three.deliver()
     receiver.hang = False
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", receiver.connection())
@@ -117,7 +117,7 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(
     receiver.trickle = True
     give_up = Timer(20, receiver.over.set)
     give_up.start()
-    with pytest.raises(ServerTrouble, match="did not answer"):
+    with pytest.raises(ServerUnavailable, match="did not answer"):
         three.deliver()
     give_up.cancel()
     assert not receiver.over.is_set(), "the deadline did not end it"
@@ -130,7 +130,7 @@ def test_the_check_of_the_receivers_certificate_cannot_be_switched_off(
 ) -> None:
     document = {"conn_type": "http", "host": "https://vob.example.com/secret-path", "extra": off}
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", json.dumps(document))
-    with pytest.raises(ConfigurationWrong, match="switches the check") as told:
+    with pytest.raises(ConfigurationError, match="switches the check") as told:
         three.deliver()
     assert "secret-path" not in str(told.value)
     assert delivery(three) == ["waiting"] * 3
@@ -140,7 +140,7 @@ def test_the_check_of_the_receivers_certificate_cannot_be_switched_off(
 
 def test_a_request_that_is_refused_holds_no_other_up_and_is_told(three: Vob, receiver: Receiver) -> None:
     receiver.answers = [200, 422]
-    with pytest.raises(RequestRefused, match="did not take 1 requests"):
+    with pytest.raises(BadRequest, match="did not take 1 requests"):
         three.deliver()
     assert sorted(delivery(three)) == ["delivered", "delivered", "refused"]
     [note] = [row["delivery_note"] for row in three.rows() if row["delivery"] == "refused"]
@@ -157,7 +157,7 @@ def test_a_wrong_connection_is_told_at_once_and_the_requests_are_kept(
     three: Vob, receiver: Receiver, status: int
 ) -> None:
     receiver.answers = [status]
-    with pytest.raises(ConfigurationWrong, match=f"HTTP {status}"):
+    with pytest.raises(ConfigurationError, match=f"HTTP {status}"):
         three.deliver()
     assert len(receiver.bodies) == 1
     assert delivery(three) == ["waiting"] * 3
@@ -166,7 +166,7 @@ def test_a_wrong_connection_is_told_at_once_and_the_requests_are_kept(
 
 def test_a_connection_without_an_address_is_told(three: Vob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http"}')
-    with pytest.raises(ConfigurationWrong, match="no address"):
+    with pytest.raises(ConfigurationError, match="no address"):
         three.deliver()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ecw.errors import ConfigurationWrong, CrmTableWrong
-from ecw.mapping.files import load_mapping
-from ecw.vob.matters import NOT_OF_INSURANCE, PATIENT
+from ecw.errors import ConfigurationError, CrmSchemaError
+from ecw.mapping.definition.files import load_mapping
+from ecw.vob.relevant_fields import NOT_OF_INSURANCE, PATIENT
 from tests.fixtures.loads import a_reject
 from tests.vob.conftest import Vob
 
@@ -39,11 +39,11 @@ def test_a_first_load_opens_none_and_says_so(vob: Vob, caplog: pytest.LogCapture
 def test_what_a_first_load_held_back_belongs_to_it_however_late_it_comes_in(vob: Vob) -> None:
     vob.patients(1, 2)
     vob.policies(("i1", 1), ("i9", 9))  # the patient 9 is not here yet: the policy waits
-    assert vob.open() == {"opened": 0, "first_load": 1, "too_many": 0}
+    assert vob.open() == {"opened": 0, "include_initial_sync": 1, "too_many": 0}
     vob.policies(("i8", 8))  # this one did not come with the first load
     vob.patients(8, 9)
     vob.policies(("i2", 2))
-    assert vob.open() == {"opened": 2, "first_load": 1, "too_many": 0}
+    assert vob.open() == {"opened": 2, "include_initial_sync": 1, "too_many": 0}
     assert sorted(shown(vob)) == [("p2", "insurance", "i2", "new"), ("p8", "insurance", "i8", "new")]
 
     vob.policies(("i9", 9), member_id="2")
@@ -51,10 +51,10 @@ def test_what_a_first_load_held_back_belongs_to_it_however_late_it_comes_in(vob:
 
 
 def test_a_first_load_opens_requests_where_that_is_wanted(vob: Vob, settings: Any) -> None:
-    settings(first_load=True)
+    settings(include_initial_sync=True)
     vob.patients(1, 2)
     vob.policies(("i1", 1), ("i2", 2))
-    assert vob.open() == {"opened": 2, "first_load": 0, "too_many": 0}
+    assert vob.open() == {"opened": 2, "include_initial_sync": 0, "too_many": 0}
     assert sorted(shown(vob)) == [("p1", "insurance", "i1", "new"), ("p2", "insurance", "i2", "new")]
 
 
@@ -86,7 +86,7 @@ def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_bac
 def test_a_patient_who_is_marked_opens_none(vob: Vob) -> None:
     vob.first()
     vob.load("patient", rejects=[a_reject("p2", "gone", None, hour=None)])
-    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert vob.open() == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 
 
 def test_looking_again_opens_nothing(vob: Vob) -> None:
@@ -94,7 +94,7 @@ def test_looking_again_opens_nothing(vob: Vob) -> None:
     vob.policies(("i2", 2), member_id="2")
     vob.open()
     before = vob.rows()
-    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert vob.open() == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
     assert vob.rows() == before
 
 
@@ -154,20 +154,20 @@ def test_a_load_that_would_open_too_many_opens_none_until_somebody_asks_for_it(
     flood = vob.policies(("i1", 1), ("i2", 2), member_id="2")
     vob.patients(3, phone="2")
     with caplog.at_level(logging.WARNING):
-        assert vob.open() == {"opened": 1, "first_load": 0, "too_many": 2}
+        assert vob.open() == {"opened": 1, "include_initial_sync": 0, "too_many": 2}
     assert f"the run {flood} would open more than 1 requests" in caplog.text
     assert shown(vob) == [("p3", "patient", "p3", "phone")]
 
-    assert vob.open(flood) == {"opened": 2, "first_load": 0, "too_many": 0}
+    assert vob.open(flood) == {"opened": 2, "include_initial_sync": 0, "too_many": 0}
     with caplog.at_level(logging.WARNING):
-        assert vob.open(flood) == {"opened": 0, "first_load": 0, "too_many": 0}
+        assert vob.open(flood) == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
     assert len(vob.rows()) == 3
     assert f"The run {flood} has no change that opened no request." in caplog.text
 
 
 def test_the_requests_of_a_first_load_can_be_asked_for_later(vob: Vob) -> None:
     vob.first()
-    assert vob.open("r2") == {"opened": 2, "first_load": 0, "too_many": 0}
+    assert vob.open("r2") == {"opened": 2, "include_initial_sync": 0, "too_many": 0}
 
 
 def test_a_policy_that_the_crm_has_deleted_since_is_told(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,7 +186,7 @@ def test_another_practices_changes_are_not_ours(vob: Vob) -> None:
     vob.patients(7)
     vob.policies(("i7", 7))
     vob.policies(("i7", 7), member_id="2")
-    assert vob.open() == {"opened": 0, "first_load": 0, "too_many": 0}
+    assert vob.open() == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
     assert vob.rows("SELECT count(*) AS n FROM ecw_journal WHERE practice = 'P2' AND vob IS NULL") == [{"n": 3}]
 
 
@@ -207,7 +207,7 @@ def test_killed_before_the_end_is_done_again_whole(vob: Vob) -> None:
     vob.policies(("i1", 1), ("i2", 2), member_id="2")
     with vob.crm.begin() as connection:  # the second request cannot be written
         connection.execute(text("CREATE UNIQUE INDEX one_a_run ON vob_request (run_id)"))
-    with pytest.raises(CrmTableWrong, match="The requests to verify benefits"):
+    with pytest.raises(CrmSchemaError, match="The requests to verify benefits"):
         vob.open()
     assert vob.rows() == []
     with vob.crm.begin() as connection:
@@ -223,7 +223,7 @@ def test_a_table_of_the_crm_that_lacks_columns_is_told_with_all_of_them(vob: Vob
         connection.execute(
             text("CREATE TABLE vob_request (id INTEGER PRIMARY KEY, practice TEXT, owner TEXT NOT NULL, change TEXT)")
         )
-    with pytest.raises(CrmTableWrong) as told:
+    with pytest.raises(CrmSchemaError) as told:
         vob.open()
     assert "no column key" in str(told.value)
     assert "no column delivery_note" in str(told.value)
@@ -231,12 +231,12 @@ def test_a_table_of_the_crm_that_lacks_columns_is_told_with_all_of_them(vob: Vob
     assert "v008_vob.py" in told.value.next_move
     with vob.crm.begin() as connection:
         connection.execute(text("DROP TABLE vob_request"))
-    with pytest.raises(CrmTableWrong, match="no table vob_request"):
+    with pytest.raises(CrmSchemaError, match="no table vob_request"):
         vob.open()
 
 
-@pytest.mark.parametrize("wrong", [{"most": 0}, {"most": "many"}, {"first_load": 1}, {"colour": "red"}])
+@pytest.mark.parametrize("wrong", [{"most": 0}, {"most": "many"}, {"include_initial_sync": 1}, {"colour": "red"}])
 def test_a_wrong_setting_is_refused(vob: Vob, settings: Any, wrong: dict[str, Any]) -> None:
     settings(**wrong)
-    with pytest.raises(ConfigurationWrong, match="extra field `vob`"):
+    with pytest.raises(ConfigurationError, match="extra field `vob`"):
         vob.open()

@@ -15,15 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ecw.identity.names import (
-    Name,
-    Relation,
-    family_relation,
-    given_relation,
-    may_be_siblings,
-    middle_differs,
-    swapped,
-)
+from ecw.identity.names import Name, Relation, family_relation, given_relation, may_be_siblings, middle_differs, swapped
 from ecw.identity.person import Person
 
 

@@ -29,7 +29,7 @@ FILE_KEYS = MappingProxyType(
         "profile": "what a resource made from a row claims in meta.profile",
         "constant": "names for values that paths use as %name",
         "select": "groups of columns",
-        "leave_out": "FHIR elements that the CRM does not get, each with the reason",
+        "excluded": "FHIR elements that the CRM does not get, each with the reason",
     }
 )
 GROUP_KEYS = MappingProxyType(

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ecw.errors import ConfigurationWrong
-from ecw.words import Batch, Run
+from ecw.errors import ConfigurationError
+from ecw.models import Batch, Run
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -38,14 +38,14 @@ def begin(
 ) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `options` are those of the run's form: ecw.pull.options.Options, as an object or as JSON. `goes_on` says whether
+    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` says whether
     another run of the DAG, by its id, is at work; without it nobody is waited for.
 
-    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or cannot hold the rows), CrmTrouble,
-    PlanTooLong, RunAhead, and what a call raises: /metadata is read.
+    Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,
+    PlanExceedsInterval, ConcurrentRun, and what a call raises: /metadata is read.
     """
-    from ecw.crm.engine import open_crm
-    from ecw.pull.begin import open_run
+    from ecw.crm.db.engine import open_crm
+    from ecw.pull.plan.begin import open_run
 
     with open_crm(crm_conn_id) as engine:
         return open_run(
@@ -62,32 +62,32 @@ def extract(run: Run, resource: str) -> Batch:
 
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
-    from ecw.crm import history, ledger
-    from ecw.pull import abilities, plan, relied_on
-    from ecw.pull.bulk import export, since_when
-    from ecw.pull.client import client_of
-    from ecw.pull.extract import extract
-    from ecw.pull.options import Options
-    from ecw.pull.roster import Roster
+    from ecw.crm.state import run_history, runs
+    from ecw.practice.client import client_of
+    from ecw.pull.extract.bulk_export import export, since_when
+    from ecw.pull.extract.extract import extract
+    from ecw.pull.extract.known_ids import Roster
+    from ecw.pull.plan import capabilities, plan, prerequisites
     from ecw.resources import resource as row
+    from ecw.settings.pull import Options
 
     with _crm(run, resource) as engine:
         planned = plan.of(run)
         if resource not in planned["resources"]:
-            raise ConfigurationWrong(
+            raise ConfigurationError(
                 f"The run is not about {resource}.",
                 next_move=f"trigger another run with {resource} among its resources.",
             )
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}
-        ledger.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
+        runs.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_of(run, engine)
-        abilities.know(run, client)
+        capabilities.know(run, client)
         roster = Roster(engine, run, options)
         if line["strategies"] == ["bulk"]:
             since = since_when(engine, its_run, row(resource), options)
             return export(its_run, row(resource), client, options, roster, since=since)
-        before = history.fetched_before(engine, run, resource)
+        before = run_history.fetched_before(engine, run, resource)
         return extract(
             its_run,
             row(resource),
@@ -98,17 +98,17 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             before=before,
             most=line["most"],
             urgent=line["urgent"],
-            require=None if options.few else partial(relied_on.require, engine, run, resource, planned),
+            require=None if options.few else partial(prerequisites.require, engine, run, resource, planned),
         )
 
 
 def map(batch: Batch) -> Batch:
     """Drop what did not change; stage a row for everything else.  The option `full` maps the unchanged too."""
-    from ecw.crm import links
-    from ecw.mapping.compile import Mapper
-    from ecw.pull import plan
-    from ecw.pull.map import map_batch
-    from ecw.pull.practice import mapping_of
+    from ecw.crm.state import links
+    from ecw.mapping.transform.to_row import Mapper
+    from ecw.practice.mappings import mapping_of
+    from ecw.pull.map_records import map_batch
+    from ecw.pull.plan import plan
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
@@ -120,13 +120,13 @@ def map(batch: Batch) -> Batch:
 def check(batch: Batch) -> Batch:
     """Stage the rows that may enter; keep the others as rejects, and what was found as the run's quality report.
 
-    Raises QualityStop where the suite says that nothing of the batch may enter.
+    Raises QualityGateFailed where the suite says that nothing of the batch may enter.
     """
-    from ecw.crm import links, quality
-    from ecw.pull import plan
-    from ecw.pull.check import Before, check
-    from ecw.pull.practice import mapping_of
-    from ecw.pull.suite import load_suite, of_chosen, suite_path
+    from ecw.crm.state import links, quality_results
+    from ecw.practice.mappings import mapping_of
+    from ecw.pull.plan import plan
+    from ecw.quality.check import Before, check
+    from ecw.quality.suite import load_suite, of_chosen, suite_path
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
@@ -138,7 +138,7 @@ def check(batch: Batch) -> Batch:
             run,
             batch,
             suite,
-            usual=quality.usual(
+            usual=quality_results.usual(
                 engine,
                 run,
                 batch["resource"],
@@ -147,83 +147,75 @@ def check(batch: Batch) -> Batch:
                 asked=batch.get("patients"),
             ),
             linked=partial(links.among, engine, run["practice"]),
-            report=partial(quality.write, engine, run, batch["resource"]),
+            report=partial(quality_results.write, engine, run, batch["resource"]),
             before=Before(
-                partial(quality.judged, engine, run["practice"], batch["resource"]),
-                quality.rules_before(engine, run, batch["resource"]),
+                partial(quality_results.judged, engine, run["practice"], batch["resource"]),
+                quality_results.rules_before(engine, run, batch["resource"]),
             ),
         )
 
 
 def load(batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
-    from ecw.crm import ledger
-    from ecw.crm.engine import reading
-    from ecw.crm.load import load_rows
-    from ecw.pull import plan, staging, store
-    from ecw.pull.mapped import mapped_of
-    from ecw.pull.options import Options
-    from ecw.pull.practice import mapping_of
+    from ecw.crm.db.engine import reading
+    from ecw.crm.load.load import load_rows
+    from ecw.crm.state import runs
+    from ecw.practice.mappings import mapping_of
+    from ecw.pull.mapped_columns import mapped_of
+    from ecw.pull.plan import plan
     from ecw.pull.summary import line
+    from ecw.settings.pull import Options
+    from ecw.staging import batch_file, filesystem
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
-        mapped_by = staging.manifest(store.join(run["staging"], batch["resource"], "map.ndjson.gz"))
+        mapped_by = batch_file.manifest(filesystem.join(run["staging"], batch["resource"], "map.ndjson.gz"))
         mapped = mapped_of(mapping, mapped_by["mapping_version"] if mapped_by else None)
-        rejects = chain.from_iterable(staging.read(path) for path in batch["rejects"])
+        rejects = chain.from_iterable(batch_file.read(path) for path in batch["rejects"])
         options = Options(**plan.of(run)["options"])
         numbers = load_rows(
             engine,
             run,
             batch,
             mapped,
-            staging.read(batch["path"]),
+            batch_file.read(batch["path"]),
             rejects,
-            staging.read(batch["newer"]) if "newer" in batch else (),
+            batch_file.read(batch["newer"]) if "newer" in batch else (),
             moves_cursor=not (options.few or options.own_window),
             dry_run=options.dry_run,
             coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
-            source=store.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
-            asked=(line["patient"] for line in staging.read(batch["asked"])) if "asked" in batch else None,
+            source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
+            asked=(line["patient"] for line in batch_file.read(batch["asked"])) if "asked" in batch else None,
         )
         with reading(engine) as connection:
-            if recorded := ledger.row(connection, run, batch["resource"]):
+            if recorded := runs.row(connection, run, batch["resource"]):
                 log.info("%s", line(dict(recorded)))
     return asdict(numbers)
 
 
 def left_out(run: Run) -> list[str]:
-    """Return the groups that have nothing to do in this run: `at_once`, or the resources that it is not about."""
-    from ecw.pull import plan
-    from ecw.pull.options import Options
+    """Return the groups that have nothing to do in this run: `inline`, or the resources that it is not about."""
+    from ecw.pull.plan import plan
     from ecw.resources import RESOURCES
+    from ecw.settings.pull import Options
 
     planned = plan.of(run)
     if Options(**planned["options"]).few:
         return list(RESOURCES)
-    return ["at_once", *(name for name in RESOURCES if name not in planned["resources"])]
-
-
-def at_once(run: Run) -> dict[str, dict[str, int]]:
-    """Pull a few records, all steps of all resources in one process; return the numbers of each.
-
-    Raises the first error, after everything that does not need what failed was done.
-    """
-    from ecw.pull.at_once import pull
-
-    return pull(run)
+    return ["inline", *(name for name in RESOURCES if name not in planned["resources"])]
 
 
 def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str, Any]]:
     """Return the run's table, one row a resource, and log it; an empty one where the run did not begin.
 
-    Then tell what has become amiss, or is no longer; what goes wrong with that is logged and fails nothing.
+    Then tell what has become wrong, or is no longer; what goes wrong with that is logged and fails nothing.
     """
-    from ecw.alert.watch import watch_quietly
-    from ecw.crm import ledger
-    from ecw.crm.engine import open_crm
-    from ecw.pull import plan, urgency
+    from ecw.alerts.monitor import watch_quietly
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.state import runs
+    from ecw.pull.extract import urgency
+    from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
 
     rows: list[dict[str, Any]] = []
@@ -231,7 +223,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
     else:
         with open_crm(run["crm_conn_id"]) as engine:
-            ledger.give_back(engine, run)
+            runs.give_back(engine, run)
             rows = table(engine, run, plan.covered(run))
             urgency.note(engine, run, rows, plan.options_of(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
@@ -240,28 +232,29 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
 
 
 def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Look whether anything is amiss, whether or not a run was, and tell it; return counts.
+    """Look whether anything is wrong, whether or not a run was, and tell it; return counts.
 
-    Raises ConfigurationWrong (the variable ecw_alerts), CrmTrouble.
+    Raises ConfigurationError (the variable ecw_alerts), DatabaseUnavailable.
     """
-    from ecw.alert.watch import watch
+    from ecw.alerts.monitor import watch
 
     return watch(crm_conn_id)
 
 
 def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Remove what is older than the settings keep it: staged runs, and the bookkeeping of ecw.crm.retention; count it.
+    """Remove what is older than the settings keep it: staged runs, and the bookkeeping of ecw.crm.state.retention;
+    count it.
 
-    Raises ConfigurationWrong (a variable), CrmTrouble.
+    Raises ConfigurationError (a variable), DatabaseUnavailable.
     """
     from datetime import UTC, datetime
 
-    from ecw.crm import retention
-    from ecw.crm.engine import open_crm
-    from ecw.pull import area, staging
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.state import retention
+    from ecw.staging import batch_file, location
 
     # First, as it is patients themselves; by a practice that pulls no more, too.
-    gone = {"staged runs": staging.purge(area.staging_root(), area.staging_days())}
+    gone = {"staged runs": batch_file.purge(location.staging_root(), location.staging_days())}
     with open_crm(crm_conn_id) as engine:
         gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
     log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")
@@ -270,30 +263,30 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
 
 def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
     """Yield the records that the loads of other resources have been given, as (resource, eCW id)."""
-    from ecw.pull import staging, store
     from ecw.resources import RESOURCES
+    from ecw.staging import batch_file, filesystem
 
     for name in RESOURCES:
-        path = store.join(run["staging"], name, "check.ndjson.gz")
-        if name != resource and staging.manifest(path):
-            yield from ((name, line["ecw_id"]) for line in staging.read(path))
+        path = filesystem.join(run["staging"], name, "check.ndjson.gz")
+        if name != resource and batch_file.manifest(path):
+            yield from ((name, line["ecw_id"]) for line in batch_file.read(path))
 
 
 @contextmanager
 def _crm(run: Run, resource: str) -> Iterator[Engine]:
     """Give a step the CRM, and the ledger the step's failure.
 
-    Raises ConfigurationWrong where a connection names another practice, or another CRM, than when the run began.
+    Raises ConfigurationError where a connection names another practice, or another CRM, than when the run began.
     """
-    from ecw.crm import ledger
-    from ecw.crm.engine import open_crm
-    from ecw.pull.practice import connection_of
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.state import runs
+    from ecw.practice.mappings import connection_of
 
     with open_crm(run["crm_conn_id"]) as engine:
-        ledger.require_begun(engine, run)  # not within the try: the failure is none of this database's
+        runs.require_begun(engine, run)  # not within the try: the failure is none of this database's
         try:
             connection_of(run)
             yield engine
         except BaseException as error:
-            ledger.fail(engine, run, resource, error)
+            runs.fail(engine, run, resource, error)
             raise

@@ -8,16 +8,16 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw.crm import history, ledger
-from ecw.errors import NumbersDoNotAddUp
+from ecw.crm.state import run_history, runs
+from ecw.errors import CountMismatch
+from ecw.models import Run
 from ecw.resources import RESOURCES
-from ecw.words import Run
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
 NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released", "older")  # told where there are any
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "completeness", "next")
 TEXTS = ("completeness", "next")  # below the table
-NUMBERED = (ledger.LOADED, ledger.DRY)
+NUMBERED = (runs.LOADED, runs.DRY)
 
 
 def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -25,9 +25,9 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
 
     `covered` are those that another run of the same backfill looks at.
     """
-    found = {row["resource"]: row for row in history.of_run(engine, run)}
-    waiting = history.waiting_conflicts(engine, run["practice"])
-    missing = history.missing(engine, run["practice"])
+    found = {row["resource"]: row for row in run_history.of_run(engine, run)}
+    waiting = run_history.waiting_conflicts(engine, run["practice"])
+    missing = run_history.missing(engine, run["practice"])
     # A run begins on all its resources at once: what has no row beside others was not asked for.
     absent = {"state": "not asked for" if found or covered else "not begun"}
     rows = []
@@ -39,7 +39,7 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
             values["completeness"] = f"{values['completeness']}; {_referred(missing.get(resource, 0))}"
         if values["seconds"] is not None:
             values["seconds"] = round(values["seconds"], 1)
-        if row["state"] == ledger.DRY:
+        if row["state"] == runs.DRY:
             ended = "dry run, failed" if row["error"] else "dry run, not ended"
             values["state"] = "dry run" if row["fetched"] is not None and not row["error"] else ended
         rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
@@ -52,7 +52,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     `waiting` conflicts of the resource wait for a person.
     """
     state = row["state"]
-    if state == "failed" or (state == ledger.DRY and row["error"]):
+    if state == "failed" or (state == runs.DRY and row["error"]):
         error = str(row["error"])
         return error if "Next (" in error else f"{error}: read the log of its task that failed."
     if state in ("not asked for", "once a backfill"):
@@ -60,19 +60,21 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     if state not in NUMBERED or row["fetched"] is None:
         return "look at the log of the resource's first task that is not green."
     moves = [broken(row)]
-    if state == ledger.DRY:
+    if state == runs.DRY:
         moves.append("a dry run, nothing was written: trigger it again without dry run to load.")
     parked = row.get("parked") or 0
-    if row["rejected"] and state == ledger.DRY:
+    if row["rejected"] and state == runs.DRY:
         moves.append(f"{row['rejected']} would be rejected: the logs of map and check say by which rules.")
     elif rejected := row["rejected"] - parked:
         moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
     if rewritten := row.get("rewritten"):
         moves.append(f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed.")
     if parked:
-        moves.append(f"{parked} wait in ecw_parked for a record that is not here yet, and come in when it does.")
+        moves.append(f"{parked} wait in ecw_deferred_row for a record that is not here yet, and come in when it does.")
     if row.get("later"):
-        moves.append(f"nothing to do: {row['later']} patients are asked about in turn, by {_time(row['later_by'])}.")
+        moves.append(
+            f"nothing to do: {row['later']} patients are asked about in turn, by {_time(row['remaining_due_at'])}."
+        )
     if waiting:
         moves.append(f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice.")
     if locked := row.get("locked"):
@@ -89,8 +91,8 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
 def broken(row: Mapping[str, Any]) -> str:
     """Say that the numbers of a ledger row do not add up, nothing where they do."""
     try:
-        ledger.numbers_of(row).proved()
-    except NumbersDoNotAddUp as error:
+        runs.numbers_of(row).proved()
+    except CountMismatch as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -99,9 +101,9 @@ def line(row: Mapping[str, Any]) -> str:
     """Return all that the ledger says of a resource's load, in one line."""
     noted = "".join(f", {name} {row[name]}" for name in NOTED if row[name])
     return (
-        f"{row['resource']}: {ledger.numbers_of(row)}{noted}; {row['calls']} calls, {row['seconds']:.1f} s; "
+        f"{row['resource']}: {runs.numbers_of(row)}{noted}; {row['calls']} calls, {row['seconds']:.1f} s; "
         f"from {_time(row['window_start'])} to {_time(row['window_end'])} by {row['strategy'] or 'no strategy'}, "
-        f"mapping {row['mapping_version']}{', dry run' if row['state'] == ledger.DRY else ''}."
+        f"mapping {row['mapping_version']}{', dry run' if row['state'] == runs.DRY else ''}."
     )
 
 

@@ -9,20 +9,21 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, update
 
-from ecw.agreement import Agreed
-from ecw.crm import conflicts, journal, references
-from ecw.crm.business import Mapped, find
-from ecw.crm.identity import RUNG
-from ecw.crm.load import one_at_a_time
-from ecw.crm.tables import ecw_agreed, ecw_conflict, ecw_intent, ecw_link
-from ecw.crm.upsert import upsert
-from ecw.errors import ConfigurationWrong
-from ecw.mapping.person import element_of
-from ecw.push import intents, ledger
-from ecw.push.alone import alone
+from ecw.crm.db.business_table import Mapped, find
+from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
+from ecw.crm.db.upsert import upsert
+from ecw.crm.load import journal, references
+from ecw.crm.load.identity import RUNG
+from ecw.crm.load.load import one_at_a_time
+from ecw.crm.state import conflicts
+from ecw.errors import ConfigurationError
+from ecw.mapping.transform.person import element_of
+from ecw.push import intents, progress
+from ecw.push.context import CrmSide
+from ecw.push.crm_patients import Record
 from ecw.push.intents import HELD, NEW, UPDATE, VOID
-from ecw.push.patients import Record
-from ecw.push.pushing import CrmSide
+from ecw.push.locks import alone
+from ecw.three_way_merge import MergeBase
 
 LIST = "`ecw matches list` shows who is held."
 BUSY = "push or pull is at this patient; try again in a minute."
@@ -31,14 +32,14 @@ BUSY = "push or pull is at this patient; try again in a minute."
 def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> None:
     """Note that the row and eCW's record, as they are now, are one person: what differs travels again.
 
-    `emr` is the record's row.  Raises ConfigurationWrong where the row is not held for that.
+    `emr` is the record's row.  Raises ConfigurationError where the row is not held for that.
     """
     place = side.place
 
     def decide(connection: Connection, record: Record) -> None:
         held = intents.latest(connection, place, record.crm_id)
         if held is None or (held.state, held.rung) != (HELD, RUNG) or not record.linked:
-            raise ConfigurationWrong(f"The identity of the CRM's patient {record.crm_id} is not held.", next_move=LIST)
+            raise ConfigurationError(f"The identity of the CRM's patient {record.crm_id} is not held.", next_move=LIST)
         side.patients.confirm(connection, record, record.ecw_id or "", emr)
         side.patients.write(connection, record.crm_id, {side.mapping.key: record.ecw_id})
         side.patients.forget_hash(connection, record.ecw_id or "")
@@ -54,15 +55,15 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
     The next push looks for the row's person, and never takes the former chart for it; the next pull makes a row of its
     own for the chart, and gives it what belongs to it of the `followers`: insurance, encounters.
 
-    Raises ConfigurationWrong where the row has no link.
+    Raises ConfigurationError where the row has no link.
     """
     place, former = side.place, ""
 
     def decide(connection: Connection, record: Record) -> None:
         nonlocal former
         if not record.linked or record.ecw_id is None:
-            raise ConfigurationWrong(f"The CRM's patient {record.crm_id} has no link.", next_move=LIST)
-        former, agreed = record.ecw_id, record.agreed or Agreed()
+            raise ConfigurationError(f"The CRM's patient {record.crm_id} has no link.", next_move=LIST)
+        former, agreed = record.ecw_id, record.agreed or MergeBase()
         theirs = {
             column.name
             for column in side.mapping.columns
@@ -72,7 +73,7 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
         }
         side.patients.write(connection, record.crm_id, dict.fromkeys([side.mapping.key, *sorted(theirs)]))
         key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
-        for table in (ecw_link, ecw_agreed):
+        for table in (ecw_link, ecw_merge_base):
             connection.execute(delete(table).filter_by(**key))
         for mapped in followers:
             references.forget(connection, find(connection, mapped), f"{side.mapping.resource}/{record.ecw_id}")
@@ -92,15 +93,15 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
 def _decided(side: CrmSide, crm_id: str, decide: Callable[[Connection, Record], None]) -> None:
     with alone(side.engine, side.place, crm_id) as claim:
         if claim is None:
-            raise ConfigurationWrong(f"The CRM's patient {crm_id} is being pushed.", next_move=BUSY)
+            raise ConfigurationError(f"The CRM's patient {crm_id} is being pushed.", next_move=BUSY)
         with side.engine.begin() as connection:
             claim.keep(connection)
             one_at_a_time(connection, side.place.practice, side.place.resource)
             record = side.patients.read(connection, crm_id, to_write=True)
             if record is None:
-                raise ConfigurationWrong(f"The CRM has no patient {crm_id}.", next_move=LIST)
+                raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_move=LIST)
             decide(connection, record)
-    ledger.forget(side.engine, side.place, crm_id)
+    progress.forget(side.engine, side.place, crm_id)
 
 
 def _log(

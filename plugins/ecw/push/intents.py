@@ -2,8 +2,8 @@
 
 One row for each record of the CRM, its latest intent:
 
-    sending   written before the request; found later, the process died on the way and what became of it is not known
-    unknown   the answer did not say what became of it
+    sending   written before the request; found later, the process died on the way and what happened to it is not known
+    unknown   the answer did not say what happened to it
     done      eCW has it
     refused   it cannot be sent as it is; the same content is not sent again by itself
     void      nothing was done, and nothing is wrong with it: it can be sent again
@@ -23,14 +23,19 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, func, select, update
 
-from ecw.crm import creating
-from ecw.crm.engine import reading
-from ecw.crm.journal import Choice, decided, terminal_user
-from ecw.crm.tables import ecw_intent
-from ecw.crm.upsert import upsert
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_intent
+from ecw.crm.db.upsert import upsert
+from ecw.crm.load import match_unconfirmed
+from ecw.crm.load.journal import Choice, decided, terminal_user
 
-SENDING, UNKNOWN, DONE, OPEN = creating.SENDING, creating.UNKNOWN, creating.DONE, creating.OPEN
-HELD, UPDATE = creating.HELD, creating.UPDATE
+SENDING, UNKNOWN, DONE, OPEN = (
+    match_unconfirmed.SENDING,
+    match_unconfirmed.UNKNOWN,
+    match_unconfirmed.DONE,
+    match_unconfirmed.OPEN,
+)
+HELD, UPDATE = match_unconfirmed.HELD, match_unconfirmed.UPDATE
 REFUSED, VOID, CREATE = "refused", "void", "create"
 TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
@@ -51,7 +56,7 @@ class Place:
 class Intent:
     """A row of the journal; `sent` holds patient data: what eCW has, or may have.
 
-    `decided_at` is when it was decided, or when the last request ended without a word of what became of it.
+    `decided_at` is when it was decided, or when the last request ended without a word of what happened to it.
     """
 
     intent: str
@@ -165,7 +170,7 @@ def decide(connection: Connection, place: Place, crm_id: str, decision: Decision
 def settle(
     connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None, *, counts: bool = True
 ) -> None:
-    """Note what became of the intent, in the caller's transaction; without `counts` it was no attempt."""
+    """Note what happened to the intent, in the caller's transaction; without `counts` it was no attempt."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else now}
     if state == UNKNOWN:
@@ -222,7 +227,7 @@ def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
 def choose(engine: Engine, place: Place, crm_id: str, choice: str | None) -> bool:
     """Note a person's choice for a held record: one of its candidates, or NEW; None takes it back.
 
-    Say whether it can be.  The journal says who chose.
+    Return True if it can be.  The journal says who chose.
     """
     with engine.begin() as connection:
         found = latest(connection, place, crm_id)

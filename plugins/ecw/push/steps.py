@@ -1,7 +1,8 @@
 """The steps of a push: begin -> approve -> send -> confirm -> summary.
 
 Tasks, the `ecw` command and the tests call the same functions.  What travels between them is a Push: ids and counts.
-Whom a run takes and what became of each stands in the CRM (ecw.push.ledger), so a step that is killed goes on there.
+Whom a run takes and what happened to each stands in the CRM (ecw.push.progress), so a step that is killed goes on
+there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ecw.words import Push
+from ecw.models import Push
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from ecw.push.batch import Running
+    from ecw.push.run import Running
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,11 @@ def begin(
 ) -> Push:
     """Plan the run: whom it takes, found in the CRM without a call, and whether that needs an approval.
 
-    `options` are those of the run's form: ecw.push.wanted.Wanted, as an object or as JSON.
+    `options` are those of the run's form: ecw.settings.push.Wanted, as an object or as JSON.
 
-    Raises ConfigurationWrong, CrmTableWrong (the CRM is not migrated, or lacks a column), CrmTrouble.
+    Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or lacks a column), DatabaseUnavailable.
     """
-    from ecw.push.begin import begin
+    from ecw.push.plan.begin import begin
 
     with _crm(crm_conn_id) as engine:
         return begin(engine, run_id, run_type, ecw_conn_id, crm_conn_id, options)
@@ -45,11 +46,12 @@ def begin(
 def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Push the patients of the plan that are not finished; return how many of each word there are.
 
-    Raises ServerTrouble where some are left for a later try, AccessDenied where eCW refuses one after the other for a
-    reason that is not the patients', ConfigurationWrong where a connection names another practice or another CRM than
+    Raises ServerUnavailable where some are left for a later try, AccessDenied where eCW refuses one after the other
+    for a
+    reason that is not the patients', ConfigurationError where a connection names another practice or another CRM than
     when the run began, and what the CRM's database raises.
     """
-    from ecw.push.batch import send
+    from ecw.push.run import send
 
     with _running(push) as running:
         running.require_same()
@@ -57,8 +59,8 @@ def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int
 
 
 def confirm(push: Push | None) -> dict[str, int]:
-    """Read back what was written, so that its echo is no change; return how many of each finding there are."""
-    from ecw.push.batch import confirm
+    """Read back what was written, so that its echo is not a change; return how many of each finding there are."""
+    from ecw.push.run import confirm
 
     if push is None:
         return {}
@@ -82,7 +84,7 @@ def summary(push: Push | None) -> dict[str, Any]:
 
 @contextmanager
 def _running(push: Push) -> Iterator[Running]:
-    from ecw.push.batch import Running
+    from ecw.push.run import Running
 
     with _crm(push["crm_conn_id"]) as engine:
         yield Running(engine, push)
@@ -90,8 +92,8 @@ def _running(push: Push) -> Iterator[Running]:
 
 @contextmanager
 def _crm(conn_id: str) -> Iterator[Engine]:
-    from ecw.crm.engine import open_crm
-    from ecw.crm.trouble import working
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.errors import working
 
     with open_crm(conn_id) as engine, working("The push"):
         yield engine

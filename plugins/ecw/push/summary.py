@@ -7,47 +7,47 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw.push import ledger
-from ecw.push.begin import place_of
-from ecw.push.choose import TRIED, WAITS
-from ecw.words import Push
+from ecw.models import Push
+from ecw.push import progress
+from ecw.push.plan.begin import place_of
+from ecw.push.plan.select import TRIED, WAITS
 
 # In the order in which they are told.
 WORDS = (
     *("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "unknown", "later", "failed"),
-    *("locked", "busy", "stopped", "skipped", "missing", "elsewhere", ledger.NOT_APPROVED, ledger.NOT_TRIED),
+    *("locked", "busy", "stopped", "skipped", "missing", "elsewhere", progress.NOT_APPROVED, progress.NOT_TRIED),
 )
 WELL = ("created", "updated", "linked", "unchanged", "skipped", "busy")
 KEPT_BACK = {
-    "refused": "eCW or our checks refused them as they are: mend them in the CRM; `ecw status` counts the reasons.",
+    "refused": "eCW or our checks refused them as they are: fix them in the CRM; `ecw status` counts the reasons.",
     "held": "a person chooses: `ecw matches`.",
     "locked": "emr_updates_locked is set in the CRM.",
     "another practice's": "give each practice a CRM database of its own.",
     "not agreed": "pull the patients once: then it is known what both sides have.",
-    ledger.NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
+    progress.NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
     WAITS: "answer the approval that is open: Browse > Required Actions.",
     TRIED: "nothing: they are tried again within the hour, or as soon as the CRM changes them.",
     "over the limit": "run again: the form's limit let these wait.",
 }
 _LEFT: tuple[tuple[str | None, str, str, str], ...] = (
     (
-        *(ledger.WAITING, ledger.NOT_APPROVED, "the run ended before anybody approved it"),
+        *(progress.WAITING, progress.NOT_APPROVED, "the run ended before anybody approved it"),
         "read the log of `approve`, then clear it, or trigger a run by hand.",
     ),
     (
-        *(None, ledger.NOT_TRIED, "the run ended before it came to this patient"),
+        *(None, progress.NOT_TRIED, "the run ended before it came to this patient"),
         "read the log of the task that is not green, then clear it.",
     ),
 )
-SHOWN = 200  # patients in the table; the CRM's table ecw_push has all
+SHOWN = 200  # patients in the table; the CRM's table ecw_push_item has all
 
 
 def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
     place = place_of(push)
     for was, did, why, move in _LEFT:
-        ledger.note_rest(engine, place, push["run_id"], [was], did, why, move)
-    rows = ledger.of_run(engine, place, push["run_id"])
+        progress.note_rest(engine, place, push["run_id"], [was], did, why, move)
+    rows = progress.of_run(engine, place, push["run_id"])
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["did"] for row in rows)
     told = [row for row in rows if dry or row["reason"] or row["did"] not in WELL]
@@ -84,7 +84,7 @@ def as_text(table: dict[str, Any]) -> str:
         lines.append(f"eCW spells in its own way: {spelled}")
     lines += [_line(one) for one in table["told"]]
     if table["not_shown"]:
-        lines.append(f"{table['not_shown']} more are in the CRM's table ecw_push")
+        lines.append(f"{table['not_shown']} more are in the CRM's table ecw_push_item")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from ecw.errors import EcwError, TryAgain
+from ecw.errors import EcwError, RetryableError
 from ecw.ui import jwks, logs, quality
 from ecw.ui.page import render
 
@@ -32,4 +32,4 @@ app.router.routes.append(jwks.route)
 @app.exception_handler(EcwError)
 def told(_request: Request, error: EcwError) -> HTMLResponse:
     """Show an error of ours with its next move."""
-    return render("error.html", error=error, status=503 if isinstance(error, TryAgain) else 500)
+    return render("error.html", error=error, status=503 if isinstance(error, RetryableError) else 500)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ecw import connections
-from ecw.api.key_store import public_set
+from ecw.fhir.auth.key_store import public_set
+from ecw.settings import connections
 
 MAX_BYTES = 100_000
 

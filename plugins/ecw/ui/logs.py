@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from ecw.crm import journal, journal_pages
-from ecw.crm.journal_pages import Wanted
+from ecw.crm.load import journal
+from ecw.reports import journal as journal_pages
+from ecw.reports.journal import Wanted
 from ecw.resources import RESOURCES
 from ecw.ui.page import crm, render
 
@@ -32,7 +33,7 @@ def logs(
     form = {"practice": practice, "direction": direction, "resource": resource, "outcome": outcome}
     form |= {"run_id": run_id, "record": record, "start": start, "end": end}
     form = {name: value.strip() for name, value in form.items()}
-    problems = [f"{name}: {form[name]!r} is no time such as 2026-11-25T10:00" for name in _wrong_times(form)]
+    problems = [f"{name}: {form[name]!r} is not a time such as 2026-11-25T10:00" for name in _wrong_times(form)]
     with crm() as connection:
         practices = journal_pages.practices(connection)
         form["practice"] = form["practice"] or next(iter(practices), "")

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 
-from ecw.crm.engine import open_crm, reading
-from ecw.crm.trouble import working
+from ecw.crm.db.engine import open_crm, reading
+from ecw.crm.db.errors import working
 from ecw.printable import on_pages
 
 _HEADERS = {
@@ -34,7 +34,7 @@ def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
 def crm() -> Iterator[Connection]:
     """Give a page the CRM for reading.
 
-    Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
+    Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
     with working("This page"), open_crm() as engine, reading(engine) as connection:
         yield connection

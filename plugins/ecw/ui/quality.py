@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from ecw.crm import reports
+from ecw.reports import quality
 from ecw.resources import RESOURCES
 from ecw.ui.page import crm, render
 
@@ -17,7 +17,7 @@ router = APIRouter()
 def runs(page: int = Query(0, ge=0, le=100_000)) -> HTMLResponse:
     """Show the runs with the worst verdict of each resource, the latest first."""
     with crm() as connection:
-        found = reports.runs(connection, limit=RUNS + 1, offset=page * RUNS)
+        found = quality.runs(connection, limit=RUNS + 1, offset=page * RUNS)
     return render("quality_runs.html", runs=found[:RUNS], older=len(found) > RUNS, page=page, resources=list(RESOURCES))
 
 
@@ -27,5 +27,5 @@ def run(run_id: str, task_id: str = "") -> HTMLResponse:
     resource = task_id.partition(".")[0]
     resource = resource if resource in RESOURCES else ""
     with crm() as connection:
-        found = reports.of_run(connection, run_id, resource or None)
+        found = quality.of_run(connection, run_id, resource or None)
     return render("quality_run.html", run_id=run_id, resource=resource, reports=found)

@@ -5,5 +5,5 @@
     settings   what the connection says: the first load, how many at once
     webhook    posting a request to whoever verifies
 
-The tables are ecw.crm.vob's: the journal says what has changed, `vob_request` what is to be verified.
+The tables are ecw.vob.requests's: the journal says what has changed, `vob_request` what is to be verified.
 """

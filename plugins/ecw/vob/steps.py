@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def open_by_form(params: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Do what `open_vob` does, as the form of a run says; Airflow hands it over."""
-    from ecw.said import require_own_keys
+    from ecw.settings.base import require_own_keys
 
     require_own_keys(params or {}, FORM, "run of crm_vob")
     return open_vob(of_run=str((params or {}).get("of_run") or ""))
@@ -33,43 +33,44 @@ def open_vob(
     Everything that the journal has and nobody has looked at yet is looked at, whatever woke us. `of_run` opens those of
     one run that had been passed over: a first look, or more at once than `most` allows.
 
-    Raises ConfigurationWrong, CrmTableWrong, CrmTrouble.
+    Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
-    from ecw import connections
-    from ecw.api.settings import base_url_of, practice_of
-    from ecw.crm import practices, vob
-    from ecw.crm.engine import open_crm, reading
-    from ecw.crm.vob_table import NOT_DELIVERED, WAITING
-    from ecw.pull.mapped import mapped_of
-    from ecw.pull.practice import mappings_of
-    from ecw.vob.matters import what_changed
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state import practices
+    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.practice.mappings import mappings_of
+    from ecw.pull.mapped_columns import mapped_of
+    from ecw.settings import connections
+    from ecw.vob import requests
+    from ecw.vob.relevant_fields import what_changed
     from ecw.vob.settings import VobSettings
+    from ecw.vob.table import NOT_DELIVERED, WAITING
 
     connection = connections.get(ecw_conn_id)
     base_url = base_url_of(connection)
     practice = practice_of(base_url)
     settings = VobSettings.read(connection.extra_dejson.get("vob"))
     [insurance] = mappings_of(ecw_conn_id, ["insurance"])
-    total = vob.Opened()
+    total = requests.Opened()
     with open_crm(crm_conn_id) as engine:
         with reading(engine) as crm:
             practices.require(crm, practice, base_url)
-        opening = vob.Opening(
+        opening = requests.Opening(
             engine=engine,
             practice=practice,
             insurance=mapped_of(insurance),
             matters=what_changed,
-            first_load=settings.first_load,
+            include_initial_sync=settings.include_initial_sync,
             most=settings.most,
             delivery=WAITING if connections.exists(webhook_conn_id) else NOT_DELIVERED,
         )
         if of_run:
-            passed_over = vob.loads(engine, practice, of_run)
+            passed_over = requests.loads(engine, practice, of_run)
             for load in passed_over:
                 total += opening.of_load(load, again=True)
             if not passed_over:
                 log.warning("The run %s has no change that opened no request.", of_run)
-        for load in vob.loads(engine, practice):
+        for load in requests.loads(engine, practice):
             total += opening.of_load(load)
     log.info("Practice %s: %s.", practice, total)
     return total.counts()
@@ -83,12 +84,12 @@ def deliver(
     Each is settled by itself, so that a retry sends only what is left. One that was posted when the task was killed is
     posted again under the same Idempotency-Key.
 
-    Raises ServerTrouble where some wait still, RequestRefused where the receiver did not take some, ConfigurationWrong.
+    Raises ServerUnavailable where some wait still, BadRequest where the receiver did not take some, ConfigurationError.
     """
-    from ecw import connections
-    from ecw.api.settings import base_url_of, practice_of
-    from ecw.crm import practices
-    from ecw.crm.engine import open_crm, reading
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state import practices
+    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.settings import connections
     from ecw.vob.webhook import webhook
 
     base_url = base_url_of(connections.get(ecw_conn_id))
@@ -104,21 +105,21 @@ def deliver(
 
 
 def _post_all(engine: Any, practice: str, hook: WebhookHook) -> dict[str, int]:
-    from ecw.crm import vob_table as table
-    from ecw.errors import RequestRefused, ServerTrouble
+    from ecw.errors import BadRequest, ServerUnavailable
+    from ecw.vob import table
 
     delivered, refused, troubles, in_a_row = 0, 0, 0, 0
-    last: ServerTrouble | None = None
+    last: ServerUnavailable | None = None
     for key, body in table.waiting(engine, practice):
         try:
             hook.post(key, body)
-        except ServerTrouble as trouble:
+        except ServerUnavailable as trouble:
             last, troubles, in_a_row = trouble, troubles + 1, in_a_row + 1
             table.settle(engine, practice, key, table.WAITING, trouble.what)
             if in_a_row == GIVE_UP:
                 break
             continue
-        except RequestRefused as refusal:
+        except BadRequest as refusal:
             refused += 1
             table.settle(engine, practice, key, table.REFUSED, refusal.what)
         else:
@@ -127,10 +128,12 @@ def _post_all(engine: Any, practice: str, hook: WebhookHook) -> dict[str, int]:
         in_a_row = 0
     log.info("Practice %s: %d requests delivered, %d refused, %d in trouble.", practice, delivered, refused, troubles)
     if last is not None:
-        raise ServerTrouble(f"{delivered} requests were delivered, others wait: {last.what}", next_move=last.next_move)
+        raise ServerUnavailable(
+            f"{delivered} requests were delivered, others wait: {last.what}", next_move=last.next_move
+        )
     if refused:
-        raise RequestRefused(
+        raise BadRequest(
             f"The webhook did not take {refused} requests; vob_request.delivery_note says how it answered.",
-            next_move="mend the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
+            next_move="fix the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
         )
     return {"delivered": delivered, "refused": refused}

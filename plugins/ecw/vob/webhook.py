@@ -9,10 +9,10 @@ from airflow.providers.http.hooks.http import HttpHook
 from requests import RequestException, Response
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
-from ecw import connections
-from ecw.api.deadline import DeadlineAdapter, deadline
-from ecw.api.settings import unchecked
-from ecw.errors import ConfigurationWrong, RequestRefused, ServerTrouble
+from ecw.errors import BadRequest, ConfigurationError, ServerUnavailable
+from ecw.fhir.connection import unchecked
+from ecw.fhir.deadline import DeadlineAdapter, deadline
+from ecw.settings import connections
 
 TIMEOUT = 30.0  # seconds for a whole answer, where the connection's extra says nothing
 LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -32,7 +32,7 @@ class WebhookHook(HttpHook):
         super().__init__(http_conn_id=conn_id, adapter=DeadlineAdapter())
         self._session = self.get_conn()
         if unchecked(self.base_url, self._session.verify):
-            raise ConfigurationWrong(
+            raise ConfigurationError(
                 f"The connection {conn_id!r} switches the check of the webhook's certificate off (verify).",
                 next_move="take the field away; for a CA of your own, put the path of its certificates into it.",
             )
@@ -41,7 +41,7 @@ class WebhookHook(HttpHook):
     def post(self, key: str, body: dict[str, Any]) -> None:
         """Post one request; what the receiver answers is looked at by its status alone.
 
-        Raises ServerTrouble (try again), RequestRefused (this one is not taken), ConfigurationWrong (none will be).
+        Raises ServerUnavailable (try again), BadRequest (this one is not taken), ConfigurationError (none will be).
         """
         try:
             with (
@@ -57,12 +57,12 @@ class WebhookHook(HttpHook):
             ):
                 self.check_response(answer)
         except (InvalidSchema, InvalidURL, MissingSchema):
-            raise ConfigurationWrong(
+            raise ConfigurationError(
                 f"The connection {self.http_conn_id!r} has no address that can be posted to.",
                 next_move="put the webhook's whole URL into its host: https://…",
             ) from None
         except RequestException as error:  # its text holds the address, which may hold a secret
-            raise ServerTrouble(
+            raise ServerUnavailable(
                 f"The webhook (connection {self.http_conn_id!r}) did not answer ({type(error).__name__}).",
                 next_move="try again; if it stays so, see whether the receiver is up, and the connection's host right.",
             ) from None
@@ -72,15 +72,13 @@ class WebhookHook(HttpHook):
         status = response.status_code
         said = f"The webhook (connection {self.http_conn_id!r}) answered HTTP {status}"
         if status in LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ServerTrouble(f"{said}.", next_move="try again; if it stays so, ask whoever runs the receiver.")
+            raise ServerUnavailable(f"{said}.", next_move="try again; if it stays so, ask whoever runs the receiver.")
         if status in ELSEWHERE or 300 <= status < 400:
-            raise ConfigurationWrong(
-                f"{said}.", next_move="mend host, login or headers of the connection; the requests are kept until then."
+            raise ConfigurationError(
+                f"{said}.", next_move="fix host, login or headers of the connection; the requests are kept until then."
             )
         if not response.ok:
-            raise RequestRefused(
-                f"{said}.", next_move="ask whoever runs the receiver why it does not take the request."
-            )
+            raise BadRequest(f"{said}.", next_move="ask whoever runs the receiver why it does not take the request.")
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ecw.provider import get_provider_info
+from ecw.provider_info import get_provider_info
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import LONG, Demo

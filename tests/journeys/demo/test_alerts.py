@@ -31,8 +31,8 @@ def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Web
     demo.shell(f"airflow connections add alerts_http --conn-json '{webhook.connection}'")
     say(demo, webhook="alerts_http", stale_intervals=0.0001)
     try:
-        watched = run(airflow, "ecw_watch")
-        assert airflow.returned("ecw_watch", watched, "watch")["open"] == len(RESOURCES)
+        watched = run(airflow, "ecw_monitor")
+        assert airflow.returned("ecw_monitor", watched, "watch")["open"] == len(RESOURCES)
         assert sorted(webhook.told()) == sorted(("begin", "stale", name) for name in RESOURCES)
         assert "location: alert stale since" in demo.shell("ecw status")
 

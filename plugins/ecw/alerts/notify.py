@@ -1,0 +1,70 @@
+"""One notice to one target, through the notifiers of Airflow's HTTP and SMTP providers."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ecw.alerts.settings import Settings
+from ecw.alerts.store import OVER, Notice
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseNotifier
+
+SECONDS = 10
+
+
+def send(notice: Notice, settings: Settings) -> None:
+    """Send a notice; whatever the notifier raises says that it did not arrive."""
+    # `notify` and not the call: that would first read the words as a Jinja template.
+    _notifier(notice, settings).notify({})
+
+
+def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
+    kind, where = notice.target.split(" ", 1)
+    if kind == "webhook":
+        from airflow.providers.http.notifications import HttpNotifier
+
+        return HttpNotifier(http_conn_id=where, json=document(notice), extra_options={"timeout": SECONDS})
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+    return SmtpNotifier(
+        to=where,
+        subject=title(notice),
+        html_content="".join(f"<p>{escape(line)}</p>" for line in text(notice).splitlines()),
+        smtp_conn_id=settings.smtp,
+    )
+
+
+def title(notice: Notice) -> str:
+    """Return what begins or is over, where."""
+    one = notice.alert
+    return f"eCW {one.practice}: {one.subject} {one.kind}{', over' if notice.event == OVER else ''}"
+
+
+def text(notice: Notice) -> str:
+    """Return what, where, since when, and what to do."""
+    one = notice.alert
+    lines = [f"{title(notice)}.", one.words, f"Since {one.since:%Y-%m-%d %H:%M} UTC."]
+    if notice.event == OVER:
+        lines.append(f"Over since {one.resolved_at:%Y-%m-%d %H:%M} UTC: nothing to do.")
+    else:
+        lines.append(f"Next: {one.next_move}")
+    return "\n".join(lines)
+
+
+def document(notice: Notice) -> dict[str, Any]:
+    """Return the body of a webhook; chat services show its `text`."""
+    one = notice.alert
+    return {
+        "text": text(notice),
+        "event": notice.event,
+        "practice": one.practice,
+        "kind": one.kind,
+        "subject": one.subject,
+        "words": one.words,
+        "since": one.since.isoformat(),
+        "resolved_at": one.resolved_at.isoformat() if notice.event == OVER and one.resolved_at else None,
+        "next_move": None if notice.event == OVER else one.next_move,
+        "run_id": one.run_id,
+    }

@@ -1,0 +1,175 @@
+"""Alerts and their notices: what is wrong from when to when, who is to be told, and who was.
+
+    ecw_alert    a row each time something begins to be wrong; closed when it is over
+    ecw_alert_notification   a row for each alert, event (begin, over) and target; told once it was sent
+
+A notice is claimed before it is sent and marked after, so two runs at once send one, and one that was killed between
+the two is sent again when its claim is old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, or_, select, update
+
+from ecw.alerts.conditions import Fact, Thresholds, facts
+from ecw.crm.db.engine import exclusive, reading
+from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
+from ecw.crm.db.upsert import insert
+
+BEGIN, OVER = "begin", "over"
+CLAIM_HOLDS = timedelta(minutes=10)  # longer than any notifier tries
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert; `resolved_at` is None while it is open."""
+
+    practice: str
+    alert: str
+    kind: str
+    subject: str
+    words: str
+    next_move: str
+    since: datetime
+    resolved_at: datetime | None
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event of an alert, for one target."""
+
+    alert: Alert
+    event: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alert that began, or is over."""
+
+    event: str
+    practice: str
+    words: str
+    next_move: str
+
+
+def reconcile(
+    engine: Engine,
+    now: datetime,
+    every: timedelta,
+    resources: Collection[str],
+    limits: Thresholds,
+    targets: Collection[str],
+) -> list[Change]:
+    """Open and close alerts by what is wrong now, and write down who is to be told; return what changed.
+
+    Facts and alerts are read and written under one lock, so that a slow look never undoes a later one.
+    """
+    with engine.begin() as connection:
+        exclusive(connection, "ecw alerts")
+        amiss = {fact.key: fact for fact in facts(connection, now, every, resources, limits)}
+        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection)}
+        began = [fact for key, fact in amiss.items() if key not in open_now]
+        ended = [one for key, one in open_now.items() if key not in amiss]
+        for fact in began:
+            _begin(connection, fact, now)
+        for one in ended:
+            connection.execute(update(ecw_alert).where(*_is(one)).values(resolved_at=now))
+        _plan_notices(connection, ended, targets, now)
+    changes = [Change(BEGIN, fact.practice, fact.words, fact.next_move) for fact in began]
+    return changes + [Change(OVER, one.practice, one.words, one.next_move) for one in ended]
+
+
+def open_alerts(engine: Engine) -> list[Alert]:
+    """Return what is wrong, as it was last looked at, oldest first."""
+    with reading(engine) as connection:
+        return _open(connection)
+
+
+def to_send(engine: Engine, target: str) -> list[Notice]:
+    """Return the notices that the target has not got yet, in the order of events."""
+    statement = (
+        select(*ecw_alert.columns, ecw_alert_notification.c.event)
+        .join(
+            ecw_alert_notification,
+            (ecw_alert_notification.c.practice == ecw_alert.c.practice)
+            & (ecw_alert_notification.c.alert == ecw_alert.c.alert),
+        )
+        .where(ecw_alert_notification.c.target == target, ecw_alert_notification.c.told_at.is_(None))
+        .order_by(
+            ecw_alert_notification.c.made_at, ecw_alert.c.since, ecw_alert_notification.c.event
+        )  # begin is before over
+    )
+    with reading(engine) as connection:
+        return [Notice(Alert(*row[:-1]), row[-1], target) for row in connection.execute(statement)]
+
+
+def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
+    """Take it upon oneself to send a notice; false where it was sent, or another is at it."""
+    c = ecw_alert_notification.c
+    free = or_(c.claimed_at.is_(None), c.claimed_at < now - CLAIM_HOLDS)
+    with engine.begin() as connection:
+        taken = connection.execute(
+            update(ecw_alert_notification).where(*_which(notice), c.told_at.is_(None), free).values(claimed_at=now)
+        )
+    return taken.rowcount == 1
+
+
+def told(engine: Engine, notice: Notice, now: datetime) -> None:
+    """Write down that a notice was sent."""
+    with engine.begin() as connection:
+        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(told_at=now))
+
+
+def give_back(engine: Engine, notice: Notice) -> None:
+    """Leave a notice that could not be sent to the next run."""
+    with engine.begin() as connection:
+        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(claimed_at=None))
+
+
+def _open(connection: Connection) -> list[Alert]:
+    still = select(ecw_alert).where(ecw_alert.c.resolved_at.is_(None)).order_by(ecw_alert.c.since, ecw_alert.c.alert)
+    return [Alert(*row) for row in connection.execute(still)]
+
+
+def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
+    connection.execute(
+        insert(connection, ecw_alert).values(
+            practice=fact.practice,
+            alert=str(uuid4()),
+            kind=fact.kind,
+            subject=fact.subject,
+            words=fact.words,
+            next_move=fact.next_move,
+            since=now,
+            run_id=fact.run_id,
+        )
+    )
+
+
+def _plan_notices(connection: Connection, ended: Sequence[Alert], targets: Collection[str], now: datetime) -> None:
+    """Let every target know of what is open, and of the end of what it was to know; forget targets that went."""
+    n = ecw_alert_notification.c
+    connection.execute(delete(ecw_alert_notification).where(n.told_at.is_(None), n.target.not_in(list(targets))))
+    due = [(one, BEGIN, target) for one in _open(connection) for target in targets]
+    for one in ended:
+        begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)
+        due += [(one, OVER, target) for target in connection.scalars(begun) if target in targets]
+    for one, event, target in due:
+        row = {"practice": one.practice, "alert": one.alert, "event": event, "target": target, "made_at": now}
+        connection.execute(insert(connection, ecw_alert_notification).values(row).on_conflict_do_nothing())
+
+
+def _is(one: Alert) -> list[ColumnElement[bool]]:
+    return [ecw_alert.c.practice == one.practice, ecw_alert.c.alert == one.alert]
+
+
+def _which(notice: Notice) -> list[ColumnElement[bool]]:
+    n, one = ecw_alert_notification.c, notice.alert
+    return [n.practice == one.practice, n.alert == one.alert, n.event == notice.event, n.target == notice.target]

@@ -1,0 +1,66 @@
+"""`ecw conflicts`: fields that both the CRM and eCW changed, and that wait for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ecw.cli.matches import CRM, ECW, side, spelled
+
+if TYPE_CHECKING:
+    from ecw.three_way_merge import Side
+
+
+@click.group("conflicts")
+def command() -> None:
+    """Fields that both sides changed: list them, choose a side."""
+
+
+@command.command("list")
+@click.option("--show", is_flag=True, help="With both values: patient data, for this terminal alone.")
+@ECW
+@CRM
+def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
+    """List the fields that wait for a choice, by ids and names."""
+    from ecw.cli.table import as_table
+    from ecw.crm.state import conflicts
+
+    with side(conn_id, crm_conn_id) as crm:
+        found = conflicts.open_ones(crm.engine, crm.place.practice)
+    names = ["resource", "crm_id", "ecw_id", "column", "first_run", "choice"]
+    names += ["crm_value", "emr_value"] if show else []
+    rows = [tuple("" if row[name] is None else str(row[name]) for name in names) for row in found]
+    if not rows:
+        click.echo("No field waits for a choice.")
+        return
+    click.echo(as_table([tuple(name.replace("_", " ") for name in names), *rows]))
+    click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
+
+
+@command.command("choose")
+@click.argument("crm_id")
+@click.argument("column")
+@click.argument("winner", type=click.Choice(["crm", "emr"]))
+@click.option("--resource", default="patient", show_default=True, help="The record's resource.")
+@ECW
+@CRM
+def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, crm_conn_id: str) -> None:
+    """Choose whose value of a field counts: `crm` goes to eCW with the next push, `emr` to the CRM with the next pull.
+
+    The choice holds for these very values: one that changes again asks again.
+    """
+    from ecw.crm.state import conflicts
+    from ecw.errors import ConfigurationError
+    from ecw.push import progress
+
+    with side(conn_id, crm_conn_id) as crm:
+        chosen: Side = "crm" if winner == "crm" else "emr"
+        crm_id = spelled(crm, crm_id) if resource == crm.place.resource else crm_id
+        if not conflicts.choose(crm.engine, crm.place.practice, resource, crm_id, column, chosen):
+            raise ConfigurationError(
+                f"The field {column} of the CRM's {resource} {crm_id} waits for no choice.",
+                next_move="`ecw conflicts list` shows what does.",
+            )
+        progress.forget(crm.engine, crm.place, crm_id)
+    click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} does it.")

@@ -1,0 +1,60 @@
+"""`ecw forget`: a patient's erasure from what this project keeps."""
+
+from __future__ import annotations
+
+import click
+
+from ecw.cli.matches import CRM, ECW, side
+
+
+@click.command("forget")
+@click.argument("name", required=False)
+@click.option("--staging", "staging_path", help="The staging area, where the pull has it elsewhere than by default.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ECW
+@CRM
+def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str, crm_conn_id: str) -> None:
+    """Forget a patient (CRM id, eCW id or MR number): staged copies, Integration Logs, rejects, links, agreed values.
+
+    The CRM's own row and eCW are left alone, and what eCW still has comes again with the next pull.
+    """
+    from ecw.cli.table import as_table
+    from ecw.crm.db.engine import reading
+    from ecw.crm.state import forget
+    from ecw.errors import ConfigurationError
+    from ecw.practice.mappings import mappings_of
+    from ecw.pull.mapped_columns import mapped_of
+    from ecw.push.plan.select import found
+    from ecw.staging import forget as forgetting
+    from ecw.staging import location
+
+    name = (name or click.prompt("MR number, CRM id or eCW id", err=True)).strip()
+    root = location.staging_root(staging_path)
+    with side(conn_id, crm_conn_id) as crm:
+        engine, practice = crm.engine, crm.place.practice
+        forget.require_quiet(engine, practice)
+        with reading(engine) as connection:
+            meant = found(crm, connection, name)
+        if len(meant) > 1:
+            raise ConfigurationError(
+                f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
+                next_move="write crm:, ecw: or mr: before it.",
+            )
+        mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, ["insurance", "encounter"])}
+        # One whom the CRM has erased already is known by what was linked.
+        bare = name.rpartition(":")[2].strip()
+        records = forget.related(engine, practice, () if meant else [bare], meant or [bare], mapped)
+        if not yes:
+            click.confirm(
+                f"Forget the patient with the CRM id {', '.join(sorted(records.crm_ids[forget.PATIENT]))}?",
+                abort=True,
+                err=True,
+            )
+        lines = forgetting.forget(root, practice, records)
+        gone = forget.forget(engine, practice, records)
+    rows = [("staged copies", str(lines)), *((table, str(count)) for table, count in gone.items())]
+    click.echo(as_table([("removed from", "rows"), *rows]))
+    click.echo(
+        "Not touched: the CRM's own tables, eCW, backups, and Airflow (runs that named the patient by an id): erase "
+        "the first two before the next pull, and see `airflow db clean`."
+    )

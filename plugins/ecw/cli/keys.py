@@ -1,0 +1,75 @@
+"""`ecw keys`: the RSA keys with which token requests are signed, and the public set that eCW fetches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from ecw.errors import ConfigurationError
+from ecw.fhir.auth import key_store
+
+FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=lambda: Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "ecw_keys",
+    show_default="AIRFLOW_HOME/ecw_keys",
+    help="Where the keys lie, for their owner only.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Make, show, rotate and retire the keys that sign token requests."""
+
+
+@command.command()
+@FOLDER
+def new(folder: Path) -> None:
+    """Make the first key (RSA, 3072 bits) and the public set."""
+    _tell(key_store.new(folder), folder)
+    click.echo("Have eCW register the address where you publish that set (its JWKS URL).")
+
+
+@command.command()
+@FOLDER
+def show(folder: Path) -> None:
+    """Show the live keys and the public set."""
+    for key in key_store.keys(folder):
+        click.echo(f"{key.kid}  RSA {key.key.key_size} bits  {key.path}")
+    published = folder / "jwks.json"
+    click.echo(published.read_text() if published.exists() else "No key: `ecw keys new` makes one.")
+
+
+@command.command()
+@FOLDER
+def rotate(folder: Path) -> None:
+    """Make the second key; both are in the public set until the old one is retired."""
+    _tell(key_store.rotate(folder), folder)
+    old = key_store.keys(folder)[0].kid
+    click.echo("Publish that set, change private_key and key_id of the connection, press Test Connection,")
+    click.echo(f"and when no task uses the old key any more: ecw keys retire {old}")
+
+
+@command.command()
+@click.argument("kid")
+@click.option("--conn-id", default="ecw_default", show_default=True, help="The connection that must not use it.")
+@FOLDER
+def retire(kid: str, conn_id: str, folder: Path) -> None:
+    """Delete a key and take it out of the public set."""
+    from ecw.settings import connections
+
+    if connections.exists(conn_id) and connections.get(conn_id).extra_dejson.get("key_id") == kid:
+        raise ConfigurationError(
+            f"The connection {conn_id!r} still signs with {kid}.",
+            next_move="put the other key into its fields private_key and key_id, and press Test Connection.",
+        )
+    key_store.retire(folder, kid)
+    click.echo(f"{kid} is deleted. Publish {folder / 'jwks.json'} again.")
+
+
+def _tell(key: key_store.StoredKey, folder: Path) -> None:
+    click.echo(f"private_key  {key.path}")
+    click.echo(f"key_id       {key.kid}")
+    click.echo(f"public set   {folder / 'jwks.json'}")

@@ -1,0 +1,295 @@
+"""`ecw mapping`: check, preview, diff, unmapped, propose, export: for whoever edits a mapping file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecw.printable import printable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ecw.mapping.definition.model import Mapping
+
+FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
+CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
+JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
+
+
+@click.group("mapping")
+def command() -> None:
+    """Check mapping files, try them, and see what a change would do."""
+
+
+@command.command("check")
+@FOLDER
+@CRM
+@click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
+def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
+    """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+    from ecw.errors import EcwError, MappingError
+    from ecw.mapping.validation.check import check_crm, check_files
+
+    found = check_files(folder)
+    if not no_crm and found.mappings:
+        try:
+            with _crm(crm_conn_id) as connection:
+                check_crm(connection, found)
+        except EcwError as error:
+            if not found.problems:
+                raise
+            found.notes.append(f"The CRM was not looked at: {error.what}")
+    for note in found.notes:
+        click.echo(note)
+    if found.problems:
+        number = f"{len(found.problems)} {'problem' if len(found.problems) == 1 else 'problems'}"
+        raise MappingError(
+            f"{number} in the mapping:\n" + "\n".join(found.problems) + "\n",
+            next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
+        )
+    columns = sum(len(mapping.columns) for mapping in found.mappings)
+    click.echo(f"{len(found.mappings)} mapping files with {columns} columns: no problems.")
+
+
+@command.command("preview")
+@click.argument("file")
+@click.option("--input", "source", required=True, help="A JSON file, or - for standard input; of NDJSON, see --line.")
+@click.option("--line", default=1, show_default=True, help="Which line of an NDJSON file.")
+@click.option("--push", is_flag=True, help="The other way: the input is a row, the outcome a resource.")
+@click.option("--into", help="With --push: a JSON file with the resource that eCW has.")
+@JSON
+def preview(file: str, source: str, line: int, push: bool, into: str | None, as_json: bool) -> None:
+    """Show the row that FILE makes of a resource, where each value lies, and why it was taken from there.
+
+    The outcome is patient data: it goes to the terminal and nowhere else.
+    """
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.mapping.tools.preview import pulled, pushed
+
+    mapping = load_mapping(file)
+    given = _json_input(source, line)
+    shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    if as_json:
+        _print_json(asdict(shown))
+        return
+    cells = [("Label", "Column", "Value", "Place in the resource")]
+    cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
+    click.echo(_table(cells))
+    for one in shown.columns:
+        if one.why:
+            click.echo(f"{one.column}: {'; '.join(one.why)}.")
+    for problem in shown.warnings:
+        click.echo(f"Warning: {problem.column or 'the record'}: {problem.rule}: {problem.reason}.")
+    for problem in shown.problems:
+        click.echo(f"Problem: {problem.column or 'the record'}: {problem.rule}: {problem.reason}.")
+    for crosswalk, code in shown.unmapped:
+        click.echo(f"Unmapped: the crosswalk {crosswalk} does not have {code!r}.")
+    if push:
+        _print_json(shown.resource)
+
+
+@command.command("diff")
+@click.argument("file")
+@CRM
+@STAGING
+@JSON
+def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> None:
+    """Show what FILE would change in the rows that are loaded now; write nothing.
+
+    What eCW last sent is taken from the staging area. Counts and eCW ids are shown, no values.
+    """
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.mapping.tools.diff import difference
+    from ecw.mapping.tools.loaded import rows_of
+    from ecw.mapping.transform.to_row import Mapper
+
+    mapping = load_mapping(file)
+    with _crm(crm_conn_id) as connection:
+        found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
+    if as_json:
+        _print_json(found.plain())
+        return
+    click.echo(
+        f"{mapping.file.name}: of {found.records} staged records {found.changed} would change their row, "
+        f"{found.same} would not, {found.not_loaded} would be new, {found.rejected} would be rejected."
+    )
+    for column, number in found.columns.most_common():
+        click.echo(f"  changes in {column}: {number}")
+    for rule, number in found.rules.most_common():
+        click.echo(f"  rejected for {rule}: {number}")
+    for column in found.missing:
+        click.echo(f"  {column}: the CRM's table does not have this column")
+    if found.examples:
+        click.echo(f"  for example {', '.join(found.examples)}")
+
+
+@command.command("unmapped")
+@FOLDER
+@STAGING
+@JSON
+def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
+    """List the codes that no crosswalk has, as lines ready for the crosswalk's file."""
+    from ecw.mapping.definition.files import all_mappings
+    from ecw.mapping.tools.unmapped import UnmappedCodes
+
+    found = []
+    for mapping in all_mappings(folder).values():
+        codes = UnmappedCodes(mapping)
+        for resource in _staged(mapping, staging):
+            codes.add(resource)
+        found += [(mapping, entry) for entry in codes.worst_first()]
+    if as_json:
+        _print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
+        return
+    for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
+        entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
+        held_back = sum(entry.held_back for entry in entries)
+        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records held back {held_back}")
+        for entry in entries:
+            click.echo(f"  {entry.line}")
+    if not found:
+        click.echo("Every staged code is in its crosswalk.")
+
+
+@command.command("propose")
+@click.argument("crosswalk")
+@FOLDER
+@CRM
+@STAGING
+@click.option("--write", is_flag=True, help="Add the certain lines to the crosswalk's file.")
+def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str | None, write: bool) -> None:
+    """Propose lines for CROSSWALK (location, treatment_program) from both sides' lists, by the likeness of names.
+
+    The codes are those that eCW has: its pulled table, or else what the staged records hold at the column's path.
+    """
+    from ecw.errors import ConfigurationError
+    from ecw.mapping.definition.files import all_mappings
+    from ecw.mapping.definition.yaml_positions import did_you_mean
+    from ecw.mapping.tools import propose as proposing
+    from ecw.mapping.tools.unmapped import UnmappedCodes
+
+    using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
+    if crosswalk not in using:
+        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_move=did_you_mean(crosswalk, using))
+    table = using[crosswalk].crosswalks[crosswalk]
+    with _crm(crm_conn_id) as connection:
+        ecw, crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)
+    if ecw is None:
+        codes = UnmappedCodes(using[crosswalk])
+        for resource in _staged(using[crosswalk], staging):
+            codes.add(resource)
+        ecw = {one.code: one.display or one.code for one in codes.worst_first() if one.crosswalk == crosswalk}
+    if crm is None:
+        rest = {"keep": "eCW's own names enter", "default": f"{table.default!r} enters for all"}
+        click.echo(
+            f"The CRM's database has no list {table.crm_list or 'for this crosswalk'}, so nothing is translated: "
+            f"{rest.get(table.unmapped, 'records with an unknown code are rejected')}. Where the CRM has such "
+            f"a list, name it as `crm_list` of {crosswalk} in crosswalks/policies.yaml."
+        )
+        crm = []
+    found = proposing.propose(table, ecw, crm)
+    click.echo(f"crosswalks/{crosswalk}.csv: {len(found.lines)} lines proposed, {len(found.ambiguous)} to be decided")
+    for line in found.lines:
+        click.echo(f"  {line}")
+    for one in found.ambiguous:
+        click.echo(f"  ? {one.code} ({one.name}): " + ", ".join(f"{word} {by:.2f}" for word, by in one.candidates))
+    for code, name in found.alone:
+        click.echo(f"  - {code} ({name}): nothing in the CRM is like it")
+    if found.unused:
+        click.echo(f"Nothing in eCW means: {', '.join(found.unused)}")
+    if write and found.lines and table.path is not None:
+        text = table.path.read_text(encoding="utf-8")
+        table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
+        click.echo(f"Added to {table.path}: the next run maps every record again.")
+
+
+@command.command("export")
+@click.argument("file")
+@click.option("--viewdefinition", is_flag=True, required=True, help="As a ViewDefinition of SQL-on-FHIR.")
+def export(file: str, viewdefinition: bool) -> None:
+    """Write the pull side of FILE for other tools."""
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.mapping.tools.viewdefinition import view_definition
+
+    _print_json(view_definition(load_mapping(file)))
+
+
+@contextmanager
+def _crm(conn_id: str) -> Iterator[Connection]:
+    from ecw.crm.db.engine import open_crm, reading
+
+    with open_crm(conn_id) as engine, reading(engine) as connection:
+        yield connection
+
+
+def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the latest staged version of every record of a resource."""
+    from ecw.resources import RESOURCES
+    from ecw.staging import batch_file, filesystem
+    from ecw.staging.location import staging_root
+
+    name = next((one.name for one in RESOURCES.values() if one.fhir_type == mapping.resource), mapping.name)
+    root = staging_root(asked)
+    runs = []
+    for practice in filesystem.names(root):
+        for run in filesystem.names(filesystem.join(root, practice)):
+            folder = filesystem.join(root, practice, run)
+            begun = batch_file.read_json(filesystem.join(folder, "run.json"))
+            path = filesystem.join(folder, name, "extract.ndjson.gz")
+            if begun is not None and batch_file.manifest(path) is not None:
+                runs.append((begun["begun"], practice, path))
+    seen = set()
+    for _, practice, path in sorted(runs, reverse=True):
+        for resource in batch_file.read(path):
+            known = (practice, resource.get("id"))
+            if known not in seen:
+                seen.add(known)
+                yield resource
+
+
+def _json_input(source: str, line: int) -> dict[str, Any]:
+    import orjson
+
+    from ecw.errors import ConfigurationError
+
+    try:
+        text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
+        ) from None
+    lines = text.splitlines()
+    for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
+        try:
+            found = orjson.loads(candidate)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(found, dict):
+            return found
+    raise ConfigurationError(
+        f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
+        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
+    )
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else printable(str(value))
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

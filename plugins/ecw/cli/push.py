@@ -1,0 +1,83 @@
+"""`ecw push`: a push from the terminal, by the same steps as the DAG."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ecw.cli.matches import side
+
+if TYPE_CHECKING:
+    from ecw.models import Push
+
+
+@click.command("push")
+@click.argument("resource", default="patient")
+@click.option("--patient", "patients", multiple=True, help="A CRM id or MR number; as often as you like. Else: all.")
+@click.option("--dry-run", is_flag=True, help="Show which fields would be sent; send and write nothing.")
+@click.option("--only", type=click.Choice(["create", "update"]), help="New patients, or changed ones.")
+@click.option("--limit", type=click.IntRange(min=1), help="The first so many.")
+@click.option("--test-only", is_flag=True, help="Only the patient that the connection names as test_patient.")
+@click.option("--yes", is_flag=True, help="Approve it, where it is more than usual.")
+@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
+@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+def command(
+    resource: str,
+    patients: tuple[str, ...],
+    dry_run: bool,
+    only: str | None,
+    limit: int | None,
+    test_only: bool,
+    yes: bool,
+    conn_id: str,
+    crm_conn_id: str,
+) -> None:
+    """Push patients that differ from the CRM to eCW, and show what happened to each.
+
+    Ids, counts and names of fields are shown, no values.
+    """
+    from ecw.crm.load.journal import terminal_user
+    from ecw.push import steps
+    from ecw.push.plan.select import crm_ids
+    from ecw.push.summary import as_text
+
+    if patients:  # numbers too: what a terminal is told, Airflow does not keep
+        with side(conn_id, crm_conn_id) as crm:
+            patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
+    options = {
+        "resource": resource,
+        "patients": list(patients),
+        "dry_run": dry_run,
+        "only": only,
+        "limit": limit,
+        "test_only": test_only,
+    }
+    run_id = f"terminal__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
+    push = steps.begin(run_id, "manual", conn_id, crm_conn_id, options)
+    by = terminal_user()
+    approved = not push["needs_approval"] or (_may_approve(push) and (yes or _asked(push["creates"], push["updates"])))
+    try:
+        steps.send(push, {"approved": approved, "by": by})
+        steps.confirm(push)
+    finally:
+        click.echo(as_text(steps.summary(push)))
+
+
+def _may_approve(push: Push) -> bool:
+    """Return True if the terminal's user may answer: anybody, unless the connection names who approves."""
+    approvers = push["options"]["approvers"]
+    if approvers and getpass.getuser() not in approvers:
+        click.echo(f"Only {', '.join(approvers)} approve that: trigger ecw_push_patients, which asks them.", err=True)
+        return False
+    return True
+
+
+def _asked(creates: int, updates: int) -> bool:
+    question = f"That is more than usual: {creates} new and {updates} changed patients. Push them?"
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # no terminal to answer: --yes would
+        return False

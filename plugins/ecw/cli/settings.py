@@ -1,0 +1,27 @@
+"""`ecw settings apply`: airflow_settings.yaml outside the Astro CLI."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ecw.settings.airflow_settings import KEYS, apply_settings, read_settings
+
+
+@click.group()
+def command() -> None:
+    """Connections, pools and variables from airflow_settings.yaml."""
+
+
+@command.command()
+@click.option("--file", "path", default="airflow_settings.yaml", type=click.Path(path_type=Path), show_default=True)
+@click.option("--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="Put a value over the file's.")
+@click.option("--only", "chosen", multiple=True, type=click.Choice(list(KEYS)), help="Leave the rest as it is.")
+def apply(path: Path, changes: tuple[str, ...], chosen: tuple[str, ...]) -> None:
+    """Bring Airflow's connections, pools and variables to what the file says, as often as you like."""
+    settings = read_settings(path, changes)
+    left_out = {section: () for section in KEYS if chosen and section not in chosen}
+    for line in apply_settings(replace(settings, **left_out)):
+        click.echo(line)

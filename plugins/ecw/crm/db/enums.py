@@ -1,0 +1,12 @@
+"""State words of the bookkeeping tables, each defined once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RejectState(StrEnum):
+    """Where a reject stands."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"

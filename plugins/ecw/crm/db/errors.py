@@ -1,0 +1,185 @@
+"""Database errors in our words: the one place that all work on the CRM's database goes through.
+
+A driver's message may quote a row ("Failing row contains (…)"), so only codes and names of tables, columns and
+constraints are taken from it.  `listen` has SQLAlchemy ask here about every error of an engine, in whatever thread;
+what does not pass an engine (COPY, a pool without a free connection, a value that Python cannot read) is caught by
+`translated`, in which every engine is opened.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from ecw.errors import ConfigurationError, CrmSchemaError, DatabaseUnavailable, EcwError, InternalError
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html, the first two characters of the state
+_TEMPORARY = ("08", "40", "53", "55", "57")  # connection, rollback, resources, lock, shutdown
+_REFUSED = ("28", "3D")  # user or password, no such database
+_NO_RIGHT, _READ_ONLY = "42501", "25006"
+# libpq's own words, which hold names of hosts and files only; a session that never began has no state
+_TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
+_OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
+GRANTS = "docs/how-to/connect-a-practice.md"
+_DOORS = ("trouble.py", "engine.py", "contextlib.py")  # an error passes these, and comes up nowhere there
+_work: ContextVar[str] = ContextVar("ecw_crm_work", default="The CRM's database")
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Begin the sentence of whatever error comes up here: "The load of patient"."""
+    token = _work.set(what)
+    try:
+        yield
+    finally:
+        _work.reset(token)
+
+
+def listen(engine: Engine) -> None:
+    """Let every error of the engine be one of ours."""
+    event.listen(engine, "handle_error", _handled)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise errors of ours for those of databases, and for those of Python whose text may quote a value."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise translate_db_error(error) from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise _unforeseen(error).with_traceback(error.__traceback__) from None
+    except Exception as error:
+        if not _of_psycopg(error):
+            raise
+        raise translate_db_error(error) from None
+
+
+def translate_db_error(error: Exception, what: str | None = None) -> EcwError:
+    """Return the error of ours that a database error, SQLAlchemy's or a driver's, stands for; raise it `from None`.
+
+    `what` begins its sentence, where `working` does not.
+    """
+    what = what or _work.get()
+    origin = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    if isinstance(origin, sqlite3.Error):
+        return _sqlite(origin, what)
+    if _of_psycopg(origin) or isinstance(error, DBAPIError):
+        return _postgresql(origin, what)
+    if isinstance(error, StatementError):  # before the database saw it
+        return CrmSchemaError(
+            f"{what}: a value does not fit its column ({type(origin).__name__}).",
+            next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+        )
+    return DatabaseUnavailable(
+        f"{what}: the database could not be used ({type(origin).__name__}).",
+        next_move="try again; if it stays so, report it with the lines above it in the log.",
+    )
+
+
+def _handled(context: ExceptionContext) -> EcwError | None:
+    error = context.original_exception
+    if context.is_pre_ping or context.sqlalchemy_exception is None or not isinstance(error, Exception):
+        return None
+    found = translate_db_error(context.sqlalchemy_exception)
+    # SQLAlchemy makes it the cause of ours, and a traceback would show its text.
+    error.args = ("its text is withheld: it may quote a row",)
+    return found
+
+
+def _unforeseen(error: Exception) -> InternalError:
+    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name not in _DOORS]
+    ours = [frame for frame in frames if "ecw" in Path(frame.filename).parts] or frames
+    where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return InternalError(
+        f"A {type(error).__name__}{where} that nobody foresaw; its text is withheld, since it may quote a record.",
+        next_move="report it with the traceback, which has no values.",
+    )
+
+
+def _of_psycopg(error: BaseException) -> bool:
+    return any(kind.__module__.split(".")[0] == "psycopg" for kind in type(error).__mro__)
+
+
+def _postgresql(origin: Any, what: str) -> EcwError:
+    diagnosis = getattr(origin, "diag", None)
+    state = getattr(origin, "sqlstate", None) or ""
+    if not state and _TLS.search(str(origin)):
+        return ConfigurationError(
+            f"{what}: no connection over TLS whose certificate is trusted came about.",
+            next_move="put the path of the CA that signed the server's certificate into the CRM connection's extra "
+            "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
+            'or write {"sslmode": "disable"} on a network of your own.',
+        )
+    if state == _NO_RIGHT:
+        found = _OBJECT.search(str(origin))
+        on = f" on the {found[1]} {found[2]}" if found else ""
+        return ConfigurationError(
+            f"{what}: the CRM connection's user lacks a right{on}{_code(state)}.",
+            next_move=f"grant it as {GRANTS} says; `ecw migrate` needs a user who owns the tables, the runs do not.",
+            who="database administrator",
+        )
+    if state == _READ_ONLY:
+        return ConfigurationError(
+            f"{what}: the CRM's database takes no writes{_code(state)}.",
+            next_move="point the CRM connection to the primary, not to a standby, and see that its user's "
+            "default_transaction_read_only is off.",
+            who="database administrator",
+        )
+    if state.startswith(_REFUSED) or (not state and _login_refused(str(origin))):
+        return ConfigurationError(
+            f"{what}: PostgreSQL refused the user, the password or the database's name.",
+            next_move="fix login, password and schema of the CRM connection.",
+        )
+    if not state or state.startswith(_TEMPORARY):
+        return DatabaseUnavailable(
+            f"{what}: PostgreSQL did not answer, or gave up{_code(state)}.",
+            next_move="try again; if it stays so, see whether the CRM's database is up and reachable from here.",
+        )
+    names = [
+        f"{kind} {name}"
+        for kind in ("table", "column", "constraint")
+        if (name := getattr(diagnosis, f"{kind}_name", None))
+    ]
+    return CrmSchemaError(
+        f"{what}: PostgreSQL refused it{_code(state)}{': ' + ', '.join(names) if names else ''}.",
+        next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+    )
+
+
+def _sqlite(error: sqlite3.Error, what: str) -> EcwError:
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")):
+        return DatabaseUnavailable(
+            f"{what}: SQLite gave up ({name}).",
+            next_move="try again; if it stays so, see whether the disk is full or another program holds the file.",
+        )
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CORRUPT")):
+        return ConfigurationError(
+            f"{what}: SQLite cannot use the file ({name}).",
+            next_move="see that the CRM connection's path names a database file that this user may write, "
+            "in a folder that exists.",
+        )
+    return CrmSchemaError(
+        f"{what}: SQLite refused it ({name}).",
+        next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+    )
+
+
+def _login_refused(text: str) -> bool:
+    # A refused login arrives without a state: it happens before there is a session.
+    return any(sign in text for sign in ("authentication failed", "does not exist", "no password supplied"))
+
+
+def _code(state: str) -> str:
+    return f" (state {state})" if state else ""

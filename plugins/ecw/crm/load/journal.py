@@ -1,0 +1,180 @@
+"""The Integration Logs: what happened to which record, for the CRM's administrators.  Names of fields, never values."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    String,
+    Subquery,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
+
+from ecw.crm.db.business_table import STATUS
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
+from ecw.crm.load import initial_sync
+from ecw.crm.load.stage import Stage
+from ecw.models import Run
+
+PUSH, PULL, DECISION = "push", "pull", "decision"
+LEARN = "learn"  # the operation: what happened to a push's values in eCW
+LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what it has"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person decided: ids, names of fields and sides, no values."""
+
+    what: str  # approve, choose a match …
+    by: str
+    before: str | None
+    after: str | None
+    crm_id: str | None = None
+    ecw_id: str | None = None
+    fields: tuple[str, ...] = ()
+    run_id: str = ""  # "": between runs
+
+
+def decided(connection: Connection, practice: str, resource: str, decision: Choice) -> None:
+    """Add who decided what, in the transaction that notes the choice itself; the same choice again is none."""
+    if decision.before == decision.after:
+        return
+    connection.execute(
+        insert(ecw_journal).values(
+            practice=practice,
+            entry=str(uuid4()),
+            at=datetime.now(UTC),
+            run_id=decision.run_id,
+            direction=DECISION,
+            resource=resource,
+            operation=decision.what,
+            crm_id=decision.crm_id,
+            ecw_id=decision.ecw_id,
+            words=f"{decision.by}: {decision.before or 'nothing'} → {decision.after or 'nothing'}",
+            outcome="done",
+            fields=", ".join(sorted(decision.fields)) or None,
+            decided_by=decision.by,
+            before=decision.before,
+            after=decision.after,
+        )
+    )
+
+
+def terminal_user() -> str:
+    """Return who sits at the terminal: the shell's user, and who became it by sudo."""
+    became = os.environ.get("SUDO_USER")
+    return f"{getpass.getuser()} at a terminal{f' (sudo by {became})' if became else ''}"
+
+
+def write(
+    connection: Connection,
+    *,
+    practice: str,
+    resource: str,
+    run_id: str,
+    direction: str,
+    operation: str,
+    outcome: str,
+    words: str,
+    advice: str | None = None,
+    crm_id: str | None = None,
+    ecw_id: str | None = None,
+    http_status: int | None = None,
+    code: str | None = None,
+    fields: Iterable[str] = (),
+    seconds: float | None = None,
+) -> None:
+    """Add a row, in the caller's transaction."""
+    connection.execute(
+        insert(ecw_journal).values(
+            practice=practice,
+            entry=str(uuid4()),
+            at=datetime.now(UTC),
+            run_id=run_id,
+            direction=direction,
+            resource=resource,
+            operation=operation,
+            crm_id=crm_id,
+            ecw_id=ecw_id,
+            http_status=http_status,
+            code=code,
+            words=words,
+            outcome=outcome,
+            advice=advice or None,
+            fields=", ".join(sorted(fields)) or None,
+            seconds=None if seconds is None else round(seconds, 3),
+        )
+    )
+
+
+def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
+    """Add a row for every record that the load has inserted or updated, in the load's transaction."""
+    s = stage.rows
+    inserted = s.c.fate == "insert"
+    columns = _of_load(connection, run, resource) | {
+        "operation": s.c.fate,
+        "crm_id": cast(s.c.crm_id, String),
+        "ecw_id": s.c.ecw_id,
+        "words": case((inserted, "Created in the CRM"), else_="Updated in the CRM"),
+        "fields": s.c.fields,
+        "initial_sync": initial_sync.brought(connection, stage, run, resource),
+    }
+    pulled = select(*columns.values()).where(s.c.fate.in_(["insert", "update"])).order_by(s.c.seq)
+    connection.execute(insert(ecw_journal).from_select(list(columns), pulled))
+
+
+def write_marked(connection: Connection, rows: Subquery, run: Run, resource: str) -> None:
+    """Add a row for every record, with its `ecw_id` and `crm_id`, whose row the load marks: eCW no longer has it."""
+    columns = _of_load(connection, run, resource) | {
+        "operation": literal("update"),
+        "crm_id": rows.c.crm_id,
+        "ecw_id": rows.c.ecw_id,
+        "words": literal("Marked in the CRM: eCW no longer has it"),
+        "fields": literal(STATUS),
+    }
+    connection.execute(insert(ecw_journal).from_select(list(columns), select(*columns.values())))
+
+
+def has_pulled(engine: Engine, run: Run, resource: str) -> bool:
+    """Return True if a run has changed rows of a resource since it began."""
+    j, r = ecw_journal.c, ecw_run.c
+    mine = (r.practice == run["practice"], r.run_id == run["run_id"], r.resource == resource)
+    began = select(r.started_at).where(*mine).scalar_subquery()  # there is an index on the time
+    its = and_(j.run_id == run["run_id"], j.resource == resource, j.direction == PULL, j.at >= began)
+    with reading(engine) as connection:
+        return bool(connection.execute(select(exists().where(j.practice == run["practice"], its))).scalar())
+
+
+def _of_load(connection: Connection, run: Run, resource: str) -> dict[str, ColumnElement[Any]]:
+    return {
+        "practice": literal(run["practice"]),
+        "entry": _new_entry(connection),
+        "at": literal(datetime.now(UTC), UtcTime),
+        "run_id": literal(run["run_id"]),
+        "direction": literal(PULL),
+        "resource": literal(resource),
+        "outcome": literal("done"),
+    }
+
+
+def _new_entry(connection: Connection) -> ColumnElement[str]:
+    if connection.dialect.name == "postgresql":
+        return cast(func.gen_random_uuid(), String)
+    return func.lower(func.hex(func.randomblob(16)))

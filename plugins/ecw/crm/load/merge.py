@@ -1,0 +1,282 @@
+"""From the staged rows to the business table and the links: a few statements over sets, in the load's transaction.
+
+Every staged row gets a fate:
+
+    duplicate  a newer copy of the record is staged too, or that eCW has it no more
+    refused    it may be somebody else's than the CRM's row, or the patient that a push has just created
+    parked     a record that it cannot do without is not here yet
+    insert     the CRM has no such record
+    update     it has, and a column of it changes, or its mark does
+    same       it has, and no column of it changes
+    locked     it has, and a column would change, but the row takes no updates
+    older      the CRM's row was made from a newer version, and eCW may have given the two in another order
+
+and a word that it counts as. That word looks at the whole run, so that a run which is cleared and does its work again
+still says what it did: a record that it inserted the first time counts as inserted the second time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS
+
+from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.tables import ecw_link, ecw_reject
+from ecw.crm.load import deferred, journal
+from ecw.crm.load.match_unconfirmed import adopt_created
+from ecw.crm.load.references import resolve
+from ecw.crm.load.rewritten import agree_on_what_is_held
+from ecw.crm.load.stage import REFUSED, Stage, differs
+from ecw.crm.load.three_way import Told, merge_differing
+from ecw.crm.load.write_links import gone, mark, mark_gone, write_agreed, write_links
+from ecw.crm.state import edit_times
+from ecw.errors import CrmSchemaError
+from ecw.models import Run
+
+GROWN = 1_000  # lines in a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many staged rows count as inserted, updated, unchanged and parked, how many are older than what the CRM has,
+    what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
+    eCW ids of those that were older in an earlier run, too."""
+
+    counts: dict[str, int]
+    older: int
+    told: Told
+    rewritten: dict[str, int]
+    still_older: list[str]
+
+
+def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Merged:
+    """Merge the staged rows into the business table, the links and the agreements; write the journal.
+
+    A row of the CRM that holds the eCW id and has no link yet is adopted, not doubled; so is one that a push has sent
+    without hearing what happened to it.
+    """
+    whose = edit_times.Whose(run["practice"], resource)
+    edit_times.begin_own_writes(connection)
+    _set_duplicates_aside(connection, stage)
+    _follow_links(connection, stage, target, run, resource)
+    _adopt(connection, stage, target, resource)
+    adopt_created(connection, stage, target, run, resource)
+    deferred.set_aside(connection, stage, target, run)
+    told = merge_differing(connection, stage, target, run, resource)
+    _give_back_keys(connection, stage, target, run, resource)
+    _give_keys(connection, stage, target, resource)
+    _write_rows(connection, stage, target, whose)
+    rewritten = agree_on_what_is_held(connection, stage, target)
+    mark(connection, stage, target, whose)
+    _count(connection, stage)
+    still_older = write_links(connection, stage, target, run, resource)
+    write_agreed(connection, stage, run, resource)
+    mark_gone(connection, stage, target, run, resource)
+    deferred.keep(connection, stage, target, run, resource)
+    journal.write_pulled(connection, stage, run, resource)
+    _take_stock(connection, stage, target)
+    resolve(connection, target, whose)
+    edit_times.settle(connection, target, whose)
+    s = stage.rows
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0, REFUSED: 0}
+    older = 0
+    for word, fate, count in connection.execute(
+        select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")
+    ):
+        counts[word] += count
+        older += count if fate == "older" else 0
+    return Merged(counts, older, told, rewritten, still_older)
+
+
+def _count(connection: Connection, stage: Stage) -> None:
+    """Give every row that has none yet the word that it counts as."""
+    s = stage.rows
+    word = case((s.c.fate == "update", "updated"), else_="unchanged")
+    connection.execute(update(s).where(s.c.counts_as.is_(None)).values(counts_as=word))
+
+
+def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> None:
+    """Let PostgreSQL see that its tables have grown: its plans for what follows were made for the empty ones.
+
+    By itself it looks a minute after the commit. A table of the CRM's own that we may not analyse gives a warning.
+    """
+    if connection.dialect.name == "postgresql" and stage.lines >= GROWN:
+        quoted = connection.dialect.identifier_preparer
+        table = quoted.format_table(target.table)
+        own = ", ".join(quoted.quote(name) for name in (target.key.name, target.mapped.key))
+        keys = "practice, resource, ecw_id"
+        # Of what statements join by: to look at all columns takes longer than to write them.
+        connection.exec_driver_sql(f"ANALYZE ecw_link ({keys}, crm_id), ecw_merge_base ({keys}), {table} ({own})")
+
+
+def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
+    s = stage.rows
+    newest_first = (s.c.stale, s.c.source_version.desc().nulls_last(), s.c.seq.desc())
+    rank = func.row_number().over(partition_by=s.c.ecw_id, order_by=newest_first).label("rank")
+    ranked = select(s.c.seq, rank).subquery()
+    connection.execute(
+        update(s)
+        .where(or_(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)), s.c.ecw_id.in_(gone(stage))))
+        .values(fate="duplicate", counts_as="unchanged")
+    )
+
+
+def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Find the rows that the CRM has by link. One whose CRM row is gone stays without a fate: it is inserted again."""
+    s, t = stage.rows, target.table
+    # A row that has waited was read before; only its version says when.
+    crosses = or_(s.c.seq <= stage.released, stage.read.crosses(ecw_link.c.read_at))
+    older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
+    if run["run_type"] == "replay":  # its records were read when they were refused
+        refused = exists().where(
+            ecw_reject.c.practice == run["practice"],
+            ecw_reject.c.resource == resource,
+            ecw_reject.c.ecw_id == s.c.ecw_id,
+            ecw_reject.c.read_at < ecw_link.c.read_at,
+        )
+        unknown = or_(s.c.source_version.is_(None), ecw_link.c.source_version.is_(None))
+        older = or_(older, and_(unknown, refused))
+    differing = differs(stage, target)
+    connection.execute(
+        update(s)
+        .where(
+            s.c.fate.is_(None),
+            ecw_link.c.practice == run["practice"],
+            ecw_link.c.resource == resource,
+            ecw_link.c.ecw_id == s.c.ecw_id,
+            target.key == cast(ecw_link.c.crm_id, target.key.type),
+        )
+        .values(
+            crm_id=t.columns[target.key.name],
+            fate=case((older, "older"), (differing, "update"), else_="same"),
+            counts_as=case(
+                (ecw_link.c.inserted_run == run["run_id"], "inserted"),
+                (ecw_link.c.updated_run == run["run_id"], "updated"),
+            ),
+        )
+    )
+
+
+def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
+    """Find the rows that the CRM has by the eCW id that somebody wrote into it, and that no link claims."""
+    s, held = stage.rows, target.columns[target.mapped.key]
+    claimed = select(ecw_link.c.crm_id).where(
+        ecw_link.c.resource == resource, ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type)
+    )
+    # The smallest as text: PostgreSQL before 18 knows no smallest UUID.
+    smallest = cast(func.min(cast(target.key, ecw_link.c.crm_id.type)), target.key.type)
+    free = (
+        select(held.label("ecw_id"), smallest.label("crm_id"))
+        .where(held.in_(select(s.c.ecw_id).where(s.c.fate.is_(None))), ~claimed.exists())
+        .group_by(held)
+        .subquery()
+    )
+    differing = differs(stage, target)
+    connection.execute(
+        update(s)
+        .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
+        .values(crm_id=free.c.crm_id, fate=case((differing, "update"), else_="same"), adopted=True)
+    )
+
+
+def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Give rows that the CRM has deleted their old keys again: other rows may hold them."""
+    s = stage.rows
+    mine = and_(
+        ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource, ecw_link.c.ecw_id == s.c.ecw_id
+    )
+    back = (
+        select(func.min(s.c.seq).label("seq"), ecw_link.c.crm_id)
+        .select_from(s.join(ecw_link, mine))
+        .where(s.c.fate.is_(None))
+        .group_by(ecw_link.c.crm_id)
+        .subquery()
+    )
+    connection.execute(
+        update(s)
+        .where(s.c.seq == back.c.seq)
+        .values(crm_id=cast(back.c.crm_id, target.key.type), fate="insert", counts_as="inserted")
+    )
+
+
+def _give_keys(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
+    """Give the rows that are left, the new ones, their keys in the CRM's table."""
+    s = stage.rows
+    new = s.c.fate.is_(None)
+    crm_id: ColumnElement[Any]
+    if not isinstance(target.key.type, Integer):
+        crm_id = _random_key(connection)
+    elif connection.dialect.name == "postgresql":
+        name = connection.dialect.identifier_preparer.format_table(target.table)
+        sequence = connection.execute(select(func.pg_get_serial_sequence(name, target.key.name))).scalar()
+        if sequence is None:
+            raise CrmSchemaError(
+                f"The key {target.key.name} of the CRM's table {name} has no sequence to take numbers from.",
+                next_move=f"make it an identity column: ALTER TABLE {name} ALTER COLUMN {target.key.name} "
+                "ADD GENERATED BY DEFAULT AS IDENTITY.",
+            )
+        crm_id = func.nextval(cast(sequence, REGCLASS))
+    else:
+        highest = _highest_key(connection, target, resource)
+        numbered = select(s.c.seq, func.row_number().over(order_by=s.c.seq).label("n")).where(new).subquery()
+        connection.execute(
+            update(s)
+            .where(s.c.seq == numbered.c.seq)
+            .values(crm_id=numbered.c.n + highest, fate="insert", counts_as="inserted")
+        )
+        return
+    connection.execute(update(s).where(new).values(crm_id=crm_id, fate="insert", counts_as="inserted"))
+
+
+def _random_key(connection: Connection) -> ColumnElement[Any]:
+    if connection.dialect.name == "postgresql":
+        return func.gen_random_uuid()
+    return func.lower(func.hex(func.randomblob(16)))
+
+
+def _highest_key(connection: Connection, target: BusinessTable, resource: str) -> int:
+    """Return the highest key that a SQLite table has, or ever had where it keeps count (AUTOINCREMENT).
+
+    A key that a link still names is taken, too, although its row was deleted: two links would mean one row.
+    """
+    highest: int = connection.execute(select(func.coalesce(func.max(target.key), 0))).scalar_one()
+    linked = select(func.max(cast(ecw_link.c.crm_id, target.key.type))).where(ecw_link.c.resource == resource)
+    highest = max(highest, connection.execute(linked).scalar() or 0)
+    if connection.dialect.has_table(connection, "sqlite_sequence"):
+        ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+        highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)
+    return highest
+
+
+def _write_rows(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
+    s, t = stage.rows, target.table
+    names = [target.key.name, *stage.values]
+    staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
+    connection.execute(t.insert().from_select(names, staged, include_defaults=False))
+    edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(s.c.fate == "insert"))
+    changing = stage.values
+    # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
+    forgotten = {
+        meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
+        for name, meant in target.meant.items()
+        if name in changing
+    }
+    changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
+    edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))

@@ -1,0 +1,75 @@
+"""Which records the CRM has where an extraction has just looked: what did not come may be gone from eCW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, func, select
+
+from ecw.crm.db.business_table import BusinessTable, Mapped, find
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_link
+from ecw.crm.load.write_links import DELETED
+
+_CHUNK = 5_000  # rows fetched at a time
+_ASKED = 1_000  # values in one statement: SQLite and PostgreSQL both take that many
+
+
+def between(
+    engine: Engine, practice: str, resource: str, mapped: Mapped, column: str, start: datetime, end: datetime
+) -> Iterator[str]:
+    """Yield the eCW ids of the rows whose time in `column` is in the half-open span, the earliest first.
+
+    None where that column holds no times with an hour. Those known to be gone from eCW are left out.
+    """
+    with reading(engine) as connection:
+        target = find(connection, mapped)
+        held = target.columns[column]
+        if not isinstance(held.type, DateTime):
+            return
+        fit = target.converters[column]
+        inside = (held >= fit(start.isoformat()), held < fit(end.isoformat()))
+        statement = _linked(target, practice, resource, *inside).order_by(held, ecw_link.c.ecw_id)
+        yield from _ids(connection, statement)
+
+
+def referring(
+    engine: Engine, practice: str, resource: str, mapped: Mapped, column: str, references: Sequence[str]
+) -> Iterator[str]:
+    """Yield the eCW ids of the rows whose `column` holds one of the references (`Patient/<eCW id>`), in their order.
+
+    Those known to be gone from eCW are left out.
+    """
+    with reading(engine) as connection:
+        target = find(connection, mapped)
+        for at in range(0, len(references), _ASKED):
+            asked = target.columns[column].in_(references[at : at + _ASKED])
+            yield from _ids(connection, _linked(target, practice, resource, asked).order_by(ecw_link.c.ecw_id))
+
+
+def beginnings(engine: Engine, mapped: Mapped, names: Sequence[str]) -> Iterator[str]:
+    """Yield the characters with which the values of these columns begin, of all rows of the CRM."""
+    with reading(engine) as connection:
+        target = find(connection, mapped)
+        for name in names:
+            begins = func.substr(func.trim(target.columns[name]), 1, 1)
+            yield from filter(None, connection.scalars(select(begins).distinct()))
+
+
+def _linked(target: BusinessTable, practice: str, resource: str, *where: ColumnElement[bool]) -> Select[str]:
+    link = ecw_link.c
+    return (
+        select(link.ecw_id)
+        .join(target.table, target.columns[target.mapped.key] == link.ecw_id)
+        .where(
+            link.practice == practice,
+            link.resource == resource,
+            link.status.is_distinct_from(DELETED),
+            *where,
+        )
+    )
+
+
+def _ids(connection: Connection, statement: Select[str]) -> Iterator[str]:
+    yield from connection.execution_options(yield_per=_CHUNK).scalars(statement)

@@ -1,0 +1,180 @@
+"""What the CRM knows of its rows' records in eCW: the links, what is agreed on them, and what happened to them
+there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from ecw.crm.db.business_table import STATUS, BusinessTable
+from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
+from ecw.crm.db.upsert import insert
+from ecw.crm.load import journal
+from ecw.crm.load.stage import Stage
+from ecw.crm.state import edit_times
+from ecw.models import Run
+
+WRITTEN = ("insert", "update", "same")  # the fates of rows that the CRM has now as they were staged, merged
+RENEWED = (
+    *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
+    *("read_at", "older_run"),
+)
+GONE, DELETED = "gone", "deleted"  # the rule of the reject, and what its record is then
+
+
+def gone(stage: Stage) -> Select[str]:
+    """Select the eCW ids of the staged records that eCW has no more."""
+    return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == GONE)
+
+
+def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> list[str]:
+    """Write the links of the rows that are in the CRM now, and that the others were seen.
+
+    Return the eCW ids of those that came in an older version in an earlier run, too.
+    """
+    s, run_id = stage.rows, run["run_id"]
+    read_at = literal(stage.read.end or datetime.now(UTC), UtcTime)
+    staged = select(
+        literal(run["practice"]),
+        literal(resource),
+        s.c.ecw_id,
+        cast(s.c.crm_id, ecw_link.c.crm_id.type),
+        case((s.c.unsettled, ""), else_=s.c.hash),
+        literal(target.mapped.version),
+        s.c.source_version,
+        read_at,
+        null(),
+        case((s.c.fate == "insert", run_id), else_=null()),
+        case((s.c.fate == "update", run_id), else_=null()),
+        literal(run_id),
+        s.c.status,
+        s.c.status_reason,
+        null(),
+    ).where(s.c.fate.in_([*WRITTEN, "locked"]))
+    statement = insert(connection, ecw_link).from_select(ecw_link.columns.keys(), staged)
+    new = statement.excluded
+    # The CRM's row was gone, and has been inserted again; or another one has been adopted.
+    renewed = or_(new.inserted_run.is_not(None), new.crm_id != ecw_link.c.crm_id)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(ecw_link.primary_key.columns),
+            set_={name: new[name] for name in RENEWED}
+            | {
+                "inserted_run": case((renewed, new.inserted_run), else_=ecw_link.c.inserted_run),
+                "updated_run": func.coalesce(new.updated_run, ecw_link.c.updated_run),
+                "identity": case((renewed, null()), else_=ecw_link.c.identity),
+            },
+        )
+    )
+    theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
+    older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "older")
+    refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
+    connection.execute(update(ecw_link).where(theirs, refused).values(last_seen_run=run_id))
+    if not connection.execute(select(exists().where(s.c.fate == "older"))).scalar():
+        return []
+    still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.older_run != run_id).order_by(ecw_link.c.ecw_id)
+    still_older = list(connection.scalars(still.distinct()))
+    connection.execute(
+        update(ecw_link)
+        .where(older)
+        .values(last_seen_run=run_id, older_run=func.coalesce(ecw_link.c.older_run, run_id))
+    )
+    return still_older
+
+
+def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
+    """Give the links of unchanged records their newer versions; return how many are no longer as the map step saw them.
+
+    Those are older than what eCW has, and to be looked at again.
+    """
+    n, link = stage.newer, ecw_link
+    older = and_(
+        link.c.practice == run["practice"],
+        link.c.resource == resource,
+        link.c.ecw_id == n.c.ecw_id,
+        or_(link.c.source_version.is_(None), link.c.source_version < n.c.source_version),
+    )
+    alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
+    read_at = stage.read.end or datetime.now(UTC)
+    told = {"source_version": n.c.source_version, "read_at": read_at, "older_run": None}
+    connection.execute(update(link).where(older, alike).values(told))
+    return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
+
+
+def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
+    """Write what is agreed on the rows, where it is not what was agreed before."""
+    s, a = stage.rows, ecw_merge_base
+    staged = select(
+        *(literal(run["practice"]), literal(resource), s.c.ecw_id),
+        *(s.c.agreed_emr, s.c.agreed_crm, s.c.agreed_sent),
+    ).where(s.c.fate.in_(WRITTEN))
+    statement = insert(connection, a).from_select(a.columns.keys(), staged)
+    new = {name: statement.excluded[name] for name in ("emr", "crm", "sent")}
+    differs = or_(*(a.c[name].is_distinct_from(value) for name, value in new.items()))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=list(a.primary_key.columns), set_=new, where=differs)
+    )
+
+
+def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
+    """Mark the rows of records that are inactive, merged or deceased in eCW, with why, and unmark the others.
+
+    It is an update, as of any other column. Comes after the rows were written: those that eCW and the CRM agree on have
+    staged values that are not the CRM's.
+    """
+    s, column = stage.rows, _status(target)
+    if column is None:
+        return
+    said = s.c.status + ": " + s.c.status_reason
+    differs = column.is_distinct_from(said)
+    connection.execute(
+        update(s)
+        .where(s.c.fate.in_(["update", "same"]), exists().where(target.key == s.c.crm_id, differs))
+        .values(fate="update", fields=func.coalesce(s.c.fields + ", ", "") + STATUS)
+    )
+    marked = update(target.table).where(target.key == s.c.crm_id, s.c.fate.in_(["insert", "update"]), differs)
+    edit_times.write(connection, target, whose, marked.values({column.name: said}))
+
+
+def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+    """Mark the links of records that eCW has no more, and their rows where the table has a column for it.
+
+    None is deleted. The journal tells of the rows: their records are rejects, and no load's row stands for them.
+    """
+    b, link = stage.rejects, ecw_link
+    theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
+    why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
+    # Without a hash it is looked at again, should it come back as it was; without a version, whatever its version then.
+    nothing = {"hash": "", "source_version": None, "older_run": None}
+    connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))
+    column = _status(target)
+    if column is None:
+        return
+    crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(DELETED)
+    of_rows = select(link.c.ecw_id, link.c.crm_id).join(target.table, target.key == crm_id).where(theirs, differs)
+    journal.write_marked(connection, of_rows.subquery(), run, resource)
+    marked = update(target.table).where(target.key.in_(select(crm_id).where(theirs)), differs)
+    whose = edit_times.Whose(run["practice"], resource)
+    edit_times.write(connection, target, whose, marked.values({column.name: DELETED}))
+
+
+def _status(target: BusinessTable) -> Column[Any] | None:
+    """Return the column for the mark, None where there is none, or the mapping fills it."""
+    return None if STATUS in target.columns else target.table.columns.get(STATUS)

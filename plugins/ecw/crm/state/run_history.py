@@ -1,0 +1,139 @@
+"""What the ledger says about a run as a whole, and about the runs before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Engine, Select, and_, exists, func, select
+
+from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import RejectState
+from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
+from ecw.crm.state.runs import LOADED
+from ecw.errors import ConfigurationError
+from ecw.models import Run
+
+
+def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
+    """Return the ledger's rows of a run, one a resource."""
+    statement = select(ecw_run).where(ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"])
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def require_own_id(engine: Engine, practice: str, run_id: str, *, replay: bool) -> None:
+    """Do nothing where the ledger knows the id as this kind of run's, or not at all: pulls and replays are two DAGs.
+
+    Raises ConfigurationError.
+    """
+    r = ecw_run
+    other = r.c.run_type != "replay" if replay else r.c.run_type == "replay"
+    taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
+    with reading(engine) as connection:
+        if connection.execute(select(taken)).scalar():
+            raise ConfigurationError(
+                f"A {'pull' if replay else 'replay'} of the practice has the run id {run_id} already, and its numbers "
+                "and staged batches are kept under it.",
+                next_move="trigger this one with another run id, or with none of your own.",
+            )
+
+
+def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:
+    """Return how many conflicts of each resource wait for a person."""
+    statement = (
+        select(ecw_conflict.c.resource, func.count())
+        .where(ecw_conflict.c.practice == practice, ecw_conflict.c.state == RejectState.OPEN)
+        .group_by(ecw_conflict.c.resource)
+    )
+    with reading(engine) as connection:
+        return {resource: int(number) for resource, number in connection.execute(statement)}
+
+
+def missing(engine: Engine, practice: str) -> dict[str, int]:
+    """Return how many records of each resource others wait for."""
+    p = ecw_deferred_row.c
+    statement = select(p.missing_resource, func.count(p.missing_id.distinct())).where(p.practice == practice)
+    with reading(engine) as connection:
+        found = connection.execute(statement.group_by(p.missing_resource))
+        return {resource: int(number) for resource, number in found}
+
+
+def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
+    """Return how many records the last run before this one fetched that looked at everything, None without one.
+
+    That is the run that moved the cursor; one about single records does not.
+    """
+    statement = _whole_runs(ecw_run.c.fetched, run["practice"], resource).where(ecw_run.c.run_id != run["run_id"])
+    with reading(engine) as connection:
+        return connection.execute(statement).scalar()
+
+
+def gone(engine: Engine, practice: str, resource: str) -> set[str]:
+    """Return the ids that are known to be no longer in eCW."""
+    statement = select(ecw_reject.c.ecw_id).where(
+        ecw_reject.c.practice == practice,
+        ecw_reject.c.resource == resource,
+        ecw_reject.c.rule == "gone",
+        ecw_reject.c.state == RejectState.OPEN,
+    )
+    with reading(engine) as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def refused(engine: Engine, practice: str, resource: str) -> list[str]:
+    """Return the ids of records that may not enter and never did, as far as they have one and eCW is thought to have
+    them."""
+    r, link = ecw_reject, ecw_link
+    linked = exists().where(link.c.practice == practice, link.c.resource == resource, link.c.ecw_id == r.c.ecw_id)
+    statement = select(r.c.ecw_id).where(
+        r.c.practice == practice,
+        r.c.resource == resource,
+        r.c.state == RejectState.OPEN,
+        r.c.rule != "gone",
+        r.c.step != "push",
+        ~r.c.ecw_id.startswith("no-id-"),
+        ~linked,
+    )
+    with reading(engine) as connection:
+        return sorted(set(connection.scalars(statement)))
+
+
+def calls_before(engine: Engine, practice: str, resource: str) -> int | None:
+    """Return how many calls the last live run made that looked at everything, None where there was none."""
+    with reading(engine) as connection:
+        return connection.execute(_whole_runs(ecw_run.c.calls, practice, resource)).scalar()
+
+
+def linked(engine: Engine, practice: str, resource: str) -> int:
+    """Return how many records of a resource are linked."""
+    statement = select(func.count()).where(ecw_link.c.practice == practice, ecw_link.c.resource == resource)
+    with reading(engine) as connection:
+        return int(connection.execute(statement).scalar_one())
+
+
+def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
+    """Return True if a backfill has ever loaded a resource; it moves no cursor."""
+    r = ecw_run
+    its = (r.c.practice == practice, r.c.resource == resource, r.c.run_type == "backfill", r.c.state == LOADED)
+    with reading(engine) as connection:
+        return bool(connection.execute(select(exists().where(*its))).scalar())
+
+
+def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
+    """Select from the loaded live run that moved the cursor; where it cannot be told, from the last one."""
+    moved = ecw_cursor.c.run_id == ecw_run.c.run_id
+    return (
+        select(column)
+        .outerjoin(
+            ecw_cursor,
+            and_(moved, ecw_cursor.c.practice == ecw_run.c.practice, ecw_cursor.c.resource == ecw_run.c.resource),
+        )
+        .where(
+            ecw_run.c.practice == practice,
+            ecw_run.c.resource == resource,
+            ecw_run.c.run_type.not_in(("backfill", "replay")),
+            ecw_run.c.state == LOADED,
+        )
+        .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())
+        .limit(1)
+    )

@@ -1,0 +1,234 @@
+"""The ledger: what every run did to every resource, from its beginning on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, select, update
+
+from ecw.crm.db.engine import exclusive, reading
+from ecw.crm.db.tables import ecw_run
+from ecw.crm.db.upsert import insert, upsert
+from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
+from ecw.models import Batch, Numbers, Run
+
+RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What else there is to say of a load: see the columns of ecw_run."""
+
+    locked: int = 0
+    conflicts: int = 0
+    kept: int = 0
+    learned: int = 0
+    parked: int = 0
+    released: int = 0
+    older: int = 0
+    still_older: int = 0
+    rewritten: str | None = None
+
+
+def begin(
+    engine: Engine,
+    run: Run,
+    resources: Iterable[str],
+    *,
+    strategies: Mapping[str, str] | None = None,
+    state: str = RUNNING,
+    goes_on: Callable[[str], bool] | None = None,
+) -> None:
+    """Record that the run has begun on these resources, so that one that dies on the way is seen.
+
+    A run that begins again keeps the numbers of what it loaded before. A dry run is dry from its beginning.
+    With `goes_on` the run is to be the practice's only one: see `require_alone`.
+    """
+    with engine.begin() as connection:
+        if goes_on is not None:
+            exclusive(connection, f"ecw run {run['practice']}")
+            require_alone(connection, run, goes_on)
+        for resource in resources:
+            begun(connection, run, resource, strategy=(strategies or {}).get(resource), state=state)
+
+
+def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], bool]) -> None:
+    """Let nothing pass while another run is at work; `goes_on` says of a run's id whether Airflow still has it running.
+
+    Backfills and replays go beside it.  Raises ConcurrentRun.
+    """
+    statement = (
+        select(ecw_run.c.run_id)
+        .where(ecw_run.c.practice == run["practice"], ecw_run.c.state == RUNNING)
+        .where(ecw_run.c.run_id != run["run_id"], ecw_run.c.run_type.not_in(("backfill", "replay")))
+        .distinct()
+    )
+    for other in connection.scalars(statement).all():
+        if goes_on(other):
+            raise ConcurrentRun(f"The run {other} pulls this practice.", next_move="wait until it is over.")
+
+
+def begun(
+    connection: Connection,
+    run: Run,
+    resource: str,
+    *,
+    strategy: str | None = None,
+    state: str = RUNNING,
+    mapped_all: bool | None = None,
+) -> None:
+    """Record that the run has begun on one resource; `mapped_all` is what a backfill's claim says."""
+    values = {"state": state, "started_at": datetime.now(UTC), "ended_at": None, "error": None, "strategy": strategy}
+    values |= {} if mapped_all is None else {"mapped_all": mapped_all}
+    upsert(connection, ecw_run, _key(run, resource), _window(run) | values)
+
+
+def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: str | None) -> None:
+    """Record how the resource is extracted, and where its own window begins."""
+    told = {"strategy": strategy, "window_start": None if start is None else datetime.fromisoformat(start)}
+    with engine.begin() as connection:
+        connection.execute(update(ecw_run).where(*_is(run, resource)).values(told))
+
+
+def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
+    """Record that a resource of the run failed, unless it is loaded; a dry run stays one.
+
+    Of an error of ours the whole text is kept; of any other only its class, since its text may hold a patient's data.
+    """
+    text = f"{type(error).__name__}: {error}" if isinstance(error, EcwError) else type(error).__name__
+    ended = {"state": FAILED, "ended_at": datetime.now(UTC), "error": text}
+    state = case((ecw_run.c.state == DRY, DRY), else_=FAILED)
+    with engine.begin() as connection:
+        connection.execute(
+            insert(connection, ecw_run)
+            .values(_key(run, resource) | _window(run) | {"started_at": datetime.now(UTC)} | ended)
+            .on_conflict_do_update(
+                index_elements=["practice", "run_id", "resource"],
+                set_=ended | {"state": state},
+                where=ecw_run.c.state != LOADED,
+            )
+        )
+
+
+def give_back(engine: Engine, run: Run) -> int:
+    """Fail what a run has begun and, at its end or when it begins again, not loaded; return how many resources.
+
+    It was marked failed by hand, say, before their tasks began, or killed: nobody is to wait for it, and of a backfill
+    the next run that begins looks at them.
+    """
+    snapshot = "; what takes no dates, the next run of the backfill looks at, if another one begins."
+    ended = RetryableError(
+        "The run ended before this was loaded.",
+        who="data engineer",
+        next_move=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
+    )
+    of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
+    told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
+    with engine.begin() as connection:
+        return connection.execute(update(ecw_run).where(*of_run).values(told)).rowcount
+
+
+def require_begun(engine: Engine, run: Run) -> None:
+    """Raise ConfigurationError where the run did not begin in this CRM: its plan was made from another one's rows."""
+    mine = select(ecw_run.c.run_id).filter_by(practice=run["practice"], run_id=run["run_id"])
+    with reading(engine) as connection:
+        if connection.execute(mine.limit(1)).first() is None:
+            raise ConfigurationError(
+                f"This CRM does not know the run {run['run_id']}: the connection {run['crm_conn_id']!r} names another "
+                "database than when the run began.",
+                next_move="trigger a new run; to finish this one, point the connection back and clear the failed "
+                "tasks.",
+            )
+
+
+def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:
+    """Return what the run did to the resource, None while it is not loaded."""
+    with reading(engine) as connection:
+        found = row(connection, run, resource)
+    return numbers_of(found) if found is not None and found["state"] == LOADED else None
+
+
+def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
+    """Return the ledger's row of a resource of the run."""
+    return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
+
+
+def numbers_of(found: RowMapping | Mapping[str, Any]) -> Numbers:
+    """Return the numbers of a ledger row that is loaded."""
+    return Numbers(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
+
+
+def record(
+    connection: Connection,
+    run: Run,
+    batch: Batch,
+    found: Numbers,
+    *,
+    notes: Notes,
+    mapping_version: str,
+    fingerprint: str | None,
+    seconds: float,
+    state: str = LOADED,
+) -> None:
+    """Write what a load did, inside its transaction.  `seconds` are those of the load itself."""
+    now = datetime.now(UTC)
+    before = row(connection, run, batch["resource"])
+    upsert(
+        connection,
+        ecw_run,
+        _key(run, batch["resource"]),
+        _window(run)
+        # The resource's own window may begin later than the run's: see `planned`.
+        | ({} if before is None else {"window_start": before["window_start"]})
+        | {
+            "state": state,
+            "started_at": before["started_at"] if before else now,
+            "ended_at": now,
+            "fetched": found.fetched,
+            "rejected": found.rejected,
+            "inserted": found.inserted,
+            "updated": found.updated,
+            "unchanged": found.unchanged,
+            "calls": batch["calls"],
+            "seconds": batch["seconds"] + seconds,
+            "mapping_version": mapping_version,
+            "fingerprint": fingerprint,
+            "error": None,
+            "whole": batch.get("whole", False),
+            "asked": batch.get("patients"),
+            "gone": batch.get("gone"),
+            "completeness": batch.get("completeness"),
+            "later": batch.get("later"),
+            "remaining_due_at": datetime.fromisoformat(batch["remaining_due_at"])
+            if "remaining_due_at" in batch
+            else None,
+        }
+        | ({"strategy": batch["strategy"]} if "strategy" in batch else {})
+        | asdict(notes),
+    )
+
+
+def loaded_already(connection: Connection, run: Run, resource: str) -> None:
+    """Say loaded again of a resource whose task runs a second time and finds its batch in the CRM."""
+    ended = {"state": LOADED, "ended_at": datetime.now(UTC), "error": None}
+    connection.execute(update(ecw_run).where(*_is(run, resource)).values(ended))
+
+
+def _is(run: Run, resource: str) -> list[ColumnElement[bool]]:
+    return [ecw_run.columns[name] == value for name, value in _key(run, resource).items()]
+
+
+def _key(run: Run, resource: str) -> dict[str, str]:
+    return {"practice": run["practice"], "run_id": run["run_id"], "resource": resource}
+
+
+def _window(run: Run) -> dict[str, object]:
+    start = run["window_start"]
+    return {
+        "run_type": run["run_type"],
+        "window_start": None if start is None else datetime.fromisoformat(start),
+        "window_end": datetime.fromisoformat(run["window_end"]),
+    }

@@ -1,0 +1,65 @@
+"""Does the private key belong to the JWKS that was published?  (RFC 7517)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from jwt.algorithms import RSAAlgorithm
+from jwt.exceptions import InvalidKeyError
+
+from ecw.errors import ConfigurationError, KeyNotPublished, RetryableError
+from ecw.fhir.auth.private_key import parsed
+from ecw.fhir.connection import EcwSettings
+from ecw.fhir.transport import Transport
+
+
+def check_published(settings: EcwSettings, transport: Transport) -> None:
+    """Fetch the JWKS and compare its key with ours; nothing to do without a key or a JWKS URL.
+
+    It is not a call to eCW and takes no permit.
+
+    Raises KeyNotPublished naming what differs, ConfigurationError where there is no JWKS.
+    """
+    if settings.jwks_url is None or settings.private_key is None:
+        return
+    published = {key.get("kid"): key for key in _keys(settings.jwks_url, transport)}
+    if settings.key_id not in published:
+        raise KeyNotPublished(
+            f"The JWKS at {settings.jwks_url} has no key with the connection's key_id {settings.key_id!r}; "
+            f"it has: {', '.join(repr(kid) for kid in published) or 'none'}.",
+            next_move="put the right `kid` into key_id, or publish the key under that one.",
+        )
+    ours = parsed(settings.private_key)
+    try:
+        theirs = RSAAlgorithm.from_jwk(published[settings.key_id])
+    except (InvalidKeyError, ValueError, TypeError, KeyError):
+        theirs = None
+    if isinstance(theirs, RSAPrivateKey):
+        raise KeyNotPublished(
+            f"The JWKS at {settings.jwks_url} publishes the private key {settings.key_id!r} itself.",
+            next_move="make a new key pair, publish its public half only, and have the app's registration changed.",
+        )
+    if not isinstance(theirs, RSAPublicKey) or ours.public_key() != theirs:
+        raise KeyNotPublished(
+            f"The connection's private_key is not the one published as {settings.key_id!r} at {settings.jwks_url}.",
+            next_move="use the private key that belongs to the published one, or publish this key's public half.",
+        )
+
+
+def _keys(url: str, transport: Transport) -> list[dict[str, Any]]:
+    move = "publish the JWKS there, or leave jwks_url empty if only eCW can reach that address."
+    try:
+        response = transport.send("GET", url, counted=False)
+    except RetryableError as error:
+        raise ConfigurationError(f"The JWKS cannot be reached. {error.what}", next_move=move) from None
+    if response.status_code != 200:
+        raise ConfigurationError(f"The JWKS at {url} answered HTTP {response.status_code}.", next_move=move)
+    try:
+        keys = orjson.loads(response.content)["keys"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        keys = None
+    if not isinstance(keys, list):
+        raise ConfigurationError(f'What {url} answers is not a JWKS ({{"keys": […]}}).', next_move=move)
+    return [key for key in keys if isinstance(key, dict)]

@@ -1,0 +1,145 @@
+"""The client's RSA keys in a folder: `<kid>.pem`, for their owner only, and `jwks.json`, the public set to publish.
+
+One key is live, two while they are rotated: eCW must know the new one before it is used, and the old one until nobody
+uses it any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jwt.algorithms import RSAAlgorithm
+
+from ecw.errors import ConfigurationError
+from ecw.fhir.auth.private_key import parsed
+
+BITS = 3072  # NIST SP 800-57: good beyond 2030
+LIVE = 2
+PUBLIC = ("kty", "n", "e", "kid", "use", "alg")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One key of the folder."""
+
+    kid: str
+    path: Path
+    key: rsa.RSAPrivateKey
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """The public half, as a JWKS holds it (RFC 7517)."""
+        public = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        found = public | {"kid": self.kid, "use": "sig", "alg": "RS384"}
+        return {name: found[name] for name in PUBLIC}
+
+
+def keys(folder: Path) -> list[StoredKey]:
+    """Return the live keys, the oldest first.
+
+    Raises ConfigurationError.
+    """
+    try:
+        paths = sorted(folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return [StoredKey(path.stem, path, parsed(path.read_text(encoding="ascii"))) for path in paths]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"A key in {folder} cannot be read ({type(error).__name__}).",
+            next_move="see who owns the folder, and that its .pem files are those of `ecw keys`.",
+        ) from None
+
+
+def new(folder: Path) -> StoredKey:
+    """Make the first key.
+
+    Raises ConfigurationError where there is one.
+    """
+    if found := keys(folder):
+        raise ConfigurationError(
+            f"{folder} has a key already: {found[0].kid}.", next_move="replace it with `ecw keys rotate`."
+        )
+    return _add(folder)
+
+
+def rotate(folder: Path) -> StoredKey:
+    """Make the second key; both are in the public set.
+
+    Raises ConfigurationError where there is none, or two.
+    """
+    found = keys(folder)
+    if not found:
+        raise ConfigurationError(f"{folder} has no key.", next_move="make one with `ecw keys new`.")
+    if len(found) >= LIVE:
+        raise ConfigurationError(
+            f"{folder} has {len(found)} live keys: {', '.join(key.kid for key in found)}.",
+            next_move="retire the one that nobody uses with `ecw keys retire`.",
+        )
+    return _add(folder)
+
+
+def retire(folder: Path, kid: str) -> None:
+    """Delete a key, and take it out of the public set.
+
+    Raises ConfigurationError where it is unknown, or the only one.
+    """
+    found = {key.kid: key for key in keys(folder)}
+    if kid not in found:
+        raise ConfigurationError(
+            f"{folder} has no key {kid!r}.", next_move=f"name one of: {', '.join(found) or 'none is there'}."
+        )
+    if len(found) == 1:
+        raise ConfigurationError(
+            f"{kid} is the only key: without it no token is granted.", next_move="make another: `ecw keys rotate`."
+        )
+    _publish(folder, [key for name, key in found.items() if name != kid])
+    found[kid].path.unlink()
+
+
+def public_set(text: bytes) -> dict[str, list[dict[str, Any]]]:
+    """Return a JWKS with the public members of its RSA keys alone, whatever else a file holds.
+
+    Raises ValueError where it is no JWKS.
+    """
+    document = orjson.loads(text)
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("no JWKS")
+    public = [{name: key[name] for name in PUBLIC if name in key} for key in listed if isinstance(key, dict)]
+    return {"keys": [key for key in public if key.get("kty") == "RSA"]}
+
+
+def _add(folder: Path) -> StoredKey:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    digest = hashlib.sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    kid = f"ecw-{datetime.now(UTC):%Y%m%d}-{digest[:8]}"
+    made = StoredKey(kid, folder / f"{kid}.pem", key)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(made.path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _publish(folder, keys(folder))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be written ({error.strerror}).", next_move="name another one with --folder."
+        ) from None
+    return made
+
+
+def _publish(folder: Path, live: list[StoredKey]) -> None:
+    _write(folder / "jwks.json", orjson.dumps({"keys": [key.jwk for key in live]}, option=orjson.OPT_INDENT_2), 0o644)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Write a file whole or not at all, with its mode from the first byte on."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+    temporary.replace(path)

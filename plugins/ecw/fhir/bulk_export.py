@@ -1,0 +1,303 @@
+"""Group exports, the client's side (FHIR Bulk Data 2, with eCW's own ways).
+
+    groups -> kick_off -> poll … poll -> lines of each file, or cancel
+
+Every step starts from what was kept of the last one, so that a killed task goes on: the poll address is handed
+out before anything else is done with it, because eCW tells it once and refuses a second export while one runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import orjson
+from requests import Response
+from requests.exceptions import RequestException
+
+from ecw.errors import ExportExpired, ExportRunning, InvalidResponse, RecordNotFound, ServerUnavailable
+from ecw.fhir import unreadable_records
+from ecw.fhir.auth.tokens import Purpose
+from ecw.fhir.client import ID, EcwClient
+from ecw.fhir.paging import next_link
+from ecw.fhir.responses import codes_of, error_of, json_of, known_codes, outcome_error
+from ecw.fhir.transport import PIECE, explained
+from ecw.fhir.urls import pinned
+from ecw.resources import RESOURCES
+
+RETRY_AFTER = 120.0  # seconds, where eCW gives none
+TYPES = {resource.fhir_type for resource in RESOURCES.values()} | {"OperationOutcome"}
+PROGRESS = re.compile(r"\d{1,3}(\.\d+)? ?%|\d+ ?(/|of|out of) ?\d+")  # of a text that may say anything
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A static registry query of the practice: what an export is made of."""
+
+    export_id: str  # Group.identifier[0].value: eCW's exports do not know Group.id
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """An export that is not ready: how far it is, where eCW says it in numbers, and when to ask again."""
+
+    progress: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One NDJSON file of a finished export."""
+
+    fhir_type: str
+    url: str
+    count: int | None  # lines, where the server tells
+    bearer: bool = True  # whether it needs the token
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A finished export.  `deleted` are files of Bundles that name what is gone since the last one."""
+
+    transaction_time: str
+    files: tuple[File, ...]
+    errors: tuple[File, ...]
+    deleted: tuple[File, ...] = ()
+
+
+def groups(client: EcwClient) -> list[Group]:
+    """Return the practice's groups that can be exported."""
+    found = []
+    for page in client.search("Group", purpose=Purpose.BULK):
+        for group in page:
+            identifiers = group.get("identifier") or [{}]
+            export_id = identifiers[0].get("value") or group.get("id")
+            found.append(Group(str(export_id), str(group.get("name") or "")))
+    return found
+
+
+def kick_off(
+    client: EcwClient, group: str, types: Sequence[str], keep: Callable[[str], None], since: str | None = None
+) -> str:
+    """Start an export, hand its poll address to `keep` first of all, and return it.
+
+    Raises ExportRunning while another export of the practice is made.
+    """
+    query = {"_type": ",".join(types)} | ({"_since": since} if since else {})
+    url = f"{client.base_url}/Group/{quote(group, safe='')}/$export?{urlencode(query, safe=',')}"
+
+    def start() -> str:
+        response = client.request("GET", url, Purpose.BULK, headers={"Prefer": "respond-async"})
+        if response.status_code == 200 and "duplicate" in codes_of(response):
+            raise ExportRunning(
+                "eCW is making another export for this practice, and makes one at a time.",
+                next_move="wait until it is ready; if nobody here started it, ask who else exports this practice.",
+            )
+        if response.status_code == 200:
+            raise outcome_error(response)
+        if response.status_code != 202:
+            raise error_of(response)
+        handle = response.headers.get("Content-Location")
+        if not handle:
+            raise ServerUnavailable("eCW accepted an export and did not say where it is.", next_move="try again later.")
+        return handle
+
+    handle = pinned(client.trying(start), client.base_url, also=client.settings.file_urls)
+    keep(handle)
+    return handle
+
+
+def poll(client: EcwClient, handle: str) -> Underway | Manifest:
+    """Ask once how far the export is.
+
+    Raises ExportExpired when eCW does not know it any more.
+    """
+    found = client.trying(lambda: _polled(client, handle))
+    if isinstance(found, Underway):
+        return found
+    pages, visited = [_manifest(client, found)], {handle}
+    while (link := next_link(found)) is not None:
+        page = pinned(link, client.base_url, page=handle, also=client.settings.file_urls)
+        if page in visited:
+            raise InvalidResponse(
+                "The pages of an export's manifest lead back to one already read.",
+                next_move="start the export again; if it stays, ask eCW support.",
+            )
+        visited.add(page)
+        found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called at once
+        if isinstance(found, Underway):
+            raise ServerUnavailable("A page of the export's manifest is not ready.", next_move="try again later.")
+        pages.append(_manifest(client, found))
+    return Manifest(
+        pages[0].transaction_time,
+        *(sum((getattr(page, name) for page in pages), ()) for name in ("files", "errors", "deleted")),
+    )
+
+
+def deletions(client: EcwClient, manifest: Manifest, fhir_type: str) -> list[str]:
+    """Return the ids that the manifest's files of deletions name (Bulk Data 2, "Response - Complete Status")."""
+    found: dict[str, None] = {}
+    for file in manifest.deleted:
+        for bundle in lines(client, file):
+            for entry in bundle.get("entry") or []:
+                request = entry.get("request") or {}
+                kind, _, ecw_id = str(request.get("url") or "").partition("/")
+                if request.get("method") == "DELETE" and kind == fhir_type and ID.fullmatch(ecw_id):
+                    found[ecw_id] = None
+    return list(found)
+
+
+def lines(client: EcwClient, file: File) -> Iterator[Json]:
+    """Yield the resources of one file, with a token that is renewed when it has to be.
+
+    Memory holds one piece of it, or one record. A record that cannot be read has a stand-in, see
+    ecw.fhir.unreadable_records. Whoever stages the lines keeps all of them or none: an error in the middle, and a
+    count other than the manifest's, are raised after the first lines were given.
+
+    Raises ServerUnavailable, ExportExpired, InvalidResponse.
+    """
+    response = client.trying(lambda: _opened(client, file))
+    count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
+    with response:
+        try:
+            for line in _split(response.iter_content(PIECE)):
+                count += 1
+                yield _record(line, name, count)
+        except RequestException as error:
+            raise explained(error, f"The export's {name} file, after {count} lines") from None
+    if file.count is not None and file.count != count:
+        raise InvalidResponse(
+            f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
+            next_move="start the export again; if it stays, ask eCW support.",
+        )
+
+
+class _Line(NamedTuple):
+    """A line of a file: its text, its length where it is too long to be kept, and whether its end came."""
+
+    text: bytes
+    length: int
+    ended: bool
+
+
+def _split(pieces: Iterable[bytes]) -> Iterator[_Line]:
+    """Yield the lines that are not empty; of one that is longer than a record may be, the beginning."""
+    kept, length = bytearray(), 0
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            kept += part[: unreadable_records.MAX_BYTES - len(kept)]
+            if kept.strip():
+                yield _Line(bytes(kept), length + len(part), True)
+            kept, length = bytearray(), 0
+        kept += rest[: unreadable_records.MAX_BYTES - len(kept)]
+        length += len(rest)
+    if kept.strip():
+        yield _Line(bytes(kept), length, False)
+
+
+def _record(line: _Line, fhir_type: str, number: int) -> Json:
+    text = line.text.strip().removeprefix(unreadable_records.BOM)
+    if line.length > len(line.text):
+        return unreadable_records.stand_in(text, unreadable_records.too_big(line.length), fhir_type)
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A last line without its end may be half a record: the rest of the file is missing then.
+        whole = line.ended and text.startswith(b"{")
+        if not whole and unreadable_records.salvaged(text) is None:
+            raise ServerUnavailable(
+                f"Line {number} of the export's {fhir_type} file is cut off or damaged.",
+                next_move="try again: the file is read from its start.",
+            ) from None
+        return unreadable_records.stand_in(text, unreadable_records.BROKEN, fhir_type)
+    if isinstance(record, dict):
+        return record
+    return unreadable_records.stand_in(text, unreadable_records.NO_OBJECT, fhir_type)
+
+
+def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
+    """Read the manifest's error files; raise InvalidResponse if one tells of records that are not in the export."""
+    issues: list[Json] = []
+    for file in manifest.errors:
+        for outcome in lines(client, file):
+            issues += [issue for issue in outcome.get("issue") or [] if issue.get("severity") in {"error", "fatal"}]
+    if issues:
+        raise InvalidResponse(
+            f"eCW could not export everything: {len(issues)} errors "
+            f"({', '.join(sorted(known_codes(issues))) or 'no code'}).",
+            next_move="start the export again; if it stays, ask eCW support.",
+        )
+
+
+def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
+    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: without waiting."""
+
+    def stop() -> None:
+        response = client.request("DELETE", handle, Purpose.BULK)
+        if response.status_code not in {200, 202, 204} and not isinstance(error := error_of(response), RecordNotFound):
+            raise error
+
+    (client.trying.once if once else client.trying)(stop)
+
+
+def _polled(client: EcwClient, handle: str) -> Underway | Json:
+    response = client.request("GET", handle, Purpose.BULK, headers={"Accept": "application/json"})
+    if response.status_code == 202:
+        progress = PROGRESS.search(response.headers.get("X-Progress", ""))
+        return Underway(progress.group() if progress else None, _retry_after(response))
+    _refuse(response)
+    body = json_of(response)
+    if body.get("resourceType") == "OperationOutcome":
+        raise outcome_error(response)
+    if not isinstance(body.get("output"), list) or not body.get("transactionTime"):
+        raise ServerUnavailable(
+            "The export's manifest is not one: no output, or no time.", next_move="try again later."
+        )
+    return body
+
+
+def _manifest(client: EcwClient, body: Json) -> Manifest:
+    bearer = body.get("requiresAccessToken") is not False
+    output, errors, deleted = (
+        tuple(_file(client, each, bearer) for each in body.get(name) or []) for name in ("output", "error", "deleted")
+    )
+    return Manifest(str(body["transactionTime"]), output, errors, deleted)
+
+
+def _file(client: EcwClient, listed: Json, bearer: bool) -> File:
+    """eCW writes `&amp;` and http:// into these addresses; both are fixed."""
+    url = pinned(str(listed.get("url")), client.base_url, also=client.settings.file_urls)
+    own = url.startswith(f"{client.base_url}/")
+    return File(str(listed.get("type")), url, listed.get("count"), bearer or own)
+
+
+def _opened(client: EcwClient, file: File) -> Response:
+    headers = {"Accept": "application/fhir+ndjson"}
+    if file.bearer:
+        response = client.request("GET", file.url, Purpose.BULK, headers=headers, stream=True)
+    else:  # an address that is a secret of its own: the token is not for that host
+        response = client.transport.send("GET", file.url, headers=headers, stream=True)
+    if response.status_code != 200:
+        with response:
+            _refuse(response)
+    return response
+
+
+def _refuse(response: Response) -> None:
+    if response.status_code == 200:
+        return
+    error = error_of(response)
+    if isinstance(error, RecordNotFound):
+        raise ExportExpired(f"{error.what} eCW no longer knows this export.", next_move="start the export again.")
+    raise error
+
+
+def _retry_after(response: Response) -> float:
+    told = response.headers.get("Retry-After", "")
+    return float(told) if told.isdecimal() else RETRY_AFTER

@@ -1,0 +1,109 @@
+"""What a practice's server says it can do: its CapabilityStatement (`/metadata`), read and compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is declared for one FHIR type."""
+
+    interactions: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
+    operations: frozenset[str] = frozenset()
+    profiles: frozenset[str] = frozenset()  # that its records may claim
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A server's declared abilities."""
+
+    software: str | None
+    fhir_version: str | None
+    resources: dict[str, Declared] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, statement: dict[str, Any]) -> Self:
+        """Read a CapabilityStatement (R4); what it lacks is empty, never an error."""
+        software = statement.get("software") or {}
+        resources = {
+            resource["type"]: Declared(
+                interactions=_names(resource, "interaction", "code"),
+                parameters=_names(resource, "searchParam", "name"),
+                operations=_names(resource, "operation", "name"),
+                profiles=frozenset(
+                    str(url) for url in (resource.get("profile"), *(resource.get("supportedProfile") or [])) if url
+                ),
+            )
+            for rest in statement.get("rest") or []
+            if rest.get("mode") == "server"
+            for resource in rest.get("resource") or []
+            if "type" in resource
+        }
+        return cls(
+            software=" ".join(str(part) for part in (software.get("name"), software.get("version")) if part) or None,
+            fhir_version=statement.get("fhirVersion"),
+            resources=resources,
+        )
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """Read what `text` has written."""
+        kept = json.loads(text)
+        resources = {
+            fhir_type: Declared(*(frozenset(names) for names in each)) for fhir_type, each in kept["resources"].items()
+        }
+        return cls(kept["software"], kept["fhir_version"], resources)
+
+    def text(self) -> str:
+        """Return what can be kept of it: a few KB, where the statement of a large server is 1.5 MB."""
+        resources = {
+            fhir_type: [sorted(names) for names in (each.interactions, each.parameters, each.operations, each.profiles)]
+            for fhir_type, each in sorted(self.resources.items())
+        }
+        return json.dumps({"software": self.software, "fhir_version": self.fhir_version, "resources": resources})
+
+    def can(self, fhir_type: str, interaction: str) -> bool:
+        """Return True if `read`, `search-type`, `create` … is declared for the type."""
+        return interaction in self.resources.get(fhir_type, Declared()).interactions
+
+    def takes(self, fhir_type: str, *parameters: str) -> bool:
+        """Return True if all these search parameters are declared for the type."""
+        return set(parameters) <= self.resources.get(fhir_type, Declared()).parameters
+
+    def changes_since(self, before: Capability) -> list[str]:
+        """Return in words what differs from an earlier statement; an empty list where nothing does."""
+        words = []
+        for what, old, new in (
+            ("software", before.software, self.software),
+            ("FHIR version", before.fhir_version, self.fhir_version),
+        ):
+            if old != new:
+                words.append(f"{what}: {old or 'not told'} → {new or 'not told'}")
+        for fhir_type in sorted(before.resources.keys() | self.resources.keys()):
+            if fhir_type not in self.resources:
+                words.append(f"{fhir_type}: no longer declared")
+            elif fhir_type not in before.resources:
+                words.append(f"{fhir_type}: newly declared")
+            else:
+                words += _differences(fhir_type, before.resources[fhir_type], self.resources[fhir_type])
+        return words
+
+
+def _differences(fhir_type: str, before: Declared, now: Declared) -> list[str]:
+    words = []
+    for kind, old, new in (
+        ("interaction", before.interactions, now.interactions),
+        ("search parameter", before.parameters, now.parameters),
+        ("operation", before.operations, now.operations),
+    ):
+        words += [f"{fhir_type}: {kind} {name} is gone" for name in sorted(old - new)]
+        words += [f"{fhir_type}: {kind} {name} is new" for name in sorted(new - old)]
+    return words
+
+
+def _names(resource: dict[str, Any], group: str, key: str) -> frozenset[str]:
+    return frozenset(str(item[key]) for item in resource.get(group) or [] if key in item)

@@ -1,0 +1,263 @@
+"""What an Airflow connection of type `ecw` says: where the practice's API is, and as whom to call it.
+
+host    the whole FHIR base URL, practice code included; of a server that is not eCW's it may have none
+login   the client id
+extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
+        bulk_scopes, token_url, audience, file_urls, calls_per_minute, timeout;
+        and HttpHook's: proxies, verify, cert, trust_env
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+from urllib.parse import SplitResult, urlsplit
+
+from ecw.errors import ConfigurationError
+from ecw.fhir.auth.private_key import read_private_key
+
+READ_SCOPES = (
+    "system/Practitioner.read",
+    "system/Location.read",
+    "system/Patient.read",
+    "system/Coverage.r",  # eCW has no other spelling for Coverage
+    "system/Encounter.read",
+)
+WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
+GROUP_SCOPE = "system/Group.read"
+BASE_URL_FORM = "https://<host>/fhir/r4/<practice code>"
+LONGEST_CODE = 64  # characters
+ECW_HOSTS = (".eclinicalworks.com", ".ecwcloud.com")  # whose base URLs end in the code of a practice
+NO_CODES = frozenset({"fhir", "r4", "r4b", "baser4", "fhir_r4", "fhir-r4"})  # last segments that name no practice
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class AirflowConnection(Protocol):
+    """The part of Airflow's Connection that is read here."""
+
+    host: str | None
+    login: str | None
+    password: str | None
+    port: int | None
+    schema: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EcwSettings:
+    """A connection that was checked: every field has the form it must have."""
+
+    base_url: str  # without a slash at its end
+    client_id: str
+    private_key: str | None = field(default=None, repr=False)  # PEM text
+    key_id: str | None = None
+    jwks_url: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    token_url: str | None = None
+    audience: str | None = None
+    file_urls: tuple[str, ...] = ()  # where the status and the files of an export may be, besides the base URL
+    read_scopes: tuple[str, ...] = READ_SCOPES
+    write_scopes: tuple[str, ...] = WRITE_SCOPES
+    bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
+    calls_per_minute: int = 250
+    timeout: float | None = None  # seconds without an answer; HttpHook's own name for it
+
+    @property
+    def practice(self) -> str:
+        """The practice code."""
+        return practice_of(self.base_url)
+
+    @classmethod
+    def from_connection(cls, conn: AirflowConnection) -> Self:
+        """Read and check a connection; no network.
+
+        Raises ConfigurationError naming the field and what belongs into it.
+        """
+        extra = conn.extra_dejson
+        if conn.port or conn.schema:
+            raise _wrong(
+                "port or schema", "is filled", f"put the whole {BASE_URL_FORM} into the host field (Base URL)."
+            )
+        base_url = _base_url(conn.host or "")
+        _tls_checked(base_url, extra)
+        if not conn.login:
+            raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
+        key = _text(extra, "private_key") or conn.password
+        secret = _text(extra, "client_secret")
+        key_id = _text(extra, "key_id")
+        if not key and not secret:
+            raise _wrong("private_key", "is empty, and so is client_secret", "fill one of the two.")
+        if key and secret:
+            raise _wrong(
+                "client_secret", "is filled, and so is private_key", "keep the one the app is registered with."
+            )
+        if key and not key_id:
+            raise _wrong("key_id", "is empty", "put the `kid` of the public key in the registered JWKS into it.")
+        read_scopes = _scopes(extra, "scopes", READ_SCOPES)
+        write_scopes = _scopes(extra, "write_scopes", WRITE_SCOPES)
+        for name, scopes in (("scopes", read_scopes), ("write_scopes", write_scopes)):
+            if any("/Group." in scope for scope in scopes):
+                raise _wrong(name, "holds a Group scope, which only exports may have", "move it to bulk_scopes.")
+        return cls(
+            base_url=base_url,
+            client_id=conn.login,
+            private_key=read_private_key(key) if key else None,
+            key_id=key_id,
+            jwks_url=_url(extra, "jwks_url"),
+            client_secret=secret,
+            token_url=_url(extra, "token_url"),
+            audience=_text(extra, "audience"),
+            file_urls=_urls(extra, "file_urls"),
+            read_scopes=read_scopes,
+            write_scopes=write_scopes,
+            bulk_scopes=_scopes(extra, "bulk_scopes", (GROUP_SCOPE, *read_scopes)),
+            calls_per_minute=_quota(extra),
+            timeout=_timeout(extra),
+        )
+
+
+def practice_of(base_url: str) -> str:
+    """Return the practice code, which begins every key: the base URL's last segment.
+
+    A base URL that ends in /fhir, /R4 or the like, or has no path, names no practice: its host does.
+    """
+    parts = urlsplit(base_url)
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1].lower() not in NO_CODES:
+        return segments[-1]
+    own = [segment for segment in segments if segment.lower() not in NO_CODES]
+    name = "-".join([parts.hostname or "", *([str(parts.port)] if parts.port else []), *own])
+    if len(name) <= LONGEST_CODE:
+        return name
+    return f"{name[: LONGEST_CODE - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def is_safe(url: str) -> bool:
+    """Return True if a URL may carry secrets: https, or http to this machine itself."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+def base_url_of(conn: AirflowConnection) -> str:
+    """Return the base URL of a connection, which names the practice: server and code.
+
+    Raises ConfigurationError.
+    """
+    return _base_url(conn.host or "")
+
+
+def unchecked(url: str, verify: Any) -> bool:
+    """Return True if such a `verify` leaves a server's certificate unchecked; on this machine itself it may.
+
+    HttpHook passes over a null; requests takes everything else that is false for no check.
+    """
+    off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
+    return off and urlsplit(url).hostname not in LOOPBACK
+
+
+def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
+    """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
+    for name in ("verify", "verify_ssl"):
+        if unchecked(base_url, extra.get(name)):
+            raise _wrong(
+                name,
+                "switches the check of eCW's certificate off",
+                "take it away; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
+            )
+
+
+def _base_url(value: str) -> str:
+    url = value.strip().rstrip("/")
+    name = "host (Base URL)"
+    move = f"put {BASE_URL_FORM} into it."
+    if not is_url(url):
+        raise _wrong(name, "is not a URL", move)
+    if not is_safe(url):
+        raise _wrong(name, "begins with http://, which would send the token in the clear", "begin it with https://.")
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise _wrong(name, "has a user, a query or a fragment", move)
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if (parts.hostname or "").endswith(ECW_HOSTS) and (not segments or segments[-1].lower() in NO_CODES):
+        raise _wrong(name, "has no practice code", move)
+    if segments and segments[-1] in {"metadata", "smart-configuration"}:
+        raise _wrong(name, f"ends in {segments[-1]}", f"cut it after the practice code: {BASE_URL_FORM}.")
+    return _one_spelling(parts)
+
+
+def _one_spelling(parts: SplitResult) -> str:
+    """Write a URL in the one way in which it is compared: host in small letters, no port that goes without saying."""
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def is_url(value: str) -> bool:
+    """Return True if this is an absolute http or https URL."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # a port that is not a number is found only here
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(c.isspace() for c in value)
+
+
+def _url(extra: Mapping[str, Any], name: str) -> str | None:
+    url = _text(extra, name)
+    if url is not None and not (is_url(url) and is_safe(url)):
+        raise _wrong(
+            name, "is not a URL that begins with https://", "put the whole address into it, or leave it empty."
+        )
+    return url
+
+
+def _urls(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    urls = tuple((_text(extra, name) or "").replace(",", " ").split())
+    for url in urls:
+        parts = urlsplit(url) if is_url(url) else None
+        if parts is None or not is_safe(url) or parts.query or parts.fragment or parts.username or parts.password:
+            move = "put URLs into it, such as https://files.example.org/exports, with spaces between them."
+            raise _wrong(name, "holds something else than URLs that begin with https://", move)
+    return urls
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(name, f"is not text but {type(value).__name__}", "put text into it, or leave it empty.")
+    return (value or "").strip() or None
+
+
+def _scopes(extra: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple((_text(extra, name) or "").split()) or usual
+
+
+def _quota(extra: Mapping[str, Any]) -> int:
+    try:
+        quota = int(extra.get("calls_per_minute") or 250)
+    except (TypeError, ValueError):
+        quota = 0
+    if quota < 1:
+        raise _wrong(
+            "calls_per_minute", "is not a whole number above 0", "put the practice's quota into it: eCW's is 250."
+        )
+    return quota
+
+
+def _timeout(extra: Mapping[str, Any]) -> float | None:
+    timeout = extra.get("timeout")
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+        raise _wrong("timeout", "is not a number of seconds above 0", "put one into it, or leave it out: 60 is usual.")
+    return float(timeout)
+
+
+def _wrong(name: str, how: str, next_move: str) -> ConfigurationError:
+    return ConfigurationError(f"The connection's field {name} {how}.", next_move=next_move)

@@ -1,0 +1,187 @@
+"""What an answer that is not the wanted one means: HTTP status and OperationOutcome -> one class of the error tree.
+
+The server's own words (`diagnostics`, `details.text`, HTML, whatever else) are never passed on: they repeat what was
+asked for, or quote the record.  Only FHIR's issue codes and our words pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from requests import Response
+
+from ecw.errors import (
+    AccessDenied,
+    BadRequest,
+    EcwError,
+    FatalError,
+    InvalidResponse,
+    RateLimited,
+    RecordNotFound,
+    ServerUnavailable,
+)
+from ecw.fhir.unreadable_records import BOM, salvaged
+from ecw.fhir.urls import without_values
+
+TOO_LATE = frozenset({404, 410})
+TRANSIENT = frozenset({408, 425})
+# https://hl7.org/fhir/R4/valueset-issue-type.html; what is not among them is a text like any other
+ISSUE_CODES = frozenset(
+    [
+        *("invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired"),
+        *("forbidden", "suppressed", "processing", "not-supported", "duplicate", "multiple-matches", "not-found"),
+        *("deleted", "too-long", "code-invalid", "extension", "too-costly", "business-rule", "conflict", "transient"),
+        *("lock-error", "no-store", "exception", "timeout", "incomplete", "throttled", "informational"),
+    ]
+)
+
+# Of a patient and of the types in it: https://hl7.org/fhir/R4/patient.html; what is not among them is a text, too.
+ELEMENTS = frozenset(
+    [
+        *("id", "meta", "profile", "tag", "security", "versionId", "lastUpdated", "implicitRules", "language"),
+        *("identifier", "use", "type", "system", "value", "period", "start", "end", "assigner", "active", "name"),
+        *("text", "family", "given", "prefix", "suffix", "telecom", "rank", "gender", "birthDate", "deceased"),
+        *("deceasedBoolean", "deceasedDateTime", "address", "line", "city", "district", "state", "postalCode"),
+        *("country", "maritalStatus", "coding", "code", "version", "display", "userSelected", "multipleBirth"),
+        *("multipleBirthBoolean", "multipleBirthInteger", "photo", "contact", "relationship", "organization"),
+        *("communication", "preferred", "generalPractitioner", "reference", "managingOrganization", "link", "other"),
+        *("extension", "modifierExtension", "url", "contained", "valueCode", "valueCoding", "valueString"),
+        *("valueReference", "valueCodeableConcept", "valueAddress", "valueDateTime", "valueBoolean"),
+    ]
+)
+PATH_STEP = re.compile(r"(?:^|\.)([A-Za-z]+)(\[\d{1,3}\])?")
+
+
+def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
+    """Return the answer's JSON object.
+
+    With `salvage`, records in it that cannot be read have stand-ins (ecw.fhir.unreadable_records).
+
+    Raises ServerUnavailable for HTML, cut-off JSON or anything else; its text never holds the body.
+    """
+    where, text = _where(response), response.content.removeprefix(BOM)
+    if text.lstrip()[:1] == b"<":
+        raise ServerUnavailable(
+            f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
+            next_move="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
+        )
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        body = salvaged(text) if salvage else None
+    if body is None:
+        raise ServerUnavailable(
+            f"{where} answered with JSON that is cut off or damaged ({len(text)} bytes).",
+            next_move="try again; if it stays, report the address to eCW support.",
+        )
+    if not isinstance(body, dict):
+        raise ServerUnavailable(f"{where} answered with JSON that is not an object.", next_move="try again.")
+    return body
+
+
+def error_of(response: Response) -> EcwError:
+    """Return the error that a status other than success stands for."""
+    status, where = response.status_code, _where(response)
+    codes = f" ({', '.join(found)})" if (found := codes_of(response)) else ""
+    if status == 429:
+        return RateLimited(
+            f"{where}: the practice's calls of this minute are used up (HTTP 429).",
+            next_move="wait for the next clock minute; if it is often so, look for other programs that use the "
+            "same practice's quota.",
+        )
+    if status in {401, 403}:
+        return AccessDenied(
+            f"{where}: the token does not reach this (HTTP {status}{codes}).",
+            next_move="check that the app registered with eCW has the scope for this resource and that the "
+            "connection's scopes name it.",
+        )
+    if status in TOO_LATE:
+        return RecordNotFound(
+            f"{where}: not there (HTTP {status}{codes}).",
+            next_move="check whether the record was deleted or merged in eCW.",
+            who="clinic staff",
+        )
+    if status in TRANSIENT or status >= 500:
+        return ServerUnavailable(f"{where}: HTTP {status}{codes}.", next_move="try again later.")
+    if 300 <= status < 400:
+        return BadRequest(
+            f"{where}: redirects elsewhere (HTTP {status}), which is not followed with a token.",
+            next_move="put the address that eCW gave for this practice into the connection's base URL.",
+        )
+    places = f", at {', '.join(found)}" if (found := places_of(_issues(response))) else ""
+    return BadRequest(
+        f"{where}: refused (HTTP {status}{codes}){places}.",
+        next_move="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
+    )
+
+
+def outcome_error(response: Response) -> EcwError:
+    """Return the error that an OperationOutcome with status 200 stands for."""
+    codes = codes_of(response)
+    what = f"{_where(response)}: an OperationOutcome instead of a result ({', '.join(codes) or 'no code'})"
+    kinds: list[tuple[set[str], type[FatalError], str]] = [
+        ({"not-found", "deleted"}, RecordNotFound, "check whether the record was deleted or merged in eCW."),
+        ({"forbidden", "login", "security", "suppressed"}, AccessDenied, "check the scopes of the registered app."),
+        ({"too-costly", "incomplete"}, InvalidResponse, "ask for less in one request."),
+    ]
+    for names, kind, move in kinds:
+        if names & set(codes):
+            return kind(f"{what}.", next_move=move)
+    if {"timeout", "exception", "transient", "lock-error", "no-store", "throttled"} & set(codes):
+        return ServerUnavailable(f"{what}.", next_move="try again later.")
+    return BadRequest(f"{what}.", next_move="compare the request with what the practice's /metadata declares.")
+
+
+def codes_of(response: Response) -> list[str]:
+    """Return the OperationOutcome's issue codes, without repeats: FHIR's own words, never values."""
+    return known_codes(_issues(response))
+
+
+def known_codes(issues: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the codes of issues that FHIR has, in their order, without repeats."""
+    codes = (issue.get("code") for issue in issues)
+    return list(dict.fromkeys(code for code in codes if isinstance(code, str) and code in ISSUE_CODES))
+
+
+def places_of(issues: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the elements that issues are about, as paths (`Patient.name.family`), without repeats.
+
+    Only names that FHIR has for the elements of a patient pass: a path ends before anything else.
+    """
+    found: dict[str, None] = {}
+    for issue in issues:
+        for name in ("expression", "location"):  # the latter is what R4 had before, XPath
+            listed = issue.get(name)
+            for said in listed if isinstance(listed, list) else []:
+                if isinstance(said, str) and (place := _place(said)):
+                    found[place] = None
+    return list(found)
+
+
+def _place(said: str) -> str:
+    steps = PATH_STEP.findall(said.replace("/f:", "."))
+    start = next((at for at, (name, _) in enumerate(steps) if name == "Patient"), None)
+    if start is None:
+        return ""
+    kept = ["Patient"]
+    for name, index in steps[start + 1 :]:
+        if name not in ELEMENTS:
+            break
+        kept.append(name + index)
+    return ".".join(kept)
+
+
+def _issues(response: Response) -> list[dict[str, Any]]:
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return []
+    issues = body.get("issue") if isinstance(body, dict) and body.get("resourceType") == "OperationOutcome" else None
+    return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+
+
+def _where(response: Response) -> str:
+    return f"{response.request.method} {without_values(response.url)}"

@@ -1,0 +1,166 @@
+"""Crosswalks: tables of code <-> CRM value, in include/mappings/crosswalks/*.csv, and their policies.
+
+A CSV has the columns `code,value,system,note`, and may have `display`: what eCW calls the code where it sends words.
+A code counts in its system alone; a line without system takes it from any. Several codes may mean one CRM value: the
+first line of a value is the one that a push writes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ecw.mapping.definition.code_systems import canonical
+from ecw.mapping.definition.yaml_positions import Sheet, did_you_mean
+from ecw.mapping.vocabulary import POLICY_KEYS, UNMAPPED
+
+POLICIES = "policies.yaml"
+HEADER = ["code", "value", "system", "note"]
+WITH_DISPLAY = [*HEADER, "display"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
+
+
+@dataclass(frozen=True)
+class Crosswalk:
+    """One table, with what becomes of a code that it does not have."""
+
+    name: str
+    lines: tuple[tuple[str, str, str, str], ...]  # code, value, system, note
+    unmapped: str = "reject"
+    default: str | None = None
+    ecw_list: str | None = None
+    crm_list: str | None = None
+    displays: tuple[tuple[str, str], ...] = ()  # what eCW calls a code, and the CRM's value
+    path: Path | None = field(default=None, compare=False)
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """The CRM's value for each plain code, whose element has one system."""
+        return {code: value for code, value, _, _ in self.lines}
+
+    @cached_property
+    def exact(self) -> dict[tuple[Any, Any], str]:
+        """The CRM's value for each (system, code) as the table spells them, and for (None, code) where it is one."""
+        found: dict[tuple[Any, Any], str] = {(system, code): value for code, value, system, _ in self.lines}
+        meant: dict[str, set[str]] = {}
+        for code, value, _, _ in self.lines:
+            meant.setdefault(code, set()).add(value)
+        return found | {(None, code): values.pop() for code, values in meant.items() if len(values) == 1}
+
+    @cached_property
+    def _canonical(self) -> dict[tuple[str, str], str]:
+        return {(canonical(system), code): value for code, value, system, _ in reversed(self.lines)}
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """The CRM's value for each word, folded: what eCW calls the codes, and the values themselves."""
+        said = {folded(display): value for display, value in reversed(self.displays)}
+        return said | {folded(value): value for _, value, _, _ in self.lines}
+
+    def value_of(self, coding: dict[str, Any]) -> str | None:
+        """Return the CRM's value for a coding; a code of another system has none, however alike it looks."""
+        system, code = coding.get("system"), coding.get("code")
+        found = self.exact.get((system, code))
+        if found is None and type(system) is str and type(code) is str:
+            found = self._canonical.get((canonical(system), code)) or self._canonical.get(("", code))
+        return found
+
+    def value_of_word(self, text: Any) -> str | None:
+        """Return the CRM's value that a text means, or None."""
+        return self.words.get(folded(text)) if type(text) is str else None
+
+    @cached_property
+    def codes(self) -> dict[str, tuple[str, str]]:
+        """The code and its system for each CRM value: of several, the one that stands first."""
+        return {value: (code, system) for code, value, system, _ in reversed(self.lines)}
+
+
+def folded(text: str) -> str:
+    """Return a text without differences of case and blanks."""
+    return " ".join(text.casefold().split())
+
+
+def load_crosswalks(folder: Path, names: set[str]) -> tuple[dict[str, Crosswalk], list[str]]:
+    """Read those crosswalks of a folder; return them and every problem found, with file and line."""
+    if not names:
+        return {}, []
+    if not (folder / POLICIES).is_file():
+        return {name: Crosswalk(name, ()) for name in names}, [f"{folder / POLICIES}:1:1: is missing"]
+    policies, problems = _policies(folder / POLICIES)
+    found = {}
+    for name in sorted(names):
+        path = folder / f"{name}.csv"
+        lines, displays, wrong = _lines(path)
+        problems += wrong
+        found[name] = Crosswalk(name, lines, **policies.get(name, {}), displays=displays, path=path)
+        if name not in policies:
+            problems.append(f"{folder / POLICIES}:1:1: has no policy for {name!r}; {did_you_mean(name, policies)}")
+    return found, problems
+
+
+def available(folder: Path) -> list[str]:
+    """Return the names of all crosswalks in the folder."""
+    return sorted(path.stem for path in folder.glob("*.csv"))
+
+
+def _policies(path: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    sheet = Sheet(path)
+    found: dict[str, dict[str, str]] = {}
+    for key, node in sheet.entries(sheet.root, "the file of policies") if sheet.root else []:
+        words = sheet.keys(node, POLICY_KEYS, "a crosswalk's policy")
+        policy = {word: sheet.string(value, word) for word, value in words.items()}
+        if "unmapped" in words:
+            sheet.word(words["unmapped"], UNMAPPED, "policy")
+        else:
+            sheet.wrong(key, f"{key.value!r} does not say `unmapped`: one of {', '.join(UNMAPPED)}")
+        if (policy.get("unmapped") == "default") != ("default" in policy):
+            sheet.wrong(key, f"{key.value!r}: `unmapped: default` and `default:` go together")
+        for word in ("ecw_list", "crm_list"):
+            if policy.get(word, "a.b").count(".") != 1:
+                sheet.wrong(words[word], f"{word} is table.column")
+        found[key.value] = policy
+    return found, sheet.problems
+
+
+_Displays = tuple[tuple[str, str], ...]
+
+
+def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], _Displays, list[str]]:
+    problems: list[str] = []
+    lines: dict[tuple[str, str], tuple[str, str, str, str]] = {}
+    displays: list[tuple[str, str]] = []
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return (), (), [f"{path}:{line}:1: is not UTF-8: save the table as CSV UTF-8"]
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header = next(rows, [])
+    if header not in (HEADER, WITH_DISPLAY):
+        return (), (), [f"{path}:1:1: the first line is {','.join(HEADER)}, and can end in ,display"]
+    for row in rows:
+        if not any(row):
+            continue
+        code, value, system, note, display = (as_read(cell).strip() for cell in [*row, "", "", "", "", ""][:5])
+        if len(row) > len(header) or not code or not value:
+            problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
+        elif (code, canonical(system)) in lines:
+            problems.append(f"{path}:{rows.line_num}:1: the code {code!r} is there already")
+        else:
+            lines[code, canonical(system)] = (code, value, system, note)
+            displays += [(display, value)] if display else []
+    return tuple(lines.values()), tuple(displays), problems
+
+
+def for_spreadsheets(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before one."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
+
+
+def as_read(cell: str) -> str:
+    """Return a cell as it was before `for_spreadsheets`."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA) else cell

@@ -1,0 +1,185 @@
+"""What stands beside a value and says the same in other words: after a write it agrees, or it goes.
+
+    _birthDate, _given[0]     extensions that say the value: why it is absent, the time of birth, parts of a family name
+    name.text, address.text   made anew of the parts, in the order that it had; R4: "the text should not hold anything
+                              that is not in a part"
+    telecom, address          extensions that hold parts of a number, or the place on the map
+    coding, reference         the other codings and the text of a concept, the display of a reference
+
+Whatever else an element holds, unknown extensions among it, stays. https://hl7.org/fhir/R4/datatypes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecw.mapping.fhirpath.write import Slot
+
+Json = dict[str, Any]
+STANDARD = "http://hl7.org/fhir/StructureDefinition/"
+ABSENT = f"{STANDARD}data-absent-reason"
+BIRTH_TIME = f"{STANDARD}patient-birthTime"
+# Extensions of a primitive that say its value again, or a part of it.
+SAY_THE_VALUE = (
+    *("data-absent-reason", "rendered-value", "originalText", "translation", "humanname-"),
+    *("iso21090-ADXP-", "iso21090-EN-", "iso21090-nullFlavor", "iso21090-SC-coding"),
+)
+# Elements whose parts are written, with the extensions that hold a part or depend on it.
+PARTS = {
+    "name": (("prefix", "given", "family", "suffix"), ("humanname-", "iso21090-EN-")),
+    "address": (
+        ("line", "city", "district", "state", "postalCode", "country"),
+        ("geolocation", "iso21090-ADXP-"),
+    ),
+    "telecom": (
+        ("value",),
+        ("contactpoint-area", "contactpoint-country", "contactpoint-extension", "contactpoint-local"),
+    ),
+}
+
+
+def agree(holder: Any, key: Any, value: Any, above: Slot | None) -> None:
+    """Let the companion of a primitive that was written (`_birthDate`, an item of `_given`) agree with its value."""
+    if isinstance(holder, dict):
+        companion = _agreeing(holder.get(f"_{key}"), value)
+        if companion is None:
+            holder.pop(f"_{key}", None)
+        return
+    if above is None or not isinstance(above.holder, dict):
+        return
+    companions = above.holder.get(f"_{above.key}")
+    if isinstance(companions, list) and key < len(companions):
+        companions[key] = _agreeing(companions[key], value)
+        if not any(companions):
+            del above.holder[f"_{above.key}"]
+
+
+def _agreeing(companion: Any, value: Any) -> Any:
+    """Return the companion without what contradicts the value; None where nothing is left."""
+    if isinstance(companion, dict) and isinstance(companion.get("extension"), list):
+        left = [each for each in companion["extension"] if not _contradicts(each, value)]
+        if left:
+            companion["extension"] = left
+        else:
+            del companion["extension"]
+    return companion or None
+
+
+def _contradicts(extension: Any, value: Any) -> bool:
+    url = extension.get("url") if isinstance(extension, dict) else None
+    if url == BIRTH_TIME:
+        return bool(str(extension.get("valueDateTime"))[:10] != value)
+    return isinstance(url, str) and url.startswith(tuple(f"{STANDARD}{name}" for name in SAY_THE_VALUE))
+
+
+class Before:
+    """The names, addresses and telecoms of a resource before a write."""
+
+    def __init__(self, resource: Json) -> None:
+        self.elements = [(kind, element, deepcopy(element)) for kind, element in _elements(resource)]
+
+    def agree(self) -> None:
+        """Let what stands beside the parts agree with those that were written."""
+        for kind, element, before in self.elements:
+            parts, extensions = PARTS[kind]
+            if all(element.get(part) == before.get(part) for part in parts):
+                continue
+            if kind != "telecom":
+                _retell(kind, element, before)
+            _drop_extensions(element, extensions)
+
+
+def _elements(resource: Json) -> Iterator[tuple[str, Json]]:
+    for kind in PARTS:
+        found = resource.get(kind)
+        yield from ((kind, each) for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict))
+
+
+def _retell(kind: str, element: Json, before: Json) -> None:
+    """Make the text anew where there was one; none comes where there was none."""
+    if "text" not in before:
+        element.pop("text", None)
+        return
+    element.pop("_text", None)
+    styles = STYLES[kind]
+    told = _letters(before["text"])
+    style = next((style for style in styles if _letters(style(before)) == told), styles[0])
+    if text := style(element):
+        element["text"] = text
+    else:
+        element.pop("text", None)
+
+
+def _letters(text: Any) -> str:
+    return " ".join(str(text).casefold().split())
+
+
+def _part(element: Json, *names: str) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        value = element.get(name)
+        found += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    return found
+
+
+def _given_first(name: Json) -> str:
+    return " ".join(_part(name, "prefix", "given", "family", "suffix"))
+
+
+def _family_first(name: Json) -> str:
+    return " ".join(_part(name, "family", "given", "suffix"))
+
+
+def _family_comma(name: Json) -> str:
+    return ", ".join(filter(None, (" ".join(_part(name, each) if each != "given" else _part(name, "given", "suffix"))
+                                   for each in ("family", "given"))))  # fmt: skip
+
+
+def _with_commas(address: Json) -> str:
+    place = " ".join(_part(address, "state", "postalCode"))
+    return ", ".join(filter(None, (*_part(address, "line", "city"), place, *_part(address, "country"))))
+
+
+def _city_and_state(address: Json) -> str:
+    place = " ".join(_part(address, "city", "state", "postalCode"))
+    return ", ".join(filter(None, (*_part(address, "line"), place, *_part(address, "country"))))
+
+
+STYLES: dict[str, tuple[Callable[[Json], str], ...]] = {
+    "name": (_given_first, _family_first, _family_comma),
+    "address": (_with_commas, _city_and_state),
+}
+
+
+def _drop_extensions(element: Json, names: tuple[str, ...]) -> None:
+    extensions = element.get("extension")
+    if not isinstance(extensions, list):
+        return
+    starts = tuple(f"{STANDARD}{name}" for name in names)
+    left = [each for each in extensions if not str(each.get("url")).startswith(starts)]
+    if len(left) < len(extensions):
+        element.pop("extension") if not left else element.update(extension=left)
+
+
+def same_record(reference: Json, record: str) -> None:
+    """Let a Reference that was written say nothing about the record that it named before."""
+    for name in ("display", "identifier", "_display"):
+        reference.pop(name, None)
+    if "type" in reference:
+        reference["type"] = record.partition("/")[0]
+
+
+def one_coding(slot: Slot) -> None:
+    """Let a code that was written in a list of codings be the only one, without the old one's words."""
+    coding, above = slot.holder, slot.above
+    for name in ("display", "version", "userSelected", "_display"):
+        coding.pop(name, None)
+    if above is None or not isinstance(above.holder, list):
+        return
+    above.holder[:] = [coding]
+    concept = above.above.holder if above.above else None
+    if isinstance(concept, dict):
+        concept.pop("text", None)

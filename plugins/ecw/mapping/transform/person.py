@@ -1,0 +1,77 @@
+"""The person that a row of the CRM describes, as ecw.identity compares persons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
+from dataclasses import replace
+from typing import Any
+
+from ecw.identity.person import Person
+from ecw.mapping.definition.model import Column, Mapping
+from ecw.mapping.fhirpath.paths import Member, Path, Union
+from ecw.mapping.transform.to_resource import Composer
+
+
+def person_of(composer: Composer, row: MappingType[str, Any]) -> Person:
+    """Return what a row says of a person; values that cannot be written as FHIR say nothing."""
+    return Person.of(composer.resource(row).resource).knowing(*numbers_of(composer.mapping, row))
+
+
+WHO = ("name", "birthDate", "gender")
+REACHED = ("telecom", "address", "identifier")
+
+
+def who_columns(mapping: Mapping) -> tuple[str, ...]:
+    """Return the columns that tell a person from another: names, birth date and gender."""
+    return _columns(mapping, WHO)
+
+
+def person_columns(mapping: Mapping) -> tuple[str, ...]:
+    """Return the columns that say anything of a person: those, and how one is reached."""
+    return _columns(mapping, (*WHO, *REACHED))
+
+
+def _columns(mapping: Mapping, elements: tuple[str, ...]) -> tuple[str, ...]:
+    columns = [column.name for column in mapping.columns if element_of(column.steps) in elements]
+    return tuple(columns) if mapping.resource == "Patient" else ()
+
+
+def is_born(column: Column) -> bool:
+    """Return True for the column of the birth date."""
+    return element_of(column.steps) == "birthDate"
+
+
+def person_reader(mapping: Mapping) -> Callable[[MappingType[str, Any]], Person]:
+    """Return a function: a row of the CRM -> the person, whichever way the mapping's columns travel."""
+    elements = (*WHO, *REACHED)
+    columns = (
+        replace(each, sync="both") if each.pushed or element_of(each.steps) in elements[:-1] else each
+        for each in mapping.columns
+        if each.name != mapping.key and element_of(each.steps) in elements
+    )
+    composer = Composer(replace(mapping, columns=tuple(columns)))
+    return lambda row: person_of(composer, row)
+
+
+def numbers_of(mapping: Mapping, row: MappingType[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the identifiers that a row has, and those among them that eCW gave: the CRM only reads these.
+
+    Not the eCW id, which is the link's.
+    """
+    ecw_id = row.get(mapping.key)
+    columns = [
+        column for column in mapping.columns if column.name != mapping.key and element_of(column.steps) == "identifier"
+    ]
+    found = {column.name: value for column in columns if isinstance(value := row.get(column.name), str) and value}
+    mine = {name: value for name, value in found.items() if value != ecw_id}
+    given = frozenset(value for name, value in mine.items() if not mapping.column(name).pushed)
+    return frozenset(mine.values()), given
+
+
+def element_of(path: Path) -> str | None:
+    """Return the element of the resource that a path leads into."""
+    first = path[0] if path else None
+    if isinstance(first, Union):
+        return element_of(first.branches[0])
+    return first.name if isinstance(first, Member) else None

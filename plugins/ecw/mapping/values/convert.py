@@ -1,0 +1,144 @@
+"""Types: a JSON value of FHIR becomes the JSON value of a row, or the reason why it cannot.
+
+Reasons name the rule and never the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ecw.mapping.values.references import record_of
+
+Converter = Callable[[Any], Any]
+NO_RECORD = "the reference does not name a record as FhirType/id"
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_PARTIAL = re.compile(r"\d{4}(-\d{2})?\Z")
+
+
+class Unusable(ValueError):
+    """A value that cannot become what the column holds; `rule` is a word, `reason` a sentence without values."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        self.rule = rule
+        self.reason = reason
+        super().__init__(reason)
+
+
+def string(value: Any) -> str | None:
+    if type(value) is str:
+        return value or None
+    if type(value) is int:
+        return str(value)
+    raise Unusable("type", f"a text is wanted, {kind(value)} came")
+
+
+def code(value: Any) -> str | None:
+    return string(value.strip() if type(value) is str else value)
+
+
+def boolean(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise Unusable("type", f"true or false is wanted, {kind(value)} came")
+
+
+def integer(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise Unusable("type", f"a whole number is wanted, {kind(value)} came")
+
+
+def decimal(value: Any) -> float | int:
+    if type(value) is float or type(value) is int:
+        return value
+    raise Unusable("type", f"a number is wanted, {kind(value)} came")
+
+
+def reference(value: Any) -> str:
+    """Return `FhirType/eCW-id`, whatever base and version the reference carries."""
+    found = record_of(value)
+    if found is None:
+        raise Unusable("reference", NO_RECORD)
+    return found
+
+
+def record_in(kinds: Sequence[str], base_url: str | None = None) -> Converter:
+    """Make the converter of what a path found to the first record of those kinds (any, where there are none)."""
+    allowed = frozenset(kinds)
+    only = f"no reference names a {' or '.join(kinds)} as FhirType/id" if kinds else NO_RECORD
+
+    def convert(value: Any) -> str | None:
+        found = value if type(value) is list else (value,)
+        for one in found:
+            record = record_of(one, base_url)
+            if record is not None and (not allowed or record.partition("/")[0] in allowed):
+                return record
+        if any(one is not None for one in found):
+            raise Unusable("reference", only)
+        return None
+
+    return convert
+
+
+def date_in(zone: ZoneInfo) -> Converter:
+    """Make the converter to a day; of a moment, its day in that zone."""
+
+    def convert(value: Any) -> str:
+        if type(value) is str and _DATE.match(value):
+            try:
+                return date.fromisoformat(value).isoformat()
+            except ValueError:
+                raise Unusable("date", "there is no such day") from None
+        return _moment(value, zone, zone, "a day").date().isoformat()
+
+    return convert
+
+
+def datetime_in(zone: ZoneInfo) -> Converter:
+    """Make the converter to a moment in UTC; a time without offset, and a day, are that zone's."""
+
+    def convert(value: Any) -> str:
+        return _moment(value, zone, UTC, "a date and time").isoformat()
+
+    return convert
+
+
+def _moment(value: Any, zone: ZoneInfo, to: tzinfo, wanted: str) -> datetime:
+    """Read a FHIR date or dateTime; without an offset it is a time of `zone`."""
+    if type(value) is not str:
+        raise Unusable("type", f"{wanted} is wanted, {kind(value)} came")
+    if _PARTIAL.match(value):
+        raise Unusable("partial date", f"{wanted} is wanted, a year{' and month' if len(value) > 4 else ''} came")
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(to)
+    except (ValueError, OverflowError):
+        raise Unusable("date", f"{wanted} is wanted, something else came") from None
+
+
+def kind(value: Any) -> str:
+    """Name the kind of a JSON value."""
+    names = {dict: "an element with members", list: "a list", bool: "true or false", str: "a text", int: "a number"}
+    return names.get(type(value), "a number")
+
+
+def converter(type_name: str, zone: ZoneInfo) -> Converter:
+    """Return the converter for a type of the vocabulary."""
+    if type_name == "date":
+        return date_in(zone)
+    if type_name == "datetime":
+        return datetime_in(zone)
+    return {
+        "string": string,
+        "code": code,
+        "boolean": boolean,
+        "integer": integer,
+        "decimal": decimal,
+        "concept": string,
+        "reference": reference,
+    }[type_name]

@@ -1,0 +1,103 @@
+"""The few shapes that steps pass to each other; as XComs, so: ids, paths and counts, never patient data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NotRequired, Self, TypedDict
+
+from ecw.errors import CountMismatch
+
+
+class Run(TypedDict):
+    """One DAG run (or one `ecw` command) as its steps see it.
+
+    `window_start` and `window_end` are ISO 8601 with offset, half open; `window_start` is None where
+    there is no lower bound (the first run of a snapshot resource).
+    """
+
+    practice: str
+    base_url: str  # the practice's server and code, as the connection named them when the run began
+    run_id: str
+    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    window_start: str | None
+    window_end: str
+    ecw_conn_id: str
+    crm_conn_id: str
+    staging: str  # ObjectStoragePath of this run's folder
+
+
+class Batch(TypedDict):
+    """Staged records of one resource: a file and a count, and what happened to the others so far.
+
+    After every step `fetched == rejected + unchanged + count`.
+    """
+
+    run: Run
+    resource: str
+    path: str  # gzip NDJSON
+    count: int  # lines in `path`
+    fetched: int
+    rejected: int
+    unchanged: int
+    rejects: list[str]  # gzip NDJSON files of the rejected, one per step that rejected any
+    calls: int  # API calls so far, token calls included
+    seconds: float
+    newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
+    whole: NotRequired[bool]  # all records were asked for, whatever the window
+    gone: NotRequired[int]  # of the fetched, those that eCW said it no longer has
+    strategy: NotRequired[str]  # the one that it was extracted by
+    asked: NotRequired[str]  # gzip NDJSON of the patients who were asked about one by one
+    patients: NotRequired[int]  # how many they are
+    completeness: NotRequired[str]  # how it is known that nothing is missing, as far as it is
+    read_from: NotRequired[str]  # ISO 8601: from when to when eCW was asked for the records
+    read_until: NotRequired[str]
+    always: NotRequired[bool]  # everything again, or single records: what eCW answers holds, whatever its version
+    later: NotRequired[int]  # patients whom a first look left to the next runs
+    remaining_due_at: NotRequired[str]  # when the last of them is looked at
+
+
+class Push(TypedDict):
+    """One run of the push as its steps see it; whom it takes, and what happened to each, stands in the CRM."""
+
+    practice: str
+    base_url: str  # as of a Run
+    run_id: str
+    run_type: str  # Airflow's: manual, asset_triggered
+    ecw_conn_id: str
+    crm_conn_id: str
+    creates: int
+    updates: int
+    kept_back: dict[str, int]
+    needs_approval: bool
+    options: dict[str, Any]  # ecw.settings.push.Wanted, without the names of patients
+    named: bool  # a person named the patients
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What happened to the records of one resource in one run: the same few numbers everywhere."""
+
+    fetched: int = 0
+    rejected: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {count}" for name, count in asdict(self).items())
+
+    def proved(self) -> Self:
+        """Return the numbers themselves, once `fetched = rejected + inserted + updated + unchanged` holds.
+
+        Raises CountMismatch.
+        """
+        if self.fetched != self.rejected + self.inserted + self.updated + self.unchanged:
+            raise CountMismatch(
+                f"Records went missing between extract and load: {self}.",
+                next_move="nothing was written; clear the resource's task group to run it again, "
+                "and report the numbers above if they come out the same.",
+            )
+        return self

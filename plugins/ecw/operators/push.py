@@ -1,0 +1,25 @@
+"""The step that needs more of Airflow than a function has: begin, which reads the form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperator
+
+from ecw.models import Push
+from ecw.push import steps
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class BeginOperator(BaseOperator):
+    """Run `steps.begin`; what it returns is the run.
+
+    The form is read here and not rendered by a template: it may name patients, and templates are shown.
+    """
+
+    def execute(self, context: Context) -> Push:
+        """Begin."""
+        dag_run = context["dag_run"]
+        return steps.begin(dag_run.run_id, dag_run.run_type.value, options=dict(context["params"]))

@@ -1,0 +1,167 @@
+"""Fetch the records of one resource from eCW into a batch, raw."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from ecw.errors import BadRequest
+from ecw.models import Batch, Run
+from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.extract.fetch import fetch
+from ecw.pull.extract.strategies import (
+    STRATEGIES,
+    ExtractContext,
+    Known,
+    SearchRequest,
+    later,
+    longest_turn,
+    moved,
+    wanted,
+)
+from ecw.resources import Resource
+from ecw.settings.pull import Options
+from ecw.staging import batch_file, filesystem
+
+if TYPE_CHECKING:
+    from ecw.fhir.client import EcwClient
+
+log = logging.getLogger(__name__)
+
+
+def extract(
+    run: Run,
+    resource: Resource,
+    client: EcwClient,
+    roster: Known,
+    strategies: Sequence[str],
+    options: Options,
+    *,
+    before: int | None = None,
+    most: int | None = None,
+    urgent: int | None = None,
+    require: Callable[[str], None] | None = None,
+) -> Batch:
+    """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
+
+    `before` is how many the last run fetched, `most` how many patients may be asked about one by one, `urgent` how many
+    of those who matter now. `require` raises an error where a strategy cannot be relied on.
+
+    A task that was killed continues with the page it had not kept yet.
+    """
+    name, started, calls = resource.name, time.monotonic(), client.calls
+    parts = Parts(filesystem.join(run["staging"], name, "parts"))
+    if parts.resume():
+        log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
+    ask = ExtractContext(run, resource, options, roster, parts.seen, most, urgent)
+    strategy = _by_one_of(strategies, ask, client, parts, require)
+    fetch_wanted(ask, client, parts)
+    path = filesystem.join(run["staging"], name, "extract.ndjson.gz")
+    count = parts.finish(path)
+    batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+    batch |= read_between(parts.began, options)
+    batch["completeness"] = STRATEGIES[strategy].proof.format_map(ask.tally)
+    if strategy == "per_patient" and (left := later(ask)):
+        by = ask.end + timedelta(hours=longest_turn(options))
+        log.warning(
+            "%s: %d patients were asked about, the last changed first; those of %d others come in turn, by %s.",
+            *(name, most, left, f"{by:%Y-%m-%d %H:%M}Z"),
+        )
+        batch |= {"later": left, "remaining_due_at": by.isoformat()}
+    if STRATEGIES[strategy].goes_by == "patient" and (asked := batch_file.manifest(_asked(run, resource))):
+        batch |= {"asked": _asked(run, resource), "patients": asked["count"]}
+    return batch
+
+
+def fetch_wanted(ask: ExtractContext, client: EcwClient, parts: Parts) -> None:
+    """Fetch what merges of patients moved, and what others wait for and did not come, unless the run is about a few."""
+    if units := moved(ask):
+        log.info("%s: %d searches and reads for patients who were merged.", ask.resource.name, len(units))
+        fetch(client, ask.resource.fhir_type, units, parts, ask.options.max_concurrency)
+    if not ask.options.few and (units := wanted(ask)):
+        log.info("%s: %d records that others wait for are looked for.", ask.resource.name, len(units))
+        fetch(client, ask.resource.fhir_type, units, parts, ask.options.max_concurrency)
+
+
+def read_between(began: datetime, options: Options) -> Batch:
+    """Return from when to when eCW was asked, for the batch, and whether its answers hold whatever their versions."""
+    until = datetime.now(UTC).isoformat()
+    read = {"read_from": began.isoformat(), "read_until": until, "always": options.full or options.few}
+    return cast(Batch, read)
+
+
+def told(
+    run: Run,
+    resource: Resource,
+    strategy: str,
+    path: str,
+    count: int,
+    calls: int,
+    seconds: float,
+    *,
+    before: int | None = None,
+) -> Batch:
+    """Return the batch of a finished extraction, and log its numbers."""
+    name, whole = resource.name, STRATEGIES[strategy].whole
+    log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
+    if whole and before and not count:
+        log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
+    return Batch(
+        run=run,
+        resource=name,
+        path=path,
+        count=count,
+        fetched=count,
+        rejected=0,
+        unchanged=0,
+        rejects=[],
+        calls=calls,
+        seconds=round(seconds, 3),
+        whole=whole,
+        strategy=strategy,
+    )
+
+
+def _by_one_of(
+    strategies: Sequence[str],
+    ask: ExtractContext,
+    client: EcwClient,
+    parts: Parts,
+    require: Callable[[str], None] | None,
+) -> str:
+    for number, name in enumerate(strategies, 1):
+        if require is not None:
+            require(name)
+        rounds = STRATEGIES[name].rounds
+        if rounds is None:
+            raise ValueError(f"{name} is an export")
+        try:
+            path = _asked(ask.run, ask.resource)
+            with batch_file.writer(path) if STRATEGIES[name].goes_by == "patient" else nullcontext() as asked:
+                for units in rounds(ask):
+                    noted = units if asked is None else _noting(units, asked)
+                    fetch(client, ask.resource.fhir_type, noted, parts, ask.options.max_concurrency)
+        except BadRequest as error:
+            # What eCW takes is known for sure only when it is asked: whether Location has a bare list is not.
+            if number == len(strategies) or len(parts.seen):
+                raise
+            log.warning("%s: %s is refused (%s); %s instead.", ask.resource.name, name, error.what, strategies[number])
+        else:
+            return name
+    raise ValueError("no strategy")
+
+
+def _noting(units: Iterable[SearchRequest], asked: batch_file.Writer) -> Iterator[SearchRequest]:
+    """Write down whom the units ask about, those of an earlier try included."""
+    for unit in units:
+        if patient := unit.params.get("patient"):  # the others are reads of single records
+            asked.write({"patient": patient})
+        yield unit
+
+
+def _asked(run: Run, resource: Resource) -> str:
+    return filesystem.join(run["staging"], resource.name, "asked.ndjson.gz")

@@ -1,0 +1,151 @@
+"""Whose insurance is looked at first: those who come in the next days, those whose intake is open, those who changed.
+
+The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those whose turn
+it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, select
+from sqlalchemy.exc import NoSuchTableError
+
+from ecw.crm.db.business_table import find
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_link
+from ecw.crm.state import last_checked, links
+from ecw.crm.state.last_checked import Ages
+from ecw.errors import ConfigurationError, EcwError
+from ecw.mapping.definition.model import Mapping as MappingFile
+from ecw.mapping.fhirpath.parse import parse
+from ecw.models import Run
+from ecw.practice.mappings import mapping_of
+from ecw.pull.mapped_columns import mapped_of
+from ecw.settings.pull import Options
+
+RESOURCE = "insurance"
+OVER = ("cancelled", "entered-in-error", "finished")  # of a visit: nobody comes any more
+GROUPS = ("appointment", "intake")
+
+
+def urgent(engine: Engine, run: Run, options: Options) -> dict[str, list[str]]:
+    """Return the eCW ids of the patients of each urgent group, the most urgent first; nobody is in two.
+
+    Raises ConfigurationError where `intake_open` names what the CRM does not have.
+    """
+    with reading(engine) as connection:
+        coming = list(dict.fromkeys(_with_appointment(connection, run, options)))
+        known = set(coming)
+        inquiring = [each for each in _with_open_intake(connection, run, options) if each not in known]
+    return {"appointment": coming, "intake": list(dict.fromkeys(inquiring))}
+
+
+def note(engine: Engine, run: Run, rows: Sequence[dict[str, Any]], options: Options | None) -> None:
+    """Add to a run's summary how old the insurance of each group is; nothing where it is not asked about one by one."""
+    row = next((row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == "per_patient"), None)
+    if row is None or options is None or options.few:
+        return
+    try:
+        row["oldest"] = report(engine, run, options)
+    except EcwError as error:  # a summary is shown whatever went wrong
+        row["oldest"] = error.what
+
+
+def report(engine: Engine, run: Run, options: Options, now: datetime | None = None) -> str:
+    """Say how old what the CRM has of each group is at most, in hours; nothing where nobody was ever asked about."""
+    groups = urgent(engine, run, options)
+    changed = links.of_run(engine, run["practice"], "patient", run["run_id"])
+    with reading(engine) as connection:
+        everybody = last_checked.ages_of_all(connection, run["practice"], RESOURCE)
+        found = {
+            f"an appointment within {options.appointment_days} days": groups["appointment"],
+            "an open intake": groups["intake"],
+            "a change in this run": changed,
+        }
+        told = {
+            name: last_checked.ages(connection, run["practice"], RESOURCE, patients) for name, patients in found.items()
+        } | {"anybody": everybody}
+    if everybody.oldest is None:
+        return ""
+    parts = [f"{name} {_age(ages, now or datetime.now(UTC))}" for name, ages in told.items() if ages.patients]
+    return f"looked at longest ago, of patients with {'; '.join(parts)}."
+
+
+def _age(ages: Ages, now: datetime) -> str:
+    age = "never" if ages.oldest is None else f"{(now - ages.oldest) / timedelta(hours=1):.1f} h"
+    never = f", {ages.never} not yet" if ages.never and ages.oldest is not None else ""
+    return f"({ages.patients}): {age}{never}"
+
+
+def _with_appointment(connection: Connection, run: Run, options: Options) -> Iterator[str]:
+    """Yield whose visit begins between now and so many days on, the next one first."""
+    mapping = mapping_of(run, "encounter")
+    begins, whose, status = (
+        _column(mapping, *paths) for paths in (("period.start",), ("subject.reference",), ("status",))
+    )
+    if begins is None or whose is None:
+        return
+    target = find(connection, mapped_of(mapping))
+    start, patient = target.columns[begins], target.columns[whose]
+    now = datetime.fromisoformat(run["window_end"])
+    fit = target.converters[begins]
+    statement = select(patient).where(
+        start >= fit(now.isoformat()), start < fit((now + timedelta(days=options.appointment_days)).isoformat())
+    )
+    if status is not None:
+        words = _words(mapping, status)
+        statement = statement.where(target.columns[status].is_(None) | target.columns[status].not_in(words))
+    for reference in connection.scalars(statement.order_by(start)):
+        kind, _, ecw_id = str(reference or "").rpartition("/")
+        if kind == "Patient":
+            yield ecw_id
+
+
+def _with_open_intake(connection: Connection, run: Run, options: Options) -> Iterator[str]:
+    """Yield whose intake is open in the CRM, as the option `intake_open` says; a CRM that does not tell has none."""
+    link, target = ecw_link, find(connection, mapped_of(mapping_of(run, "patient")))
+    for place, values in options.intake_open.items():
+        name, _, column = place.rpartition(".")
+        table = _table(connection, name, place) if name else target.table
+        held = _of(table, column, place)
+        statement = select(link.c.ecw_id).join(target.table, cast(target.key, String) == link.c.crm_id)
+        if name:
+            statement = statement.join(table, _of(table, "patient_id", place) == target.key)
+        statement = statement.where(link.c.practice == run["practice"], link.c.resource == "patient", held.in_(values))
+        yield from connection.scalars(statement.order_by(link.c.ecw_id))
+
+
+def _table(connection: Connection, name: str, place: str) -> Table:
+    try:
+        return Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise _absent(place) from None
+
+
+def _of(table: Table, column: str, place: str) -> Any:
+    if column not in table.columns:
+        raise _absent(place)
+    return table.columns[column]
+
+
+def _absent(place: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The option 'intake_open' names {place}, which the CRM does not have.",
+        next_move="name a column of the CRM's patients, or table.column of a table with a column patient_id, in the "
+        "connection's extra field `pull`.",
+    )
+
+
+def _column(mapping: MappingFile, *paths: str) -> str | None:
+    steps = [parse(path) for path in paths]
+    return next((column.name for column in mapping.pulled if column.steps in steps), None)
+
+
+def _words(mapping: MappingFile, status: str) -> list[str]:
+    """Return what the CRM calls a visit to which nobody comes."""
+    column = next(column for column in mapping.pulled if column.name == status)
+    values: Mapping[str, str] = mapping.crosswalks[column.crosswalk].values if column.crosswalk else {}
+    return [values.get(code, code) for code in OVER]

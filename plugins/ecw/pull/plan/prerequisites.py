@@ -1,0 +1,45 @@
+"""Whether the records that a look goes by are known: without them it would find nothing, and call that everything."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from ecw.crm.state import cursors, run_history
+from ecw.errors import PrerequisiteMissing
+from ecw.models import Run
+from ecw.pull.extract.strategies import STRATEGIES
+from ecw.pull.plan.plan import Plan
+
+
+def require(engine: Engine, run: Run, resource: str, planned: Plan, strategy: str) -> None:
+    """Do not begin a look by records that did not load in this run, or that nobody has ever looked for.
+
+    A later look of a live run goes by those who are known; what is new meanwhile comes with them in the next run. A
+    first look and a backfill's interval have no later one that would look so far again.
+
+    Raises PrerequisiteMissing.
+    """
+    goes_by = STRATEGIES[strategy].goes_by
+    if not goes_by or goes_by in planned["covered"]:
+        return
+    only = planned["resources"][resource]["start"] is None or run["run_type"] == "backfill"
+    its = next((row for row in run_history.of_run(engine, run) if row["resource"] == goes_by), None)
+    # By its end, because a dry run's row is never anything but dry.
+    if its is not None and its["ended_at"] is not None and its["error"] is None:
+        return
+    if its is not None and only:
+        raise PrerequisiteMissing(
+            f"This look at {resource} goes by the {goes_by} records, and those did not load in this run.",
+            next_move=f"fix what the log of {goes_by} says, then clear its tasks, with those downstream.",
+        )
+    # A practice may have none of them: what was pulled and found empty is known.
+    practice = run["practice"]
+    looked = cursors.get(engine, practice, goes_by) is not None or run_history.loaded_in_backfill(
+        engine, practice, goes_by
+    )
+    if not looked and (only or not run_history.linked(engine, practice, goes_by)):
+        raise PrerequisiteMissing(
+            f"The look at {resource} goes by the {goes_by} records, and those were never pulled.",
+            next_move=f"pull {goes_by} too: trigger again with it beside {resource} under Resources, or add it to the "
+            "variable ecw_pull_resources.",
+        )

@@ -1,0 +1,99 @@
+"""Find rejected records in the staging area, in the batches of the runs that rejected them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from ecw.crm.load.deferred import RULE as PARKED
+from ecw.crm.load.quarantine import Reject
+from ecw.errors import CorruptBatch
+from ecw.models import Run
+from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.map_records import ecw_id_of
+from ecw.pull.tombstone import RULE as GONE
+from ecw.staging import batch_file, filesystem
+
+TOLD = 20  # ids that are named
+PAGE = 100  # records in memory at a time
+
+
+def collect(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, int, list[str]]:
+    """Stage the records as the resource's extract batch; return its path, their number, and what is left, in words.
+
+    Those that wait for another record are none of them.
+    """
+    folder = filesystem.join(run["staging"], resource)
+    root = run["staging"].rpartition("/")[0]
+    files: dict[str, set[str]] = defaultdict(set)
+    pushed, gone, wanted = set(), set(), set()
+    for reject in rejects:
+        if reject.step == "push":
+            pushed.add(reject.ecw_id)
+        elif reject.rule == GONE:
+            gone.add(reject.ecw_id)
+        elif reject.rule != PARKED:  # they wait in the CRM: the load lets them in, if what they wait for is here
+            wanted.add(reject.ecw_id)
+            # The load's own reasons are about a row; the record is where its run has staged it.
+            usual = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")
+            files[reject.batch or usual].add(reject.ecw_id)
+    filesystem.remove(filesystem.join(folder, "parts"))
+    parts = Parts(filesystem.join(folder, "parts"))
+    found: set[str] = set()
+    absent = []
+    for path in sorted(files, key=lambda path: (_begun(path), path)):
+        if not _whole(path):
+            absent.append(path)
+            continue
+        records = _records(path, files[path], found)
+        while page := list(islice(records, PAGE)):
+            parts.add(path, page, None, done=False)
+    path = filesystem.join(folder, "extract.ndjson.gz")
+    return path, parts.finish(path), list(_left(pushed, gone, wanted - found, absent))
+
+
+def _records(path: str, wanted: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:
+    for record in batch_file.read(path):
+        if (ecw_id := ecw_id_of(record)) in wanted:
+            found.add(ecw_id)
+            yield record
+
+
+def _whole(path: str) -> bool:
+    """Return True if a batch is there and is what was written, before anything of it is used."""
+    try:
+        for _ in batch_file.read_lines(path):
+            pass
+    except (CorruptBatch, OSError):
+        return False
+    return True
+
+
+def _begun(path: str) -> str:
+    """Return when the batch's run began; the earlier version of a record is replaced by the later one."""
+    folder = path.rpartition("/")[0].rpartition("/")[0]
+    noted = batch_file.read_json(filesystem.join(folder, "run.json"))
+    return str(noted["begun"]) if noted else ""
+
+
+def _left(pushed: set[str], gone: set[str], missing: set[str], absent: list[str]) -> Iterator[str]:
+    if missing:
+        where = f" ({len(absent)} staged batches are absent or damaged)" if absent else ""
+        yield (
+            f"{len(missing)} records are no longer in the staging area{where}: {_named(missing)}. "
+            "Next (data engineer): pull them by these ids with ecw_pull's form."
+        )
+    if gone:
+        yield f"{len(gone)} records are gone from eCW and cannot be replayed: {_named(gone)}."
+    if pushed:
+        yield (
+            f"{len(pushed)} rejects are of a push and cannot be replayed: {_named(pushed)}. "
+            "Next (CRM administrator): fix the patient in the CRM; the next push takes it."
+        )
+
+
+def _named(ids: set[str]) -> str:
+    some = ", ".join(sorted(ids)[:TOLD])
+    return some if len(ids) <= TOLD else f"{some} and {len(ids) - TOLD} more"

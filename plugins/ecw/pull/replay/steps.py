@@ -1,0 +1,196 @@
+"""Rejected records again, after a mapping, a crosswalk or a rule was fixed: begin -> gather -> map -> check -> load.
+
+The records come from the staging area, where the run that rejected them has left them, as eCW gave them; map, check and
+load are those of a pull. Nothing is asked of eCW, and no cursor moves.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ecw.models import Batch, Run
+
+if TYPE_CHECKING:
+    from ecw.crm.load.quarantine import Chosen
+
+RUN_TYPE = "replay"
+FORM = ("resources", "rule", "run", "ids")  # what a run may choose by: see ecw.operators.replay_params
+STRATEGY = "replay"  # what the ledger and the plan call it
+log = logging.getLogger(__name__)
+
+# Imports stand inside the functions, as in steps.py: a DAG file imports this module.
+
+
+def begin_by_form(dag_run: Any = None, params: Mapping[str, Any] | None = None) -> Run:
+    """Begin as the form of a run says; Airflow hands both over.
+
+    They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
+    """
+    return begin(dag_run.run_id, dict(params or {}))
+
+
+def begin(
+    run_id: str,
+    chosen: Mapping[str, Any] | str | None = None,
+    ecw_conn_id: str = "ecw_default",
+    crm_conn_id: str = "crm_default",
+    staging_path: str | None = None,
+) -> Run:
+    """Open the run, for the resources that have open rejects among the chosen ones.
+
+    `chosen` is what the form says: `resources`, `rule`, `run`, `ids`, as an object or as JSON; nothing: all.
+
+    Raises ConfigurationError (a choice that no open reject fits, a run id that a pull has), CrmSchemaError,
+    DatabaseUnavailable.
+    """
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.load import quarantine
+    from ecw.crm.state import practices, run_history, runs
+    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.mapping.validation.table import require_tables
+    from ecw.practice.mappings import mappings_of
+    from ecw.pull.plan.plan import Line, Plan
+    from ecw.settings import connections
+    from ecw.settings.pull import Options
+    from ecw.staging import batch_file, filesystem, location
+
+    wanted = _read(chosen)
+    base_url = base_url_of(connections.get(ecw_conn_id))
+    practice = practice_of(base_url)
+    folder = batch_file.run_folder(location.staging_root(staging_path), practice, run_id)
+    now = datetime.now(UTC).isoformat()
+    run = Run(
+        practice=practice,
+        base_url=base_url,
+        run_id=run_id,
+        run_type=RUN_TYPE,
+        window_start=None,
+        window_end=now,
+        ecw_conn_id=ecw_conn_id,
+        crm_conn_id=crm_conn_id,
+        staging=folder,
+    )
+    with open_crm(crm_conn_id) as engine:
+        run_history.require_own_id(engine, practice, run_id, replay=True)
+        counted = quarantine.counted(engine, practice, wanted)
+        with reading(engine) as connection:
+            practices.require(connection, practice, base_url)
+            require_tables(connection, mappings_of(ecw_conn_id, counted))
+        batch_file.open_folder(folder)
+        # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
+        line = Line(
+            strategies=[STRATEGY],
+            reason="rejected records again",
+            calls=0,
+            at_least=False,
+            start=None,
+            most=None,
+            urgent=None,
+        )
+        options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
+        plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})
+        batch_file.write_json(filesystem.join(folder, "chosen.json"), asdict(wanted))
+        batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
+        runs.begin(engine, run, counted)
+    told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
+    log.info("Practice %s: records to be looked at again: %s.", practice, told or "none")
+    return run
+
+
+def gather(run: Run, resource: str) -> Batch | None:
+    """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
+
+    Return None where none is left. Those that the staging area no longer holds are told in the log and kept for the
+    summary; they do not hold the others up.
+    """
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.load import quarantine
+    from ecw.crm.state import runs
+    from ecw.practice.mappings import connection_of
+    from ecw.pull.plan import plan
+    from ecw.pull.replay.collect import collect
+    from ecw.staging import batch_file, filesystem
+
+    started = time.monotonic()
+    with open_crm(run["crm_conn_id"]) as engine:
+        connection_of(run)
+        plan.of(run)  # the run's folder is there, and so is what was chosen
+        wanted = _read(batch_file.read_json(filesystem.join(run["staging"], "chosen.json")))
+        found = quarantine.chosen(engine, run["practice"], resource, wanted)
+        try:
+            path, count, left = collect(run, resource, found)
+        except BaseException as error:
+            runs.fail(engine, run, resource, error)
+            raise
+    batch_file.write_json(filesystem.join(run["staging"], resource, "left.json"), left)
+    for sentence in left:
+        log.warning("%s: %s", resource, sentence)
+    if not found:
+        return None
+    log.info("%s: %d records are looked at again.", resource, count)
+    return Batch(
+        run=run,
+        resource=resource,
+        path=path,
+        count=count,
+        fetched=count,
+        rejected=0,
+        unchanged=0,
+        rejects=[],
+        calls=0,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def gather_or_skip(run: Run | None, resource: str) -> Batch:
+    """Do what `gather` does; leave the resource's other steps out where there is nothing to do."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    found = None if run is None else gather(run, resource)
+    if found is None:
+        raise AirflowSkipException(f"{resource}: no open reject among the chosen ones.")
+    return found
+
+
+def summary(run: Run | None) -> list[dict[str, Any]]:
+    """Return the run's table, a row for each resource that was replayed, and log it with what could not be."""
+    from ecw.crm.db.engine import open_crm
+    from ecw.pull.plan import plan
+    from ecw.pull.summary import as_text, table
+    from ecw.staging import batch_file, filesystem
+
+    if run is None:
+        log.error("The replay did not begin: the log of `begin` ends with what to do next.")
+        return []
+    with open_crm(run["crm_conn_id"]) as engine:
+        replayed = plan.of(run)["resources"]
+        rows = [row for row in table(engine, run) if row["resource"] in replayed]
+    for row in rows:
+        left = batch_file.read_json(filesystem.join(run["staging"], row["resource"], "left.json")) or []
+        row["next"] = " ".join(filter(None, [row["next"], *left]))
+    if rows:
+        log.info("Practice %s, replay %s:\n%s", run["practice"], run["run_id"], as_text(rows))
+    else:
+        log.info("Practice %s, replay %s: there was no open reject.", run["practice"], run["run_id"])
+    return rows
+
+
+def _read(said: Mapping[str, Any] | str | None) -> Chosen:
+    from ecw.crm.load.quarantine import Chosen
+    from ecw.resources import resource
+    from ecw.settings.base import require_own_keys
+
+    if isinstance(said, str):
+        said = json.loads(said) if said.strip() else None
+    said = said or {}
+    require_own_keys(said, FORM, "replay")
+    for name in said.get("resources") or ():
+        resource(name)
+    ids = tuple(ecw_id.strip() for ecw_id in said.get("ids") or () if ecw_id.strip())
+    return Chosen(tuple(said.get("resources") or ()), said.get("rule") or "", said.get("run") or "", ids)

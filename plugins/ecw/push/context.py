@@ -1,0 +1,144 @@
+"""What the pushes of a run share, and what comes of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+
+from ecw.crm.db.engine import reading
+from ecw.crm.db.errors import working
+from ecw.crm.state import links
+from ecw.fhir.capability import Declared
+from ecw.fhir.client import EcwClient
+from ecw.mapping.definition.model import Mapping
+from ecw.mapping.transform.to_resource import Composer
+from ecw.mapping.transform.to_row import Mapper
+from ecw.push import intents
+from ecw.push.crm_patients import Patients, Record
+from ecw.push.intents import Place
+from ecw.push.kill_switch import Switched
+from ecw.push.rules.match import PatientMatcher
+from ecw.push.rules.outcome import Outcome
+from ecw.push.rules.validate import Finding, Limits
+from ecw.resources import PUSHED
+from ecw.three_way_merge import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may do."""
+
+    create: bool = True
+    update: bool = True
+    dry_run: bool = False
+    again: bool = False  # also what was refused with the same content: for patients that a person named
+    # An answer can be lost while eCW still works on it, and a new patient is found some seconds later (reference, 4).
+    unknown_outcome_wait_seconds: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of one patient: ids, words and names of fields only.
+
+    `did`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
+    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
+    """
+
+    crm_id: str
+    did: str
+    ecw_id: str | None = None
+    fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
+    outcome: Outcome | None = None
+    findings: tuple[Finding, ...] = ()
+    conflicts: tuple[str, ...] = ()  # columns that wait for a person
+    own: bool = False  # of one that failed: it says nothing of the others
+
+
+class CrmSide:
+    """What can be known of a push without a call: the CRM's patients, the practice, the mapping."""
+
+    def __init__(
+        self, engine: Engine, practice: str, mapping: Mapping, *, resource: str = PUSHED, time_zone: str | None = None
+    ) -> None:
+        self.engine, self.mapping = engine, mapping
+        self.place = Place(practice, resource)
+        self.composer = Composer(mapping, time_zone=time_zone)
+        self.rules = {column.name: Rule.of(column) for column in mapping.columns if column.name != mapping.key}
+        with reading(engine) as connection:
+            self.patients = Patients(connection, self.composer, self.place)
+
+    def key(self, record: Record) -> str:
+        """Return the key of what the CRM says of a patient now; an eCW id that is not linked is part of it."""
+        names = [column.name for column in self.mapping.pushed]
+        if record.ecw_id and not record.linked:
+            names.append(self.mapping.key)
+        return intents.digest(record.row, names, self.mapping.version)
+
+
+def canonical(side: CrmSide, crm_id: str) -> str | None:
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    with working("The push of a patient"), reading(side.engine) as connection:
+        return side.patients.canonical(connection, crm_id)
+
+
+class Pushing(CrmSide):
+    """One run's push of one resource: the CRM's side, and what it learned of the server.
+
+    `allowed` is asked before every request from here on: False stops it, as PushStopped.
+    The mapping's resource must be one that eCW takes: Patient.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        client: EcwClient,
+        mapping: Mapping,
+        run_id: str,
+        *,
+        resource: str = PUSHED,
+        options: Options | None = None,
+        allowed: Callable[[], bool] = lambda: True,
+        sleep: Callable[[float], None] = time.sleep,
+        time_zone: str | None = None,
+    ) -> None:
+        super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
+        self.client, self.run_id = client, run_id
+        self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
+        self.mapper = Mapper(mapping, time_zone=time_zone)
+        server = client.server
+        client.transport.permits = Switched(client.transport.permits, self.allowed)
+        # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
+        self.plain = server.can(mapping.resource, "create")
+        # A server may refuse a profile that it has not: it is claimed where the server says that it knows it.
+        known = server.resources.get(mapping.resource, Declared()).profiles
+        self.claims = not self.plain or mapping.profile in {url.partition("|")[0] for url in known}
+        self.id_in_url = self.plain
+        self._ladder: PatientMatcher | None = None
+        self._locations: set[str] | None = None
+
+    def claimed(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """Return a new resource as the server takes it: without the mapping's profile where it does not know that."""
+        return resource if self.claims else {name: value for name, value in resource.items() if name != "meta"}
+
+    @property
+    def locations(self) -> set[str]:
+        """The eCW ids of the locations that a pull brought; none, where it brought none yet."""
+        if self._locations is None:
+            self._locations = set(links.ids(self.engine, self.place.practice, "location"))
+        return self._locations
+
+    @property
+    def ladder(self) -> PatientMatcher:
+        """The search for patients whom eCW may have.  Raises ConfigurationError where the practice allows none."""
+        if self._ladder is None:
+            self._ladder = PatientMatcher(self.client, self._owned)
+        return self._ladder
+
+    def _owned(self, ecw_ids: Iterable[str]) -> set[str]:
+        with reading(self.engine) as connection:
+            return set(self.patients.owners(connection, ecw_ids))

@@ -1,0 +1,245 @@
+"""The CRM's side of a push: its patients as rows of JSON values, their links, and what is agreed on them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, cast, exists, false, func, select, update
+
+from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, find
+from ecw.crm.db.converters import plain
+from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
+from ecw.crm.db.upsert import upsert
+from ecw.crm.load.identity import NAMES_ANOTHER, Confirmed
+from ecw.crm.state import edit_times, practices
+from ecw.crm.state import merge_base as agreements
+from ecw.identity.guard import Link
+from ecw.mapping.transform.person import person_columns, person_reader
+from ecw.mapping.transform.to_resource import Composer
+from ecw.push.intents import Place
+from ecw.three_way_merge import MergeBase
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A patient of the CRM: `row` as the mapping's rows are, cleaned as a pull cleans; it holds patient data."""
+
+    crm_id: str
+    row: dict[str, Any]
+    ecw_id: str | None
+    linked: bool
+    locked: bool
+    changed_at: datetime | None  # by the CRM itself: what we write is no edit of its
+    agreed: MergeBase | None = None  # None: never written down
+    confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
+    names_id: str | None = None  # the eCW id that the row itself names
+    elsewhere: bool = False  # another practice's link claims the row: it is that one's patient
+
+
+class Patients:
+    """The CRM's table of a mapping, read and written one patient at a time."""
+
+    def __init__(self, connection: Connection, composer: Composer, place: Place) -> None:
+        mapping = composer.mapping
+        self.composer, self.place, self.key = composer, place, mapping.key
+        names = tuple(column.name for column in mapping.columns)
+        self.says, self.person = person_columns(mapping), person_reader(mapping)
+        self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+        self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
+
+    def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
+        """Return one patient, None where the CRM has none of that id.
+
+        `to_write`: nobody else writes the row until the caller's transaction ends, which on SQLite keeps all out.
+        """
+        try:
+            key = self.target.key_of(crm_id)
+        except ValueError:
+            return None
+        query = self._query(connection).where(self.target.key == key)
+        if to_write and connection.dialect.name == "postgresql":
+            query = query.with_for_update(of=self.target.table)
+        found = connection.execute(query).mappings().first()
+        return self._record(found) if found else None
+
+    def canonical(self, connection: Connection, crm_id: str) -> str | None:
+        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row.
+
+        A person may write 01, +1 or a UUID in capitals.
+        """
+        try:
+            key = self.target.key_of(crm_id)
+        except ValueError:
+            return None
+        found: str | None = connection.scalar(select(self.id).where(self.target.key == key))
+        return found
+
+    def all(self, connection: Connection) -> Iterator[Record]:
+        """Yield every patient, with its link and what is agreed."""
+        with connection.execute(self._query(connection), execution_options={"yield_per": 1_000}) as result:
+            for found in result.mappings():
+                yield self._record(found)
+
+    def owners(self, connection: Connection, ecw_ids: Iterable[str]) -> dict[str, str]:
+        """Return the CRM ids of those eCW ids that are linked."""
+        statement = select(ecw_link.c.ecw_id, ecw_link.c.crm_id).where(
+            ecw_link.c.practice == self.place.practice,
+            ecw_link.c.resource == self.place.resource,
+            ecw_link.c.ecw_id.in_(list(ecw_ids)),
+        )
+        return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
+
+    def another_person(self, record: Record, emr: Mapping[str, Any]) -> str | None:
+        """Return why a linked row and the record of eCW may be two persons; None: they are one, or nothing tells."""
+        if record.names_id not in (None, record.ecw_id):
+            return NAMES_ANOTHER
+        agreed, sure = record.agreed or MergeBase(), record.confirmed
+        person = self.person
+        before = (person(agreed.crm), person(sure.crm)), (person(agreed.emr), person(sure.emr))
+        return Link(person(record.row), person(emr), *before, renewed=record.names_id is None).another_person()
+
+    def confirm(self, connection: Connection, record: Record, ecw_id: str, emr: Mapping[str, Any]) -> None:
+        """Keep with the link, in the caller's transaction, that the row and eCW's record are one person as they are."""
+        sides = ({name: row[name] for name in self.says if row.get(name) is not None} for row in (record.row, emr))
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        identity = Confirmed(*sides).text()
+        connection.execute(update(ecw_link).filter_by(**key, crm_id=record.crm_id).values(identity=identity))
+
+    def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: MergeBase, run_id: str) -> bool:
+        """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link, or
+        this record another link: which two of them are one patient, a person says.
+
+        The link's hash is empty until eCW's record is read again: the next pull looks at it.
+        """
+        owner = self.owners(connection, [ecw_id]).get(ecw_id)
+        if owner not in (None, crm_id) or self._linked_to(connection, crm_id) not in (None, ecw_id):
+            return False
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        if owner is None:
+            version = self.composer.mapping.version
+            values = {"crm_id": crm_id, "hash": "", "mapping_version": version, "last_seen_run": run_id}
+            upsert(connection, ecw_link, key, values)
+        else:
+            self.forget_hash(connection, ecw_id)
+        self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id)
+        return True
+
+    def _linked_to(self, connection: Connection, crm_id: str) -> str | None:
+        found: str | None = connection.scalar(select(ecw_link.c.ecw_id).filter_by(**self.place.key(crm_id)))
+        return found
+
+    def forget_hash(self, connection: Connection, ecw_id: str) -> None:
+        """Let the next pull look at the record again, whatever it says."""
+        self.mark_read(connection, ecw_id, "", None)
+
+    def mark_read(self, connection: Connection, ecw_id: str, content_hash: str, version: datetime | None) -> None:
+        """Note what eCW's record says now; a pull that fetched it before that version is older."""
+        values: dict[str, Any] = {"hash": content_hash}
+        if content_hash:
+            values |= {"source_version": version, "read_at": datetime.now(UTC), "older_run": None}
+        key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
+        connection.execute(update(ecw_link).filter_by(**key).values(**values))
+
+    def agree(self, connection: Connection, ecw_id: str, agreed: MergeBase) -> None:
+        """Keep what is agreed, in the caller's transaction."""
+        agreements.write(connection, self.place.practice, self.place.resource, ecw_id, agreed)
+
+    def write(
+        self,
+        connection: Connection,
+        crm_id: str,
+        values: Mapping[str, Any],
+        agreed: MergeBase | None = None,
+        *,
+        of: str | None = None,
+    ) -> None:
+        """Write values of eCW into the CRM's row, in the caller's transaction, and what is `agreed` then on an eCW id.
+
+        What the row holds afterwards is what is agreed on the CRM's side: a trigger of the CRM may change it. It is no
+        edit of the CRM's. Raises crm.convert.Unfit where a column cannot hold its value.
+        """
+        before = self.read(connection, crm_id, to_write=True)
+        fit = self.target.converters
+        fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
+        statement = update(self.target.table).where(self.target.key == self.target.key_of(crm_id))
+        whose = edit_times.Whose(self.place.practice, self.place.resource)
+        edit_times.begin_own_writes(connection)
+        edit_times.write(connection, self.target, whose, statement.values(**fitting))
+        edit_times.settle(connection, self.target, whose)
+        after = self.read(connection, crm_id)
+        if agreed is None or of is None or before is None or after is None:
+            return
+        held = agreed.holding(values, before.row, after.row)
+        if changed := sorted(name for name, value in held.crm.items() if value != agreed.crm.get(name)):
+            log.warning(
+                "The CRM's table %s holds another value in %s than was written: a trigger of the CRM may have changed "
+                "it. What the table holds counts as agreed.",
+                *(self.target.mapped.table, ", ".join(changed)),
+            )
+        self.agree(connection, of, held)
+
+    def _query(self, connection: Connection) -> Select[Any]:
+        table, key, place = self.target.table, self.target.key, self.place
+        extra = [table.columns[LOCK]] if LOCK in table.columns else []
+        whose = edit_times.Whose(place.practice, place.resource)
+        mine = (
+            (ecw_link.c.practice == place.practice)
+            & (ecw_link.c.resource == place.resource)
+            & (ecw_link.c.crm_id == self.id)
+        )
+        agreed = (
+            (ecw_merge_base.c.practice == place.practice)
+            & (ecw_merge_base.c.resource == place.resource)
+            & (ecw_merge_base.c.ecw_id == ecw_link.c.ecw_id)
+        )
+        elsewhere: ColumnElement[bool] = false()
+        if practices.linked_beside(connection, place.practice, place.resource):
+            other = ecw_link.alias()
+            elsewhere = exists().where(
+                other.c.practice != place.practice,
+                other.c.resource == place.resource,
+                other.c.crm_id == cast(key, other.c.crm_id.type),
+            )
+        return (
+            select(
+                self.id.label("_id"),
+                *self.target.columns.values(),
+                *extra,
+                ecw_link.c.ecw_id.label("_ecw_id"),
+                ecw_link.c.identity.label("_identity"),
+                elsewhere.label("_elsewhere"),
+                ecw_merge_base.c.emr.label("_emr"),
+                ecw_merge_base.c.crm.label("_crm"),
+                ecw_merge_base.c.sent.label("_sent"),
+                *edit_times.columns(connection, self.target),
+            )
+            .select_from(
+                table.outerjoin(ecw_link, mine)
+                .outerjoin(ecw_merge_base, agreed)
+                .outerjoin(ecw_own_write, edit_times.joined(self.target, whose))
+            )
+            # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
+            .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
+        )
+
+    def _record(self, found: Mapping[Any, Any]) -> Record:
+        columns = self.composer.mapping.columns
+        row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
+        return Record(
+            crm_id=found["_id"],
+            row=row,
+            ecw_id=found["_ecw_id"] or row[self.key],
+            linked=found["_ecw_id"] is not None,
+            locked=bool(found.get(LOCK)),
+            changed_at=edit_times.edited(found),
+            elsewhere=bool(found["_elsewhere"]),
+            agreed=None if found["_emr"] is None else MergeBase.parse(found["_emr"], found["_crm"], found["_sent"]),
+            confirmed=Confirmed.parse(found["_identity"]),
+            names_id=row[self.key],
+        )

@@ -1,0 +1,70 @@
+"""The kill switch: the Variable `ecw_push_kill_switch`, asked before every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from ecw.errors import PushStopped
+from ecw.fhir.transport import Late, Permits
+from ecw.settings import connections
+
+STOP, WATCH = "ecw_push_kill_switch", "ecw_push_auto_start"
+FRESH = 1.0  # seconds: a request takes eCW longer
+_NO = ("", "0", "false", "no", "off")
+
+
+def is_on(name: str, *, unset: bool) -> bool:
+    """Return True if a switch is on: any value but 0, false, no and off is; `unset` where there is none."""
+    value = connections.variable(name)
+    return unset if value is None else value.strip().lower() not in _NO
+
+
+class Allowed:
+    """Says whether writing is allowed now; all threads share one answer, which is at most a second old."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._asked: float | None = None
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if self._asked is None or self._clock() - self._asked >= FRESH:
+                self._stopped = is_on(STOP, unset=False)
+                self._asked = self._clock()
+            return not self._stopped
+
+
+class Switched:
+    """Permits of a client that are given only while the push is allowed: asked before every request it makes.
+
+    That is before each attempt of a call, and once more after a wait for the quota.
+    """
+
+    def __init__(self, permits: Permits, allowed: Callable[[], bool]) -> None:
+        self._permits, self._allowed = permits, allowed
+
+    def __call__(self) -> Late:
+        """Wait for a permit.  Raises PushStopped."""
+        self._require()
+        late = self._permits()
+        self._require()
+        return late
+
+    def _require(self) -> None:
+        if not self._allowed():
+            raise PushStopped(
+                f"The Variable {STOP} is set: nothing is sent, and nothing is read.",
+                next_move="take it away, then clear the task or trigger a run.",
+            )
+
+    def spent(self) -> None:
+        """Learn that the server answered 429."""
+        self._permits.spent()
+
+    def server_date(self, date: str) -> None:
+        """Learn the server's clock."""
+        self._permits.server_date(date)

@@ -1,0 +1,39 @@
+"""What came of one patient, for a person: why, and the next move; names of fields, never values."""
+
+from __future__ import annotations
+
+from ecw.push.context import Pushed
+
+_SAME = "correct what the journal (ecw_journal) names, then push again; a patient named in the form is tried anyway."
+_WORDS = {
+    "refused": ("eCW refused the same content before", _SAME),
+    "held": ("a person chooses", "`ecw matches` lists the candidates and takes the choice."),
+    "unknown": ("what happened to it is not known yet", "nothing: the next run searches for it before it sends."),
+    "later": ("eCW did not answer", "nothing: it is tried again."),
+    "busy": (
+        "another worker has it, or somebody like it was sent a moment ago",
+        "nothing: it is tried again.",
+    ),
+    "locked": ("the CRM says emr_updates_locked", "take the lock away in the CRM, if the patient is to travel."),
+    "elsewhere": ("it is linked to another practice's patient", "give each practice a CRM database of its own."),
+    "stopped": ("the Variable ecw_push_kill_switch is set", "take it away, then clear the task or trigger a run."),
+    "missing": ("the CRM has no such patient any more", ""),
+    "skipped": ("the form asked for the other kind only", ""),
+}
+
+
+def told_of(pushed: Pushed) -> tuple[str | None, str | None]:
+    """Return the reason and the next move; None where nothing is to be said."""
+    if pushed.findings:
+        moves = dict.fromkeys(finding.next_move for finding in pushed.findings)
+        return "; ".join(f"{one.field}: {one.reason}" for one in pushed.findings), " ".join(moves)
+    reason, move = _WORDS.get(pushed.did, (None, None))
+    if pushed.outcome is not None and pushed.did not in ("created", "updated", "unchanged", "linked"):
+        code = f" (eCW's code {pushed.outcome.code})" if pushed.outcome.code else ""
+        reason, move = f"{pushed.outcome.words}{code}", pushed.outcome.advice or move
+        if pushed.did == "held":
+            move = f"{move} {_WORDS['held'][1]}"
+    if pushed.conflicts:
+        reason = f"both sides changed {', '.join(sorted(pushed.conflicts))}"
+        move = "`ecw conflicts` lists them and takes the choice."
+    return reason, move or None

@@ -1,0 +1,44 @@
+"""Patients that cannot be sent as they are stand among the rejects, one row for each field, until they can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select, update
+
+from ecw.crm.db.tables import ecw_reject
+from ecw.crm.db.upsert import upsert
+from ecw.crm.load.quarantine import OPEN, RESOLVED
+from ecw.push.intents import Place
+from ecw.push.rules.validate import Finding
+
+STEP = "push"
+
+
+def replace(connection: Connection, place: Place, crm_id: str, run_id: str, findings: Iterable[Finding]) -> None:
+    """Open a reject for each finding and resolve the patient's others, in the caller's transaction.
+
+    A patient that is not linked has no eCW id: the rejects of a push stand under `crm:<CRM id>`.
+    """
+    whose = {"practice": place.practice, "resource": place.resource, "ecw_id": f"crm:{crm_id}", "step": STEP}
+    c = ecw_reject.c
+    known = {
+        (row.rule, row.column): row.first_run
+        for row in connection.execute(select(c.rule, c.column, c.first_run).filter_by(**whose, state=OPEN))
+    }
+    wanted = {(finding.rule, finding.field): finding for finding in findings}
+    for rule, column in known.keys() - wanted.keys():
+        connection.execute(
+            update(ecw_reject)
+            .filter_by(**whose, rule=rule, column=column)
+            .values(state=RESOLVED, resolved_run=run_id, last_run=run_id)
+        )
+    for (rule, column), finding in wanted.items():
+        values = {
+            "reason": f"{finding.reason}; next: {finding.next_move}",
+            "state": OPEN,
+            "first_run": known.get((rule, column), run_id),
+            "last_run": run_id,
+            "resolved_run": None,
+        }
+        upsert(connection, ecw_reject, whose | {"rule": rule, "column": column}, values)

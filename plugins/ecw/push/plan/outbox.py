@@ -1,0 +1,108 @@
+"""What is to be pushed: the CRM's patients that differ from what was last agreed, and are not kept back.
+
+Found in the CRM alone, without a call.  Kept back are patients that are locked, that were refused or are held with the
+very content they have now, and columns that wait for a person.  An outcome that is not known comes first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ecw.crm.db.engine import reading
+from ecw.crm.state import conflicts
+from ecw.identity.text import says_the_same
+from ecw.push import intents
+from ecw.push.context import CrmSide
+from ecw.push.crm_patients import Record
+from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
+from ecw.three_way_merge import MergeBase, Rule
+
+
+@dataclass(slots=True)
+class Outbox:
+    """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
+
+    `kept_back`: another practice's, locked, refused, held, not agreed (linked by a pull that wrote down no agreed
+    values yet).
+    """
+
+    unsettled: list[str] = field(default_factory=list)
+    creates: list[str] = field(default_factory=list)
+    updates: list[str] = field(default_factory=list)
+    kept_back: Counter[str] = field(default_factory=Counter)
+    keys: dict[str, str] = field(default_factory=dict)  # by CRM id, the key of what the CRM says now
+    ways: dict[str, str] = field(default_factory=dict)  # by CRM id: create, update
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.unsettled
+        yield from self.creates
+        yield from self.updates
+
+    def add(self, where: list[str], record: Record, key: str) -> None:
+        where.append(record.crm_id)
+        self.keys[record.crm_id] = key
+        self.ways[record.crm_id] = way_of(record)
+
+    def __len__(self) -> int:
+        return len(self.unsettled) + len(self.creates) + len(self.updates)
+
+
+def outbox(side: CrmSide) -> Outbox:
+    """Return what is to be pushed now; the patients are read as a stream."""
+    found = Outbox()
+    place = side.place
+    with reading(side.engine) as connection:
+        latest = intents.latest_of_all(connection, place)
+        waiting = conflicts.waiting(connection, place.practice, place.resource)
+        for record in side.patients.all(connection):
+            if record.elsewhere:
+                found.kept_back["another practice's"] += 1
+                continue
+            intent = latest.get(record.crm_id)
+            if intent is not None and intent.open:
+                found.add(found.unsettled, record, side.key(record))
+                continue
+            if record.linked and record.agreed is None:
+                found.kept_back["not agreed"] += 1
+                continue
+            if record.linked and not _differs(side.rules, record, waiting.get(record.crm_id, {})):
+                continue
+            key = side.key(record)
+            if why := _kept_back(record, intent, key):
+                found.kept_back[why] += 1
+            else:
+                found.add(found.updates if record.ecw_id else found.creates, record, key)
+    found.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
+    return found
+
+
+def way_of(record: Record) -> str:
+    """Say what a push of a patient would be."""
+    return UPDATE if record.ecw_id else CREATE
+
+
+def _kept_back(record: Record, intent: Intent | None, key: str) -> str | None:
+    if record.locked:
+        return "locked"
+    if intent is None or intent.intent != key:
+        return None
+    if intent.state == HELD:
+        return None if intent.choice else "held"
+    return "refused" if intent.state == REFUSED else None
+
+
+def _differs(rules: dict[str, Rule], record: Record, waiting: dict[str, str]) -> bool:
+    """Return True if a push has something to do: a column that it writes has changed in the CRM since it was agreed
+    on."""
+    agreed = record.agreed or MergeBase()
+    for name, rule in rules.items():
+        value = record.row.get(name)
+        if not rule.reaches("emr") or says_the_same(value, agreed.crm.get(name)):
+            continue
+        if rule.keep == "static" and agreed.emr.get(name) is not None:
+            continue  # the first value stays
+        if waiting.get(name) != conflicts.text(value):
+            return True
+    return False

@@ -1,0 +1,108 @@
+"""One look into the CRM: is somebody to be pushed whom no run has taken yet?"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine, String, cast, func, select
+
+from ecw.crm.db.business_table import CHANGED
+from ecw.crm.db.engine import crm_engine, reading
+from ecw.crm.db.tables import ecw_conflict, ecw_intent
+from ecw.errors import EcwError
+from ecw.push.context import CrmSide
+from ecw.push.kill_switch import STOP, WATCH, is_on
+from ecw.push.plan.begin import crm_side, wanted_of
+from ecw.push.plan.select import due
+
+log = logging.getLogger(__name__)
+SWITCHES = 30.0  # seconds: how often the switches and the connections are looked up
+WHOLE = 45.0  # seconds: how often everybody is compared, though nothing seems to have changed
+SHARE = 20  # but comparing takes at most this part of the time
+TOLD_AGAIN = 300.0  # seconds: a run that was asked for has planned its patients by then
+
+
+class Watch:
+    """Looks again and again; a look without a change costs three counts, and reads no patient."""
+
+    def __init__(self, ecw_conn_id: str, crm_conn_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ecw_conn_id, self.crm_conn_id = ecw_conn_id, crm_conn_id
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._side: CrmSide | None = None
+        self._switched: tuple[float, bool] | None = None
+        self._mark: Any = None
+        self._compared: float | None = None
+        self._took = 0.0
+        self._told: dict[str, tuple[str, float]] = {}
+        self._trouble = ""
+
+    def look(self) -> int:
+        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once and looked at
+        again."""
+        try:
+            found = self._look()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; told by its name alone
+            what = error.what if isinstance(error, EcwError) else type(error).__name__
+            if what != self._trouble:
+                log.warning("The watcher of patients to push cannot look into the CRM: %s It goes on trying.", what)
+            self._trouble = what
+            self.close()
+            return 0
+        self._trouble = ""
+        return found
+
+    def close(self) -> None:
+        """Let the connections go."""
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = self._side = self._switched = self._compared = None
+
+    def _look(self) -> int:
+        if not self._switched_on():
+            return 0
+        side, now = self._crm(), self._clock()
+        mark = self._changes(side)
+        again = max(WHOLE, SHARE * self._took)
+        if mark == self._mark and self._compared is not None and now - self._compared < again:
+            return 0
+        found = due(side, wanted_of(self.ecw_conn_id))
+        self._mark, self._compared = mark, self._clock()
+        self._took = self._compared - now
+        self._told = {crm_id: told for crm_id, told in self._told.items() if now - told[1] < TOLD_AGAIN}
+        new = {crm_id: key for crm_id, key in found.items() if self._told.get(crm_id, ("", 0.0))[0] != key}
+        self._told |= {crm_id: (key, now) for crm_id, key in new.items()}
+        return len(new)
+
+    def _switched_on(self) -> bool:
+        now = self._clock()
+        if self._switched is None or now - self._switched[0] >= SWITCHES:
+            on = is_on(WATCH, unset=True) and not is_on(STOP, unset=False)
+            self._switched = (now, on)
+            self._side = None  # the mapping file or the connection may have been changed
+        return self._switched[1]
+
+    def _crm(self) -> CrmSide:
+        if self._engine is None:
+            self._engine = crm_engine(self.crm_conn_id)
+        if self._side is None:
+            self._side = crm_side(self._engine, self.ecw_conn_id)
+        return self._side
+
+    def _changes(self, side: CrmSide) -> Any:
+        """Return what is another whenever somebody changed a patient, or chose something about one."""
+        table, key, place = side.patients.target.table, side.patients.target.key, side.place
+        times = [func.max(table.columns[CHANGED])] if CHANGED in table.columns else []
+        mine = {"practice": place.practice, "resource": place.resource}
+        chosen = [
+            select(func.count()).select_from(it).filter_by(**mine).where(it.c.choice.is_not(None))
+            for it in (ecw_intent, ecw_conflict)
+        ]
+        with reading(side.engine) as connection:
+            rows = connection.execute(
+                select(func.count(), func.max(cast(key, String)), *times).select_from(table)
+            ).one()
+            return (tuple(rows), *(connection.execute(statement).scalar() for statement in chosen))

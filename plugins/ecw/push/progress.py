@@ -1,0 +1,192 @@
+"""What a run of the push planned, and what happened to each patient: written as it happens, so that a run which is
+killed goes on where it was, and still ends in the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
+
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_push_item
+from ecw.crm.load.journal import Choice, decided
+from ecw.push.intents import Place
+
+KEEP = timedelta(days=30)  # the journal keeps every attempt for good
+WAITING, NOT_APPROVED, NOT_TRIED = "waiting", "not approved", "not tried"
+UNFINISHED = ("later", "unknown", "busy", "stopped", "failed", NOT_TRIED)  # a run that is retried takes them again
+ASKED = (WAITING, NOT_APPROVED)  # a person was asked, and has not said yes
+_SENT = ("created", "updated", "linked", "unknown")
+_CHUNK = 500  # ids in one statement
+p = ecw_push_item.c
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A patient that a run takes: the way it should go, and the key of what the CRM said then."""
+
+    crm_id: str
+    way: str
+    intent: str
+
+
+def plan(
+    engine: Engine,
+    place: Place,
+    run_id: str,
+    planned: Sequence[Planned],
+    *,
+    dry: bool,
+    waiting: bool,
+    auto_started: bool = False,
+) -> list[dict[str, Any]]:
+    """Write a run's plan down, unless it has one already; return the plan that it has.
+
+    `waiting`: for an approval; `auto_started`: no person has asked for it. Plans that are older than KEEP go.
+    """
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        connection.execute(delete(ecw_push_item).where(p.practice == place.practice, p.planned_at < now - KEEP))
+        if not (before := _of_run(connection, place, run_id)) and planned:
+            rows = [
+                {
+                    **place.key(one.crm_id),
+                    **{"run_id": run_id, "position": at, "way": one.way, "intent": one.intent, "dry": dry},
+                    **{"planned_at": now, "did": WAITING if waiting else None, "auto_started": auto_started},
+                }
+                for at, one in enumerate(planned)
+            ]
+            connection.execute(insert(ecw_push_item), rows)
+            return _of_run(connection, place, run_id)
+    return before
+
+
+def of_run(engine: Engine, place: Place, run_id: str) -> list[dict[str, Any]]:
+    """Return a run's rows in their order."""
+    with reading(engine) as connection:
+        return _of_run(connection, place, run_id)
+
+
+def to_do(engine: Engine, place: Place, run_id: str) -> list[str]:
+    """Return the CRM ids that the run has not finished, in their order."""
+    return _ids(engine, place, run_id, or_(p.did.is_(None), p.did.in_(UNFINISHED)))
+
+
+def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
+    """Return the CRM ids that the run has written into eCW and not read back."""
+    return _ids(engine, place, run_id, p.did.in_(["created", "updated", "linked"]), p.confirmed.is_(None), ~p.dry)
+
+
+def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
+    """Write down what happened to one patient, or what reading it back found."""
+    with engine.begin() as connection:
+        note_within(connection, place, run_id, crm_id, **values)
+
+
+def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
+    """Write it down in the caller's transaction."""
+    key = {**place.key(crm_id), "run_id": run_id}
+    connection.execute(update(ecw_push_item).filter_by(**key).values(at=datetime.now(UTC), **values))
+
+
+def note_rest(
+    engine: Engine, place: Place, run_id: str, of: Collection[str | None], did: str, reason: str, next_move: str
+) -> None:
+    """Write down the same of all patients of a run that have one of these words; None: those not begun."""
+    words = [word for word in of if word is not None]
+    with engine.begin() as connection:
+        connection.execute(
+            _run(place, run_id)
+            .where(or_(p.did.in_(words), *([p.did.is_(None)] if None in of else [])))
+            .values(did=did, reason=reason, next_move=next_move, at=datetime.now(UTC))
+        )
+
+
+def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
+    """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
+    with engine.begin() as connection:
+        before = _asked(connection, place, run_id)
+        connection.execute(
+            _run(place, run_id).where(p.did.in_(ASKED)).values(did=None, reason=None, next_move=None, at=None)
+        )
+        if before is not None:
+            decision = Choice("approve", by, before, "approved", run_id=run_id)
+            decided(connection, place.practice, place.resource, decision)
+
+
+def reject(engine: Engine, place: Place, run_id: str, by: str) -> None:
+    """Note in the journal who said no; what becomes of the patients `note_rest` says."""
+    with engine.begin() as connection:
+        if (before := _asked(connection, place, run_id)) is not None:
+            decision = Choice("approve", by, before, NOT_APPROVED, run_id=run_id)
+            decided(connection, place.practice, place.resource, decision)
+
+
+def _asked(connection: Connection, place: Place, run_id: str) -> str | None:
+    """Return what was answered so far about the patients of a run: waiting, not approved; None where nobody asks."""
+    mine = select(p.did).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+    return connection.scalar(mine.where(p.did.in_(ASKED)).limit(1))
+
+
+def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:
+    """Return True if a run that was planned since then waits for an approval."""
+    mine = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, did=WAITING)
+    return connection.execute(mine.where(p.planned_at > since).limit(1)).first() is not None
+
+
+def unasked_since(connection: Connection, place: Place, since: datetime) -> dict[str, set[str]]:
+    """Return the CRM ids that runs pushed, or are to push, by way, though no person had asked for it."""
+    statement = (
+        select(p.way, p.crm_id)
+        .filter_by(practice=place.practice, resource=place.resource, dry=False, auto_started=True)
+        .where(p.planned_at > since, or_(p.did.is_(None), p.did.in_(_SENT)))
+    )
+    found: dict[str, set[str]] = {}
+    for way, crm_id in connection.execute(statement):
+        found.setdefault(way, set()).add(crm_id)
+    return found
+
+
+def latest(connection: Connection, place: Place, crm_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return for each patient what the last run that had planned it did, dry runs aside."""
+    found: dict[str, dict[str, Any]] = {}
+    ids = sorted(crm_ids)
+    for at in range(0, len(ids), _CHUNK):
+        statement = (
+            select(p.crm_id, p.run_id, p.intent, p.did, p.planned_at, p.at)
+            .filter_by(practice=place.practice, resource=place.resource, dry=False)
+            .where(p.crm_id.in_(ids[at : at + _CHUNK]))
+            .order_by(p.planned_at)
+        )
+        found |= {row["crm_id"]: dict(row) for row in connection.execute(statement).mappings()}
+    return found
+
+
+def forget(engine: Engine, place: Place, crm_id: str) -> None:
+    """Let the watcher look at a patient anew: a person has chosen something about it."""
+    with engine.begin() as connection:
+        connection.execute(update(ecw_push_item).filter_by(**place.key(crm_id)).values(intent=""))
+
+
+def _run(place: Place, run_id: str) -> Update:
+    return update(ecw_push_item).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+
+
+def _of_run(connection: Connection, place: Place, run_id: str) -> list[dict[str, Any]]:
+    statement = select(ecw_push_item).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+    return [dict(row) for row in connection.execute(statement.order_by(p.position)).mappings()]
+
+
+def _ids(engine: Engine, place: Place, run_id: str, *which: ColumnElement[bool]) -> list[str]:
+    statement = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+    with reading(engine) as connection:
+        return list(connection.scalars(statement.where(*which).order_by(p.position)))
+
+
+def names(fields: Iterable[str]) -> str | None:
+    """Return names of columns as one text."""
+    return ", ".join(sorted(fields)) or None

@@ -1,0 +1,244 @@
+"""Is this patient in eCW already?  Asked before every create, with the searches that eCW allows.
+
+    identifier                 the account number (MR number), which eCW gives once
+    family, given, birth date  everybody of this birth date whose name begins as the patient's: compared here
+    name, birth date           the same, where the names are only nearly the same
+    phone, birth date          the same phone: a family name changes with marriage
+
+A patient is found for certain where name and birth date are the same, something beyond them agrees, and nothing speaks
+against it (ecw.identity.compare); anything else that is found is held for a person.  Nothing is guessed, and no filter
+is taken on trust: what comes back is compared here again.  (Parameter sets: reference, section 3.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
+
+from ecw.errors import ConfigurationError, InvalidResponse
+from ecw.fhir.client import EcwClient
+from ecw.identity.compare import Comparison, Verdict, compare, day_month_swapped
+from ecw.identity.names import variants
+from ecw.identity.person import Person
+
+Resource = Mapping[str, Any]
+
+# The rungs of patients whom no search has found:
+CHOSEN, ANSWERED = "a person's choice", "eCW's answer"
+IDENTIFIER, SAME_NAME, NEAR_NAME, PHONE = (
+    "identifier",
+    "family, given, birth date",
+    "name, birth date",
+    "phone, birth date",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """eCW has the patient under this id."""
+
+    ecw_id: str
+    rung: str
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return (self.ecw_id,)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsReview:
+    """eCW may have the patient: a person decides.  `why` names no value."""
+
+    candidates: tuple[str, ...]
+    rung: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchQuery:
+    """What a patient is searched by, as it was composed for eCW; it holds patient data.
+
+    `family`, `first` and `phones` are spelled as a search sends them. `ruled_out` are eCW ids of which a person has
+    said that they are others.
+    """
+
+    person: Person
+    family: str
+    first: str
+    phones: tuple[str, ...]
+    ruled_out: frozenset[str] = frozenset()
+
+    @property
+    def born(self) -> str:
+        return self.person.born
+
+    @classmethod
+    def of(cls, patient: Resource, identifiers: Iterable[str] = (), accounts: Iterable[str] = ()) -> MatchQuery:
+        """Take it from a composed patient that was validated.
+
+        `identifiers` are further ones that the CRM knows; `accounts` those that eCW gave, as far as the CRM knows them.
+        """
+        name = next(name for name in patient["name"] if name.get("use", "usual") == "usual" and name.get("family"))
+        phones = [each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"]
+        return cls(
+            Person.of(patient).knowing(identifiers, accounts),
+            name["family"],
+            next(iter(name.get("given") or ()), ""),
+            tuple(dict.fromkeys(value for value in phones if value)),
+        )
+
+    def beginnings(self) -> list[str]:
+        """Return the letters that the words of the patient's names begin with, as they are and as Latin letters.
+
+        eCW finds a name by its beginning, one letter included.
+        """
+        words = self.person.name.texts
+        letters = (letter for word in words for letter in (word[:1], unidecode(word)[:1]))
+        return list(dict.fromkeys(letter.upper() for letter in letters if letter.isalnum()))
+
+
+class PatientMatcher:
+    """Looks for patients of one practice.
+
+    `linked` tells which of some eCW ids belong to records of the CRM already.
+    """
+
+    def __init__(self, client: EcwClient, linked: Callable[[Iterable[str]], set[str]]) -> None:
+        self.client = client
+        self.linked = linked
+        self.server = client.server
+        if not self._takes("name", "birthdate") and not self._takes("family", "given", "birthdate"):
+            raise ConfigurationError(
+                "The practice's server takes no search by name and birth date, so a patient who is there already "
+                "would not be found, and would be doubled.",
+                next_move="ask eCW support to switch these search parameters on; updates can be pushed meanwhile.",
+            )
+
+    def find(self, sought: MatchQuery) -> Match | NeedsReview | None:
+        """Return the patient, the candidates for a person to choose from, or None: eCW has nobody like it.
+
+        Raises InvalidResponse when the server ignored a filter, and what every call raises.
+        """
+        return self._first_found(
+            sought,
+            (
+                (IDENTIFIER, self._by_identifier),
+                (NEAR_NAME, self._by_name),
+                (NEAR_NAME, self._by_short_form),
+                (NEAR_NAME, self._by_swapped_birth_date),
+                (PHONE, self._by_phone),
+            ),
+        )
+
+    def find_exactly(self, sought: MatchQuery) -> Match | NeedsReview | None:
+        """Search by account number and by name alone, the fewest calls that find whom somebody has just entered."""
+        return self._first_found(sought, ((IDENTIFIER, self._by_identifier), (NEAR_NAME, self._by_whole_name)))
+
+    def _first_found(
+        self, sought: MatchQuery, searches: Iterable[tuple[str, Callable[[MatchQuery], Iterator[Resource]]]]
+    ) -> Match | NeedsReview | None:
+        """Search until somebody is found who could be the patient."""
+        seen: dict[str, Comparison] = {}
+        for rung, search in searches:
+            for patient in search(sought):
+                if patient["id"] not in seen:
+                    seen[patient["id"]] = compare(sought.person, Person.of(patient))
+            if found := self._decided(seen, rung):
+                return found
+        return None
+
+    def _decided(self, seen: Mapping[str, Comparison], rung: str) -> Match | NeedsReview | None:
+        """Return what the patients that were found so far come to."""
+        possible = {ecw_id: one for ecw_id, one in seen.items() if one.verdict != Verdict.DIFFERENT}
+        if not possible:
+            return None
+        certain = [ecw_id for ecw_id, one in possible.items() if one.verdict == Verdict.SAME]
+        if rung == NEAR_NAME and (certain or all(one.has_same_name for one in possible.values())):
+            rung = SAME_NAME
+        rivals = [ecw_id for ecw_id, one in possible.items() if one.is_rival]
+        if len(certain) == 1 and rivals == certain:
+            if self.linked(certain):
+                return NeedsReview(tuple(certain), rung, "it is linked to another record of the CRM")
+            return Match(certain[0], rung)
+        why = "several could be the patient" if len(possible) > 1 else next(iter(possible.values())).why
+        return NeedsReview(tuple(sorted(possible)), rung, why)
+
+    def _by_identifier(self, sought: MatchQuery) -> Iterator[Resource]:
+        for value in sorted(sought.person.identifiers) if self._takes("identifier") else ():
+            for patient in self._search(sought, {"identifier": value}):
+                if value not in {each.get("value") for each in patient.get("identifier") or []}:
+                    raise _ignored("identifier")
+                yield patient
+
+    def _by_name(self, sought: MatchQuery) -> Iterator[Resource]:
+        """Yield everybody of the birth date whose name begins as the patient's."""
+        if self._takes("name", "birthdate"):
+            for letter in sought.beginnings():
+                yield from self._born(sought, {"name": letter, "birthdate": sought.born})
+        else:
+            yield from self._by_whole_name(sought)
+
+    def _by_whole_name(self, sought: MatchQuery) -> Iterator[Resource]:
+        if self._takes("family", "given", "birthdate"):
+            yield from self._born(sought, {"family": sought.family, "given": sought.first, "birthdate": sought.born})
+        else:
+            yield from self._born(sought, {"name": sought.family, "birthdate": sought.born})
+
+    def _by_short_form(self, sought: MatchQuery) -> Iterator[Resource]:
+        """Yield those whose name begins as a short form of the patient's given names, or as one that these are of."""
+        forms = sorted({form for given in sought.person.name.given for form in variants(given)})
+        if self._takes("name", "birthdate"):
+            for letter in sorted({form[0].upper() for form in forms} - set(sought.beginnings())):
+                yield from self._born(sought, {"name": letter, "birthdate": sought.born})
+        else:
+            for form in forms:
+                yield from self._born(sought, {"family": sought.family, "given": form, "birthdate": sought.born})
+
+    def _by_swapped_birth_date(self, sought: MatchQuery) -> Iterator[Resource]:
+        """Yield those of the name who were born on the day that month and day swapped make."""
+        swap = day_month_swapped(sought.born)
+        if swap is None:
+            return
+        if self._takes("family", "given", "birthdate"):
+            yield from self._search(sought, {"family": sought.family, "given": sought.first, "birthdate": swap})
+        else:
+            yield from self._search(sought, {"name": sought.family, "birthdate": swap})
+
+    def _by_phone(self, sought: MatchQuery) -> Iterator[Resource]:
+        for phone in sought.phones if self._takes("phone", "birthdate") else ():
+            yield from self._born(sought, {"phone": phone, "birthdate": sought.born})
+
+    def _born(self, sought: MatchQuery, parameters: Mapping[str, str]) -> Iterator[Resource]:
+        for patient in self._search(sought, parameters):
+            if patient.get("birthDate") != sought.born:
+                raise _ignored("birthdate")
+            yield patient
+
+    def _search(self, sought: MatchQuery, parameters: Mapping[str, str]) -> Iterator[Resource]:
+        for page in self.client.search("Patient", parameters):
+            for patient in page:
+                if patient.get("id") and patient["id"] not in sought.ruled_out and not merged_away(patient):
+                    yield patient
+
+    def _takes(self, *parameters: str) -> bool:
+        return self.server.takes("Patient", *parameters)
+
+
+def alike(sought: MatchQuery, patient: Resource) -> bool:
+    """Return True where a patient could be the one that is sought."""
+    return compare(sought.person, Person.of(patient)).verdict != Verdict.DIFFERENT
+
+
+def merged_away(patient: Resource) -> bool:
+    """Return True if eCW merged the patient into another one, which the same search finds."""
+    return any(link.get("type") == "replaced-by" for link in patient.get("link") or [])
+
+
+def _ignored(parameter: str) -> InvalidResponse:
+    return InvalidResponse(
+        f"A search of Patient brought records that {parameter} does not fit: the server ignored the filter.",
+        next_move="ask eCW support; nothing was sent.",
+    )

@@ -1,0 +1,264 @@
+"""What happened to a patient that was sent: eCW's answer, in whatever form, as one row of the journal.
+
+HTTP 200 says nothing yet: eCW puts its own code where a Bundle's HTTP status belongs, and "201" and "202" are failures.
+A plain FHIR server (`plain`) answers with true HTTP statuses there.  eCW's own texts are not passed on: they can hold
+what was sent.  (Reference, section 4.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from ecw.errors import AccessDenied, EcwError, FatalError, InvalidResponse, OutcomeUnknown, PushStopped
+from ecw.fhir.responses import known_codes, places_of
+
+
+class Kind(StrEnum):
+    """What is to be done about an outcome."""
+
+    DONE = "done"
+    RETRY_ONCE = "retry once"
+    FIX_DATA = "fix the data"
+    LINK = "link to existing"
+    ADMINISTRATOR = "tell an administrator"
+    LATER = "try again later"  # nothing was done, and nothing is wrong with the patient
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's end.  `http` and `code` are None where the answer had none."""
+
+    kind: Kind
+    words: str
+    advice: str
+    http: int | None = 200
+    code: str | None = None
+    ecw_id: str | None = None
+    seconds: float | None = None
+    places: tuple[str, ...] = ()  # the elements that a refusal is about
+
+    @property
+    def unclear(self) -> bool:
+        """The patient reached eCW, and what is wrong with it was not said: it is sent again, but not for ever."""
+        return self.kind in (Kind.UNKNOWN, Kind.RETRY_ONCE) or self.code == "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A row of eCW's codes."""
+
+    meaning: str
+    kind: Kind
+    advice: str
+
+
+_FIX = "correct the field in the CRM; the next push sends the patient again."
+_SEARCH = "search for the patient in eCW before it is sent again."
+_ONCE = "send it once more; if it stays so, ask eCW support."
+_EXTENSION = "see that the crosswalk has a code that the practice knows, then push again."
+_BASE = "check the connection's base URL and the practice code: eCW takes no writes at this address."
+_ID = "look at the linked eCW id: the patient may have been merged or deleted in eCW."
+
+CODES = {
+    "1": Code("Success", Kind.DONE, ""),
+    "2": Code("Failure", Kind.ADMINISTRATOR, "ask eCW support: eCW gives no reason with this code."),
+    "100": Code("Invalid patient, or not found", Kind.FIX_DATA, _ID),
+    "101": Code("Invalid provider", Kind.FIX_DATA, "pull practitioners, choose one that is active, and push again."),
+    "102": Code("Invalid coding system", Kind.FIX_DATA, _EXTENSION),
+    "103": Code("Temporary failure", Kind.RETRY_ONCE, _ONCE),
+    "104": Code("Temporary failure", Kind.RETRY_ONCE, _ONCE),
+    "107": Code("Invalid facility", Kind.FIX_DATA, "choose a location that eCW has; the crosswalk `location` maps it."),
+    "108": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
+    "109": Code("A value is too long", Kind.FIX_DATA, _FIX),
+    "117": Code("Invalid gender", Kind.FIX_DATA, "choose male, female or unknown: eCW takes no other."),
+    "118": Code("Invalid name", Kind.FIX_DATA, _FIX),
+    "119": Code("Invalid birth date", Kind.FIX_DATA, _FIX),
+    "132": Code("Invalid extension (birth sex)", Kind.FIX_DATA, _EXTENSION),
+    "151": Code("Invalid extension (race)", Kind.FIX_DATA, _EXTENSION),
+    "152": Code("Invalid extension (ethnicity)", Kind.FIX_DATA, _EXTENSION),
+    "165": Code("Invalid id", Kind.FIX_DATA, _ID),
+    "201": Code("Several patients found", Kind.LINK, "choose the right one among eCW's patients; nothing was written."),
+    "202": Code("Patient already exists", Kind.LINK, "link it to the patient that eCW has; nothing was written."),
+    "203": Code("Unsupported data", Kind.FIX_DATA, "compare the mapping file with what the practice's API takes."),
+    "204": Code("Invalid date format", Kind.FIX_DATA, _FIX),
+    "207": Code("Patient not found", Kind.FIX_DATA, _ID),
+    "308": Code(
+        "No write-back user is configured for this practice",
+        Kind.ADMINISTRATOR,
+        "ask the practice's eCW administrator, or eCW support, to configure one; stop pushing until then.",
+    ),
+    "605": Code("Invalid identifier", Kind.FIX_DATA, _FIX),
+    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"take an edit of the identifier back, or {_ID}"),
+    "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
+}
+
+STALE = (409, 412)  # what servers answer an update of another version with: HAPI with 409, FHIR says 412
+_CONFLICT = "The patient changed in eCW after it was read (version conflict)"
+_AGAIN = "nothing: it is read again, merged and sent."
+_REVIVED = "The patient was deleted in eCW meanwhile, and this update has created it anew"
+_LOOK = "look in eCW whether the deletion was meant, and delete the patient there once more if so."
+
+# [base/]Patient/id[/_history/version]; ids are 1 to 64 of A-Za-z0-9-.
+_LOCATION = re.compile(r"(?:https?://[^\s?#]+/)?Patient/([A-Za-z0-9.\-]{1,64})(?:/_history/[A-Za-z0-9.\-]*)?/?")
+_TRANSIENT = frozenset({"timeout", "exception", "transient", "lock-error", "no-store", "throttled", "incomplete"})
+
+
+def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | None = None) -> Outcome:
+    """Return what an answer with HTTP 200 says; `sent_id` is the id of an update, which eCW need not repeat.
+
+    What it cannot say for certain is UNKNOWN, an answer of eCW's that names a patient other than `sent_id` too.
+    """
+    outcomes = list(_outcomes(answer))
+    response = _response(answer)
+    code = _code(response, outcomes, plain)
+    ecw_id = _located(response)
+    if code is None:
+        issues = known_codes(issue for outcome in outcomes for issue in _issues(outcome))
+        said = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
+        if outcomes and _refusal(outcomes):
+            places = places_of(issue for outcome in outcomes for issue in _issues(outcome))
+            advice = _FIX if places else "ask eCW support which element it does not take."
+            return _at(Outcome(Kind.FIX_DATA, f"Refused with {said}", advice), places)
+        return _unknown(f"eCW answered with {said} where its code should be")
+    if plain and code[0] in "2345":
+        refusals = [issue for each in outcomes for issue in _issues(each)]
+        return _at(_plain(code, ecw_id, sent_id), places_of(refusals))
+    known = CODES.get(code)
+    if known is None:
+        return _unknown("eCW answered with a code that is not in its list", code)
+    if known.kind is not Kind.DONE:
+        return Outcome(known.kind, known.meaning, known.advice, code=code)
+    return _done(code, known.meaning, ecw_id, sent_id)
+
+
+def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: bool = False) -> Outcome:
+    """Return the outcome of a write that ended in an error instead of an answer; `read`: of a read or a search.
+
+    Every write goes to the practice's base URL: that this is not there says nothing of the patient, unless it is an
+    `update` on a `plain` server, which answers with the entry's status.
+    """
+    status = re.search(r"HTTP (\d{3})", error.what)
+    http = int(status.group(1)) if status else None
+    what = type(error).__name__
+    if isinstance(error, OutcomeUnknown):
+        return Outcome(Kind.UNKNOWN, f"No answer that says what happened to it ({what})", _SEARCH, http)
+    if update and http in STALE:
+        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
+    if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
+        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
+    if not isinstance(error, FatalError) or isinstance(error, PushStopped):
+        return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
+    if isinstance(error, InvalidResponse):
+        return Outcome(Kind.ADMINISTRATOR, error.what, error.next_move, http)
+    missing = http in (404, 410)
+    if missing and update and plain:
+        return Outcome(Kind.FIX_DATA, "Refused: the patient is not in eCW any more", _ID, http)
+    if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
+        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
+    advice = _ID if missing else "compare the patient with what the server's profile asks for, and fix it."
+    places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
+    return _at(Outcome(Kind.FIX_DATA, f"Refused ({what})", advice, http), places.group(1).split(", ") if places else [])
+
+
+def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
+    http = int(code)
+    if sent_id and http == 201:
+        return Outcome(Kind.FIX_DATA, _REVIVED, _LOOK, http, None, ecw_id)
+    if sent_id and http in STALE:
+        return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
+    if http == 201 or (http == 200 and sent_id):
+        return _done(None, "Created" if http == 201 else "Updated", ecw_id, sent_id, http)
+    if http == 200 and ecw_id:  # the conditional create found one
+        return Outcome(Kind.LINK, CODES["202"].meaning, CODES["202"].advice, http, None, ecw_id)
+    if http < 400:
+        return _unknown(f"The server answered HTTP {http}")
+    if http in (401, 403):
+        return Outcome(Kind.ADMINISTRATOR, "Refused", "check the scopes of the registered app.", http)
+    if http in (408, 425, 429) or http >= 500:
+        return _unknown(f"The server answered HTTP {http}")
+    if http == 412:
+        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
+    if http in (404, 410) and sent_id is None:
+        return Outcome(Kind.ADMINISTRATOR, "Refused", _BASE, http)
+    return Outcome(Kind.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
+
+
+def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
+    """Add the elements that a refusal is about."""
+    if not places or outcome.kind is Kind.DONE:
+        return outcome
+    return replace(outcome, words=f"{outcome.words} at {', '.join(places)}", places=tuple(places))
+
+
+def _done(code: str | None, words: str, ecw_id: str | None, sent_id: str | None, http: int = 200) -> Outcome:
+    if sent_id and ecw_id not in (None, sent_id):
+        return _unknown("eCW named another patient than the one that was sent", code)
+    if (ecw_id := ecw_id or sent_id) is None:
+        return _unknown("Success without a location: which patient it is was not told", code)
+    return Outcome(Kind.DONE, words, "", http, code, ecw_id)
+
+
+def _unknown(words: str, code: str | None = None) -> Outcome:
+    return Outcome(Kind.UNKNOWN, words, _SEARCH, code=code)
+
+
+def _entry(answer: dict[str, Any]) -> dict[str, Any]:
+    entries = answer.get("entry")
+    entry = entries[0] if isinstance(entries, list) and entries else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def _response(answer: dict[str, Any]) -> dict[str, Any]:
+    response = _entry(answer).get("response")
+    return response if isinstance(response, dict) else {}
+
+
+def _located(response: dict[str, Any]) -> str | None:
+    location = response.get("location")
+    found = _LOCATION.fullmatch(location) if isinstance(location, str) else None
+    return found.group(1) if found else None
+
+
+def _code(response: dict[str, Any], outcomes: list[dict[str, Any]], plain: bool) -> str | None:
+    """Return eCW's code, or the HTTP status of a plain server ("201 Created"), wherever it stands."""
+    status = response.get("status")
+    if isinstance(status, int | str) and not isinstance(status, bool):
+        found = re.match(r"\s*(\d{1,4})(?!\d)" + (r"" if plain else r"\s*\Z"), str(status))
+        if found:
+            return found.group(1)
+    codes = {code for outcome in outcomes for issue in _issues(outcome) for code in _coded(issue)}
+    return codes.pop() if len(codes) == 1 else None
+
+
+def _coded(issue: dict[str, Any]) -> Iterator[str]:
+    """Yield eCW's codes that stand in an issue's details; a success is never told there."""
+    details = issue.get("details")
+    for coding in (details.get("coding") or []) if isinstance(details, dict) else []:
+        code = coding.get("code") if isinstance(coding, dict) else None
+        if isinstance(code, str) and code in CODES and code != "1":
+            yield code
+
+
+def _outcomes(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every OperationOutcome of the answer: itself, the entry's resource, the response's outcome."""
+    entry, response = _entry(answer), _response(answer)
+    for place in (answer, entry, entry.get("resource"), response, response.get("outcome")):
+        if isinstance(place, dict) and place.get("resourceType") == "OperationOutcome":
+            yield place
+
+
+def _issues(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    issues = outcome.get("issue")
+    return [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+
+
+def _refusal(outcomes: list[dict[str, Any]]) -> bool:
+    """Return True if the server says that it did not take it: errors only, and none of the passing kind."""
+    issues = [issue for outcome in outcomes for issue in _issues(outcome)]
+    severe = [issue for issue in issues if issue.get("severity") in ("error", "fatal")]
+    return bool(severe) and len(severe) == len(issues) and not any(issue.get("code") in _TRANSIENT for issue in severe)

@@ -1,0 +1,128 @@
+"""The quality reports as pages and the command show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, literal_column, select
+
+from ecw.crm.db.tables import ecw_quality_result, ecw_reject, ecw_run
+from ecw.crm.state.quality_results import PASS, VERDICTS, VOLUME
+from ecw.resources import RESOURCES
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the check found in one resource of a run: counts, rules and verdicts.
+
+    `ledger` is the resource's row of ecw_run, `rejects` counts what the run refused by step, rule and column.
+    """
+
+    practice: str
+    resource: str
+    ledger: RowMapping | None
+    volume: RowMapping | None
+    rules: Sequence[RowMapping]
+    rejects: Sequence[tuple[str, str, str, int]]
+
+    @property
+    def verdict(self) -> str | None:
+        """The worst verdict, None where nothing was checked."""
+        found = [row["verdict"] for row in (self.volume, *self.rules) if row is not None]
+        return max(found, key=VERDICTS.index, default=None)
+
+    @property
+    def at(self) -> datetime | None:
+        """When the check ended."""
+        return self.volume["at"] if self.volume is not None else None
+
+
+@dataclass(slots=True)
+class RunLine:
+    """One run in the list of runs: the worst verdict of each resource, and when the last check ended."""
+
+    practice: str
+    run_id: str
+    at: datetime
+    verdicts: dict[str, str] = field(default_factory=dict)
+
+
+def of_run(connection: Connection, run_id: str, resource: str | None = None) -> list[Report]:
+    """Return the reports of a run, or of one resource of it, in the order of resources.py."""
+    key = {"run_id": run_id} | ({"resource": resource} if resource else {})
+    ledger = {_of(row): row for row in connection.execute(select(ecw_run).filter_by(**key)).mappings()}
+    findings: dict[tuple[str, str], list[RowMapping]] = {}
+    ordered = select(ecw_quality_result).filter_by(**key).order_by(ecw_quality_result.c.number)
+    for row in connection.execute(ordered).mappings():
+        findings.setdefault(_of(row), []).append(row)
+    refused = _rejects(connection, key)
+    return [
+        Report(
+            practice=practice,
+            resource=name,
+            ledger=ledger.get((practice, name)),
+            volume=next((row for row in findings.get((practice, name), ()) if row["rule"] == VOLUME), None),
+            rules=[row for row in findings.get((practice, name), ()) if row["rule"] != VOLUME],
+            rejects=refused.get((practice, name), []),
+        )
+        for practice, name in sorted({*ledger, *findings}, key=_order)
+    ]
+
+
+def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine]:
+    """Return the runs with a report, the latest first."""
+    q = ecw_quality_result
+    found = {
+        (row.practice, row.run_id): RunLine(row.practice, row.run_id, row.last)
+        for row in connection.execute(runs_statement().limit(limit).offset(offset))
+    }
+    verdicts = (
+        select(q.c.practice, q.c.run_id, q.c.resource, q.c.verdict)
+        .where(q.c.run_id.in_({run_id for _, run_id in found}))
+        .distinct()
+    )
+    for row in connection.execute(verdicts):
+        line = found.get((row.practice, row.run_id))
+        if line is not None:
+            line.verdicts[row.resource] = max(line.verdicts.get(row.resource, PASS), row.verdict, key=VERDICTS.index)
+    return list(found.values())
+
+
+def runs_statement() -> Select[Any]:
+    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs alone."""
+    q = ecw_quality_result
+    last = func.max(q.c.at).label("last")
+    # Written out: a database does not know that a parameter is the 0 of the index.
+    volume = q.c.number == literal_column("0")
+    found = select(q.c.practice, q.c.run_id, last).where(volume).group_by(q.c.practice, q.c.run_id)
+    return found.order_by(last.desc(), q.c.run_id)
+
+
+def last_run(connection: Connection) -> str | None:
+    """Return the run whose check ended last."""
+    return next((line.run_id for line in runs(connection, limit=1)), None)
+
+
+def _rejects(connection: Connection, key: dict[str, str]) -> dict[tuple[str, str], list[tuple[str, str, str, int]]]:
+    r = ecw_reject
+    group = (r.c.practice, r.c.resource, r.c.step, r.c.rule, r.c.column)
+    statement = select(*group, func.count().label("records")).where(r.c.last_run == key["run_id"]).group_by(*group)
+    if "resource" in key:
+        statement = statement.where(r.c.resource == key["resource"])
+    found: dict[tuple[str, str], list[tuple[str, str, str, int]]] = {}
+    for practice, resource, step, rule, column, records in connection.execute(statement.order_by(*group)):
+        found.setdefault((practice, resource), []).append((step, rule, column, records))
+    return found
+
+
+def _of(row: RowMapping) -> tuple[str, str]:
+    return row["practice"], row["resource"]
+
+
+def _order(key: tuple[str, str]) -> tuple[Any, ...]:
+    names = list(RESOURCES)
+    practice, resource = key
+    return practice, names.index(resource) if resource in names else len(names), resource

@@ -1,0 +1,122 @@
+"""What the last run did to each resource, and what is wrong; ids and counts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
+from ecw.crm.load.quarantine import OPEN
+from ecw.crm.state import runs as ledger
+from ecw.models import Numbers
+from ecw.resources import RESOURCES
+
+EVERY = timedelta(
+    hours=2
+)  # from one scheduled run to the next, where the caller does not say: ecw.settings.schedule.gaps
+LATE_AFTER = 3  # intervals
+DEAD_AFTER = timedelta(hours=6)  # no pull of ours takes this long
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """One practice and resource: the last run, its numbers, and a next move where something is wrong.
+
+    `age` counts from the last run that was loaded, whatever came after it. `state` is `never` before the first run,
+    and `dead` where a run began long ago and neither ended nor failed.
+    """
+
+    practice: str | None
+    resource: str
+    state: str
+    run_id: str | None = None
+    numbers: Numbers | None = None
+    calls: int | None = None
+    seconds: float | None = None
+    loaded_at: datetime | None = None
+    age: timedelta | None = None
+    cursor: datetime | None = None
+    links: int = 0
+    open_rejects: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)  # step, rule and column -> how many records
+    next_move: str | None = None
+
+
+def status(engine: Engine, *, now: datetime | None = None, every: timedelta = EVERY) -> list[ResourceStatus]:
+    """Return the state of every practice that has run and every resource, in the order of the resources' table.
+
+    `every` is the longest time from one scheduled run to the next.
+    """
+    now = now or datetime.now(UTC)
+    with reading(engine) as connection:
+        practices = list(connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)))
+        if not practices:
+            return [_never(None, resource) for resource in RESOURCES]
+        return [_one(connection, practice, resource, now, every) for practice in practices for resource in RESOURCES]
+
+
+def _never(practice: str | None, resource: str) -> ResourceStatus:
+    return ResourceStatus(practice, resource, "never", next_move="unpause the DAG ecw_pull and trigger it.")
+
+
+def _one(connection: Connection, practice: str, resource: str, now: datetime, every: timedelta) -> ResourceStatus:
+    runs = (
+        select(ecw_run)
+        .where(ecw_run.c.practice == practice, ecw_run.c.resource == resource)
+        .order_by(ecw_run.c.started_at.desc(), ecw_run.c.run_id.desc())
+        .limit(1)
+    )
+    last = connection.execute(runs).mappings().one_or_none()
+    if last is None:
+        return _never(practice, resource)
+    # A replay asks eCW for nothing, so it makes nothing fresh.
+    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.run_type != "replay")
+    loaded = connection.execute(fresh).mappings().one_or_none()
+    state = last["state"]
+    if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:
+        state = "dead"
+    loaded_at = loaded["ended_at"] if loaded else None
+    age = now - loaded_at if loaded_at else None
+    here = {"practice": practice, "resource": resource}
+    return ResourceStatus(
+        practice=practice,
+        resource=resource,
+        state=state,
+        run_id=last["run_id"],
+        numbers=ledger.numbers_of(last) if last["state"] == ledger.LOADED else None,
+        calls=last["calls"],
+        seconds=last["seconds"],
+        loaded_at=loaded_at,
+        age=age,
+        cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**here)).scalar(),
+        links=_count(connection, ecw_link, here),
+        open_rejects=_count(connection, ecw_reject, here | {"state": OPEN}),
+        reasons=_reasons(connection, here),
+        next_move=_next_move(state, last["run_id"], last["error"], age, every),
+    )
+
+
+def _count(connection: Connection, table: Any, where: dict[str, str]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).filter_by(**where)).scalar_one())
+
+
+def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
+    why = (ecw_reject.c.step, ecw_reject.c.rule, ecw_reject.c.column)
+    counted = select(*why, func.count()).filter_by(**here, state=OPEN).group_by(*why)
+    found = {" ".join(filter(None, key)): int(number) for *key, number in connection.execute(counted)}
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
+    if state == ledger.FAILED:
+        told = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
+        return f"the run {run_id} failed: {told}"
+    if state == "dead":
+        return f"the run {run_id} began and never ended: look at its tasks in Airflow, and clear it."
+    if age is not None and age > LATE_AFTER * every:
+        return "nothing was loaded for three intervals: see that Airflow's scheduler runs and ecw_pull is not paused."
+    return None

@@ -1,0 +1,19 @@
+"""Which errors Airflow tries again: the error tree, said in Airflow's words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        # eCW counts calls per clock minute: a minute later the quota is whole again.
+        RetryRule(
+            "ecw.errors.RateLimited", RetryAction.RETRY, timedelta(seconds=70), "The minute's calls were used up"
+        ),
+        RetryRule("ecw.errors.ExportExpired", RetryAction.RETRY, reason="The next try asks for a new export"),
+        RetryRule("ecw.errors.RetryableError", RetryAction.RETRY, timedelta(minutes=2), "A later try can work"),
+        RetryRule("ecw.errors.FatalError", RetryAction.FAIL, reason="The same call would fail again"),
+    ]
+)

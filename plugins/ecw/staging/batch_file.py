@@ -1,0 +1,191 @@
+"""Batches between the steps: gzip NDJSON, each with a manifest that says how it must read.
+
+`extract.ndjson.gz` is beside `extract.ndjson.gz.manifest.json`; the manifest is written last and removed first, so a
+batch is there, whole, exactly when its manifest is.  The same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any
+
+import orjson
+
+from ecw.errors import CorruptBatch
+from ecw.staging import filesystem
+
+BLOCK = 1 << 18  # bytes kept before they are compressed, or read at once: flat memory whatever the batch's size
+BEGUN = "run.json"  # in the folder of a run
+LEVEL = 1  # zlib: half the size of level 0 at disk speed; level 6 takes four times as long for a tenth less
+
+
+class Writer:
+    """Write records to an open batch, and count them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.count = 0
+        self.size = 0
+        self.extra: dict[str, Any] = {}  # more entries for the manifest
+        self._file = file
+        self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=LEVEL, mtime=0)
+        self._hash = hashlib.sha256()
+        self._lines: list[bytes] = []
+        self._waiting = 0
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Add one record."""
+        self.write_line(orjson.dumps(record))
+
+    def write_line(self, line: bytes) -> None:
+        """Add one record that is a line of JSON already, without its newline."""
+        self._lines.append(line)
+        self.count += 1
+        self._waiting += len(line)
+        if self._waiting >= BLOCK:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and the end of the gzip stream."""
+        self._flush()
+        self._gzip.close()
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what a reader must find."""
+        return {"count": self.count, "sha256": self._hash.hexdigest(), "bytes": self.size, **self.extra}
+
+    def _flush(self) -> None:
+        block = b"\n".join([*self._lines, b""])
+        self._hash.update(block)
+        self._gzip.write(block)
+        self._lines.clear()
+        self._waiting = 0
+
+
+@contextmanager
+def writer(path: str) -> Iterator[Writer]:
+    """Write a batch that is there, whole, when the block ends well, and is absent otherwise."""
+    filesystem.remove(manifest_path(path))
+    with filesystem.put(path) as file:
+        batch = Writer(file)
+        yield batch
+        batch.close()
+        batch.size = file.tell()
+    write_json(manifest_path(path), batch.manifest())
+
+
+def read(path: str) -> Iterator[Any]:
+    """Yield a batch's records, and make sure that none is missing.
+
+    Raises CorruptBatch, at the latest after the last record: consume it whole before anything is committed.
+    """
+    for line in read_lines(path):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError:  # it carries the line
+            raise _damaged(path, "does not hold JSON") from None
+        yield record
+
+
+def parsed(line: bytes) -> Any:
+    """Return a line's record."""
+    return orjson.loads(line)
+
+
+def read_lines(path: str) -> Iterator[bytes]:
+    """Yield a batch's records as lines of JSON, without their newlines, as `read` does."""
+    expected = manifest(path)
+    if expected is None or filesystem.size(path) != expected["bytes"]:
+        raise _damaged(path, "is absent or was cut")
+    count, digest = 0, hashlib.sha256()
+    try:
+        with filesystem.get(path) as file, gzip.open(file) as unpacked:
+            rest = b""
+            while block := unpacked.read(BLOCK):
+                digest.update(block)
+                *lines, rest = (rest + block).split(b"\n")
+                count += len(lines)
+                yield from lines
+        if rest:
+            raise _damaged(path, "ends in the middle of a record")
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise _damaged(path, "cannot be unpacked") from None
+    if count != expected["count"] or digest.hexdigest() != expected["sha256"]:
+        raise _damaged(path, f"holds {count} records instead of {expected['count']}, or others than were written")
+
+
+def manifest(path: str) -> dict[str, Any] | None:
+    """Return a batch's manifest, or None where there is no whole batch."""
+    found: dict[str, Any] | None = read_json(manifest_path(path))
+    return found
+
+
+def manifest_path(path: str) -> str:
+    """Return where a batch's manifest lies."""
+    return f"{path}.manifest.json"
+
+
+def write_json(path: str, value: object) -> None:
+    """Write a small JSON file, whole or not at all."""
+    with filesystem.put(path) as file:
+        file.write(orjson.dumps(value))
+
+
+def read_json(path: str) -> Any:
+    """Return a small JSON file's value, or None where there is no such file."""
+    try:
+        with filesystem.get(path) as file:
+            return orjson.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def segment(name: str) -> str:
+    """Return a name, such as a run id, as one path segment that every store takes; different names stay different."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    if safe == name and not safe.startswith("."):  # a hidden folder is easily overlooked
+        return name
+    return f"{safe.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def run_folder(root: str, practice: str, run_id: str) -> str:
+    """Return where a run's batches lie."""
+    return filesystem.join(root, segment(practice), segment(run_id))
+
+
+def open_folder(folder: str, now: datetime | None = None) -> None:
+    """Note when a run's folder was begun, which is what `purge` goes by."""
+    write_json(filesystem.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})
+
+
+def purge(root: str, days: float, now: datetime | None = None) -> int:
+    """Remove the folders of runs begun more than that many days ago; return how many.
+
+    What says when a run was begun goes last: a purge that is killed is gone on with by the next one.
+    """
+    oldest = (now or datetime.now(UTC)) - timedelta(days=days)
+    removed = 0
+    for practice in filesystem.names(root, hidden=True):
+        for run in filesystem.names(filesystem.join(root, practice), hidden=True):
+            folder = filesystem.join(root, practice, run)
+            begun = read_json(filesystem.join(folder, BEGUN))
+            if begun is not None and datetime.fromisoformat(begun["begun"]) < oldest:
+                for name in filesystem.names(folder, hidden=True):
+                    if name != BEGUN:
+                        filesystem.remove(filesystem.join(folder, name))
+                filesystem.remove(folder)
+                removed += 1
+    return removed
+
+
+def _damaged(path: str, how: str) -> CorruptBatch:
+    resource, _, step = path.rpartition("/")
+    return CorruptBatch(
+        f"The staged batch {resource.rpartition('/')[2]}/{step} {how}.",
+        next_move=f"clear the resource's tasks from the one that wrote it ({step.partition('.')[0]}) on.",
+    )

@@ -1,0 +1,223 @@
+"""Requests to verify benefits: from the journal of the pulls to the CRM's table `vob_request`.
+
+A load writes what it changed into the journal, in its own transaction. Every such entry is looked at once, and marked
+in the transaction that opens its request, so that nothing is missed and nothing asked twice, whatever woke us and
+whoever is killed. The entries that one load wrote about one patient are one change, and one request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, or_, select, true, update
+
+from ecw.crm.db.business_table import Mapped, find
+from ecw.crm.db.engine import reading
+from ecw.crm.db.errors import working
+from ecw.crm.db.tables import ecw_journal, ecw_link
+from ecw.crm.load import journal
+from ecw.crm.load.initial_sync import PATIENT
+from ecw.crm.load.load import one_at_a_time
+from ecw.errors import CrmSchemaError
+from ecw.vob.table import DOING, OPEN, key_as, vob_table
+
+NONE = ""  # the mark of an entry that opened no request
+FOLLOWED = ("patient", "insurance")
+CHUNK = 500
+log = logging.getLogger(__name__)
+
+
+class Load(NamedTuple):
+    """What one run did to one resource."""
+
+    run_id: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How many requests were opened, and how many patients' changes were passed over, and why."""
+
+    opened: int = 0
+    include_initial_sync: int = 0  # entries of what was there before and was looked at for the first time
+    too_many: int = 0  # entries of loads that would have opened more than `most`
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.opened + other.opened,
+            self.include_initial_sync + other.include_initial_sync,
+            self.too_many + other.too_many,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.opened} requests opened, {self.include_initial_sync} changes of a first look "
+            f"and {self.too_many} of too large loads passed over"
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Return them by name."""
+        return {"opened": self.opened, "include_initial_sync": self.include_initial_sync, "too_many": self.too_many}
+
+
+@dataclass(slots=True)
+class _Change:
+    """What one load changed of one patient."""
+
+    patient_id: str | None
+    entries: list[str] = field(default_factory=list)
+    records: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+
+
+def loads(engine: Engine, practice: str, of_run: str = "") -> list[Load]:
+    """Return the loads with entries that nobody has looked at, or a run's that opened no request; oldest first."""
+    j = ecw_journal
+    statement = select(j.c.run_id, j.c.resource).where(*_followed(practice), _unseen(again=bool(of_run)))
+    if of_run:
+        statement = statement.where(j.c.run_id == of_run)
+    with reading(engine) as connection:
+        found = connection.execute(statement.group_by(j.c.run_id, j.c.resource).order_by(func.min(j.c.at)))
+        return [Load(*row) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens the requests of loads, as the settings say."""
+
+    engine: Engine
+    practice: str
+    insurance: Mapped
+    matters: Callable[[str, str, str | None], frozenset[str]]  # resource, operation, fields -> those that matter
+    include_initial_sync: bool
+    most: int
+    delivery: str
+
+    def of_load(self, load: Load, *, again: bool = False) -> Opened:
+        """Open the requests of one load and mark its entries, in one transaction.
+
+        `again` looks at those that opened no request, too, and opens all that matter: a person has asked for them.
+
+        Raises CrmSchemaError, DatabaseUnavailable.
+        """
+        with working(DOING), self.engine.begin() as connection:
+            # Loads of the resource wait, so that no entry comes between those looked at and those marked.
+            one_at_a_time(connection, self.practice, load.resource)
+            mine = (
+                *_followed(self.practice),
+                _unseen(again=again),
+                ecw_journal.c.run_id == load.run_id,
+                ecw_journal.c.resource == load.resource,
+            )
+            seen = 0
+            if not (self.include_initial_sync or again):
+                seen = _mark(connection, (*mine, ecw_journal.c.initial_sync.is_(true())), NONE)
+                if seen:
+                    log.info("%s: %d changes of a first look open no request.", load.resource, seen)
+            changes = self._changes(connection, load, mine, most=None if again else self.most)
+            if changes is None:
+                too_many = _mark(connection, mine, NONE)
+                log.warning(
+                    "%s: the run %s would open more than %d requests, so it opens none. If they are wanted, trigger "
+                    "crm_vob with that run in its form; the connection's extra field `vob` sets the number.",
+                    *(load.resource, load.run_id, self.most),
+                )
+                return Opened(include_initial_sync=seen, too_many=too_many)
+            opened = self._insert(connection, load, changes)
+            _mark(connection, mine, NONE)
+        if opened:
+            log.info("%s: the run %s opens %d requests.", load.resource, load.run_id, opened)
+        return Opened(opened=opened, include_initial_sync=seen)
+
+    def _changes(
+        self, connection: Connection, load: Load, mine: tuple[ColumnElement[bool], ...], *, most: int | None
+    ) -> dict[str, _Change] | None:
+        """Return what matters by the patient's eCW id; None where it is more than the most."""
+        changes: dict[str, _Change] = {}
+        lost = 0
+        statement = self._entries(connection, load.resource).where(*mine).order_by(ecw_journal.c.entry)
+        for entry, operation, fields, ecw_id, patient, patient_id in connection.execute(statement):
+            names = self.matters(load.resource, operation, fields)
+            if not names:
+                continue
+            if not patient:
+                lost += 1
+                continue
+            change = changes.setdefault(patient, _Change(patient_id))
+            change.entries.append(entry)
+            change.records.add(ecw_id)
+            change.fields |= names
+            if most is not None and len(changes) > most:
+                return None
+        if lost:
+            log.warning("%s: %d changed rows are no longer in the CRM, and open no request.", load.resource, lost)
+        return changes
+
+    def _entries(self, connection: Connection, resource: str) -> Select[Any]:
+        """Select the journal's entries, each with the patient's eCW id and CRM id."""
+        j, link = ecw_journal, ecw_link
+        told_of = (j.c.entry, j.c.operation, j.c.fields, j.c.ecw_id)
+        if resource == "patient":
+            return select(*told_of, j.c.ecw_id, j.c.crm_id)
+        target = find(connection, self.insurance)
+        if PATIENT not in target.columns:
+            raise CrmSchemaError(
+                f"The mapping of insurance fills no column {PATIENT} of {target.mapped.table}, which says whose it is.",
+                next_move=f"name the column of the reference to the patient {PATIENT} in insurance.yaml.",
+            )
+        patient = func.substr(target.columns[PATIENT], len("Patient/") + 1)
+        linked = (link.c.practice == self.practice) & (link.c.resource == "patient") & (link.c.ecw_id == patient)
+        return (
+            select(*told_of, patient, link.c.crm_id)
+            .select_from(j)
+            .outerjoin(target.table, target.key == cast(j.c.crm_id, target.key.type))
+            .outerjoin(link, linked)
+        )
+
+    def _insert(self, connection: Connection, load: Load, changes: dict[str, _Change]) -> int:
+        if not changes:
+            return 0
+        table = vob_table(connection)
+        now = datetime.now(UTC)
+        opened = 0
+        for patient, change in changes.items():
+            key = change.entries[0]
+            row = {
+                "key": key,
+                "practice": self.practice,
+                "patient_id": key_as(table.c.patient_id, change.patient_id),
+                "patient_ecw_id": patient,
+                "resource": load.resource,
+                "record_ecw_ids": ", ".join(sorted(change.records)),
+                "change": ", ".join(sorted(change.fields)),
+                "run_id": load.run_id,
+                "requested_at": now,
+                "state": OPEN,
+                "delivery": self.delivery,
+                "attempts": 0,
+            }
+            connection.execute(table.insert().values(row))
+            for start in range(0, len(change.entries), CHUNK):
+                some = change.entries[start : start + CHUNK]
+                _mark(connection, (ecw_journal.c.practice == self.practice, ecw_journal.c.entry.in_(some)), key)
+            opened += 1
+        return opened
+
+
+def _followed(practice: str) -> tuple[ColumnElement[bool], ...]:
+    j = ecw_journal
+    return j.c.practice == practice, j.c.direction == journal.PULL, j.c.resource.in_(FOLLOWED)
+
+
+def _unseen(*, again: bool) -> ColumnElement[bool]:
+    """Choose the entries that nobody has looked at; `again`: also those that opened no request."""
+    unseen = ecw_journal.c.vob.is_(None)
+    return or_(unseen, ecw_journal.c.vob == NONE) if again else unseen
+
+
+def _mark(connection: Connection, chosen: tuple[ColumnElement[bool], ...], mark: str) -> int:
+    return connection.execute(update(ecw_journal).where(*chosen).values(vob=mark)).rowcount

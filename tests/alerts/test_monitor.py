@@ -1,0 +1,345 @@
+"""One notice when something begins and one when it is over, over real sockets, on both databases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+import time_machine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
+from ecw.alerts import store
+from ecw.alerts.monitor import watch, watch_quietly
+from ecw.crm.state import runs
+from ecw.errors import ConfigurationError, QualityGateFailed
+from tests.fixtures.examples import examples
+from tests.fixtures.loads import a_reject, a_row, a_run, load
+from tests.fixtures.receiving import MailServer, Webhook
+
+pytestmark = pytest.mark.both_databases
+
+START = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
+STALE = ("stale", "location")
+_numbers = count()
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def tell(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Callable[..., None]:
+    """Set the variable ecw_alerts; the CRM is its connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    return lambda **said: monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps(said))
+
+
+@pytest.fixture
+def to_webhook(
+    monkeypatch: pytest.MonkeyPatch, tell: Callable[..., None], webhook: Webhook, clock: time_machine.Traveller
+) -> Webhook:
+    monkeypatch.setenv("AIRFLOW_CONN_ALERTS_HTTP", webhook.connection)
+    tell(webhook="alerts_http", reject_least=2)
+    return webhook
+
+
+def refresh(engine: Engine, rows: int = 1, **changes: object) -> None:
+    """Load a scheduled run that ends now."""
+    run = a_run(f"run {next(_numbers)}", window_end=datetime.now(UTC).isoformat())
+    load(engine, [a_row(str(n)) for n in range(rows)], run=run, **changes)
+
+
+def test_a_resource_that_is_not_refreshed_is_told_once_and_its_end_once(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=6))
+    assert watch() == {"open": 0, "sent": 0}, "three intervals are not over yet"
+
+    clock.shift(timedelta(minutes=1))
+    assert watch() == {"open": 1, "sent": 1}
+    clock.shift(timedelta(minutes=30))
+    assert watch() == {"open": 1, "sent": 0}
+    refresh(crm_engine)
+    assert watch() == {"open": 0, "sent": 1}
+    assert watch() == {"open": 0, "sent": 0}
+
+    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    begun, over = to_webhook.received
+    assert begun["text"] == (
+        "eCW P1: location stale.\nlocation was last refreshed 2026-11-22 12:30 UTC.\nSince 2026-11-22 18:31 UTC.\n"
+        "Next: see that Airflow's scheduler runs and ecw_pull is not paused, then read `ecw status` and its last run."
+    )
+    assert over["resolved_at"] == "2026-11-22T19:01:00+00:00"
+    assert over["next_move"] is None
+
+
+def test_a_pull_that_never_got_through_is_stale_from_its_first_run_on(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    runs.begin(crm_engine, a_run(), ["location"])
+    clock.shift(timedelta(hours=7))
+    runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
+    watch()
+    assert to_webhook.told() == [("begin", *STALE)]
+    assert "never refreshed since its first run" in to_webhook.received[0]["words"]
+
+
+def test_a_backfill_does_not_refresh(crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller) -> None:
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    load(crm_engine, [a_row("b")], run=a_run("back", run_type="backfill"))
+    watch()
+    assert to_webhook.told() == [("begin", *STALE)]
+
+
+def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, to_webhook: Webhook) -> None:
+    refresh(crm_engine)
+    with crm_engine.begin() as connection:
+        connection.execute(text("UPDATE ecw_run SET fetched = 9"))
+    watch()
+    assert to_webhook.told() == [("begin", "equation", "location")]
+    assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["words"]
+
+
+def test_a_resource_that_a_quality_rule_stopped_is_told_until_it_is_refreshed(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    refresh(crm_engine)
+    clock.shift(timedelta(minutes=5))
+    stop = QualityGateFailed("eCW gave 5 records, the last run fetched 12.", next_move="look.")
+    runs.fail(crm_engine, a_run("stopped", run_type="manual"), "location", stop)
+    watch()
+    clock.shift(timedelta(minutes=5))
+    refresh(crm_engine)
+    watch()
+    assert to_webhook.told() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
+
+
+def test_half_the_usual_records_are_told_and_only_whole_runs_are_compared(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    for fetched in (10, 12, 11):
+        refresh(crm_engine, fetched, whole=True)
+        clock.shift(timedelta(minutes=5))
+    refresh(crm_engine, 1)  # about a window or single records
+    watch()
+    assert to_webhook.told() == []
+    clock.shift(timedelta(minutes=5))
+    refresh(crm_engine, 5, whole=True)
+    watch()
+    assert to_webhook.told() == [("begin", "volume", "location")]
+    assert to_webhook.received[0]["words"] == "eCW gave 5 records of location; 11 are usual."
+    clock.shift(timedelta(minutes=5))
+    refresh(crm_engine, 6, whole=True)
+    watch()
+    assert to_webhook.told()[1:] == [("over", "volume", "location")]
+
+
+def test_rejects_are_told_above_both_thresholds(
+    crm_engine: Engine, to_webhook: Webhook, tell: Callable[..., None]
+) -> None:
+    load(crm_engine, [a_row(str(n)) for n in range(18)], [a_reject("x"), a_reject("x", "format"), a_reject("y")])
+    tell(webhook="alerts_http", reject_least=3)
+    watch()
+    tell(webhook="alerts_http", reject_least=2, reject_percent=11)
+    watch()
+    assert to_webhook.told() == []
+    tell(webhook="alerts_http", reject_least=2, reject_percent=10)
+    watch()
+    assert to_webhook.told() == [("begin", "rejects", "location")]
+    assert to_webhook.received[0]["words"] == "2 of 20 records of location are rejected (10 %)."
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    to_webhook.status = 500
+    assert watch() == {"open": 1, "sent": 0}
+    assert "The notice 'eCW P1: location stale' could not be sent" in caplog.text
+    assert "see that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
+    refresh(crm_engine)
+    assert watch() == {"open": 0, "sent": 0}
+    to_webhook.status = 200
+    assert watch() == {"open": 0, "sent": 2}
+    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+
+
+def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
+    crm_engine: Engine,
+    to_webhook: Webhook,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tell: Callable[..., None],
+    clock: time_machine.Traveller,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mail_server.connection)
+    tell(webhook="alerts_http", email=["a@example.org"])
+    to_webhook.status = 503
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    watch()
+    watch()
+    to_webhook.status = 200
+    watch()
+    assert to_webhook.told() == [("begin", *STALE)]
+    [mail] = mail_server.received
+    assert (mail["To"], mail["From"], mail["Subject"]) == ("a@example.org", "ecw@example.org", "eCW P1: location stale")
+    body = mail.get_body(("html",))
+    assert body is not None
+    assert "<p>location was last refreshed 2026-11-22 12:30 UTC.</p>" in body.get_content()
+
+
+def test_who_is_named_later_hears_of_what_is_open_and_not_of_what_is_over(
+    crm_engine: Engine, to_webhook: Webhook, tell: Callable[..., None], clock: time_machine.Traveller
+) -> None:
+    tell()
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    assert watch() == {"open": 1, "sent": 0}
+    refresh(crm_engine)
+    assert watch() == {"open": 0, "sent": 0}
+    clock.shift(timedelta(hours=7))
+    watch()
+    tell(webhook="alerts_http")
+    watch()
+    assert to_webhook.told() == [("begin", *STALE)]
+
+
+def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_later(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
+) -> None:
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    to_webhook.status = 500
+    watch()
+    to_webhook.status = 200
+    [notice] = store.to_send(crm_engine, "webhook alerts_http")
+    assert store.claim(crm_engine, notice, datetime.now(UTC))
+    assert watch() == {"open": 1, "sent": 0}, "somebody may still be at it"
+    clock.shift(timedelta(minutes=11))
+    assert watch() == {"open": 1, "sent": 1}
+
+
+def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller) -> None:
+    refresh(crm_engine)  # at a time long gone for the processes below
+    with crm_engine.begin() as connection:
+        connection.execute(text("UPDATE ecw_cursor SET moved_at = '2020-01-01 00:00:00+00:00'"))
+    script = (
+        "import sys; from ecw.alerts.monitor import watch; print('ready', flush=True); sys.stdin.readline();"
+        "print(watch()['sent'])"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).parents[2] / "plugins",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
+    assert sorted(sent) == [0, 0, 1]
+    assert to_webhook.told() == [("begin", *STALE)]
+
+
+def test_without_the_variable_the_log_tells(
+    crm_engine: Engine, tell: Callable[..., None], clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    refresh(crm_engine)
+    clock.shift(timedelta(hours=7))
+    watch()
+    watch()
+    assert caplog.text.count("Practice P1: location was last refreshed") == 1
+    refresh(crm_engine)
+    watch()
+    assert caplog.text.count("Practice P1: over: location was last refreshed") == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "what"),
+    [
+        ("{", "is not a JSON object"),
+        ("[]", "is not a JSON object"),
+        ('{"web": "x"}', "has the unknown key 'web'"),
+        ('{"webhook": 1}', "has a 'webhook' that is not a text"),
+        ('{"email": ["x"]}', "has an 'email' that is not a list of addresses"),
+        ('{"stale_intervals": 0}', "has a 'stale_intervals' that is not a number above 0"),
+        ('{"reject_least": true}', "has a 'reject_least' that is not a number above 0"),
+    ],
+)
+def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, written: str, what: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", written)
+    with pytest.raises(ConfigurationError, match="The variable ecw_alerts") as raised:
+        watch()
+    assert what in str(raised.value)
+    watch_quietly("crm_default")
+    assert f"Alerts: ConfigurationError: The variable ecw_alerts {what}" in caplog.text
+
+
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["good", "stop", "wait", "down", "up", "rejects"]), max_size=12))
+def test_notices_alternate_for_each_subject(
+    crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller, happenings: list[str]
+) -> None:
+    with crm_engine.begin() as connection:
+        for table in (
+            "ecw_run",
+            "ecw_cursor",
+            "ecw_reject",
+            "ecw_link",
+            "location",
+            "ecw_alert",
+            "ecw_alert_notification",
+        ):
+            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - names from above
+    to_webhook.received.clear()
+    to_webhook.status = 200
+    for happening in [*happenings, "up"]:
+        clock.shift(timedelta(hours=1))
+        match happening:
+            case "good":
+                refresh(crm_engine)
+            case "stop":
+                stopped = a_run(f"run {next(_numbers)}")
+                runs.fail(crm_engine, stopped, "location", QualityGateFailed("No.", next_move="look."))
+            case "wait":
+                clock.shift(timedelta(hours=7))
+            case "rejects":
+                run = a_run(f"run {next(_numbers)}", window_end=datetime.now(UTC).isoformat())
+                load(crm_engine, [], [a_reject("0"), a_reject("1")], run=run)
+            case _:
+                to_webhook.status = 500 if happening == "down" else 200
+        watch()
+    open_now = {(one.kind, one.subject) for one in store.open_alerts(crm_engine)}
+    heard: dict[tuple[str, str], list[str]] = {}
+    for event, *subject in to_webhook.told():
+        heard.setdefault((subject[0], subject[1]), []).append(event)
+    for subject, events in heard.items():
+        assert events == (["begin", "over"] * len(events))[: len(events)]
+        assert (events[-1] == "begin") == (subject in open_now)
+    assert open_now <= set(heard)

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine
+
+from ecw.cli import group
+from ecw.crm.state import quality_results
+from ecw.crm.state.quality_results import Finding
+from ecw.errors import ConfigurationError
+from tests.fixtures.loads import a_run
+
+VOLUME = Finding("volume", "", "x", "stop", 12, 0, "pass", usual=13, scope="whole")
+
+
+@pytest.fixture(autouse=True)
+def _connection(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+
+
+def run(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(group, ["quality", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return [" ".join(line.split()) for line in result.output.splitlines() if line]
+
+
+def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine) -> None:
+    state = Finding("pattern", "state", "matches [A-Z]{2}", "warn", 12, 3, "warn", broken_new=2)
+    email = Finding("pattern", "email", "matches @", "warn", 12, 0, "pass", broken_new=0)
+    quality_results.write(crm_engine, a_run("r1"), "patient", [VOLUME])
+    quality_results.write(crm_engine, a_run("r2"), "patient", [VOLUME, state, email])
+
+    shown = [
+        "Run r2",
+        "patient: warn (12 records fetched, usual are 13, 2 rules)",
+        "verdict broken new rows column rule wanted otherwise",
+        "warn 3 2 12 state pattern matches [A-Z]{2} warn",
+    ]
+    assert run() == shown
+    assert run("--all") == [*shown, "pass 0 0 12 email pattern matches @ warn"]
+    assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to judge)"]
+
+
+def test_a_run_that_is_not_known_is_told(crm_engine: Engine) -> None:
+    with pytest.raises(ConfigurationError, match="no run 'r9'"):
+        run("r9")
+    assert run() == ["No run has come to its check yet."]

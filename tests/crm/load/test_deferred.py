@@ -1,0 +1,233 @@
+"""Rows that wait for another record: they are kept, told, and come in by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Engine, select, text
+
+from ecw.crm.db.business_table import Mapped
+from ecw.crm.db.engine import reading
+from ecw.crm.db.tables import metadata
+from ecw.crm.load import deferred
+from ecw.crm.state import links
+from ecw.models import Numbers
+from tests.fixtures.loads import a_batch, a_reject, a_row, a_run, load_rows
+
+ENCOUNTER = Mapped(
+    "encounter",
+    "ecw_id",
+    ("ecw_id", "patient", "practitioner", "status", "start_time"),
+    "m1",
+    references=frozenset({"patient", "practitioner"}),
+    parks=frozenset({"patient"}),
+)
+PATIENT = Mapped("patient", "ecw_id", ("ecw_id", "last_name"), "m1")
+
+
+def visit(ecw_id: str, patient: str = "Patient/a", hour: int = 10, status: str = "planned") -> dict[str, Any]:
+    row = {"ecw_id": ecw_id, "patient": patient, "status": status, "start_time": "2026-11-22T10:00:00+00:00"}
+    return a_row(ecw_id, hour=hour) | {"row": row}
+
+
+def load(
+    engine: Engine,
+    mapped: Mapped,
+    *rows: dict[str, Any],
+    run_id: str,
+    rejects: tuple[dict[str, Any], ...] = (),
+    **more: Any,
+) -> Numbers:
+    batch = a_batch(list(rows), list(rejects), resource=mapped.table)
+    return load_rows(engine, a_run(run_id), batch, mapped, rows, rejects, source="extract.ndjson.gz", **more)
+
+
+def somebody(engine: Engine, ecw_id: str = "a", run_id: str = "p") -> None:
+    load(engine, PATIENT, a_row(ecw_id) | {"row": {"ecw_id": ecw_id, "last_name": "Reyes"}}, run_id=run_id)
+
+
+def table(engine: Engine, name: str, **where: str) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(select(metadata.tables[name]).filter_by(**where)).mappings()]
+
+
+def encounters(engine: Engine) -> dict[str, str]:
+    with reading(engine) as connection:
+        query = "SELECT e.ecw_id, p.last_name FROM encounter e JOIN patient p ON p.id = e.patient_id"
+        return dict(connection.execute(text(query)).all())  # type: ignore[arg-type]  # rows of two
+
+
+def test_a_row_waits_for_its_patient_and_comes_in_with_it(crm_engine: Engine) -> None:
+    somebody(crm_engine, "b")
+    numbers = load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    assert numbers == Numbers(fetched=2, rejected=1, inserted=1)
+    assert encounters(crm_engine) == {"v2": "Reyes"}
+    [reject] = table(crm_engine, "ecw_reject")
+    assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "parked", "patient")
+    assert (reject["state"], reject["batch"]) == ("open", "extract.ndjson.gz")
+    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+
+    somebody(crm_engine, "a", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert encounters(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
+    [reject] = table(crm_engine, "ecw_reject")
+    assert (reject["state"], reject["resolved_run"]) == ("resolved", "r2")
+    assert deferred.wanted(crm_engine, "P1", "patient") == []
+    assert table(crm_engine, "ecw_deferred_row") == []
+    ledger = {row["run_id"]: (row["parked"], row["released"]) for row in table(crm_engine, "ecw_run")}
+    assert (ledger["r1"], ledger["r2"]) == ((1, 0), (0, 1))
+
+
+def test_the_row_that_waits_is_the_newest_one(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, run_id="r3")
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["arrived"]
+
+
+def test_a_newer_copy_in_the_batch_goes_before_the_one_that_waited(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    numbers = load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="finished"), run_id="r2")
+    assert numbers == Numbers(fetched=2, inserted=1, unchanged=1)
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["finished"]
+
+
+def test_the_same_batch_again_tells_the_same_numbers(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    first = load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2")
+    assert first == Numbers(fetched=2, inserted=2)
+    assert load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2") == first
+
+
+def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    assert deferred.wanted(crm_engine, "P1", "patient") == ["a", "b"]
+    load(crm_engine, PATIENT, run_id="p", rejects=(a_reject("b"),))
+    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+
+
+def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
+    deleted = a_reject("v1", "gone", None, hour=None)
+    load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
+    load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
+    assert deferred.wanted(crm_engine, "P1", "patient") == ["b"]
+    somebody(crm_engine)
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers()
+
+    somebody(crm_engine, "b", run_id="p2")
+    deleted_too = a_reject("v2", "gone", None, hour=None)
+    numbers = load(crm_engine, ENCOUNTER, run_id="r4", rejects=(deleted_too,))
+    assert numbers == Numbers(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
+
+    assert encounters(crm_engine) == {}
+    assert table(crm_engine, "ecw_deferred_row") == []
+    told = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
+    gone = {("v1", "gone"): "open", ("v2", "gone"): "open"}
+    assert told == gone | {("v1", "parked"): "resolved", ("v2", "parked"): "resolved"}
+
+
+def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    before = {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"}
+    rows = (visit("v1", hour=11, status="finished"), visit("v2"), visit("v3"))
+    numbers = load(crm_engine, ENCOUNTER, *rows, run_id="dry", rejects=(a_reject("x"),), dry_run=True)
+    assert numbers == Numbers(fetched=4, rejected=1, inserted=2, updated=1)
+    assert {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"} == before
+    assert encounters(crm_engine) == {"v1": "Reyes"}
+    [ledger] = table(crm_engine, "ecw_run", run_id="dry")
+    assert (ledger["state"], ledger["inserted"], ledger["updated"]) == ("dry", 2, 1)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
+
+
+def test_a_row_that_waited_comes_in_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    somebody(crm_engine)
+    without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")
+    assert load(crm_engine, without, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert encounters(crm_engine) == {"v1": "Reyes"}
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == [None]
+
+
+def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_engine: Engine) -> None:
+    waiting = visit("v1")
+    del waiting["row"]["status"]
+    before = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m0")
+    load(crm_engine, before, waiting, visit("v2") | {"row": waiting["row"] | {"ecw_id": "v2"}}, run_id="r1")
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, run_id="r2")
+    known = links.known(crm_engine, "P1", "encounter")
+    assert not known.unchanged("v1", waiting["hash"], "m1")
+    again = waiting | {"row": waiting["row"] | {"status": "planned"}}
+    assert load(crm_engine, ENCOUNTER, again, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert links.known(crm_engine, "P1", "encounter").unchanged("v1", waiting["hash"], "m1")
+
+
+def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    optional = replace(ENCOUNTER, version="m2", parks=frozenset())
+    assert load(crm_engine, optional, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert table(crm_engine, "ecw_deferred_row") == []
+
+
+def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_the_oldest_said(
+    crm_engine: Engine,
+) -> None:
+    oldest = visit("v1", hour=8)
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, oldest, run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9, status="cancelled"), run_id="r2")
+    assert not links.known(crm_engine, "P1", "encounter").unchanged("v1", oldest["hash"], "m1")
+    newest = oldest | {"version": visit("v1", hour=10)["version"]}
+    assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_deferred_row") == []
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["resolved"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r4") == Numbers()
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["planned"]
+
+
+def test_an_older_version_does_not_end_the_waiting_of_a_newer_one(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=11, status="arrived"), run_id="r1")
+    load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
+    assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["open"]
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, updated=1)
+    with reading(crm_engine) as connection:
+        assert connection.execute(text("SELECT status, patient FROM encounter")).all() == [("arrived", "Patient/b")]
+
+
+def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -> None:
+    somebody(crm_engine)
+    load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9), run_id="r1")
+    with crm_engine.begin() as connection:  # as a run leaves it that took its look before
+        waiting = connection.execute(select(metadata.tables["ecw_deferred_row"])).mappings().one()
+    load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="arrived"), run_id="r2")
+    with crm_engine.begin() as connection:
+        connection.execute(metadata.tables["ecw_deferred_row"].insert().values(dict(waiting)))
+    somebody(crm_engine, "b", run_id="p2")
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert table(crm_engine, "ecw_deferred_row") == []
+
+
+def test_a_dry_run_counts_who_waits_and_who_waits_no_longer(crm_engine: Engine) -> None:
+    load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
+    rows = visit("v2"), visit("v3", "Patient/b")
+    dry = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True)
+    assert dry == Numbers(fetched=2, rejected=2)
+    after_its_patients = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True, coming=[("patient", "a")])
+    somebody(crm_engine)
+    assert load(crm_engine, ENCOUNTER, *rows, run_id="r2") == after_its_patients
+    assert after_its_patients == Numbers(fetched=3, rejected=1, inserted=2)
+    ledger = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
+    for name in ("parked", "released"):
+        assert ledger["dry"][name] == ledger["r2"][name] == 1

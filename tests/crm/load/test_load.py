@@ -1,0 +1,237 @@
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, text
+
+from ecw.crm.db.business_table import Mapped
+from ecw.crm.state import cursors
+from ecw.errors import CountMismatch, CrmSchemaError
+from ecw.models import Numbers
+from ecw.three_way_merge import Rule
+from tests.fixtures.loads import LOCATION, a_batch, a_reject, a_row, a_run, everything, load, locations
+
+
+def test_new_records_are_inserted_and_the_ledger_says_so(crm_engine: Engine) -> None:
+    found = load(crm_engine, [a_row("a", "North"), a_row("b", "South")], unchanged=4)
+
+    assert found == Numbers(fetched=6, inserted=2, unchanged=4)
+    assert locations(crm_engine) == {"a": "North", "b": "South"}
+    [ledger] = everything(crm_engine)["ecw_run"]
+    assert (ledger["fetched"], ledger["inserted"], ledger["unchanged"]) == (6, 2, 4)
+    assert (ledger["state"], ledger["calls"], ledger["mapping_version"]) == ("loaded", 3, "m1")
+
+
+def test_the_next_run_updates_what_differs_and_nothing_else(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "North"), a_row("b", "South", latitude=1.25)])
+    again = [a_row("a", "Northern", 11), a_row("b", "South", 11, latitude=1.25)]
+
+    assert load(crm_engine, again, run=a_run("r2")) == Numbers(fetched=2, updated=1, unchanged=1)
+    assert locations(crm_engine) == {"a": "Northern", "b": "South"}
+
+
+def test_a_value_that_vanished_is_emptied(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "North")])
+    assert load(crm_engine, [a_row("a", None, 11)], run=a_run("r2")).updated == 1
+    assert locations(crm_engine) == {"a": None}
+
+
+def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "New", 11)], run=a_run("live"))
+    found = load(crm_engine, [a_row("a", "Old", 9)], run=a_run("backfill", run_type="backfill"))
+
+    assert found == Numbers(fetched=1, unchanged=1)
+    assert locations(crm_engine) == {"a": "New"}
+    assert [row["older"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
+
+
+def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:
+    newer, older = a_row("a", "New"), a_row("a", "Old")
+    newer["version"], older["version"] = "2026-11-22T10:00:00.500000+00:00", "2026-11-22T10:00:00+00:00"
+    load(crm_engine, [newer])
+    assert load(crm_engine, [older], run=a_run("r2")).unchanged == 1
+    assert locations(crm_engine) == {"a": "New"}
+
+
+def test_a_record_without_a_version_is_taken(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "North")])
+    assert load(crm_engine, [a_row("a", "South", None)], run=a_run("r2")).updated == 1
+
+
+def test_of_two_copies_in_a_batch_the_newer_wins_and_both_are_counted(crm_engine: Engine) -> None:
+    found = load(crm_engine, [a_row("a", "New", 11), a_row("a", "Old", 9), a_row("b")])
+    assert found == Numbers(fetched=3, inserted=2, unchanged=1)
+    assert locations(crm_engine) == {"a": "New", "b": "Main Street"}
+
+
+def test_the_same_batch_again_changes_nothing_and_gives_the_same_numbers(crm_engine: Engine) -> None:
+    batch = ([a_row("a"), a_row("b"), a_row("b", "old", 8)], [a_reject("c")])
+    first = load(crm_engine, *batch)
+    before = everything(crm_engine)
+    assert load(crm_engine, *batch) == first
+    assert everything(crm_engine) == before
+
+
+def test_a_retry_gives_the_numbers_of_its_run_even_when_another_run_came_between(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "one", 8)], run=a_run("r0"))
+    batch = [a_row("a", "two", 9)]
+    first = load(crm_engine, batch, run=a_run("r1"))
+    load(crm_engine, [a_row("a", "three", 10)], run=a_run("r2"))
+    assert load(crm_engine, batch, run=a_run("r1")) == first == Numbers(fetched=1, updated=1)
+    assert locations(crm_engine) == {"a": "three"}
+
+
+def test_a_cleared_run_that_fetches_again_still_says_what_it_did(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("b", "South", 8)], run=a_run("r0"))
+    load(crm_engine, [a_row("a", "North"), a_row("b", "Southern")])
+    found = load(crm_engine, [a_row("a", "North"), a_row("b", "Southern"), a_row("c", "West")])
+    assert found == Numbers(fetched=3, inserted=2, updated=1)
+
+
+def test_a_row_that_the_crm_deleted_is_inserted_again(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a"), a_row("b")])
+    with crm_engine.begin() as connection:
+        connection.execute(text("DELETE FROM location WHERE ecw_id = 'b'"))
+    again = [a_row("b", "Back", 11)]
+    assert load(crm_engine, again, run=a_run("r2")) == Numbers(fetched=1, inserted=1)
+    assert locations(crm_engine) == {"a": "Main Street", "b": "Back"}
+    assert load(crm_engine, [*again, a_row("c")], run=a_run("r2")).inserted == 2
+
+
+def test_a_row_that_already_holds_the_ecw_id_is_adopted(crm_engine: Engine) -> None:
+    with crm_engine.begin() as connection:
+        connection.execute(text("INSERT INTO location (ecw_id, name) VALUES ('a', 'typed by hand')"))
+    assert load(crm_engine, [a_row("a", "North"), a_row("b")]) == Numbers(fetched=2, inserted=1, updated=1)
+    assert locations(crm_engine) == {"a": "North", "b": "Main Street"}
+
+
+def test_two_practices_may_use_the_same_id(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a", "Ours")])
+    theirs = load(crm_engine, [a_row("a", "Theirs")], run=a_run("r1", practice="P2"))
+    assert theirs == Numbers(fetched=1, inserted=1)
+    with crm_engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM location")).scalar() == 2
+
+
+def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
+    mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", rules={"name": Rule("pull", "emr", "static")})
+    load(crm_engine, [a_row("a", "First")], mapped=mapped)
+    found = load(crm_engine, [a_row("a", "Second", 11, active=False)], run=a_run("r2"), mapped=mapped)
+    assert found.updated == 1
+    assert locations(crm_engine) == {"a": "First"}
+
+
+def test_a_value_that_its_column_cannot_hold_rejects_its_record_alone(crm_engine: Engine) -> None:
+    found = load(crm_engine, [a_row("a", latitude=12345.5), a_row("b", latitude=45.5)])
+
+    assert found == Numbers(fetched=2, rejected=1, inserted=1)
+    [reject] = everything(crm_engine)["ecw_reject"]
+    assert (reject["ecw_id"], reject["step"], reject["column"]) == ("a", "load", "latitude")
+    assert "12345" not in str(reject)
+
+
+def test_a_batch_that_lost_a_record_is_not_loaded(crm_engine: Engine) -> None:
+    with pytest.raises(CountMismatch):
+        load(crm_engine, [a_row("a")], fetched=2)
+    assert locations(crm_engine) == {}
+    assert everything(crm_engine)["ecw_link"] == []
+
+
+def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engine) -> None:
+    with pytest.raises(CountMismatch):
+        load(crm_engine, [a_row("a")], fetched=3, rejected=2)
+    with pytest.raises(CountMismatch):
+        load(crm_engine, [a_row("a")], [a_reject("b"), a_reject("b", "format")], fetched=3, rejected=2)
+    assert everything(crm_engine)["ecw_run"] == []
+
+
+def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_engine: Engine) -> None:
+    copies = [a_row("a", hour=10, latitude=12345.5), a_row("a", hour=11, latitude=12345.5)]
+    assert load(crm_engine, copies) == Numbers(fetched=2, rejected=2)
+
+
+def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:
+    mapped = Mapped("location", "ecw_id", ("ecw_id", "nmae", "id"), "m1")
+    with pytest.raises(CrmSchemaError, match=r"fills id.*no column nmae \(did you mean name\?\)"):
+        load(crm_engine, [], mapped=mapped)
+
+
+def test_a_table_that_is_not_there_is_named(crm_engine: Engine) -> None:
+    with pytest.raises(CrmSchemaError, match="The CRM has no table clinic"):
+        load(crm_engine, [], mapped=Mapped("clinic", "ecw_id", ("ecw_id",), "m1"))
+
+
+@pytest.mark.parametrize("value", ["Secret Street", None])
+def test_a_row_of_another_mapping_is_refused_with_the_column(crm_engine: Engine, value: str | None) -> None:
+    with pytest.raises(CrmSchemaError, match="a column street that was not announced for location") as caught:
+        load(crm_engine, [a_row("a"), a_row("b", street=value)])
+    assert "Secret" not in str(caught.value)
+    assert locations(crm_engine) == {}
+
+
+def test_a_row_that_the_database_refuses_is_told_without_its_values(crm_engine: Engine) -> None:
+    with crm_engine.begin() as connection:
+        connection.execute(text("CREATE UNIQUE INDEX one_name ON location (name)"))
+    with pytest.raises(CrmSchemaError) as caught:
+        load(crm_engine, [a_row("a", "Secret Street"), a_row("b", "Secret Street")])
+    assert "The load of location" in str(caught.value)
+    assert "Secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert locations(crm_engine) == {}
+
+
+def test_the_connection_goes_back_clean_after_a_load_that_failed(crm_engine: Engine) -> None:
+    with pytest.raises(CountMismatch):
+        load(crm_engine, [a_row("a")], fetched=2)
+    assert load(crm_engine, [a_row("a")]).inserted == 1
+
+
+def test_the_cursor_moves_with_the_rows(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a")])
+    assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)
+    with pytest.raises(CountMismatch):
+        load(crm_engine, [a_row("b")], run=a_run("r2", window_end="2026-11-23T12:00:00+00:00"), fetched=7)
+    assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_keys_are_not_given_twice(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a"), a_row("b")])
+    with crm_engine.begin() as connection:
+        highest = connection.execute(text("SELECT max(id) FROM location")).scalar_one()
+        connection.execute(text("DELETE FROM location WHERE id = :id"), {"id": highest})
+    load(crm_engine, [a_row("c")], run=a_run("r2"))
+    with crm_engine.begin() as connection:
+        given = connection.execute(text("SELECT id FROM location WHERE ecw_id = 'c'")).scalar_one()
+        connection.execute(text("INSERT INTO location (name) VALUES ('by the CRM itself')"))
+        assert given > highest
+
+
+def test_counts_that_the_batch_claims_are_part_of_what_it_is(crm_engine: Engine) -> None:
+    assert load(crm_engine, [], unchanged=3).unchanged == 3
+    assert load(crm_engine, [], unchanged=5).unchanged == 5
+
+
+def test_a_batch_is_counted_with_its_rejects() -> None:
+    batch = a_batch([a_row("a")], [a_reject("b"), a_reject("b", "format")])
+    assert (batch["fetched"], batch["rejected"]) == (2, 1)
+
+
+def test_an_unchanged_record_takes_its_newer_version_so_that_none_in_between_is_loaded(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first])
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert load(crm_engine, [a_row("a", "A slip", 9)], run=a_run("slow")).unchanged == 1
+    assert locations(crm_engine) == {"a": "New"}
+
+
+def test_a_link_that_changed_since_the_map_step_is_left_alone_and_the_cursor_stays(crm_engine: Engine) -> None:
+    first = a_row("a", "New", 8)
+    load(crm_engine, [first], run=a_run(window_end="2026-11-22T10:00:00+00:00"))
+    alike = {"ecw_id": "a", "version": a_row("a", hour=10)["version"], "hash": first["hash"]}
+    slow = a_run("slow", run_type="backfill")
+    load(crm_engine, [a_row("a", "A slip", 9)], run=slow)
+    load(crm_engine, unchanged=1, newer=[alike], run=a_run("live"))
+    assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    again = first | {"version": alike["version"]}
+    assert load(crm_engine, [again], run=a_run("next")).updated == 1
+    assert cursors.get(crm_engine, "P1", "location") == datetime(2026, 11, 22, 12, tzinfo=UTC)

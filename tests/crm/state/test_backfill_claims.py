@@ -1,0 +1,140 @@
+"""Of a backfill's runs, one looks at what cannot be asked for a window."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, update
+
+from ecw.crm.db.tables import ecw_run
+from ecw.crm.state import backfill_claims, runs
+from ecw.errors import DatabaseUnavailable
+from ecw.models import Run
+
+NOW = datetime.now(UTC)
+
+
+def a_run(number: int, *, run_type: str = "backfill", ends: datetime | None = None) -> Run:
+    end = ends or NOW - timedelta(days=3) + number * timedelta(hours=2)
+    return Run(
+        practice="P",
+        run_id=f"{run_type}__{number}",
+        run_type=run_type,
+        window_start=(end - timedelta(hours=2)).isoformat(),
+        window_end=end.isoformat(),
+        ecw_conn_id="",
+        crm_conn_id="",
+        staging="",
+    )
+
+
+def claimed(crm: Engine, run: Run, *resources: str) -> bool:
+    return not backfill_claims.claim(crm, run, resources or ("location",))
+
+
+def shift(crm: Engine, run: Run, **values: object) -> None:
+    with crm.begin() as connection:
+        connection.execute(update(ecw_run).where(ecw_run.c.run_id == run["run_id"]).values(**values))
+
+
+def test_of_runs_side_by_side_one_has_it(crm_engine: Engine) -> None:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = list(pool.map(lambda number: claimed(crm_engine, a_run(number)), range(8)))
+
+    assert found.count(True) == 1
+
+
+def test_each_resource_is_claimed_by_itself(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1), "location")
+    assert backfill_claims.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", False)}
+    assert backfill_claims.claim(crm_engine, a_run(3), ["patient"]) == {"patient": ("backfill__2", False)}
+
+
+def test_a_retry_has_what_it_had(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    assert claimed(crm_engine, a_run(1))
+
+
+def test_a_failed_run_gives_it_back(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    runs.fail(crm_engine, a_run(1), "location", DatabaseUnavailable("busy", next_move="wait."))
+
+    assert claimed(crm_engine, a_run(2))
+    assert not claimed(crm_engine, a_run(3))
+
+
+def test_a_run_that_died_does_not_keep_it(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
+
+    assert claimed(crm_engine, a_run(2))
+
+
+def test_a_run_keeps_what_it_will_get_to_as_long_as_it_does_anything(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1), "patient", "insurance")
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(hours=7), strategy="list")
+    with crm_engine.begin() as connection:
+        loaded = update(ecw_run).where(ecw_run.c.resource == "patient")
+        connection.execute(loaded.values(state="loaded", ended_at=NOW - timedelta(hours=1)))
+
+    assert not claimed(crm_engine, a_run(2), "insurance")
+
+
+def test_a_run_that_died_at_its_beginning_does_not_keep_it_for_long(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    assert not claimed(crm_engine, a_run(2))
+    shift(crm_engine, a_run(1), started_at=NOW - timedelta(minutes=16))
+
+    assert claimed(crm_engine, a_run(2))
+
+
+def test_a_run_that_has_ended_gives_back_what_it_did_not_load(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1), "location", "patient")
+    with crm_engine.begin() as connection:
+        connection.execute(update(ecw_run).where(ecw_run.c.resource == "location").values(state="loaded"))
+
+    assert runs.give_back(crm_engine, a_run(1)) == 1
+    assert backfill_claims.claim(crm_engine, a_run(2), ["location", "patient"]) == {"location": ("backfill__1", True)}
+
+
+def test_the_next_backfill_takes_its_own(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    shift(crm_engine, a_run(1), state="loaded", started_at=earlier, ended_at=earlier)
+    assert claimed(crm_engine, a_run(2)), "nothing happened for an hour"
+
+
+def test_a_backfill_that_goes_on_keeps_it_however_long(crm_engine: Engine) -> None:
+    now = datetime.now(UTC)
+    for number in range(4):
+        begun = now - timedelta(minutes=100 - 25 * number)
+        runs.begin(crm_engine, a_run(number), ["location" if number == 0 else "encounter"])
+        shift(crm_engine, a_run(number), state="loaded", started_at=begun, ended_at=begun)
+
+    assert backfill_claims.claim(crm_engine, a_run(9), ["location"]) == {"location": ("backfill__0", True)}
+
+
+def test_a_run_that_is_to_map_everything_is_served_by_such_a_look_alone(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    runs.begin(crm_engine, a_run(1), ["location"], strategies={"location": "list"})
+
+    assert backfill_claims.claim(crm_engine, a_run(2), ["location"], full=True) == {}
+    runs.begin(crm_engine, a_run(2), ["location", "encounter"], strategies={"location": "list"})
+    for full in (True, False):
+        assert backfill_claims.claim(crm_engine, a_run(3), ["location"], full=full) == {
+            "location": ("backfill__2", False)
+        }
+
+
+def test_an_interval_that_ended_after_it_needs_another(crm_engine: Engine) -> None:
+    assert claimed(crm_engine, a_run(1))
+    assert claimed(crm_engine, a_run(2, ends=datetime.now(UTC) + timedelta(minutes=1)))
+
+
+def test_neither_a_live_run_nor_a_dry_one_nor_another_practice_counts(crm_engine: Engine) -> None:
+    runs.begin(crm_engine, a_run(1, run_type="scheduled"), ["location"])
+    runs.begin(crm_engine, a_run(2), ["location"], state=runs.DRY)
+    runs.begin(crm_engine, {**a_run(3), "practice": "Q"}, ["location"])
+
+    assert claimed(crm_engine, a_run(4))

@@ -1,0 +1,76 @@
+import pytest
+from sqlalchemy import Engine
+
+from ecw.crm.state import runs
+from ecw.errors import ConcurrentRun, ConfigurationError
+from ecw.models import Numbers
+from tests.fixtures.loads import a_row, a_run, everything, load
+
+
+def states(engine: Engine) -> dict[str, tuple[str, str | None]]:
+    return {row["resource"]: (row["state"], row["error"]) for row in everything(engine)["ecw_run"]}
+
+
+def test_a_run_is_recorded_when_it_begins(crm_engine: Engine) -> None:
+    runs.begin(crm_engine, a_run(), ["practitioner", "location"])
+    assert states(crm_engine) == {"practitioner": ("running", None), "location": ("running", None)}
+    assert runs.numbers(crm_engine, a_run(), "location") is None
+
+
+def test_its_numbers_are_there_once_it_is_loaded(crm_engine: Engine) -> None:
+    runs.begin(crm_engine, a_run(), ["location"])
+    load(crm_engine, [a_row("a")])
+    assert states(crm_engine) == {"location": ("loaded", None)}
+    assert runs.numbers(crm_engine, a_run(), "location") == Numbers(fetched=1, inserted=1)
+
+
+def test_a_run_that_begins_again_and_loads_the_same_batch_is_loaded_again(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a")])
+    runs.begin(crm_engine, a_run(), ["location"])
+    assert states(crm_engine) == {"location": ("running", None)}
+    assert load(crm_engine, [a_row("a")]) == Numbers(fetched=1, inserted=1)
+    assert states(crm_engine) == {"location": ("loaded", None)}
+
+
+def test_a_failure_keeps_the_next_move_of_our_errors_and_only_the_class_of_others(crm_engine: Engine) -> None:
+    runs.begin(crm_engine, a_run(), ["location", "practitioner"])
+    runs.fail(crm_engine, a_run(), "location", ConfigurationError("No key.", next_move="add one."))
+    runs.fail(crm_engine, a_run(), "practitioner", KeyError("a patient's name"))
+    assert states(crm_engine) == {
+        "location": ("failed", "ConfigurationError: No key. Next (data engineer): add one."),
+        "practitioner": ("failed", "KeyError"),
+    }
+
+
+def test_a_failure_before_the_run_could_begin_is_recorded_too(crm_engine: Engine) -> None:
+    runs.fail(crm_engine, a_run(), "location", KeyError("x"))
+    assert states(crm_engine) == {"location": ("failed", "KeyError")}
+
+
+def test_what_is_loaded_stays_loaded_when_something_fails_after_it(crm_engine: Engine) -> None:
+    load(crm_engine, [a_row("a")])
+    runs.fail(crm_engine, a_run(), "location", KeyError("x"))
+    assert states(crm_engine) == {"location": ("loaded", None)}
+
+
+def test_a_run_that_looks_at_everything_waits_for_the_one_that_does(crm_engine: Engine) -> None:
+    """Airflow is asked whether it still runs: what was killed holds nobody up."""
+    runs.begin(crm_engine, a_run("first"), ["location"])
+    asked: list[str] = []
+
+    def goes_on(run_id: str) -> bool:
+        asked.append(run_id)
+        return True
+
+    with pytest.raises(ConcurrentRun, match="The run first pulls this practice"):
+        runs.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
+    assert asked == ["first"]
+    assert {row["run_id"] for row in everything(crm_engine)["ecw_run"]} == {"first"}
+
+    runs.begin(crm_engine, a_run("first"), ["location"], goes_on=goes_on)  # begun again, it does not wait for itself
+    runs.begin(crm_engine, a_run("killed"), ["location"], goes_on=lambda run_id: False)
+    load(crm_engine, [a_row("a")], run=a_run("first"))
+    load(crm_engine, [a_row("a")], run=a_run("killed"))
+    runs.begin(crm_engine, a_run("backfill", run_type="backfill"), ["location"])
+    runs.begin(crm_engine, a_run("second"), ["location"], goes_on=goes_on)
+    assert asked == ["first"]

@@ -1,0 +1,104 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecw.errors import InvalidResponse
+from ecw.fhir import paging
+
+BASE = "https://fhir.example.org/fhir/r4/ABC"
+
+
+def page(number: int) -> str:
+    return f"{BASE}/Patient?page={number}"
+
+
+def bundle(*ids: str, link: str | None = None, **more):
+    return {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "link": [{"relation": "self", "url": "http://x"}] + ([{"relation": "next", "url": link}] if link else []),
+        "entry": [{"resource": {"resourceType": "Patient", "id": one}} for one in ids],
+        **more,
+    }
+
+
+def walk(graph, first=None):
+    return [
+        resource["id"]
+        for one in paging.pages(first or page(0), graph.__getitem__, BASE, lambda link: frozenset())
+        for resource in one.resources
+    ]
+
+
+def test_pages_are_followed_to_the_end_whatever_the_total_says():
+    graph = {
+        page(0): bundle("a", "b", link=page(1).replace("https", "http"), total=2),
+        page(1): {"resourceType": "Bundle", "type": "searchset", "link": [{"relation": "next", "url": page(2)}]},
+        page(2): bundle("c"),
+    }
+    assert walk(graph) == ["a", "b", "c"]
+
+
+def test_a_loop_is_an_error_and_not_a_smaller_number():
+    with pytest.raises(InvalidResponse, match="lead back to one already read, after 2"):
+        walk({page(0): bundle("a", link=page(1)), page(1): bundle("b", link=page(0))})
+
+
+def test_a_server_that_invents_links_comes_to_an_end(monkeypatch):
+    monkeypatch.setattr(paging, "MAX_PAGES", 50)
+
+    class Endless(dict):
+        def __missing__(self, url):
+            return bundle("a", link=page(int(url.rsplit("=", 1)[1]) + 1))
+
+    with pytest.raises(InvalidResponse, match="do not end: 50 read"):
+        walk(Endless())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"resourceType": "Patient", "id": "a"},
+        {"resourceType": "Bundle", "type": "transaction-response"},
+        bundle("a") | {"entry": [{"fullUrl": f"{BASE}/Patient/a"}]},
+        bundle() | {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}}]},
+    ],
+)
+def test_what_is_not_a_searchset_is_not_used(answer):
+    with pytest.raises(InvalidResponse):
+        walk({page(0): answer})
+
+
+def test_remarks_of_the_server_are_no_records():
+    remark = {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]}}
+    answer = bundle("a")
+    answer["entry"].append(remark)
+    assert walk({page(0): answer}) == ["a"]
+
+
+LINKS = st.one_of(
+    st.none(),
+    st.integers(0, 12).map(page),
+    st.integers(0, 12).map(lambda n: page(n).replace("https", "http")),
+    st.sampled_from(["https://evil.example.org/Patient", f"{BASE}/../OTHER/Patient", "http://[", f"{BASE}?page=3"]),
+)
+
+
+@given(st.lists(LINKS, min_size=13, max_size=13))
+def test_any_link_graph_ends_whole_or_with_an_error(links):
+    graph = {page(n): bundle(str(n), link=link) for n, link in enumerate(links)} | {f"{BASE}?page=3": bundle("x")}
+    read: list[str] = []
+
+    def fetch(url):
+        read.append(url)
+        return graph[url]
+
+    try:
+        found = [one.resources[0]["id"] for one in paging.pages(page(0), fetch, BASE, lambda link: frozenset())]
+    except InvalidResponse:
+        pass
+    else:
+        assert paging.next_link(graph[read[-1]]) is None
+        assert len(found) == len(read)
+    assert len(read) == len(set(read)) <= len(graph)
+    assert all(url in graph for url in read)

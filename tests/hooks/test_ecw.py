@@ -1,0 +1,110 @@
+import json
+import logging
+
+import pytest
+from airflow.sdk import Connection
+
+from ecw.errors import AccessDenied, ConfigurationError
+from ecw.hooks.ecw import EcwHook
+
+
+@pytest.fixture
+def given(monkeypatch, sandbox, keys):
+    """Put a connection to the sandbox where Airflow looks; what is given replaces a field."""
+
+    def put(extra=(), **fields) -> None:
+        usual = {"private_key": keys.private_key_pem, "key_id": keys.key_id, "jwks_url": keys.jwks_url}
+        made = {"conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id, "extra": usual | dict(extra)}
+        monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(made | fields))
+
+    return put
+
+
+def test_a_client_comes_from_the_connection(given, sandbox):
+    given()
+    client = EcwHook("ecw_test").client()
+    assert client.practice == sandbox.practice
+    assert sum(map(len, client.search("Location"))) == 4
+
+
+def test_the_session_is_made_of_the_connection_and_holds_no_secret(given, keys):
+    given({"proxies": {"ftp": "http://127.0.0.1:1"}, "verify": "/ca.pem", "timeout": 7, "client_secret": None})
+    client = EcwHook("ecw_test").client()
+    session = client.transport.session
+    assert session.proxies == {"ftp": "http://127.0.0.1:1"}
+    assert session.verify == "/ca.pem"
+    assert client.transport.timeout == 7
+    assert session.auth is None
+    assert session.get_adapter("http://x").poolmanager.connection_pool_kw["maxsize"] >= 16
+    assert set(session.headers) <= {"User-Agent", "Accept-Encoding", "Accept", "Connection"}
+
+
+def test_a_wrong_field_is_named(given):
+    given(host="https://fhir4.eclinicalworks.com")
+    with pytest.raises(ConfigurationError, match="practice code"):
+        EcwHook("ecw_test").client()
+    assert EcwHook("ecw_test").test_connection() == (
+        False,
+        "The connection's field host (Base URL) has no practice code. "
+        "Next (data engineer): put https://<host>/fhir/r4/<practice code> into it.",
+    )
+
+
+def test_airflow_tests_the_connection_through_the_provider(given, sandbox, keys):
+    """As the button Test does: from the connection type to the hook to an answer in words."""
+    extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id}
+    fields = {"conn_id": "ecw_test", "conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id}
+    ok, text = Connection(**fields, extra=json.dumps(extra)).test_connection()
+    assert ok, text
+    assert "3 practitioners on the first page" in text
+    ok, text = Connection(**fields, extra=json.dumps(extra | {"key_id": "other"})).test_connection()
+    assert not ok
+    assert "key id 'other' is not in the registered JWKS" in text
+
+
+def test_a_connection_as_uri_arrives_whole(monkeypatch, sandbox, keys):
+    """Airflow's form hands an unsaved connection to Test Connection as a URI in the environment."""
+    extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id, "token_url": None}
+    fields = {"conn_id": "x", "conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id}
+    monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", Connection(**fields, extra=json.dumps(extra)).get_uri())
+    assert EcwHook("ecw_test").test_connection()[0]
+
+
+def test_a_body_is_never_logged(given, caplog, capfd):
+    """HttpHook's own `run` would log the answer of a call that fails."""
+    given()
+    caplog.set_level(logging.DEBUG)
+    hook = EcwHook("ecw_test")
+    hook.method = "GET"
+    hook.log.error("a line of the hook itself")
+    with pytest.raises(AccessDenied, match="HTTP 401"):
+        hook.run("/Patient", {"family": "Kowalczyk"})
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "a line of the hook itself" in logged
+    assert "Kowalczyk" not in logged
+    assert "OperationOutcome" not in logged
+
+
+def test_test_connection_tells_nothing_of_the_network_behind_the_form(given, sandbox, caplog):
+    """An open port, a closed one, a web server and an unknown host: the same words; the log tells all."""
+    port = sandbox.base_url.split("/")[2]
+    said = set()
+    for host in (f"http://{port}/fhir/r4/x", "http://127.0.0.1:1/fhir/r4/x", "https://no-such-host.invalid/fhir/r4/x"):
+        given(host=host)
+        ok, text = EcwHook("ecw_test").test_connection()
+        assert not ok
+        said.add(text)
+    assert len(said) == 1
+    assert "ecw check" in said.pop()
+    assert "nothing answers at this address" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["verify", "verify_ssl"])
+@pytest.mark.parametrize("off", [False, 0, "false", "False", "no", ""])
+def test_the_check_of_ecws_certificate_cannot_be_switched_off(given, keys, name, off):
+    extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id, name: off}
+    given(host="https://fhir4.eclinicalworks.com/fhir/r4/X", extra=extra)
+    with pytest.raises(ConfigurationError, match=f"field {name} switches the check"):
+        EcwHook("ecw_test").client()
+    given(host="http://127.0.0.1:8765/fhir/r4/X", extra=extra)
+    EcwHook("ecw_test").client()

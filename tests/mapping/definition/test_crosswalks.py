@@ -1,0 +1,69 @@
+"""Crosswalks: their files, their policies, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ecw.errors import MappingError
+from ecw.mapping.definition.crosswalks import Crosswalk, available
+from ecw.mapping.definition.files import load_mapping, mappings_folder
+from ecw.mapping.definition.model import Mapping
+
+COLUMN = "      - {name: sex, label: Sex, path: gender, type: code, crosswalk: sex}\n"
+
+
+def test_of_several_codes_the_first_is_written() -> None:
+    crosswalk = Crosswalk(
+        "language", (("ENG", "English", "s", ""), ("en", "English", "t", ""), ("es", "Spanish", "t", ""))
+    )
+    assert crosswalk.values == {"ENG": "English", "en": "English", "es": "Spanish"}
+    assert crosswalk.codes == {"English": ("ENG", "s"), "Spanish": ("es", "t")}
+
+
+@pytest.mark.parametrize(
+    ("policies", "lines", "problem"),
+    [
+        ("sex: {unmapped: reject}", "male,Male,,\nmale,Man,,\n", "sex.csv:3:1: the code 'male' is there already"),
+        ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line has a code"),
+        ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line has a code"),
+        ("sx: {unmapped: reject}", "male,Male,,\n", "policies.yaml:1:1: has no policy for 'sex'; did you mean 'sx'?"),
+        ("sex: {unmapped: rejects}", "male,Male,,\n", "policies.yaml:1:17: 'rejects' is no policy; did you mean"),
+        ("sex: {unmaped: keep}", "male,Male,,\n", "policies.yaml:1:7: 'unmaped' is no word of a crosswalk's policy"),
+        ("sex: {unmapped: default}", "male,Male,,\n", "`unmapped: default` and `default:` go together"),
+        ("sex: {unmapped: keep}\nsex: {unmapped: keep}", "male,Male,,\n", "policies.yaml:2:1: 'sex' is said twice"),
+        ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: crm_list is table.column"),
+    ],
+)
+def test_a_mistake(mapping_of: Callable[..., Mapping], policies: str, lines: str, problem: str) -> None:
+    with pytest.raises(MappingError) as error:
+        mapping_of(COLUMN, policies=policies, sex=lines)
+    assert problem in error.value.what
+
+
+def test_the_header_is_looked_at(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+    mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
+    (tmp_path / "crosswalks" / "sex.csv").write_text("code;value\nmale;Male\n")
+    with pytest.raises(MappingError, match=r"sex\.csv:1:1: the first line is code,value,system,note"):
+        load_mapping(tmp_path / "mine.yaml")
+
+
+def test_what_a_spreadsheet_adds_is_no_mistake(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+    mapping = mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
+    file = tmp_path / "crosswalks" / "sex.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_mapping(tmp_path / "mine.yaml").version == mapping.version
+
+
+def test_a_spreadsheet_s_own_encoding_is_told(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+    mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
+    file = tmp_path / "crosswalks" / "sex.csv"
+    file.write_bytes(file.read_bytes() + "x,Garçon,,\n".encode("cp1252"))
+    with pytest.raises(MappingError, match=r"sex\.csv:3:1: is not UTF-8: save the table as CSV UTF-8"):
+        load_mapping(tmp_path / "mine.yaml")
+
+
+def test_the_project_s_own_crosswalks_are_listed() -> None:
+    assert "gender" in available(mappings_folder() / "crosswalks")

@@ -1,0 +1,214 @@
+"""A mapping file is understood, or every mistake in it is told with file, line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ecw.errors import MappingError
+from ecw.mapping.definition.files import all_mappings, load_mapping, mappings_folder
+from ecw.mapping.definition.model import Mapping
+from ecw.mapping.fhirpath.paths import show
+
+GOOD = """\
+resource: Patient
+table: patient
+key: ecw_id
+time_zone: America/New_York
+constant:
+  npi: http://hl7.org/fhir/sid/us-npi
+select:
+  - column:
+      - {name: ecw_id, label: Linked EMR Record, path: id, type: string, required: true}
+      - {name: npi, label: NPI, path: identifier.where(system=%npi).value, type: string, clean: [trim]}
+  - forEachOrNull: name.first()
+    column:
+      - name: last_name
+        label: Last Name
+        path: >-
+          family |
+          text
+        type: string
+        sync: both
+        on_conflict: hold
+        keep: static
+        null_if: [No, 1899-12-30]
+        also: {text: "%value"}
+excluded:
+  photo: no pictures
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "patient.yaml"
+    file.write_text(text)
+    return file
+
+
+def mistakes(folder: Path, *changes: tuple[str, str]) -> list[str]:
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    with pytest.raises(MappingError) as error:
+        load_mapping(write(folder, text))
+    assert "ecw mapping check" in error.value.next_move
+    return [line.replace(f"{folder}/", "") for line in error.value.what.splitlines()[1:]]
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    mapping = load_mapping(write(tmp_path, GOOD))
+    assert (mapping.name, mapping.resource, mapping.table, mapping.key) == ("patient", "Patient", "patient", "ecw_id")
+    assert dict(mapping.excluded) == {"photo": "no pictures"}
+    last_name = mapping.column("last_name")
+    assert (last_name.sync, last_name.on_conflict, last_name.keep) == ("both", "hold", "static")
+    assert last_name.null_if == ("No", "1899-12-30")  # as written: neither false nor a date
+    assert [column.name for column in mapping.pushed] == ["last_name"]
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    assert mistakes(
+        tmp_path,
+        ("table: patient", "tabel: patient"),
+        ("type: string, clean: [trim]", "type: text, clean: [trimm]"),
+        ("sync: both", "sync: bth"),
+        ("label: Last Name", "labl: Last Name"),
+    ) == [
+        "patient.yaml:1:1: a mapping file has a `table`: the CRM's table",
+        "patient.yaml:2:1: 'tabel' is no word of a mapping file; did you mean 'table'?",
+        "patient.yaml:10:82: 'text' is no type; use one of: string, date, datetime, boolean, integer, decimal, code, "
+        "concept, reference",
+        "patient.yaml:10:96: 'trimm' is no cleaning function; did you mean 'trim'?",
+        "patient.yaml:13:9: a column has a `label`: what the CRM's users call it",
+        "patient.yaml:14:9: 'labl' is no word of a column; did you mean 'label'?",
+        "patient.yaml:19:15: 'bth' is no sync; did you mean 'both'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "problem"),
+    [
+        (
+            "path: id,",
+            "path: id.last(),",
+            "9:59",
+            "path: 'last' is not understood; the nearest that a path can say is [n]",
+        ),
+        ("system=%npi", "system=%nip", "10:63", "%npi"),
+        ("          text\n", "          txt.lst()\n", "17:15", "path: 'lst' is not understood"),
+        ("name.first()", "name", "11:24", "end the path in first() or [n]"),
+        ("key: ecw_id", "key: ecwid", "3:6", "did you mean 'ecw_id'?"),
+        ("key: ecw_id", "key: npi", "3:6", "'npi' is a required string column"),
+        ("{name: npi", "{name: ecw_id", "10:16", "'ecw_id' is a column already, in line 9"),
+        ("{name: npi", "{name: n-p-i", "10:16", "letters, digits and _"),
+        ("required: true", "required: maybe", "9:84", "required is true or false"),
+        ("America/New_York", "Eastern", "4:12", "'Eastern' is not a time zone"),
+        ('"%value"', '"%valu"', "23:23", "did you mean '%value'?"),
+        ("clean: [trim]", "crosswalk: npi", "10:101", "there is no crosswalks/npi.csv"),
+        ("photo: no pictures", "photo:", "25:9", "the reason why photo is left out is a text"),
+        ("excluded:", "excluded: [", "26:1", "is not YAML"),
+        ("label: Last Name", "label: Last Name\n        label: Name", "15:9", "'label' is said twice"),
+        ("select:", "column:", "1:1", "a mapping file has a `select`"),
+        ("resource: Patient", "resource: [Patient]", "1:11", "resource is a text"),
+        ("time_zone: America/New_York", "time_zone:", "4:11", "time_zone is a text"),
+        ("photo: no pictures", "photo: no pictures\n  photo: none", "26:3", "'photo' is said twice"),
+        ("photo: no pictures", "[photo]: no pictures", "25:3", "a key of excluded is a text"),
+        ("{name: ecw_id, label", "{label", "9:9", "a column has a `name`"),
+        ("type: string, clean: [trim]", "type: boolean, crosswalk: npi", "10:102", "turns a text into a text"),
+        ("        path: >-\n          family |\n          text\n", "", "13:9", "a column has a `path`"),
+        (
+            'also: {text: "%value"}',
+            "also: {extension('u').value: x}",
+            "23:15",
+            "also: sync both writes, and value comes in",
+        ),
+        ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:99", "is a day, as in"),
+    ],
+)
+def test_a_mistake(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
+    told = mistakes(tmp_path, (old, new))
+    assert any(line.startswith(f"patient.yaml:{place}: ") and problem in line for line in told), told
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "just text", "a: [b: c: d", "key: \tx: y"])
+def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
+    with pytest.raises(MappingError, match=r"patient\.yaml"):
+        load_mapping(write(tmp_path, text))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("patient.yaml", "patient"):  # a path is never taken for a name in the default folder
+        with pytest.raises(MappingError, match="cannot be read: FileNotFoundError"):
+            load_mapping(tmp_path / name)
+    with pytest.raises(MappingError, match=r"no mapping file 'patinet'; did you mean 'patient'\?"):
+        load_mapping("patinet")
+
+
+def test_two_columns_without_name_are_two_mistakes(tmp_path: Path) -> None:
+    nameless = "      - {label: A, path: id, type: string}\n"
+    told = mistakes(tmp_path, ("  - forEachOrNull", f"{nameless}{nameless}  - forEachOrNull"))
+    assert [line.partition(": ")[0] for line in told] == ["patient.yaml:11:9", "patient.yaml:12:9"]
+
+
+@pytest.mark.parametrize("null", ["0000-00-00", "2001-99-99"])
+def test_a_null_date_is_a_text_and_need_not_be_a_day_of_the_calendar(tmp_path: Path, null: str) -> None:
+    text = GOOD.replace("type: string, clean: [trim]", f"type: date, null_if: [{null}]")
+    assert load_mapping(write(tmp_path, text)).column("npi").null_if == (null,)
+
+
+def test_dates_need_the_practice_s_time_zone(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, ("time_zone: America/New_York\n", ""), ("type: string, clean: [trim]", "type: date"))
+    assert told == ["patient.yaml:1:1: date and datetime columns need a `time_zone`, e.g. America/New_York"]
+
+
+def test_the_version_follows_what_the_file_says_and_not_how(tmp_path: Path) -> None:
+    first = load_mapping(write(tmp_path, GOOD)).version
+    assert load_mapping(write(tmp_path, "# a comment\n" + GOOD)).version == first
+    assert load_mapping(write(tmp_path, GOOD.replace("Last Name", "Family Name"))).version != first
+
+
+def test_a_practice_brings_its_own_constants(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD.replace('"%value"', '"%npi"'))
+    mapping = load_mapping(file, {"npi": "urn:oid:1.2", "other": "x"})
+    assert "'urn:oid:1.2'" in show(mapping.column("npi").steps)
+    assert [text for _, text in mapping.column("last_name").also] == ["urn:oid:1.2"]
+    assert dict(mapping.constants) == {"npi": "urn:oid:1.2"}
+    assert mapping.version != load_mapping(file).version
+
+
+def test_the_version_follows_the_crosswalks(mapping_of: Callable[..., Mapping]) -> None:
+    column = "      - {name: sex, label: Sex, path: gender, type: code, crosswalk: sex}\n"
+    versions = {
+        mapping_of(column, policies=f"sex: {{unmapped: {policy}}}", sex=lines).version
+        for policy in ("reject", "keep")
+        for lines in ("male,Male,,\n", "male,Man,,\n", "male,Male,,\nfemale,Female,,\n")
+    }
+    assert len(versions) == 6
+
+
+def test_the_project_s_own_files() -> None:
+    mappings = all_mappings()
+    assert {"practitioner", "location"} <= set(mappings)
+    assert all(mapping.table == name and mapping.excluded for name, mapping in mappings.items())
+
+
+def test_all_files_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("nothing: good\n")
+    (tmp_path / "b.yaml").write_text("- 1\n")
+    with pytest.raises(MappingError) as error:
+        all_mappings(tmp_path)
+    assert "a.yaml:1:1" in error.value.what
+    assert "b.yaml:1:1" in error.value.what
+
+
+def test_the_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECW_MAPPINGS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert (mappings_folder() / "practitioner.yaml").is_file()
+    monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path))
+    assert mappings_folder() == tmp_path
+    monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path / "nowhere"))
+    with pytest.raises(MappingError, match="ECW_MAPPINGS"):
+        mappings_folder()

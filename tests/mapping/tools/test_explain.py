@@ -1,0 +1,67 @@
+"""`ecw mapping preview` says which element was taken, and why not its siblings: places and rules, never values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.tools.preview import pulled
+
+OLD = {"use": "home", "line": ["1 Old St"], "period": {"end": "2020-07-22"}}
+NEW = {"use": "home", "line": ["2 New St"]}
+
+
+def why(name: str, column: str, resource: dict[str, Any]) -> tuple[str, list[str]]:
+    shown = next(one for one in pulled(load_mapping(name), resource).columns if one.column == column)
+    assert not any(str(value) in reason for reason in shown.why for value in ("Old St", "New St", "5550100"))
+    return shown.place, shown.why
+
+
+def patient(**elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": "p", **elements}
+
+
+@pytest.mark.parametrize(
+    ("elements", "column", "place", "reason"),
+    [
+        ({"address": [OLD, NEW]}, "address_line1", "address[1].line[0]", "address[0]: its period has ended"),
+        ({"address": [{**NEW, "use": "old"}, NEW]}, "city", "", "address[0]: its use is old"),
+        ({"name": [{"use": "usual", "given": ["A"]}, {"family": "R"}]}, "last_name", "name[1].family", "it lacks what"),
+        ({"name": [{"use": "temp", "family": "T"}, {"family": "R"}]}, "last_name", "name[1].family", "it is temporary"),
+        (
+            {"telecom": [{"system": "email", "value": "e"}, {"system": "phone", "value": "5550100"}]},
+            "phone",
+            "telecom[1].value",
+            "telecom[0]: it does not satisfy where(system = 'phone')",
+        ),
+        (
+            {"telecom": [{"system": "phone", "value": "1", "rank": 2}, {"system": "phone", "value": "2", "rank": 1}]},
+            "phone",
+            "telecom[1].value",
+            "telecom[0]: its rank comes later",
+        ),
+        (
+            {"maritalStatus": {"coding": [{"system": "x:y", "code": "1"}, {"code": "M"}]}},
+            "marital_status",
+            "maritalStatus",
+            "maritalStatus.coding[0]: the crosswalk marital_status does not have its code in its system",
+        ),
+        (
+            {"generalPractitioner": [{"reference": "Organization/o"}, {"reference": "Practitioner/a"}]},
+            "practitioner",
+            "generalPractitioner[1].reference",
+            "generalPractitioner[0].reference: it names no Practitioner",
+        ),
+        ({"name": [{"text": "Roe, Ann"}]}, "last_name", "name[0].text", "name[0].text stands in"),
+    ],
+)
+def test_why(elements: dict[str, Any], column: str, place: str, reason: str) -> None:
+    found, reasons = why("patient", column, patient(**elements))
+    assert found == place
+    assert any(told.startswith(reason) or reason in told for told in reasons), reasons
+
+
+def test_what_has_no_siblings_needs_no_reason() -> None:
+    assert why("patient", "gender", patient(gender="male")) == ("gender", [])

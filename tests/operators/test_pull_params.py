@@ -1,0 +1,229 @@
+"""What a filled-in form does, against the sandbox and both databases."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationError, RecordNotFound, SnapshotPending
+from ecw.pull import inline_run, steps
+from ecw.pull.plan import plan
+from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.keys import Keys
+from tests.fixtures.pulling import Pulling, connect
+from tests.fixtures.sandbox import RunningSandbox
+
+
+def form(pull: Pulling, **fields: Any) -> Any:
+    return pull.begin("manual", options=fields)
+
+
+def number_of(patient: dict[str, Any]) -> str:
+    return next(str(each["value"]) for each in patient["identifier"] if each["use"] == "secondary")
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch, sandbox: RunningSandbox, keys: Keys, pull: Pulling) -> Pulling:
+    """Pulls whose forms may name patients by MR number."""
+    connect(monkeypatch, sandbox, keys, pull={"mr_numbers": True})
+    return pull
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_mr_number_in_a_form_is_refused_by_its_line_and_an_id_of_either_side_is_not(
+    pull: Pulling, sandbox: RunningSandbox, known: bool
+) -> None:
+    somebody = sandbox.records("Patient")[7]
+    if known:
+        inline_run.pull(form(pull, mode="patients", patients=[somebody["id"]]))
+        [row] = pull.rows("SELECT crm_id FROM ecw_link WHERE resource = 'patient'")
+        run = form(pull, mode="patients", patients=[row["crm_id"]])
+        assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
+
+    with pytest.raises(ConfigurationError, match=r"1 of 2 are MR numbers \(line 2\).*`ecw find`") as refused:
+        form(pull, mode="patients", patients=[somebody["id"], number_of(somebody)])
+
+    assert number_of(somebody) not in str(refused.value)
+
+
+def test_a_patient_by_mr_number_whom_the_crm_does_not_know_yet(numbered: Pulling, sandbox: RunningSandbox) -> None:
+    pull = numbered
+    somebody = sandbox.records("Patient")[7]
+
+    run = form(pull, mode="patients", patients=[number_of(somebody)])
+    done = inline_run.pull(run)
+
+    assert list(done) == ["patient", "insurance", "encounter"]
+    assert (done["patient"]["fetched"], done["patient"]["inserted"]) == (1, 1)
+    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")] == [somebody["id"]]
+    assert pull.rows("SELECT patient_id FROM encounter WHERE patient_id IS NULL") == []
+    assert pull.rows("SELECT * FROM ecw_cursor") == []
+    states = {row["resource"]: row["state"] for row in steps.summary(run)}
+    assert states == {
+        **dict.fromkeys(RESOURCES, "loaded"),
+        "practitioner": "not asked for",
+        "location": "not asked for",
+    }
+    assert steps.left_out(run) == list(RESOURCES)
+
+
+def test_the_crm_knows_the_number_and_eCW_is_not_asked(numbered: Pulling, sandbox: RunningSandbox) -> None:  # noqa: N802
+    pull = numbered
+    somebody = sandbox.records("Patient")[7]
+    inline_run.pull(form(pull, mode="patients", patients=[somebody["id"]]))
+    searched = sandbox.served("search", "Patient")
+
+    run = form(pull, mode="patients", patients=[number_of(somebody), somebody["id"]])
+
+    assert plan.of(run)["options"]["ids"] == {"patient": [somebody["id"]]}
+    assert sandbox.served("search", "Patient") == searched
+
+
+@on_sqlite
+def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling, sandbox: RunningSandbox) -> None:
+    pull = numbered
+    known = number_of(sandbox.records("Patient")[7])
+
+    with pytest.raises(ConfigurationError, match=r"1 of 2 mean nobody \(line 2\)") as error:
+        form(pull, mode="patients", patients=[known, "99887766"])
+
+    assert "99887766" not in str(error.value)
+    assert pull.rows("SELECT * FROM ecw_run") == []
+
+
+@on_sqlite
+def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: RunningSandbox) -> None:
+    booked = sandbox.records("Encounter")
+    asked = booked[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
+    theirs = [each for each in booked if asked in str(each["participant"])]
+    days = sorted(each["period"]["start"][:10] for each in theirs)
+
+    run = form(
+        pull,
+        mode="schedule",
+        practitioners=[asked],
+        since=f"{days[0]}T00:00:00Z",
+        until=f"{days[-1]}T23:59:00Z",
+    )
+    done = inline_run.pull(run)
+
+    patients = {each["subject"]["reference"].removeprefix("Patient/") for each in theirs}
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM encounter")} == {each["id"] for each in theirs}
+    assert {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient")} == patients
+    assert pull.rows("SELECT * FROM encounter WHERE patient_id IS NULL") == []
+    assert (done["encounter"]["fetched"], done["patient"]["fetched"]) == (len(theirs), len(patients))
+    assert sandbox.served("search", "Encounter") == -(-len(theirs) // 10), "the pages of one search"
+    again = inline_run.pull(form(pull, mode="schedule", practitioners=[asked]))
+    assert again["patient"]["fetched"] == 0, "they are here"
+
+
+@on_sqlite
+def test_practitioners_who_are_nobody_refuse_the_form_with_their_lines(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("practitioner")
+    linked, *_ = sorted(each["id"] for each in sandbox.records("Practitioner"))
+    fresh = sandbox.put(sandbox.record("Practitioner", linked) | {"id": "new-here"})["id"]
+
+    assert form(pull, mode="schedule", practitioners=[linked, fresh])["run_type"] == "manual"
+    with pytest.raises(ConfigurationError, match=r"2 of 3 mean nobody \(line 2, 3\)") as error:
+        form(pull, mode="schedule", practitioners=[linked, "4711", "Dr. Jane Roe"])
+
+    assert "Roe" not in str(error.value)
+    assert "Roe" not in str(error.value.__cause__)
+
+
+@on_sqlite
+def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbox: RunningSandbox) -> None:
+    pull("practitioner", "location", "patient")
+
+    run = form(pull, resources=["insurance"])
+    done = pull.resource(run, "insurance")
+
+    assert done["inserted"] == len(sandbox.records("Coverage"))
+    assert steps.left_out(run) == ["inline", "practitioner", "location", "patient", "encounter"]
+    with pytest.raises(ConfigurationError, match="not about location"):
+        steps.extract(run, "location")
+
+
+@on_sqlite
+def test_one_resource_failing_at_once_does_not_stop_the_others(pull: Pulling, sandbox: RunningSandbox) -> None:
+    somebody = sandbox.records("Patient")[7]["id"]
+    sandbox.fault("gone", resource="Coverage")
+    run = form(pull, mode="patients", patients=[somebody])
+
+    with pytest.raises(RecordNotFound):
+        inline_run.pull(run)
+
+    states = {row["resource"]: row["state"] for row in steps.summary(run)}
+    assert (states["patient"], states["insurance"], states["encounter"]) == ("loaded", "failed", "loaded")
+
+
+@on_sqlite
+def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -> None:
+    window = {"since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}
+    with pytest.raises(ConfigurationError, match="no search of location, patient takes dates"):
+        form(pull, resources=["location", "patient"], **window)
+
+    run = form(pull, **window)
+
+    assert (run["window_start"], run["window_end"]) == ("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
+    pull.resource(run, "practitioner")
+    pull.resource(run, "encounter")
+    assert pull.rows("SELECT * FROM ecw_cursor") == [], "it saw its own window alone"
+
+
+def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run = form(pull, resources=["practitioner"], dry_run=True)
+    assert {row["state"] for row in steps.summary(run)} == {"dry run, not ended", "not asked for"}
+
+    assert pull.resource(run, "practitioner")["inserted"] == 30
+
+    for table in (
+        "practitioner",
+        "ecw_link",
+        "ecw_cursor",
+        "ecw_reject",
+        "ecw_journal",
+        "ecw_merge_base",
+        "ecw_deferred_row",
+    ):
+        assert pull.rows(f"SELECT * FROM {table}") == [], table  # noqa: S608 - names from above
+    row = steps.summary(run)[0]
+    assert (row["state"], row["fetched"], row["inserted"]) == ("dry run", 30, 30)
+    assert row["next"] == "a dry run, nothing was written: trigger it again without dry run to load."
+    assert ", dry run." in caplog.text
+    assert plan.of(pull.begin())["resources"]["practitioner"]["start"] is None, (
+        "the next run begins where it would have"
+    )
+
+
+@on_sqlite
+def test_a_backfill_looks_once_at_what_takes_no_dates(pull: Pulling, sandbox: RunningSandbox) -> None:
+    first = pull.begin("backfill")
+    with pytest.raises(SnapshotPending, match="still fetching the practitioners"):
+        pull.begin("backfill")
+    pull.resource(first, "practitioner")
+    second = pull.begin("backfill")
+
+    assert list(plan.of(first)["resources"]) == list(RESOURCES)
+    assert list(plan.of(second)["resources"]) == ["encounter"]
+    assert plan.of(second)["resources"]["encounter"]["start"] == second["window_start"]
+    assert plan.of(first)["resources"]["insurance"]["start"] is None, "everybody's, once"
+    for name in ("location", "patient", "insurance", "encounter"):
+        pull.resource(first, name)
+    pull.resource(second, "encounter")
+    states = {row["resource"]: row["state"] for row in steps.summary(second)}
+    assert states == {**dict.fromkeys(RESOURCES, "once a backfill"), "encounter": "loaded"}
+    assert pull.rows("SELECT * FROM ecw_cursor") == []
+    assert len(pull.rows("SELECT * FROM insurance")) == len(sandbox.records("Coverage"))
+    assert sandbox.served("search", "Location") == 2, "two pages, once"
+
+
+@on_sqlite
+def test_a_dry_backfill_claims_nothing(pull: Pulling) -> None:
+    pull.begin("backfill", options={"dry_run": True})
+
+    assert list(plan.of(pull.begin("backfill"))["resources"]) == list(RESOURCES)

@@ -1,0 +1,203 @@
+"""The watcher notices what is to be pushed, once, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from ecw.operators.outbox_trigger import OutboxTrigger
+from ecw.push import intents, progress
+from ecw.push.patient.push import push_patient
+from ecw.push.plan.select import due
+from ecw.push.plan.watcher import SWITCHES, WHOLE, Watch
+from ecw.settings.push import Wanted
+from tests.push.names import person
+
+pytestmark = pytest.mark.both_databases
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watch(run: Any, clock: Clock) -> Any:
+    watch = Watch("ecw_test", "crm_test", clock=clock)
+    yield watch
+    watch.close()
+
+
+def test_a_new_and_a_changed_patient_are_noticed_once(crm: Any, run: Any, watch: Watch) -> None:
+    assert watch.look() == 0
+    crm_id = crm.add(**person(0))
+    assert watch.look() == 1
+    assert watch.look() == 0, "the run that was asked for has not begun yet"
+    assert run("asset_triggered")["counts"] == {"created": 1}
+    assert watch.look() == 0, "the push's own writing is nothing to push"
+    crm.edit(crm_id, city="Lawrence")
+    assert watch.look() == 1
+    assert run("asset_triggered")["counts"] == {"updated": 1}
+    assert watch.look() == 0
+
+
+def test_a_pull_s_own_writing_starts_nothing(crm: Any, run: Any, pull: Any, sandbox: Any, watch: Watch) -> None:
+    pull("patient")
+    assert watch.look() == 0
+    [patient, *_] = [each for each in sandbox.records("Patient") if each.get("telecom")]
+    sandbox.put(patient | {"gender": "unknown"})
+    pull("patient")
+    assert watch.look() == 0
+
+
+def test_what_waits_for_a_person_starts_nothing_until_it_changes(crm: Any, run: Any, watch: Watch) -> None:
+    bad, locked = crm.add(**person(0) | {"gender": "Other"}), crm.add(**person(1), emr_updates_locked=True)
+    crm.add(**person(2) | {"first_name": "Eva"})
+    run()
+    near = crm.add(**person(2) | {"first_name": "Ewa", "identifier": "other"})
+    run()
+    run()
+    for again in range(3):
+        crm.edit(locked, city=f"Town {again}")
+        assert watch.look() == 0
+    crm.edit(bad, gender="Female")
+    assert watch.look() == 1
+    run()
+    place = intents.Place(crm.all("ecw_push_item")[0]["practice"], "patient")
+    assert intents.choose(crm.engine, place, near, intents.NEW)
+    progress.forget(crm.engine, place, near)
+    assert watch.look() == 1
+    assert run("asset_triggered")["counts"] == {"created": 1}
+
+
+def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_not(
+    crm: Any, run: Any, pushing: Any, sandbox: Any
+) -> None:
+    now = datetime.now(UTC)
+    crm_id = crm.add(**person(0))
+    sandbox.fault("lose_response", interaction="transaction", times=1)
+    push = run.begin()
+    push_patient(pushing(), crm_id)
+    place = pushing().place
+    progress.note(crm.engine, place, push["run_id"], crm_id, did="unknown")
+    assert due(pushing(), Wanted(), now) == {}
+    assert set(due(pushing(), Wanted(), now + timedelta(hours=1))) == {crm_id}
+    progress.note(crm.engine, place, push["run_id"], crm_id, did="not approved")
+    assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
+
+
+def test_the_test_patient_alone_starts_a_run_where_the_connection_says_so(crm: Any, run: Any, watch: Watch) -> None:
+    run.connection(test_patient="P-0001", test_only=True)
+    crm.add(**person(0))
+    assert watch.look() == 0, "the connection names a test patient that the CRM does not have"
+    crm.add(**person(1))
+    assert watch.look() == 1
+
+
+def test_the_switches(crm: Any, run: Any, watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    crm.add(**person(0))
+    for name, value in (("WATCH", "0"), ("STOP", "1")):
+        monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", value)
+        clock.now += SWITCHES
+        assert watch.look() == 0
+        monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", "no" if name == "STOP" else "yes")
+    clock.now += SWITCHES
+    assert watch.look() == 1
+
+
+def test_a_look_without_a_change_reads_no_patient(crm: Any, run: Any, watch: Watch) -> None:
+    crm.add(**person(0))
+    watch.look()
+    asked: list[str] = []
+    assert watch._engine is not None
+    event.listen(watch._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert watch.look() == 0
+    assert asked
+    assert not [statement for statement in asked if "last_name" in statement]
+
+
+def test_trouble_with_the_crm_is_told_once_and_looked_at_again(
+    crm: Any, run: Any, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crm.add(**person(0))
+    there = os.environ["AIRFLOW_CONN_CRM_TEST"]
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_CRM_TEST", '{"conn_type": "generic", "extra": {"url": "sqlite:////no/such/crm.db"}}'
+    )
+    assert [watch.look(), watch.look()] == [0, 0]
+    assert len([entry for entry in caplog.records if "cannot look into the CRM" in entry.getMessage()]) == 1
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", there)
+    assert watch.look() == 1
+
+
+def test_the_trigger_is_made_again_from_what_it_says_and_fires(crm: Any, run: Any) -> None:
+    from airflow.triggers.base import TriggerEvent
+
+    crm.add(**person(0))
+    path, kwargs = OutboxTrigger("ecw_test", "crm_test", every=0.01).serialize()
+    assert path == f"{OutboxTrigger.__module__}.OutboxTrigger"
+
+    async def first() -> TriggerEvent:
+        async with aclosing(OutboxTrigger(**kwargs).run()) as events:
+            return await anext(events)
+
+    assert asyncio.run(first()).payload == {"patients": 1}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [{"only": "update"}, {"dry_run": True}, {"patients": ["P-0001"]}, {"test_only": True, "test_patient": "P-0001"}],
+)
+def test_what_the_connection_leaves_out_starts_no_runs(
+    crm: Any, run: Any, watch: Watch, clock: Clock, says: dict[str, Any]
+) -> None:
+    crm.add(**person(1))
+    run()
+    run.connection(**says)
+    crm.add(**person(0))
+    for _ in range(4):
+        clock.now += WHOLE + 1
+        assert watch.look() == 0
+    assert run("asset_triggered")["patients"] == (1 if "dry_run" in says else 0)
+
+
+def test_a_change_that_is_not_the_latest_is_noticed_within_a_minute(
+    crm: Any, run: Any, watch: Watch, clock: Clock
+) -> None:
+    first, second = crm.add(**person(0)), crm.add(**person(1))
+    run()
+    crm.edit(second, updated_at=datetime.now(UTC) + timedelta(seconds=5))  # by a clock that is ahead
+    assert watch.look() == 0
+    crm.edit(first, city="Lawrence", updated_at=datetime.now(UTC))
+    found = 0
+    while not found and clock.now < 60:
+        clock.now += 10
+        found = watch.look()
+    assert found == 1
+
+
+def test_what_is_done_and_changed_back_is_noticed(crm: Any, run: Any, pushing: Any, pull: Any, sandbox: Any) -> None:
+    crm_id = crm.add(**person(0))
+    run()
+    crm.edit(crm_id, city="Lawrence")
+    run()
+    ecw_id = crm.row(crm_id)["ecw_id"]
+    patient = sandbox.record("Patient", ecw_id)
+    sandbox.put(patient | {"address": [patient["address"][0] | {"city": "Hays"}]})
+    pull("patient")
+    assert crm.row(crm_id)["city"] == "Hays"
+    crm.edit(crm_id, city="Lawrence")
+    assert set(due(pushing(), Wanted(), datetime.now(UTC) + timedelta(minutes=31))) == {crm_id}

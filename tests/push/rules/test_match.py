@@ -1,0 +1,244 @@
+"""Who is in eCW already: found for certain, held for a person, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationError, InvalidResponse
+from ecw.push.rules.match import Match, MatchQuery, NeedsReview, PatientMatcher
+
+OID = "urn:oid:2.16.840.1.113883.4.391.326070"
+
+
+def sought(*, accounts: tuple[str, ...] = (), **changes: Any) -> MatchQuery:
+    """Return what is searched by: one patient of the CRM, less what is said differently."""
+    patient = {
+        "name": [{"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}],
+        "birthDate": "1980-01-02",
+        "gender": "female",
+        "identifier": [{"use": "usual", "system": OID, "value": "ACC-1"}],
+        "telecom": [
+            {"system": "phone", "use": "home", "value": "9135552003"},
+            {"system": "email", "value": "ewa@kowalczyk.pl"},
+        ],
+        "address": [{"line": ["12 Main Street"], "city": "Topeka", "postalCode": "66603"}],
+    }
+    return MatchQuery.of(patient | changes, accounts, accounts)
+
+
+SOUGHT = sought()
+
+
+@pytest.fixture
+def ladder(sandbox: Any, connect: Any) -> Callable[..., PatientMatcher]:
+    def make(linked: Iterable[str] = ()) -> PatientMatcher:
+        return PatientMatcher(connect(sandbox), lambda ids: set(ids) & set(linked))
+
+    return make
+
+
+@pytest.fixture
+def there(sandbox: Any) -> Callable[..., None]:
+    """Put a patient into eCW: SOUGHT, less what is said differently."""
+
+    def put(
+        ecw_id: str = "e.1",
+        family: str = "Kowalczyk",
+        given: str = "Ewa",
+        born: str = "1980-01-02",
+        gender: str = "female",
+        account: str = "777",
+        phone: str = "913-555-9999",
+        **more: Any,
+    ) -> None:
+        sandbox.put(
+            {
+                "resourceType": "Patient",
+                "id": ecw_id,
+                "identifier": [
+                    {"use": "usual", "system": OID, "value": ecw_id},
+                    {"use": "secondary", "system": OID, "value": account},
+                ],
+                "name": [{"use": "usual", "family": family, "given": [given]}],
+                "birthDate": born,
+                "gender": gender,
+                "telecom": [{"system": "phone", "use": "home", "value": phone}],
+                **more,
+            }
+        )
+
+    return put
+
+
+def test_nobody(ladder: Any) -> None:
+    assert ladder().find(SOUGHT) is None
+
+
+PHONE = {"phone": "(913) 555-2003"}
+
+
+@pytest.mark.parametrize(
+    ("held", "rung"),
+    [
+        ({"account": "ACC-1"}, "identifier"),
+        ({"account": "ACC-1", "family": "Nowak"}, "identifier"),
+        (PHONE, "family, given, birth date"),
+        ({"telecom": [{"system": "email", "value": " EWA@Kowalczyk.pl"}]}, "family, given, birth date"),
+        ({"address": [{"line": ["12 Main St."], "postalCode": "66603-1234"}]}, "family, given, birth date"),
+        (PHONE | {"family": "KOWALCZYK", "given": "Éwa"}, "family, given, birth date"),
+        (PHONE | {"gender": "unknown"}, "family, given, birth date"),
+        (PHONE | {"active": False}, "family, given, birth date"),
+    ],
+)
+def test_a_certain_match_needs_something_beyond_name_and_birth_date(
+    ladder: Any, there: Any, held: dict[str, Any], rung: str
+) -> None:
+    there(**held)
+    assert ladder().find(SOUGHT) == Match("e.1", rung)
+
+
+@pytest.mark.parametrize(
+    ("held", "rung", "why"),
+    [
+        ({}, "family, given, birth date", "nothing beyond the name and the birth date agrees"),
+        ({"account": "ACC-1", "born": "1981-01-02"}, "identifier", "the account number is the same, the birth date"),
+        ({"account": "ACC-1", "family": "Other", "given": "Person"}, "identifier", "the name is not"),
+        ({"account": "ACC-1", "given": "Zofia"}, "identifier", "the name is not"),  # a twin on the family's account
+        (PHONE | {"gender": "male"}, "family, given, birth date", "the gender differs"),
+        (PHONE | {"deceasedBoolean": True}, "family, given, birth date", "the mark of death differs"),
+        ({"given": "Eva"}, "name, birth date", "nearly"),
+        ({"family": "Kowalczik"}, "name, birth date", "nearly"),
+        ({"given": "Ewaldina"}, "name, birth date", "nearly"),
+        ({"family": "Ewa", "given": "Kowalczyk"}, "name, birth date", "nearly"),
+        (PHONE | {"family": "Nowak"}, "name, birth date", "birth date and phone are the same"),
+        (PHONE | {"given": "Zofia"}, "name, birth date", "birth date, family name and phone are the same"),
+        ({"family": "Nowak-Kowalczyk"}, "name, birth date", "nearly"),
+        ({"born": "1980-02-01"}, "name, birth date", "the birth date is nearly the same"),
+    ],
+)
+def test_a_near_match_is_held_for_a_person(ladder: Any, there: Any, held: dict[str, Any], rung: str, why: str) -> None:
+    there(**held)
+    found = ladder().find(SOUGHT)
+    assert isinstance(found, NeedsReview)
+    assert (found.candidates, found.rung) == (("e.1",), rung)
+    assert why in found.why
+
+
+def test_the_same_phone_finds_whom_no_name_finds(ladder: Any, there: Any) -> None:
+    there(family="Nowak", given="Lupita", **PHONE)
+    found = ladder().find(sought(name=[{"use": "usual", "family": "Ruiz", "given": ["Guadalupe"]}]))
+    assert isinstance(found, NeedsReview)
+    assert found.candidates == ("e.1",)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (["Maria", "Jose"], ["Maria", "Fernanda"]),
+        (["Maria"], ["Maria", "Fernanda"]),
+        (["John", "Paul"], ["John", "P", "Adam"]),
+        (["BabyGirl"], ["BabyGirl"]),
+    ],
+)
+def test_twins_with_one_first_name_are_held(ladder: Any, there: Any, ours: list[str], theirs: list[str]) -> None:
+    there(name=[{"use": "usual", "family": "Kowalczyk", "given": theirs}], **PHONE)
+    wanted = sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ours}])
+    found = ladder().find(wanted)
+    assert isinstance(found, NeedsReview) == (ours != ["John", "Paul"])
+
+
+def test_another_account_number_speaks_against_the_same_name_and_birth_date(ladder: Any, there: Any) -> None:
+    there(**PHONE)
+    known = sought(accounts=("MR-1",))
+    assert ladder().find(known) == NeedsReview(("e.1",), "family, given, birth date", "the account number differs")
+    there(identifier=[{"use": "usual", "system": OID, "value": "e.1"}], **PHONE)
+    assert ladder().find(known) == Match("e.1", "family, given, birth date")
+
+
+def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(ladder: Any, there: Any) -> None:
+    there("e.1", **PHONE)
+    there("e.2", given="Bartosz", gender="male", **PHONE)
+    there("e.3", given="Zofia", **PHONE)
+    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+    there("e.4", given="Eva", **PHONE)
+    found = ladder().find(SOUGHT)
+    assert isinstance(found, NeedsReview)
+    assert "e.4" in found.candidates
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"given": "Bartosz", "gender": "male", "phone": "9135552003"},  # a twin
+        {"born": "1985-07-21"},
+        {"family": "Kowal", "given": "Zofia"},
+        {"family": "Nowak"},
+    ],
+)
+def test_another_person_is_no_match(ladder: Any, there: Any, held: dict[str, Any]) -> None:
+    there(**held)
+    assert ladder().find(SOUGHT) is None
+
+
+def test_several_are_held(ladder: Any, there: Any) -> None:
+    there("e.1")
+    there("e.2", given="EWA")
+    found = ladder().find(SOUGHT)
+    assert isinstance(found, NeedsReview)
+    assert found.candidates == ("e.1", "e.2")
+
+
+def test_one_that_was_merged_away_does_not_count(ladder: Any, there: Any) -> None:
+    there("e.1", **PHONE)
+    there("e.2", active=False, link=[{"other": {"reference": "Patient/e.1"}, "type": "replaced-by"}])
+    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+
+
+def test_a_patient_of_another_crm_record_is_held(ladder: Any, there: Any) -> None:
+    there(**PHONE)
+    found = ladder(linked=["e.1"]).find(SOUGHT)
+    assert isinstance(found, NeedsReview)
+    assert "linked" in found.why
+
+
+@pytest.mark.large_practice
+def test_a_filter_that_the_server_ignores_is_an_error(sandbox: Any, ladder: Any) -> None:
+    sandbox.fault("ignore_filter", interaction="search", value="birthdate")
+    nobody = sought(name=[{"use": "usual", "family": "A", "given": ["A"]}], birthDate="1801-01-01", identifier=[])
+    with pytest.raises(InvalidResponse, match="birthdate"):
+        ladder().find(nobody)  # many names begin so
+    sandbox.fault("ignore_filter", interaction="search", value="identifier")
+    with pytest.raises(InvalidResponse, match="identifier"):
+        ladder().find(SOUGHT)
+
+
+def test_a_search_that_the_practice_does_not_have_is_left_out(sandbox: Any, ladder: Any, there: Any) -> None:
+    there(**PHONE)
+    sandbox.set(undeclared="Patient.identifier,Patient.phone")
+    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+
+
+def test_without_a_search_by_birth_date_nobody_may_be_created(sandbox: Any, ladder: Any) -> None:
+    sandbox.set(undeclared="Patient.birthdate")
+    with pytest.raises(ConfigurationError, match="doubled"):
+        ladder()
+
+
+def test_what_is_sought_comes_from_the_composed_patient(patient: dict[str, Any]) -> None:
+    patient["telecom"] = [{"system": "phone", "value": "1"}, {"system": "email", "value": "x"}]
+    found = MatchQuery.of(patient, ["MR-7", "ACC-1"], ["MR-7"])
+    assert (found.family, found.first, found.born, found.phones) == ("Kowalczyk", "Ewa", "1980-01-02", ("1",))
+    assert (found.person.identifiers, found.person.accounts) == ({"ACC-1", "MR-7"}, {"MR-7"})
+    assert found.beginnings() == ["K", "E"]
+
+
+def test_a_server_without_a_search_by_name_is_asked_for_the_short_forms_too(
+    sandbox: Any, ladder: Any, there: Any
+) -> None:
+    sandbox.set(undeclared="Patient.name,Patient.phone")
+    there(given="Bill")
+    found = ladder().find(sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ["William"]}]))
+    assert isinstance(found, NeedsReview)

@@ -1,0 +1,165 @@
+"""Every form in which eCW says what happened to a patient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecw import errors
+from ecw.push.rules.outcome import CODES, Kind, Outcome, raised, understand
+
+ID = "Lt2IFR5Ah76n4d8TFP5gBCYrEVzcfmSY9rj1Q7MpBZg"
+
+
+def answer(status: Any = "1", **response: Any) -> dict[str, Any]:
+    told = {"status": status, **response}
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": [{"response": told}]}
+
+
+def outcome(code: str = "informational", severity: str = "information", **issue: Any) -> dict[str, Any]:
+    issues = [{"severity": severity, "code": code, "diagnostics": "Kowalczyk 1980-01-02", **issue}]
+    return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        f"Patient/{ID}",
+        f"Patient/{ID}/_history/1",
+        f"http://host.example/fhir/r4/ABC/Patient/{ID}",
+        f"https://host.example/fhir/r4/ABC/Patient/{ID}/_history/3",
+    ],
+)
+@pytest.mark.parametrize("status", ["1", 1])
+def test_a_success_names_the_patient_in_any_form(location: str, status: Any) -> None:
+    assert understand(answer(status, location=location)) == Outcome(Kind.DONE, "Success", "", 200, "1", ID)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        answer(),
+        answer(location=""),
+        answer(location="Practitioner/abc"),
+        answer(location=f"Patient/{ID}?x=1"),
+        answer(location=None),
+        answer("200 OK", location=f"Patient/{ID}"),
+        answer(None, location=f"Patient/{ID}"),
+        answer("999"),
+        answer(True, location=f"Patient/{ID}"),
+        {"resourceType": "Bundle", "type": "transaction-response"},
+        {"resourceType": "Bundle", "type": "transaction-response", "entry": []},
+        {"resourceType": "Bundle", "entry": [None]},
+        outcome(),
+        outcome("timeout", "error"),
+        {"resourceType": "Bundle", "entry": [{"resource": outcome()}]},
+        {},
+    ],
+)
+def test_what_does_not_say_it_for_certain_is_unknown(told: dict[str, Any]) -> None:
+    found = understand(told)
+    assert found.kind is Kind.UNKNOWN
+    assert found.ecw_id is None
+    assert "search" in found.advice
+
+
+def test_an_update_need_not_repeat_the_id_but_must_not_name_another() -> None:
+    assert understand(answer(), sent_id=ID).ecw_id == ID
+    assert understand(answer(location="Patient/other"), sent_id=ID).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES) - {"1"}))
+def test_every_other_code_is_a_failure_with_advice(code: str) -> None:
+    found = understand(answer(code, outcome=outcome("processing", "error"), location=f"Patient/{ID}"))
+    assert found.kind not in (Kind.DONE, Kind.UNKNOWN)
+    assert found.advice.endswith(".")
+    assert (found.code, found.ecw_id) == (code, None)
+
+
+@pytest.mark.parametrize(("code", "kind"), [("201", Kind.LINK), ("202", Kind.LINK), ("103", Kind.RETRY_ONCE)])
+def test_201_and_202_are_no_http_statuses(code: str, kind: Kind) -> None:
+    assert understand(answer(code)).kind is kind
+    assert understand(answer(int(code))).kind is kind
+
+
+@pytest.mark.parametrize("wrap", ["answer", "entry", "resource", "outcome"])
+def test_a_code_inside_an_operation_outcome_is_found_wherever_that_stands(wrap: str) -> None:
+    told = outcome("processing", "error", details={"coding": [{"code": "118"}]})
+    bundle: dict[str, dict[str, Any]] = {
+        "answer": told,
+        "entry": {"resourceType": "Bundle", "entry": [told]},
+        "resource": {"resourceType": "Bundle", "entry": [{"resource": told}]},
+        "outcome": {"resourceType": "Bundle", "entry": [{"response": {"outcome": told}}]},
+    }
+    assert understand(bundle[wrap]).code == "118"
+
+
+def test_a_refusal_without_a_code_of_ecw_is_one() -> None:
+    found = understand(outcome("invalid", "error"))
+    assert (found.kind, found.words) == (Kind.FIX_DATA, "Refused with an OperationOutcome (invalid)")
+
+
+def test_no_text_of_the_server_is_passed_on() -> None:
+    named = outcome("kowalczyk", "error", details={"text": "Kowalczyk", "coding": [{"code": "Kowalczyk"}]})
+    for told in (outcome(), outcome("invalid", "error"), answer("118", outcome=outcome("x", "error")), named):
+        assert "kowalczyk" not in repr(understand(told)).lower()
+
+
+@pytest.mark.parametrize(
+    ("status", "sent_id", "kind", "http"),
+    [
+        ("201 Created", None, Kind.DONE, 201),
+        ("201", None, Kind.DONE, 201),
+        ("200 OK", ID, Kind.DONE, 200),
+        ("200 OK", None, Kind.LINK, 200),
+        ("412 Precondition Failed", None, Kind.LINK, 412),
+        ("422", None, Kind.FIX_DATA, 422),
+        ("404 Not Found", ID, Kind.FIX_DATA, 404),
+        ("404 Not Found", None, Kind.ADMINISTRATOR, 404),
+        ("403 Forbidden", None, Kind.ADMINISTRATOR, 403),
+    ],
+)
+def test_a_plain_server_s_statuses_are_http(status: str, sent_id: str | None, kind: Kind, http: int) -> None:
+    found = understand(answer(status, location=f"Patient/{ID}"), plain=True, sent_id=sent_id)
+    assert (found.kind, found.http, found.code) == (kind, http, None)
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "202 Accepted", "408"])
+def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
+    assert understand(answer(status), plain=True).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "http"),
+    [
+        (errors.OutcomeUnknown("POST x: HTTP 500.", next_move="search."), Kind.UNKNOWN, 500),
+        (errors.ConnectionFailed("POST x: no connection.", next_move="try again."), Kind.LATER, None),
+        (errors.RateLimited("POST x (HTTP 429).", next_move="wait."), Kind.LATER, 429),
+        (errors.BadRequest("POST x: refused (HTTP 412, multiple-matches)", next_move="look."), Kind.LINK, 412),
+        (errors.BadRequest("POST x: refused (HTTP 422)", next_move="look."), Kind.FIX_DATA, 422),
+        (errors.RecordNotFound("POST x: not there (HTTP 404).", next_move="look."), Kind.ADMINISTRATOR, 404),
+        (errors.AccessDenied("POST x: (HTTP 403).", next_move="check."), Kind.ADMINISTRATOR, 403),
+        (errors.AuthenticationError("no", next_move="check."), Kind.ADMINISTRATOR, None),
+    ],
+)
+def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http: int | None) -> None:
+    found = raised(error)
+    assert (found.kind, found.http) == (kind, http)
+
+
+def test_a_record_that_is_missing_is_the_patient_s_own_matter_when_it_was_read() -> None:
+    found = raised(errors.RecordNotFound("GET x: not there (HTTP 410).", next_move="look."), read=True)
+    assert (found.kind, found.http) == (Kind.FIX_DATA, 410)
+    assert "linked eCW id" in found.advice
+
+
+@pytest.mark.parametrize("shape", ["outcome", "empty", "entry_outcome", "no_location", "absolute", "history"])
+def test_the_sandbox_s_shapes(sandbox: Any, connect: Any, patient: dict[str, Any], shape: str) -> None:
+    from ecw.push.rules.bundle import create
+
+    sandbox.fault("write_answer", value=shape)
+    found = understand(connect(sandbox).transact(create(patient)))
+    assert found.kind is (Kind.DONE if shape in ("absolute", "history") else Kind.UNKNOWN)
+    if found.ecw_id:
+        assert found.ecw_id in {record["id"] for record in sandbox.records("Patient")}

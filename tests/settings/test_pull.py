@@ -1,0 +1,109 @@
+"""What the connection and the run's form may say, and what they may not."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from ecw.errors import ConfigurationError
+from ecw.operators.pull_params import PARAMS
+from ecw.settings.pull import FORM, Options, of_form, require_within
+
+
+def test_nobody_says_anything() -> None:
+    assert Options.read(None, "", {}) == Options()
+
+
+def test_the_form_overrides_the_connection_key_by_key() -> None:
+    found = Options.read('{"max_concurrency": 4, "look_back_days": 7}', {"look_back_days": 2, "full": None})
+
+    assert (found.max_concurrency, found.look_back_days, found.full) == (4, 2, False)
+
+
+def test_an_untouched_form_leaves_what_the_connection_says() -> None:
+    untouched = {name: param.value for name, param in PARAMS.items()}
+    said = {"strategies": {"encounter": "per_patient"}, "ignore_time_budget": True}
+    assert untouched.keys() > {"strategy_encounter", "ignore_time_budget", "mode"}
+
+    assert Options.read(said, untouched) == Options(strategies={"encounter": "per_patient"}, ignore_time_budget=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"look_bak_days": 3}, "There is no option 'look_bak_days' of a pull.*did you mean 'look_back_days'?"),
+        ({"max_concurrency": "many"}, "The option 'max_concurrency' of a pull is not a whole number above 0"),
+        ({"max_concurrency": 0}, "is not a whole number above 0"),
+        ({"full": "yes"}, "The option 'full' of a pull is not bool"),
+        ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
+        ({"strategies": {"encounter": 5}}, "'strategies' of a pull has something else than a name .* for encounter"),
+        ({"ids": {"patient": "abc"}}, "'ids' of a pull has something else than a list .* for patient"),
+        ({"ids": {"patient": []}}, "a list .* with at least one id for patient"),
+        ({"ids": {"patient": ["a", 1]}}, "a list .* for patient"),
+        ({"mode": "chnages"}, "'mode' of a pull is not one of changes, full, patients, schedule"),
+        ({"resources": ["pateint"]}, "There is no resource 'pateint'.*did you mean 'patient'"),
+        ({"resources": "patient"}, "The option 'resources' of a pull is not list"),
+        ({"patients": [7]}, "'patients' of a pull is not a list of texts"),
+        ({"overlap_minutes": -1}, "'overlap_minutes' of a pull is not a whole number"),
+        ("[1]", "no JSON object"),
+        ("{", "no JSON object"),
+    ],
+)
+def test_a_mistake_is_named(source: object, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        Options.read(source)  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_the_forms_fields_are_the_options() -> None:
+    filled = {
+        **{name: param.value for name, param in PARAMS.items()},
+        "mode": "patients",
+        "patients": ["  4711 ", "", "4711", "4712"],
+        "strategy_encounter": "per_patient",
+    }
+
+    assert Options.read({"strategies": {"patient": "bulk"}}, filled) == Options(
+        mode="patients", patients=["4711", "4712"], strategies={"encounter": "per_patient"}
+    )
+
+
+def test_everything_again_is_the_old_word_full() -> None:
+    assert Options.read({"mode": "full"}).full is True
+    assert Options.read({"mode": "changes"}).full is False
+
+
+def test_no_overlap_is_possible() -> None:
+    assert Options.read({"overlap_minutes": 0}).overlap_minutes == 0
+
+
+def test_every_field_of_the_form_has_a_title_and_help() -> None:
+    assert len(PARAMS) > 10
+    for name, param in PARAMS.items():
+        assert param.description, name
+        assert param.schema["title"], name
+
+
+def test_a_form_that_nobody_touched_says_nothing() -> None:
+    untouched = {name: param.value for name, param in PARAMS.items()}
+    assert of_form(untouched) == {}
+    assert set(PARAMS) == set(FORM)
+    connection = {"mode": "full", "resources": ["patient"], "strategies": {"patient": "list"}, "dry_run": True}
+    assert Options.read(connection, of_form(untouched)) == Options.read(connection)
+
+
+@pytest.mark.parametrize("name", sorted({each.name for each in fields(Options)} - set(FORM)))
+def test_a_run_sets_nothing_that_its_form_does_not_have(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name!r} of a pull is for the connection alone"):
+        of_form({name: getattr(Options(), name)})
+
+
+def test_a_run_does_not_get_past_what_the_connection_limits() -> None:
+    limits = {"resources": ["patient", "insurance"], "ignore_time_budget": False}
+    require_within(limits, Options(resources=["patient"]))
+    require_within(None, Options(resources=["location"], ignore_time_budget=True))
+    with pytest.raises(ConfigurationError, match="asks for location"):
+        require_within(limits, Options(resources=["patient", "location"]))
+    with pytest.raises(ConfigurationError, match="does not fit before the next"):
+        require_within(limits, Options(ignore_time_budget=True))
+    assert Options.read({"dry_run": True}, of_form({"dry_run": False})).dry_run

@@ -1,0 +1,62 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate import PAGES, REFERENCE, ROOT
+
+README = ROOT / "README.md"
+PROSE = sorted([README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+    assert (REFERENCE / name).read_text() == PAGES[name](), "run `make docs`"
+
+
+def test_the_readme_is_a_door_and_not_the_house() -> None:
+    assert README.stat().st_size <= 6 * 1024
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_page_names_exists(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    if "decisions" in path.parts:  # they speak of their day
+        return
+    for target in re.findall(r"make ([a-z-]+)(?=[`\s])", text):
+        if f"`make {target}" in text:
+            assert re.search(rf"^{target}:", MAKEFILE, flags=re.M), f"{path.name} names `make {target}`"
+    for named in re.findall(r"`((?:include|plugins|dags|docs)/[\w./*-]*)`", text):
+        assert list(ROOT.glob(named)), f"{path.name} names {named}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PROSE if "decisions" not in path.parts and path.parent != ROOT],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_page_says_for_whom_it_is(path: Path) -> None:
+    first = [line for line in path.read_text().splitlines() if line.strip()][:2]
+    assert any(line.startswith("# ") for line in first)
+    assert any(line.lstrip("*").startswith("For ") for line in first), "one of its first two lines says for whom it is"
+
+
+def test_every_variable_of_the_code_is_on_its_page() -> None:
+    page = (REFERENCE / "variables.md").read_text()
+    code = "\n".join(file.read_text() for file in (ROOT / "plugins").rglob("*.py"))
+    named = set(re.findall(r'variable\(\s*"(ecw_\w+)"', code))
+    assert "ecw_staging" in named
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_the_variables_of_the_demo_exist() -> None:
+    demo = (ROOT / "include" / "demo" / "demo.py").read_text()
+    for variable in set(re.findall(r"\b([A-Z_]+)=", README.read_text())):
+        assert f'"{variable}"' in demo, f"README names {variable}="
