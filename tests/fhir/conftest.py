@@ -100,7 +100,7 @@ def _says() -> Callable[..., None]:
 
 @pytest.fixture
 def quick() -> Retrier:
-    """Patience without waiting: up to eight attempts."""
+    """Retries without waiting: up to eight attempts."""
     return Retrier(RetryPolicy(8, seconds=0), Circuit(), sleep=lambda seconds: None)
 
 

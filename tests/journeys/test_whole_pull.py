@@ -78,12 +78,12 @@ def test_the_crm_ends_equal_to_what_the_practice_holds(
         left = there.keys() - held.keys()
         theirs = {ecw_id for ecw_id in left if deleted & {ecw_id, patient_of(there[ecw_id])}}
         assert left == theirs | changed.get(name, set()), name
-        assert changed.get(name, set()) <= deleted(pull, name) <= left, name
+        assert changed.get(name, set()) <= marked_deleted(pull, name) <= left, name
         assert len(held) >= 8
         # What is theirs and came after they were gone waits for ever: nobody is invented for it.
         waiting = held.keys() - there.keys()
-        auto_started = merged if name == "insurance" else set()  # it is the other patient's now
-        assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | auto_started, name
+        not_searched = merged if name == "insurance" else set()  # it is the other patient's now
+        assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | not_searched, name
         # Insurance is asked for patient by patient: nobody knows that of somebody who was gone before they were seen.
         asked = {ecw_id for ecw_id in waiting if name != "insurance" or patient_of(held[ecw_id]) in linked - merged}
         assert asked <= parked(pull, name) <= waiting, name
@@ -114,7 +114,7 @@ def marked(pull: Pulling) -> dict[str, str | None]:
         return dict(connection.execute(statement).all())
 
 
-def deleted(pull: Pulling, name: str) -> set[str]:
+def marked_deleted(pull: Pulling, name: str) -> set[str]:
     with reading(pull.crm) as connection:
         return set(connection.scalars(select(ecw_link.c.ecw_id).filter_by(resource=name, status="deleted")))
 

@@ -44,7 +44,8 @@ def test_a_refused_record_that_ecw_has_deleted_is_no_longer_replayed(
     pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str
 ) -> None:
     record = sandbox.records(fhir_type)[7]
-    sandbox.put({**record, "name": [{"use": "usual", "given": ["Nobody"]}]})
+    wrong = {"birthDate": "1850-01-01"} if resource == "patient" else {"name": [{"use": "usual", "given": ["Nobody"]}]}
+    sandbox.put({**record, **wrong})
     assert pull(resource)[resource]["rejected"] == 1
     sandbox.delete(fhir_type, record["id"])
     assert pull(resource)[resource]["rejected"] == 1

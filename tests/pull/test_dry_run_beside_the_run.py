@@ -31,7 +31,7 @@ def test_a_dry_run_tells_what_the_run_then_does(
         pull(*before)
     nameless(sandbox, 7)
     insured = sandbox.records("Coverage")[0]["beneficiary"]["reference"].removeprefix("Patient/")
-    sandbox.put({**sandbox.record("Patient", insured), "name": [{"use": "usual", "given": ["Nobody"]}]})
+    sandbox.put({**sandbox.record("Patient", insured), "birthDate": "1850-01-01"})
 
     dry = numbers(pull, dry_run=True)
     assert pull.rows("SELECT * FROM patient") == []

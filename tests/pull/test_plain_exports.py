@@ -24,7 +24,7 @@ pytestmark = on_sqlite
 @pytest.fixture
 def plain(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     """Exports that are ready at once, and clients that do not wait for long between two attempts."""
-    monkeypatch.setattr("ecw.hooks.ecw.Patience", partial(RetryPolicy, attempts=2, seconds=0.0, longest_wait=0.01))
+    monkeypatch.setattr("ecw.hooks.ecw.RetryPolicy", partial(RetryPolicy, attempts=2, seconds=0.0, longest_wait=0.01))
     sandbox.set(export_seconds=0)
     return sandbox
 

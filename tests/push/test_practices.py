@@ -18,6 +18,7 @@ from ecw.crm.db.tables import ecw_intent, ecw_link
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError, EcwError
 from ecw.fhir.connection import base_url_of
+from ecw.pull import inline_run
 from ecw.pull import steps as pulling
 from ecw.pull.replay import steps as replay
 from ecw.push import steps
@@ -166,7 +167,7 @@ def test_a_run_of_few_records_and_a_replay_stay_with_their_practice_too(
     with pytest.raises(ConfigurationError, match=r"names .* now"):
         replay.gather(replayed, "practitioner")
     with pytest.raises(EcwError, match=r"names .* now"):
-        pulling.inline(few)
+        inline_run.pull(few)
     assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] == 0
 
 

@@ -17,7 +17,7 @@ WORKER = """
 import json, sys, time
 from requests import Session
 from ecw.fhir.client import EcwClient
-from ecw.fhir.retry import Circuit, Patience, Trying
+from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.fhir.connection import EcwSettings
 from ecw.crm.db.engine import engine_from_url
 from ecw.mapping.definition.files import load_mapping
@@ -28,7 +28,7 @@ given = json.loads(sys.argv[1])
 session = Session()
 session.trust_env = False
 settings = EcwSettings(**given["settings"])
-trying = Trying(Patience(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
+trying = Retrier(RetryPolicy(3, seconds=0), Circuit(10**6), sleep=lambda seconds: None)
 client = EcwClient(settings, session, timeout=600, trying=trying)
 
 def stop():

@@ -35,7 +35,8 @@ def spoil(sandbox: RunningSandbox, first: int, last: int) -> list[str]:
 def rename(sandbox: RunningSandbox, *numbers: int) -> list[str]:
     chosen = [sandbox.records("Patient")[number] for number in numbers]
     for record in chosen:
-        sandbox.put({**record, "name": [{"use": "usual", "family": "Renamed", "given": ["Ann"]}]})
+        given = next(name["given"] for name in record["name"] if name.get("use") == "usual")
+        sandbox.put({**record, "name": [{"use": "usual", "family": "Renamed", "given": given}]})
     return [record["id"] for record in chosen]
 
 

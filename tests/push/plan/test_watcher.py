@@ -109,11 +109,11 @@ def test_the_test_patient_alone_starts_a_run_where_the_connection_says_so(crm: A
 
 def test_the_switches(crm: Any, run: Any, watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.add(**person(0))
-    for name, value in (("WATCH", "0"), ("STOP", "1")):
+    for name, value in (("AUTO_START", "0"), ("KILL_SWITCH", "1")):
         monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", value)
         clock.now += SWITCHES
         assert watch.look() == 0
-        monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", "no" if name == "STOP" else "yes")
+        monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_{name}", "no" if name == "KILL_SWITCH" else "yes")
     clock.now += SWITCHES
     assert watch.look() == 1
 

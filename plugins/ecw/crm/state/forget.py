@@ -18,7 +18,6 @@ from ecw.crm.db.tables import (
     ecw_claim,
     ecw_deferred_row,
     ecw_field_change,
-    ecw_initial_sync,
     ecw_link,
     ecw_run,
     metadata,
@@ -108,7 +107,7 @@ def conditions(table: Table, practice: str, records: Records) -> Iterator[list[C
     if "practice" not in c:
         return
     patients = sorted(records.ecw_ids.get(PATIENT, ()))
-    if table is ecw_initial_sync:
+    if "patient" in c:
         yield [c.practice == practice, c.patient.in_(patients)]
     if table is ecw_deferred_row:
         mentions = or_(false(), *(c.line.contains(f'"{one}"', autoescape=True) for one in records.references))
