@@ -33,7 +33,7 @@ test-airflow: python ## run the other tests that start a real Airflow
 	@$(BIN)/python include/browser.py
 	@$(PYTEST) -m airflow $(TESTS)
 
-test-all: test ## what CI runs: `make test`, then the real-Airflow and slow tests, and property tests with more examples
+test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
 	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
