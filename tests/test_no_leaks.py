@@ -233,7 +233,7 @@ def test_nothing_that_airflow_keeps_or_logs_of_a_run_holds_a_mark(marked: Pullin
     subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
     command = [sys.executable, "-c", RUN, str(ROOT / "dags"), "{}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "success", done.stderr[-3000:]
+    assert "success" in done.stdout.splitlines(), done.stderr[-3000:]
     assert MARK in marked.rows("SELECT last_name FROM patient")[0]["last_name"]
 
     told = {"stdout": done.stdout, "stderr": done.stderr}

@@ -136,7 +136,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     changed = {**record, "payor": [{"display": "Harbour Mutual"}]}
     requests.put(f"{records}/{policy}", json=changed, timeout=300).raise_for_status()
 
-    run_id = done(airflow, "ecw_pull", ids={"patient": [patient]})
+    run_id = done(airflow, "ecw_pull", mode="patients", patients=[patient])
     assert told(airflow, run_id) == to_be_told(broken, run_id)
     assert told(airflow, run_id)["ecw_insurance"]["updated"] == 1
     counted = "SELECT fetched, unchanged FROM ecw_run WHERE run_id = ? AND resource = 'patient'"

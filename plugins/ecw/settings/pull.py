@@ -36,7 +36,7 @@ class Options:
 
     resources: list[str] = field(default_factory=list)  # what is pulled; empty: what the schedule pulls
     mode: str = CHANGES
-    patients: list[str] = field(default_factory=list)  # mode patients: eCW ids or MR numbers
+    patients: list[str] = field(default_factory=list)  # mode patients: eCW or CRM ids, one each
     practitioners: list[str] = field(default_factory=list)  # mode schedule: eCW ids
     since: str = ""  # the window's own bounds, ISO 8601 with offset
     until: str = ""
