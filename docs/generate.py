@@ -118,7 +118,7 @@ def dags() -> str:
     parts = []
     for path in sorted((ROOT / "dags").glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
-        parts.append(f"## `{path.stem}`\n\n{text.replace('### ', '### ')}")
+        parts.append(f"## `{path.stem}`\n\n{text}")
     return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
 
 

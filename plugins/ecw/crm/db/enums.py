@@ -10,3 +10,10 @@ class RejectState(StrEnum):
 
     OPEN = "open"
     RESOLVED = "resolved"
+
+
+class ConflictState(StrEnum):
+    """Where a conflict stands: open ones wait for a person."""
+
+    OPEN = "open"
+    SETTLED = "settled"

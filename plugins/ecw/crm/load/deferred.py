@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import ConflictState, RejectState
 from ecw.crm.db.tables import ecw_conflict, ecw_deferred_row, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import SETTLED, Stage
@@ -59,7 +60,7 @@ def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
     """
     p, r, c = ecw_deferred_row, ecw_reject, ecw_conflict
     refused = exists().where(
-        r.c.practice == practice, r.c.resource == resource, r.c.ecw_id == p.c.missing_id, r.c.state == "open"
+        r.c.practice == practice, r.c.resource == resource, r.c.ecw_id == p.c.missing_id, r.c.state == RejectState.OPEN
     )
     missing = select(p.c.missing_id).where(
         p.c.practice == practice,
@@ -68,7 +69,7 @@ def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
         ~refused,
     )
     chosen = select(c.c.ecw_id).where(
-        c.c.practice == practice, c.c.resource == resource, c.c.state == "open", c.c.choice.is_not(None)
+        c.c.practice == practice, c.c.resource == resource, c.c.state == ConflictState.OPEN, c.c.choice.is_not(None)
     )
     with reading(engine) as connection:
         return sorted(set(connection.scalars(missing)) | set(connection.scalars(chosen)))

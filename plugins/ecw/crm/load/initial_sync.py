@@ -12,6 +12,7 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, null, or_, select, true, update
 
+from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_initial_sync, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import Stage
@@ -85,7 +86,7 @@ def _first_run(connection: Connection, practice: str) -> str | None:
 
 def _all_are_due(connection: Connection, practice: str) -> None:
     """Let everybody be due who is known, and whoever is only refused; who was looked at before keeps that."""
-    for known, more in ((ecw_link, ()), (ecw_reject, (ecw_reject.c.state == "open",))):
+    for known, more in ((ecw_link, ()), (ecw_reject, (ecw_reject.c.state == RejectState.OPEN,))):
         patients = select(literal(practice), known.c.ecw_id, null()).distinct()
         patients = patients.where(known.c.practice == practice, known.c.resource == PATIENT, *more)
         statement = insert(connection, ecw_initial_sync).from_select(["practice", "patient", "run_id"], patients)

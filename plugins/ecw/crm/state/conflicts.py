@@ -12,12 +12,13 @@ import orjson
 from sqlalchemy import Connection, Engine, select, update
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.journal import Choice, decided, terminal_user
 from ecw.three_way_merge import Side
 
-OPEN, SETTLED = "open", "settled"
+OPEN, SETTLED = ConflictState.OPEN, ConflictState.SETTLED
 Row = Mapping[str, Any]
 
 

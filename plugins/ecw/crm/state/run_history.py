@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Engine, Select, and_, exists, func, select
 
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import ConflictState, RejectState
 from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state.runs import LOADED
 from ecw.errors import ConfigurationError
@@ -42,7 +42,7 @@ def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:
     """Return how many conflicts of each resource wait for a person."""
     statement = (
         select(ecw_conflict.c.resource, func.count())
-        .where(ecw_conflict.c.practice == practice, ecw_conflict.c.state == RejectState.OPEN)
+        .where(ecw_conflict.c.practice == practice, ecw_conflict.c.state == ConflictState.OPEN)
         .group_by(ecw_conflict.c.resource)
     )
     with reading(engine) as connection:
