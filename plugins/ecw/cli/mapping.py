@@ -35,8 +35,9 @@ def command() -> None:
 @click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
 def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
     """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+    from ecw.crm.db.schema.check import check_crm
     from ecw.errors import EcwError, MappingError
-    from ecw.mapping.validation.check import check_crm, check_files
+    from ecw.mapping.validation.check import check_files
 
     found = check_files(folder)
     if not no_crm and found.mappings:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, cast, exists, false, func, select, update
 
-from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, find
+from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, as_read, find
 from ecw.crm.db.converters import plain
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
 from ecw.crm.db.upsert import upsert
@@ -49,8 +49,11 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        only_read = frozenset(column.name for column in mapping.columns if not column.pulled)
         self.says, self.person = person_columns(mapping), person_reader(mapping)
-        self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+        self.target: BusinessTable = find(
+            connection, Mapped(mapping.table, mapping.key, names, mapping.version, only_read)
+        )
         self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
@@ -209,7 +212,7 @@ class Patients:
         return (
             select(
                 self.id.label("_id"),
-                *self.target.columns.values(),
+                *(as_read(column).label(name) for name, column in self.target.columns.items()),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
                 ecw_link.c.identity.label("_identity"),

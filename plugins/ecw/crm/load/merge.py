@@ -29,7 +29,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    null,
+    literal_column,
     or_,
     select,
     text,
@@ -38,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.schema.reflection import default_of
 from ecw.crm.db.tables import ecw_link, ecw_reject
 from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
@@ -45,7 +46,8 @@ from ecw.crm.load.references import resolve
 from ecw.crm.load.rewritten import agree_on_what_is_held
 from ecw.crm.load.stage import REFUSED, Stage, differs
 from ecw.crm.load.three_way import Told, merge_differing
-from ecw.crm.load.write_links import gone, mark, mark_gone, write_agreed, write_links
+from ecw.crm.load.write_links import gone, mark_gone, write_agreed, write_links
+from ecw.crm.load.write_rows import mark, write_rows
 from ecw.crm.state import edit_times
 from ecw.errors import CrmSchemaError
 from ecw.models import Run
@@ -82,7 +84,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target, resource)
-    _write_rows(connection, stage, target, whose)
+    write_rows(connection, stage, target, whose)
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
     _count(connection, stage)
@@ -221,7 +223,10 @@ def _give_keys(connection: Connection, stage: Stage, target: BusinessTable, reso
     s = stage.rows
     new = s.c.fate.is_(None)
     crm_id: ColumnElement[Any]
-    if not isinstance(target.key.type, Integer):
+    default = default_of(target.key)
+    if default and connection.dialect.name == "postgresql":
+        crm_id = cast(literal_column(f"({default})"), target.key.type)
+    elif not isinstance(target.key.type, Integer):
         crm_id = _random_key(connection)
     elif connection.dialect.name == "postgresql":
         name = connection.dialect.identifier_preparer.format_table(target.table)
@@ -263,20 +268,3 @@ def _highest_key(connection: Connection, target: BusinessTable, resource: str) -
         ever = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
         highest = max(highest, connection.execute(ever, {"name": target.table.name}).scalar() or 0)
     return highest
-
-
-def _write_rows(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
-    s, t = stage.rows, target.table
-    names = [target.key.name, *stage.values]
-    staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
-    connection.execute(t.insert().from_select(names, staged, include_defaults=False))
-    edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(s.c.fate == "insert"))
-    changing = stage.values
-    # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
-    forgotten = {
-        meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
-        for name, meant in target.meant.items()
-        if name in changing
-    }
-    changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
-    edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))

@@ -39,7 +39,8 @@ from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.converters import Unfit, instant
 from ecw.crm.db.errors import translated
 from ecw.crm.db.tables import UtcTime
-from ecw.errors import CrmSchemaError
+from ecw.crm.load.in_parts import in_parts
+from ecw.errors import CrmSchemaError, RowRefused
 from ecw.models import Batch
 from ecw.three_way_merge import text
 
@@ -196,7 +197,8 @@ def fill(
         _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in lines])
 
     for chunk in _chunks(chain(released, rows)):
-        accepted, unfit = [], []
+        accepted: list[tuple[dict[str, Any], list[Any]]] = []
+        unfit = []
         for line in chunk:
             stage.lines += 1
             if stage.lines > stage.released:
@@ -206,8 +208,10 @@ def fill(
                 stage.unfit += 1
                 unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
                 continue
-            accepted.append(_accepted(stage, target, line) + values)
-        _copy(connection, stage.rows, row_names, accepted)
+            accepted.append((line, _accepted(stage, target, line) + values))
+        for line, error in _stage_rows(connection, stage, row_names, accepted):
+            stage.unfit += 1
+            unfit.append(_unfit(line, error.column, error.reason, stage.source) | {"rule": error.rule})
         refuse(unfit)
     for chunk in _chunks(rejects):
         for line in chunk:
@@ -229,13 +233,13 @@ def fill(
         connection.exec_driver_sql(f"ANALYZE {looked_at}")
 
 
-def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule: str) -> None:
+def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule: str, column: str = "") -> None:
     """Set rows aside in the load: they are rejects by this rule; `found` has the reasons, by the rows' numbers."""
     s, b = stage.rows, stage.rejects
     for seq, reason in sorted(found.items()):
         number = select(func.coalesce(func.max(b.c.seq), 0) + 1).scalar_subquery()
         batch = literal(stage.source) if stage.source else null()
-        said = (literal("load"), literal(rule), literal(""), literal(reason))
+        said = (literal("load"), literal(rule), literal(column), literal(reason))
         lines = select(number, s.c.ecw_id, *said, s.c.hash, s.c.source_version, batch).where(s.c.seq == seq)
         connection.execute(b.insert().from_select(list(REJECT), lines))
         connection.execute(update(s).where(s.c.seq == seq).values(fate=REFUSED, counts_as=REFUSED, fields=None))
@@ -307,6 +311,18 @@ def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any]
         return values, problems
 
     return fit
+
+
+def _stage_rows(
+    connection: Connection, stage: Stage, names: Sequence[str], lines: Sequence[tuple[dict[str, Any], list[Any]]]
+) -> Iterator[tuple[dict[str, Any], RowRefused]]:
+    """Put rows into the stage; yield those that the database cannot hold, in a character set that lacks theirs, say."""
+
+    def write(part: Sequence[int] | None) -> None:
+        _copy(connection, stage.rows, names, [lines[at][1] for at in (range(len(lines)) if part is None else part)])
+
+    for at, error in in_parts(connection, lambda: range(len(lines)), write).items():
+        yield lines[at][0], error
 
 
 def _copy(connection: Connection, table: Table, names: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import backfill_claims, practices, run_history, runs
 from ecw.errors import ConfigurationError, SnapshotPending
-from ecw.mapping.validation.table import require_tables
 from ecw.models import Run
 from ecw.practice.client import client_for
 from ecw.practice.mappings import mappings_of

@@ -50,10 +50,10 @@ def begin(
     DatabaseUnavailable.
     """
     from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.db.schema.fit import require_tables
     from ecw.crm.load import quarantine
     from ecw.crm.state import practices, run_history, runs
     from ecw.fhir.connection import base_url_of, practice_of
-    from ecw.mapping.validation.table import require_tables
     from ecw.practice.mappings import mappings_of
     from ecw.pull.plan.plan import Line, Plan
     from ecw.settings import connections

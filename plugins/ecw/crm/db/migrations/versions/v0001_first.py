@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from ecw.crm.db.migrations.helpers import business_table, key, reference, say, view
+from ecw.crm.db.migrations.helpers import business_table, crm, key, made, reference, say, view
 from ecw.crm.db.tables import metadata
 
 revision = "0001"
@@ -120,7 +120,7 @@ def _encounter() -> None:
 
 
 def _vob_request() -> None:
-    if sa.inspect(op.get_bind()).has_table("vob_request"):
+    if sa.inspect(crm()).has_table("vob_request"):
         say("left the table vob_request as it is: it is the CRM's own.")
         return
     _, patient_id = reference("patient", "patient")
@@ -169,7 +169,7 @@ END
 
 
 def _sqlite_fields() -> str:
-    names = [column["name"] for column in sa.inspect(op.get_bind()).get_columns("patient")]
+    names = made("patient")
     changed = [f"SELECT '{name}' AS field WHERE NEW.{name} IS NOT OLD.{name}" for name in names]
     fields = [one for name, one in zip(names, changed, strict=True) if name not in _NOT_FIELDS]
     return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))
