@@ -172,9 +172,9 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     """
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
-    from ecw.mapping.definition.yaml_positions import did_you_mean
     from ecw.mapping.tools import propose as proposing
     from ecw.mapping.tools.unmapped import UnmappedCodes
+    from ecw.settings.did_you_mean import did_you_mean
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
