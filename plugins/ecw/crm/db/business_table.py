@@ -38,7 +38,7 @@ class Mapped:
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
     those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
     merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it. `who` are the columns that
-    tell a person from another, `born` the birth date among them, `contacts` are those of phone numbers, e-mail addresses
+    tell a person from another, `born` the birth date among them, `contacts` those of phone numbers, e-mail addresses
     and streets, `person` reads a person from a row.
     """
 
