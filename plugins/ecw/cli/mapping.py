@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecw.printable import printable
+from ecw.cli import JSON, print_json
+from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
 CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
-JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 
 
 @click.group("mapping")
@@ -79,11 +79,11 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     given = _json_input(source, line)
     shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
     if as_json:
-        _print_json(asdict(shown))
+        print_json(asdict(shown))
         return
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
-    click.echo(_table(cells))
+    click.echo(as_table(cells))
     for one in shown.columns:
         if one.why:
             click.echo(f"{one.column}: {'; '.join(one.why)}.")
@@ -94,7 +94,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     for crosswalk, code in shown.unmapped:
         click.echo(f"Unmapped: the crosswalk {crosswalk} does not have {code!r}.")
     if push:
-        _print_json(shown.resource)
+        print_json(shown.resource)
 
 
 @command.command("diff")
@@ -116,7 +116,7 @@ def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> Non
     with _crm(crm_conn_id) as connection:
         found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
     if as_json:
-        _print_json(found.plain())
+        print_json(found.plain())
         return
     click.echo(
         f"{mapping.file.name}: of {found.records} staged records {found.changed} would change their row, "
@@ -148,7 +148,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
             codes.add(resource)
         found += [(mapping, entry) for entry in codes.worst_first()]
     if as_json:
-        _print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
+        print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
         return
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
         entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
@@ -173,9 +173,9 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     """
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
-    from ecw.mapping.definition.yaml_positions import did_you_mean
     from ecw.mapping.tools import propose as proposing
     from ecw.mapping.tools.unmapped import UnmappedCodes
+    from ecw.settings.did_you_mean import did_you_mean
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
@@ -220,7 +220,7 @@ def export(file: str, viewdefinition: bool) -> None:
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.viewdefinition import view_definition
 
-    _print_json(view_definition(load_mapping(file)))
+    print_json(view_definition(load_mapping(file)))
 
 
 @contextmanager
@@ -281,16 +281,5 @@ def _json_input(source: str, line: int) -> dict[str, Any]:
     )
 
 
-def _print_json(value: Any) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
 def _text(value: Any) -> str:
     return "" if value is None else printable(str(value))
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> str:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

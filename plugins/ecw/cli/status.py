@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.cli import JSON, print_json
+from ecw.printable import as_table
+
 if TYPE_CHECKING:
     from ecw.alerts.store import Alert
     from ecw.reports.status import ResourceStatus
@@ -20,7 +23,7 @@ _HEADER = (
 
 @click.command("status")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
+@JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
@@ -30,18 +33,19 @@ def command(crm_conn_id: str, as_json: bool) -> None:
 
     with open_crm(crm_conn_id) as engine:
         found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
-    click.echo(_json(found, alerts) if as_json else "\n".join([_table(found), *_told(alerts)]))
+    if as_json:
+        print_json(_with_alerts(found, alerts))
+    else:
+        click.echo("\n".join([_table(found), *_told(alerts)]))
 
 
-def _json(found: list[ResourceStatus], alerts: list[Alert]) -> str:
+def _with_alerts(found: list[ResourceStatus], alerts: list[Alert]) -> list[dict[str, Any]]:
     """Give each resource its open alerts."""
-    import orjson
-
     of = {(one.practice, one.resource): asdict(one) | {"alerts": []} for one in found}
     for alert in alerts:
         if (alert.practice, alert.subject) in of:
             of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
-    return orjson.dumps(list(of.values()), default=_plain, option=orjson.OPT_INDENT_2).decode()
+    return list(of.values())
 
 
 def _told(alerts: list[Alert]) -> list[str]:
@@ -53,28 +57,11 @@ def _told(alerts: list[Alert]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _plain(value: Any) -> Any:
-    """Write an age in seconds."""
-    if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    raise TypeError(type(value).__name__)
-
-
 def _table(found: list[ResourceStatus]) -> str:
-    lines = [_HEADER, *(_cells(one) for one in found)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(_HEADER))]
-    # Words to the left, numbers to the right.
-    aligned = [
-        [
-            cell.ljust(width) if n < 4 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    table = ["  ".join(cells).rstrip() for cells in aligned]
+    table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
     told = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
     told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
-    return "\n".join(table + ([""] if told else []) + told)
+    return "\n".join([table, *([""] if told else []), *told])
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

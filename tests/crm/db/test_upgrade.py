@@ -23,7 +23,7 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "next"
+revision = "9999"
 down_revision = {before!r}
 {more}
 
@@ -47,7 +47,7 @@ def engine(empty_crm_url: str) -> Iterator[Engine]:
 
 def next_release(folder: Path, *, back: str = BACK, more: str = "") -> tuple[str, ...]:
     """Return the folders of migrations as the release after this one would have them."""
-    (folder / "next.py").write_text(NEXT.format(before=migrations.newest(), more=more) + back)
+    (folder / "v9999_next.py").write_text(NEXT.format(before=migrations.newest(), more=more) + back)
     return (*VERSIONS, str(folder))
 
 
@@ -70,7 +70,7 @@ def test_the_next_release_upgrades_what_is_there_and_goes_back(engine: Engine, t
     releases = next_release(tmp_path)
     migrate(engine, releases)
     assert cursors(engine) == [row | {"colour": "of patient"} for row in before]
-    with engine.connect() as connection, pytest.raises(CrmSchemaError, match=r"at version next.* newer release"):
+    with engine.connect() as connection, pytest.raises(CrmSchemaError, match=r"at version 9999.* newer release"):
         require_migrated(connection)
     assert migrate_back(engine, releases) == migrations.newest()
     assert cursors(engine) == before
@@ -93,7 +93,7 @@ def test_a_release_that_cannot_be_taken_back_says_why(
     with pytest.raises(CrmSchemaError, match=reason):
         migrate_back(engine, releases)
     with engine.connect() as connection:
-        assert version(connection) == "next"
+        assert version(connection) == "9999"
 
 
 def test_the_first_release_has_none_to_go_back_to(engine: Engine) -> None:

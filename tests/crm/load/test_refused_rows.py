@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, MetaData, Table, delete, text
 
+from ecw.crm.db import in_parts
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.migrations import migrate
-from ecw.crm.load import in_parts
 from ecw.errors import CrmSchemaError
 from ecw.models import Numbers
 from tests.fixtures.crm import on_postgresql, psql

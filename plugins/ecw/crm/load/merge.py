@@ -43,11 +43,11 @@ from ecw.crm.db.tables import ecw_link, ecw_reject
 from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
-from ecw.crm.load.rewritten import agree_on_what_is_held
 from ecw.crm.load.stage import REFUSED, Stage, differs
 from ecw.crm.load.three_way import Told, merge_differing
 from ecw.crm.load.write_links import gone, mark_gone, write_agreed, write_links
-from ecw.crm.load.write_rows import mark, write_rows
+from ecw.crm.load.writing.rewritten import agree_on_what_is_held
+from ecw.crm.load.writing.rows import mark, write_rows
 from ecw.crm.state import edit_times
 from ecw.errors import CrmSchemaError
 from ecw.models import Run

@@ -38,8 +38,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.converters import Unfit, instant
 from ecw.crm.db.errors import translated
+from ecw.crm.db.in_parts import in_parts
 from ecw.crm.db.tables import UtcTime
-from ecw.crm.load.in_parts import in_parts
 from ecw.errors import CrmSchemaError, RowRefused
 from ecw.models import Batch
 from ecw.three_way_merge import text

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from ecw.crm.db.errors import working
 from ecw.errors import ConfigurationError, CrmSchemaError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import Script, ScriptDirectory
+
+# Alembic is imported where something is migrated: whoever only asks for the version need not wait for it.
 
 VERSION_TABLE = "ecw_alembic_version"
 # Any number, as long as every process that migrates takes the same one.
@@ -33,6 +37,8 @@ def migrate(engine: Engine, versions: Sequence[str] = VERSIONS) -> list[str]:
     database is newer than this code, DatabaseUnavailable where another migration does not end, and what
     ecw.crm.db.errors says.
     """
+    from alembic import command
+
     with working("The migration of the CRM's tables"), engine.begin() as connection:
         _alone(connection)
         require_known(connection, versions)
@@ -48,6 +54,8 @@ def migrate_back(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
     Raises CrmSchemaError where that is not possible, with the reason: the database is at the first release, or the
     release cannot be taken back without losing data.
     """
+    from alembic import command
+
     with working("The migration back"), engine.begin() as connection:
         _alone(connection)
         script = require_known(connection, versions)
@@ -73,6 +81,8 @@ def sql(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
 
     They are for a database administrator: one transaction, with the version noted at its end.
     """
+    from alembic import command
+
     with working("The migration of the CRM's tables"), engine.connect() as connection:
         connection.execution_options(crm_read=True)
         require_known(connection, versions)
@@ -129,11 +139,11 @@ def version(connection: Connection) -> str | None:
 
 @cache
 def newest(versions: tuple[str, ...] = VERSIONS) -> str:
-    """Return the newest version among the migration files."""
-    head = _scripts(versions).get_current_head()
-    if head is None:
+    """Return the newest version among the migration files, which are named v<version>_<what>.py."""
+    found = sorted(path.name[1:].split("_")[0] for folder in versions for path in Path(folder).glob("v*_*.py"))
+    if not found:
         raise CrmSchemaError("The package holds no migrations.", next_move="install the package again.")
-    return head
+    return found[-1]
 
 
 def _alone(connection: Connection) -> None:
@@ -161,10 +171,14 @@ def _alone(connection: Connection) -> None:
 
 
 def _scripts(versions: tuple[str, ...]) -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config(versions))
 
 
 def _config(versions: Sequence[str], connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, String, Table, Uuid, text, types
 
 from ecw.crm.db.converters import converter
 from ecw.crm.db.schema.reflection import FILLED, is_generated, keys_of, quoted
+from ecw.settings.did_you_mean import did_you_mean
 
 UUID_TEXT = 36  # characters of the keys that we make for a text column
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
@@ -60,9 +60,8 @@ def problems(
     yield from _of_key(connection, table, keys, wanted)
     for name in wanted:
         if name not in table.columns:
-            near = get_close_matches(name, table.columns.keys(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            yield Problem(name, f"the CRM's table {table.fullname!r} has no such column{hint}")
+            near = did_you_mean(name, table.columns.keys())
+            yield Problem(name, f"the CRM's table {table.fullname!r} has no such column; {near}")
         elif name not in read:
             yield from _of_filled(connection, table, table.columns[name], keys)
     if _fills_before_insert(connection, table):

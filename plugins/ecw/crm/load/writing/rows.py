@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Connection, and_, case, cast, exists, func
 
 from ecw.crm.db.business_table import STATUS, BusinessTable, as_read
 from ecw.crm.db.errors import row_refused
+from ecw.crm.db.in_parts import in_parts
 from ecw.crm.db.tables import ecw_link
-from ecw.crm.load.in_parts import in_parts
-from ecw.crm.load.rewritten import may_rewrite
 from ecw.crm.load.stage import CHUNK, Stage, refuse
 from ecw.crm.load.write_links import status_column
+from ecw.crm.load.writing.rewritten import may_rewrite
 from ecw.crm.state import edit_times
 
 Chosen = ColumnElement[bool]
