@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, Run
 from ecw.pull import steps
+from ecw.pull.marked_by_hand import require_not_marked
 from ecw.settings.pull import of_form
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class ExtractOperator(BaseOperator):
     def go_on(self, context: Context, event: Any = None) -> Batch:
         """Extract, or wait once more."""
         if self.pull is None:
+            require_not_marked("begin", context["ti"], context["dag_run"])
             raise AirflowSkipException("The run did not begin.")
         found = steps.extract_or_wait(self.pull, self.resource_name)
         if isinstance(found, float):

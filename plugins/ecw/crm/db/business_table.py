@@ -126,5 +126,5 @@ def problems(connection: Connection, mapped: Mapped) -> list[Problem]:
 
 
 def _problems(connection: Connection, table: Table, mapped: Mapped) -> list[Problem]:
-    of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read)
+    of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read, mapped.parks)
     return [*of_table, *unfilled(connection, table, mapped.columns)]

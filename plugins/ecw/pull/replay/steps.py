@@ -148,10 +148,14 @@ def gather(run: Run, resource: str) -> Batch | None:
     )
 
 
-def gather_or_skip(run: Run | None, resource: str) -> Batch:
+def gather_or_skip(run: Run | None, resource: str, ti: Any = None, dag_run: Any = None) -> Batch:
     """Do what `gather` does; leave the resource's other steps out where there is nothing to do."""
     from airflow.sdk.exceptions import AirflowSkipException
 
+    from ecw.pull.marked_by_hand import require_not_marked
+
+    if run is None and ti is not None:
+        require_not_marked("begin", ti, dag_run)
     found = None if run is None else gather(run, resource)
     if found is None:
         raise AirflowSkipException(f"{resource}: no open reject among the chosen ones.")

@@ -96,7 +96,8 @@ def rights_problems(connection: Connection, mappings: Iterable[Mapping]) -> list
 def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterator[Problem]:
     wanted = [column.name for column in mapping.columns]
     only_read = [column.name for column in mapping.columns if not column.pulled]
-    of_table = list(problems(connection, table, wanted, mapping.key, only_read))
+    parks = [each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk]
+    of_table = list(problems(connection, table, wanted, mapping.key, only_read, parks))
     told = {each.column for each in of_table}
     for column in mapping.columns:
         if column.name in table.columns and column.name not in told:

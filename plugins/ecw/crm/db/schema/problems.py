@@ -44,11 +44,17 @@ class Problem:
 
 
 def problems(
-    connection: Connection, table: Table, wanted: Iterable[str], key: str, read: Collection[str] = ()
+    connection: Connection,
+    table: Table,
+    wanted: Iterable[str],
+    key: str,
+    read: Collection[str] = (),
+    parks: Iterable[str] = (),
 ) -> Iterator[Problem]:
     """Yield why a mapping that fills the `wanted` columns, with the eCW id in `key`, cannot fill the table.
 
-    Of the wanted, those in `read` are only read.
+    Of the wanted, those in `read` are only read, and those in `parks` are references without whose record no row is
+    written: the column for that record's key, `<reference>_id`, is always filled.
     """
     wanted = tuple(wanted)
     if key not in wanted:
@@ -66,8 +72,9 @@ def problems(
             yield from _of_filled(connection, table, table.columns[name], keys)
     if _fills_before_insert(connection, table):
         return  # what must not be empty, a trigger may fill; a row that stays without is that record's reject
+    filled = set(wanted) - set(read) | {f"{name}_id" for name in parks}
     for column in table.columns:
-        if not (column.nullable or is_generated(column) or column in keys or column.name in set(wanted) - set(read)):
+        if not (column.nullable or is_generated(column) or column in keys or column.name in filled):
             yield Problem(
                 column.name,
                 "it must be filled, and the mapping does not: give it a default, let it be empty, or map it",

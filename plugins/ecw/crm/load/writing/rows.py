@@ -14,6 +14,7 @@ from ecw.crm.db.business_table import STATUS, BusinessTable, as_read
 from ecw.crm.db.errors import row_refused
 from ecw.crm.db.in_parts import in_parts
 from ecw.crm.db.tables import ecw_link
+from ecw.crm.load.references import key_of_reference
 from ecw.crm.load.stage import CHUNK, Stage, refuse
 from ecw.crm.load.write_links import status_column
 from ecw.crm.load.writing.rewritten import may_rewrite
@@ -26,17 +27,26 @@ def write_rows(connection: Connection, stage: Stage, target: BusinessTable, whos
     """Write the rows with the fates `insert` and `update`; those that the CRM refuses are set aside."""
     s, t, watched = stage.rows, target.table, may_rewrite(connection, target)
     changing = stage.values
+    meant = {name: column for name, column in target.meant.items() if name in changing}
+    # Where a key must be filled it is with the row: the record that it means is here, the others wait.
+    needed = {
+        column.name: key_of_reference(whose, changing[name], column)
+        for name, column in meant.items()
+        if not column.nullable
+    }
     # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
     forgotten = {
-        meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
-        for name, meant in target.meant.items()
-        if name in changing
+        column.name: case(
+            (target.columns[name].is_distinct_from(changing[name]), needed.get(column.name, null())), else_=column
+        )
+        for name, column in meant.items()
     }
 
     def write(chosen: Chosen) -> None:
         new = and_(s.c.fate == "insert", chosen)
-        staged = select(s.c.crm_id, *changing.values()).where(new).order_by(s.c.seq)
-        connection.execute(t.insert().from_select([target.key.name, *changing], staged, include_defaults=False))
+        staged = select(s.c.crm_id, *changing.values(), *needed.values()).where(new).order_by(s.c.seq)
+        names = [target.key.name, *changing, *needed]
+        connection.execute(t.insert().from_select(names, staged, include_defaults=False))
         if watched:
             _follow_keys(connection, stage, target, whose, new)
         edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(new))
