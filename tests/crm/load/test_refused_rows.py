@@ -68,7 +68,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "a foreign key": (
         (
             "CREATE TABLE site (name text PRIMARY KEY)",
-            "INSERT INTO site VALUES ('Main Street')",
+            "INSERT INTO site VALUES ('A'), ('B'), ('C')",
             "ALTER TABLE location ADD CONSTRAINT of_site FOREIGN KEY (name) REFERENCES site",
         ),
         "CRM: foreign key",
@@ -77,7 +77,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "a foreign key that is checked at the commit": (
         (
             "CREATE TABLE site (name text PRIMARY KEY)",
-            "INSERT INTO site VALUES ('Main Street')",
+            "INSERT INTO site VALUES ('A'), ('B'), ('C')",
             "ALTER TABLE location ADD CONSTRAINT of_site FOREIGN KEY (name) REFERENCES site "
             "DEFERRABLE INITIALLY DEFERRED",
         ),
@@ -156,7 +156,7 @@ def test_what_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engi
     statements, rule, reason = REFUSALS[kind]
     make(crm_engine, *statements)
     ours = {"a", "b", "c"}
-    rows = [a_row("a", active=None), a_row("b", "bad"), a_row("c", active=None)]
+    rows = [a_row("a", "A", active=None), a_row("b", "bad"), a_row("c", "C", active=None)]
     assert load(crm_engine, rows) == Numbers(fetched=3, rejected=1, inserted=2)
     assert linked(crm_engine) == ours - {"b"}
     (refused,) = rejects(crm_engine).items()
@@ -165,11 +165,11 @@ def test_what_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engi
     assert reason in refused[1][1]
     assert "bad" not in refused[1][1].replace("no_bad", "")
     if "drops" not in kind and "changes the eCW id" not in kind:  # of a change that is dropped, what is held is agreed
-        later = [a_row("a", "bad", 11), a_row("c", active=None)]
+        later = [a_row("a", "bad", 11), a_row("c", "C", active=None)]
         assert load(crm_engine, later, run=a_run("r2")) == Numbers(fetched=2, rejected=1, unchanged=1)
         assert set(rejects(crm_engine)) == {"a", "b"}
-        assert load(crm_engine, [a_row("a", hour=12, active=None)], run=a_run("r3")).fetched == 1
-    assert load(crm_engine, [a_row("b", hour=12, active=None)], run=a_run("r4")) == Numbers(fetched=1, inserted=1)
+        assert load(crm_engine, [a_row("a", "A", 12, active=None)], run=a_run("r3")).fetched == 1
+    assert load(crm_engine, [a_row("b", "B", 12, active=None)], run=a_run("r4")) == Numbers(fetched=1, inserted=1)
     assert rejects(crm_engine) == {}
     assert linked(crm_engine) == ours
 

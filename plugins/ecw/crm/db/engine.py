@@ -118,7 +118,11 @@ def engine_from_url(url: str | URL) -> Engine:
                 hide_parameters=True,
                 pool_pre_ping=True,
                 max_overflow=20,  # pushes go side by side, and each holds up to three for moments
-                connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "ecw"},
+                connect_args={
+                    "connect_timeout": CONNECT_SECONDS,
+                    "application_name": "ecw",
+                    "client_encoding": "utf8",  # a character that the database lacks is the server's word, row by row
+                },
             )
         except ModuleNotFoundError:
             raise ConfigurationError(

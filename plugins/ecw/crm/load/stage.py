@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    cast,
     false,
     func,
     literal,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from ecw.crm.db.business_table import BusinessTable
@@ -247,8 +249,13 @@ def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule:
 
 def differs(stage: Stage, target: BusinessTable) -> ColumnElement[bool]:
     """Return whether a row of the CRM's table holds another value than the staged one, in any column."""
-    pairs = stage.values.items()
-    return or_(false(), *(target.columns[name].is_distinct_from(staged) for name, staged in pairs))
+    pairs = [(_exact(target.columns[name]), _exact(staged)) for name, staged in stage.values.items()]
+    return or_(false(), *(held.is_distinct_from(staged) for held, staged in pairs))
+
+
+def _exact(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column by which values are compared letter by letter, capitals too."""
+    return cast(column, Text) if isinstance(column.type, CITEXT) else column
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -47,7 +47,7 @@ def agree_on_what_is_held(connection: Connection, stage: Stage, target: Business
 
 
 # What changes a value on its way in: triggers but ours, rules, partitions with triggers of their own, and types that
-# pad or round. To know it is quicker than to compare every row.
+# pad or round, or a domain may hide. To know it is quicker than to compare every row.
 _REWRITES = """
 SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
         AND tgname NOT IN ('ecw_patient_touched', 'ecw_patient_fields'))
@@ -56,6 +56,7 @@ SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
     OR EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND (
             atttypid = 'bpchar'::regtype OR attgenerated <> ''
+            OR atttypid IN (SELECT oid FROM pg_type WHERE typtype = 'd')
             OR atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype) AND atttypmod >= 0
         )
     )
