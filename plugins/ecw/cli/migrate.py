@@ -74,5 +74,6 @@ def _adopt(engine: Engine, *, yes: bool) -> None:
             return
         with working("The change of the CRM's own tables"), engine.begin() as connection:
             for statement in statements:
-                connection.exec_driver_sql(statement.replace("%", "%%"))
+                escaped = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+                connection.exec_driver_sql(escaped)
     click.echo("`ecw mapping check` says whether the CRM's own tables fit the mapping files.")

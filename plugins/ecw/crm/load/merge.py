@@ -125,7 +125,8 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
         own = ", ".join(quoted.quote(name) for name in (target.key.name, target.mapped.key))
         keys = "practice, resource, ecw_id"
         # Of what statements join by: to look at all columns takes longer than to write them.
-        connection.exec_driver_sql(f"ANALYZE ecw_link ({keys}, crm_id), ecw_merge_base ({keys}), {table} ({own})")
+        named = f"{table} ({own})".replace("%", "%%")
+        connection.exec_driver_sql(f"ANALYZE ecw_link ({keys}, crm_id), ecw_merge_base ({keys}), {named}")
 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
