@@ -73,5 +73,5 @@ def test_going_back_from_the_first_release_is_refused(monkeypatch: pytest.Monkey
     invoke(monkeypatch, empty_crm_url)
     refused = invoke(monkeypatch, empty_crm_url, "--back")
     assert refused.exit_code == 1
-    assert "There is no release to go back to" in refused.output
+    assert "There is no release to go back to" in str(refused.exception)
     assert invoke(monkeypatch, empty_crm_url, "--back", "--sql").exit_code == 2

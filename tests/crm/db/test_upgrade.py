@@ -159,9 +159,9 @@ def test_the_sql_for_an_administrator_makes_what_migrate_makes(engine: Engine, o
     assert sql(engine) == ""
     assert migrate(engine) == []
     with engine.begin() as connection:
-        for name in inspect(engine).get_view_names():
+        for name in inspect(connection).get_view_names():
             connection.execute(text(f"DROP VIEW {name}"))
-        for name in [one for one in inspect(engine).get_table_names() if one != "sqlite_sequence"]:
+        for name in [one for one in inspect(connection).get_table_names() if one != "sqlite_sequence"]:
             if not (own and name == "practitioner"):
                 cascade = " CASCADE" if engine.dialect.name == "postgresql" else ""
                 connection.execute(text(f"DROP TABLE {name}{cascade}"))
