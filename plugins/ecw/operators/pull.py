@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, Run
 from ecw.pull import steps
-from ecw.pull.marked_by_hand import require_not_marked
+from ecw.pull.airflow_run import begins_first, require_not_marked
 from ecw.settings.pull import of_form
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class BeginOperator(BaseOperator, SkipMixin):
 
     def execute(self, context: Context) -> Run:
         """Begin, or begin to wait."""
+        if begins_first(context["ti"], context["dag_run"]):
+            steps.set_aside_earlier(context["dag_run"].run_id)
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:

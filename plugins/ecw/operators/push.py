@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperator
 
 from ecw.models import Push
+from ecw.pull.airflow_run import begins_first
+from ecw.pull.steps import set_aside_earlier
 from ecw.push import steps
 
 if TYPE_CHECKING:
@@ -22,4 +24,6 @@ class BeginOperator(BaseOperator):
     def execute(self, context: Context) -> Push:
         """Begin."""
         dag_run = context["dag_run"]
+        if begins_first(context["ti"], dag_run):
+            set_aside_earlier(dag_run.run_id, "push")
         return steps.begin(dag_run.run_id, dag_run.run_type.value, options=dict(context["params"]))

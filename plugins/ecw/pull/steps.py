@@ -53,9 +53,14 @@ def begin(
         )
 
 
-def set_aside_earlier(run_id: str, ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default") -> None:
-    """Let the CRM keep what an earlier run of this id did, under another id: Airflow gives an id twice where it has
-    forgotten the first run.  To be called before a run begins for the first time."""
+def set_aside_earlier(
+    run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
+) -> None:
+    """Let the CRM keep what an earlier run of this id and kind (pull, replay, push) did, under another id.
+
+    Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
+    time.
+    """
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import run_history
     from ecw.fhir.connection import base_url_of, practice_of
@@ -63,7 +68,7 @@ def set_aside_earlier(run_id: str, ecw_conn_id: str = "ecw_default", crm_conn_id
 
     with open_crm(crm_conn_id) as engine:
         practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
-        if earlier := run_history.set_aside(engine, practice, run_id):
+        if earlier := run_history.set_aside(engine, practice, run_id, kind):
             log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 
 

@@ -22,6 +22,7 @@ from ecw.crm.state.runs import LOADED
 from ecw.errors import ConfigurationError
 from ecw.models import Run
 
+PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
 AGAIN = "~"  # between a run's id and its number, where Airflow has given the id a second time
 LONGEST_ID = 240  # characters of an id that leave room for the number
 
@@ -50,16 +51,22 @@ def require_own_id(engine: Engine, practice: str, run_id: str, *, replay: bool) 
             )
 
 
-def set_aside(engine: Engine, practice: str, run_id: str) -> str | None:
-    """Let the CRM keep what an earlier run of this id did, under another id; return that, None where there was none.
+def set_aside(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
+    """Let the CRM keep what an earlier run of this id and kind did, under another id; return that, None where there was
+    none.
 
-    Airflow forgets its runs (`airflow db clean`, a run that is deleted), and gives an id a second time: a backfill of
+    Where a run of another kind has the id as well, nothing is renamed: that one may be at work.  Airflow forgets its runs (`airflow db clean`, a run that is deleted), and gives an id a second time: a backfill of
     the same interval, or an id that a person chose.  The ledger's row of the first is not the second's.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw run {practice}")
-        known = [_of(table, practice, run_id) for table in (ecw_run, ecw_push_item)]
-        if not any(connection.scalar(select(found.exists())) for found in known):
+        replayed = ecw_run.c.run_type == "replay"
+        known = {
+            PULL: _of(ecw_run, practice, run_id).where(~replayed),
+            REPLAY: _of(ecw_run, practice, run_id).where(replayed),
+            PUSH: _of(ecw_push_item, practice, run_id),
+        }
+        if [name for name, found in known.items() if connection.scalar(select(found.exists()))] != [kind]:
             return None
         earlier = f"{run_id[:LONGEST_ID]}{AGAIN}{_times_made(connection, practice, run_id)}"
         for table in metadata.sorted_tables:

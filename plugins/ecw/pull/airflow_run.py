@@ -1,10 +1,18 @@
-"""A task that a person marked success has left nothing: what follows must not take that for a run without work."""
+"""What a step asks Airflow about its own run: whether a person has marked a task, and whether the id is new."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ecw.models import left_by
+
+
+def begins_first(ti: Any, dag_run: Any) -> bool:
+    """Return True where a run begins for the first time: neither a retry, nor cleared.
+
+    What the CRM knows under the run's id is another run's then, which Airflow has forgotten.
+    """
+    return getattr(ti, "try_number", 0) == 1 and not getattr(dag_run, "clear_number", 0)
 
 
 def require_not_marked(task_id: str, ti: Any, dag_run: Any) -> None:
