@@ -55,8 +55,9 @@ def set_aside(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> s
     """Let the CRM keep what an earlier run of this id and kind did, under another id; return that, None where there was
     none.
 
-    Where a run of another kind has the id as well, nothing is renamed: that one may be at work.  Airflow forgets its runs (`airflow db clean`, a run that is deleted), and gives an id a second time: a backfill of
-    the same interval, or an id that a person chose.  The ledger's row of the first is not the second's.
+    Where a run of another kind has the id as well, nothing is renamed: that one may be at work.  Airflow forgets its
+    runs (`airflow db clean`, a run that is deleted), and gives an id a second time: to a backfill of the same interval,
+    or because a person chose it.  The ledger's row of the first is not the second's.
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw run {practice}")
