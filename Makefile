@@ -11,7 +11,7 @@ endif
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-airflow test-all bench format docs constraints audit secrets clean python
+.PHONY: help run test test-airflow test-all bench lint hooks format docs constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -39,6 +39,15 @@ test-all: test ## `make test`, then the real-Airflow and slow tests, and propert
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m bench
+
+lint: python ## check style and types, without a test
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+
+hooks: python ## let git run ruff and mypy before every commit
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/pre-commit install
 
 format: python ## format and fix style
 	@"$(PYTHON)" include/bootstrap.py dev
