@@ -11,6 +11,9 @@ endif
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
+# All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
+PINNED := requirements-cluster.txt pyproject.toml --all-extras
+
 .PHONY: help run test test-airflow test-all bench format docs constraints audit secrets clean python
 
 help: ## list the targets
@@ -50,8 +53,8 @@ docs: python ## write the tables in README.md that come from the code
 
 constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
 	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
-	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
+	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
+	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
 
 audit: python ## ask PyPI for known vulnerabilities of every pinned package (needs the network; a package without an answer fails)
 	@"$(PYTHON)" include/bootstrap.py dev

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "conflicts": "ecw.cli.conflicts",
     "find": "ecw.cli.find",
     "forget": "ecw.cli.forget",
+    "init": "ecw.cli.init",
     "keys": "ecw.cli.keys",
     "mapping": "ecw.cli.mapping",
     "matches": "ecw.cli.matches",
