@@ -29,7 +29,7 @@ test: python ## set everything up, check style, types and packages, run the test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
-	@$(PYTEST) -m "not airflow and not slow" $(TESTS)
+	@$(PYTEST) -m "not airflow and not slow and not cluster" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" include/bootstrap.py dev
