@@ -40,9 +40,8 @@ def test_the_wheel_holds_the_projects_files_and_nothing_of_the_demo(installed: I
             for path in files:
                 member = f"ecw/project/{kind}/{path.relative_to(ROOT / source)}"
                 assert archive.read(member) == path.read_bytes()
-    for part in ("templates", "static"):
-        for path in (ROOT / "plugins/ecw/ui").glob(f"{part}/*.*"):
-            assert f"ecw/ui/{part}/{path.name}" in names
+    files = [path for path in (ROOT / "plugins/ecw").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {f"ecw/{path.relative_to(ROOT / 'plugins/ecw')}" for path in files} <= names
     assert not [name for name in names if "sandbox" in name or "demo" in name or "airflow_settings.yaml" in name]
 
 
