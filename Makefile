@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-re
 # All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
 PINNED := requirements-cluster.txt pyproject.toml --all-extras
 
-.PHONY: help run test test-airflow test-all bench format docs constraints audit secrets clean python
+.PHONY: help run run-cluster test test-airflow test-all test-cluster bench format docs constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -38,6 +38,14 @@ test-airflow: python ## run the other tests that start a real Airflow
 
 test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
 	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
+
+run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this machine: pull, kill a worker, backfill, push, compare (PATIENTS=40 SHORT=1 SERVE=1 CLUSTER_PORT=8180)
+	@"$(PYTHON)" include/bootstrap.py cluster
+	@exec $(BIN)/python -m include.cluster
+
+test-cluster: python ## run the tests of the cluster and of object stores
+	@"$(PYTHON)" include/bootstrap.py cluster
+	@$(BIN)/pytest -m cluster $(TESTS)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev
