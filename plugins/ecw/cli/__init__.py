@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -49,6 +50,13 @@ class LazyGroup(click.Group):
         if not isinstance(found, click.Command):
             raise TypeError(f"{module}.command is not a click command")
         return found
+
+
+@contextmanager
+def logs_to_stderr() -> Iterator[None]:
+    """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(value: Any) -> None:
