@@ -77,7 +77,9 @@ def by_value(connection: Connection, practice: str, text: str, mappings: Iterabl
         target = find(connection, mapped_of(mapping))
         columns = [target.columns[name] for name in (*_numbers(mapping), *names_of(mapping))]
         if columns:
-            found += _rows(connection, practice, _resource(mapping), target, [_is(column, text) for column in columns])
+            found += _rows(
+                connection, practice, resource_of(mapping), target, [_is(column, text) for column in columns]
+            )
     return found[:MOST]
 
 
@@ -85,9 +87,7 @@ def _rows(
     connection: Connection, practice: str, resource: str, target: BusinessTable, conditions: list[object]
 ) -> Iterator[Found]:
     crm_id = cast(target.key, ecw_link.c.crm_id.type)
-    link = (
-        (ecw_link.c.practice == practice) & (ecw_link.c.resource == resource) & (ecw_link.c.crm_id == crm_id)
-    )
+    link = (ecw_link.c.practice == practice) & (ecw_link.c.resource == resource) & (ecw_link.c.crm_id == crm_id)
     statement = (
         select(crm_id.label("crm_id"), ecw_link.c.ecw_id)
         .select_from(target.table.outerjoin(ecw_link, link))
@@ -111,5 +111,6 @@ def _numbers(mapping: Mapping) -> list[str]:
     ]
 
 
-def _resource(mapping: Mapping) -> str:
+def resource_of(mapping: Mapping) -> str:
+    """Return our word for what a mapping maps."""
     return next((one.name for one in RESOURCES.values() if one.fhir_type == mapping.resource), mapping.name)

@@ -122,9 +122,8 @@ def reasons(connection: Connection, practice: str, resource: str, ecw_id: str) -
 def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
     r = ecw_reject.c
     found = [r.practice == wanted.practice]
-    for name in ("state", "resource", "step", "rule"):
-        if value := getattr(wanted, name):
-            found.append(r[name] == value)
+    named = {name: getattr(wanted, name) for name in ("state", "resource", "step", "rule")}
+    found += [r[name] == value for name, value in named.items() if value]
     if wanted.column is not None:
         found.append(r.column == wanted.column)
     if wanted.run:

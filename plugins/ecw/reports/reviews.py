@@ -120,11 +120,7 @@ def _open(practice: str) -> tuple[Any, ...]:
 def matches(connection: Connection, practice: str, after: tuple[str, ...] | None = None) -> Page:
     """Return PAGE held matches after the CRM id at which the last page ended."""
     i = ecw_intent.c
-    link = (
-        (ecw_link.c.practice == i.practice)
-        & (ecw_link.c.resource == i.resource)
-        & (ecw_link.c.crm_id == i.crm_id)
-    )
+    link = (ecw_link.c.practice == i.practice) & (ecw_link.c.resource == i.resource) & (ecw_link.c.crm_id == i.crm_id)
     statement = (
         select(i.crm_id, i.rung, i.candidates, i.choice, i.decided_at, i.run_id, ecw_link.c.ecw_id)
         .select_from(ecw_intent.outerjoin(ecw_link, link))

@@ -58,10 +58,10 @@ def test_who_decided_what_and_why_stands_in_the_journal(crm_engine: Engine) -> N
     assert states(crm_engine) == {"a": "open"}
 
 
-@pytest.mark.parametrize(("ids", "note"), [(["a"], " "), (["a"], "x" * 501), ([str(at) for at in range(MOST + 1)], "x")])
-def test_a_dismissal_without_a_reason_or_of_too_many_is_refused(
-    crm_engine: Engine, ids: list[str], note: str
-) -> None:
+@pytest.mark.parametrize(
+    ("ids", "note"), [(["a"], " "), (["a"], "x" * 501), ([str(at) for at in range(MOST + 1)], "x")]
+)
+def test_a_dismissal_without_a_reason_or_of_too_many_is_refused(crm_engine: Engine, ids: list[str], note: str) -> None:
     load(crm_engine, rejects=[a_reject("a")])
     with pytest.raises(ConfigurationError):
         dismiss(crm_engine, "P1", "location", ids, "anna", note)
