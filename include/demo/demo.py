@@ -148,9 +148,8 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     say(as_text(airflow.returned(DAG, run_id, "summary")))
     if not known:
         succeeded = push_edits(airflow, processes, Crm(options.folder / "crm.db"), clinic) and succeeded
-    say(
-        f"\nConsole  {airflow.url}/plugin/{CONSOLE}\nAirflow  {airflow.url}\nCRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}"
-    )
+    say(f"\nConsole  {airflow.url}/plugin/{CONSOLE}\nAirflow  {airflow.url}")
+    say(f"CRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
     say(f"ecw      . {shlex.quote(str(options.folder / 'env'))} && ecw status")
     if not options.once:
         say("Serving until Ctrl-C.")

@@ -247,6 +247,9 @@ ecw_reject = Table(
     Index(
         *("ecw_reject_groups", "practice", "state", "resource", "step", "rule", "column", "first_run", "ecw_id"),
     ),
+    # What the console counts: open records, and open records by rule.
+    _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
+    _partial("ecw_reject_open_rule", "practice", "rule", "resource", "column", "ecw_id", where="state = 'open'"),
     comment="Records that may not enter, one row for each reason.",
 )
 

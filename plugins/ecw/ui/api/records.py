@@ -59,7 +59,7 @@ def practices() -> Practices:
 
 
 @router.get("/records")
-def by_id(practice: Practice, id: RecordId, resource: Resource = "") -> Records:  # noqa: A002 - the address's word
+def by_id(practice: Practice, id: RecordId, resource: Resource = "") -> Records:
     """Find records by an id of either side."""
     known_resource(resource)
     with crm() as connection:

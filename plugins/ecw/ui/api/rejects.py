@@ -1,4 +1,4 @@
-"""Rejects: by rule, one record's reasons; dismissed with a note.  A replay is a run of `ecw_replay`, started in Airflow."""
+"""Rejects by rule, and one record's reasons; dismissed with a note.  A replay is a run of `ecw_replay`."""
 
 from __future__ import annotations
 
