@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
 from ecw.crm.load.dismiss import dismiss
+from ecw.fhir.connection import practice_of
 from ecw.mapping.definition.files import load_mapping
 from ecw.push import review
 from ecw.push.plan.begin import crm_side
@@ -72,7 +73,7 @@ def test_a_push_a_held_match_and_a_conflict_are_told(sandbox: Any, crm: Any, run
     near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
     bad = crm.add(**person(1) | {"birth_date": None})
     run()
-    practice = sandbox.practice
+    practice = practice_of(sandbox.base_url)
     [linked] = found(crm.engine, practice, first)
     tale = told(crm.engine, practice, linked)
     assert "pushed" in {one.kind for one in tale.events}

@@ -7,6 +7,8 @@ const PAGES = [
   ["story", "Record story", () => import("./pages/story.js")],
   ["rejects", "Rejects", () => import("./pages/rejects.js")],
   ["conflicts", "Conflicts and matches", () => import("./pages/conflicts.js")],
+  ["mappings", "Mappings", () => import("./pages/mappings.js")],
+  ["quality", "Quality", () => import("./pages/quality.js")],
 ];
 
 const modules = new Map();
