@@ -57,9 +57,9 @@ class Clinic:
 
 
 def dirty(clinic: Clinic) -> None:
-    """Let two charts be as real ones are: eCW's null birth date, and a code that no crosswalk has."""
+    """Let two charts be as real ones are: a birth date that has not come yet, and a code that no crosswalk has."""
     whole = [one for one in clinic.patients() if one.get("birthDate") and one.get("gender") and _named(one)]
-    for patient, wrong in zip(whole[-2:], ({"birthDate": "1899-12-30"}, {"gender": "x-not-asked"}), strict=False):
+    for patient, wrong in zip(whole[-2:], ({"birthDate": "2091-05-17"}, {"gender": "x-not-asked"}), strict=False):
         clinic.save(patient | wrong)
 
 

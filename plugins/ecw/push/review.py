@@ -68,7 +68,8 @@ def sides(crm: CrmSide, client: EcwClient, crm_id: str, ecw_ids: Iterable[str]) 
     for column in crm.mapping.columns:
         emr = {ecw_id: row.get(column.name) for ecw_id, row in theirs.items()}
         mine = ours.get(column.name)
-        if mine is None and all(value is None for value in emr.values()):
+        nothing = mine is None and all(value is None for value in emr.values())
+        if nothing or column.name == crm.mapping.key:  # the key is the eCW id itself
             continue
         differs = any(not says_the_same(mine, value) for value in emr.values())
         compared.append(Compared(column.name, column.label, mine, emr, differs))

@@ -36,26 +36,40 @@ export const useSides = (practice, resource, crmId, ecwIds) => {
   return { ...state, load };
 };
 
-const text = (value) => (value === null || value === undefined || value === "" ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const none = (value) => value === null || value === undefined || value === "";
+/** How a field differs: "differs" where both sides say something, else which side is alone with it. */
+const difference = (one) => {
+  if (!one.differs) return undefined;
+  if (none(one.crm)) return "only in eCW";
+  return Object.values(one.emr).every(none) ? "only in the CRM" : "differs";
+};
+const text = (value) => (none(value) ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+const value = { whiteSpace: "normal", overflowWrap: "anywhere", minW: "90px" };
 
 /** Both sides field by field, the differences marked by a word as well as a colour. `only`: these columns first. */
 export const Sides = ({ sides, first = [] }) => {
   const [all, setAll] = useState(false);
-  const order = (one) => (first.includes(one.column) ? 0 : one.differs ? 1 : 2);
+  const order = (one) => (first.includes(one.column) ? 0 : [undefined, "only in the CRM", "only in eCW", "differs"].reverse().indexOf(difference(one)) + 1);
   const rows = [...sides.columns].sort((one, other) => order(one) - order(other));
-  const shown = all ? rows : rows.filter((one) => order(one) < 2);
-  const same = rows.length - rows.filter((one) => order(one) < 2).length;
+  const shown = all ? rows : rows.filter((one) => order(one) < 4);
+  const same = rows.length - rows.filter((one) => order(one) < 4).length;
   return h(C.Box, null,
     sides.missing.length ? h(C.Text, { mb: 2 }, `eCW does not have ${sides.missing.join(", ")} any more.`) : null,
-    h(C.Table.ScrollArea, null, h(C.Table.Root, { size: "sm" },
+    h(C.Table.ScrollArea, { tabIndex: 0, role: "region", "aria-label": "Both sides" }, h(C.Table.Root, { size: "sm" },
       h(C.Table.Header, null, h(C.Table.Row, null,
-        ...["Field", "CRM", ...sides.ecw_ids.map((id) => `eCW ${id}`)].map((title) => h(C.Table.ColumnHeader, { key: title }, title)))),
-      h(C.Table.Body, null, ...shown.map((one) => h(C.Table.Row, { key: one.column, bg: one.differs ? "bg.warning" : undefined },
-        h(C.Table.Cell, { title: one.column }, one.label, one.differs ? h(C.Badge, { ml: 2, colorPalette: "orange" }, "differs") : null),
-        h(C.Table.Cell, { wordBreak: "break-word" }, text(one.crm)),
-        ...sides.ecw_ids.map((id) => h(C.Table.Cell, { key: id, wordBreak: "break-word" }, text(one.emr[id])))))))),
+        ...["Field", "CRM"].map((title) => h(C.Table.ColumnHeader, { key: title }, title)),
+        ...sides.ecw_ids.map((id) => h(C.Table.ColumnHeader, { key: id }, h(C.HStack, { gap: 1 }, "eCW", h(Id, { value: id })))))),
+      h(C.Table.Body, null, ...shown.map((one) => h(C.Table.Row, { key: one.column, bg: difference(one) === "differs" ? "bg.warning" : undefined },
+        h(C.Table.Cell, { title: one.column, whiteSpace: "normal" }, one.label, one.differs ? h(C.Badge, { ml: 2, colorPalette: difference(one) === "differs" ? "orange" : "gray" }, difference(one)) : null),
+        h(C.Table.Cell, value, text(one.crm)),
+        ...sides.ecw_ids.map((id) => h(C.Table.Cell, { key: id, ...value }, text(one.emr[id])))))))),
     same ? h(C.Button, { size: "xs", variant: "ghost", mt: 1, onClick: () => setAll(!all) }, all ? "Only what differs" : `Show the ${same} that are the same`) : null);
 };
+
+/** The inside of an opened row: it wraps, and stays in view where the table around it is wider than the screen. */
+export const Inside = ({ children }) =>
+  h(C.Stack, { gap: 3, whiteSpace: "normal", position: "sticky", left: 0, maxW: { base: "calc(100vw - 160px)", md: "100%" } }, children);
 
 /** A button that shows both sides, or why it cannot; nothing is fetched before it is pressed. */
 export const Compare = ({ practice, resource, crmId, ecwIds, first }) => {

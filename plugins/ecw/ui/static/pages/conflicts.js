@@ -3,7 +3,7 @@ import {
   C, Choice, Confirm, Count, Empty, Fetched, Filters, Id, Pager, Problem, React, Section, Start, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, useApi, useQuery, useRights, useState,
 } from "../kit.js";
-import { Compare, RecordId, storyTo, usePractice } from "../record.js";
+import { Compare, Inside, RecordId, storyTo, usePractice } from "../record.js";
 
 const DAG = "ecw_push_patients";
 const may = (rights) => rights.act.includes(DAG);
@@ -36,7 +36,7 @@ const Choose = ({ label, path, body, done, ...rest }) => {
 
 const field = (row) => ({ resource: row.resource, crm_id: row.crm_id, column: row.column });
 
-const OneConflict = ({ practice, row, done }) => h(C.Stack, { gap: 3 },
+const OneConflict = ({ practice, row, done }) => h(Inside, null,
   h(Compare, { practice, resource: row.resource, crmId: row.crm_id, ecwIds: [row.ecw_id], first: [row.column] }),
   h(C.HStack, { wrap: "wrap" },
     ...WINNERS.map(([winner, label]) => h(Choose, { key: winner, label, variant: row.choice === winner ? "solid" : "outline", path: "conflicts/choose", body: { practice, winner, fields: [field(row)] }, done })),
@@ -90,7 +90,7 @@ const Conflicts = ({ practice }) => {
 const OneMatch = ({ practice, row, done }) => {
   const body = (choice) => ({ practice, crm_id: row.crm_id, choice });
   const to = (choice, label, extra) => h(Choose, { key: choice, label, path: "matches/choose", body: body(choice), done, variant: row.choice === choice ? "solid" : "outline", ...extra });
-  return h(C.Stack, { gap: 3 },
+  return h(Inside, null,
     h(C.Text, { fontSize: "sm" }, row.linked
       ? "The CRM's row and eCW's chart are linked, and one of both sides describes somebody else by now."
       : `eCW has ${plural(row.candidates.length, "patient")} who may be this one, found by ${row.found_by}.`),

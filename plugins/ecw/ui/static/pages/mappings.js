@@ -7,7 +7,8 @@ import { usePractice } from "../record.js";
 
 const RESOURCES = ["patient", "insurance", "encounter", "practitioner", "location"];
 const THEN = { reject: "keeps the record out", keep: "enters as it is", default: "becomes the default" };
-const mono = (text) => h(C.Text, { as: "span", fontFamily: "mono", fontSize: "xs", wordBreak: "break-word" }, text);
+const mono = (text) => h(C.Text, { fontFamily: "mono", fontSize: "xs", whiteSpace: "normal", overflowWrap: "anywhere", maxW: "460px" }, text);
+const wrapped = (text) => h(C.Text, { whiteSpace: "normal", minW: "140px" }, text);
 
 const Columns = ({ mapping }) => {
   const columns = [
@@ -16,7 +17,7 @@ const Columns = ({ mapping }) => {
     { title: "Travels", cell: (row) => row.direction, hide: "base" },
     { title: "Conflict", cell: (row) => ({ crm: "the CRM wins", emr: "eCW wins", newest: "the newer wins", hold: "a person chooses" })[row.on_conflict] ?? "", hide: "base" },
     { title: "Crosswalk", cell: (row) => row.crosswalk ? h("a", { href: `#crosswalk-${row.crosswalk}`, style: { textDecoration: "underline" } }, row.crosswalk) : "", hide: "base" },
-    { title: "Cleaned", cell: (row) => row.cleaned, hide: "base" },
+    { title: "Cleaned", cell: (row) => wrapped(row.cleaned), hide: "base" },
   ];
   return h(Section, { title: `${mapping.fhir_type} → ${mapping.table}` },
     h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 3 }, `${mapping.description} ${mapping.file}, version ${mapping.version.slice(0, 8)}.`),
@@ -26,7 +27,7 @@ const Columns = ({ mapping }) => {
 const Excluded = ({ mapping }) => {
   const [open, setOpen] = useState(false);
   return h(Section, { title: `Left out: ${plural(mapping.excluded.length, "element")}`, actions: h(C.Button, { size: "xs", variant: "outline", "aria-expanded": open, onClick: () => setOpen(!open) }, open ? "Hide" : "Show, with the reasons") },
-    open ? h(Table, { caption: "Excluded elements", rows: mapping.excluded, keyOf: (row) => row[0], columns: [{ title: "Element", cell: (row) => mono(row[0]) }, { title: "Why", cell: (row) => row[1] }] }) : null);
+    open ? h(Table, { caption: "Excluded elements", rows: mapping.excluded, keyOf: (row) => row[0], columns: [{ title: "Element", cell: (row) => mono(row[0]) }, { title: "Why", cell: (row) => wrapped(row[1]) }] }) : null);
 };
 
 const Crosswalk = ({ practice, resource, one }) => {
@@ -48,7 +49,7 @@ const Crosswalk = ({ practice, resource, one }) => {
           : h(C.Text, { fontSize: "sm", color: "fg.muted" }, `None yet. “ecw mapping propose ${one.name}” proposes lines from both sides' lists.`)),
       lists ? h(C.Box, { minW: 0 },
         one.missing?.length ? h(C.Box, { mb: 3 }, h(C.Text, { fontSize: "sm", fontWeight: "semibold", mb: 1 }, "In eCW's list, and not here"),
-          h(Table, { caption: "Codes that are missing", rows: one.missing, keyOf: (row) => row[0], columns: [{ title: "Code", cell: (row) => mono(row[0].length > 16 ? `${row[0].slice(0, 12)}…${row[0].slice(-3)}` : row[0]) }, { title: "eCW calls it", cell: (row) => row[1] }] })) : null,
+          h(Table, { caption: "Codes that are missing", rows: one.missing, keyOf: (row) => row[0], columns: [{ title: "Code", cell: (row) => mono(row[0].length > 16 ? `${row[0].slice(0, 12)}…${row[0].slice(-3)}` : row[0]) }, { title: "eCW calls it", cell: (row) => wrapped(row[1]) }] })) : null,
         one.unused?.length ? h(C.Box, null, h(C.Text, { fontSize: "sm", fontWeight: "semibold", mb: 1 }, "In the CRM's list, and no code means it"), h(C.Text, { fontSize: "sm" }, one.unused.join(", "))) : null) : null) : null);
 };
 
@@ -68,9 +69,9 @@ const Try = ({ practice, resource }) => {
   };
   const columns = [
     { title: "In the CRM", cell: (row) => row.label },
-    { title: "Value", cell: (row) => h(C.Text, { wordBreak: "break-word" }, text(row.value)) },
+    { title: "Value", cell: (row) => h(C.Text, { whiteSpace: "normal", overflowWrap: "anywhere", minW: "120px" }, text(row.value)) },
     { title: "Taken from", cell: (row) => mono(row.place || "–") },
-    { title: "Why", cell: (row) => row.why.join("; "), hide: "base" },
+    { title: "Why", cell: (row) => wrapped(row.why.join("; ")), hide: "base" },
   ];
   if (!values) return h(Section, { title: "Try a record" }, h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Needs the right to see values: edit the connection crm_default."));
   return h(Section, { title: "Try a record" },

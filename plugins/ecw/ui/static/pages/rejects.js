@@ -3,7 +3,7 @@ import {
   C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Pager, React, Section, Start, State, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
-import { RecordId, usePractice } from "../record.js";
+import { Inside, RecordId, usePractice } from "../record.js";
 
 const STATES = [["open", "open"], ["dismissed", "dismissed"], ["resolved", "resolved"]];
 const PULL_STEPS = ["map", "check", "load"];
@@ -68,10 +68,10 @@ const Records = ({ practice, state }) => {
     };
     const columns = [
       { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
-      { title: "Reason", cell: (row) => h(C.Text, { fontSize: "sm" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
-      { title: "Rule", cell: (row) => row.rule, hide: "base" },
+      { title: "Reason", cell: (row) => h(C.Text, { fontSize: "sm", whiteSpace: "normal", minW: "200px" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
+      ...(rule ? [] : [{ title: "Rule", cell: (row) => row.rule, hide: "base" }]),
+      { title: "Resource", cell: (row) => row.resource, hide: "base" },
       { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }) },
-      { title: "Last run", cell: (row) => h(To, { to: runTo(dagOf(row.step), row.last_run), title: row.last_run }, "run"), hide: "base" },
       ...(state === "open" ? [] : [{ title: "State", cell: (row) => h(State, { value: row.state }) }]),
     ];
     const actions = state === "resolved" ? null : [
@@ -90,11 +90,11 @@ const Records = ({ practice, state }) => {
   });
 };
 
-const Detail = ({ practice, row }) => h(C.Stack, { gap: 1, fontSize: "sm" },
+const Detail = ({ practice, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
   h(C.Text, null, `${row.step} · ${row.rule}${row.column ? ` · ${row.column}` : ""}: ${row.reason}`),
   h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step), row.last_run) }, row.last_run)),
   row.step === "push" ? h(C.Text, { color: "fg.muted" }, "A push's reject goes away by itself once the patient is corrected in the CRM.") : null,
-  row.rule === "unmapped code" ? h(To, { to: pageTo("mappings", { practice, resource: row.resource }) }, "The crosswalk and its unmapped codes") : null);
+  row.rule === "unmapped code" ? h(To, { to: pageTo("mappings", { practice, resource: row.resource }) }, "The crosswalk and its unmapped codes") : null));
 
 export default function Rejects() {
   const [query, change] = useQuery();

@@ -97,11 +97,11 @@ const OneStory = ({ practice, record }) => {
           data.link?.source_version ? h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Version in eCW"), h(Time, { at: data.link.source_version })) : null),
         crm && ecw ? h(C.Box, { mt: 3 }, h(Compare, { practice, resource, crmId: crm, ecwIds: [ecw] })) : null),
       h(Why, { practice, story: data }),
-      h(Links, { practice, record: data.record }),
       h(Section, { title: "What happened, the newest first" }, data.events.length
         ? h(C.Box, { as: "ol", listStyleType: "none" }, ...data.events.map((event, at) => h(Happened, { key: at, event })))
         : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Nothing yet: no run has changed it."),
-        data.more ? h(To, { to: pageTo("logs", { practice, record: ecw ?? crm }) }, "All entries in the Integration Logs") : null));
+        data.more ? h(To, { to: pageTo("logs", { practice, record: ecw ?? crm }) }, "All entries in the Integration Logs") : null),
+      h(Links, { practice, record: data.record }));
   });
 };
 
