@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ecw.errors import EcwError, RetryableError
 from ecw.ui import jwks, quality, static_files
-from ecw.ui.api import mappings, me, records, rejects, reviews, status
+from ecw.ui.api import logs, mappings, me, overview, records, rejects, reviews, status
 from ecw.ui.api import quality as expectations
 from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
@@ -21,6 +21,8 @@ API_ROUTERS = (
     records.router,
     rejects.router,
     reviews.router,
+    logs.router,
+    overview.router,
     status.router,
 )
 ROUTERS = (quality.router, static_files.router)
