@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from ecw.crm.db.engine import reading
-from ecw.crm.load.dismiss import dismiss
 from ecw.crm.state import runs
+from ecw.pull.replay.dismiss import dismiss
 from ecw.reports import rejects
 from ecw.reports.rejects import PAGE, Group, Wanted
 from tests.fixtures.loads import a_reject, a_run, load

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
-from ecw.crm.load.dismiss import dismiss
 from ecw.fhir.connection import practice_of
 from ecw.mapping.definition.files import load_mapping
+from ecw.pull.replay.dismiss import dismiss
 from ecw.push import review
 from ecw.push.plan.begin import crm_side
 from ecw.reports import find_records, related, reviews, story

@@ -10,7 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from ecw.crm.load import dismiss as dismissing
+from ecw.pull.replay import dismiss as dismissing
 from ecw.reports import rejects
 from ecw.reports.rejects import Group, Wanted
 from ecw.ui.access import READ, REPLAY_DAG, act

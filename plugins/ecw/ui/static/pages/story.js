@@ -118,6 +118,6 @@ export default function Story() {
     h(Search, { practice, onFound: setFound }),
     found ? h(Results, { practice, records: found })
       : record ? h(OneStory, { practice, record })
-      : query.id ? h(Found, { practice, id: query.id, resource: query.of })
+      : query.id ? h(Found, { practice, id: query.id, resource: query.resource ?? query.of })
       : h(Section, null, h(Empty, { title: none ? "Nothing has been pulled yet." : "Which record?" }, "Name it by its id in eCW or in the CRM. Ids elsewhere in the console, and in the Integration Logs, lead here.")));
 }

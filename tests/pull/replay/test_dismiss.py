@@ -7,10 +7,12 @@ from sqlalchemy import Engine, select
 
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_journal, ecw_reject
-from ecw.crm.load.dismiss import MOST, dismiss, reopen
 from ecw.crm.state import links
 from ecw.errors import ConfigurationError
+from ecw.pull.replay.dismiss import MOST, dismiss, reopen
 from tests.fixtures.loads import a_reject, a_row, a_run, load
+
+pytestmark = pytest.mark.both_databases
 
 
 def states(engine: Engine) -> dict[str, str]:
