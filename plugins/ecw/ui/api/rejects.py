@@ -15,7 +15,7 @@ from ecw.reports import rejects
 from ecw.reports.rejects import Group, Wanted
 from ecw.ui.access import READ, REPLAY_DAG, act
 from ecw.ui.api import cursor as cursors
-from ecw.ui.api.query import Cursor, Practice, RecordId, Resource, RunId, Word, known_resource
+from ecw.ui.api.query import Practice, Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import crm_engine
 
@@ -87,23 +87,36 @@ def groups(practice: Practice, state: State = "open", resource: Resource = "") -
     return Groups([one for one in found if resource in ("", one.resource)])
 
 
+class Asked(BaseModel):
+    """Which rejects, and where the page before ended."""
+
+    practice: str = Field(max_length=64)
+    state: State = "open"
+    resource: str = Field("", max_length=64)
+    step: str = Field("", max_length=64)
+    rule: str = Field("", max_length=128)
+    column: str = Field("", max_length=128, description="`-`: about the whole record")
+    run: str = Field("", max_length=250)
+    record: str = Field("", max_length=128)
+    cursor: str = Field("", max_length=1_000)
+
+
 @router.get("/rejects")
-def page(
-    practice: Practice,
-    state: State = "open",
-    resource: Resource = "",
-    step: Word = "",
-    rule: Annotated[str, Query(max_length=128)] = "",
-    column: Annotated[str, Query(max_length=128, description="`-`: about the whole record")] = "",
-    run: RunId = "",
-    record: RecordId = "",
-    cursor: Cursor = "",
-) -> Page:
+def page(asked: Annotated[Asked, Query()]) -> Page:
     """Return a page of rejects."""
-    known_resource(resource)
-    wanted = Wanted(practice, state, resource, step, rule, _column(column), run, record)
+    known_resource(asked.resource)
+    wanted = Wanted(
+        practice=asked.practice,
+        state=asked.state,
+        resource=asked.resource,
+        step=asked.step,
+        rule=asked.rule,
+        column=_column(asked.column),
+        run=asked.run,
+        record=asked.record,
+    )
     with crm() as connection:
-        found = rejects.page(connection, wanted, cursors.after(cursor, 6))
+        found = rejects.page(connection, wanted, cursors.after(asked.cursor, 6))
     return Page([Reject(**one) for one in found.rejects], cursors.cursor(found.next))
 
 
