@@ -177,10 +177,11 @@ def purge_daily(root: str, days: float, now: datetime | None = None) -> int:
     removed = 0
     for practice in filesystem.names(root, hidden=True):
         done = filesystem.join(root, practice, PURGED)
-        if (read_json(done) or {}).get("day") != today:
+        if (read_json(done) or {}).get("day") == today:
+            continue
+        if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is no practice
             removed += purge(root, practice, days, now)
-            if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is no practice
-                write_json(done, {"day": today})
+            write_json(done, {"day": today})
     return removed
 
 
