@@ -124,7 +124,7 @@ def test_the_list_of_runs_shows_the_worst_verdicts_and_leads_to_the_run(pages: C
 def test_what_the_tables_hold_is_escaped(pages: Client, crm_engine: Engine) -> None:
     run = a_run(HOSTILE)
     quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, why=HOSTILE)])
-    an_entry(crm_engine, words=HOSTILE, run_id=HOSTILE, advice=HOSTILE, ecw_id=HOSTILE, fields=[HOSTILE])
+    an_entry(crm_engine, message=HOSTILE, run_id=HOSTILE, next_step=HOSTILE, ecw_id=HOSTILE, fields=[HOSTILE])
 
     for address in ("/quality", f"/quality/run?run_id={HOSTILE}", f"/logs?run_id={HOSTILE}", f"/logs?start={HOSTILE}"):
         page = pages.get(address)
@@ -134,11 +134,11 @@ def test_what_the_tables_hold_is_escaped(pages: Client, crm_engine: Engine) -> N
 
 def an_entry(engine: Engine, at: datetime | None = None, **changes: Any) -> None:
     values: dict[str, Any] = {"practice": "P1", "resource": "patient", "run_id": "r1", "direction": "pull"}
-    values |= {"operation": "update", "outcome": "done", "words": "pulled"} | changes
+    values |= {"operation": "update", "outcome": "done", "message": "pulled"} | changes
     with engine.begin() as connection:
         journal.write(connection, **values)
         if at is not None:
-            connection.execute(ecw_journal.update().where(ecw_journal.c.words == values["words"]).values(at=at))
+            connection.execute(ecw_journal.update().where(ecw_journal.c.message == values["message"]).values(at=at))
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def an_entry(engine: Engine, at: datetime | None = None, **changes: Any) -> None
 )
 def test_the_logs_are_filtered(pages: Client, crm_engine: Engine, asked: dict[str, str], found: list[str]) -> None:
     hour = datetime(2026, 11, 22, 9, tzinfo=UTC)
-    an_entry(crm_engine, hour, words="said a", ecw_id="ecw-1")
+    an_entry(crm_engine, hour, message="said a", ecw_id="ecw-1")
     an_entry(
-        crm_engine, hour + timedelta(hours=1), words="said b", direction="push", outcome="fix the data", crm_id="77"
+        crm_engine, hour + timedelta(hours=1), message="said b", direction="push", outcome="fix the data", crm_id="77"
     )
-    an_entry(crm_engine, hour + timedelta(hours=2), words="said c", resource="encounter", run_id="r2")
-    an_entry(crm_engine, hour, words="said d", practice="P2")
+    an_entry(crm_engine, hour + timedelta(hours=2), message="said c", resource="encounter", run_id="r2")
+    an_entry(crm_engine, hour, message="said d", practice="P2")
 
     page = pages.get("/logs", params=asked)
 
@@ -179,7 +179,7 @@ def test_the_logs_come_in_pages_the_newest_first(pages: Client, crm_engine: Engi
             journal.write(
                 connection,
                 **{"practice": "P1", "resource": "patient", "run_id": "r1", "direction": "pull"},
-                **{"operation": "update", "outcome": "done", "words": f"said {number:03}"},
+                **{"operation": "update", "outcome": "done", "message": f"said {number:03}"},
             )
     shown = []
     for page in range(3):
@@ -192,7 +192,7 @@ def test_the_logs_come_in_pages_the_newest_first(pages: Client, crm_engine: Engi
 
 
 def test_a_wrong_time_is_told_and_no_entry_is_shown(pages: Client, crm_engine: Engine) -> None:
-    an_entry(crm_engine, words="said a")
+    an_entry(crm_engine, message="said a")
 
     page = pages.get("/logs", params={"start": "yesterday"})
 

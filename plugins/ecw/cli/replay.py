@@ -27,7 +27,7 @@ def command(
     chosen = {"resources": list(resources), "rule": rule, "run": run_id, "ids": list(ids)}
     run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", chosen, ecw_conn_id, crm_conn_id)
     for resource in RESOURCES:
-        if (gathered := replay.gather(run, resource)) is not None:
-            steps.load(steps.check(steps.map(gathered)))
+        if (collected := replay.collect(run, resource)) is not None:
+            steps.load(steps.check(steps.map(collected)))
     rows = replay.summary(run)
     click.echo(as_text(rows) if rows else "There is no open reject among the chosen ones.")

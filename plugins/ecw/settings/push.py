@@ -47,8 +47,8 @@ class Wanted:
     unknown_outcome_wait_seconds: float = 30.0  # seconds after which an outcome that is not known is searched for
     readback_delay_seconds: float = 3.0  # seconds after which eCW shows a new patient
     mr_numbers: bool = False  # forms may name patients by MR number, which Airflow keeps
-    longest: int = 100  # characters of a text that the practice's eCW takes
-    characters: str = ""  # those that it takes of the ones that ecw.push.rules.validate refuses
+    max_text_length: int = 100  # characters of a text that the practice's eCW takes
+    allowed_characters: str = ""  # those that it takes of the ones that ecw.push.rules.validate refuses
 
     @classmethod
     def read(

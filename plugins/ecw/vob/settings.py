@@ -14,7 +14,7 @@ class VobSettings:
     """Every key, with what holds where nobody says otherwise."""
 
     include_initial_sync: bool = False  # what was there before, and is looked at for the first time, opens requests too
-    most: int = 500  # requests that one load may open; one that would open more opens none
+    max_requests_per_load: int = 500  # requests that one load may open; one that would open more opens none
 
     @classmethod
     def read(cls, said: Any) -> Self:
@@ -28,7 +28,7 @@ class VobSettings:
         if not isinstance(said, Mapping) or not set(said) <= set(names):
             raise ConfigurationError(
                 "The connection's extra field `vob` is not a JSON object of these: " + ", ".join(names) + ".",
-                next_move='write it as {"include_initial_sync": false, "most": 500}, or leave it out.',
+                next_move='write it as {"include_initial_sync": false, "max_requests_per_load": 500}, or leave it out.',
             )
         for name, value in said.items():
             if type(value) is not type(getattr(usual, name)) or (type(value) is int and value < 1):

@@ -61,7 +61,7 @@ def open_vob(
             insurance=mapped_of(insurance),
             matters=what_changed,
             include_initial_sync=settings.include_initial_sync,
-            most=settings.most,
+            max_requests_per_load=settings.max_requests_per_load,
             delivery=WAITING if connections.exists(webhook_conn_id) else NOT_DELIVERED,
         )
         if of_run:

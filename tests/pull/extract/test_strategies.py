@@ -41,10 +41,10 @@ class Roll:
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
 
-    def touched(self, resource: str, follower: str) -> list[str]:
+    def changed_ids(self, resource: str, follower: str) -> list[str]:
         return self.changed
 
-    def gone(self, resource: str) -> set[str]:
+    def deleted_ids(self, resource: str) -> set[str]:
         return self.lost
 
     def merged(self, resource: str) -> set[str]:
@@ -59,7 +59,7 @@ class Roll:
     def urgent(self) -> list[str]:
         return self.soon
 
-    def strangers(self) -> list[str]:
+    def unlinked_patients(self) -> list[str]:
         return self.ids.get("stranger", [])
 
     def refused(self, resource: str) -> list[str]:
@@ -71,14 +71,14 @@ class Roll:
     def beginnings(self, resource: str) -> set[str]:
         return set()
 
-    def wanted(self, resource: str) -> list[str]:
+    def required_ids(self, resource: str) -> list[str]:
         return self.awaited
 
 
 def ask(
     fhir_type: str, roster: Roll, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> ExtractContext:
-    run_type, most = more.pop("run_type", "scheduled"), more.pop("most", None)
+    run_type, max_patients = more.pop("run_type", "scheduled"), more.pop("max_patients", None)
     run = Run(
         practice="P",
         run_id="r",
@@ -89,7 +89,9 @@ def ask(
         crm_conn_id="",
         staging="",
     )
-    return ExtractContext(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), most)
+    return ExtractContext(
+        run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), max_patients
+    )
 
 
 def rounds(name: str, this: ExtractContext) -> list[list[SearchRequest]]:
@@ -153,8 +155,8 @@ def test_per_patient_searches_nothing_of_who_is_gone_or_merged_and_reads_what_th
 def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:
     roster = Roll({"patient": ["a", "b", "c"]}, changed=["c"])
 
-    for most, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
-        this = ask("Coverage", roster, most=most)
+    for max_patients, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
+        this = ask("Coverage", roster, max_patients=max_patients)
         assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": ecw_id} for ecw_id in asked]]
         assert later(this) == 3 - len(asked)
     assert later(ask("Coverage", roster)) == 0
@@ -179,9 +181,9 @@ def test_per_patient_looks_at_everybody_within_a_day() -> None:
     ("wanted", "every_minutes", "told"),
     [(24, 120, 24), (3, 120, 2), (5, 120, 4), (1, 120, 2), (1, 30, 1), (24, 420, 21)],
 )
-def test_nobody_waits_longer_than_is_told(wanted: int, every_minutes: int, told: float) -> None:
+def test_nobody_waits_longer_than_is_told(required_ids: int, every_minutes: int, told: float) -> None:
     """What does not divide is asked more often; nobody is asked more often than there are runs."""
-    options = {"full_cycle_hours": wanted, "every_minutes": every_minutes}
+    options = {"full_cycle_hours": required_ids, "every_minutes": every_minutes}
     everybody = [f"patient-{number}" for number in range(200)]
     begin, width = datetime(2026, 11, 22, tzinfo=UTC), timedelta(minutes=every_minutes)
     looked: set[str] = set()
