@@ -15,7 +15,7 @@ from ecw.pull.extract.strategies import (
     STRATEGIES,
     ExtractContext,
     SearchRequest,
-    later,
+    remaining_patients,
     longest_turn,
     share_due,
     since_turns,
@@ -158,8 +158,8 @@ def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:
     for max_patients, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
         this = ask("Coverage", roster, max_patients=max_patients)
         assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": ecw_id} for ecw_id in asked]]
-        assert later(this) == 3 - len(asked)
-    assert later(ask("Coverage", roster)) == 0
+        assert remaining_patients(this) == 3 - len(asked)
+    assert remaining_patients(ask("Coverage", roster)) == 0
 
 
 def test_per_patient_looks_at_everybody_within_a_day() -> None:

@@ -55,9 +55,11 @@ GROWN = 1_000  # lines in a batch
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many staged rows count as inserted, updated, unchanged and deferred, how many are older than what the CRM has,
-    what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
-    eCW ids of those that were older in an earlier run, too."""
+    """How many staged rows count as inserted, updated, unchanged and deferred, and how many are stale.
+
+    Also what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
+    eCW ids of those that were stale in an earlier run, too.
+    """
 
     counts: dict[str, int]
     stale: int
