@@ -15,8 +15,8 @@ from ecw.pull.extract.strategies import (
     STRATEGIES,
     ExtractContext,
     SearchRequest,
-    remaining_patients,
     longest_turn,
+    remaining_patients,
     share_due,
     since_turns,
     turns_due,
@@ -181,9 +181,9 @@ def test_per_patient_looks_at_everybody_within_a_day() -> None:
     ("wanted", "every_minutes", "told"),
     [(24, 120, 24), (3, 120, 2), (5, 120, 4), (1, 120, 2), (1, 30, 1), (24, 420, 21)],
 )
-def test_nobody_waits_longer_than_is_told(required_ids: int, every_minutes: int, told: float) -> None:
+def test_nobody_waits_longer_than_is_told(wanted: int, every_minutes: int, told: float) -> None:
     """What does not divide is asked more often; nobody is asked more often than there are runs."""
-    options = {"full_cycle_hours": required_ids, "every_minutes": every_minutes}
+    options = {"full_cycle_hours": wanted, "every_minutes": every_minutes}
     everybody = [f"patient-{number}" for number in range(200)]
     begin, width = datetime(2026, 11, 22, tzinfo=UTC), timedelta(minutes=every_minutes)
     looked: set[str] = set()

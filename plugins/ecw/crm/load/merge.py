@@ -57,8 +57,8 @@ GROWN = 1_000  # lines in a batch
 class Merged:
     """How many staged rows count as inserted, updated, unchanged and deferred, and how many are stale.
 
-    Also what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
-    eCW ids of those that were stale in an earlier run, too.
+    Also what the three-way merge counted, in how many rows the table holds another value than was written, by column,
+    and the eCW ids of those that were stale in an earlier run, too.
     """
 
     counts: dict[str, int]
