@@ -66,14 +66,14 @@ def test_a_row_waits_for_its_patient_and_comes_in_with_it(crm_engine: Engine) ->
     [reject] = table(crm_engine, "ecw_reject")
     assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "deferred", "patient")
     assert (reject["state"], reject["batch"]) == ("open", "extract.ndjson.gz")
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
     somebody(crm_engine, "a", run_id="p2")
     assert load(crm_engine, ENCOUNTER, run_id="r2") == Counts(fetched=1, inserted=1)
     assert encounters(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
     [reject] = table(crm_engine, "ecw_reject")
     assert (reject["state"], reject["resolved_run"]) == ("resolved", "r2")
-    assert deferred.wanted(crm_engine, "P1", "patient") == []
+    assert deferred.required_ids(crm_engine, "P1", "patient") == []
     assert table(crm_engine, "ecw_deferred_row") == []
     ledger = {row["run_id"]: (row["deferred"], row["deferred_loaded"]) for row in table(crm_engine, "ecw_run")}
     assert (ledger["r1"], ledger["r2"]) == ((1, 0), (0, 1))
@@ -107,16 +107,16 @@ def test_the_same_batch_again_tells_the_same_numbers(crm_engine: Engine) -> None
 
 def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a", "b"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a", "b"]
     load(crm_engine, PATIENT, run_id="p", rejects=(a_reject("b"),))
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
 
 def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
     deleted = a_reject("v1", "gone", None, hour=None)
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["b"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["b"]
     somebody(crm_engine)
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts()
 
