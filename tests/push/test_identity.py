@@ -191,8 +191,8 @@ def test_what_a_whole_house_shares_is_no_evidence_of_who_somebody_is(
     if together == 3:
         assert crm.row(crm_id)["ecw_id"] == "e.1"
     else:
-        assert (pushed.did, crm.row(crm_id)["ecw_id"]) == ("held", None)
-        assert "nothing beyond the name and the birth date agrees" in pushed.outcome.words
+        assert (pushed.status, crm.row(crm_id)["ecw_id"]) == ("held", None)
+        assert "nothing beyond the name and the birth date agrees" in pushed.outcome.message
 
 
 def decide(side: Any, crm_id: str, emr: Any) -> None:
