@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -20,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "conflicts": "ecw.cli.conflicts",
     "find": "ecw.cli.find",
     "forget": "ecw.cli.forget",
+    "init": "ecw.cli.setup.init",
     "keys": "ecw.cli.keys",
     "mapping": "ecw.cli.mapping",
     "matches": "ecw.cli.matches",
@@ -29,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "push": "ecw.cli.push",
     "quality": "ecw.cli.quality",
     "replay": "ecw.cli.replay",
-    "settings": "ecw.cli.settings",
+    "settings": "ecw.cli.setup.settings",
     "status": "ecw.cli.status",
 }
 
@@ -48,6 +50,13 @@ class LazyGroup(click.Group):
         if not isinstance(found, click.Command):
             raise TypeError(f"{module}.command is not a click command")
         return found
+
+
+@contextmanager
+def logs_to_stderr() -> Iterator[None]:
+    """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ecw.cli import JSON, print_json
+from ecw.cli import JSON, logs_to_stderr, print_json
 
 
 @click.command(name="check")
@@ -19,7 +19,9 @@ def command(conn_id: str, as_json: bool) -> None:
     """
     from ecw.fhir.connection_test import steps  # imported here: `ecw --help` need not wait for Airflow
     from ecw.fhir.retry import AT_ONCE
-    from ecw.hooks.ecw import EcwHook
+
+    with logs_to_stderr():
+        from ecw.hooks.ecw import EcwHook
 
     done = []
     for step in steps(EcwHook(ecw_conn_id=conn_id).client(patience=AT_ONCE)):

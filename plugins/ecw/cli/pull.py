@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ecw.cli import JSON, print_json
+from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 
@@ -35,9 +35,10 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     For trying a practice or a mapping: `ecw pull --patient ID --dry-run`. It waits for no run of Airflow, and works
     beside one. Ids and counts are shown, no values.
     """
-    from ecw.pull import inline_run, steps
-    from ecw.pull.summary import as_text
-
+    with logs_to_stderr():
+        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
+        from ecw.pull import inline_run, steps
+        from ecw.pull.summary import as_text
     now = datetime.now(UTC)
     run = steps.begin(
         f"terminal__{now.isoformat(timespec='milliseconds')}",

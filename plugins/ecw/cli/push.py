@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecw.cli import JSON, print_json
+from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.cli.matches import side
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
 
     Ids, counts and names of fields are shown, no values.
     """
+    with logs_to_stderr():
+        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
     from ecw.crm.load.journal import terminal_user
     from ecw.push import steps
     from ecw.push.plan.select import crm_ids

@@ -45,7 +45,7 @@ def get(conn_id: str) -> Connection:
 
     Raises ConfigurationError where there is none of that id.
     """
-    if _without_airflow():
+    if _terminals:
         try:
             found = terminal.connection(conn_id)
         except terminal.AskAirflow:
@@ -53,7 +53,8 @@ def get(conn_id: str) -> Connection:
         else:
             if found is None:
                 raise _unknown(conn_id)
-            return found
+            if "airflow.sdk" not in sys.modules:  # else whoever imported it needs Airflow's own class
+                return found
     # Imported here: `import airflow.sdk` takes seconds that most commands should not.
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -78,7 +79,7 @@ def variable(name: str) -> str | None:
     """Return the variable: from AIRFLOW_VAR_..., a secrets backend or Airflow's own database; None if unset."""
     if found := os.environ.get(f"AIRFLOW_VAR_{name.upper()}"):
         return found
-    if _without_airflow():
+    if _terminals:
         try:
             return terminal.variable(name) or None
         except terminal.AskAirflow:
@@ -88,10 +89,6 @@ def variable(name: str) -> str | None:
     with _metadata_database_allowed():
         value: object = Variable.get(name, default=None)
     return None if value is None or value == "" else str(value)
-
-
-def _without_airflow() -> bool:
-    return _terminals > 0 and "airflow.sdk" not in sys.modules
 
 
 def _unknown(conn_id: str) -> ConfigurationError:
