@@ -44,7 +44,7 @@ class Opened:
 
     opened: int = 0
     include_initial_sync: int = 0  # entries of what was there before and was looked at for the first time
-    too_many: int = 0  # entries of loads that would have opened more than `most`
+    too_many: int = 0  # entries of loads that would have opened more than `max_requests_per_load`
 
     def __add__(self, other: Self) -> Self:
         return type(self)(
