@@ -226,7 +226,9 @@ class _Patient(Updating):
 
     def _link(self, match: Match) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
-        outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.match_rule})", "", None, None, match.ecw_id)
+        outcome = Outcome(
+            Kind.DONE, f"Linked to the patient that eCW has ({match.match_rule})", "", None, None, match.ecw_id
+        )
         if self.pushing.options.dry_run:
             return self.pushed("linked", ecw_id=match.ecw_id)
         if not self.linked(match.ecw_id, MergeBase(), outcome, "link", ()):

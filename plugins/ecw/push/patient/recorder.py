@@ -128,7 +128,9 @@ class OnePatient:
                     self.finished(connection, "created", ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
                 self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
-                outcome = replace(outcome, kind=Kind.LINK, next_step="join the two CRM records that are the same patient.")
+                outcome = replace(
+                    outcome, kind=Kind.LINK, next_step="join the two CRM records that are the same patient."
+                )
             self.log(connection, operation, outcome, fields)
         return linked
 
@@ -163,7 +165,10 @@ class OnePatient:
         """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
         pushing, crm_id = self.pushing, self.record.crm_id
         progress.note_within(
-            *(connection, pushing.place, pushing.run_id, crm_id), status=status, ecw_id=ecw_id, fields=progress.names(fields)
+            *(connection, pushing.place, pushing.run_id, crm_id),
+            status=status,
+            ecw_id=ecw_id,
+            fields=progress.names(fields),
         )
 
     def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
