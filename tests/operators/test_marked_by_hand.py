@@ -14,7 +14,7 @@ from ecw.operators import assets
 from ecw.operators.approval import ApprovePush
 from ecw.operators.pull import ExtractOperator
 from ecw.pull import steps
-from ecw.pull.replay.steps import gather_or_skip
+from ecw.pull.replay.steps import collect_or_skip
 
 FOLLOWERS: dict[str, tuple[Callable[[], Any], str]] = {
     "map": (lambda: steps.map(None), "extract"),  # type: ignore[arg-type]
@@ -45,4 +45,4 @@ def test_a_run_that_did_not_begin_is_left_out_only_where_begin_has_failed(state:
     with pytest.raises(error):
         ExtractOperator(task_id="extract", pull=None, resource_name="patient").execute({"ti": ti, "dag_run": dag_run})
     with pytest.raises(error):
-        gather_or_skip(None, "patient", ti=ti, dag_run=dag_run)
+        collect_or_skip(None, "patient", ti=ti, dag_run=dag_run)

@@ -77,7 +77,7 @@ def test_what_waits_for_a_person_starts_nothing_until_it_changes(crm: Any, run: 
     assert watch.look() == 1
     run()
     place = intents.Place(crm.all("ecw_push_item")[0]["practice"], "patient")
-    assert intents.choose(crm.engine, place, near, intents.NEW)
+    assert intents.choose(crm.engine, place, near, intents.NEW, "tester")
     progress.forget(crm.engine, place, near)
     assert watch.look() == 1
     assert run("asset_triggered")["counts"] == {"created": 1}
@@ -92,10 +92,10 @@ def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_no
     push = run.begin()
     push_patient(pushing(), crm_id)
     place = pushing().place
-    progress.note(crm.engine, place, push["run_id"], crm_id, did="unknown")
+    progress.note(crm.engine, place, push["run_id"], crm_id, status="unknown")
     assert due(pushing(), Wanted(), now) == {}
     assert set(due(pushing(), Wanted(), now + timedelta(hours=1))) == {crm_id}
-    progress.note(crm.engine, place, push["run_id"], crm_id, did="not approved")
+    progress.note(crm.engine, place, push["run_id"], crm_id, status="not approved")
     assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
 
 

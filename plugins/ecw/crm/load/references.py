@@ -72,7 +72,7 @@ def _key(whose: edit_times.Whose, known: Resource, held: ColumnElement[Any], mea
     i = ecw_intent.c
     in_doubt = exists().where(
         *(i.practice == ecw_link.c.practice, i.resource == ecw_link.c.resource, i.crm_id == ecw_link.c.crm_id),
-        *(i.state == HELD, i.rung == RUNG),
+        *(i.state == HELD, i.match_rule == RUNG),
     )
     return (
         select(cast(ecw_link.c.crm_id, meant.type))
