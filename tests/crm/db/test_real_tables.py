@@ -232,11 +232,6 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
         "dob",
         "the database computes it",
     ),
-    "a mapped number that is always generated": (
-        case(id="uuid PRIMARY KEY", dob=None, **{"last_name": "text"}),
-        "dob",
-        "no such column",
-    ),
     "char(1) for true and false": (case(active="char(1)"), "active", "does not fit into the table's CHAR(1)"),
     "an array": (case(last_name="text[]"), "last_name", "TEXT[]"),
     "json": (case(last_name="jsonb"), "last_name", "JSONB"),

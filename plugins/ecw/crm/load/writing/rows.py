@@ -100,7 +100,8 @@ def _in_parts(connection: Connection, stage: Stage, rows: Chosen, write: Callabl
 
 
 def _absent(stage: Stage, target: BusinessTable) -> Chosen:
-    return ~exists().where(target.key == stage.rows.c.crm_id)
+    kept = target.table.alias()  # the statement around it may read the table itself
+    return ~exists().where(kept.c[target.key.name] == stage.rows.c.crm_id)
 
 
 def _follow_keys(
