@@ -144,7 +144,7 @@ def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         names = [name for name in RESOURCES if name != crm.place.resource]
-        followers = [mapped_of(mapping) for mapping in mappings_of(conn_id, names)]
+        followers = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, names)}
         former = decide_identity.unlink(crm, spelled(crm, crm_id), getpass.getuser(), followers)
     click.echo(f"Unlinked from {former}; the next push looks for the person, the next pull makes a row for the chart.")
 

@@ -26,6 +26,29 @@ def listed(crm_conn_id: str) -> None:
     click.echo(as_table([("practice", "address"), *found]) if found else "No practice was synchronised yet.")
 
 
+@command.command("rows")
+@ECW
+@CRM
+def rows(conn_id: str, crm_conn_id: str) -> None:
+    """List rows of the CRM that are no practice's, although practices share it: they are pushed nowhere."""
+    from ecw.cli.table import as_table
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.practice.mappings import mappings_of
+    from ecw.pull.mapped_columns import mapped_of
+    from ecw.reports.practice_rows import unassigned
+    from ecw.resources import RESOURCES
+
+    tables = [(mapping.name, mapped_of(mapping)) for mapping in mappings_of(conn_id, RESOURCES)]
+    with open_crm(crm_conn_id) as engine, reading(engine) as connection:
+        found = unassigned(connection, tables)
+    if not found:
+        click.echo("Every row is a practice's.")
+        return
+    lines = [(one.resource, one.table, one.said or "-", str(one.rows), ", ".join(one.crm_ids)) for one in found]
+    click.echo(as_table([("resource", "table", "practice", "rows", "CRM ids, the first"), *lines]))
+    click.echo("They are pushed nowhere: fill their practice with a code that `ecw practice list` shows.")
+
+
 @command.command("moved")
 @ECW
 @CRM

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.resources import PUSHED
+
 if TYPE_CHECKING:
     from ecw.alerts.store import Alert
+    from ecw.reports.practice_rows import Unassigned
     from ecw.reports.status import ResourceStatus
 
 _HEADER = (
@@ -24,20 +28,31 @@ _HEADER = (
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
-    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.pull.mapped_columns import mapped_of
+    from ecw.reports.practice_rows import unassigned
     from ecw.reports.status import status
     from ecw.settings.schedule import cron, gaps
 
     with open_crm(crm_conn_id) as engine:
         found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
-    click.echo(_json(found, alerts) if as_json else "\n".join([_table(found), *_told(alerts)]))
+        with reading(engine) as connection:
+            lost = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
+    click.echo(_json(found, alerts, lost) if as_json else "\n".join([_table(found), *_told(alerts), *_lost(lost)]))
 
 
-def _json(found: list[ResourceStatus], alerts: list[Alert]) -> str:
-    """Give each resource its open alerts."""
+def _json(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> str:
+    """Give each resource its open alerts, and how many rows of it are no practice's."""
     import orjson
 
-    of = {(one.practice, one.resource): asdict(one) | {"alerts": []} for one in found}
+    rows = Counter[str]()
+    for rest in lost:
+        rows[rest.resource] += rest.rows
+    of = {
+        (one.practice, one.resource): asdict(one) | {"alerts": [], "rows_without_practice": rows[one.resource]}
+        for one in found
+    }
     for alert in alerts:
         if (alert.practice, alert.subject) in of:
             of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
@@ -51,6 +66,13 @@ def _told(alerts: list[Alert]) -> list[str]:
         for one in alerts
     ]
     return ["", *lines] if lines else []
+
+
+def _lost(lost: list[Unassigned]) -> list[str]:
+    count = sum(one.rows for one in lost)
+    return (
+        ["", f"{PUSHED}: {count} rows are no practice's and pushed nowhere: see `ecw practice rows`."] if count else []
+    )
 
 
 def _plain(value: Any) -> Any:

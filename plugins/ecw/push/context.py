@@ -46,7 +46,8 @@ class Pushed:
     """What came of one patient: ids, words and names of fields only.
 
     `did`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
-    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
+    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's),
+    unassigned (the row does not say whose it is).
     """
 
     crm_id: str

@@ -161,7 +161,16 @@ class _Sending:
             if pushed.did == "failed":
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
+            elif pushed.did not in (
+                "failed",
+                "stopped",
+                "busy",
+                "skipped",
+                "missing",
+                "locked",
+                "elsewhere",
+                "unassigned",
+            ):
                 self.failed_in_a_row = 0
         return pushed
 

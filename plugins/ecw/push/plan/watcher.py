@@ -15,7 +15,7 @@ from ecw.crm.db.tables import ecw_conflict, ecw_intent
 from ecw.errors import EcwError
 from ecw.push.context import CrmSide
 from ecw.push.kill_switch import STOP, WATCH, is_on
-from ecw.push.plan.begin import crm_side, wanted_of
+from ecw.push.plan.begin import crm_side, require_own_rows, wanted_of
 from ecw.push.plan.select import due
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ class Watch:
             self._engine = crm_engine(self.crm_conn_id)
         if self._side is None:
             self._side = crm_side(self._engine, self.ecw_conn_id)
+            with reading(self._engine) as connection:
+                require_own_rows(connection, self._side)
         return self._side
 
     def _changes(self, side: CrmSide) -> Any:
