@@ -209,6 +209,7 @@ def worlds(
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "no")
     monkeypatch.setenv("AIRFLOW_CONN_VOB_WEBHOOK", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
     for code, sandbox in three.items():
+        monkeypatch.setenv(f"AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH__{code}", "no")
         extra = {"private_key": keys.private_key_pem, "key_id": keys.key_id, "jwks_url": keys.jwks_url}
         extra |= {"calls_per_minute": 100_000, "push": WITHOUT_WAITING, "vob": {"include_initial_sync": True}}
         document = {"conn_type": "ecw", "host": sandbox.base_url, "login": keys.client_id, "extra": extra}

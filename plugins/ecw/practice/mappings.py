@@ -14,6 +14,7 @@ from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Push, Run
 from ecw.settings import connections
+from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -71,8 +72,9 @@ def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapp
         _require(zone)
     constants = {name: value for name, value in said.items() if name != TIME_ZONE}
     base_url = base_url_of(connection)
+    own = of_connection(connection.conn_id or "").mappings
     for resource in resources:
-        mapping = load_mapping(resource, constants)
+        mapping = load_mapping(resource, constants, own)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)

@@ -127,11 +127,12 @@ def check(batch: Batch) -> Batch:
     from ecw.pull.plan import plan
     from ecw.quality.check import Before, check
     from ecw.quality.suite import load_suite, of_chosen, suite_path
+    from ecw.settings.practices import of_connection
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
         columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
-        suite = load_suite(suite_path(batch["resource"]), columns)
+        suite = load_suite(suite_path(batch["resource"], of_connection(run["ecw_conn_id"]).quality), columns)
         if plan.of(run)["options"]["ids"]:  # a replay has some, too
             suite = of_chosen(suite)
         return check(

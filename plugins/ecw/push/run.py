@@ -30,6 +30,7 @@ from ecw.push.patient.readback import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confir
 from ecw.push.patient.readback import confirm as read_back
 from ecw.push.plan.begin import place_of
 from ecw.push.rules.outcome import raised
+from ecw.settings.practices import of_connection
 from ecw.push.rules.validate import Limits
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,12 @@ class Running:
 
     engine: Engine
     push: Push
-    allowed: Callable[[], bool] = field(default_factory=Allowed)
     sleep: Callable[[float], None] = time.sleep
     patience: RetryPolicy | None = None  # of a call; None: as every call has it
+    allowed: Callable[[], bool] = field(init=False)  # as the switches of the practice say
+
+    def __post_init__(self) -> None:
+        self.allowed = Allowed(of_connection(self.push["ecw_conn_id"]))
 
     @property
     def place(self) -> Place:

@@ -91,8 +91,13 @@ class Suite:
         return rule.otherwise == REJECT or (self.chosen and rule.otherwise == STOP)
 
 
-def suite_path(resource: str) -> Path:
-    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
+def suite_path(resource: str, own: Path | None = None) -> Path:
+    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings.
+
+    `own` is a practice's folder, whose files stand in for those.
+    """
+    if own is not None and (own / f"{resource}.yaml").is_file():
+        return own / f"{resource}.yaml"
     return mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 

@@ -23,6 +23,7 @@ from ecw.push.context import CrmSide
 from ecw.push.intents import CREATE, UPDATE, Place
 from ecw.push.plan.select import choose
 from ecw.settings import connections
+from ecw.settings.practices import of_connection
 from ecw.settings.push import Wanted
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,11 @@ def begin(
 ) -> Push:
     """Do what steps.begin says."""
     wanted = wanted_of(ecw_conn_id, options)
+    if not of_connection(ecw_conn_id).push:
+        raise ConfigurationError(
+            f"Nothing is pushed to the practice at the connection {ecw_conn_id!r}: its push is off.",
+            next_move="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+        )
     base_url = base_url_of(connections.get(ecw_conn_id))
     with reading(engine) as connection:
         require_tables(connection, [mapping_of(ecw_conn_id)])

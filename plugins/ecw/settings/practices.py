@@ -1,0 +1,187 @@
+"""Which practices there are: each is a connection of type eClinicalWorks, with what include/practices.yaml says of it.
+
+    connections   every connection of type `ecw` is a practice: those in the environment (AIRFLOW_CONN_...), and those
+                  that the Variable `ecw_practices` names.  Airflow's API server writes it whenever a connection is
+                  saved there, `ecw practice sync` does after connections came another way (docs/decisions/0019).
+    the file      where a practice differs: schedule, resources, CRM, overlays, alerts, staging, push on or off.
+
+A DAG's file reads this all the time: no pydantic, no YAML and no database unless there is a file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ecw.errors import ConfigurationError
+
+VARIABLE, FILE = "ecw_practices", "ECW_PRACTICES"
+DEFAULT_CONNECTION, DEFAULT_CRM = "ecw_default", "crm_default"
+CONN_TYPE = "ecw"
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """One practice as it is configured; None and empty: what holds for all.
+
+    `name` is what its DAG ids end with: the connection's id without `ecw_`; "" of the one at `ecw_default`.
+    """
+
+    name: str
+    connection: str = DEFAULT_CONNECTION
+    crm_connection: str = DEFAULT_CRM
+    schedule: str | None = None  # cron; else the Variable ecw_pull_schedule
+    resources: tuple[str, ...] = ()  # else the Variable ecw_pull_resources
+    mappings: Path | None = None  # a folder: its files stand in for those of the project
+    quality: Path | None = None
+    alerts: dict[str, Any] = field(default_factory=dict)  # as the Variable ecw_alerts
+    staging: str | None = None  # else the Variable ecw_staging
+    pool: str = "ecw_api"
+    push: bool = True
+    vob_webhook: str = "vob_webhook"
+
+    @property
+    def suffix(self) -> str:
+        """What the practice's DAG ids end with."""
+        return f"__{self.name}" if self.name else ""
+
+    def dag_id(self, of: str) -> str:
+        """Return the id of one of the practice's DAGs: `ecw_pull` becomes `ecw_pull__north`."""
+        return f"{of}{self.suffix}"
+
+    @property
+    def tags(self) -> list[str]:
+        """What the practice's DAGs are found by in Airflow's list."""
+        return [self.name] if self.name else []
+
+    def variable(self, of: str) -> str:
+        """Return the name of a Variable of the practice alone."""
+        return f"{of}{self.suffix}"
+
+
+def practices() -> list[Practice]:
+    """Return every practice for the DAGs' files, the one at `ecw_default` first; never none.
+
+    Raises ConfigurationError for a file or a Variable that is wrong.
+    """
+    from airflow.sdk import Variable
+
+    written = os.environ.get(f"AIRFLOW_VAR_{VARIABLE.upper()}") or Variable.get(VARIABLE, default=None)
+    return known(str(written or ""))
+
+
+def pushing() -> list[Practice]:
+    """Return the practices that patients are pushed to."""
+    return [each for each in practices() if each.push]
+
+
+def known(written: str = "") -> list[Practice]:
+    """Return the practices of the file, of the environment, and of a list of connection ids."""
+    found = {each.connection: each for each in of_file(file())}
+    for conn_id in [*_ids(written), *_in_environment()]:
+        found.setdefault(conn_id, Practice(name_of(conn_id), conn_id))
+    if not found:
+        return [Practice("")]
+    names = sorted(each.name for each in found.values())
+    if twice := [name for name, after in pairwise(names) if name == after]:
+        raise ConfigurationError(
+            f"Two practices are called {twice[0]!r}.",
+            next_move="give one of them another name in include/practices.yaml, or rename its connection.",
+        )
+    return sorted(found.values(), key=lambda each: each.name)
+
+
+def of_connection(conn_id: str) -> Practice:
+    """Return the practice of a connection, as the file says; one that the file does not name has what holds for all."""
+    for each in of_file(file()):
+        if each.connection == conn_id:
+            return each
+    return Practice(name_of(conn_id), conn_id)
+
+
+def named(name: str) -> Practice:
+    """Return the practice of this name in the file, or at the connection of this name.
+
+    Raises ConfigurationError with what was meant.
+    """
+    from ecw.settings import connections
+    from ecw.settings.did_you_mean import did_you_mean
+
+    found = {each.name: each for each in known(connections.variable(VARIABLE) or "")}
+    if name in found:
+        return found[name]
+    raise ConfigurationError(
+        f"There is no practice {name!r}.",
+        next_move=f"{did_you_mean(name, [each for each in found if each])}; `ecw practice list` shows them.",
+    )
+
+
+def name_of(conn_id: str) -> str:
+    """Return the name that a connection's practice has where the file gives it none."""
+    return "" if conn_id == DEFAULT_CONNECTION else conn_id.removeprefix("ecw_")
+
+
+def file() -> Path | None:
+    """Return the file of practices: what ECW_PRACTICES names, else include/practices.yaml; None where there is none.
+
+    Raises ConfigurationError where ECW_PRACTICES names a file that is not there.
+    """
+    if asked := os.environ.get(FILE):
+        if Path(asked).is_file():
+            return Path(asked)
+        raise ConfigurationError(f"There is no file {asked}.", next_move=f"fix or remove the variable {FILE}.")
+    return _own_file()
+
+
+@cache
+def _own_file() -> Path | None:
+    for start in (Path(__file__).resolve(), Path.cwd()):
+        for parent in (start, *start.parents):
+            if (parent / "include").is_dir() and (found := parent / "include" / "practices.yaml").is_file():
+                return found
+    return None
+
+
+def of_file(path: Path | None) -> tuple[Practice, ...]:
+    """Return the practices that a file names, in its order.  Raises ConfigurationError with every mistake in it."""
+    if path is None:
+        return ()
+    return _of_file(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _of_file(path: Path, _changed: int) -> tuple[Practice, ...]:
+    from ecw.settings.practices_file import read
+
+    return read(path)
+
+
+def _ids(written: str) -> list[str]:
+    found = [each for each in re.split(r"[\s,;\[\]\"']+", written) if each]
+    if wrong := [each for each in found if not _NAME.fullmatch(each)]:
+        raise ConfigurationError(
+            f"The variable {VARIABLE} holds {wrong[0][:40]!r}, which is no connection's id.",
+            next_move="run `ecw practice sync`, which writes it.",
+        )
+    return found
+
+
+def _in_environment() -> list[str]:
+    """Return the ids of the connections of our type that the environment holds."""
+    found = []
+    for name, value in os.environ.items():
+        if name.startswith("AIRFLOW_CONN_") and _is_ours(value):
+            found.append(name.removeprefix("AIRFLOW_CONN_").lower())
+    return sorted(found)
+
+
+def _is_ours(value: str) -> bool:
+    if value.startswith(f"{CONN_TYPE}://"):
+        return True
+    return bool(re.search(rf'"conn_type"\s*:\s*"{CONN_TYPE}"', value)) if value.lstrip().startswith("{") else False
