@@ -69,5 +69,5 @@ for practice in practices():
         },
         doc_md=__doc__,
         tags=["ecw", "crm", *practice.tags],
-    ):
+    ) as dag:
         crm_vob(practice)

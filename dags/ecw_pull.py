@@ -88,5 +88,5 @@ for practice in practices():
         params=PARAMS,
         doc_md=__doc__,
         tags=["ecw", "pull", *practice.tags],
-    ):
+    ) as dag:
         ecw_pull(practice)

@@ -72,5 +72,5 @@ for practice in pushing():
         params=PARAMS,
         doc_md=__doc__,
         tags=["ecw", "push", *practice.tags],
-    ):
+    ) as dag:
         ecw_push_patients(practice)

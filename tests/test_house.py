@@ -168,5 +168,4 @@ STILL_WIDE = {
     "ecw.push.progress.plan": 7,
     "ecw.quality.check.check": 7,
     "ecw.three_way_merge._column": 8,
-    "ecw.ui.logs.logs": 9,
 }

@@ -114,7 +114,7 @@ def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_
 
 def parsed(**variables: str) -> subprocess.CompletedProcess[str]:
     program = f"import runpy\nnames = runpy.run_path({str(ROOT / 'dags' / 'ecw_pull.py')!r})\n"
-    program += "print(names['ecw_pull']().timetable.expression)"
+    program += "print(names['dag'].timetable.expression)"
     env = {**os.environ, **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
 

@@ -8,10 +8,10 @@ import pytest
 
 from ecw.push import steps
 from ecw.push.kill_switch import Allowed
-from ecw.settings.practices import Practice
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
+from ecw.settings.practices import Practice
 from tests.push.names import person
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecw.printable import printable
+from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -82,7 +82,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
         return
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
-    click.echo(_table(cells))
+    click.echo(as_table(cells))
     for one in shown.columns:
         if one.why:
             click.echo(f"{one.column}: {'; '.join(one.why)}.")
@@ -172,9 +172,9 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     """
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
-    from ecw.mapping.definition.yaml_positions import did_you_mean
     from ecw.mapping.tools import propose as proposing
     from ecw.mapping.tools.unmapped import UnmappedCodes
+    from ecw.settings.did_you_mean import did_you_mean
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
@@ -288,8 +288,3 @@ def _print_json(value: Any) -> None:
 
 def _text(value: Any) -> str:
     return "" if value is None else printable(str(value))
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> str:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

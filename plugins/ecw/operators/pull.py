@@ -25,7 +25,8 @@ class BeginOperator(BaseOperator, SkipMixin):
     """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
 
     The form is read here and not rendered by a template: it may name patients, and templates are shown.  Of what a
-    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.  `ecw_conn_id` is the practice's connection.
+    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.  `ecw_conn_id` is the
+    practice's connection.
     """
 
     def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:

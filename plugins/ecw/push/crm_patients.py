@@ -15,10 +15,11 @@ from ecw.crm.db.converters import plain
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.identity import NAMES_ANOTHER, Confirmed
+from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.state import edit_times, practices
 from ecw.crm.state import merge_base as agreements
 from ecw.identity.guard import Link
-from ecw.mapping.transform.person import person_columns, person_reader
+from ecw.mapping.transform.person import contact_columns, person_columns, person_reader
 from ecw.mapping.transform.to_resource import Composer
 from ecw.push.intents import Place
 from ecw.three_way_merge import MergeBase
@@ -50,6 +51,7 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        self.contacts = contact_columns(mapping)
         self.says, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
         self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
@@ -91,6 +93,10 @@ class Patients:
         """Return how many rows do not say whose they are, where that matters: they are pushed nowhere."""
         lost = select(func.count()).select_from(self.target.table).where(self.rows(connection).unassigned)
         return int(connection.scalar(lost) or 0)
+
+    def shared(self, connection: Connection, crm_id: str) -> set[str]:
+        """Return the columns of a patient's phone numbers, e-mail addresses and streets that many other rows have."""
+        return shared_contacts(connection, self.target, self.target.key_of(crm_id), self.contacts)
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient of the practice, with its link and what is agreed."""

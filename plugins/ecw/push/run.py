@@ -30,8 +30,8 @@ from ecw.push.patient.readback import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confir
 from ecw.push.patient.readback import confirm as read_back
 from ecw.push.plan.begin import place_of
 from ecw.push.rules.outcome import raised
-from ecw.settings.practices import of_connection
 from ecw.push.rules.validate import Limits
+from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
 IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine

@@ -139,7 +139,8 @@ def _mistake(root: yaml.Node | None, where: Keys, kind: str, message: str) -> tu
     keys = [str(each) for each in where if each != "[key]"]
     line, key = _line(root, keys), ".".join(keys) or "the file"
     if kind == "extra_forbidden":
-        fields = {1: Document, 3: Entry, 4: Alerts}.get(len(keys), Entry).model_fields
+        models: dict[int, type[BaseModel]] = {1: Document, 4: Alerts}
+        fields = models.get(len(keys), Entry).model_fields
         return line, f"{key}: there is no such key; {did_you_mean(keys[-1], list(fields))}"
     return line, f"{key}: {message.removeprefix('Value error, ')}"
 

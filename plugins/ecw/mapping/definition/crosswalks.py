@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ecw.mapping.definition.code_systems import canonical
-from ecw.mapping.definition.yaml_positions import Sheet, did_you_mean
+from ecw.mapping.definition.yaml_positions import Sheet
 from ecw.mapping.vocabulary import POLICY_KEYS, UNMAPPED
+from ecw.settings.did_you_mean import did_you_mean
 
 POLICIES = "policies.yaml"
 HEADER = ["code", "value", "system", "note"]

@@ -17,7 +17,7 @@ from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import POLICIES, Crosswalk, available, load_crosswalks
 from ecw.mapping.definition.model import Column, Fallback, Mapping
 from ecw.mapping.definition.overlap import overlaps
-from ecw.mapping.definition.yaml_positions import Sheet, did_you_mean
+from ecw.mapping.definition.yaml_positions import Sheet
 from ecw.mapping.fhirpath.parse import PathNotUnderstood, parse
 from ecw.mapping.fhirpath.paths import Current, First, Index, Member, Path, filling, join
 from ecw.mapping.fhirpath.write import writable
@@ -35,6 +35,7 @@ from ecw.mapping.vocabulary import (
     TYPES,
 )
 from ecw.resources import NoPush, no_push
+from ecw.settings.did_you_mean import did_you_mean
 
 # Raise it when a change of this package makes other rows of the same file and the same resource.
 RULES = 2

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ecw.errors import MappingError
+from ecw.settings.did_you_mean import did_you_mean
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
 
@@ -124,11 +124,3 @@ class Sheet:
         if text and text not in words:
             self.wrong(node, f"{text!r} is no {what}; {did_you_mean(text, words)}")
         return text
-
-
-def did_you_mean(word: str, words: MappingType[str, Any]) -> str:
-    """Suggest the nearest of the words, or all of them."""
-    if not words:
-        return "there is none yet"
-    near = get_close_matches(word, words, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(words)}"

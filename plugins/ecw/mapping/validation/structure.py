@@ -15,7 +15,6 @@ from types import MappingProxyType
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.definition.used_elements import paths_of
 from ecw.mapping.definition.used_elements import used_elements as used_elements
-from ecw.mapping.definition.yaml_positions import did_you_mean
 from ecw.mapping.fhirpath.paths import (
     Choice,
     Current,
@@ -29,6 +28,7 @@ from ecw.mapping.fhirpath.paths import (
     Union,
     Where,
 )
+from ecw.settings.did_you_mean import did_you_mean
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 # The extensions of US Core 3.1.1 and 6.1.0 on the five resources.

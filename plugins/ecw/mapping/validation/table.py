@@ -11,7 +11,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from ecw.errors import CrmSchemaError
 from ecw.mapping.definition.model import Column, Mapping
-from ecw.mapping.definition.yaml_positions import did_you_mean
+from ecw.settings.did_you_mean import did_you_mean
 
 # The types that hold a value as it is; a text column takes dates and times in ISO 8601, too.
 HOLDS: dict[str, tuple[type[types.TypeEngine[Any]], ...]] = {
