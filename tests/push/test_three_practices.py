@@ -204,6 +204,7 @@ def worlds(
     """Return a function that puts the three practices and the CRM back to their beginning."""
     monkeypatch.setenv("AIRFLOW_VAR_ECW_STAGING_DAYS", "14")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", "{}")
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", ", ".join(map(conn, CODES)))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_RESOURCES", "all")
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "no")

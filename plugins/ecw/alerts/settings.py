@@ -11,6 +11,7 @@ from typing import Any
 from ecw.alerts.conditions import Thresholds
 from ecw.errors import ConfigurationError
 from ecw.settings import connections
+from ecw.settings.practices import Practice
 from ecw.settings.schedule import cron, gaps, resources
 
 VARIABLE = "ecw_alerts"
@@ -32,23 +33,26 @@ class Settings:
         return webhook + [f"email {address}" for address in self.email]
 
 
-def schedule() -> tuple[timedelta, Collection[str]]:
-    """Return how often the pull runs by itself, and what it then pulls."""
-    return gaps(cron()).longest, resources()
+def schedule(practice: Practice | None = None) -> tuple[timedelta, Collection[str]]:
+    """Return how often the practice's pull runs by itself, and what it then pulls."""
+    return gaps(cron(practice)).longest, resources(practice)
 
 
-def settings() -> Settings:
-    """Read the variable.
+def settings(practice: Practice | None = None) -> Settings:
+    """Read the variable, with what include/practices.yaml says of a practice's own alerts over it.
 
-    Raises ConfigurationError naming what is wrong in it.
+    A practice that names a webhook or addresses names all of them.  Raises ConfigurationError naming what is wrong.
     """
     written = connections.variable(VARIABLE)
-    if written is None:
-        return Settings()
+    own = practice.alerts if practice else {}
     try:
-        said = json.loads(written)
+        said = {} if written is None else json.loads(written)
     except ValueError:
         said = None
+    if isinstance(said, dict):
+        if {"webhook", "email"} & own.keys():
+            said = {name: value for name, value in said.items() if name not in ("webhook", "email")}
+        said |= own
     if not isinstance(said, dict):
         raise _wrong("is not a JSON object", 'write it as {"webhook": "<HTTP connection>", "email": ["<address>"]}.')
     limits = {each.name: _number(said, each.name) for each in fields(Thresholds) if each.name in said}

@@ -81,6 +81,12 @@ def pushing() -> list[Practice]:
     return [each for each in practices() if each.push]
 
 
+def crms() -> dict[str, str]:
+    """Return the connections of the CRMs that practices use, by what the ids of tasks about them end with."""
+    found = sorted({each.crm_connection for each in practices()})
+    return {"" if conn_id == DEFAULT_CRM else f"__{conn_id}": conn_id for conn_id in found}
+
+
 def known(written: str = "") -> list[Practice]:
     """Return the practices of the file, of the environment, and of a list of connection ids."""
     found = {each.connection: each for each in of_file(file())}
