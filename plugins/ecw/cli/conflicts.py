@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ecw.cli.matches import CRM, ECW, side, spelled
-from ecw.printable import as_table
+from ecw.cli import JSON, print_rows
+from ecw.cli.matches import CRM, ECW, side
 
 if TYPE_CHECKING:
     from ecw.three_way_merge import Side
@@ -20,9 +20,10 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--show", is_flag=True, help="With both values: patient data, for this terminal alone.")
+@JSON
 @ECW
 @CRM
-def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
+def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """List the fields that wait for a choice, by ids and names."""
     from ecw.crm.state import conflicts
 
@@ -31,11 +32,10 @@ def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
     names = ["resource", "crm_id", "ecw_id", "column", "first_run", "choice"]
     names += ["crm_value", "emr_value"] if show else []
     rows = [tuple("" if row[name] is None else str(row[name]) for name in names) for row in found]
-    if not rows:
-        click.echo("No field waits for a choice.")
-        return
-    click.echo(as_table([tuple(name.replace("_", " ") for name in names), *rows]))
-    click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
+    header = [name.replace("_", " ") for name in names]
+    print_rows(header, rows, as_json=as_json, otherwise="No field waits for a choice.")
+    if rows and not as_json:
+        click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
 
 
 @command.command("choose")
@@ -50,17 +50,12 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
 
     The choice holds for these very values: one that changes again asks again.
     """
-    from ecw.crm.state import conflicts
-    from ecw.errors import ConfigurationError
-    from ecw.push import progress
+    from ecw.crm.load.journal import terminal_user
+    from ecw.crm.state.conflicts import Field
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
         chosen: Side = "crm" if winner == "crm" else "emr"
-        crm_id = spelled(crm, crm_id) if resource == crm.place.resource else crm_id
-        if not conflicts.choose(crm.engine, crm.place.practice, resource, crm_id, column, chosen):
-            raise ConfigurationError(
-                f"The field {column} of the CRM's {resource} {crm_id} waits for no choice.",
-                next_move="`ecw conflicts list` shows what does.",
-            )
-        progress.forget(crm.engine, crm.place, crm_id)
+        crm_id = review.spelled(crm, crm_id) if resource == crm.place.resource else crm_id
+        review.choose_winner(crm, Field(crm.place.practice, resource, crm_id, column), chosen, terminal_user())
     click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} does it.")

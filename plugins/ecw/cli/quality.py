@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ _HEADER = ("verdict", "broken", "new", "rows", "column", "rule", "wanted", "othe
 @click.argument("run", required=False)
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 @click.option("--all", "every", is_flag=True, help="The rules that no row breaks, too.")
-def command(run: str | None, crm_conn_id: str, every: bool) -> None:
+@JSON
+def command(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
     """Show what the check found in RUN, a run id, or in the last run: rules, counts and verdicts, no values."""
     from ecw.crm.db.engine import open_crm, reading
     from ecw.errors import ConfigurationError
@@ -32,6 +35,9 @@ def command(run: str | None, crm_conn_id: str, every: bool) -> None:
         raise ConfigurationError(
             f"The CRM knows no run {run!r}.", next_move="name it as Airflow's list of the runs of ecw_pull does."
         )
+    if as_json:
+        print_json([asdict(report) for report in found])
+        return
     if not found:
         click.echo("No run has come to its check yet.")
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.printable import as_table
 from ecw.resources import PUSHED
 
@@ -25,7 +26,7 @@ _HEADER = (
 
 @click.command("status")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
+@JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
@@ -40,13 +41,14 @@ def command(crm_conn_id: str, as_json: bool) -> None:
         found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
         with reading(engine) as connection:
             lost = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
-    click.echo(_json(found, alerts, lost) if as_json else "\n".join([_table(found), *_told(alerts), *_lost(lost)]))
+    if as_json:
+        print_json(_with_alerts(found, alerts, lost))
+    else:
+        click.echo("\n".join([_table(found), *_told(alerts), *_lost(lost)]))
 
 
-def _json(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> str:
+def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> list[dict[str, Any]]:
     """Give each resource its open alerts, and how many rows of it are no practice's."""
-    import orjson
-
     rows = Counter[str]()
     for rest in lost:
         rows[rest.resource] += rest.rows
@@ -57,7 +59,7 @@ def _json(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigne
     for alert in alerts:
         if (alert.practice, alert.subject) in of:
             of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
-    return orjson.dumps(list(of.values()), default=_plain, option=orjson.OPT_INDENT_2).decode()
+    return list(of.values())
 
 
 def _told(alerts: list[Alert]) -> list[str]:
@@ -74,13 +76,6 @@ def _lost(lost: list[Unassigned]) -> list[str]:
     return (
         ["", f"{PUSHED}: {count} rows are no practice's and pushed nowhere: see `ecw practice rows`."] if count else []
     )
-
-
-def _plain(value: Any) -> Any:
-    """Write an age in seconds."""
-    if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    raise TypeError(type(value).__name__)
 
 
 def _table(found: list[ResourceStatus]) -> str:

@@ -17,7 +17,7 @@ from ecw.settings import connections
 from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from ecw.settings.connections import Connection
 
 TIME_ZONE = "time_zone"
 

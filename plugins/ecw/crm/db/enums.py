@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+GONE = "gone"  # the rule of a reject whose record eCW no longer has
+
 
 class RejectState(StrEnum):
     """Where a reject stands."""
 
     OPEN = "open"
+    DISMISSED = "dismissed"  # a person has said that it may stay out; the same content does not open it again
     RESOLVED = "resolved"
 
 

@@ -238,11 +238,15 @@ ecw_reject = Table(
     Column("hash", String(128), comment="Hash of the resource's content"),
     Column("source_version", UtcTime, comment="Meta.lastUpdated of the resource"),
     Column("batch", Text, comment="The staged file that still holds the record"),
-    Column("state", String(16), nullable=False, comment="Open, resolved"),
+    Column("state", String(16), nullable=False, comment="Open; dismissed: by a person; resolved"),
     Column("first_run", String(250), nullable=False, comment="The first run that found it"),
     Column("last_run", String(250), nullable=False, index=True, comment="The last run that found it"),
     Column("resolved_run", String(250), comment="The run after which it no longer held"),
     Column("read_at", UtcTime, comment="By then eCW had given it"),
+    # The page of rejects: groups are counted, and one group is paged through, in the index alone.
+    Index(
+        *("ecw_reject_groups", "practice", "state", "resource", "step", "rule", "column", "first_run", "ecw_id"),
+    ),
     # What the console counts: open records, and open records by rule.
     _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
     _partial("ecw_reject_open_rule", "practice", "rule", "resource", "column", "ecw_id", where="state = 'open'"),
@@ -325,6 +329,8 @@ ecw_push_item = Table(
     "retried goes on here.",
 )
 
+_PAGES = ("at", "run_id", "entry")
+
 ecw_journal = Table(
     "ecw_journal",
     metadata,
@@ -353,12 +359,15 @@ ecw_journal = Table(
         String(64),
         comment="Of a pull's: the key of the request that it opened; '': none; nothing: not looked at",
     ),
-    Index("ecw_journal_at", "practice", "at"),
-    # One for each field of the page's form, in the page's order.
-    *(
-        Index(f"ecw_journal_by_{name}", "practice", name, "at")
-        for name in ("direction", "resource", "outcome", "run_id", "crm_id", "ecw_id")
-    ),
+    # The pages of the Integration Logs, in their order: see ecw.reports.journal. Of outcome and direction the common
+    # word needs no index, and half of the entries none of these.
+    Index("ecw_journal_at", "practice", *_PAGES),
+    Index("ecw_journal_by_resource", "practice", "resource", *_PAGES),
+    Index("ecw_journal_by_run_id", "practice", "run_id", "at", "entry"),
+    _partial("ecw_journal_by_outcome", "practice", "outcome", *_PAGES, where="outcome <> 'done'"),
+    _partial("ecw_journal_by_direction", "practice", "direction", *_PAGES, where="direction <> 'pull'"),
+    _partial("ecw_journal_by_code", "practice", "code", *_PAGES, where="code IS NOT NULL"),
+    *(Index(f"ecw_journal_by_{name}", "practice", name, "at") for name in ("crm_id", "ecw_id")),
     Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
     comment="The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.",
