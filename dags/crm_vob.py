@@ -33,7 +33,8 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, t
 
 from ecw.operators import assets
 from ecw.retry_policy import RETRY_POLICY
-from ecw.settings.practices import Practice, practices
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 from ecw.vob import steps
 
 

@@ -44,7 +44,8 @@ from ecw.operators.pull_params import PARAMS
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 from ecw.retry_policy import RETRY_POLICY
-from ecw.settings.practices import Practice, practices
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 from ecw.settings.schedule import cron_of_dag
 
 

@@ -41,7 +41,8 @@ from ecw.operators.push import BeginOperator
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
 from ecw.retry_policy import RETRY_POLICY
-from ecw.settings.practices import Practice, pushing
+from ecw.settings.practice import Practice
+from ecw.settings.practices import pushing
 
 
 def ecw_push_patients(practice: Practice) -> None:

@@ -38,7 +38,8 @@ from ecw.pull import steps
 from ecw.pull.replay import steps as replay
 from ecw.resources import RESOURCES
 from ecw.retry_policy import RETRY_POLICY
-from ecw.settings.practices import Practice, practices
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 
 
 def ecw_replay(practice: Practice) -> None:

@@ -11,7 +11,7 @@ from ecw.push.kill_switch import Allowed
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
-from ecw.settings.practices import Practice
+from ecw.settings.practice import Practice
 from tests.push.names import person
 
 

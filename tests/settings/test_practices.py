@@ -10,7 +10,8 @@ import pytest
 
 from ecw.errors import ConfigurationError
 from ecw.settings import practices, schedule
-from ecw.settings.practices import Practice, known, named, of_connection
+from ecw.settings.practice import Practice
+from ecw.settings.practices import known, named, of_connection
 
 WHOLE = """\
 practices:

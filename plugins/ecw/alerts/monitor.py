@@ -16,7 +16,8 @@ from ecw.crm.db.tables import ecw_run
 from ecw.errors import ConfigurationError, EcwError
 from ecw.fhir.connection import base_url_of, practice_of
 from ecw.settings import connections
-from ecw.settings.practices import VARIABLE, Practice, known
+from ecw.settings.practice import Practice
+from ecw.settings.practices import VARIABLE, known
 
 log = logging.getLogger(__name__)
 

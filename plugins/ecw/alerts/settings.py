@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from ecw.alerts.conditions import Thresholds
 from ecw.settings import connections
 from ecw.settings.base import OPTIONS, described, option, said, validated
-from ecw.settings.practices import Practice
+from ecw.settings.practice import Practice
 from ecw.settings.schedule import cron, gaps, resources
 
 VARIABLE = "ecw_alerts"

@@ -17,7 +17,7 @@ from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from ecw.models import Batch, Run
-    from ecw.settings.practices import Practice
+    from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, Run
 from ecw.pull import steps
-from ecw.settings.practices import DEFAULT_CONNECTION, of_connection
+from ecw.settings.practice import DEFAULT_CONNECTION
+from ecw.settings.practices import of_connection
 from ecw.settings.pull import of_form
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from airflow.sdk import BaseOperator
 
 from ecw.models import Push
 from ecw.push import steps
-from ecw.settings.practices import DEFAULT_CONNECTION, of_connection
+from ecw.settings.practice import DEFAULT_CONNECTION
+from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -12,7 +12,7 @@ from threading import Lock
 from ecw.errors import PushStopped
 from ecw.fhir.transport import Late, Permits
 from ecw.settings import connections
-from ecw.settings.practices import Practice
+from ecw.settings.practice import Practice
 
 STOP, WATCH = "ecw_push_kill_switch", "ecw_push_auto_start"
 FRESH = 1.0  # seconds: a request takes eCW longer

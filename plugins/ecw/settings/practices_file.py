@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ecw.errors import ConfigurationError
 from ecw.settings.did_you_mean import did_you_mean
-from ecw.settings.practices import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
+from ecw.settings.practice import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEXT = "fix the lines named above; docs/how-to/many-practices.md explains the file."

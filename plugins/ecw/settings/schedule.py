@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ecw.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ecw.settings.practices import Practice
+    from ecw.settings.practice import Practice
 
 SCHEDULE, RESOURCES = "ecw_pull_schedule", "ecw_pull_resources"
 EVERY_TWO_HOURS = "0 */2 * * *"
