@@ -29,6 +29,7 @@ from include.demo.story import Clinic, Crm, dirty, edit, table, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+SETTINGS = ROOT / "include" / "demo" / "airflow_settings.yaml"  # the project's own names no connection
 DAG = "ecw_pull"
 WATCH = "ecw_monitor"
 PUSH_DAG = "ecw_push_patients"
@@ -124,7 +125,11 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
     airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}", before_retry=lambda: require_running(processes))
     wait(processes, "Airflow did not come up", airflow.ready)
-    run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
+    run(
+        [BIN / "ecw", "settings", "apply", "--file", SETTINGS, *settings_changes(options)],
+        env,
+        processes.log("settings"),
+    )
     run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
     airflow.login()
     wait(processes, "Airflow did not read dags/", lambda: all(map(airflow.has_dag, (DAG, WATCH, PUSH_DAG))))
@@ -208,7 +213,7 @@ def sandbox_command(options: Options) -> list[str]:
 
 
 def settings_changes(options: Options) -> list[str]:
-    """Return what this demo's ports and folder change in airflow_settings.yaml."""
+    """Return what this demo's ports and folder change in the demo's airflow_settings.yaml."""
     changes = {
         "ecw_default.conn_host": options.base_url,
         "ecw_default.conn_extra.jwks_url": f"http://127.0.0.1:{options.jwks_port}/jwks.json",

@@ -259,7 +259,9 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
     # First, as it is patients themselves; by a practice that pulls no more, too.
     roots = {location.staging_root(each.staging) for each in known(connections.variable(VARIABLE) or "")}
     days = location.staging_days()
-    gone = {"staged runs": sum(batch_file.purge(root, days) for root in sorted(roots | {location.staging_root()}))}
+    gone = {
+        "staged runs": sum(batch_file.purge_daily(root, days) for root in sorted(roots | {location.staging_root()}))
+    }
     with open_crm(crm_conn_id) as engine:
         gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
     log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")

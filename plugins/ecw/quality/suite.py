@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.files import mappings_folder
 from ecw.mapping.definition.yaml_positions import Sheet
@@ -98,7 +99,8 @@ def suite_path(resource: str, own: Path | None = None) -> Path:
     """
     if own is not None and (own / f"{resource}.yaml").is_file():
         return own / f"{resource}.yaml"
-    return mappings_folder().parent / "quality" / f"{resource}.yaml"
+    found = project_files.file_of("quality", f"{resource}.yaml")
+    return found or mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 
 def of_chosen(suite: Suite) -> Suite:

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from ecw import project_files
 from ecw.errors import ConfigurationError
 from ecw.settings.practice import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
 
@@ -101,16 +102,7 @@ def file() -> Path | None:
         if Path(asked).is_file():
             return Path(asked)
         raise ConfigurationError(f"There is no file {asked}.", next_move=f"fix or remove the variable {FILE}.")
-    return _own_file()
-
-
-@cache
-def _own_file() -> Path | None:
-    for start in (Path(__file__).resolve(), Path.cwd()):
-        for parent in (start, *start.parents):
-            if (parent / "include").is_dir() and (found := parent / "include" / "practices.yaml").is_file():
-                return found
-    return None
+    return project_files.include_file("practices.yaml")
 
 
 def of_file(path: Path | None) -> tuple[Practice, ...]:
