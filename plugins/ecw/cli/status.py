@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, PRACTICE, chosen, chosen_code
 from ecw.printable import as_table
 from ecw.resources import PUSHED
 
@@ -25,7 +26,8 @@ _HEADER = (
 
 
 @click.command("status")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 @JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
@@ -38,7 +40,9 @@ def command(crm_conn_id: str, as_json: bool) -> None:
     from ecw.settings.schedule import cron, gaps
 
     with open_crm(crm_conn_id) as engine:
-        found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
+        practice, code = chosen(), chosen_code()
+        found = [one for one in status(engine, every=gaps(cron(practice)).longest) if code in (None, one.practice)]
+        alerts = [one for one in open_alerts(engine) if code in (None, one.practice)]
         with reading(engine) as connection:
             lost = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
     if as_json:

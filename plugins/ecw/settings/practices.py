@@ -22,6 +22,7 @@ from ecw.settings.practice import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
 
 VARIABLE, FILE = "ecw_practices", "ECW_PRACTICES"
 CONN_TYPE = "ecw"
+DEFAULT = "default"  # what commands call the practice at ecw_default
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
@@ -72,19 +73,20 @@ def of_connection(conn_id: str) -> Practice:
 
 
 def named(name: str) -> Practice:
-    """Return the practice of this name in the file, or at the connection of this name.
+    """Return the practice of this name, or at the connection of this id; "default" is the one at `ecw_default`.
 
     Raises ConfigurationError with what was meant.
     """
     from ecw.settings import connections
     from ecw.settings.did_you_mean import did_you_mean
 
-    found = {each.name: each for each in known(connections.variable(VARIABLE) or "")}
-    if name in found:
-        return found[name]
+    found = {each.name or DEFAULT: each for each in known(connections.variable(VARIABLE) or "")}
+    for each in found.values():
+        if name in (each.name, each.name or DEFAULT, each.connection):
+            return each
     raise ConfigurationError(
         f"There is no practice {name!r}.",
-        next_move=f"{did_you_mean(name, [each for each in found if each])}; `ecw practice list` shows them.",
+        next_move=f"{did_you_mean(name, list(found))}; `ecw practice list` shows them.",
     )
 
 
