@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-re
 # All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
 PINNED := requirements-cluster.txt pyproject.toml --all-extras
 
-.PHONY: help run run-cluster test test-airflow test-all test-cluster bench format docs constraints audit secrets clean python
+.PHONY: help run run-cluster test test-airflow test-all test-cluster bench lint hooks format docs constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -50,6 +50,15 @@ test-cluster: python ## run the tests of the cluster and of object stores
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m bench
+
+lint: python ## check style and types, without a test
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+
+hooks: python ## let git run ruff and mypy before every commit
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/pre-commit install
 
 format: python ## format and fix style
 	@"$(PYTHON)" include/bootstrap.py dev
