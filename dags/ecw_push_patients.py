@@ -37,7 +37,7 @@ from airflow.sdk import DAG, task
 
 from ecw.operators.approval import ApprovePush
 from ecw.operators.assets import outbox
-from ecw.operators.push import BeginOperator
+from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
 from ecw.retry_policy import RETRY_POLICY
@@ -48,7 +48,7 @@ from ecw.settings.practices import pushing
 def ecw_push_patients(practice: Practice) -> None:
     push = BeginOperator(task_id="begin", ecw_conn_id=practice.connection).output
     approval = ApprovePush(task_id="approve", push=push).output
-    sent = task(steps.send, pool=practice.pool)(push, approval)
+    sent = task(send, pool=practice.pool)(push, approval)
     confirmed = task(steps.confirm, pool=practice.pool, trigger_rule="all_done")(push)
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for the last.
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")

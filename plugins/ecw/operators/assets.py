@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, AssetWatcher
 
+from ecw.operators import lineage
 from ecw.operators.outbox_trigger import OutboxTrigger
 from ecw.pull import steps
 from ecw.settings.practices import of_connection
@@ -49,12 +50,14 @@ def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
     """
     numbers = steps.load(batch)
     run, resource = batch["run"], batch["resource"]
-    if outlet_events is not None and _has_changed(batch, numbers):
-        counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
-        extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
-        practice = of_connection(run["ecw_conn_id"])
-        outlet_events[changed(resource, practice)].add(asset(resource, practice), extra=extra)
-        log.info("The asset ecw_%s%s has an event.", resource, practice.suffix)
+    if _has_changed(batch, numbers):
+        if outlet_events is not None:
+            counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
+            extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
+            practice = of_connection(run["ecw_conn_id"])
+            outlet_events[changed(resource, practice)].add(asset(resource, practice), extra=extra)
+            log.info("The asset ecw_%s%s has an event.", resource, practice.suffix)
+        lineage.report_load(run, resource, numbers)
     return numbers
 
 
