@@ -33,7 +33,7 @@ def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine
     shown = [
         "Run r2",
         "patient: warn (12 records fetched, usual are 13, 2 rules)",
-        "verdict broken new rows column rule wanted otherwise",
+        "verdict broken new rows column rule expected on_fail",
         "warn 3 2 12 state pattern matches [A-Z]{2} warn",
     ]
     assert run() == shown

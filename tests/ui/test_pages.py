@@ -56,9 +56,9 @@ def pages(crm_url: str, monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 def rule(**changes: Any) -> Finding:
-    values: dict[str, Any] = {"rule": "pattern", "column": "state", "demand": "matches [A-Z]{2}", "otherwise": "reject"}
+    values: dict[str, Any] = {"rule": "pattern", "column": "state", "demand": "matches [A-Z]{2}", "on_fail": "reject"}
     return Finding(
-        **values | {"rows": 12, "broken": 1, "verdict": "reject", "why": "told", "stop_above": 0.05} | changes
+        **values | {"rows": 12, "broken": 1, "verdict": "reject", "reason": "told", "max_failed_ratio": 0.05} | changes
     )
 
 
@@ -123,7 +123,7 @@ def test_the_list_of_runs_shows_the_worst_verdicts_and_leads_to_the_run(pages: C
 
 def test_what_the_tables_hold_is_escaped(pages: Client, crm_engine: Engine) -> None:
     run = a_run(HOSTILE)
-    quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, why=HOSTILE)])
+    quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, reason=HOSTILE)])
     an_entry(crm_engine, words=HOSTILE, run_id=HOSTILE, advice=HOSTILE, ecw_id=HOSTILE, fields=[HOSTILE])
 
     for address in ("/quality", f"/quality/run?run_id={HOSTILE}", f"/logs?run_id={HOSTILE}", f"/logs?start={HOSTILE}"):

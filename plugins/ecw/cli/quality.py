@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from ecw.reports.quality import Report
 
-_HEADER = ("verdict", "broken", "new", "rows", "column", "rule", "wanted", "otherwise")
+_HEADER = ("verdict", "broken", "new", "rows", "column", "rule", "expected", "on_fail")
 
 
 @click.command("quality")
@@ -52,7 +52,7 @@ def _table(report: Report, every: bool) -> str:
     rows = [rule for rule in report.rules if every or rule["broken"]]
     if not rows:
         return ""
-    names = ("verdict", "broken", "broken_new", "rows", "column", "rule", "demand", "otherwise")
+    names = ("verdict", "broken", "broken_new", "rows", "column", "rule", "demand", "on_fail")
     lines = [_HEADER, *(tuple("" if rule[name] is None else str(rule[name]) for name in names) for rule in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(_HEADER))]
     return "\n".join(

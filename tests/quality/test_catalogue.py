@@ -1,0 +1,29 @@
+"""The catalogue is what the installed Great Expectations knows."""
+
+from __future__ import annotations
+
+from ecw.quality.catalogue import FILE, Scope, catalogue
+
+
+def test_the_file_is_generated_from_the_installed_version() -> None:
+    from ecw.quality.gx_catalogue import generate
+
+    assert FILE.read_bytes() == generate(), "run `make docs`"
+
+
+def test_every_row_level_expectation_of_pandas_is_there() -> None:
+    from great_expectations.expectations import core
+
+    ours = {"".join(word.capitalize() for word in name.split("_")) for name in catalogue()}
+    theirs = {name for name in dir(core) if name.startswith("Expect") and ("Values" in name or "Compound" in name)}
+    only_sql = {name for name in theirs if "LikePattern" in name}
+    of_the_batch = {name for name in theirs if "Distinct" in name or "Proportion" in name or "Quantile" in name}
+
+    assert (
+        theirs - {name.replace("ABeGreaterThanB", "AToBeGreaterThanB") for name in ours} - only_sql - of_the_batch
+        == set()
+    )
+
+
+def test_scopes_differ() -> None:
+    assert {known.scope for known in catalogue().values()} == set(Scope)
