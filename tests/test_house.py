@@ -167,5 +167,4 @@ STILL_WIDE = {
     "ecw.push.progress.note_rest": 7,
     "ecw.push.progress.plan": 7,
     "ecw.three_way_merge._column": 8,
-    "ecw.ui.logs.logs": 9,
 }

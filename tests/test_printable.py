@@ -6,11 +6,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markupsafe import Markup
+from rich.cells import cell_len
 
 from ecw.cli import group
-from ecw.cli.table import as_table
-from ecw.printable import on_pages, printable
+from ecw.printable import as_table, on_pages, printable
+from tests.fixtures.examples import examples
 
 CASES = [
     ("\x1b[2J", "\\u001b[2J"),  # clears a terminal
@@ -37,6 +40,19 @@ def test_a_page_keeps_lines_and_markup() -> None:
 
 def test_a_cell_is_one_line() -> None:
     assert as_table([("A",), ("x\ny\x1b",)]) == "A\nx\\u000ay\\u001b"
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1))
+@settings(max_examples=examples(50))
+def test_a_table_holds_every_cell_whole_and_in_its_column(rows: list[tuple[str, str]]) -> None:
+    """Also where characters take two places of a terminal, none, or look like rich's markup."""
+    rows = [("[b]first", "second"), *((f"|{one}|", f"|{other}|") for one, other in rows)]
+    lines = as_table(rows).split("\n")
+    assert len(lines) == len(rows)
+    places = {cell_len(line[: line.rindex(printable(second))]) for line, (_, second) in zip(lines, rows, strict=True)}
+    assert len(places) == 1
+    for line, (first, _) in zip(lines, rows, strict=True):
+        assert line.startswith(printable(first))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])

@@ -6,14 +6,10 @@ Every process of Airflow loads it, so it imports nothing that is heavy: the page
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/ecw"
-# Airflow may stand below a path of its own, which a browser needs to know.
-BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PREFIX
 
 
 class Pages:
@@ -31,30 +27,27 @@ class EcwPlugin(AirflowPlugin):
 
     name = "ecw"
     fastapi_apps = [{"app": Pages(), "url_prefix": PREFIX, "name": "eClinicalWorks"}]  # noqa: RUF012 - Airflow's way
-    external_views = [  # noqa: RUF012
+    # The addresses are relative: Airflow's page has a <base>, so they hold below a path of its own, too.
+    react_apps = [  # noqa: RUF012
         {
-            "name": "Integration Logs",
-            "href": f"{BASE}/logs",
+            "name": "EMR sync",
+            "bundle_url": "ecw/static/console.js",
             "destination": "nav",
-            "url_route": "ecw-logs",
+            "url_route": "emr-sync",
             "nav_top_level": True,
         },
-        {
-            "name": "Quality reports",
-            "href": f"{BASE}/quality",
-            "destination": "nav",
-            "category": "browse",
-            "url_route": "ecw-quality",
-        },
+        {"name": "EMR sync card", "bundle_url": "ecw/static/card.js", "destination": "dashboard"},
+    ]
+    external_views = [  # noqa: RUF012
         {
             "name": "Quality",
-            "href": f"{BASE}/quality/run?run_id={{RUN_ID}}",
+            "href": "ecw/quality/run?run_id={RUN_ID}",
             "destination": "dag_run",
             "url_route": "ecw-quality-run",
         },
         {
             "name": "Quality",
-            "href": f"{BASE}/quality/run?run_id={{RUN_ID}}&task_id={{TASK_ID}}",
+            "href": "ecw/quality/run?run_id={RUN_ID}&task_id={TASK_ID}",
             "destination": "task_instance",
             "url_route": "ecw-quality-task",
         },

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from io import TextIOBase
+from io import StringIO, TextIOBase
 from typing import Any, TextIO
 
 # C0 and C1 controls, direction marks and overrides, separators of lines, halves of characters.
@@ -20,6 +20,33 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 def printable(text: str, *, keep: str = "") -> str:
     """Return a text with its control characters as escapes, but for those to `keep`."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def as_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
+    """Return the rows, the first one a header, as lines of aligned columns; those at `numbers` to the right.
+
+    Lines are as long as their cells need: a terminal wraps them, and `grep` finds a record on one line.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, name in enumerate(rows[0]):
+        table.add_column(Text(printable(name)), justify="right" if at in numbers else "left", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console(file=StringIO(), width=sum(max(map(_width, column)) + 2 for column in zip(*rows, strict=True)))
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _width(cell: str) -> int:
+    """Return how many places of a terminal a cell takes: most Chinese and Korean characters take two."""
+    from rich.cells import cell_len
+
+    return cell_len(printable(cell))
 
 
 def on_pages(value: Any) -> Any:

@@ -163,6 +163,32 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
     assert phone_of(in_ecw(sandbox, "e.1")) == "9135552003"
 
 
+@pytest.mark.parametrize("shared", ["phone", "email", "address_line1"])
+@pytest.mark.parametrize("together", [3, 6])
+def test_what_a_whole_house_shares_is_no_evidence_of_who_somebody_is(
+    sandbox: Any, crm: Any, pushing: Any, shared: str, together: int
+) -> None:
+    """A group home has one phone, mailbox and street, and two Eva Kowalczyks of one birth date may live there."""
+    house = {"phone": "7855550100", "email": "desk@house.org", "address_line1": "77 Elm Street"}
+    for number in range(together):
+        crm.add(first_name=f"Resident {number}", identifier=f"R-{number}", **house)
+    alone: dict[str, Any] = {"phone": None, "email": None, "address_line1": None}
+    crm_id = crm.add(**alone | {shared: house[shared]}, identifier="ACC-9")
+    telecom = [
+        {"system": "phone", "use": "home", "value": house["phone"]},
+        {"system": "email", "use": "home", "value": house["email"]},
+    ]
+    chart = {"birthDate": "1980-01-02", "telecom": telecom, "address": [{"use": "home", "line": ["77 Elm Street"]}]}
+    name = {"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}
+    sandbox.put({"resourceType": "Patient", "id": "e.1", "gender": "female", "name": [name], **chart})
+    pushed = push_patient(pushing(), crm_id)
+    if together == 3:
+        assert crm.row(crm_id)["ecw_id"] == "e.1"
+    else:
+        assert (pushed.did, crm.row(crm_id)["ecw_id"]) == ("held", None)
+        assert "nothing beyond the name and the birth date agrees" in pushed.outcome.words
+
+
 def decide(side: Any, crm_id: str, emr: Any) -> None:
     same_person(side, crm_id, side.mapper.row(emr).row, "ada")
 

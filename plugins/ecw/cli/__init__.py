@@ -20,9 +20,10 @@ COMMANDS: dict[str, str] = {
     "matches": "ecw.cli.matches",
     "migrate": "ecw.cli.migrate",
     "practice": "ecw.cli.practice",
-    "replay": "ecw.cli.replay",
-    "quality": "ecw.cli.quality",
+    "pull": "ecw.cli.pull",
     "push": "ecw.cli.push",
+    "quality": "ecw.cli.quality",
+    "replay": "ecw.cli.replay",
     "settings": "ecw.cli.settings",
     "status": "ecw.cli.status",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli.matches import CRM, ECW, side, spelled
+from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.three_way_merge import Side
@@ -23,7 +24,6 @@ def command() -> None:
 @CRM
 def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
     """List the fields that wait for a choice, by ids and names."""
-    from ecw.cli.table import as_table
     from ecw.crm.state import conflicts
 
     with side(conn_id, crm_conn_id) as crm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ecw.cli.matches import CRM, ECW, side
+from ecw.printable import as_table
 
 
 @click.command("find")
@@ -16,7 +17,6 @@ def command(name: str | None, conn_id: str, crm_conn_id: str) -> None:
 
     A number that is asked for stays out of the shell's history.
     """
-    from ecw.cli.table import as_table
     from ecw.crm.db.engine import reading
     from ecw.push.plan.select import found
 

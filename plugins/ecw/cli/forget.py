@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ecw.cli.matches import CRM, ECW, side
+from ecw.printable import as_table
 
 
 @click.command("forget")
@@ -18,7 +19,6 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
 
     The CRM's own row and eCW are left alone, and what eCW still has comes again with the next pull.
     """
-    from ecw.cli.table import as_table
     from ecw.crm.db.engine import reading
     from ecw.crm.state import forget
     from ecw.errors import ConfigurationError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecw.printable import printable
+from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -82,7 +82,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
         return
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
-    click.echo(_table(cells))
+    click.echo(as_table(cells))
     for one in shown.columns:
         if one.why:
             click.echo(f"{one.column}: {'; '.join(one.why)}.")
@@ -288,8 +288,3 @@ def _print_json(value: Any) -> None:
 
 def _text(value: Any) -> str:
     return "" if value is None else printable(str(value))
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> str:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecw.printable import as_table
+
 if TYPE_CHECKING:
     from ecw.push.context import CrmSide
     from ecw.push.intents import Intent
@@ -28,7 +30,6 @@ def command() -> None:
 @CRM
 def listed(conn_id: str, crm_conn_id: str) -> None:
     """List the patients that are held, with the eCW ids that they may be, and how these were found."""
-    from ecw.cli.table import as_table
     from ecw.crm.load.identity import RUNG
     from ecw.push import intents
 
@@ -53,7 +54,6 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
-    from ecw.cli.table import as_table
     from ecw.crm.db.engine import reading
     from ecw.mapping.transform.to_row import Mapper
     from ecw.practice.client import client_for

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ecw.printable import as_table
+
 ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 
@@ -17,7 +19,6 @@ def command() -> None:
 @CRM
 def listed(crm_conn_id: str) -> None:
     """List the practices that were synchronised with this CRM, and the address of each."""
-    from ecw.cli.table import as_table
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
+
+from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.reports.quality import Report
@@ -54,7 +57,4 @@ def _table(report: Report, every: bool) -> str:
         return ""
     names = ("verdict", "broken", "broken_new", "rows", "column", "rule", "demand", "on_fail")
     lines = [_HEADER, *(tuple("" if rule[name] is None else str(rule[name]) for name in names) for rule in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(_HEADER))]
-    return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return indent(as_table(lines), "  ")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.printable import as_table
+
 if TYPE_CHECKING:
     from ecw.alerts.store import Alert
     from ecw.reports.status import ResourceStatus
@@ -61,20 +63,10 @@ def _plain(value: Any) -> Any:
 
 
 def _table(found: list[ResourceStatus]) -> str:
-    lines = [_HEADER, *(_cells(one) for one in found)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(_HEADER))]
-    # Words to the left, numbers to the right.
-    aligned = [
-        [
-            cell.ljust(width) if n < 4 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    table = ["  ".join(cells).rstrip() for cells in aligned]
+    table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
     told = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
     told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
-    return "\n".join(table + ([""] if told else []) + told)
+    return "\n".join([table, *([""] if told else []), *told])
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A few records, all steps in one process: what takes nine tasks otherwise is done within seconds."""
+"""All steps of a run in one process: a few records within seconds, and whatever `ecw pull` is asked for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     """Pull the resources of the run's plan, each by `load` in the end; return the numbers of each.
 
     The records of single patients are fetched side by side. Of a schedule the appointments come first, because they say
-    who the patients are; they are loaded last, because they refer to them.
+    who the patients are; they are loaded last, because they refer to them. Whole resources come one after the other:
+    what is fetched of one depends on what was loaded of another.
 
     Raises an error, after everything else was done, as in tasks of their own: the first that a retry can fix, else the
     first. What refers to a record that failed waits for it in the CRM, and the retry does the rest.
@@ -30,14 +31,14 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     # It costs seconds, and most of the time until it is needed is waiting for eCW.
     Thread(target=import_module, args=("ecw.quality.gx_runner",), daemon=True).start()
     planned = plan.of(run)
-    names = [name for name in RESOURCES if name in planned["resources"]]
+    names, options = [name for name in RESOURCES if name in planned["resources"]], Options(**planned["options"])
     done: dict[str, dict[str, int]] = {}
     errors: list[Exception] = []
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        if Options(**planned["options"]).practitioners:
-            first = _ended(pool.submit(steps.extract, run, "encounter"))
-            fetched = {"encounter": first}
-        else:
+        fetched: dict[str, Future[Batch]] = {}
+        if options.practitioners:
+            fetched = {"encounter": _ended(pool.submit(steps.extract, run, "encounter"))}
+        elif options.few:
             fetched = {name: pool.submit(steps.extract, run, name) for name in names}
         for name in names:
             try:

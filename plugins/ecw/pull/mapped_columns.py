@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.crm.db.business_table import Mapped
 from ecw.mapping.fhirpath.paths import Member, Path, Union
-from ecw.mapping.transform.person import is_born, person_reader, who_columns
+from ecw.mapping.transform.person import contact_columns, is_born, person_reader, who_columns
 from ecw.mapping.transform.to_resource import cleaned
 from ecw.three_way_merge import Rule
 
@@ -27,6 +27,7 @@ def mapped_of(mapping: Mapping, version: str | None = None) -> Mapped:
         parks=frozenset(column.name for column in references if column.required),
         who=who_columns(mapping),
         born=next((name for name in who_columns(mapping) if is_born(mapping.column(name))), None),
+        contacts=contact_columns(mapping),
         rules={column.name: Rule.of(column) for column in mapping.pulled},
         cleaned=_cleaner(mapping),
         person=person_reader(mapping),

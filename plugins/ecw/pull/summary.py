@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from ecw.crm.state import run_history, runs
 from ecw.errors import CountMismatch
 from ecw.models import Run
+from ecw.printable import as_table
 from ecw.resources import RESOURCES
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
@@ -117,11 +118,9 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     }
     lines = [shown, *([_cell(row.get(name, 0 if name in NOTED else None)) for name in shown] for row in rows)]
     lines.append([str(total.get(name, "")) for name in shown])
-    widths = [max(len(line[at]) for line in lines) for at in range(len(shown))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     complete = [f"{row['resource']}: {row['completeness']}." for row in rows if row.get("completeness")]
     told = [f"{row['resource']}: {row[name]}" for row in rows for name in ("oldest", "next") if row.get(name)]
-    return "\n".join([*table, *complete, *told])
+    return "\n".join([as_table(lines), *complete, *told])
 
 
 def _referred(missing: int) -> str:

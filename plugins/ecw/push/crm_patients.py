@@ -15,10 +15,11 @@ from ecw.crm.db.converters import plain
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.identity import NAMES_ANOTHER, Confirmed
+from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.state import edit_times, practices
 from ecw.crm.state import merge_base as agreements
 from ecw.identity.guard import Link
-from ecw.mapping.transform.person import person_columns, person_reader
+from ecw.mapping.transform.person import contact_columns, person_columns, person_reader
 from ecw.mapping.transform.to_resource import Composer
 from ecw.push.intents import Place
 from ecw.three_way_merge import MergeBase
@@ -49,6 +50,7 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        self.contacts = contact_columns(mapping)
         self.says, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
         self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
@@ -79,6 +81,10 @@ class Patients:
             return None
         found: str | None = connection.scalar(select(self.id).where(self.target.key == key))
         return found
+
+    def shared(self, connection: Connection, crm_id: str) -> set[str]:
+        """Return the columns of a patient's phone numbers, e-mail addresses and streets that many other rows have."""
+        return shared_contacts(connection, self.target, self.target.key_of(crm_id), self.contacts)
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient, with its link and what is agreed."""

@@ -1,19 +1,23 @@
-"""The pages as one FastAPI app, for those who may see the runs of ecw_pull."""
+"""The console's API, its files and the pages in Airflow's frames as one FastAPI app."""
 
 from __future__ import annotations
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import JSONResponse, Response
 
 from ecw.errors import EcwError, RetryableError
-from ecw.ui import jwks, logs, quality
+from ecw.ui import jwks, quality, static_files
+from ecw.ui.api import me, status
+from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
 
-ROUTERS = (quality.router, logs.router)
-
-may_see = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id="ecw_pull")
+API = "/api"
+# A page of the console: its module in `ecw.ui.api`, its ES module in `static/pages`, its line in `static/console.js`.
+API_ROUTERS = (
+    me.router,
+    status.router,
+)
+ROUTERS = (quality.router, static_files.router)
 
 
 def without_nul(request: Request) -> None:
@@ -23,13 +27,20 @@ def without_nul(request: Request) -> None:
 
 
 # Without its own pages about the API: those are open to everybody.
-app = FastAPI(dependencies=[Depends(may_see), Depends(without_nul)], docs_url=None, redoc_url=None, openapi_url=None)
+app = FastAPI(dependencies=[Depends(without_nul)], docs_url=None, redoc_url=None, openapi_url=None)
 for router in ROUTERS:
     app.include_router(router)
+for router in API_ROUTERS:
+    app.include_router(router, prefix=API)
 app.router.routes.append(jwks.route)
+app.add_middleware(StrictHeaders)
 
 
 @app.exception_handler(EcwError)
-def told(_request: Request, error: EcwError) -> HTMLResponse:
-    """Show an error of ours with its next move."""
-    return render("error.html", error=error, status=503 if isinstance(error, RetryableError) else 500)
+def failed(request: Request, error: EcwError) -> Response:
+    """Answer with an error of ours and its next move: JSON to the console, a page in a frame."""
+    status = 503 if isinstance(error, RetryableError) else 500
+    if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith(f"{API}/"):
+        detail = {"what": error.what, "next_step": error.next_move, "who": error.who, "kind": type(error).__name__}
+        return JSONResponse({"detail": detail}, status)
+    return render("error.html", error=error, status=status)

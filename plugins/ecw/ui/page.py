@@ -15,19 +15,10 @@ from ecw.crm.db.engine import open_crm, reading
 from ecw.crm.db.errors import working
 from ecw.printable import on_pages
 
-_HEADERS = {
-    # No page loads anything from anywhere; ids in an address go nowhere. Airflow's own frame alone may hold a page.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
-
 
 def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return the page that a template makes of these values."""
-    return HTMLResponse(_templates.get_template(template).render(values), status_code=status, headers=_HEADERS)
+    return HTMLResponse(_templates.get_template(template).render(values), status_code=status)
 
 
 @contextmanager

@@ -1,24 +1,16 @@
-"""The quality reports: the list of runs, and what the check found in one of them."""
+"""The tab Quality of a run and of a task: what the check found in it."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from ecw.reports import quality
 from ecw.resources import RESOURCES
+from ecw.ui.access import READ
 from ecw.ui.page import crm, render
 
-RUNS = 50  # on a page
-router = APIRouter()
-
-
-@router.get("/quality")
-def runs(page: int = Query(0, ge=0, le=100_000)) -> HTMLResponse:
-    """Show the runs with the worst verdict of each resource, the latest first."""
-    with crm() as connection:
-        found = quality.runs(connection, limit=RUNS + 1, offset=page * RUNS)
-    return render("quality_runs.html", runs=found[:RUNS], older=len(found) > RUNS, page=page, resources=list(RESOURCES))
+router = APIRouter(dependencies=[READ])
 
 
 @router.get("/quality/run")

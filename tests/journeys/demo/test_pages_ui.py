@@ -1,4 +1,4 @@
-"""The pages in Airflow's frame, opened as a person opens them: from the run, from a task, from the menu."""
+"""The pages in Airflow's frame, opened as a person opens them: from the run, from a task."""
 
 from __future__ import annotations
 
@@ -55,31 +55,3 @@ def test_the_quality_report_of_a_resource_opens_from_its_check(demo: Demo, page:
     frame.get_by_role("link", name="All of the run.").click()
     opened(page, "Quality")
     assert frame.locator("section").count() == len(RESOURCES)
-
-
-def test_the_list_of_reports_leads_to_a_run(demo: Demo, page: Page) -> None:
-    page.goto(f"{demo.airflow_url}/plugin/ecw-quality")
-    frame = opened(page, "Quality reports")
-    look(page, demo, "quality-reports")
-    frame.get_by_role("link").last.click()
-    opened(page, "Quality")
-
-
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_the_integration_logs_stand_in_the_menu_and_follow_airflows_mode(demo: Demo, page: Page, mode: str) -> None:
-    page.goto(demo.airflow_url)
-    page.evaluate(f"localStorage.setItem('theme', '{mode}')")
-    page.reload()
-    page.get_by_role("link", name="Integration Logs").click()
-
-    frame = opened(page, "Integration Logs")
-    frame.get_by_role("button", name="Show").wait_for()
-    look(page, demo, f"integration-logs-{mode}")
-    assert frame.locator("html").get_attribute("data-mode") == mode
-    rows = frame.get_by_role("row")
-    assert rows.count() > 1, "the demo's first run made records, and each is an entry"
-    frame.get_by_label("resource").select_option("practitioner")
-    frame.get_by_role("button", name="Show").click()
-    frame.get_by_role("cell", name="practitioner").first.wait_for()
-    assert rows.count() == 1 + 12
-    assert frame.get_by_role("cell", name="encounter").count() == 0

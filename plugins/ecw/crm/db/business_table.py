@@ -38,7 +38,8 @@ class Mapped:
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
     those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
     merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it. `who` are the columns that
-    tell a person from another, `born` the birth date among them, `person` reads one from a row.
+    tell a person from another, `born` the birth date among them, `contacts` those of phone numbers, e-mail addresses
+    and streets, `person` reads a person from a row.
     """
 
     table: str
@@ -49,6 +50,7 @@ class Mapped:
     parks: frozenset[str] = frozenset()
     who: tuple[str, ...] = ()
     born: str | None = None
+    contacts: tuple[str, ...] = ()
     rules: MappingType[str, Rule] = field(default_factory=dict)
     cleaned: Callable[[str, Any], Any] = _as_it_is
     person: Callable[[MappingType[str, Any]], Person] = Person.of

@@ -243,6 +243,9 @@ ecw_reject = Table(
     Column("last_run", String(250), nullable=False, index=True, comment="The last run that found it"),
     Column("resolved_run", String(250), comment="The run after which it no longer held"),
     Column("read_at", UtcTime, comment="By then eCW had given it"),
+    # What the console counts: open records, and open records by rule.
+    _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
+    _partial("ecw_reject_open_rule", "practice", "rule", "resource", "column", "ecw_id", where="state = 'open'"),
     comment="Records that may not enter, one row for each reason.",
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, cast, exists, select, update
 from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.converters import Unfit
 from ecw.crm.db.tables import ecw_intent, ecw_link
+from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.load.stage import Stage, refuse
 from ecw.crm.state import merge_base
 from ecw.identity.compare import Verdict, compare
@@ -67,7 +68,9 @@ def _found(
 
     None where that row has an eCW id already.
     """
-    person = target.mapped.person(sent)
+    key = target.key_of(crm_id)
+    shared = shared_contacts(connection, target, key, target.mapped.contacts)
+    person = target.mapped.person({**sent, **dict.fromkeys(shared)})
     born = target.mapped.born
     if born is None or not person.is_known:
         return []

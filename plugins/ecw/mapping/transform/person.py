@@ -37,6 +37,18 @@ def _columns(mapping: Mapping, elements: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(columns) if mapping.resource == "Patient" else ()
 
 
+def contact_columns(mapping: Mapping) -> tuple[str, ...]:
+    """Return the columns of phone numbers, e-mail addresses and streets."""
+    columns = (column for column in mapping.columns if column.steps and mapping.resource == "Patient")
+    return tuple(column.name for column in columns if _is_contact(column.steps))
+
+
+def _is_contact(path: Path) -> bool:
+    if isinstance(path[0], Union):
+        return any(_is_contact(branch) for branch in path[0].branches)
+    return path[0] == Member("telecom") or (path[0] == Member("address") and Member("line") in path)
+
+
 def is_born(column: Column) -> bool:
     """Return True for the column of the birth date."""
     return element_of(column.steps) == "birthDate"

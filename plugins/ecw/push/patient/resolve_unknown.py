@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ecw.crm.db.engine import reading
+from ecw.identity.person import Person
 from ecw.mapping.transform.person import numbers_of
 from ecw.push import intents
 from ecw.push.context import Pushed
@@ -81,7 +83,16 @@ class Settling(OnePatient):
         return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
 
     def sought(self, row: Mapping[str, Any]) -> MatchQuery:
-        """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not."""
+        """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not.
+
+        A phone number or street that many patients of the CRM have finds candidates, but is no evidence.
+        """
         identifiers, accounts = numbers_of(self.pushing.mapping, row)
-        sought = MatchQuery.of(self.pushing.composer.resource(row).resource, identifiers, accounts)
+        compose = self.pushing.composer.resource
+        sought = MatchQuery.of(compose(row).resource, identifiers, accounts)
+        with reading(self.pushing.engine) as connection:
+            shared = self.pushing.patients.shared(connection, self.record.crm_id)
+        if shared:
+            own = Person.of(compose({**row, **dict.fromkeys(shared)}).resource)
+            sought = replace(sought, person=own.knowing(identifiers, accounts))
         return replace(sought, ruled_out=self.intent.ruled_out if self.intent else frozenset())

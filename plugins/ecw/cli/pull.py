@@ -1,0 +1,79 @@
+"""`ecw pull`: a pull from the terminal, by the same steps as the DAG, without the scheduler."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ecw.resources import RESOURCES
+from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
+
+
+@click.command("pull")
+@click.argument("resources", nargs=-1, type=click.Choice(list(RESOURCES)), metavar="[RESOURCE]...")
+@click.option("--mode", type=click.Choice([CHANGES, FULL]), default=CHANGES, show_default=True, help="Full: all again.")
+@click.option("--id", "ids", multiple=True, help="Only this eCW id of the one RESOURCE named; repeatable.")
+@click.option(
+    "--patient", "patients", multiple=True, help="Only this patient: eCW id, CRM id or MR number; repeatable."
+)
+@click.option("--practitioner", "practitioners", multiple=True, help="The schedule of this eCW id; repeatable.")
+@click.option("--since", default="", help="From this time on, ISO 8601 with offset. Else: where the last run ended.")
+@click.option("--until", default="", help="Up to this time. Else: now.")
+@click.option("--strategy", "strategies", multiple=True, metavar="RESOURCE=NAME", help="How to extract; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Everything but the load: the table shows what it would do.")
+@click.option("--ignore-time-budget", is_flag=True, help="Begin even if the plan does not fit before the next run.")
+@click.option("--staging", help="The staging area, where it is not the default.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the table as one JSON object.")
+@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
+@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
+    """Pull from eCW into the CRM in this process: begin, extract, map, check and load of each RESOURCE, or of all.
+
+    For trying a practice or a mapping: `ecw pull --patient ID --dry-run`. It waits for no run of Airflow, and works
+    beside one. Ids and counts are shown, no values.
+    """
+    from ecw.pull import inline_run, steps
+    from ecw.pull.summary import as_text
+
+    now = datetime.now(UTC)
+    run = steps.begin(
+        f"terminal__{now.isoformat(timespec='milliseconds')}",
+        "manual",
+        None,
+        now.isoformat(),
+        conn_id,
+        crm_conn_id,
+        staging,
+        _options(**form),
+    )
+    try:
+        inline_run.pull(run)
+    finally:
+        rows = steps.summary(run, crm_conn_id)
+        about = {"practice": run["practice"], "run_id": run["run_id"], "resources": rows}
+        click.echo(json.dumps(about, indent=2) if as_json else as_text(rows))
+
+
+def _options(
+    resources: tuple[str, ...], ids: tuple[str, ...], strategies: tuple[str, ...], **form: Any
+) -> dict[str, Any]:
+    """Return the options of the run: those of the Trigger form, and records of one resource by their ids."""
+    if ids and len(resources) != 1:
+        raise click.UsageError("--id needs exactly one RESOURCE: whose ids these are.")
+    if ids and (form["patients"] or form["practitioners"]):
+        raise click.UsageError("--id goes neither with --patient nor with --practitioner.")
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in form.items()}
+    if form["patients"]:
+        options["mode"] = PATIENTS
+    elif form["practitioners"]:
+        options["mode"] = SCHEDULE
+    chosen = [pair.partition("=") for pair in strategies]
+    return options | {
+        "resources": list(resources),
+        "ids": {resources[0]: list(ids)} if ids else {},
+        "strategies": {name: strategy for name, _, strategy in chosen},
+        "mr_numbers": True,  # Airflow keeps nothing of what stands in a terminal
+    }

@@ -1,0 +1,30 @@
+"""Phone numbers, e-mail addresses and streets that many patients have: a shelter's, a group home's, a facility's.
+
+They say where somebody lives, not who somebody is: two people of one name and birth date may live in one house.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from ecw.crm.db.business_table import BusinessTable
+
+MANY = 5  # rows of the CRM with the same value, the patient's own included: more than a household, as a rule
+
+
+def shared_contacts(connection: Connection, target: BusinessTable, key: Any, columns: Iterable[str]) -> set[str]:
+    """Return those of the columns whose value in the row with this key stands in at least `MANY` rows."""
+    names = [name for name in columns if name in target.table.columns]
+    if not names:
+        return set()
+    counts = []
+    for name in names:
+        mine = select(target.table.columns[name]).where(target.key == key).scalar_subquery()
+        other = target.table.alias()
+        same = select(other.columns[target.key.name]).where(other.columns[name] == mine).limit(MANY).subquery()
+        counts.append(select(func.count()).select_from(same).scalar_subquery())
+    found = connection.execute(select(*counts)).one()
+    return {name for name, count in zip(names, found, strict=True) if count >= MANY}

@@ -1,0 +1,195 @@
+"""The state of each practice and resource, counted by a few indexed statements for all practices at once.
+
+Ids and counts only.  `ecw.reports.status` is the terminal's twin, with the reasons of rejects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, literal, select, tuple_, union_all
+
+from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_intent, ecw_reject, ecw_run
+from ecw.crm.load.match_unconfirmed import HELD, SENDING, UNKNOWN
+from ecw.crm.state import runs as ledger
+from ecw.resources import RESOURCES
+
+UNMAPPED = "unmapped code"
+DEAD_AFTER = timedelta(hours=6)  # no pull takes this long
+MOST_PRACTICES = 200
+
+Key = tuple[str, str]  # practice, resource
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last run of a resource; `error` holds no values, `state` is `dead` where it never ended."""
+
+    run_id: str
+    run_type: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    fetched: int | None
+    rejected: int | None
+    inserted: int | None
+    updated: int | None
+    unchanged: int | None
+    calls: int | None
+    seconds: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceState:
+    """One resource of a practice.
+
+    `age_seconds` counts from the last good sync; `late` once it is more than the alerts' number of intervals. The
+    other numbers are records or fields that wait: for a fix, a choice, a crosswalk line, an answer of eCW.
+    """
+
+    resource: str
+    last_good_at: datetime | None
+    age_seconds: float | None
+    late: bool
+    last_run: LastRun | None
+    open_rejects: int = 0
+    unmapped: int = 0
+    conflicts: int = 0
+    held: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PracticeState:
+    """A practice: its resources in the order of resources.py."""
+
+    practice: str
+    resources: list[ResourceState] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What ages are measured against: the present, the interval of the schedule, and how many of them are too many."""
+
+    now: datetime
+    every: timedelta
+    late_after: float = 3
+
+    def late(self, since: datetime | None) -> bool:
+        """Return True if something that should come with every interval is overdue."""
+        return since is not None and self.now - since > self.late_after * self.every
+
+
+def practices(connection: Connection) -> list[str]:
+    """Return the practices that have run, by name: one step along the key for each, however many runs there are."""
+    found: list[str] = []
+    first = select(ecw_run.c.practice).order_by(ecw_run.c.practice).limit(1)
+    while len(found) < MOST_PRACTICES:
+        name = connection.scalar(first.where(ecw_run.c.practice > found[-1]) if found else first)
+        if name is None:
+            break
+        found.append(name)
+    return found
+
+
+def states(connection: Connection, names: Sequence[str], clock: Clock) -> list[PracticeState]:
+    """Return the state of these practices."""
+    if not names:
+        return []
+    last = _last_runs(connection, names, clock)
+    good = _last_good(connection, names)
+    rejects, unmapped = _open_rejects(connection, names), _open_rejects(connection, names, UNMAPPED)
+    conflicts = _counts(connection, _open_conflicts(names))
+    held = _counts(connection, _intents(names, (HELD,), chosen=False))
+    unknown = _counts(connection, _intents(names, (SENDING, UNKNOWN)))
+
+    def one(practice: str, resource: str) -> ResourceState:
+        key = (practice, resource)
+        since = good.get(key)
+        run = last.get(key)
+        return ResourceState(
+            resource=resource,
+            last_good_at=since,
+            age_seconds=(clock.now - since).total_seconds() if since else None,
+            late=clock.late(since or (run.started_at if run else None)),
+            last_run=run,
+            open_rejects=rejects.get(key, 0),
+            unmapped=unmapped.get(key, 0),
+            conflicts=conflicts.get(key, 0),
+            held=held.get(key, 0),
+            unknown=unknown.get(key, 0),
+        )
+
+    return [PracticeState(name, [one(name, resource) for resource in RESOURCES]) for name in names]
+
+
+def _last_runs(connection: Connection, names: Sequence[str], clock: Clock) -> dict[Key, LastRun]:
+    """Return the last run of each; two steps, so that each practice and resource is one look into the index."""
+    pairs = [(name, resource) for name in names for resource in RESOURCES]
+    rows = union_all(
+        *(select(literal(name).label("practice"), literal(resource).label("resource")) for name, resource in pairs)
+    ).subquery()
+    r = ecw_run.c
+    latest = (
+        select(r.run_id)
+        .where(r.practice == rows.c.practice, r.resource == rows.c.resource)
+        .order_by(r.started_at.desc(), r.run_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    keys = [tuple(row) for row in connection.execute(select(rows.c.practice, latest, rows.c.resource)) if row[1]]
+    if not keys:
+        return {}
+    found = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
+    return {(row["practice"], row["resource"]): _run(row, clock) for row in found}
+
+
+def _run(row: RowMapping, clock: Clock) -> LastRun:
+    dead = row["state"] == ledger.RUNNING and clock.now - row["started_at"] > DEAD_AFTER
+    numbers = ("fetched", "rejected", "inserted", "updated", "unchanged", "calls", "seconds", "error")
+    return LastRun(
+        state="dead" if dead else row["state"],
+        **{name: row[name] for name in ("run_id", "run_type", "started_at", "ended_at", *numbers)},
+    )
+
+
+def _last_good(connection: Connection, names: Sequence[str]) -> dict[Key, datetime]:
+    """Return when a run last brought all that was due; a backfill and a run about single records do not."""
+    c = ecw_cursor.c
+    rows = connection.execute(select(c.practice, c.resource, c.moved_at).where(c.practice.in_(names)))
+    return {(practice, resource): moment for practice, resource, moment in rows}
+
+
+def _open_rejects(connection: Connection, names: Sequence[str], rule: str | None = None) -> dict[Key, int]:
+    """Count records, not reasons."""
+    r = ecw_reject.c
+    is_open = (r.practice.in_(names), r.state == literal(RejectState.OPEN.value, literal_execute=True))
+    records = select(r.practice, r.resource, r.ecw_id).where(*is_open)
+    if rule is not None:
+        records = records.where(r.rule == rule)
+    inner = records.distinct().subquery()
+    key = (inner.c.practice, inner.c.resource)
+    return _counts(connection, select(*key, func.count()).group_by(*key))
+
+
+def _open_conflicts(names: Sequence[str]) -> Select[Any]:
+    c = ecw_conflict.c
+    key = (c.practice, c.resource)
+    waits = (c.practice.in_(names), c.state == ConflictState.OPEN, c.choice.is_(None))
+    return select(*key, func.count(c.crm_id.distinct())).where(*waits).group_by(*key)
+
+
+def _intents(names: Sequence[str], in_states: Collection[str], chosen: bool | None = None) -> Select[Any]:
+    i = ecw_intent.c
+    key = (i.practice, i.resource)
+    counted = select(*key, func.count()).where(i.practice.in_(names), i.state.in_(in_states)).group_by(*key)
+    return counted if chosen is None else counted.where(i.choice.is_not(None) if chosen else i.choice.is_(None))
+
+
+def _counts(connection: Connection, statement: Select[Any]) -> dict[Key, int]:
+    return {(practice, resource): int(number) for practice, resource, number in connection.execute(statement)}

@@ -1,0 +1,364 @@
+// The component kit: what every page of the console is made of. Plain ES module over what Airflow shares.
+const { React, ChakraUI: C, ReactRouterDOM: Router } = globalThis;
+export { C, React, Router };
+export const h = React.createElement;
+export const { useCallback, useEffect, useMemo, useRef, useState } = React;
+
+// ---- Addresses and data -------------------------------------------------------------------------------------------
+
+const API = new URL("../api/", import.meta.url);
+const AIRFLOW = new URL("../../api/v2/", import.meta.url);
+export const HOME = "/plugin/emr-sync";
+
+const query = (params) => {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(params ?? {})) {
+    if (value !== undefined && value !== null && value !== "") found.set(name, String(value));
+  }
+  const text = found.toString();
+  return text ? `?${text}` : "";
+};
+/** The address of something in the API, for a link or a download. */
+export const apiHref = (path, params) => new URL(path + query(params), API).href;
+/** The address of a page of the console, for a router link. */
+export const pageTo = (page, params) => `${HOME}/${page}${query(params)}`;
+export const runTo = (dag, run) => `/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}`;
+export const dagTo = (dag) => `/dags/${encodeURIComponent(dag)}`;
+
+const MEANING = {
+  401: ["Your login has ended.", "reload the page and log in again."],
+  403: ["You may not see or do this.", "ask an Airflow administrator for the right."],
+  404: ["The console's API has no such address.", "restart Airflow's API server: its plugin is older than this page."],
+};
+
+/** An error as a person reads it: what happened, the next step, who does it. */
+export class Trouble extends Error {
+  constructor(status, detail) {
+    const [what, next] = MEANING[status] ?? [`Airflow's API server answered ${status}.`, "try again; then read its log."];
+    const said = detail && typeof detail === "object" && !Array.isArray(detail) ? detail : undefined;
+    const plain = typeof detail === "string" && detail !== "Forbidden" && detail !== "Not Found" ? detail : undefined;
+    super(said?.what ?? plain ?? (Array.isArray(detail) ? "A value of the address cannot be used." : what));
+    this.status = status;
+    this.next = said?.next_step ?? (Array.isArray(detail) ? `correct ${detail.map((one) => one.loc?.at(-1)).join(", ")}.` : next);
+    this.who = said?.who;
+  }
+}
+
+const call = async (address, options = {}) => {
+  let answer;
+  try {
+    answer = await fetch(address, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Trouble(0, { what: "Airflow's API server does not answer.", next_step: "try again; see whether it is up." });
+  }
+  const text = await answer.text();
+  let body;
+  try {
+    body = text ? JSON.parse(text) : undefined;
+  } catch {
+    throw new Trouble(answer.status, { what: "The answer is not JSON.", next_step: "see whether a proxy answers in place of Airflow." });
+  }
+  if (!answer.ok) throw new Trouble(answer.status, body?.detail);
+  return body;
+};
+/** Read from the API. */
+export const read = (path, params, signal) => call(apiHref(path, params), { signal });
+const sent = (address, body) =>
+  call(address, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-ECW-Console": "1" },
+    body: JSON.stringify(body ?? {}),
+  });
+/** Act through the API; resolves to its answer. */
+export const act = (path, body) => sent(new URL(path, API), body);
+/** Start a run through Airflow's own API, which checks the right and keeps who did it; resolves to the run's id. */
+export const trigger = async (dag, conf) =>
+  (await sent(new URL(`dags/${encodeURIComponent(dag)}/dagRuns`, AIRFLOW), { logical_date: null, conf })).dag_run_id;
+
+/** Data of an address: {data, error, loading, reload}. Old data stays while new data is fetched. */
+export const useApi = (path, params, { skip = false } = {}) => {
+  const key = skip ? "" : path + query(params);
+  const [state, setState] = useState({ loading: true });
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    if (!key) return undefined;
+    const controller = new AbortController();
+    setState((before) => ({ ...before, loading: true }));
+    read(key, undefined, controller.signal).then(
+      (data) => setState({ data, loading: false }),
+      (error) => error.name !== "AbortError" && setState({ error, loading: false }),
+    );
+    return () => controller.abort();
+  }, [key, round]);
+  return { ...state, reload: useCallback(() => setRound((number) => number + 1), []) };
+};
+
+const Rights = React.createContext({ name: "", act: [], values: false });
+export const RightsProvider = Rights.Provider;
+/** The user's name and rights: {name, act: [DAG ids], values}. */
+export const useRights = () => React.useContext(Rights);
+
+/** The address's parameters as an object, and a setter that changes some of them and starts at the first page. */
+export const useQuery = () => {
+  const [params, setParams] = Router.useSearchParams();
+  const values = useMemo(() => Object.fromEntries(params), [params]);
+  const change = useCallback(
+    (changes) =>
+      setParams((before) => {
+        const next = new URLSearchParams(before);
+        next.delete("cursor");
+        for (const [name, value] of Object.entries(changes)) {
+          if (value === undefined || value === null || value === "") next.delete(name);
+          else next.set(name, String(value));
+        }
+        return next;
+      }),
+    [setParams],
+  );
+  return [values, change];
+};
+
+// ---- Words, numbers, times ----------------------------------------------------------------------------------------
+
+export const number = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
+export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+
+const STEPS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+/** A length of time in its largest unit: "3 hours". */
+export const span = (seconds) => {
+  const [size, name] = STEPS.find(([size]) => Math.abs(seconds) >= size) ?? STEPS.at(-1);
+  return plural(Math.round(Math.abs(seconds) / size), name);
+};
+const zone = () => {
+  try {
+    return JSON.parse(localStorage.getItem("timezone")) || undefined;
+  } catch {
+    return localStorage.getItem("timezone") || undefined;
+  }
+};
+const formats = new Map();
+/** A moment in the zone that the viewer chose in Airflow, or the browser's. */
+export const clockTime = (moment, options = { dateStyle: "medium", timeStyle: "short" }) => {
+  const key = JSON.stringify([zone(), options]);
+  if (!formats.has(key)) {
+    let format;
+    try {
+      format = new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone() });
+    } catch {
+      format = new Intl.DateTimeFormat("en-GB", options);
+    }
+    formats.set(key, format);
+  }
+  return formats.get(key).format(new Date(moment));
+};
+
+/** A time: how long ago, or the clock's; the exact one on hover. */
+export const Time = ({ at, ago = false }) => {
+  if (!at) return h("span", null, "–");
+  const exact = `${clockTime(at, { dateStyle: "medium", timeStyle: "long" })} (${new Date(at).toISOString()})`;
+  const text = ago ? `${span((Date.now() - new Date(at)) / 1000)} ago` : clockTime(at);
+  return h("time", { dateTime: at, title: exact, style: { whiteSpace: "nowrap" } }, text);
+};
+
+/** An id, shortened, whole on hover and for a screen reader, with a button that copies it. */
+export const Id = ({ value, to, length = 12 }) => {
+  const [copied, setCopied] = useState(false);
+  if (!value) return h("span", null, "–");
+  const short = value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value;
+  const copy = (event) => {
+    event.stopPropagation();
+    navigator.clipboard?.writeText(value).then(() => {
+      setCopied(true);
+      setTimeout(() => setCopied(false), 1500);
+    });
+  };
+  return h(C.HStack, { as: "span", display: "inline-flex", gap: 1 },
+    to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm" }, short))
+       : h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm", title: value }, short),
+    h(C.Button, { size: "2xs", variant: "ghost", px: 1, minW: 5, color: "fg.muted", onClick: copy, title: `Copy ${value}`, "aria-label": `Copy ${value}` },
+      copied ? "✓" : "⧉"));
+};
+
+/** A link inside Airflow. */
+export const To = ({ to, children, ...rest }) =>
+  h(C.Link, { asChild: true, color: "fg.info", ...rest }, h(Router.Link, { to }, children));
+
+/** A number that leads to what it counts; plain where it is none or zero. */
+export const Count = ({ value, to, label, tone }) => {
+  if (!value) return h(C.Box, { as: "span", color: "fg.muted" }, number(value));
+  const text = h(C.Box, { as: "span", fontWeight: "semibold", ...(tone ? { color: `fg.${tone}` } : {}) }, number(value));
+  return to ? h(To, { to, "aria-label": label ? `${number(value)} ${label}` : undefined }, text) : text;
+};
+
+const TONES = {
+  loaded: "green", done: "green", created: "green", updated: "green", linked: "green", success: "green", pass: "green", whole: "green",
+  running: "blue", waiting: "blue", "not approved": "blue", later: "blue", busy: "blue", open: "orange",
+  failed: "red", dead: "red", stop: "red", refused: "red", stopped: "red", rejected: "orange", reject: "orange",
+  held: "orange", warn: "orange", unknown: "orange", late: "orange",
+};
+/** A state word in its colour. */
+export const State = ({ value, tone }) =>
+  value ? h(C.Badge, { colorPalette: tone ?? TONES[value] ?? "gray", variant: "subtle", whiteSpace: "nowrap" }, value) : h("span", null, "–");
+
+// ---- Pages --------------------------------------------------------------------------------------------------------
+
+export const Title = ({ children, actions, subtitle }) =>
+  h(C.Flex, { justify: "space-between", align: "flex-start", gap: 3, wrap: "wrap", mb: 4 },
+    h(C.Box, null, h(C.Heading, { as: "h1", size: "xl" }, children), subtitle ? h(C.Text, { color: "fg.muted", fontSize: "sm" }, subtitle) : null),
+    actions ? h(C.HStack, { wrap: "wrap", gap: 2 }, actions) : null);
+
+export const Section = ({ title, actions, children, ...rest }) =>
+  h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", bg: "bg.panel", p: 4, mb: 4, minW: 0, ...rest },
+    title || actions
+      ? h(C.Flex, { justify: "space-between", align: "center", mb: 3, gap: 2, wrap: "wrap" },
+          h(C.Heading, { as: "h2", size: "md" }, title), actions ? h(C.HStack, { wrap: "wrap" }, actions) : null)
+      : null,
+    children);
+
+/** An error with its next step; a button that tries again. */
+export const Problem = ({ error, retry }) =>
+  h(C.Alert.Root, { status: error.status === 403 ? "warning" : "error", role: "alert", mb: 4 },
+    h(C.Alert.Indicator),
+    h(C.Alert.Content, null,
+      h(C.Alert.Title, null, error.message),
+      h(C.Alert.Description, null, `Next${error.who ? ` (${error.who})` : ""}: ${error.next}`)),
+    retry ? h(C.Button, { size: "xs", variant: "outline", onClick: retry }, "Try again") : null);
+
+export const Note = ({ status = "info", title, children, action }) =>
+  h(C.Alert.Root, { status, mb: 2 }, h(C.Alert.Indicator),
+    h(C.Alert.Content, { minW: 0 }, title ? h(C.Alert.Title, null, title) : null, h(C.Alert.Description, null, children)), action ?? null);
+
+/** What a newcomer reads where there is nothing yet. */
+export const Empty = ({ title, children, action }) =>
+  h(C.Box, { textAlign: "center", py: 8, px: 4, color: "fg.muted" },
+    h(C.Text, { fontWeight: "semibold", color: "fg", mb: 1 }, title), h(C.Text, { fontSize: "sm", mb: action ? 3 : 0 }, children), action ?? null);
+
+export const Loading = ({ lines = 4 }) =>
+  h(C.Stack, { role: "status", "aria-label": "Loading", gap: 2, py: 2 },
+    ...Array.from({ length: lines }, (_, line) => h(C.Skeleton, { key: line, height: "20px", width: `${100 - 12 * (line % 3)}%` })));
+
+/** The states of a fetch: an error, a skeleton, or what `children(data)` makes. */
+export const Fetched = ({ of, children, lines }) => {
+  if (of.error) return h(Problem, { error: of.error, retry: of.reload });
+  if (!of.data) return h(Loading, { lines });
+  return h(C.Box, { opacity: of.loading ? 0.6 : 1, "aria-busy": of.loading }, children(of.data));
+};
+
+// ---- Tables and filters -------------------------------------------------------------------------------------------
+
+/**
+ * A table. `columns`: {title, cell(row), align?, width?, hide?: "base" (below 768 px)}; `rows` with a key by `keyOf`.
+ * `detail(row)` makes a row open; `empty` is shown where there are no rows.
+ */
+export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) => {
+  const [open, setOpen] = useState(() => new Set());
+  if (!rows.length && empty) return empty;
+  const flip = (key) =>
+    setOpen((before) => {
+      const next = new Set(before);
+      if (!next.delete(key)) next.add(key);
+      return next;
+    });
+  const shown = (column) => (column.hide ? { display: { [column.hide]: "none", md: "table-cell" } } : {});
+  const width = columns.length + (detail ? 1 : 0) + (select ? 1 : 0);
+  return h(C.Table.ScrollArea, { tabIndex: 0, role: "region", "aria-label": caption, maxW: "100%" },
+    h(C.Table.Root, { size: "sm", interactive: Boolean(detail) },
+      h(C.Table.Caption, { captionSide: "top", css: { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" } }, caption),
+      h(C.Table.Header, null, h(C.Table.Row, null,
+        detail ? h(C.Table.ColumnHeader, { width: 8 }, h(C.VisuallyHidden, null, "Details")) : null,
+        select ? h(C.Table.ColumnHeader, { width: 8 }, select.all) : null,
+        ...columns.map((column) => h(C.Table.ColumnHeader, { key: column.title, textAlign: column.align, width: column.width, whiteSpace: "nowrap", ...shown(column) }, column.title)))),
+      h(C.Table.Body, null, ...rows.flatMap((row) => {
+        const key = keyOf(row);
+        const isOpen = open.has(key);
+        const line = h(C.Table.Row, { key },
+          detail ? h(C.Table.Cell, null, h(C.Button, { size: "2xs", variant: "ghost", onClick: () => flip(key), "aria-expanded": isOpen, "aria-label": isOpen ? "Close the details" : "Open the details" }, isOpen ? "▾" : "▸")) : null,
+          select ? h(C.Table.Cell, null, select.cell(row)) : null,
+          ...columns.map((column) => h(C.Table.Cell, { key: column.title, textAlign: column.align, ...(column.align === "end" ? { fontVariantNumeric: "tabular-nums" } : {}), ...shown(column) }, column.cell(row))));
+        return isOpen ? [line, h(C.Table.Row, { key: `${key} details` }, h(C.Table.Cell, { colSpan: width, bg: "bg.subtle" }, detail(row)))] : [line];
+      }))));
+};
+
+/** A filter as a choice. `options`: words, or [value, label] pairs. */
+export const Choice = ({ label, value, options, onChange, any = "all", width = "150px" }) => {
+  const id = React.useId();
+  return h(C.Box, { minW: width, flex: { base: "1 1 45%", md: "0 0 auto" } },
+    h("label", { htmlFor: id }, h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted" }, label)),
+    h(C.NativeSelect.Root, { size: "sm" },
+      h(C.NativeSelect.Field, { id, value: value ?? "", onChange: (event) => onChange(event.target.value) },
+        any === null ? null : h("option", { value: "" }, any),
+        ...options.map((one) => (Array.isArray(one) ? one : [one, one])).map(([value, text]) => h("option", { key: value, value }, text))),
+      h(C.NativeSelect.Indicator)));
+};
+
+/** A field for an id or a word, applied with Enter or when it is left. */
+export const Field = ({ label, value, onChange, placeholder, type = "text", width = "180px", maxLength = 128 }) => {
+  const id = React.useId();
+  const [text, setText] = useState(value ?? "");
+  useEffect(() => setText(value ?? ""), [value]);
+  const done = () => text.trim() !== (value ?? "") && onChange(text.trim());
+  return h(C.Box, { minW: width, flex: { base: "1 1 45%", md: "0 0 auto" } },
+    h("label", { htmlFor: id }, h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted" }, label)),
+    h(C.Input, { id, size: "sm", type, value: text, placeholder, maxLength, autoComplete: "off", onChange: (event) => setText(event.target.value), onBlur: done,
+      onKeyDown: (event) => event.key === "Enter" && done() }));
+};
+
+export const Filters = ({ children }) => h(C.Flex, { role: "search", wrap: "wrap", gap: 3, mb: 4, align: "flex-end" }, children);
+
+/** Newer and older pages by a cursor: `next` is where the next page begins. */
+export const Pager = ({ next }) => {
+  const [params] = Router.useSearchParams();
+  const to = (cursor) => {
+    const found = new URLSearchParams(params);
+    if (cursor) found.set("cursor", cursor);
+    else found.delete("cursor");
+    return { search: found.toString() };
+  };
+  if (!next && !params.get("cursor")) return null;
+  return h(C.HStack, { as: "nav", "aria-label": "Pages", justify: "flex-end", mt: 3 },
+    params.get("cursor") ? h(C.Button, { asChild: true, size: "xs", variant: "outline" }, h(Router.Link, { to: to() }, "Newest")) : null,
+    next ? h(C.Button, { asChild: true, size: "xs", variant: "outline" }, h(Router.Link, { to: to(next) }, "Older")) : null);
+};
+
+// ---- Actions ------------------------------------------------------------------------------------------------------
+
+/** A dialog that asks before something happens. `onYes` may fail: its error is shown and the dialog stays. */
+export const Confirm = ({ title, children, yes, onYes, button, danger = false }) => {
+  const [open, setOpen] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState();
+  const go = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await onYes();
+      setOpen(false);
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return h(C.Dialog.Root, { open, onOpenChange: (change) => setOpen(change.open), size: "md", lazyMount: true, unmountOnExit: true },
+    h(C.Dialog.Trigger, { asChild: true }, button),
+    h(C.Portal, null, h(C.Dialog.Backdrop), h(C.Dialog.Positioner, null, h(C.Dialog.Content, null,
+      h(C.Dialog.Header, null, h(C.Dialog.Title, null, title)),
+      h(C.Dialog.Body, null, error ? h(Problem, { error }) : null, children),
+      h(C.Dialog.Footer, null,
+        h(C.Dialog.ActionTrigger, { asChild: true }, h(C.Button, { variant: "outline" }, "Cancel")),
+        h(C.Button, { colorPalette: danger ? "red" : "brand", loading: busy, onClick: go }, yes))))));
+};
+
+/** A button that starts a DAG with its form filled in; disabled, with the reason, for who may not. */
+export const Start = ({ dag, conf, label, explain, size = "sm", variant = "outline" }) => {
+  const rights = useRights();
+  const navigate = Router.useNavigate();
+  const allowed = rights.act.includes(dag);
+  const button = h(C.Button, { size, variant, disabled: !allowed, title: allowed ? undefined : `You may not trigger ${dag}.` }, label);
+  if (!allowed) return button;
+  return h(Confirm, { title: label, yes: "Start the run", button, onYes: async () => navigate(runTo(dag, await trigger(dag, conf))) },
+    h(C.Text, { mb: 2 }, explain),
+    h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 1 }, "The form of ", h(To, { to: dagTo(dag) }, dag), ", filled in:"),
+    h(C.Code, { as: "pre", display: "block", whiteSpace: "pre-wrap", p: 2 }, JSON.stringify(conf, null, 2)));
+};

@@ -1,0 +1,106 @@
+"""`ecw pull`: the steps of the DAG in one process, over sockets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ecw.cli import group
+from ecw.errors import ConfigurationError, MappingError
+from ecw.resources import RESOURCES
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.pulling import Pulling
+from tests.fixtures.sandbox import RunningSandbox
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def ecw(pull: Pulling) -> Any:
+    def run(*arguments: str) -> Result:
+        own = ("--conn-id", "ecw_test", "--crm-conn-id", "crm_test", "--staging", pull.staging)
+        return CliRunner().invoke(group, ["pull", *arguments, *own])
+
+    return run
+
+
+def numbers(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    return {row["resource"]: row for row in json.loads(result.stdout)["resources"]}
+
+
+def count(pull: Pulling, table: str) -> int:
+    [row] = pull.rows(f"SELECT count(*) AS number FROM {table}")  # noqa: S608 - a name of ours
+    return int(row["number"])
+
+
+def test_all_resources_are_loaded_without_a_scheduler(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+    """What is fetched of one resource depends on what was loaded of another, so their order counts."""
+    first = ecw()
+    assert first.exit_code == 0, first.output
+    assert {line.split()[0] for line in first.stdout.splitlines()[1:6]} == set(RESOURCES)
+    for name, row in RESOURCES.items():
+        assert 0 < count(pull, name) <= len(sandbox.records(row.fhir_type))
+    again = numbers(ecw("--json"))
+    for row in again.values():
+        assert (row["inserted"], row["updated"]) == (0, 0)
+
+
+def test_a_dry_run_writes_no_record_and_shows_what_a_run_would_do(ecw: Any, pull: Pulling) -> None:
+    dry = numbers(ecw("location", "practitioner", "--dry-run", "--json"))
+    assert count(pull, "location") == count(pull, "practitioner") == count(pull, "ecw_link") == 0
+    done = numbers(ecw("location", "practitioner", "--json"))
+    for name in ("location", "practitioner"):
+        assert dry[name]["state"] == "dry run"
+        assert dry[name]["inserted"] == done[name]["inserted"] == count(pull, name) > 0
+    assert done["patient"]["state"] == "not asked for"
+
+
+def test_one_patient_comes_with_what_hangs_on_it(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+    one = sandbox.records("Patient")[0]
+    for column in ("ecw_id", "mr_number"):  # what stands in a terminal Airflow does not keep, so a number will do
+        entry = one["id"] if column == "ecw_id" else pull.rows("SELECT mr_number FROM patient")[0]["mr_number"]
+        found = numbers(ecw("--patient", entry, "--json"))
+        assert found["patient"]["fetched"] == 1
+        assert found["location"]["state"] == "not asked for"
+        assert pull.rows("SELECT ecw_id FROM patient") == [{"ecw_id": one["id"]}]
+
+
+def test_records_by_their_ids(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+    wanted = sorted(each["id"] for each in sandbox.records("Practitioner"))[:2]
+    found = numbers(ecw("practitioner", *(word for ecw_id in wanted for word in ("--id", ecw_id)), "--json"))
+    assert found["practitioner"]["fetched"] == 2
+    assert [row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner ORDER BY 1")] == wanted
+    assert ecw("--id", wanted[0]).exit_code == 2
+    assert ecw("patient", "--id", "1", "--patient", "2").exit_code == 2
+
+
+def test_a_form_that_makes_no_sense_is_refused_before_anything_is_fetched(ecw: Any, sandbox: RunningSandbox) -> None:
+    for arguments, named in (
+        (("--strategy", "patient=telepathy"), "telepathy"),
+        (("location", "--practitioner", "1"), "location"),
+        (("--until", "2026-01-01T00:00:00Z"), "Until needs From"),
+    ):
+        refused = ecw(*arguments)
+        assert isinstance(refused.exception, ConfigurationError)
+        assert named in str(refused.exception)
+    assert sandbox.served("search") == sandbox.served("read") == 0
+
+
+def test_a_failure_ends_with_the_table_and_the_error_and_stops_no_other_resource(
+    ecw: Any, pull: Pulling, mappings: Path
+) -> None:
+    suite = mappings.parent / "quality" / "location.yaml"
+    suite.write_text("rules: [\n")
+    failed = ecw("location", "practitioner", "--json")
+    assert failed.exit_code == 1
+    assert isinstance(failed.exception, MappingError)
+    assert "Next (" in str(failed.exception)
+    rows = {row["resource"]: row for row in json.loads(failed.stdout)["resources"]}
+    assert rows["location"]["state"] == "failed"
+    assert "location.yaml" in rows["location"]["next"]
+    assert count(pull, "practitioner") == rows["practitioner"]["inserted"] > 0

@@ -1,0 +1,81 @@
+"""The console's app without a server, asked by users of Airflow's simple auth manager."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import get_user
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from airflow.utils.session import create_session
+from sqlalchemy import Engine
+
+from ecw.ui.access import HEADER
+from ecw.ui.app import app
+
+AsRole = Callable[..., "Client"]
+OURS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
+
+
+@dataclass
+class Client:
+    """Asks an app; an action is sent as the console's own page sends it."""
+
+    app: Any
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self._ask("GET", path, options)
+
+    def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
+        return self._ask("POST", path, {"json": body or {}, "headers": OURS if headers is None else headers})
+
+    def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://pages") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(scope="session")
+def _rights() -> None:
+    """Let Airflow's own auth manager decide, as its API server does; it looks into Airflow's own database."""
+    assert Path(os.environ["AIRFLOW_HOME"]).is_relative_to(tempfile.gettempdir())
+    with create_session() as session:
+        import_all_models()
+        Base.metadata.create_all(session.get_bind())
+    create_auth_manager()
+
+
+@pytest.fixture
+def as_role(_rights: None) -> Iterator[AsRole]:
+    """The app as a user of a role sees it: viewer, user, op, admin; None has a login and no role."""
+
+    apps = []
+
+    def client(role: str | None, app: Any = app) -> Client:
+        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="uma", role=role)
+        apps.append(app)
+        return Client(app)
+
+    yield client
+    for each in apps:
+        each.dependency_overrides.clear()
+
+
+@pytest.fixture
+def console(crm_url: str, crm_engine: Engine, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The console over an empty CRM, for somebody who may do everything."""
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    return as_role("admin")

@@ -1,0 +1,164 @@
+"""Every route asks for a login and for its rights, whoever adds it: the tests walk through the app's own list."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from ecw.ui import jwks, static_files
+from ecw.ui.access import (
+    HEADER,
+    READ,
+    REPLAY_DAG,
+    VALUES,
+    MayAct,
+    act,
+    from_this_page,
+    logged_in,
+    may_read,
+    may_see_values,
+)
+from ecw.ui.app import app
+from tests.ui.conftest import OURS, AsRole, Client
+
+# The files are program text without data: a login is enough. The published keys are public.
+FILES = {route.path for route in static_files.router.routes if isinstance(route, APIRoute)}
+ROUTES = [route for route in app.routes if route is not jwks.route]
+# The rights by themselves, whatever the pages use of them today.
+PROBE = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@PROBE.post("/probe/act", dependencies=[READ, *act(REPLAY_DAG)])
+@PROBE.get("/probe/values", dependencies=[READ, VALUES])
+def probed() -> str:
+    return "done"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to a route, its path filled in."""
+
+    app: FastAPI
+    route: APIRoute
+    method: str
+
+    @property
+    def path(self) -> str:
+        return self.route.path.replace("{path:path}", "console.js").replace("{", "").replace("}", "")
+
+    @property
+    def rights(self) -> list[object]:
+        return [each.call for each in self.route.dependant.dependencies]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route.path}"
+
+
+ASKS = [
+    Ask(of, route, method)
+    for of, routes in ((app, ROUTES), (PROBE, PROBE.routes))
+    for route in routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods)
+]
+
+
+def answer(client: Client, ask: Ask) -> int:
+    return (client.post(ask.path) if ask.method == "POST" else client.get(ask.path)).status_code
+
+
+def test_every_route_is_one_that_these_tests_see() -> None:
+    assert len(ASKS) > 3
+    assert all(isinstance(route, APIRoute) for route in ROUTES)
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+def test_without_a_login_it_is_401(ask: Ask) -> None:
+    assert answer(Client(ask.app), ask) == 401
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+def test_a_login_without_rights_is_403(ask: Ask, as_role: AsRole) -> None:
+    assert answer(as_role(None, ask.app), ask) == (200 if ask.route.path in FILES else 403)
+
+
+def test_who_has_the_rights_gets_in(as_role: AsRole) -> None:
+    assert as_role("op", PROBE).get("/probe/values").json() == "done"
+    assert as_role("user", PROBE).post("/probe/act").json() == "done"
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+def test_each_route_names_its_rights(ask: Ask) -> None:
+    """Reading needs the right to read; what is no GET acts, and needs the right of its DAG and the console's page."""
+    assert ask.method in ("GET", "POST")
+    assert (may_read in ask.rights) != (ask.route.path in FILES and logged_in in ask.rights)
+    acts = [right for right in ask.rights if isinstance(right, MayAct)]
+    assert bool(acts) == (from_this_page in ask.rights) == (ask.method == "POST")
+
+
+@pytest.mark.parametrize("ask", [ask for ask in ASKS if ask.method == "POST"], ids=str)
+def test_a_viewer_may_not_act(ask: Ask, as_role: AsRole) -> None:
+    assert answer(as_role("viewer", ask.app), ask) == 403
+
+
+@pytest.mark.parametrize("ask", [ask for ask in ASKS if may_see_values in ask.rights], ids=str)
+@pytest.mark.parametrize("role", ["viewer", "user"])
+def test_values_are_for_those_who_may_edit_the_crms_connection(ask: Ask, role: str, as_role: AsRole) -> None:
+    assert answer(as_role(role, ask.app), ask) == 403
+
+
+@pytest.mark.parametrize("ask", [ask for ask in ASKS if ask.method == "POST"], ids=str)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({HEADER: "1", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({HEADER: "1", "Sec-Fetch-Site": "same-site"}, 403),
+        ({HEADER: "1", "Origin": "https://elsewhere.example"}, 403),
+        (OURS | {"Content-Type": "text/plain"}, 415),
+    ],
+)
+def test_another_sites_request_is_refused(ask: Ask, headers: dict[str, str], status: int, as_role: AsRole) -> None:
+    assert as_role("admin", ask.app).post(ask.path, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc"])
+def test_there_are_no_pages_about_the_api(path: str) -> None:
+    assert Client(app).get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("role", "act", "values"),
+    [("viewer", [], False), ("user", ["ecw_pull", "ecw_push_patients", "ecw_replay"], False)],
+)
+def test_me_names_the_rights(role: str, act: list[str], values: bool, as_role: AsRole) -> None:
+    assert as_role(role).get("/api/me").json() == {"name": "uma", "act": act, "values": values}
+    assert as_role("op").get("/api/me").json()["values"] is True
+
+
+@pytest.mark.parametrize("path", ["/api/me", "/quality/run?run_id=%00", "/static/console.js", "/api/nowhere"])
+def test_every_answer_has_strict_headers(path: str, as_role: AsRole) -> None:
+    headers = as_role("viewer").get(path).headers
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] in ("no-store", "private, no-cache")
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/nowhere.js", "/static/pages"])
+def test_no_other_file_is_served(path: str, as_role: AsRole) -> None:
+    assert as_role("admin").get(path).status_code == 404
+
+
+def test_a_crm_that_is_not_there_is_named_with_the_next_step(as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "http", "host": "nowhere"}))
+    answer = as_role("viewer").get("/api/status")
+    assert answer.status_code == 500
+    detail = answer.json()["detail"]
+    assert "does not say where the CRM" in detail["what"]
+    assert detail["next_step"].startswith("use type sqlite")
+    assert (detail["who"], detail["kind"]) == ("data engineer", "ConfigurationError")
