@@ -16,6 +16,7 @@ from ecw.alerts.conditions import Thresholds
 from ecw.cli import COMMANDS
 from ecw.crm.db.tables import metadata
 from ecw.provider_info import get_provider_info
+from ecw.quality.catalogue import FILE, Scope, catalogue
 from ecw.settings.pull import Options
 from ecw.settings.push import Wanted
 from ecw.vob.settings import VobSettings
@@ -122,6 +123,27 @@ def dags() -> str:
     return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
 
 
+def quality_suite() -> str:
+    """Return the page of the expectations that a suite may use."""
+    intro = (
+        "A suite lists expectations in Great Expectations' own words: `type`, `kwargs`, and `meta` with `on_fail`, "
+        "`max_failed_ratio` and `reason`; see `include/quality/README.md`. All take `row_condition`."
+    )
+    parts = [intro]
+    for title, scopes in (
+        ("About rows", {Scope.ROW}),
+        ("About rows among each other", {Scope.ROWS}),
+        ("About the whole batch: warn or stop", {Scope.BATCH}),
+    ):
+        rows = [
+            (f"`{name}`", ", ".join(f"`{each}`" for each in known.properties), known.summary)
+            for name, known in catalogue().items()
+            if known.scope in scopes
+        ]
+        parts += [f"## {title}", table(("type", "kwargs", "meaning"), rows)]
+    return page("Quality suites", "For whoever writes a quality rule.", *parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "connection.md": connection,
     "options.md": options,
@@ -129,6 +151,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tables.md": tables,
     "errors.md": error_tree,
     "dags.md": dags,
+    "quality-suite.md": quality_suite,
 }
 
 
@@ -145,5 +168,8 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[st
 
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
+    from ecw.quality.gx_catalogue import generate  # imports Great Expectations
+
+    FILE.write_bytes(generate())
     for name, make in PAGES.items():
         (REFERENCE / name).write_text(make())

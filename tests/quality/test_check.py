@@ -426,7 +426,7 @@ def test_references_are_asked_for_once_a_chunk_and_resource(run: Run, tmp_path: 
         asked.append((resource, set(ids)))
         return {"a.1"}
 
-    rows = [{"doctor": f"Practitioner/a.{number % 3}"} for number in range(300)]
+    rows = [(f"Practitioner/a.{number % 3}",) for number in range(300)]
 
     assert judge(suite, compiled(suite).row, rows, linked) == {0: [number for number in range(300) if number % 3 != 1]}
     assert asked == [("practitioner", {"a.0", "a.1", "a.2"})]
@@ -449,6 +449,7 @@ def test_a_suite_is_compiled_once_and_no_frame_stays(run: Run, tmp_path: Path) -
 
 def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CHUNK", 2)
+    monkeypatch.setattr(checking, "ASKED_AT_ONCE", 3)
 
     batch = checked(
         run,

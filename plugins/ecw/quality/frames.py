@@ -18,7 +18,6 @@ from ecw.quality.suite import Rule, Suite
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, Any]
 DAY = " (day)"  # behind a column's name: the day of its moments; no column of a database ends like that
 
 
@@ -45,29 +44,33 @@ def frame_columns(rules: Iterable[Rule], types: Mapping[str, str]) -> list[str]:
     return list(found)
 
 
-def frame(suite: Suite, columns: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the rows as a frame.  Raises MappingError where a value is not of its column's type."""
+def frame(suite: Suite, columns: Sequence[str], names: Sequence[str], values: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return rows, of each the values of the columns `names`, as a frame with these columns.
+
+    Raises MappingError where a value is not of its column's type.
+    """
     import pandas as pd
 
+    by_name = dict(zip(names, zip(*values, strict=True), strict=True))
     found = {}
     for column in columns:
         name = column.removesuffix(DAY)
         try:
-            found[column] = _series([row.get(name) for row in rows], suite.types[name], column != name, suite.zone)
+            found[column] = _series(by_name[name], suite.types[name], column != name, suite.zone)
         except (TypeError, ValueError):
             raise MappingError(
                 f"{suite.path}: a rule looks at the column {name}, and a value there is not of its type, "
                 f"{suite.types[name]}.",
                 next_move="compare the column's type in the mapping with its path.",
             ) from None
-    return pd.DataFrame(found, index=pd.RangeIndex(len(rows)), copy=False)
+    return pd.DataFrame(found, index=pd.RangeIndex(len(values)), copy=False)
 
 
 def _day(column: str, types: Mapping[str, str]) -> str:
     return column + DAY if types[column] == "datetime" else column
 
 
-def _series(values: list[Any], kind: str, of_day: bool, zone: tzinfo) -> pd.Series[Any]:
+def _series(values: Sequence[Any], kind: str, of_day: bool, zone: tzinfo) -> pd.Series[Any]:
     import pandas as pd
 
     match kind:

@@ -6,7 +6,6 @@ stay for the life of the process.  Results name rows by number.  Values are neit
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +18,10 @@ import orjson
 
 from ecw.errors import MappingError
 from ecw.quality.catalogue import Scope
-from ecw.quality.frames import Row, frame, frame_columns, frame_kwargs
+from ecw.quality.frames import DAY, frame, frame_columns, frame_kwargs
+from ecw.quality.gx_core import ProgressBarsConfig, get_expectation_impl, gx
+from ecw.quality.gx_expectations import LINKED, Linked
 from ecw.quality.suite import Rule, Suite
-
-# It logs tracebacks, and they hold values; and a page of news while it is imported.
-logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-with warnings.catch_warnings():
-    # What it deprecates in itself and in its dependencies is no news for the person on call.
-    warnings.simplefilter("ignore")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.registry import get_expectation_impl
-
-    from ecw.quality.gx_expectations import LINKED, Linked
-
-logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)  # it set one of its own
 
 RESULT = MappingProxyType(
     {"result_format": "COMPLETE", "include_unexpected_rows": False, "exclude_unexpected_values": True}
@@ -48,6 +36,7 @@ class Part:
 
     rules: tuple[tuple[int, Rule], ...]
     columns: tuple[str, ...]  # of the frame
+    names: tuple[str, ...]  # of the mapping
     expectations: Any  # great_expectations.ExpectationSuite
 
 
@@ -79,14 +68,16 @@ _COMPILED: dict[bytes, Compiled] = {}
 _MOST = 64  # suites: five resources of a dozen practices, each with its own mapping
 
 
-def judge(suite: Suite, part: Part, rows: Sequence[Row], linked: Linked) -> Failed:
+def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Linked) -> Failed:
     """Return which rows fail which rule, by number; None for a batch that fails a rule about all of it.
+
+    `values` are the rows: of each the values of the columns `part.names`.
 
     Raises MappingError where a rule cannot be applied to the values at all.
     """
     if not part.rules:
         return {}
-    data = frame(suite, part.columns, rows)
+    data = frame(suite, part.columns, part.names, values)
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         token = LINKED.set(linked)
@@ -117,7 +108,8 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
                 f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
                 next_move="fix the kwargs named above.",
             ) from None
-    return Part(rules, tuple(frame_columns((rule for _, rule in rules), suite.types)), expectations)
+    columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
+    return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
 
 
 def _numbered(results: Sequence[Any]) -> list[tuple[int, Any]]:

@@ -87,12 +87,13 @@ def _check_value(name: str, value: Any, schema: Mapping[str, Any], wrong: Wrong)
         if value["$PARAMETER"] not in PARAMETERS:
             wrong((name, "$PARAMETER"), f"there is no such parameter; use one of: {', '.join(PARAMETERS)}")
         return
+    if value == []:
+        wrong((name,), f"{name}: allows no value at all")
+        return
     plain = [int(one) if isinstance(one, bool) else one for one in value] if isinstance(value, list) else value
     if next(Draft202012Validator(schema).iter_errors(plain), None) is not None:
         wrong((name,), f"{name}: {_wanted(schema)} is wanted")
         return
-    if value == []:
-        wrong((name,), f"{name}: allows no value at all")
     patterns = value if name == "regex_list" else [value] if name == "regex" else []
     for number, pattern in enumerate(patterns):
         try:
