@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import re
+import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +13,12 @@ import click
 
 from ecw import errors
 from ecw.alerts.conditions import Thresholds
+from ecw.alerts.settings import Settings
 from ecw.cli import COMMANDS
 from ecw.crm.db.tables import metadata
 from ecw.provider_info import get_provider_info
 from ecw.quality.catalogue import FILE, Scope, catalogue
+from ecw.settings.base import described
 from ecw.settings.pull import Options
 from ecw.settings.push import Wanted
 from ecw.vob.settings import VobSettings
@@ -52,19 +54,19 @@ def options() -> str:
     ):
         parts.append(f"## The extra field `{name}`\n\n{note}".rstrip())
         parts.append(table(("key", "default", "meaning"), described_fields(model)))
-    parts.append("## The variable `ecw_alerts`: thresholds")
-    parts.append(table(("key", "default", "meaning"), described_fields(Thresholds)))
+    parts.append("## The variable `ecw_alerts`")
+    keys = [*described_fields(Settings), *described_fields(Thresholds)]
+    parts.append(table(("key", "default", "meaning"), keys))
     return page(
         "Options", "For whoever looks up a key of a connection's extra fields, which hold JSON objects.", *parts
     )
 
 
 def described_fields(model: type) -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and comment of a settings class's fields, in the order of its source."""
-    pattern = re.compile(r"^    (\w+): [^=\n]+ = (.+?)(?:  # (.+))?$", re.M)
-    for name, default, comment in pattern.findall(inspect.getsource(model)):
-        default = re.sub(r"field\(default_factory=(\w+).*\)", lambda found: found[1] + "()", default)
-        yield f"`{name}`", f"`{default}`", comment
+    """Yield name, default and meaning of a model's keys, as JSON writes a default."""
+    for name, default, meaning in described(model):
+        if not dataclasses.is_dataclass(default):
+            yield f"`{name}`", f"`{json.dumps(default, ensure_ascii=False)}`", meaning
 
 
 def cli() -> str:
@@ -72,7 +74,7 @@ def cli() -> str:
     rows = []
     for name, module in sorted(COMMANDS.items()):
         command: click.Command = import_module(module).command
-        rows += [(f"`ecw {words}`", text) for words, text in described(name, command)]
+        rows += [(f"`ecw {words}`", text) for words, text in commands(name, command)]
     intro = (
         "The `ecw` command works on the Airflow that your shell's environment names (`AIRFLOW_HOME`; for the demo "
         "`. .run/env`). `ecw COMMAND --help` lists a command's options."
@@ -82,12 +84,10 @@ def cli() -> str:
     )
 
 
-def described(words: str, command: click.Command) -> list[tuple[str, str]]:
+def commands(words: str, command: click.Command) -> list[tuple[str, str]]:
     """Return a command, or each of a group's, with the first sentence of its help."""
     if isinstance(command, click.Group):
-        return [
-            row for name in sorted(command.commands) for row in described(f"{words} {name}", command.commands[name])
-        ]
+        return [row for name in sorted(command.commands) for row in commands(f"{words} {name}", command.commands[name])]
     return [(words, " ".join((command.help or "").split("\n\n")[0].split()))]
 
 

@@ -149,7 +149,6 @@ def test_no_statement_stands_twice_in_a_row() -> None:
 
 
 STILL_WIDE = {
-    "ecw.cli.push.command": 9,
     "ecw.crm.load.journal.write": 15,
     "ecw.crm.load.load._load": 7,
     "ecw.crm.load.load._record": 8,

@@ -278,27 +278,39 @@ def test_without_the_variable_the_log_tells(
     assert caplog.text.count("Practice P1: over: location was last refreshed") == 1
 
 
+OF = "of a notice in the variable ecw_alerts"
+
+
 @pytest.mark.parametrize(
     ("written", "what"),
     [
-        ("{", "is not a JSON object"),
-        ("[]", "is not a JSON object"),
-        ('{"web": "x"}', "has the unknown key 'web'"),
-        ('{"webhook": 1}', "has a 'webhook' that is not a text"),
-        ('{"email": ["x"]}', "has an 'email' that is not a list of addresses"),
-        ('{"stale_intervals": 0}', "has a 'stale_intervals' that is not a number above 0"),
-        ('{"reject_least": true}', "has a 'reject_least' that is not a number above 0"),
+        ("{", "The options of a notice in the variable ecw_alerts are no JSON object"),
+        ("[]", "The options of a notice in the variable ecw_alerts are no JSON object"),
+        ('{"web": "x"}', f"There is no option 'web' {OF}"),
+        ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
+        (
+            '{"email": ["x"]}',
+            f"The option 'email' (1) {OF} should be an e-mail address",
+        ),
+        (
+            '{"stale_intervals": 0}',
+            f"The option 'stale_intervals' {OF} should be greater than 0",
+        ),
+        (
+            '{"reject_least": true}',
+            f"The option 'reject_least' {OF} should be a valid number",
+        ),
     ],
 )
 def test_a_variable_that_is_wrong_fails_the_watch_and_not_the_pull(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, written: str, what: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", written)
-    with pytest.raises(ConfigurationError, match="The variable ecw_alerts") as raised:
+    with pytest.raises(ConfigurationError, match="in the variable ecw_alerts") as raised:
         watch()
     assert what in str(raised.value)
     watch_quietly("crm_default")
-    assert f"Alerts: ConfigurationError: The variable ecw_alerts {what}" in caplog.text
+    assert f"Alerts: ConfigurationError: {what}" in caplog.text
 
 
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])

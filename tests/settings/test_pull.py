@@ -33,19 +33,19 @@ def test_an_untouched_form_leaves_what_the_connection_says() -> None:
     ("source", "told"),
     [
         ({"look_bak_days": 3}, "There is no option 'look_bak_days' of a pull.*did you mean 'look_back_days'?"),
-        ({"max_concurrency": "many"}, "The option 'max_concurrency' of a pull is not a whole number above 0"),
-        ({"max_concurrency": 0}, "is not a whole number above 0"),
-        ({"full": "yes"}, "The option 'full' of a pull is not bool"),
+        ({"max_concurrency": "many"}, "The option 'max_concurrency' of a pull should be a valid integer"),
+        ({"max_concurrency": 0}, "should be greater than or equal to 1"),
+        ({"full": "yes"}, "The option 'full' of a pull should be a valid boolean"),
         ({"strategies": {"pateint": "list"}}, "There is no resource 'pateint'"),
-        ({"strategies": {"encounter": 5}}, "'strategies' of a pull has something else than a name .* for encounter"),
-        ({"ids": {"patient": "abc"}}, "'ids' of a pull has something else than a list .* for patient"),
-        ({"ids": {"patient": []}}, "a list .* with at least one id for patient"),
-        ({"ids": {"patient": ["a", 1]}}, "a list .* for patient"),
-        ({"mode": "chnages"}, "'mode' of a pull is not one of changes, full, patients, schedule"),
+        ({"strategies": {"encounter": 5}}, "'strategies' \\(encounter\\) of a pull should be a valid string"),
+        ({"ids": {"patient": "abc"}}, "'ids' \\(patient\\) of a pull should be a valid list"),
+        ({"ids": {"patient": []}}, "'ids' \\(patient\\) of a pull should have at least 1 item"),
+        ({"ids": {"patient": ["a", 1]}}, "'ids' \\(patient, 2\\) of a pull should be a valid string"),
+        ({"mode": "chnages"}, "'mode' of a pull should be 'changes', 'full', 'patients' or 'schedule'"),
         ({"resources": ["pateint"]}, "There is no resource 'pateint'.*did you mean 'patient'"),
-        ({"resources": "patient"}, "The option 'resources' of a pull is not list"),
-        ({"patients": [7]}, "'patients' of a pull is not a list of texts"),
-        ({"overlap_minutes": -1}, "'overlap_minutes' of a pull is not a whole number"),
+        ({"resources": "patient"}, "The option 'resources' of a pull should be a valid list"),
+        ({"patients": [7]}, "'patients' \\(1\\) of a pull should be a valid string"),
+        ({"overlap_minutes": -1}, "'overlap_minutes' of a pull should be greater than or equal to 0"),
         ("[1]", "no JSON object"),
         ("{", "no JSON object"),
     ],
@@ -66,6 +66,14 @@ def test_the_forms_fields_are_the_options() -> None:
     assert Options.read({"strategies": {"patient": "bulk"}}, filled) == Options(
         mode="patients", patients=["4711", "4712"], strategies={"encounter": "per_patient"}
     )
+
+
+def test_all_mistakes_are_named_at_once_and_no_value_is_repeated() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Options.read({"max_concurrency": "Maria Lopez", "full": "Maria Lopez", "patients": [["Maria Lopez"]]})
+    for name in ("max_concurrency", "full", "patients"):
+        assert name in str(error.value)
+    assert "Lopez" not in str(error.value)
 
 
 def test_everything_again_is_the_old_word_full() -> None:

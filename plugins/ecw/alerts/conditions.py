@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass as model
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
+from ecw.crm.db.enums import GONE, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
-from ecw.crm.load.quarantine import OPEN
-from ecw.crm.load.write_links import GONE
 from ecw.crm.state import baselines
 from ecw.crm.state import runs as ledger
 from ecw.errors import CountMismatch, QualityGateFailed
+from ecw.settings.base import OPTIONS, option
+
+Threshold = Annotated[float, Field(gt=0, lt=1e6)]
 
 
-@dataclass(frozen=True, slots=True)
+@model(frozen=True, slots=True, config=OPTIONS)
 class Thresholds:
     """From when on something is wrong."""
 
-    stale_intervals: float = 3
-    reject_percent: float = 5  # both must be reached
-    reject_least: float = 20
-    volume_drop_percent: float = 50
+    stale_intervals: Threshold = option(3, "scheduled runs in a row without a load")
+    reject_percent: Threshold = option(5, "rejected records of a run in percent; reject_least must be reached, too")
+    reject_least: Threshold = option(20, "rejected records of a run; reject_percent must be reached, too")
+    volume_drop_percent: Threshold = option(50, "how far the records of a run may fall below the usual number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ def _fewer(connection: Connection, practice: str, resource: str, limits: Thresho
 def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
     """Compare the open rejects with all records, so that a run about a single one changes nothing."""
     here = {"practice": practice, "resource": resource}
-    is_open = (ecw_reject.c.state == OPEN) & (ecw_reject.c.rule != GONE)
+    is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != GONE)
     rejects = select(func.count(ecw_reject.c.ecw_id.distinct())).filter_by(**here).where(is_open)
     rejected = int(connection.execute(rejects).scalar_one())
     if not rejected or rejected < limits.reject_least:

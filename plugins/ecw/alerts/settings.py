@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic.dataclasses import dataclass
 
 from ecw.alerts.conditions import Thresholds
-from ecw.errors import ConfigurationError
 from ecw.settings import connections
+from ecw.settings.base import OPTIONS, described, option, said, validated
 from ecw.settings.schedule import cron, gaps, resources
 
 VARIABLE = "ecw_alerts"
 
 
-@dataclass(frozen=True, slots=True)
+def _address(text: str) -> str:
+    if "@" not in text[1:]:
+        raise ValueError("text should be an e-mail address")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+_OF, _WHERE = f"notice in the variable {VARIABLE}", "the variable"
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value)) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True, config=OPTIONS)
 class Settings:
     """What the variable says."""
 
-    webhook: str = ""  # an HTTP connection: every notice is POSTed to it as JSON
-    email: tuple[str, ...] = ()
-    smtp: str = "smtp_default"  # the connection for e-mail
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    webhook: str = option("", "an HTTP connection: every notice is POSTed to it as JSON")
+    email: Annotated[tuple[Address, ...], BeforeValidator(_listed)] = option((), "one address, or a list of them")
+    smtp: str = option("smtp_default", "the connection for e-mail")
+    thresholds: Thresholds = option(Thresholds, "from when on something is wrong")
 
     @property
     def targets(self) -> list[str]:
@@ -42,48 +57,8 @@ def settings() -> Settings:
 
     Raises ConfigurationError naming what is wrong in it.
     """
-    written = connections.variable(VARIABLE)
-    if written is None:
-        return Settings()
-    try:
-        said = json.loads(written)
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        raise _wrong("is not a JSON object", 'write it as {"webhook": "<HTTP connection>", "email": ["<address>"]}.')
-    limits = {each.name: _number(said, each.name) for each in fields(Thresholds) if each.name in said}
-    names = [each.name for each in fields(Settings) if each.name != "thresholds"]
-    usual = [*names, *(each.name for each in fields(Thresholds))]
-    if unknown := sorted(set(said) - set(usual)):
-        raise _wrong(f"has the unknown key {unknown[0]!r}", f"use {', '.join(usual)}.")
-    return Settings(
-        webhook=_text(said, "webhook", ""),
-        email=_addresses(said.get("email", [])),
-        smtp=_text(said, "smtp", "smtp_default"),
-        thresholds=Thresholds(**limits),
-    )
-
-
-def _text(said: dict[str, Any], name: str, usual: str) -> str:
-    value = said.get(name, usual)
-    if not isinstance(value, str):
-        raise _wrong(f"has a {name!r} that is not a text", "write the id of an Airflow connection.")
-    return value
-
-
-def _addresses(value: Any) -> tuple[str, ...]:
-    listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, list) or not all(isinstance(one, str) and "@" in one[1:] for one in listed):
-        raise _wrong("has an 'email' that is not a list of addresses", 'write it as ["name@example.org"].')
-    return tuple(dict.fromkeys(listed))
-
-
-def _number(said: dict[str, Any], name: str) -> float:
-    value = said[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise _wrong(f"has a {name!r} that is not a number above 0", "write it without quotes, or leave it out.")
-    return float(value)
-
-
-def _wrong(what: str, next_move: str) -> ConfigurationError:
-    return ConfigurationError(f"The variable {VARIABLE} {what}.", next_move=next_move)
+    found = said(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
+    limits = {name: found.pop(name) for name, *_ in described(Thresholds) if name in found}
+    names = [name for model in (Settings, Thresholds) for name, *_ in described(model) if name != "thresholds"]
+    thresholds = validated(Thresholds, limits, of=_OF, where=_WHERE)
+    return validated(Settings, found | {"thresholds": thresholds}, of=_OF, where=_WHERE, names=names)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from datetime import timedelta
 from importlib import import_module
+from typing import Any
 
 import click
 
 from ecw.errors import EcwError
-from ecw.printable import escaped_output, printable
+from ecw.printable import as_table, escaped_output, printable
+from ecw.settings.connections import in_terminal
 
+JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 COMMANDS: dict[str, str] = {
     "check": "ecw.cli.check",
     "conflicts": "ecw.cli.conflicts",
@@ -45,10 +51,44 @@ class LazyGroup(click.Group):
         return found
 
 
+@contextmanager
+def logs_to_stderr() -> Iterator[None]:
+    """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON: dataclasses as objects, times as ISO 8601, spans of time in seconds."""
+    import orjson
+
+    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool, otherwise: str) -> None:
+    """Print rows as a table, or as a JSON list of objects whose keys are the header in lower case with underscores.
+
+    `otherwise` is what a person reads where there are none; a program gets an empty list.
+    """
+    if as_json:
+        keys = [name.lower().replace(" ", "_") for name in header]
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+    else:
+        click.echo(as_table([header, *rows]) if rows else otherwise)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    raise TypeError(type(value).__name__)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def group() -> None:
     """Keep a CRM and eClinicalWorks in step."""
-    click.get_current_context().with_resource(escaped_output())
+    context = click.get_current_context()
+    context.with_resource(escaped_output())
+    context.with_resource(in_terminal())
 
 
 def main() -> None:

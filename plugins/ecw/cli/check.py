@@ -6,20 +6,28 @@ import sys
 
 import click
 
+from ecw.cli import JSON, logs_to_stderr, print_json
+
 
 @click.command(name="check")
 @click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection to check.")
-def command(conn_id: str) -> None:
+@JSON
+def command(conn_id: str, as_json: bool) -> None:
     """Find the token endpoint, get a token and read once: one line per step, exit code 0 or 1.
 
     The connection is looked up where Airflow looks: AIRFLOW_CONN_..., a secrets backend, Airflow's database.
     """
     from ecw.fhir.connection_test import steps  # imported here: `ecw --help` need not wait for Airflow
     from ecw.fhir.retry import AT_ONCE
-    from ecw.hooks.ecw import EcwHook
 
-    ok = True
+    with logs_to_stderr():
+        from ecw.hooks.ecw import EcwHook
+
+    done = []
     for step in steps(EcwHook(ecw_conn_id=conn_id).client(patience=AT_ONCE)):
-        ok = step.ok
-        click.echo(f"{'✓' if ok else '✗'} {step.name}: {step.text}")
-    sys.exit(0 if ok else 1)
+        done.append(step)
+        if not as_json:
+            click.echo(f"{'✓' if step.ok else '✗'} {step.name}: {step.text}")
+    if as_json:
+        print_json([{"step": step.name, "ok": step.ok, "text": step.text} for step in done])
+    sys.exit(0 if all(step.ok for step in done) else 1)

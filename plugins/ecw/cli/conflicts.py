@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli import JSON, print_rows
 from ecw.cli.matches import CRM, ECW, side, spelled
-from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.three_way_merge import Side
@@ -20,9 +20,10 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--show", is_flag=True, help="With both values: patient data, for this terminal alone.")
+@JSON
 @ECW
 @CRM
-def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
+def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """List the fields that wait for a choice, by ids and names."""
     from ecw.crm.state import conflicts
 
@@ -31,11 +32,10 @@ def listed(show: bool, conn_id: str, crm_conn_id: str) -> None:
     names = ["resource", "crm_id", "ecw_id", "column", "first_run", "choice"]
     names += ["crm_value", "emr_value"] if show else []
     rows = [tuple("" if row[name] is None else str(row[name]) for name in names) for row in found]
-    if not rows:
-        click.echo("No field waits for a choice.")
-        return
-    click.echo(as_table([tuple(name.replace("_", " ") for name in names), *rows]))
-    click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
+    header = [name.replace("_", " ") for name in names]
+    print_rows(header, rows, as_json=as_json, otherwise="No field waits for a choice.")
+    if rows and not as_json:
+        click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
 
 
 @command.command("choose")

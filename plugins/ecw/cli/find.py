@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from ecw.cli import JSON, print_rows
 from ecw.cli.matches import CRM, ECW, side
-from ecw.printable import as_table
 
 
 @click.command("find")
 @click.argument("name", required=False)
+@JSON
 @ECW
 @CRM
-def command(name: str | None, conn_id: str, crm_conn_id: str) -> None:
+def command(name: str | None, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """Find patients by MR number, CRM id or eCW id, and show the ids of both sides; without NAME it is asked for.
 
     A number that is asked for stays out of the shell's history.
@@ -24,4 +25,4 @@ def command(name: str | None, conn_id: str, crm_conn_id: str) -> None:
     with side(conn_id, crm_conn_id) as crm, reading(crm.engine) as connection:
         records = [crm.patients.read(connection, crm_id) for crm_id in sorted(found(crm, connection, name.strip()))]
     rows = [(one.crm_id, one.ecw_id or "", "yes" if one.linked else "no") for one in records if one is not None]
-    click.echo(as_table([("CRM id", "eCW id", "linked"), *rows]) if rows else "The CRM has no such patient.")
+    print_rows(("CRM id", "eCW id", "linked"), rows, as_json=as_json, otherwise="The CRM has no such patient.")

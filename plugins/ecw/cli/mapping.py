@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
 CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
-JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 
 
 @click.group("mapping")
@@ -78,7 +78,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     given = _json_input(source, line)
     shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
     if as_json:
-        _print_json(asdict(shown))
+        print_json(asdict(shown))
         return
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
@@ -93,7 +93,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     for crosswalk, code in shown.unmapped:
         click.echo(f"Unmapped: the crosswalk {crosswalk} does not have {code!r}.")
     if push:
-        _print_json(shown.resource)
+        print_json(shown.resource)
 
 
 @command.command("diff")
@@ -115,7 +115,7 @@ def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> Non
     with _crm(crm_conn_id) as connection:
         found = difference(Mapper(mapping), _staged(mapping, staging), rows_of(connection, mapping))
     if as_json:
-        _print_json(found.plain())
+        print_json(found.plain())
         return
     click.echo(
         f"{mapping.file.name}: of {found.records} staged records {found.changed} would change their row, "
@@ -147,7 +147,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
             codes.add(resource)
         found += [(mapping, entry) for entry in codes.worst_first()]
     if as_json:
-        _print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
+        print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in found])
         return
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
         entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
@@ -219,7 +219,7 @@ def export(file: str, viewdefinition: bool) -> None:
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.viewdefinition import view_definition
 
-    _print_json(view_definition(load_mapping(file)))
+    print_json(view_definition(load_mapping(file)))
 
 
 @contextmanager
@@ -278,12 +278,6 @@ def _json_input(source: str, line: int) -> dict[str, Any]:
         f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
         next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
     )
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli import JSON, print_rows
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ def command() -> None:
 
 
 @command.command("list")
+@JSON
 @ECW
 @CRM
-def listed(conn_id: str, crm_conn_id: str) -> None:
+def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     """List the patients that are held, with the eCW ids that they may be, and how these were found."""
     from ecw.crm.load.identity import RUNG
     from ecw.push import intents
@@ -36,10 +38,9 @@ def listed(conn_id: str, crm_conn_id: str) -> None:
     with side(conn_id, crm_conn_id) as crm:
         held = intents.held(crm.engine, crm.place)
     rows = [(crm_id, one.rung or "", ", ".join(one.candidates) or "nobody", one.choice or "") for crm_id, one in held]
-    if not rows:
-        click.echo("No match is held.")
+    print_rows(("CRM id", "found by", "eCW ids", "chosen"), rows, as_json=as_json, otherwise="No match is held.")
+    if as_json or not rows:
         return
-    click.echo(as_table([("CRM id", "found by", "eCW ids", "chosen"), *rows]))
     click.echo("Choose: ecw matches choose CRM_ID (an eCW id | new | leave).  Look first: ecw matches show CRM_ID.")
     if any(one.rung == RUNG for _, one in held):
         click.echo("Found by identity: ecw matches same CRM_ID, or ecw matches unlink CRM_ID.")

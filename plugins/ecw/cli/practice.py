@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ecw.printable import as_table
+from ecw.cli import JSON, print_rows
 
 ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
@@ -16,15 +16,16 @@ def command() -> None:
 
 
 @command.command("list")
+@JSON
 @CRM
-def listed(crm_conn_id: str) -> None:
+def listed(as_json: bool, crm_conn_id: str) -> None:
     """List the practices that were synchronised with this CRM, and the address of each."""
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
 
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
         found = practices.known(connection)
-    click.echo(as_table([("practice", "address"), *found]) if found else "No practice was synchronised yet.")
+    print_rows(("practice", "address"), found, as_json=as_json, otherwise="No practice was synchronised yet.")
 
 
 @command.command("moved")

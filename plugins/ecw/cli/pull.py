@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 
@@ -26,7 +26,7 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 @click.option("--dry-run", is_flag=True, help="Everything but the load: the table shows what it would do.")
 @click.option("--ignore-time-budget", is_flag=True, help="Begin even if the plan does not fit before the next run.")
 @click.option("--staging", help="The staging area, where it is not the default.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the table as one JSON object.")
+@JSON
 @click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
@@ -35,9 +35,10 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     For trying a practice or a mapping: `ecw pull --patient ID --dry-run`. It waits for no run of Airflow, and works
     beside one. Ids and counts are shown, no values.
     """
-    from ecw.pull import inline_run, steps
-    from ecw.pull.summary import as_text
-
+    with logs_to_stderr():
+        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
+        from ecw.pull import inline_run, steps
+        from ecw.pull.summary import as_text
     now = datetime.now(UTC)
     run = steps.begin(
         f"terminal__{now.isoformat(timespec='milliseconds')}",
@@ -53,8 +54,10 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
         inline_run.pull(run)
     finally:
         rows = steps.summary(run, crm_conn_id)
-        about = {"practice": run["practice"], "run_id": run["run_id"], "resources": rows}
-        click.echo(json.dumps(about, indent=2) if as_json else as_text(rows))
+        if as_json:
+            print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
+        else:
+            click.echo(as_text(rows))
 
 
 def _options(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.cli.matches import side
 
 if TYPE_CHECKING:
@@ -21,24 +22,17 @@ if TYPE_CHECKING:
 @click.option("--only", type=click.Choice(["create", "update"]), help="New patients, or changed ones.")
 @click.option("--limit", type=click.IntRange(min=1), help="The first so many.")
 @click.option("--test-only", is_flag=True, help="Only the patient that the connection names as test_patient.")
+@JSON
 @click.option("--yes", is_flag=True, help="Approve it, where it is more than usual.")
 @click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
-def command(
-    resource: str,
-    patients: tuple[str, ...],
-    dry_run: bool,
-    only: str | None,
-    limit: int | None,
-    test_only: bool,
-    yes: bool,
-    conn_id: str,
-    crm_conn_id: str,
-) -> None:
+def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Push patients that differ from the CRM to eCW, and show what happened to each.
 
     Ids, counts and names of fields are shown, no values.
     """
+    with logs_to_stderr():
+        import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
     from ecw.crm.load.journal import terminal_user
     from ecw.push import steps
     from ecw.push.plan.select import crm_ids
@@ -47,14 +41,7 @@ def command(
     if patients:  # numbers too: what a terminal is told, Airflow does not keep
         with side(conn_id, crm_conn_id) as crm:
             patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
-    options = {
-        "resource": resource,
-        "patients": list(patients),
-        "dry_run": dry_run,
-        "only": only,
-        "limit": limit,
-        "test_only": test_only,
-    }
+    options = form | {"patients": list(patients)}
     run_id = f"terminal__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
     push = steps.begin(run_id, "manual", conn_id, crm_conn_id, options)
     by = terminal_user()
@@ -63,7 +50,11 @@ def command(
         steps.send(push, {"approved": approved, "by": by})
         steps.confirm(push)
     finally:
-        click.echo(as_text(steps.summary(push)))
+        table = steps.summary(push)
+        if as_json:
+            print_json(table)
+        else:
+            click.echo(as_text(table))
 
 
 def _may_approve(push: Push) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def command() -> None:
 @click.argument("run", required=False)
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 @click.option("--all", "every", is_flag=True, help="The rules that no row breaks, too.")
-def show(run: str | None, crm_conn_id: str, every: bool) -> None:
+@JSON
+def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
     """Show what the check found in RUN, a run id, or in the last run: rules, counts and verdicts, no values."""
     from ecw.crm.db.engine import open_crm, reading
     from ecw.errors import ConfigurationError
@@ -47,6 +50,9 @@ def show(run: str | None, crm_conn_id: str, every: bool) -> None:
         raise ConfigurationError(
             f"The CRM knows no run {run!r}.", next_move="name it as Airflow's list of the runs of ecw_pull does."
         )
+    if as_json:
+        print_json([asdict(report) for report in found])
+        return
     if not found:
         click.echo("No run has come to its check yet.")
         return
@@ -62,15 +68,13 @@ def show(run: str | None, crm_conn_id: str, every: bool) -> None:
 @click.option("--own", is_flag=True, help="With the expectations that only this project registers.")
 def export(resource: str, own: bool) -> None:
     """Write the suite of RESOURCE as the JSON that Great Expectations loads."""
-    import orjson
-
     from ecw.mapping.definition.files import load_mapping
     from ecw.quality.export import gx_suite
     from ecw.quality.suite import suite_of
     from ecw.resources import resource as row
 
     found, left_out = gx_suite(suite_of(row(resource).name, load_mapping(resource)), own=own)
-    click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    print_json(found)
     for rule in left_out:
         click.echo(f"Left out, as Great Expectations does not know it: {rule}.", err=True)
 

@@ -6,28 +6,33 @@ from datetime import UTC, datetime
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.resources import RESOURCES
 
 
 @click.command("replay")
 @click.option("--resource", "resources", multiple=True, type=click.Choice(list(RESOURCES)), help="Only these.")
 @click.option("--rule", default="", help="Only what is rejected by this rule, as `ecw status` names it.")
-@click.option("--run", "run_id", default="", help="Only what was rejected by this run.")
+@click.option("--run", default="", help="Only what was rejected by this run.")
 @click.option("--id", "ids", multiple=True, help="Only these eCW ids.")
+@JSON
 @click.option("--ecw-conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 def command(
-    resources: tuple[str, ...], rule: str, run_id: str, ids: tuple[str, ...], ecw_conn_id: str, crm_conn_id: str
+    resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, ecw_conn_id: str, crm_conn_id: str, **chosen: str
 ) -> None:
     """Map, check and load rejected records again, all of them or the chosen ones; eCW is not asked."""
     from ecw.pull import steps
     from ecw.pull.replay import steps as replay
     from ecw.pull.summary import as_text
 
-    chosen = {"resources": list(resources), "rule": rule, "run": run_id, "ids": list(ids)}
-    run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", chosen, ecw_conn_id, crm_conn_id)
+    form = chosen | {"resources": list(resources), "ids": list(ids)}
+    run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", form, ecw_conn_id, crm_conn_id)
     for resource in RESOURCES:
         if (gathered := replay.gather(run, resource)) is not None:
             steps.load(steps.check(steps.map(gathered)))
     rows = replay.summary(run)
-    click.echo(as_text(rows) if rows else "There is no open reject among the chosen ones.")
+    if as_json:
+        print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
+    else:
+        click.echo(as_text(rows) if rows else "There is no open reject among the chosen ones.")

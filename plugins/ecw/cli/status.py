@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecw.cli import JSON, print_json
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _HEADER = (
 
 @click.command("status")
 @click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
+@JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
@@ -32,18 +33,19 @@ def command(crm_conn_id: str, as_json: bool) -> None:
 
     with open_crm(crm_conn_id) as engine:
         found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
-    click.echo(_json(found, alerts) if as_json else "\n".join([_table(found), *_told(alerts)]))
+    if as_json:
+        print_json(_with_alerts(found, alerts))
+    else:
+        click.echo("\n".join([_table(found), *_told(alerts)]))
 
 
-def _json(found: list[ResourceStatus], alerts: list[Alert]) -> str:
+def _with_alerts(found: list[ResourceStatus], alerts: list[Alert]) -> list[dict[str, Any]]:
     """Give each resource its open alerts."""
-    import orjson
-
     of = {(one.practice, one.resource): asdict(one) | {"alerts": []} for one in found}
     for alert in alerts:
         if (alert.practice, alert.subject) in of:
             of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
-    return orjson.dumps(list(of.values()), default=_plain, option=orjson.OPT_INDENT_2).decode()
+    return list(of.values())
 
 
 def _told(alerts: list[Alert]) -> list[str]:
@@ -53,13 +55,6 @@ def _told(alerts: list[Alert]) -> list[str]:
         for one in alerts
     ]
     return ["", *lines] if lines else []
-
-
-def _plain(value: Any) -> Any:
-    """Write an age in seconds."""
-    if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    raise TypeError(type(value).__name__)
 
 
 def _table(found: list[ResourceStatus]) -> str:

@@ -16,7 +16,7 @@ from ecw.models import Push, Run
 from ecw.settings import connections
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from ecw.settings.connections import Connection
 
 TIME_ZONE = "time_zone"
 

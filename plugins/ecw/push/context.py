@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -13,7 +13,6 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.errors import working
 from ecw.crm.state import links
 from ecw.fhir.capability import Declared
-from ecw.fhir.client import EcwClient
 from ecw.mapping.definition.model import Mapping
 from ecw.mapping.transform.to_resource import Composer
 from ecw.mapping.transform.to_row import Mapper
@@ -26,6 +25,9 @@ from ecw.push.rules.outcome import Outcome
 from ecw.push.rules.validate import Finding, Limits
 from ecw.resources import PUSHED
 from ecw.three_way_merge import Rule
+
+if TYPE_CHECKING:
+    from ecw.fhir.client import EcwClient
 
 
 @dataclass(frozen=True, slots=True)

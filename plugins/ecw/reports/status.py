@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
-from ecw.crm.load.quarantine import OPEN
 from ecw.crm.state import runs as ledger
 from ecw.models import Numbers
 from ecw.resources import RESOURCES
@@ -94,7 +94,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
         age=age,
         cursor=connection.execute(select(ecw_cursor.c.position).filter_by(**here)).scalar(),
         links=_count(connection, ecw_link, here),
-        open_rejects=_count(connection, ecw_reject, here | {"state": OPEN}),
+        open_rejects=_count(connection, ecw_reject, here | {"state": RejectState.OPEN}),
         reasons=_reasons(connection, here),
         next_move=_next_move(state, last["run_id"], last["error"], age, every),
     )
@@ -106,7 +106,7 @@ def _count(connection: Connection, table: Any, where: dict[str, str]) -> int:
 
 def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
     why = (ecw_reject.c.step, ecw_reject.c.rule, ecw_reject.c.column)
-    counted = select(*why, func.count()).filter_by(**here, state=OPEN).group_by(*why)
+    counted = select(*why, func.count()).filter_by(**here, state=RejectState.OPEN).group_by(*why)
     found = {" ".join(filter(None, key)): int(number) for *key, number in connection.execute(counted)}
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 

@@ -8,57 +8,166 @@ take (`ignore_time_budget`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
-from ecw.resources import RESOURCES, resource
-from ecw.settings.base import is_said, require_own_keys, said
+from ecw.resources import RESOURCES
+from ecw.settings.base import (
+    OPTIONS,
+    AtLeastOne,
+    ResourceName,
+    Text,
+    described,
+    form_fields,
+    is_said,
+    option,
+    require_own_keys,
+    said,
+    validated,
+)
 from ecw.settings.name_prefixes import ALWAYS
 
 CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # a strategy that nobody chose
 _STRATEGY = "strategy_"  # the form has a field for each resource
-# What the form of a run has, each with what it holds where nobody touched it: that says nothing.  See
-# ecw.operators.pull_params.
-FORM: dict[str, Any] = {
-    **{"resources": [], "mode": CHANGES, "patients": None, "practitioners": None, "since": None, "until": None},
-    **{"dry_run": False, "ignore_time_budget": False},
-    **{f"{_STRATEGY}{name}": AUTOMATIC for name in RESOURCES},
-}
+_WINDOW, _HOW = "From and until", "How"  # sections; what to pull has none: Airflow shows that part opened
+_WHERE = "the run's form, or in the connection's extra field `pull`"
+_EXAMPLE = '{"strategies": {"encounter": "list"}}'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=OPTIONS)
 class Options:
     """Every key, with what holds where nobody says otherwise."""
 
-    resources: list[str] = field(default_factory=list)  # what is pulled; empty: what the schedule pulls
-    mode: str = CHANGES
-    patients: list[str] = field(default_factory=list)  # mode patients: eCW or CRM ids, one each
-    practitioners: list[str] = field(default_factory=list)  # mode schedule: eCW ids
-    since: str = ""  # the window's own bounds, ISO 8601 with offset
-    until: str = ""
-    dry_run: bool = False  # everything but the load, with the numbers it would give
-    strategies: dict[str, str] = field(default_factory=dict)  # resource -> a row of strategies.py
-    ids: dict[str, list[str]] = field(default_factory=dict)  # resource -> eCW ids: this run is about these alone
-    full: bool = False  # look at everything again, whatever the cursor says
-    ignore_time_budget: bool = False  # begin even where the plan does not fit before the next run
-    every_minutes: int = 120  # from one scheduled run to the next; told by the schedule where nobody says it
-    overlap_minutes: int = 10  # a live window begins so long before the last one's end: clocks differ, commits are late
-    full_cycle_hours: int = 24  # per_patient: everybody is looked at within this time
-    appointment_days: int = 7  # insurance of those who come within so many days is looked at in every run
-    # insurance of those whose intake is open, too: column of the CRM's patients (or table.column) -> what it holds then
-    intake_open: dict[str, list[str]] = field(default_factory=dict)
-    initial_sync_minutes: int = 10  # per_patient, the first time: calls for so long; the others come in turn
-    look_back_days: int = 30  # schedule: appointments so long ago still change
-    look_ahead_days: int = 180
-    initial_sync_back_days: int = 730  # schedule, the first time and in a full run
-    max_concurrency: int = 16  # requests at a time
-    letters: str = ALWAYS  # name_sweep: asked in every run; others follow from the names that are known
-    mr_numbers: bool = False  # forms may name patients by MR number, which Airflow keeps; by the connection alone
-    bulk_group: str = ""  # the group that is exported, by its name or its export id
+    resources: list[ResourceName] = option(
+        list,
+        "what is pulled; empty: what the schedule pulls",
+        form={
+            "title": "Resources",
+            "description": "Nothing chosen: those that the schedule pulls (variable `ecw_pull_resources`).",
+            "type": ["array", "null"],
+            "items": {"type": "string", "enum": list(RESOURCES)},
+            "examples": list(RESOURCES),
+        },
+    )
+    mode: Literal["changes", "full", "patients", "schedule"] = option(
+        CHANGES,
+        "what changed, everything again, single patients, or a practitioner's schedule",
+        form={
+            "title": "Mode",
+            "description": "Everything again also maps and loads what did not change.",
+            "values_display": {
+                CHANGES: "what changed",
+                FULL: "everything again",
+                PATIENTS: "only these patients",
+                SCHEDULE: "a practitioner's schedule",
+            },
+        },
+    )
+    patients: list[Text] = option(
+        list,
+        "mode patients: eCW or CRM ids, one each",
+        form={
+            "title": "Only these patients",
+            "description": "eCW or CRM ids, one a line; their insurance and encounters come with them. No MR numbers: "
+            "Airflow keeps what stands here; `ecw find` shows the ids. For the mode 'only these patients'.",
+            "default": None,
+            "type": ["array", "null"],
+            "items": {"type": "string", "maxLength": 64},
+            "maxItems": 500,
+        },
+    )
+    practitioners: list[Text] = option(
+        list,
+        "mode schedule: eCW ids",
+        form={
+            "title": "Practitioners",
+            "description": "eCW ids, one a line; their appointments come, and patients who are not in the CRM yet. "
+            "For the mode 'a practitioner's schedule'.",
+            "default": None,
+            "type": ["array", "null"],
+            "items": {"type": "string", "maxLength": 64},
+            "maxItems": 100,
+        },
+    )
+    since: str = option(
+        "",
+        "where the window begins, ISO 8601 with offset",
+        form={
+            "title": "From",
+            "description": "Empty: where the last run ended. Only for resources whose search takes dates.",
+            "default": None,
+            "type": ["string", "null"],
+            "format": "date-time",
+            "section": _WINDOW,
+        },
+    )
+    until: str = option(
+        "",
+        "where the window ends, ISO 8601 with offset",
+        form={
+            "title": "Until",
+            "description": "Empty: now; for a schedule, as far ahead as usual.",
+            "default": None,
+            "type": ["string", "null"],
+            "format": "date-time",
+            "section": _WINDOW,
+        },
+    )
+    dry_run: bool = option(
+        False,
+        "everything but the load, with the numbers it would give",
+        form={
+            "title": "Dry run",
+            "description": "Everything but the load: the summary shows the numbers it would give, the tab Quality "
+            "what the rules find; no record is written.",
+            "section": _HOW,
+        },
+    )
+    ignore_time_budget: bool = option(
+        False,
+        "begin even where the plan does not fit before the next run",
+        form={
+            "title": "Begin even if it takes long",
+            "description": "Also where the plan does not fit before the next run.",
+            "section": _HOW,
+        },
+    )
+    strategies: dict[ResourceName, Text] = option(dict, "resource: how it is extracted, a name of strategies-and-quota")
+    ids: dict[ResourceName, Annotated[list[Text], Field(min_length=1)]] = option(
+        dict, "resource: eCW ids; the run is about these alone"
+    )
+    full: bool = option(False, "fetch, map and load everything again, whatever the cursor says")
+    every_minutes: AtLeastOne = option(120, "from one scheduled run to the next; by default the schedule says it")
+    overlap_minutes: Annotated[int, Field(ge=0)] = option(
+        10, "a live window begins so long before the last one's end: clocks differ, commits are late"
+    )
+    full_cycle_hours: AtLeastOne = option(24, "per_patient: within this time every patient is asked for once")
+    appointment_days: AtLeastOne = option(
+        7, "insurance of patients with an appointment within so many days is fetched in every run"
+    )
+    intake_open: dict[str, Annotated[list[Text], Field(min_length=1)]] = option(
+        dict,
+        "the same for patients whose intake is open: column of the CRM's patients (or table.column): its values then",
+    )
+    initial_sync_minutes: AtLeastOne = option(
+        10, "per_patient, the first time: calls for so long; the other patients follow in later runs"
+    )
+    look_back_days: AtLeastOne = option(30, "schedule: appointments so long ago still change")
+    look_ahead_days: AtLeastOne = option(180, "schedule: appointments so far ahead are fetched")
+    initial_sync_back_days: AtLeastOne = option(730, "schedule, the first time and in a full run")
+    max_concurrency: AtLeastOne = option(16, "requests at a time")
+    letters: str = option(
+        ALWAYS, "name_sweep: first letters that every run asks for; others follow from the names that are known"
+    )
+    mr_numbers: bool = option(
+        False, "forms may name patients by MR number, which Airflow keeps; by the connection alone"
+    )
+    bulk_group: str = option("", "the group that is exported, by its name or its export id")
 
     @property
     def few(self) -> bool:
@@ -80,39 +189,26 @@ class Options:
         """
         found: dict[str, Any] = {}
         for source in sources:
-            read = _folded(said(source, of="pull", example='{"strategies": {"encounter": "list"}}'))
+            read = _folded(said(source, of="pull", example=_EXAMPLE))
             found |= {name: value for name, value in read.items() if is_said(value)}
-        kinds = {each.name: each for each in fields(cls)}
-        for name, value in found.items():
-            if name not in kinds:
-                near = get_close_matches(name, kinds, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(kinds)}."
-                raise ConfigurationError(f"There is no option {name!r} of a pull.", next_move=hint)
-            usual = getattr(cls(), name)
-            if type(value) is not type(usual) or (type(value) is int and value < (name != "overlap_minutes")):
-                wanted = "a whole number above 0" if type(usual) is int else type(usual).__name__
-                raise _wrong(f"The option {name!r} of a pull is not {wanted}.")
-        for key, fits, wanted in (
-            ("strategies", _is_text, 'a name such as "per_patient"'),
-            ("ids", _is_list_of_texts, 'a list such as ["…"] with at least one id'),
-        ):
-            for name, value in found.get(key, {}).items():
-                resource(name)
-                if not fits(value):
-                    raise _wrong(f"The option {key!r} of a pull has something else than {wanted} for {name}.")
-        for name, value in found.get("intake_open", {}).items():
-            if not _is_list_of_texts(value):
-                raise _wrong(f"The option 'intake_open' of a pull has something else than a list of texts for {name}.")
-        for key in ("resources", "patients", "practitioners"):
-            if key in found and not _is_list_of_texts(found[key]):
-                raise _wrong(f"The option {key!r} of a pull is not a list of texts.")
-        for name in found.get("resources", ()):
-            resource(name)
-        if found.get("mode", CHANGES) not in MODES:
-            raise _wrong(f"The option 'mode' of a pull is not one of {', '.join(MODES)}.")
         if found.get("mode") == FULL:
             found["full"] = True
-        return cls(**found)
+        return validated(cls, found, of="pull", where=_WHERE)
+
+
+# What the form of a run has, for ecw.operators.pull_params; what it holds where nobody touched it says nothing.
+FIELDS = form_fields(Options) | {
+    f"{_STRATEGY}{each.name}": {
+        "default": AUTOMATIC,
+        "type": "string",
+        "enum": [AUTOMATIC, *each.strategies],
+        "title": f"Strategy for {each.name}",
+        "description": "Automatic: what the connection says, else chosen from what the server declares.",
+        "section": _HOW,
+    }
+    for each in RESOURCES.values()
+}
+FORM: dict[str, Any] = {name: field["default"] for name, field in FIELDS.items()}
 
 
 def of_form(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +216,7 @@ def of_form(params: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigurationError for what the form does not have.
     """
-    require_own_keys(params, FORM, "pull", [each.name for each in fields(Options)])
+    require_own_keys(params, FORM, "pull", [name for name, *_ in described(Options)])
     return {name: value for name, value in params.items() if value != FORM[name]}
 
 
@@ -138,10 +234,6 @@ def require_within(connection: Mapping[str, Any] | str | None, form: Options) ->
             "The connection lets no run begin that does not fit before the next one.",
             next_move="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
         )
-
-
-def _wrong(what: str) -> ConfigurationError:
-    return ConfigurationError(what, next_move="fix it in the run's form, or in the connection's extra field `pull`.")
 
 
 def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -162,11 +254,3 @@ def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
             texts = [line.strip() if isinstance(line, str) else line for line in lines]
             found[name] = list(dict.fromkeys(line for line in texts if line != ""))
     return found
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(map(_is_text, value))

@@ -8,47 +8,96 @@ run, the test patient).  What the form leaves as it was, empty, says nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
-from typing import Any, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
 from ecw.resources import PUSHED, require_pushed
-from ecw.settings.base import is_said, require_own_keys, said
+from ecw.settings.base import OPTIONS, Text, described, form_fields, is_said, option, require_own_keys, said, validated
 
 Source = Mapping[str, Any] | str | None
-ONLY = ("", "create", "update")
-FORM = (
-    "patients",
-    "dry_run",
-    "only",
-    "limit",
-    "test_only",
-    "resource",
-)  # what a run may say: ecw.operators.push_params
-_WHERE = "fix it in the run's form, or in the connection's extra field `push`."
+_WHERE = "the run's form, or in the connection's extra field `push`"
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+W = TypeVar("W", bound="Wanted")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=OPTIONS)
 class Wanted:
     """Every key, with what holds where nobody says otherwise."""
 
-    resource: str = PUSHED
-    patients: list[str] = field(default_factory=list)  # CRM or eCW ids; empty: all that differ
-    dry_run: bool = False
-    only: str = ""
-    limit: int = 0  # the first so many; 0: all
-    test_only: bool = False
-    test_patient: str = ""  # CRM id or MR number
-    max_creates: int = 50  # more than these in one run need an approval
-    max_updates: int = 500
-    approval_hours: int = 24
-    approvers: list[str] = field(default_factory=list)  # ids of Airflow's users; empty: whoever may edit the DAG's runs
-    unknown_outcome_wait_seconds: float = 30.0  # seconds after which an outcome that is not known is searched for
-    readback_delay_seconds: float = 3.0  # seconds after which eCW shows a new patient
-    mr_numbers: bool = False  # forms may name patients by MR number, which Airflow keeps
-    longest: int = 100  # characters of a text that the practice's eCW takes
-    characters: str = ""  # those that it takes of the ones that ecw.push.rules.validate refuses
+    resource: str = option(
+        PUSHED,
+        "patients are the only records that eCW takes",
+        form={
+            "title": "Resource",
+            "description": "Patients are the only records that eCW takes; another name is refused with the reason.",
+        },
+    )
+    patients: list[Text] = option(
+        list,
+        "CRM or eCW ids; empty: all that differ",
+        form={
+            "title": "Patients",
+            "description": "CRM or eCW ids, one a line; `crm:` or `ecw:` before it says which. No MR numbers: Airflow "
+            "keeps what stands here; `ecw find` shows the ids. Empty: everybody who differs from what was last agreed. "
+            "What is named is tried again although eCW refused it before.",
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+        },
+    )
+    dry_run: bool = option(
+        False,
+        "send and write nothing, show which fields would be sent",
+        form={
+            "title": "Dry run",
+            "description": "Show for each patient which fields would be sent; nothing is sent and nothing is written.",
+        },
+    )
+    only: Literal["", "create", "update"] = option(
+        "",
+        "create: patients that eCW does not have; update: those it has; empty: both",
+        form={
+            "title": "Only",
+            "description": "create: patients that eCW does not have; update: those it has.",
+            "type": ["string", "null"],
+            "enum": ["", "create", "update", None],
+        },
+    )
+    limit: Count = option(
+        0,
+        "the first so many patients; 0: all",
+        form={
+            "title": "At most",
+            "description": "The first so many patients; empty: as many as the connection lets through.",
+            "default": None,
+            "type": ["integer", "null"],
+        },
+    )
+    test_only: bool = option(
+        False,
+        "push nobody but the test patient",
+        form={
+            "title": "Only the test patient",
+            "description": "Push nobody but the patient that the connection names as `test_patient`, to verify a "
+            "practice after eCW or the CRM was updated.",
+        },
+    )
+    test_patient: str = option("", "the test patient's CRM id or MR number")
+    max_creates: Count = option(50, "more new patients than these in one run need an approval")
+    max_updates: Count = option(500, "more changed patients than these in one run need an approval")
+    approval_hours: Count = option(24, "after so many hours without an answer nothing is sent")
+    approvers: list[Text] = option(list, "ids of Airflow's users; empty: whoever may edit the DAG's runs")
+    unknown_outcome_wait_seconds: Seconds = option(
+        30.0, "seconds after which a write without an answer is searched for in eCW"
+    )
+    readback_delay_seconds: Seconds = option(3.0, "seconds after which eCW shows a new patient")
+    mr_numbers: bool = option(False, "forms may name patients by MR number, which Airflow keeps")
+    longest: Count = option(100, "characters of a text that the practice's eCW takes")
+    characters: str = option("", "characters that it takes although ecw.push.rules.validate refuses them")
 
     @classmethod
     def read(
@@ -60,16 +109,10 @@ class Wanted:
         """
         by_connection = said(connection, of="push", example='{"max_creates": 20}')
         by_form = said(form, of="push", example='{"dry_run": true}')
-        names = [each.name for each in fields(cls)]
-        for name in by_connection:
-            if name not in names:
-                near = get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(names)}."
-                raise ConfigurationError(f"There is no option {name!r} of a push.", next_move=hint)
-        require_own_keys(by_form, FORM, "push", names)
-        connection_wants = cls(**_checked(by_connection))
+        require_own_keys(by_form, FORM, "push", [name for name, *_ in described(cls)])
+        connection_wants = _checked(cls, by_connection)
         require_pushed(connection_wants.resource)
-        wanted = connection_wants._within(cls(**_checked(by_form)))
+        wanted = connection_wants._within(_checked(cls, by_form))
         if wanted.test_only and not wanted.test_patient:
             raise ConfigurationError(
                 "The run is for the test patient only, and none is named.",
@@ -107,27 +150,12 @@ class Wanted:
         return [self.test_patient] if self.test_only else self.patients
 
 
-def _checked(source: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(cls: type[W], source: Mapping[str, Any]) -> W:
     """Return what a source says, without what it left empty."""
-    usual = Wanted()
     found = {name: value for name, value in source.items() if is_said(value)}
-    for name, value in found.items():
-        if wrong := _wrong(getattr(usual, name), value):
-            raise ConfigurationError(f"The option {name!r} of a push is not {wrong}.", next_move=_WHERE)
-    if found.get("only", "") not in ONLY:
-        raise ConfigurationError("The option 'only' of a push is neither create nor update.", next_move=_WHERE)
-    return found
+    return validated(cls, found, of="push", where=_WHERE)
 
 
-def _wrong(usual: Any, value: Any) -> str | None:
-    """Say what a value should be, in the words of its usual one; None where it is."""
-    if isinstance(usual, bool):
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(usual, int | float):
-        kinds = (int, float) if isinstance(usual, float) else (int,)
-        fits = isinstance(value, kinds) and not isinstance(value, bool)
-        return None if fits and value >= 0 else "a number from 0 on"
-    if isinstance(usual, list):
-        fits = isinstance(value, list) and all(isinstance(each, str) and each.strip() for each in value)
-        return None if fits else 'a list of texts such as ["4711"]'
-    return None if isinstance(value, str) else "a text"
+# What a run may say, for ecw.operators.push_params.
+FIELDS = form_fields(Wanted)
+FORM = tuple(FIELDS)

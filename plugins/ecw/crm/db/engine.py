@@ -13,6 +13,7 @@ import logging
 import os
 import sqlite3
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from ecw.errors import ConfigurationError, EcwError
 from ecw.settings import connections
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection as AirflowConnection
+    from ecw.settings.connections import Connection as AirflowConnection
 
 # At DEBUG SQLAlchemy logs every row that it fetches; hide_parameters is about what is sent.
 logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: record.levelno > logging.DEBUG)
@@ -139,9 +140,10 @@ def _with_password(conn: AirflowConnection) -> URL:
     """Return the connection's URL with the user and the password of its own fields, where the URL has none."""
     url = _parsed(_url(conn))
     if url.password:
-        from airflow.sdk.log import mask_secret
+        if "airflow.sdk" in sys.modules:  # else nothing of Airflow logs
+            from airflow.sdk.log import mask_secret
 
-        mask_secret(str(url.password))
+            mask_secret(str(url.password))
         _warn_once(f"The connection {conn.conn_id!r} shows the CRM's password in its URL: {PASSWORD_FIELD}.")
     elif conn.password and url.get_backend_name() == "postgresql":
         url = url.set(username=url.username or conn.login, password=conn.password)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+GONE = "gone"  # the rule of a reject whose record eCW no longer has
+
 
 class RejectState(StrEnum):
     """Where a reject stands."""

@@ -325,6 +325,8 @@ ecw_push_item = Table(
     "retried goes on here.",
 )
 
+_PAGES = ("at", "run_id", "entry")
+
 ecw_journal = Table(
     "ecw_journal",
     metadata,
@@ -353,12 +355,15 @@ ecw_journal = Table(
         String(64),
         comment="Of a pull's: the key of the request that it opened; '': none; nothing: not looked at",
     ),
-    Index("ecw_journal_at", "practice", "at"),
-    # One for each field of the page's form, in the page's order.
-    *(
-        Index(f"ecw_journal_by_{name}", "practice", name, "at")
-        for name in ("direction", "resource", "outcome", "run_id", "crm_id", "ecw_id")
-    ),
+    # The pages of the Integration Logs, in their order: see ecw.reports.journal. Of outcome and direction the common
+    # word needs no index, and half of the entries none of these.
+    Index("ecw_journal_at", "practice", *_PAGES),
+    Index("ecw_journal_by_resource", "practice", "resource", *_PAGES),
+    Index("ecw_journal_by_run_id", "practice", "run_id", "at", "entry"),
+    _partial("ecw_journal_by_outcome", "practice", "outcome", *_PAGES, where="outcome <> 'done'"),
+    _partial("ecw_journal_by_direction", "practice", "direction", *_PAGES, where="direction <> 'pull'"),
+    _partial("ecw_journal_by_code", "practice", "code", *_PAGES, where="code IS NOT NULL"),
+    *(Index(f"ecw_journal_by_{name}", "practice", name, "at") for name in ("crm_id", "ecw_id")),
     Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
     comment="The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.",

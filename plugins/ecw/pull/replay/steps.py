@@ -6,7 +6,6 @@ load are those of a pull. Nothing is asked of eCW, and no cursor moves.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
 
 RUN_TYPE = "replay"
-FORM = ("resources", "rule", "run", "ids")  # what a run may choose by: see ecw.operators.replay_params
 STRATEGY = "replay"  # what the ledger and the plan call it
 log = logging.getLogger(__name__)
 
@@ -183,14 +181,8 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
 
 def _read(said: Mapping[str, Any] | str | None) -> Chosen:
     from ecw.crm.load.quarantine import Chosen
-    from ecw.resources import resource
-    from ecw.settings.base import require_own_keys
+    from ecw.settings.replay import ReplayOptions
 
-    if isinstance(said, str):
-        said = json.loads(said) if said.strip() else None
-    said = said or {}
-    require_own_keys(said, FORM, "replay")
-    for name in said.get("resources") or ():
-        resource(name)
-    ids = tuple(ecw_id.strip() for ecw_id in said.get("ids") or () if ecw_id.strip())
-    return Chosen(tuple(said.get("resources") or ()), said.get("rule") or "", said.get("run") or "", ids)
+    form = ReplayOptions.read(said)
+    ids = tuple(ecw_id.strip() for ecw_id in form.ids if ecw_id.strip())
+    return Chosen(tuple(form.resources), form.rule, form.run, ids)

@@ -37,6 +37,6 @@ def status(practice: Practice = "") -> Status:
     """Return ages, last runs and counts of what waits."""
     time = clock()
     with crm() as connection:
-        names = [practice] if practice else sync_state.practices(connection)
+        names = [name for name in sync_state.practices(connection) if practice in ("", name)]
         found = sync_state.states(connection, names, time)
     return Status(time.now, time.every.total_seconds(), list(schedule()[1]), found)

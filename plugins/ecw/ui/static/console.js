@@ -4,6 +4,7 @@ import { C, Empty, Loading, HOME, Problem, RightsProvider, Router, React, h, rea
 // address, name in the navigation, module
 const PAGES = [
   ["overview", "Overview", () => import("./pages/overview.js")],
+  ["logs", "Integration Logs", () => import("./pages/logs.js")],
 ];
 
 const modules = new Map();

@@ -162,10 +162,10 @@ export const Time = ({ at, ago = false }) => {
 };
 
 /** An id, shortened, whole on hover and for a screen reader, with a button that copies it. */
-export const Id = ({ value, to, length = 12 }) => {
+export const Id = ({ value, to, length = 12, text }) => {
   const [copied, setCopied] = useState(false);
   if (!value) return h("span", null, "–");
-  const short = value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value;
+  const short = text ?? (value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value);
   const copy = (event) => {
     event.stopPropagation();
     navigator.clipboard?.writeText(value).then(() => {
@@ -177,8 +177,14 @@ export const Id = ({ value, to, length = 12 }) => {
     to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm" }, short))
        : h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm", title: value }, short),
     h(C.Button, { size: "2xs", variant: "ghost", px: 1, minW: 5, color: "fg.muted", onClick: copy, title: `Copy ${value}`, "aria-label": `Copy ${value}` },
-      copied ? "✓" : "⧉"));
+      copied ? "✓" : h(CopyIcon)));
 };
+const CopyIcon = () =>
+  h("svg", { viewBox: "0 0 16 16", width: 12, height: 12, fill: "none", stroke: "currentColor", strokeWidth: 1.5, "aria-hidden": true },
+    h("rect", { x: 5.5, y: 5.5, width: 8, height: 9, rx: 1.5 }), h("path", { d: "M10.5 3.5v-1a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v8a1 1 0 0 0 1 1h1" }));
+
+/** A run by its kind, whole on hover and to copy: "scheduled", "asset triggered". */
+export const RunId = ({ value, to }) => h(Id, { value, to, text: value?.split("__")[0].replaceAll("_", " ") });
 
 /** A link inside Airflow. */
 export const To = ({ to, children, ...rest }) =>
@@ -195,7 +201,8 @@ const TONES = {
   loaded: "green", done: "green", created: "green", updated: "green", linked: "green", success: "green", pass: "green", whole: "green",
   running: "blue", waiting: "blue", "not approved": "blue", later: "blue", busy: "blue", open: "orange",
   failed: "red", dead: "red", stop: "red", refused: "red", stopped: "red", rejected: "orange", reject: "orange",
-  held: "orange", warn: "orange", unknown: "orange", late: "orange",
+  held: "orange", warn: "orange", unknown: "orange", late: "orange", missing: "orange", stale: "orange",
+  "fix the data": "orange", "link to existing": "orange", "tell an administrator": "red", "retry once": "blue", "try again later": "blue",
 };
 /** A state word in its colour. */
 export const State = ({ value, tone }) =>
@@ -209,7 +216,7 @@ export const Title = ({ children, actions, subtitle }) =>
     actions ? h(C.HStack, { wrap: "wrap", gap: 2 }, actions) : null);
 
 export const Section = ({ title, actions, children, ...rest }) =>
-  h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", bg: "bg.panel", p: 4, mb: 4, minW: 0, ...rest },
+  h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: 4, mb: 4, minW: 0, ...rest },
     title || actions
       ? h(C.Flex, { justify: "space-between", align: "center", mb: 3, gap: 2, wrap: "wrap" },
           h(C.Heading, { as: "h2", size: "md" }, title), actions ? h(C.HStack, { wrap: "wrap" }, actions) : null)
@@ -262,7 +269,7 @@ export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) 
     });
   const shown = (column) => (column.hide ? { display: { [column.hide]: "none", md: "table-cell" } } : {});
   const width = columns.length + (detail ? 1 : 0) + (select ? 1 : 0);
-  return h(C.Table.ScrollArea, { tabIndex: 0, role: "region", "aria-label": caption, maxW: "100%" },
+  return h(C.Table.ScrollArea, { tabIndex: 0, role: "region", "aria-label": caption, maxW: "100%", whiteSpace: "normal" },
     h(C.Table.Root, { size: "sm", interactive: Boolean(detail) },
       h(C.Table.Caption, { captionSide: "top", css: { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" } }, caption),
       h(C.Table.Header, null, h(C.Table.Row, null,
@@ -283,7 +290,7 @@ export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) 
 /** A filter as a choice. `options`: words, or [value, label] pairs. */
 export const Choice = ({ label, value, options, onChange, any = "all", width = "150px" }) => {
   const id = React.useId();
-  return h(C.Box, { minW: width, flex: { base: "1 1 45%", md: "0 0 auto" } },
+  return h(C.Box, { minW: "130px", width: { md: width }, flex: { base: "1 1 45%", md: "0 0 auto" } },
     h("label", { htmlFor: id }, h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted" }, label)),
     h(C.NativeSelect.Root, { size: "sm" },
       h(C.NativeSelect.Field, { id, value: value ?? "", onChange: (event) => onChange(event.target.value) },
@@ -292,15 +299,16 @@ export const Choice = ({ label, value, options, onChange, any = "all", width = "
       h(C.NativeSelect.Indicator)));
 };
 
-/** A field for an id or a word, applied with Enter or when it is left. */
-export const Field = ({ label, value, onChange, placeholder, type = "text", width = "180px", maxLength = 128 }) => {
+/** A field for an id or a word, applied with Enter or when it is left; `live`: with each key. */
+export const Field = ({ label, value, onChange, placeholder, type = "text", width = "180px", maxLength = 128, live = false }) => {
   const id = React.useId();
   const [text, setText] = useState(value ?? "");
   useEffect(() => setText(value ?? ""), [value]);
   const done = () => text.trim() !== (value ?? "") && onChange(text.trim());
-  return h(C.Box, { minW: width, flex: { base: "1 1 45%", md: "0 0 auto" } },
+  return h(C.Box, { minW: "130px", width: { md: width }, flex: { base: "1 1 45%", md: "0 0 auto" } },
     h("label", { htmlFor: id }, h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted" }, label)),
-    h(C.Input, { id, size: "sm", type, value: text, placeholder, maxLength, autoComplete: "off", onChange: (event) => setText(event.target.value), onBlur: done,
+    h(C.Input, { id, size: "sm", type, value: text, placeholder, maxLength, autoComplete: "off", onBlur: done,
+      onChange: (event) => { setText(event.target.value); if (live) onChange(event.target.value); },
       onKeyDown: (event) => event.key === "Enter" && done() }));
 };
 
@@ -323,8 +331,8 @@ export const Pager = ({ next }) => {
 
 // ---- Actions ------------------------------------------------------------------------------------------------------
 
-/** A dialog that asks before something happens. `onYes` may fail: its error is shown and the dialog stays. */
-export const Confirm = ({ title, children, yes, onYes, button, danger = false }) => {
+/** A dialog that asks before something happens, once it is `ready`. `onYes` may fail: its error is shown and it stays. */
+export const Confirm = ({ title, children, yes, onYes, button, danger = false, ready = true }) => {
   const [open, setOpen] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState();
@@ -347,18 +355,19 @@ export const Confirm = ({ title, children, yes, onYes, button, danger = false })
       h(C.Dialog.Body, null, error ? h(Problem, { error }) : null, children),
       h(C.Dialog.Footer, null,
         h(C.Dialog.ActionTrigger, { asChild: true }, h(C.Button, { variant: "outline" }, "Cancel")),
-        h(C.Button, { colorPalette: danger ? "red" : "brand", loading: busy, onClick: go }, yes))))));
+        h(C.Button, { colorPalette: danger ? "red" : "brand", loading: busy, disabled: !ready, onClick: go }, yes))))));
 };
 
 /** A button that starts a DAG with its form filled in; disabled, with the reason, for who may not. */
-export const Start = ({ dag, conf, label, explain, size = "sm", variant = "outline" }) => {
+export const Start = ({ dag, conf, label, explain, size = "sm", variant = "outline", ready = true, children }) => {
   const rights = useRights();
   const navigate = Router.useNavigate();
   const allowed = rights.act.includes(dag);
   const button = h(C.Button, { size, variant, disabled: !allowed, title: allowed ? undefined : `You may not trigger ${dag}.` }, label);
   if (!allowed) return button;
-  return h(Confirm, { title: label, yes: "Start the run", button, onYes: async () => navigate(runTo(dag, await trigger(dag, conf))) },
+  return h(Confirm, { title: label, yes: "Start the run", button, ready, onYes: async () => navigate(runTo(dag, await trigger(dag, conf))) },
     h(C.Text, { mb: 2 }, explain),
+    children,
     h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 1 }, "The form of ", h(To, { to: dagTo(dag) }, dag), ", filled in:"),
     h(C.Code, { as: "pre", display: "block", whiteSpace: "pre-wrap", p: 2 }, JSON.stringify(conf, null, 2)));
 };

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from ecw.crm.db.errors import working
 from ecw.errors import CrmSchemaError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic is imported where something is migrated: whoever only asks for the version need not wait for it.
 
 VERSION_TABLE = "ecw_alembic_version"
 # Any number, as long as every process that migrates takes the same one.
@@ -27,6 +30,8 @@ def migrate(engine: Engine) -> list[str]:
     Safe when two processes run it at once: the second waits, and finds nothing to do. Raises what ecw.crm.db.errors
     says.
     """
+    from alembic import command
+
     config = _config()
     done: list[str] = []
     config.attributes["done"] = done
@@ -62,14 +67,16 @@ def version(connection: Connection) -> str | None:
 
 @cache
 def newest() -> str:
-    """Return the newest version among the migration files."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
+    """Return the newest version among the migration files, which are named v<version>_<what>.py."""
+    versions = sorted(path.name[1:].split("_")[0] for path in (Path(__file__).parent / "versions").glob("v*_*.py"))
+    if not versions:
         raise CrmSchemaError("The package holds no migrations.", next_move="install the package again.")
-    return head
+    return versions[-1]
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config

@@ -1,0 +1,220 @@
+"""The Integration Logs: runs, entries, one entry in full, and a CSV of what is filtered."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException
+from fastapi.responses import StreamingResponse
+from sqlalchemy import RowMapping
+
+from ecw.crm.load.journal import DECISION, PULL, PUSH
+from ecw.mapping.definition.crosswalks import for_spreadsheets
+from ecw.reports import journal
+from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
+from ecw.resources import RESOURCES
+from ecw.ui.access import READ
+from ecw.ui.api.query import Cursor, Limit, Practice, RecordId, RunId, Word, known_resource, moment
+from ecw.ui.page import crm
+
+router = APIRouter(prefix="/logs", dependencies=[READ])
+BETWEEN = "-"  # of the parameter `run`: decisions that belong to no run
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt or change: ids, codes, names of fields; `answer` is eCW's, as in "200 OK"."""
+
+    entry: str
+    at: datetime
+    run_id: str
+    direction: str
+    resource: str
+    operation: str
+    outcome: str
+    message: str
+    next_step: str | None
+    crm_id: str | None
+    ecw_id: str | None
+    answer: str | None
+    code: str | None
+    fields: list[str]
+    seconds: float | None
+    decided_by: str | None
+    before: str | None
+    after: str | None
+    initial_sync: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A page of entries; `next` is the parameter `cursor` of the next page."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A page of runs; `next` is the parameter `cursor` of the next page."""
+
+    runs: list[RunLine]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the filters offer."""
+
+    practices: list[str]
+    directions: list[str]
+    resources: list[str]
+    outcomes: list[str]
+    codes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What narrows the entries down, besides their times; `run` is `-` for what belongs to no run."""
+
+    practice: Practice = ""
+    direction: Word = ""
+    resource: Word = ""
+    outcome: Word = ""
+    code: Word = ""
+    run: RunId = ""
+    record: RecordId = ""
+
+
+def wanted(which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> Wanted:
+    """Return what the parameters ask for; without a practice, the first one's."""
+    times = {"start": moment(start, "start"), "end": moment(end, "end")}
+    practice = which.practice.strip()
+    if not practice:
+        with crm() as connection:
+            practice = next(iter(journal.practices(connection)), "")
+    return Wanted(
+        practice=practice,
+        direction=which.direction or None,
+        resource=known_resource(which.resource),
+        outcome=which.outcome or None,
+        code=which.code.strip() or None,
+        run_id="" if which.run == BETWEEN else which.run.strip() or None,
+        record=which.record.strip() or None,
+        **times,
+    )
+
+
+Asked = Annotated[Wanted, Depends(wanted)]
+
+
+def begin(cursor: Cursor = "") -> Position | None:
+    """Return where the page begins."""
+    try:
+        return Position.read(cursor) if cursor else None
+    except ValueError:
+        raise HTTPException(400, "cursor: take it from the page before, or leave it out.") from None
+
+
+Begin = Annotated[Position | None, Depends(begin)]
+
+
+@router.get("/choices")
+def choices(practice: Practice = "") -> Choices:
+    """Return what the filters offer, of a practice or of the first one."""
+    with crm() as connection:
+        names = journal.practices(connection)
+        one = practice or next(iter(names), "")
+        found = (journal.outcomes(connection, one), journal.codes(connection, one))
+    return Choices(names, [PULL, PUSH, DECISION], list(RESOURCES), *found)
+
+
+@router.get("/runs")
+def runs(which: Asked, before: Begin, limit: Limit = 25) -> Runs:
+    """Return runs that have such entries, with counts."""
+    if which.record is not None:
+        raise HTTPException(400, "record: the entries of a record are not grouped by run; ask /logs for them.")
+    with crm() as connection:
+        found, after = journal.runs(connection, which, before, min(limit, 50))
+    return Runs(found, str(after) if after else None)
+
+
+@router.get("")
+def entries(which: Asked, before: Begin, limit: Limit = 50) -> Entries:
+    """Return entries, the newest first."""
+    with crm() as connection:
+        found, after = journal.entries(connection, which, before, limit)
+    return Entries([entry_of(row) for row in found], str(after) if after else None)
+
+
+@router.get("/csv", response_class=StreamingResponse)
+def as_csv(which: Asked) -> StreamingResponse:
+    """Return the entries as a table for a spreadsheet: at most CSV_ROWS."""
+    lines = _csv(which)
+    first = next(lines)  # an error of the CRM is an answer of its own
+    headers = {"Content-Disposition": 'attachment; filename="integration-logs.csv"'}
+
+    def stream() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    return StreamingResponse(stream(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def entry_of(row: RowMapping) -> Entry:
+    """Return an entry as the API shows it."""
+    return Entry(
+        message=row["words"],
+        next_step=row["advice"],
+        answer=_answer(row["http_status"]),
+        fields=[name.strip() for name in (row["fields"] or "").split(",") if name.strip()],
+        **{name: row[name] for name in _SAME},
+    )
+
+
+_SAME = (
+    *("entry", "at", "run_id", "direction", "resource", "operation", "outcome", "crm_id", "ecw_id", "code"),
+    *("seconds", "decided_by", "before", "after", "initial_sync"),
+)
+_CSV = (
+    *("at", "direction", "resource", "operation", "outcome", "message", "answer", "code", "fields", "crm_id"),
+    *("ecw_id", "run_id", "next_step", "decided_by", "seconds"),
+)
+
+
+def _answer(status: int | None) -> str | None:
+    if status is None:
+        return None
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _csv(which: Wanted) -> Iterator[str]:
+    with crm() as connection:
+        rows = journal.every(connection, which, CSV_ROWS)
+        yield _line(_CSV)
+        for row in rows:
+            entry = entry_of(row)
+            yield _line([_cell(getattr(entry, name)) for name in _CSV])
+
+
+def _line(cells: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return for_spreadsheets(", ".join(value) if isinstance(value, list) else str(value))
