@@ -16,6 +16,7 @@ from ecw.alerts.conditions import Thresholds
 from ecw.alerts.settings import Settings
 from ecw.cli import COMMANDS
 from ecw.crm.db.tables import metadata
+from ecw.identity.held import Held
 from ecw.provider_info import get_provider_info
 from ecw.quality.catalogue import FILE, Scope, catalogue
 from ecw.settings.base import described
@@ -144,6 +145,21 @@ def quality_suite() -> str:
     return page("Quality suites", "For whoever writes a quality rule.", *parts)
 
 
+def held_patients() -> str:
+    """Return the page of the reasons why a patient is held."""
+    intro = (
+        "The push holds a patient when eCW may have it already, or when a linked row or chart may be another person's "
+        "by now. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs."
+    )
+    rows = [(reason.replace("{}", "…"), reason.resolution) for reason in Held]
+    return page(
+        "Why a patient is held",
+        "For whoever reads why a patient is held.",
+        intro,
+        table(("reason", "what resolves it"), rows),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "connection.md": connection,
     "options.md": options,
@@ -152,6 +168,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": error_tree,
     "dags.md": dags,
     "quality-suite.md": quality_suite,
+    "held-patients.md": held_patients,
 }
 
 

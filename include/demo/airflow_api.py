@@ -69,6 +69,16 @@ class AirflowApi:
         body = {"connection_id": conn_id, "conn_type": conn_type, "host": host, "extra": extra}
         self._post("connections", body)
 
+    def set_variable(self, key: str, value: str) -> None:
+        """Make a variable."""
+        self._post("variables", {"key": key, "value": value})
+
+    def delete_variable(self, key: str) -> None:
+        """Take a variable away, if it is there."""
+        answer = self._answer("DELETE", f"{self.url}/api/v2/variables/{key}")
+        if answer.status_code != 404:
+            answer.raise_for_status()
+
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, newest first."""
         found: list[dict[str, Any]] = self._call("GET", f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=50")[

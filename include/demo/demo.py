@@ -20,15 +20,20 @@ from pathlib import Path
 import requests
 
 from ecw.pull.summary import as_text
+from ecw.push.kill_switch import WATCH as AUTO_START
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from include.demo.keys import kept, make_keys, serve_jwks, write_secret
 from include.demo.processes import Processes
+from include.demo.story import Clinic, Crm, dirty, edit, table, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+SETTINGS = ROOT / "include" / "demo" / "airflow_settings.yaml"  # the project's own names no connection
 DAG = "ecw_pull"
 WATCH = "ecw_monitor"
+PUSH_DAG = "ecw_push_patients"
+CONSOLE = "emr-sync/overview"
 PRACTICE = "DEMO01"
 CLIENT = "demo-client"
 # What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on
@@ -112,15 +117,22 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     say("Starting the eCW sandbox, the CRM and Airflow …")
     serve_jwks(options.folder / "jwks", options.jwks_port)
     processes.start("sandbox", sandbox_command(options), env)
+    clinic = Clinic(f"http://127.0.0.1:{options.token_port}/admin")
+    wait(processes, "The sandbox did not come up", clinic.ready)
+    dirty(clinic)
     run([BIN / "airflow", "db", "migrate"], env, processes.log("airflow-db"))
     for part, arguments in AIRFLOW_PARTS.items():
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
     airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}", before_retry=lambda: require_running(processes))
     wait(processes, "Airflow did not come up", airflow.ready)
-    run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
+    run(
+        [BIN / "ecw", "settings", "apply", "--file", SETTINGS, *settings_changes(options)],
+        env,
+        processes.log("settings"),
+    )
     run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
     airflow.login()
-    wait(processes, "Airflow did not read dags/", lambda: airflow.has_dag(DAG) and airflow.has_dag(WATCH))
+    wait(processes, "Airflow did not read dags/", lambda: all(map(airflow.has_dag, (DAG, WATCH, PUSH_DAG))))
 
     airflow.end_interrupted(DAG)
     known = airflow.runs(DAG)
@@ -139,12 +151,30 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
             f"the run has no table; its log says why: {options.folder}/airflow/logs/dag_id={DAG}/run_id={run_id}"
         )
     say(as_text(airflow.returned(DAG, run_id, "summary")))
-    say(f"\nAirflow  {airflow.url}\nCRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
+    if not known:
+        succeeded = push_edits(airflow, processes, Crm(options.folder / "crm.db"), clinic) and succeeded
+    say(f"\nConsole  {airflow.url}/plugin/{CONSOLE}\nAirflow  {airflow.url}")
+    say(f"CRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
     say(f"ecw      . {shlex.quote(str(options.folder / 'env'))} && ecw status")
     if not options.once:
         say("Serving until Ctrl-C.")
         wait(processes, "", lambda: False, seconds=float("inf"))
     return 0 if succeeded else 1
+
+
+def push_edits(airflow: AirflowApi, processes: Processes, crm: Crm, clinic: Clinic) -> bool:
+    """Edit patients and push them; print what happened to each, and what waits; return True if it succeeded."""
+    edits = edit(crm, clinic)
+    airflow.set_variable(AUTO_START, "no")  # one run with all of them, and not two that the watcher starts
+    airflow.unpause(PUSH_DAG)
+    run_id = airflow.trigger(PUSH_DAG, patients=[f"crm:{one.crm_id}" for one in edits])
+    say(f"\nPushing {len(edits)} edits of the CRM ({airflow.url}/dags/{PUSH_DAG}/runs/{run_id}) …")
+    ended = ("success", "failed")
+    wait(processes, "The push did not end", lambda: airflow.run_state(PUSH_DAG, run_id) in ended, seconds=7200)
+    airflow.delete_variable(AUTO_START)
+    say("\n" + table(crm, run_id, edits))
+    say("\nWaits for a person:\n" + "\n".join(f"  {line}" for line in waiting(crm, PRACTICE)))
+    return airflow.run_state(PUSH_DAG, run_id) == "success"
 
 
 def follow(airflow: AirflowApi, run_id: str, processes: Processes) -> bool:
@@ -183,7 +213,7 @@ def sandbox_command(options: Options) -> list[str]:
 
 
 def settings_changes(options: Options) -> list[str]:
-    """Return what this demo's ports and folder change in airflow_settings.yaml."""
+    """Return what this demo's ports and folder change in the demo's airflow_settings.yaml."""
     changes = {
         "ecw_default.conn_host": options.base_url,
         "ecw_default.conn_extra.jwks_url": f"http://127.0.0.1:{options.jwks_port}/jwks.json",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ecw.crm.load.journal import terminal_user
 from ecw.crm.state import conflicts
 from ecw.push import intents, steps
 from ecw.push.intents import HELD, Place
@@ -61,13 +62,13 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
             "candidates": ("a", "b"),
         }
         intents.put_aside(connection, place, "7", **held)
-    assert intents.choose(crm.engine, place, "7", "a")
-    assert intents.choose(crm.engine, place, "7", "a"), "the same again"
-    assert intents.choose(crm.engine, place, "7", "b")
+    assert intents.choose(crm.engine, place, "7", "a", terminal_user())
+    assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
+    assert intents.choose(crm.engine, place, "7", "b", terminal_user())
     monkeypatch.setenv("SUDO_USER", "anna")
-    assert intents.choose(crm.engine, place, "7", None)
-    assert not intents.choose(crm.engine, place, "7", "nobody")
-    assert not conflicts.choose(crm.engine, "P", "patient", "7", "city", "crm")
+    assert intents.choose(crm.engine, place, "7", None, terminal_user())
+    assert not intents.choose(crm.engine, place, "7", "nobody", terminal_user())
+    assert not conflicts.choose(crm.engine, conflicts.Field("P", "patient", "7", "city"), "crm", terminal_user())
     assert decisions(crm) == [
         ("match", me, None, "a"),
         ("match", me, "a", "b"),

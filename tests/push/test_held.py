@@ -37,7 +37,7 @@ def chosen(crm: Any, pushing: Any, choice: str) -> str:
     """Push a patient that is held, and choose; return its CRM id."""
     crm_id = crm.add()
     assert push_patient(pushing("r1"), crm_id).did == "held"
-    assert intents.choose(crm.engine, pushing().place, crm_id, choice)
+    assert intents.choose(crm.engine, pushing().place, crm_id, choice, "tester")
     return str(crm_id)
 
 
@@ -72,7 +72,7 @@ def test_a_chosen_patient_whom_the_searches_find_no_longer_is_asked_about_once_m
     there(given="Eva", birthDate="1980-02-01")
     assert push_patient(pushing("r2"), crm_id).did == "held"
     assert (held(crm, pushing).candidates, held(crm, pushing).choice) == ((CLINIC,), None)
-    assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC)
+    assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC, "tester")
     pushed = push_patient(pushing("r3"), crm_id)
     assert (pushed.did, pushed.ecw_id) == ("updated", CLINIC)
     assert sandbox.held()["Patient"] == patients
@@ -123,7 +123,7 @@ def test_a_patient_that_turned_up_since_is_asked_about_beside_the_one_that_was_r
     there("e.2", given="Ewah")
     assert push_patient(pushing("r2"), crm_id).did == "held"
     assert held(crm, pushing).candidates == (CLINIC, "e.2")
-    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     assert push_patient(pushing("r3"), crm_id).did == "created"
 
 
@@ -155,7 +155,7 @@ def test_a_patient_whom_only_the_server_s_condition_finds_is_held_and_linked_whe
     pushed = push_patient(pushing(), crm_id)
     assert (pushed.did, sandbox.served("transaction"), sandbox.held()["Patient"]) == ("held", 1, patients)
     assert held(crm, pushing).candidates == (CLINIC,)
-    assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC)
+    assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC, "tester")
     assert push_patient(pushing("r2"), crm_id).ecw_id == CLINIC
     assert sandbox.held()["Patient"] == patients
 

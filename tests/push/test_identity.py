@@ -156,7 +156,7 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
     [reject] = [each for each in crm.all("ecw_reject") if each["ecw_id"] == "e.1"]
     assert (reject["rule"], reject["state"]) == ("unconfirmed create", "open")
     assert push_patient(pushing("r2"), crm_id).did == "held"
-    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     assert push_patient(pushing("r3"), crm_id).did == "created"
     pull("patient")
     assert "e.1" in {link["ecw_id"] for link in crm.all("ecw_link")}

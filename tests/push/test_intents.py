@@ -62,16 +62,16 @@ def test_a_choice_is_taken_among_the_candidates_and_kept_while_they_stay(crm_eng
                 connection, PATIENT, "7", state=state, intent="k", operation=CREATE, run_id="r1", candidates=candidates
             )
 
-    assert not intents.choose(crm_engine, PATIENT, "7", NEW)
+    assert not intents.choose(crm_engine, PATIENT, "7", NEW, "tester")
     hold("a", "b")
-    assert not intents.choose(crm_engine, PATIENT, "7", "c")
-    assert intents.choose(crm_engine, PATIENT, "7", "b")
+    assert not intents.choose(crm_engine, PATIENT, "7", "c", "tester")
+    assert intents.choose(crm_engine, PATIENT, "7", "b", "tester")
     hold("a", "b")
     assert latest(crm_engine).choice == "b"
     hold("a", "b", "c")
     assert latest(crm_engine).choice is None
     hold(state=REFUSED)
-    assert not intents.choose(crm_engine, PATIENT, "7", NEW)
+    assert not intents.choose(crm_engine, PATIENT, "7", NEW, "tester")
 
 
 def test_the_digest_is_of_the_content_and_the_mapping() -> None:

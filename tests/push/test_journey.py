@@ -131,7 +131,9 @@ class Journey:
             if crm_id not in self.reused and one.choice is None:
                 number, stored = self.crm.row(crm_id)["identifier"], self.stored()
                 own = [each for each in one.candidates if each in stored and account(stored[each]) == number]
-                assert intents.choose(self.crm.engine, self.pushing.place, crm_id, own[0] if own else intents.NEW)
+                assert intents.choose(
+                    self.crm.engine, self.pushing.place, crm_id, own[0] if own else intents.NEW, "tester"
+                )
 
     # -- what goes wrong between deciding and writing
 

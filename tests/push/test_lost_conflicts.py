@@ -72,7 +72,9 @@ def test_a_person_s_choice_is_done_once_although_its_answer_was_lost(
     clinic(sandbox, ecw_id, name=[in_ecw(sandbox, ecw_id)["name"][0] | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake")
     push_patient(pushing("r2"), crm_id)
-    assert conflicts.choose(crm.engine, pushing().place.practice, "patient", crm_id, "last_name", "crm")
+    assert conflicts.choose(
+        crm.engine, conflicts.Field(pushing().place.practice, "patient", crm_id, "last_name"), "crm", "tester"
+    )
     sandbox.fault(fault, interaction="transaction", times=1)
     assert push_patient(pushing("r3"), crm_id).did == "unknown"
     assert push_patient(pushing("r4"), crm_id).did == ("unchanged" if fault == "lose_response" else "updated")

@@ -56,9 +56,9 @@ def test_the_id_of_a_patient_who_is_linked_to_another_row(sandbox: Any, crm: Any
     assert outbox(pushing()).kept_back == {"held": 1}
     who, intent = held(crm, pushing)
     assert (who, intent.candidates) == (crm_id, (ecw_id,))
-    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id)
+    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id, "tester")
     assert push_patient(pushing("r3"), crm_id).did == "held", "one patient of eCW, one row of the CRM"
-    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     pushed = push_patient(pushing("r4"), crm_id)
     assert (pushed.did, sandbox.held()["Patient"]) == ("created", BORN + 2)
     assert (crm.row(crm_id)["ecw_id"], in_ecw(sandbox, ecw_id)) == (pushed.ecw_id, before)
@@ -83,7 +83,7 @@ def test_somebody_else_whom_a_person_knows_to_be_the_same(sandbox: Any, crm: Any
     ecw_id = stranger(sandbox)["id"]
     crm_id = crm.add(**OTHER, ecw_id=ecw_id, suffix="Jr")
     assert push_patient(pushing(), crm_id).did == "held"
-    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id)
+    assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id, "tester")
     assert list(outbox(pushing())) == [crm_id]
     pushed = push_patient(pushing("r2"), crm_id)
     assert (pushed.did, pushed.ecw_id) == ("updated", ecw_id)
@@ -106,7 +106,7 @@ def test_a_choice_for_one_id_says_nothing_about_another(sandbox: Any, crm: Any, 
     one, two, *_ = (each for each in sandbox.records("Patient") if each.get("address"))
     crm_id = crm.add(**OTHER, ecw_id=one["id"])
     push_patient(pushing(), crm_id)
-    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     crm.edit(crm_id, ecw_id=two["id"])
     assert push_patient(pushing("r2"), crm_id).did == "held"
     assert held(crm, pushing)[1].candidates == (two["id"],)
@@ -117,7 +117,7 @@ def test_what_the_form_does_not_ask_for_is_skipped(sandbox: Any, crm: Any, pushi
     crm_id = crm.add(**OTHER, ecw_id=stranger(sandbox)["id"])
     if only == "update":
         push_patient(pushing(), crm_id)
-        assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+        assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     ways = {"create": only == "create", "update": only == "update"}
     assert push_patient(pushing("r2", **ways), crm_id).did == "skipped"
     assert crm.row(crm_id)["ecw_id"]

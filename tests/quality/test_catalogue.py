@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
 from ecw.quality.catalogue import FILE, Scope, catalogue
 
+CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 
-def test_the_file_is_generated_from_the_installed_version() -> None:
+
+@pytest.mark.skipif(
+    f"great-expectations=={version('great-expectations')}" not in CONSTRAINTS.read_text().splitlines(),
+    reason="the file is generated from the version that constraints.txt pins",
+)
+def test_the_file_is_generated_from_the_pinned_version() -> None:
     from ecw.quality.gx_catalogue import generate
 
     assert FILE.read_bytes() == generate(), "run `make docs`"

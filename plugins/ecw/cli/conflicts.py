@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli import JSON, print_rows
-from ecw.cli.matches import CRM, ECW, side, spelled
+from ecw.cli.matches import CRM, ECW, side
 
 if TYPE_CHECKING:
     from ecw.three_way_merge import Side
@@ -50,17 +50,12 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
 
     The choice holds for these very values: one that changes again asks again.
     """
-    from ecw.crm.state import conflicts
-    from ecw.errors import ConfigurationError
-    from ecw.push import progress
+    from ecw.crm.load.journal import terminal_user
+    from ecw.crm.state.conflicts import Field
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
         chosen: Side = "crm" if winner == "crm" else "emr"
-        crm_id = spelled(crm, crm_id) if resource == crm.place.resource else crm_id
-        if not conflicts.choose(crm.engine, crm.place.practice, resource, crm_id, column, chosen):
-            raise ConfigurationError(
-                f"The field {column} of the CRM's {resource} {crm_id} waits for no choice.",
-                next_move="`ecw conflicts list` shows what does.",
-            )
-        progress.forget(crm.engine, crm.place, crm_id)
+        crm_id = review.spelled(crm, crm_id) if resource == crm.place.resource else crm_id
+        review.choose_winner(crm, Field(crm.place.practice, resource, crm_id, column), chosen, terminal_user())
     click.echo(f"Chosen: {winner}; the next {'push' if winner == 'crm' else 'pull'} does it.")

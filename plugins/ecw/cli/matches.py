@@ -14,11 +14,9 @@ from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.push.context import CrmSide
-    from ecw.push.intents import Intent
 
 ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
 CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
-LEAVE = "leave"
 
 
 @click.group("matches")
@@ -55,24 +53,20 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
-    from ecw.crm.db.engine import reading
-    from ecw.mapping.transform.to_row import Mapper
     from ecw.practice.client import client_for
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
-        crm_id = spelled(crm, crm_id)
-        candidates = _held(crm, crm_id).candidates
-        with reading(crm.engine) as connection:
-            record = crm.patients.read(connection, crm_id)
-        client, mapper = client_for(conn_id, "manual", crm.engine), Mapper(crm.mapping)
-        theirs = [mapper.row(client.read(crm.mapping.resource, ecw_id)).row for ecw_id in candidates]
-    ours = record.row if record else {}
-    rows = [("", "CRM", *candidates)]
-    for column in crm.mapping.columns:
-        values = [row.get(column.name) for row in (ours, *theirs)]
-        if any(value is not None for value in values):
-            rows.append((column.label, *("" if value is None else str(value) for value in values)))
+        crm_id = review.spelled(crm, crm_id)
+        candidates = review.held(crm, crm_id).candidates
+        found = review.sides(crm, client_for(conn_id, "manual", crm.engine), crm_id, candidates)
+    rows = [("", "CRM", *found.ecw_ids)]
+    for column in found.columns:
+        values = (column.crm, *(column.emr[ecw_id] for ecw_id in found.ecw_ids))
+        rows.append((column.label, *("" if value is None else str(value) for value in values)))
     click.echo(as_table(rows))
+    if found.missing:
+        click.echo(f"eCW does not have {', '.join(found.missing)} any more.")
 
 
 @command.command("choose")
@@ -85,26 +79,12 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 
     The next push does it.
     """
-    from ecw.crm.load.identity import RUNG
-    from ecw.errors import ConfigurationError
-    from ecw.push import intents, progress
+    from ecw.crm.load.journal import terminal_user
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
-        crm_id = spelled(crm, crm_id)
-        held = _held(crm, crm_id)
-        candidates, wanted = held.candidates, None if choice == LEAVE else choice
-        if held.rung == RUNG:
-            raise ConfigurationError(
-                f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
-                next_move=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
-            )
-        if not intents.choose(crm.engine, crm.place, crm_id, wanted):
-            raise ConfigurationError(
-                f"{choice!r} is none of the eCW ids that this patient may be.",
-                next_move=f"choose one of {', '.join([*candidates, intents.NEW, LEAVE])}.",
-            )
-        progress.forget(crm.engine, crm.place, crm_id)
-    click.echo("Left as it is." if wanted is None else "Chosen; the next push does it.")
+        review.choose_match(crm, crm_id, choice, terminal_user())
+    click.echo("Left as it is." if choice == review.LEAVE else "Chosen; the next push does it.")
 
 
 @command.command("same")
@@ -116,15 +96,11 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 
     Look first: ecw matches show CRM_ID.
     """
-    from ecw.mapping.transform.to_row import Mapper
     from ecw.practice.client import client_for
-    from ecw.push.decide_identity import same_person
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
-        crm_id = spelled(crm, crm_id)
-        [ecw_id] = _held(crm, crm_id).candidates
-        present = client_for(conn_id, "manual", crm.engine).read(crm.mapping.resource, ecw_id)
-        same_person(crm, crm_id, Mapper(crm.mapping).row(present).row, getpass.getuser())
+        review.same_person(crm, client_for(conn_id, "manual", crm.engine), crm_id, getpass.getuser())
     click.echo("The same person: the next pull and push go on with it.")
 
 
@@ -138,15 +114,10 @@ def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     The next push looks for the row's person, and creates one where eCW has none; the next pull makes a row of its own
     for the chart.  Numbers that eCW gave are taken out of the row.
     """
-    from ecw.practice.mappings import mappings_of
-    from ecw.pull.mapped_columns import mapped_of
-    from ecw.push import decide_identity
-    from ecw.resources import RESOURCES
+    from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:
-        names = [name for name in RESOURCES if name != crm.place.resource]
-        followers = [mapped_of(mapping) for mapping in mappings_of(conn_id, names)]
-        former = decide_identity.unlink(crm, spelled(crm, crm_id), getpass.getuser(), followers)
+        former = review.unlink(crm, conn_id, crm_id, getpass.getuser())
     click.echo(f"Unlinked from {former}; the next push looks for the person, the next pull makes a row for the chart.")
 
 
@@ -158,26 +129,3 @@ def side(conn_id: str, crm_conn_id: str) -> Iterator[CrmSide]:
 
     with open_crm(crm_conn_id) as engine:
         yield crm_side(engine, conn_id)
-
-
-def spelled(crm: CrmSide, crm_id: str) -> str:
-    """Return a patient's id as we keep it."""
-    from ecw.errors import ConfigurationError
-    from ecw.push.context import canonical
-
-    spelled = canonical(crm, crm_id)
-    if spelled is None:
-        raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_move="`ecw matches list` shows who is held.")
-    return spelled
-
-
-def _held(crm: CrmSide, crm_id: str) -> Intent:
-    from ecw.errors import ConfigurationError
-    from ecw.push import intents
-
-    for held, one in intents.held(crm.engine, crm.place):
-        if held == crm_id:
-            return one
-    raise ConfigurationError(
-        f"No match of the CRM's patient {crm_id} is held.", next_move="`ecw matches list` shows who is."
-    )

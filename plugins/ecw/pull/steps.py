@@ -253,7 +253,7 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.staging import batch_file, location
 
     # First, as it is patients themselves; by a practice that pulls no more, too.
-    gone = {"staged runs": batch_file.purge(location.staging_root(), location.staging_days())}
+    gone = {"staged runs": batch_file.purge_daily(location.staging_root(), location.staging_days())}
     with open_crm(crm_conn_id) as engine:
         gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
     log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")

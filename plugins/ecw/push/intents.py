@@ -27,7 +27,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_intent
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load import match_unconfirmed
-from ecw.crm.load.journal import Choice, decided, terminal_user
+from ecw.crm.load.journal import Choice, decided
 
 SENDING, UNKNOWN, DONE, OPEN = (
     match_unconfirmed.SENDING,
@@ -224,7 +224,7 @@ def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
         return [(row["crm_id"], _intent(row)) for row in rows]
 
 
-def choose(engine: Engine, place: Place, crm_id: str, choice: str | None) -> bool:
+def choose(engine: Engine, place: Place, crm_id: str, choice: str | None, by: str) -> bool:
     """Note a person's choice for a held record: one of its candidates, or NEW; None takes it back.
 
     Return True if it can be.  The journal says who chose.
@@ -234,7 +234,7 @@ def choose(engine: Engine, place: Place, crm_id: str, choice: str | None) -> boo
         if found is None or found.state != HELD or choice not in (*found.candidates, NEW, None):
             return False
         connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(choice=choice))
-        chosen = Choice("match", terminal_user(), found.choice, choice, crm_id, None if choice == NEW else choice)
+        chosen = Choice("match", by, found.choice, choice, crm_id, None if choice == NEW else choice)
         decided(connection, place.practice, place.resource, chosen)
     return True
 

@@ -31,8 +31,6 @@ def told_of(pushed: Pushed) -> tuple[str | None, str | None]:
     if pushed.outcome is not None and pushed.did not in ("created", "updated", "unchanged", "linked"):
         code = f" (eCW's code {pushed.outcome.code})" if pushed.outcome.code else ""
         reason, move = f"{pushed.outcome.words}{code}", pushed.outcome.advice or move
-        if pushed.did == "held":
-            move = f"{move} {_WORDS['held'][1]}"
     if pushed.conflicts:
         reason = f"both sides changed {', '.join(sorted(pushed.conflicts))}"
         move = "`ecw conflicts` lists them and takes the choice."

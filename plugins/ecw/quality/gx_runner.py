@@ -101,9 +101,9 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a row_condition that is a text: deprecated, and allowed
                 expectations.add_expectation(get_expectation_impl(rule.type)(**kwargs, meta={"rule": number}))
-        except ValueError as error:  # pydantic's: it names kwargs of the file, not values of records
+        except (ValueError, gx.exceptions.GreatExpectationsError) as error:  # no values of records: there were none yet
             found: list[Any] = getattr(error, "errors", list)()
-            lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+            lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
                 f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
                 next_move="fix the kwargs named above.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.files import mappings_folder
 from ecw.mapping.definition.model import Mapping as ResourceMapping
@@ -88,7 +89,8 @@ class Suite:
 
 def suite_path(resource: str) -> Path:
     """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
-    return mappings_folder().parent / "quality" / f"{resource}.yaml"
+    found = project_files.file_of("quality", f"{resource}.yaml")
+    return found or mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 
 def suite_of(resource: str, mapping: ResourceMapping) -> Suite:

@@ -7,15 +7,21 @@ from fastapi.responses import JSONResponse, Response
 
 from ecw.errors import EcwError, RetryableError
 from ecw.ui import jwks, quality, static_files
-from ecw.ui.api import logs, me, overview, status
+from ecw.ui.api import logs, mappings, me, overview, records, rejects, reviews, status
+from ecw.ui.api import quality as expectations
 from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
 
 API = "/api"
 # A page of the console: its module in `ecw.ui.api`, its ES module in `static/pages`, its line in `static/console.js`.
 API_ROUTERS = (
-    logs.router,
+    expectations.router,
+    mappings.router,
     me.router,
+    records.router,
+    rejects.router,
+    reviews.router,
+    logs.router,
     overview.router,
     status.router,
 )

@@ -115,7 +115,9 @@ def test_a_conflict_that_is_held_is_looked_at_again_and_settled_by_the_choice(cr
     [link] = table(crm_engine, "ecw_link")
     assert link["hash"] == "", "the next run maps it again"
     [conflict] = table(crm_engine, "ecw_conflict")
-    assert conflicts.choose(crm_engine, "P1", "patient", conflict["crm_id"], "last_name", "emr")
+    assert conflicts.choose(
+        crm_engine, conflicts.Field("P1", "patient", conflict["crm_id"], "last_name"), "emr", "tester"
+    )
     load(crm_engine, theirs, run_id="r3")
     assert crm(crm_engine)["last_name"] == "Theirs"
     [conflict] = table(crm_engine, "ecw_conflict")

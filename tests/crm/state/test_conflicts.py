@@ -44,9 +44,9 @@ def test_a_conflict_is_open_until_it_is_none_any_more(crm_engine: Engine) -> Non
 
 
 def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) -> None:
-    assert not conflicts.choose(crm_engine, "P1", "patient", "7", "last_name", "crm")
+    assert not conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
     record(crm_engine, "r1", {"last_name": None})
-    assert conflicts.choose(crm_engine, "P1", "patient", "7", "last_name", "crm")
+    assert conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
     assert choices(crm_engine) == {"last_name": "crm"}
     assert choices(crm_engine, emr=EMR | {"last_name": "Other"}) == {}
     with reading(crm_engine) as connection:
@@ -65,7 +65,7 @@ def test_a_choice_holds_for_the_values_that_it_was_made_for(crm_engine: Engine) 
 
 def test_what_is_written_before_a_merge_is_done_keeps_what_is_open_and_chosen(crm_engine: Engine) -> None:
     record(crm_engine, "r1", {"city": None, "last_name": None})
-    conflicts.choose(crm_engine, "P1", "patient", "7", "last_name", "crm")
+    conflicts.choose(crm_engine, conflicts.Field("P1", "patient", "7", "last_name"), "crm", "tester")
     record(crm_engine, "r2", {"last_name": "crm"}, done=False)
     assert {row["state"] for row in rows(crm_engine).values()} == {"open"}
     assert choices(crm_engine) == {"last_name": "crm"}

@@ -210,5 +210,5 @@ def test_the_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path))
     assert mappings_folder() == tmp_path
     monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path / "nowhere"))
-    with pytest.raises(MappingError, match="ECW_MAPPINGS"):
+    with pytest.raises(MappingError, match=r"ECW_MAPPINGS.*ecw init"):
         mappings_folder()

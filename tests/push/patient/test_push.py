@@ -91,7 +91,7 @@ def test_a_column_that_both_changed_and_is_held_stays_on_both_sides_until_a_pers
     assert (conflict["column"], conflict["state"], conflict["winner"]) == ("last_name", "open", None)
     assert push_patient(pushing("r3"), crm_id).did == "unchanged"
     practice = pushing().place.practice
-    assert conflicts.choose(crm.engine, practice, "patient", crm_id, "last_name", "crm")
+    assert conflicts.choose(crm.engine, conflicts.Field(practice, "patient", crm_id, "last_name"), "crm", "tester")
     assert push_patient(pushing("r4"), crm_id).fields == ("last_name",)
     assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Intake"
     [conflict] = crm.all("ecw_conflict")
@@ -104,7 +104,9 @@ def test_a_choice_is_void_once_a_value_has_changed_again(sandbox: Any, crm: Any,
     clinic(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake")
     push_patient(pushing("r2"), crm_id)
-    conflicts.choose(crm.engine, pushing().place.practice, "patient", crm_id, "last_name", "crm")
+    conflicts.choose(
+        crm.engine, conflicts.Field(pushing().place.practice, "patient", crm_id, "last_name"), "crm", "tester"
+    )
     clinic(sandbox, ecw_id, name=[name | {"family": "Clinic Again"}])
     assert push_patient(pushing("r3"), crm_id).conflicts == ("last_name",)
     assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Clinic Again"
@@ -156,7 +158,7 @@ def test_a_near_match_is_held_until_a_person_chooses(sandbox: Any, crm: Any, pus
     assert (pushed.did, pushed.outcome.kind) == ("held", Kind.LINK)
     assert push_patient(pushing("r3"), crm_id).did == "held"
     assert sandbox.held()["Patient"] == BORN + 1
-    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW)
+    assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     assert push_patient(pushing("r4"), crm_id).did == "created"
     assert sandbox.held()["Patient"] == BORN + 2
 

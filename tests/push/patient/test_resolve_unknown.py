@@ -71,7 +71,7 @@ def test_a_create_that_may_be_one_of_several_is_still_found_after_the_crm_has_ch
     assert push_patient(pushing("r4"), crm_id).did == "held"
     assert set(latest(crm, pushing, crm_id).candidates) == {mine["id"], "namesake"}
     assert sandbox.held()["Patient"] == patients + 2
-    assert intents.choose(crm.engine, pushing().place, crm_id, mine["id"])
+    assert intents.choose(crm.engine, pushing().place, crm_id, mine["id"], "tester")
     assert push_patient(pushing("r5"), crm_id).ecw_id == mine["id"]
     assert not latest(crm, pushing, crm_id).maybe_created
 

@@ -58,7 +58,7 @@ def test_who_is_kept_back_and_why(sandbox: Any, crm: Any, pushing: Any) -> None:
     assert list(found) == []
     assert found.kept_back == {"locked": 1, "refused": 1, "held": 1, "not agreed": 1}
     crm.edit(refused, gender="Female")
-    intents.choose(crm.engine, pushing().place, near, intents.NEW)
+    intents.choose(crm.engine, pushing().place, near, intents.NEW, "tester")
     assert outbox(pushing()).creates == [refused, near]
 
 
@@ -71,7 +71,7 @@ def test_what_waits_for_a_person_is_not_asked_about_again(sandbox: Any, crm: Any
     assert push_patient(pushing("r2"), crm_id).conflicts == ("birth_date",)
     assert len(outbox(pushing())) == 0
     practice = pushing().place.practice
-    conflicts.choose(crm.engine, practice, "patient", crm_id, "birth_date", "crm")
+    conflicts.choose(crm.engine, conflicts.Field(practice, "patient", crm_id, "birth_date"), "crm", "tester")
     assert outbox(pushing()).updates == [crm_id]
     push_patient(pushing("r3"), crm_id)
     assert len(outbox(pushing())) == 0

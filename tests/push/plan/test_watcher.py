@@ -77,7 +77,7 @@ def test_what_waits_for_a_person_starts_nothing_until_it_changes(crm: Any, run: 
     assert watch.look() == 1
     run()
     place = intents.Place(crm.all("ecw_push_item")[0]["practice"], "patient")
-    assert intents.choose(crm.engine, place, near, intents.NEW)
+    assert intents.choose(crm.engine, place, near, intents.NEW, "tester")
     progress.forget(crm.engine, place, near)
     assert watch.look() == 1
     assert run("asset_triggered")["counts"] == {"created": 1}

@@ -11,6 +11,7 @@ class RejectState(StrEnum):
     """Where a reject stands."""
 
     OPEN = "open"
+    DISMISSED = "dismissed"  # a person has said that it may stay out; the same content does not open it again
     RESOLVED = "resolved"
 
 

@@ -238,11 +238,15 @@ ecw_reject = Table(
     Column("hash", String(128), comment="Hash of the resource's content"),
     Column("source_version", UtcTime, comment="Meta.lastUpdated of the resource"),
     Column("batch", Text, comment="The staged file that still holds the record"),
-    Column("state", String(16), nullable=False, comment="Open, resolved"),
+    Column("state", String(16), nullable=False, comment="Open; dismissed: by a person; resolved"),
     Column("first_run", String(250), nullable=False, comment="The first run that found it"),
     Column("last_run", String(250), nullable=False, index=True, comment="The last run that found it"),
     Column("resolved_run", String(250), comment="The run after which it no longer held"),
     Column("read_at", UtcTime, comment="By then eCW had given it"),
+    # The page of rejects: groups are counted, and one group is paged through, in the index alone.
+    Index(
+        *("ecw_reject_groups", "practice", "state", "resource", "step", "rule", "column", "first_run", "ecw_id"),
+    ),
     # What the console counts: open records, and open records by rule.
     _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
     _partial("ecw_reject_open_rule", "practice", "rule", "resource", "column", "ecw_id", where="state = 'open'"),

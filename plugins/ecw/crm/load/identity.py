@@ -16,12 +16,12 @@ from ecw.crm.db.upsert import upsert
 from ecw.crm.load.match_unconfirmed import DONE, HELD, OPEN, UPDATE
 from ecw.crm.load.stage import Stage, refuse
 from ecw.identity.guard import Link, mismatch
+from ecw.identity.held import Held
 from ecw.models import Run
 from ecw.three_way_merge import MergeBase, Row
 
 # Rungs of held intents: a link's two sides may be two persons; and so may a row and the chart whose id it names.
 RUNG, TYPED = "identity", "eCW id in the CRM"
-NAMES_ANOTHER = "the CRM's row names another eCW id than its link"
 RULE = "another person"  # of the reject
 NEXT = (
     "`ecw matches list` and `ecw matches show CRM_ID` show both sides and what to decide by; once the row is corrected "
@@ -80,7 +80,7 @@ class Guard:
         ):
             return None
         if typed not in (None, ecw_id):
-            return NAMES_ANOTHER
+            return Held.NAMES_ANOTHER
         sure = Confirmed.parse(self.confirmed.get(ecw_id))
         before = (self.person(base.crm), self.person(sure.crm)), (self.person(base.emr), self.person(sure.emr))
         renewed = typed is None and row["adopted"] is None

@@ -32,7 +32,8 @@ from ecw.errors import ConfigurationError
 from ecw.models import Run
 from ecw.resources import RESOURCES
 
-OPEN, RESOLVED = RejectState.OPEN, RejectState.RESOLVED
+OPEN, DISMISSED, RESOLVED = RejectState.OPEN, RejectState.DISMISSED, RejectState.RESOLVED
+HOLDS = (OPEN, DISMISSED)  # the record is refused now, whether or not a person still has to do something
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _resolve(connection: Connection, run: Run, resource: str, void: ColumnElemen
         .where(
             ecw_reject.c.practice == run["practice"],
             ecw_reject.c.resource == resource,
-            ecw_reject.c.state == OPEN,
+            ecw_reject.c.state.in_(HOLDS),
             void,
         )
         .values(state=RESOLVED, resolved_run=run["run_id"])
@@ -152,7 +153,7 @@ def _resolve(connection: Connection, run: Run, resource: str, void: ColumnElemen
 
 
 def _open(connection: Connection, stage: Stage, run: Run, resource: str) -> None:
-    b = stage.rejects
+    r, b = ecw_reject, stage.rejects
     key = (b.c.ecw_id, b.c.step, b.c.rule, b.c.column)
     last = select(func.max(b.c.seq)).group_by(*key)
     overtaken = exists().where(
@@ -178,10 +179,12 @@ def _open(connection: Connection, stage: Stage, run: Run, resource: str) -> None
         literal(stage.read.end or datetime.now(UTC), UtcTime),
     ).where(b.c.seq.in_(last))
     statement = insert(connection, ecw_reject).from_select(ecw_reject.columns.keys(), staged)
-    renewed = ("reason", "hash", "source_version", "batch", "state", "last_run", "resolved_run", "read_at")
+    renewed = ("reason", "hash", "source_version", "batch", "last_run", "resolved_run", "read_at")
+    same = and_(r.c.state == DISMISSED, r.c.hash == statement.excluded.hash, statement.excluded.state == OPEN)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(ecw_reject.primary_key.columns),
-            set_={name: statement.excluded[name] for name in renewed},
+            set_={name: statement.excluded[name] for name in renewed}
+            | {"state": case((same, DISMISSED), else_=statement.excluded.state)},
         )
     )

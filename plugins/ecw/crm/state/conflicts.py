@@ -6,6 +6,7 @@ The values stay in this table of the CRM's database: the one that lost can be lo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.journal import Choice, decided, terminal_user
+from ecw.crm.load.journal import Choice, decided
 from ecw.three_way_merge import Side
 
 OPEN, SETTLED = ConflictState.OPEN, ConflictState.SETTLED
@@ -78,16 +79,27 @@ def choices(connection: Connection, practice: str, resource: str, crm_id: str, c
     }
 
 
-def choose(engine: Engine, practice: str, resource: str, crm_id: str, column: str, side: Side) -> bool:
-    """Note a person's choice for an open conflict; say whether there is such a one.  The journal says who chose."""
-    which = {"practice": practice, "resource": resource, "crm_id": crm_id, "column": column, "state": OPEN}
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of one record."""
+
+    practice: str
+    resource: str
+    crm_id: str
+    column: str
+
+
+def choose(engine: Engine, conflict: Field, side: Side, by: str) -> bool:
+    """Note a person's choice for an open conflict; return False where it is not open.  The journal says who chose."""
+    which = asdict(conflict) | {"state": OPEN}
     with engine.begin() as connection:
         found = connection.execute(select(ecw_conflict).filter_by(**which)).mappings().one_or_none()
         if found is None:
             return False
         connection.execute(update(ecw_conflict).filter_by(**which).values(choice=side))
-        chosen = Choice("conflict", terminal_user(), found["choice"], side, crm_id, found["ecw_id"], (column,))
-        decided(connection, practice, resource, chosen)
+        names = (conflict.column,)
+        chosen = Choice("conflict", by, found["choice"], side, conflict.crm_id, found["ecw_id"], names)
+        decided(connection, conflict.practice, conflict.resource, chosen)
         return True
 
 

@@ -61,7 +61,7 @@ def known(
     statement = select(ecw_link.c.ecw_id, ecw_link.c.hash, ecw_link.c.mapping_version, ecw_link.c.source_version).where(
         ecw_link.c.practice == practice,
         ecw_link.c.resource == resource,
-        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state == RejectState.OPEN, ecw_reject.c.step != "push"),
+        ~exists().where(*_of_link(ecw_reject), ecw_reject.c.state != RejectState.RESOLVED, ecw_reject.c.step != "push"),
         ~exists().where(*_of_link(ecw_deferred_row)),
     )
     if run_id is not None:

@@ -149,7 +149,7 @@ def _judged(connection: Connection, practice: str, resource: str, ecw_ids: list[
     rejected: dict[str, dict[tuple[str, str], str | None]] = {}
     refused = select(r.c.ecw_id, r.c.rule, r.c.column, r.c.hash).where(
         *(r.c.practice == practice, r.c.resource == resource, r.c.ecw_id.in_(ecw_ids)),
-        *(r.c.step == "check", r.c.state == RejectState.OPEN),
+        *(r.c.step == "check", r.c.state != RejectState.RESOLVED),
     )
     for ecw_id, rule, column, content in connection.execute(refused):
         rejected.setdefault(ecw_id, {})[rule, column] = content

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
+from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import Crosswalk, available, load_crosswalks
 from ecw.mapping.definition.model import Column, Fallback, Mapping
@@ -49,34 +50,31 @@ _NESTED = ("constant", "select", "excluded")  # the other words of a file are te
 
 
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
-    """Return the folder of the mapping files: the argument, else ECW_MAPPINGS, else the project's own.
+    """Return the folder of the mapping files: the argument, else what ecw.project_files finds.
 
-    Airflow has plugins/ on sys.path and not the project's root, so the root is looked for upwards from this file,
-    then from the working directory. Raises MappingError where there is no such folder.
+    Raises MappingError where there is no such folder.
     """
-    asked = folder or os.environ.get("ECW_MAPPINGS")
-    if asked:
-        if FilePath(asked).is_dir():
-            return FilePath(asked)
-        raise MappingError(
-            f"There is no folder {asked} for mapping files.",
-            next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or none for the project's own.",
-        )
-    for start in (FilePath(__file__).resolve(), FilePath.cwd()):
-        for parent in (start, *start.parents):
-            if (parent / "include" / "mappings").is_dir():
-                return parent / "include" / "mappings"
+    found = FilePath(folder) if folder else project_files.folder_of("mappings")
+    if found is not None and found.is_dir():
+        return found
     raise MappingError(
-        "No folder include/mappings was found above the package or the working directory.",
-        next_move="set ECW_MAPPINGS to the folder that holds the mapping files.",
+        f"There is no folder {found or 'include/mappings'} for mapping files.",
+        next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or write the project's own with "
+        "`ecw init`.",
     )
+
+
+def mapping_files(folder: str | os.PathLike[str] | None = None) -> list[FilePath]:
+    """Return the mapping files by name: those of the folder alone, or those that ecw.project_files finds."""
+    found = mappings_folder(folder)
+    return sorted(found.glob("*.yaml")) if folder else project_files.files_of("mappings", "*.yaml")
 
 
 def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapping]:
     """Load every mapping file of the folder, by file name; MappingError tells the problems of all of them."""
     found: dict[str, Mapping] = {}
     problems: list[str] = []
-    for path in sorted(mappings_folder(folder).glob("*.yaml")):
+    for path in mapping_files(folder):
         try:
             found[path.stem] = load_mapping(path)
         except MappingError as error:
@@ -94,7 +92,7 @@ def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] 
     """
     file = FilePath(path)
     if str(path) == file.stem:
-        file = mappings_folder() / f"{path}.yaml"
+        file = project_files.file_of("mappings", f"{path}.yaml") or mappings_folder() / f"{path}.yaml"
         if not file.is_file():
             known = dict.fromkeys(found.stem for found in sorted(file.parent.glob("*.yaml")))
             raise MappingError(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from ecw.crm.load import journal
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
+from ecw.identity.held import reason_of
 from ecw.push import intents, progress
 from ecw.push.context import Pushed, Pushing
 from ecw.push.crm_patients import Record
@@ -27,7 +28,7 @@ from ecw.three_way_merge import MergeBase, Merged
 
 Json = dict[str, Any]
 _STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
-_SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
+_NOT_KEPT = "nothing yet: a dry run holds nobody; push without dry run, then `ecw matches list` has the patient."
 
 
 class RowChanged(Exception):
@@ -214,10 +215,12 @@ class OnePatient:
 
     def hold(self, match: NeedsReview, operation: str) -> Pushed:
         """Keep the patient for a person to choose."""
-        outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
+        dry_run = self.pushing.options.dry_run
+        move = _NOT_KEPT if dry_run else reason_of(match.why).resolution.replace("CRM_ID", self.record.crm_id)
+        outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", move, None)
         asked_before = self.intent.ruled_out if self.intent is not None and operation == CREATE else ()
         candidates = {*match.candidates, *asked_before}
-        if not self.pushing.options.dry_run:
+        if not dry_run:
             with self.writing() as connection:
                 self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))
                 self.log(connection, "hold", outcome)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from ecw.crm.db.tables import ecw_reject
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.quarantine import OPEN, RESOLVED
+from ecw.crm.load.quarantine import HOLDS, OPEN, RESOLVED
 from ecw.push.intents import Place
 from ecw.push.rules.validate import Finding
 
@@ -24,7 +24,9 @@ def replace(connection: Connection, place: Place, crm_id: str, run_id: str, find
     c = ecw_reject.c
     known = {
         (row.rule, row.column): row.first_run
-        for row in connection.execute(select(c.rule, c.column, c.first_run).filter_by(**whose, state=OPEN))
+        for row in connection.execute(
+            select(c.rule, c.column, c.first_run).filter_by(**whose).where(c.state.in_(HOLDS))
+        )
     }
     wanted = {(finding.rule, finding.field): finding for finding in findings}
     for rule, column in known.keys() - wanted.keys():

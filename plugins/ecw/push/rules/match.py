@@ -21,6 +21,7 @@ from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has n
 from ecw.errors import ConfigurationError, InvalidResponse
 from ecw.fhir.client import EcwClient
 from ecw.identity.compare import Comparison, Verdict, compare, day_month_swapped
+from ecw.identity.held import Held
 from ecw.identity.names import variants
 from ecw.identity.person import Person
 
@@ -161,9 +162,9 @@ class PatientMatcher:
         rivals = [ecw_id for ecw_id, one in possible.items() if one.is_rival]
         if len(certain) == 1 and rivals == certain:
             if self.linked(certain):
-                return NeedsReview(tuple(certain), rung, "it is linked to another record of the CRM")
+                return NeedsReview(tuple(certain), rung, Held.LINKED_ALREADY)
             return Match(certain[0], rung)
-        why = "several could be the patient" if len(possible) > 1 else next(iter(possible.values())).why
+        why = Held.SEVERAL if len(possible) > 1 else next(iter(possible.values())).why
         return NeedsReview(tuple(sorted(possible)), rung, why)
 
     def _by_identifier(self, sought: MatchQuery) -> Iterator[Resource]:

@@ -5,6 +5,11 @@ import { C, Empty, Loading, HOME, Problem, RightsProvider, Router, React, h, rea
 const PAGES = [
   ["overview", "Overview", () => import("./pages/overview.js")],
   ["logs", "Integration Logs", () => import("./pages/logs.js")],
+  ["story", "Record story", () => import("./pages/story.js")],
+  ["rejects", "Rejects", () => import("./pages/rejects.js")],
+  ["conflicts", "Conflicts and matches", () => import("./pages/conflicts.js")],
+  ["mappings", "Mappings", () => import("./pages/mappings.js")],
+  ["quality", "Quality", () => import("./pages/quality.js")],
 ];
 
 const modules = new Map();

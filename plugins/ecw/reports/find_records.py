@@ -1,0 +1,116 @@
+"""Find a record by an id of either side; by a number or a name only for those who may see values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, String, cast, func, or_, select
+
+from ecw.crm.db.business_table import BusinessTable, find
+from ecw.crm.db.tables import ecw_deferred_row, ecw_intent, ecw_link, ecw_reject
+from ecw.mapping.definition.model import Mapping
+from ecw.mapping.transform.person import element_of
+from ecw.pull.mapped_columns import mapped_of, names_of
+from ecw.resources import RESOURCES
+
+MOST = 20
+PUSH_REJECT = "crm:"  # before the CRM id under which a push's rejects stand
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record by the ids of both sides; one of them is None where it is not linked."""
+
+    resource: str
+    ecw_id: str | None
+    crm_id: str | None
+
+
+def by_id(connection: Connection, practice: str, text: str, resource: str = "") -> list[Found]:
+    """Return the records that an id of eCW or of the CRM means, at most MOST; of one resource where it is named."""
+    text = text.strip().removeprefix(PUSH_REJECT)
+    names = [resource] if resource else list(RESOURCES)
+    found: dict[tuple[str, str | None, str | None], Found] = {}
+    for one in _linked(connection, practice, text, names):
+        found[one.resource, one.ecw_id, one.crm_id] = one
+    known = {(one.resource, one.ecw_id) for one in found.values()} | {
+        (one.resource, one.crm_id) for one in found.values()
+    }
+    for one in _not_linked(connection, practice, text, names):
+        if (one.resource, one.ecw_id or one.crm_id) not in known:
+            found[one.resource, one.ecw_id, one.crm_id] = one
+    return list(found.values())[:MOST]
+
+
+def _linked(connection: Connection, practice: str, text: str, names: Iterable[str]) -> Iterator[Found]:
+    link = ecw_link.c
+    for resource in names:
+        for column in (link.ecw_id, link.crm_id):
+            statement = select(link.ecw_id, link.crm_id).where(
+                link.practice == practice, link.resource == resource, column == text
+            )
+            for row in connection.execute(statement.limit(MOST)):
+                yield Found(resource, row.ecw_id, row.crm_id)
+
+
+def _not_linked(connection: Connection, practice: str, text: str, names: Iterable[str]) -> Iterator[Found]:
+    """Yield what is rejected, or waits, or was about to be pushed, under this id."""
+    for resource in names:
+        key = {"practice": practice, "resource": resource}
+        for table in (ecw_reject, ecw_deferred_row):
+            if connection.scalar(select(table.c.ecw_id).filter_by(**key, ecw_id=text).limit(1)):
+                yield Found(resource, text, None)
+        pushed = select(ecw_reject.c.ecw_id).filter_by(**key, ecw_id=f"{PUSH_REJECT}{text}").limit(1)
+        intent = select(ecw_intent.c.crm_id).filter_by(**key, crm_id=text)
+        if connection.scalar(pushed) or connection.scalar(intent):
+            yield Found(resource, None, text)
+
+
+def by_value(connection: Connection, practice: str, text: str, mappings: Iterable[Mapping]) -> list[Found]:
+    """Return the records whose number or name is, or begins with, a text; at most MOST.
+
+    Raises CrmSchemaError where a mapping does not fit its table.
+    """
+    found: list[Found] = []
+    for mapping in mappings:
+        target = find(connection, mapped_of(mapping))
+        columns = [target.columns[name] for name in (*_numbers(mapping), *names_of(mapping))]
+        if columns:
+            found += _rows(
+                connection, practice, resource_of(mapping), target, [_is(column, text) for column in columns]
+            )
+    return found[:MOST]
+
+
+def _rows(
+    connection: Connection, practice: str, resource: str, target: BusinessTable, conditions: list[object]
+) -> Iterator[Found]:
+    crm_id = cast(target.key, ecw_link.c.crm_id.type)
+    link = (ecw_link.c.practice == practice) & (ecw_link.c.resource == resource) & (ecw_link.c.crm_id == crm_id)
+    statement = (
+        select(crm_id.label("crm_id"), ecw_link.c.ecw_id)
+        .select_from(target.table.outerjoin(ecw_link, link))
+        .where(or_(*conditions))  # type: ignore[arg-type]  # they are column expressions
+        .order_by(target.key)
+        .limit(MOST)
+    )
+    for row in connection.execute(statement):
+        yield Found(resource, row.ecw_id, row.crm_id)
+
+
+def _is(column: Column[object], text: str) -> object:
+    return func.lower(cast(column, String)).startswith(text.strip().lower(), autoescape=True)
+
+
+def _numbers(mapping: Mapping) -> list[str]:
+    return [
+        column.name
+        for column in mapping.pulled
+        if column.type == "string" and element_of(column.steps) == "identifier" and column.name != mapping.key
+    ]
+
+
+def resource_of(mapping: Mapping) -> str:
+    """Return our word for what a mapping maps."""
+    return next((one.name for one in RESOURCES.values() if one.fhir_type == mapping.resource), mapping.name)

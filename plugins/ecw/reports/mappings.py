@@ -1,0 +1,146 @@
+"""The mappings as tables, and how far their crosswalks reach: names, paths and counts, no values of records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from ecw.crm.db.business_table import find
+from ecw.crm.db.enums import RejectState
+from ecw.crm.db.tables import ecw_reject
+from ecw.mapping.definition.crosswalks import Crosswalk
+from ecw.mapping.definition.model import Column, Mapping
+from ecw.mapping.tools.propose import crm_names, ecw_names
+from ecw.pull.mapped_columns import mapped_of
+from ecw.reports.find_records import resource_of
+
+UNMAPPED = "unmapped code"  # the rule of the reject
+SHOWN = 200  # codes and names of one list
+
+
+@dataclass(frozen=True, slots=True)
+class MappedColumn:
+    """One column of the CRM: where its value lies in eCW's record, which way it travels, who wins a conflict."""
+
+    label: str
+    column: str
+    path: str
+    type: str
+    direction: str
+    on_conflict: str
+    required: bool
+    crosswalk: str | None
+    cleaned: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrosswalkState:
+    """A crosswalk: its lines, the codes that eCW lists and it does not have, and what becomes of these.
+
+    `held_back` are records that may not enter for it, `defaulted` rows that have the default. `unused` are words of the
+    CRM's list that no code means. A list is None where this CRM has none.
+    """
+
+    name: str
+    columns: list[str]
+    unmapped: str
+    default: str | None
+    lines: list[tuple[str, str, str]]  # code, value, system
+    missing: list[tuple[str, str]] | None  # code, what eCW calls it
+    unused: list[str] | None
+    held_back: int
+    defaulted: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MappingTable:
+    """One mapping file; `excluded` names what is left out of eCW's record, each with the reason."""
+
+    resource: str
+    fhir_type: str
+    table: str
+    version: str
+    file: str
+    description: str
+    columns: list[MappedColumn]
+    excluded: list[tuple[str, str]]
+
+
+def table_of(mapping: Mapping) -> MappingTable:
+    """Return a mapping as a table."""
+    return MappingTable(
+        resource=resource_of(mapping),
+        fhir_type=mapping.resource,
+        table=mapping.table,
+        version=mapping.version,
+        file=mapping.file.name,
+        description=mapping.description,
+        columns=[_column(column) for column in mapping.columns],
+        excluded=list(mapping.excluded.items()),
+    )
+
+
+def _column(column: Column) -> MappedColumn:
+    return MappedColumn(
+        label=column.label,
+        column=column.name,
+        path=f"{column.group}: {column.path}" if column.group else column.path,
+        type=column.type,
+        direction={"both": "both ways", "pull": "from eCW", "push": "to eCW"}[column.sync],
+        on_conflict=column.on_conflict if column.sync == "both" else "",
+        required=column.required,
+        crosswalk=column.crosswalk,
+        cleaned=", ".join(column.clean),
+        description=column.description,
+    )
+
+
+def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[CrosswalkState]:
+    """Return how far a mapping's crosswalks reach, those that hold records back first.
+
+    Raises CrmSchemaError where the mapping does not fit its table.
+    """
+    held_back = _held_back(connection, practice, resource_of(mapping))
+    target = find(connection, mapped_of(mapping))
+    found = []
+    for crosswalk in mapping.crosswalks.values():
+        names = [column.name for column in mapping.columns if column.crosswalk == crosswalk.name]
+        defaulted = None
+        if crosswalk.default is not None:
+            pulled = [target.columns[name] for name in names if name in target.columns]
+            defaulted = sum(
+                connection.scalar(select(func.count()).select_from(target.table).where(column == crosswalk.default))
+                or 0
+                for column in pulled
+            )
+        held = sum(held_back.get(name, 0) for name in names)
+        found.append(_state(connection, crosswalk, names, held, defaulted))
+    return sorted(found, key=lambda one: (-one.held_back, -len(one.missing or ()), one.name))
+
+
+def _state(
+    connection: Connection, crosswalk: Crosswalk, names: list[str], held_back: int, defaulted: int | None
+) -> CrosswalkState:
+    listed, words = ecw_names(connection, crosswalk), crm_names(connection, crosswalk)
+    codes, values = {line[0] for line in crosswalk.lines}, {line[1] for line in crosswalk.lines}
+    missing = None if listed is None else sorted((code, name) for code, name in listed.items() if code not in codes)
+    return CrosswalkState(
+        name=crosswalk.name,
+        columns=names,
+        unmapped=crosswalk.unmapped,
+        default=crosswalk.default,
+        lines=[(code, value, system) for code, value, system, _ in crosswalk.lines[:SHOWN]],
+        missing=None if missing is None else missing[:SHOWN],
+        unused=None if words is None else sorted(set(words) - values)[:SHOWN],
+        held_back=held_back,
+        defaulted=defaulted,
+    )
+
+
+def _held_back(connection: Connection, practice: str, resource: str) -> dict[str, int]:
+    r = ecw_reject.c
+    mine = (r.practice == practice, r.state == RejectState.OPEN, r.resource == resource, r.step == "map")
+    statement = select(r.column, func.count()).where(*mine, r.rule == UNMAPPED).group_by(r.column)
+    return {column: int(records) for column, records in connection.execute(statement)}

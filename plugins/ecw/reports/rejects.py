@@ -1,0 +1,133 @@
+"""The quarantine by rule, and the records of one rule: counts, ids and reasons, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_
+
+from ecw.crm.db.enums import RejectState
+from ecw.crm.db.tables import ecw_link, ecw_reject
+from ecw.reports.run_times import began
+
+PAGE = 50
+MOST_GROUPS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rejects of one rule and column: how many records, and since when the oldest is there."""
+
+    resource: str
+    step: str
+    rule: str
+    column: str
+    records: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rejects; what is empty chooses nothing out."""
+
+    practice: str
+    state: str = RejectState.OPEN
+    resource: str = ""
+    step: str = ""
+    rule: str = ""
+    column: str | None = None
+    run: str = ""
+    record: str = ""  # an eCW id, or `crm:<CRM id>`
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rejects, and where the next page begins: None at the end."""
+
+    rejects: list[dict[str, Any]]
+    next: tuple[str, ...] | None
+
+
+def groups(connection: Connection, practice: str, state: str = RejectState.OPEN) -> list[Group]:
+    """Return the groups of a practice's rejects, the largest first, at most MOST_GROUPS."""
+    return [Group(*row) for row in connection.execute(groups_statement(practice, state))]
+
+
+def groups_statement(practice: str, state: str) -> Select[Any]:
+    """Return the statement of `groups`: it counts in the index ecw_reject_groups alone."""
+    r = ecw_reject.c
+    key = (r.resource, r.step, r.rule, r.column)
+    # First by run, so that a run's time is looked up once and not for each of its rejects.
+    runs = (
+        select(*key, r.first_run, func.count().label("records"))
+        .where(r.practice == practice, r.state == state)
+        .group_by(*key, r.first_run)
+        .subquery()
+    )
+    c = runs.c
+    since = func.min(began(practice, c.resource, c.first_run))
+    total = func.sum(c.records).label("total")
+    return (
+        select(c.resource, c.step, c.rule, c.column, total, since)
+        .group_by(c.resource, c.step, c.rule, c.column)
+        .order_by(total.desc(), c.resource, c.step, c.rule, c.column)
+        .limit(MOST_GROUPS)
+    )
+
+
+def page(connection: Connection, wanted: Wanted, after: tuple[str, ...] | None = None) -> Page:
+    """Return PAGE rejects after the one at which the last page ended, each with its record's CRM id, and since when."""
+    found = [dict(row) for row in connection.execute(page_statement(wanted, after)).mappings()]
+    rejects = found[:PAGE]
+    last = rejects[-1] if len(found) > PAGE else None
+    return Page(rejects, tuple(last[name] for name in _ORDER) if last else None)
+
+
+_ORDER = ("resource", "step", "rule", "column", "first_run", "ecw_id")
+
+
+def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Select[Any]:
+    """Return the statement of `page`: an index answers it whatever is asked for."""
+    r = ecw_reject.c
+    order = tuple(r[name] for name in _ORDER)
+    linked = and_(*(ecw_link.c[name] == r[name] for name in ("practice", "resource", "ecw_id")))
+    statement = (
+        select(
+            *(r.resource, r.step, r.rule, r.column, r.ecw_id, r.reason, r.state, r.first_run, r.last_run),
+            r.resolved_run,
+            ecw_link.c.crm_id,
+            began(wanted.practice, r.resource, r.first_run).label("since"),
+        )
+        .select_from(ecw_reject.outerjoin(ecw_link, linked))
+        .where(*_where(wanted))
+    )
+    if after is not None:
+        statement = statement.where(tuple_(*order) > tuple_(*after))
+    return statement.order_by(*order).limit(PAGE + 1)
+
+
+def reasons(connection: Connection, practice: str, resource: str, ecw_id: str) -> list[Mapping[str, Any]]:
+    """Return all rejects that a record has or had, the open ones first."""
+    r = ecw_reject.c
+    statement = select(ecw_reject, began(practice, r.resource, r.first_run).label("since")).filter_by(
+        practice=practice, resource=resource, ecw_id=ecw_id
+    )
+    first = case((r.state == RejectState.OPEN, 0), (r.state == RejectState.DISMISSED, 1), else_=2)
+    return [dict(row) for row in connection.execute(statement.order_by(first, r.step, r.rule, r.column)).mappings()]
+
+
+def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
+    r = ecw_reject.c
+    found = [r.practice == wanted.practice]
+    named = {name: getattr(wanted, name) for name in ("state", "resource", "step", "rule")}
+    found += [r[name] == value for name, value in named.items() if value]
+    if wanted.column is not None:
+        found.append(r.column == wanted.column)
+    if wanted.run:
+        found.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
+    if wanted.record:
+        found.append(r.ecw_id == wanted.record)
+    return found

@@ -1,0 +1,269 @@
+"""One record's story: everything that the bookkeeping knows of it in time order, and why it looks as it does.
+
+Ids, counts, names of fields and reasons; no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, union
+
+from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.tables import (
+    ecw_conflict,
+    ecw_deferred_row,
+    ecw_intent,
+    ecw_journal,
+    ecw_link,
+    ecw_push_item,
+    ecw_reject,
+    ecw_run,
+)
+from ecw.crm.load.journal import DECISION, PULL, PUSH
+from ecw.crm.load.match_unconfirmed import HELD
+from ecw.reports.find_records import PUSH_REJECT, Found
+from ecw.reports.run_times import began
+
+MOST = 200  # entries of each kind, the newest
+# What a push did that its own journal entry tells already.
+_IN_JOURNAL = ("created", "updated", "linked", "refused", "unknown")
+_DAGS = {PULL: "ecw_pull", PUSH: "ecw_push_patients"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to the record: `kind` is a word of the flow, `at` None where it is not known."""
+
+    at: datetime | None
+    kind: str  # loaded, rejected, dismissed, resolved, deferred, pushed, conflict, decision
+    title: str
+    run_id: str | None = None
+    dag: str | None = None
+    fields: list[str] = field(default_factory=list)
+    by: str | None = None
+    code: str | None = None
+    next_step: str | None = None
+    mapping_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why the record looks as it does now; `page` is the page of the console that acts on it."""
+
+    text: str
+    waits: bool = False
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What links the record, and what its row was made from."""
+
+    status: str | None
+    status_reason: str | None
+    inserted_run: str | None
+    updated_run: str | None
+    last_seen_run: str
+    last_seen_at: datetime | None
+    source_version: datetime | None
+    mapping_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The record, why it looks as it does, and what happened to it, the newest first."""
+
+    record: Found
+    link: Link | None
+    reasons: list[Reason]
+    events: list[Event]
+    more: bool  # there is more in the journal than is shown
+
+
+def tell(connection: Connection, practice: str, record: Found) -> Story:
+    """Return the story of a record."""
+    teller = _Teller(connection, practice, record)
+    link = teller.link()
+    entries = teller.entries()
+    events = [*teller.journaled(entries), *teller.rejects(), *teller.deferred(), *teller.conflicts(), *teller.pushes()]
+    # What has no time is not over yet, or its run is forgotten: it stands first.
+    events.sort(key=lambda one: one.at.timestamp() if one.at else float("inf"), reverse=True)
+    return Story(record, link, list(_reasons(teller, link)), events[:MOST], len(entries) == MOST)
+
+
+class _Teller:
+    def __init__(self, connection: Connection, practice: str, record: Found) -> None:
+        self.connection, self.practice, self.record = connection, practice, record
+        self.place = {"practice": practice, "resource": record.resource}
+
+    def rows(self, statement: Any) -> list[RowMapping]:
+        return list(self.connection.execute(statement).mappings())
+
+    def link(self) -> Link | None:
+        if self.record.ecw_id is None:
+            return None
+        seen = began(self.practice, ecw_link.c.resource, ecw_link.c.last_seen_run).label("last_seen_at")
+        found = self.rows(select(ecw_link, seen).filter_by(**self.place, ecw_id=self.record.ecw_id))
+        names = Link.__dataclass_fields__
+        return Link(**{name: found[0][name] for name in names}) if found else None
+
+    def entries(self) -> list[RowMapping]:
+        """Return the newest entries of the Integration Logs, by the ids of both sides: a look into an index each."""
+        j = ecw_journal
+        sides = [
+            select(j)
+            .where(j.c.practice == self.practice, column == value, j.c.resource == self.record.resource)
+            .order_by(j.c.at.desc())
+            .limit(MOST)
+            .subquery()
+            for column, value in ((j.c.crm_id, self.record.crm_id), (j.c.ecw_id, self.record.ecw_id))
+            if value is not None
+        ]
+        both = union(*(select(side) for side in sides)).subquery()
+        return self.rows(select(both).order_by(both.c.at.desc()).limit(MOST))
+
+    def versions(self, run_ids: set[str]) -> dict[str, tuple[str, str | None]]:
+        """Return a run's type and its mapping's version."""
+        r = ecw_run.c
+        statement = select(r.run_id, r.run_type, r.mapping_version).filter_by(**self.place)
+        rows = self.connection.execute(statement.where(r.run_id.in_(run_ids)))
+        return {run_id: (run_type, version) for run_id, run_type, version in rows}
+
+    def journaled(self, entries: list[RowMapping]) -> Iterator[Event]:
+        runs = self.versions({row["run_id"] for row in entries if row["direction"] == PULL})
+        for row in entries:
+            direction = row["direction"]
+            run_type, version = runs.get(row["run_id"], ("", None))
+            yield Event(
+                at=row["at"],
+                kind={PULL: "loaded", PUSH: "pushed", DECISION: "decision"}[direction],
+                title=row["words"],
+                run_id=row["run_id"] or None,
+                dag="ecw_replay" if run_type == "replay" else _DAGS.get(direction),
+                fields=(row["fields"] or "").split(", ") if row["fields"] else [],
+                by=row["decided_by"],
+                code=" ".join(str(one) for one in (row["http_status"], row["code"]) if one) or None,
+                next_step=row["advice"],
+                mapping_version=version,
+            )
+
+    def reject_rows(self) -> list[RowMapping]:
+        ids = [self.record.ecw_id, PUSH_REJECT + self.record.crm_id if self.record.crm_id else None]
+        r = ecw_reject.c
+        first = began(self.practice, r.resource, r.first_run).label("first_at")
+        resolved = began(self.practice, r.resource, r.resolved_run).label("resolved_at")
+        statement = (
+            select(ecw_reject, first, resolved).filter_by(**self.place).where(r.ecw_id.in_([one for one in ids if one]))
+        )
+        return self.rows(statement.order_by(r.step, r.rule, r.column).limit(MOST))
+
+    def rejects(self) -> Iterator[Event]:
+        for row in self.reject_rows():
+            what = " in ".join(filter(None, (row["rule"], row["column"])))
+            dag = _DAGS[PUSH if row["step"] == "push" else PULL]
+            names = [row["column"]] if row["column"] else []
+            yield Event(row["first_at"], "rejected", f"Rejected by {row['step']}: {what}: {row['reason']}",
+                        row["first_run"], dag, names)  # fmt: skip
+            if row["state"] == RejectState.RESOLVED:
+                yield Event(
+                    row["resolved_at"], "resolved", f"No longer rejected: {what}", row["resolved_run"], dag, names
+                )
+
+    def deferred_rows(self) -> list[RowMapping]:
+        p = ecw_deferred_row.c
+        at = began(self.practice, p.resource, p.deferred_run).label("at")
+        columns = (p.missing_resource, p.missing_id, p.deferred_run, at)
+        return self.rows(select(*columns).filter_by(**self.place, ecw_id=self.record.ecw_id))
+
+    def deferred(self) -> Iterator[Event]:
+        for row in self.deferred_rows():
+            yield Event(row["at"], "deferred", f"Waits for {row['missing_resource']} {row['missing_id']}",
+                        row["deferred_run"], "ecw_pull")  # fmt: skip
+
+    def conflict_rows(self) -> list[RowMapping]:
+        c = ecw_conflict.c
+        at = began(self.practice, c.resource, c.first_run).label("at")
+        columns = (c.column, c.state, c.winner, c.choice, c.first_run, at)
+        return self.rows(select(*columns).filter_by(**self.place, crm_id=self.record.crm_id).limit(MOST))
+
+    def conflicts(self) -> Iterator[Event]:
+        for row in self.conflict_rows():
+            how = {"crm": "the CRM's value won", "emr": "eCW's value won"}.get(row["winner"], "a person chooses")
+            yield Event(row["at"], "conflict", f"Both sides changed {row['column']}: {how}",
+                        row["first_run"], None, [row["column"]])  # fmt: skip
+
+    def pushes(self) -> Iterator[Event]:
+        p = ecw_push_item
+        mine = select(p).filter_by(**self.place, crm_id=self.record.crm_id).order_by(p.c.planned_at.desc()).limit(MOST)
+        for row in self.rows(mine) if self.record.crm_id else ():
+            if row["did"] is None or (row["did"] in _IN_JOURNAL and not row["dry"]):
+                continue
+            title = f"Push{' (dry run)' if row['dry'] else ''}: {row['did']}"
+            yield Event(
+                at=row["at"] or row["planned_at"],
+                kind="pushed",
+                title=f"{title}: {row['reason']}" if row["reason"] else title,
+                run_id=row["run_id"],
+                dag=_DAGS[PUSH],
+                fields=(row["fields"] or "").split(", ") if row["fields"] else [],
+                next_step=row["next_move"],
+            )
+
+    def intent(self) -> RowMapping | None:
+        columns = [column for column in ecw_intent.columns if column.name != "sent"]  # patient data
+        found = self.rows(select(*columns).filter_by(**self.place, crm_id=self.record.crm_id))
+        return found[0] if found else None
+
+
+def _reasons(teller: _Teller, link: Link | None) -> Iterator[Reason]:
+    """Yield what decides how the record looks now, what waits for a person first."""
+    for row in teller.reject_rows():
+        if row["state"] == RejectState.OPEN:
+            where = f" in {row['column']}" if row["column"] else ""
+            what = "It is not pushed" if row["step"] == "push" else "Its last version may not enter"
+            yield Reason(f"{what}: {row['rule']}{where}: {row['reason']}", waits=True, page="rejects")
+        elif row["state"] == RejectState.DISMISSED:
+            yield Reason(f"It stays out by a person's decision: {row['rule']}", page="rejects")
+    for row in teller.deferred_rows():
+        yield Reason(f"It waits in the CRM until {row['missing_resource']} {row['missing_id']} is loaded", waits=True)
+    intent = teller.intent()
+    if intent is not None:
+        yield from _of_intent(intent)
+    for row in teller.conflict_rows():
+        if row["state"] == ConflictState.OPEN:
+            side = "the CRM" if row["choice"] == "crm" else "eCW"
+            text = f"Both sides changed {row['column']}"
+            if row["choice"]:
+                yield Reason(f"{text}; {side} was chosen, the next run does it", page="conflicts")
+            else:
+                yield Reason(f"{text}: a person chooses", waits=True, page="conflicts")
+    if link is None:
+        yield Reason("It is not linked: no record of the other side stands for it yet.")
+        return
+    if link.status:
+        yield Reason(f"eCW has it as {link.status}{f' ({link.status_reason})' if link.status_reason else ''}")
+    made = "The CRM had the row before it was linked" if link.inserted_run is None else "A pull created the row"
+    changed = "; a later one changed it" if link.updated_run else ""
+    yield Reason(f"{made}{changed}. Mapping version {link.mapping_version[:8]}.")
+
+
+def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
+    state = intent["state"]
+    if state == HELD:
+        chosen = intent["choice"]
+        if chosen:
+            yield Reason(f"Held for a person, who chose {chosen}; the next push does it", page="conflicts")
+        else:
+            yield Reason(
+                f"It is not pushed until a person says who it is (found by {intent['rung']})", True, "conflicts"
+            )
+    elif state == "refused":
+        yield Reason(
+            "The last push was refused; the same content is not sent again until the CRM changes it", waits=True
+        )
+    elif state in ("sending", "unknown"):
+        yield Reason("What came of the last push is not known yet: the next one searches eCW for it first")

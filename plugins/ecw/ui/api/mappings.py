@@ -1,0 +1,107 @@
+"""Mappings as tables, their crosswalks' reach, and a trial of one record, which is shown and kept nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, Field
+
+from ecw.mapping.tools.preview import pulled
+from ecw.practice.client import client_for
+from ecw.reports import mappings
+from ecw.reports.mappings import CrosswalkState, MappingTable
+from ecw.resources import RESOURCES
+from ecw.ui.access import READ, VALUES, from_this_page
+from ecw.ui.api.query import Practice, Resource, known_resource
+from ecw.ui.page import crm
+from ecw.ui.practice import ECW_CONNECTION, crm_engine, mappings_for
+
+router = APIRouter(dependencies=[READ])
+MAX_JSON = 200_000  # characters of one pasted record
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """One mapping, and its crosswalks."""
+
+    mapping: MappingTable
+    crosswalks: list[CrosswalkState]
+
+
+class Trial(BaseModel):
+    """A record of eCW's: its id, which is read now, or the record itself as JSON."""
+
+    practice: str = Field(max_length=64)
+    resource: str = Field(max_length=64)
+    ecw_id: Annotated[str, Field(max_length=128)] = ""
+    json_text: Annotated[str, Field(max_length=MAX_JSON)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One column of the row: its value, where it was taken from, and why from there."""
+
+    column: str
+    label: str
+    value: Any
+    place: str
+    why: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The row that the mapping makes; with problems it may not enter."""
+
+    columns: list[Shown]
+    problems: list[str]
+    warnings: list[str]
+    unmapped: list[tuple[str, str]]
+
+
+@router.get("/mappings")
+def mapping(practice: Practice, resource: Resource = "patient") -> Mappings:
+    """Return a resource's mapping and its crosswalks."""
+    [found] = mappings_for(practice, [known_resource(resource) or "patient"])
+    with crm() as connection:
+        return Mappings(mappings.table_of(found), mappings.crosswalks(connection, practice, found))
+
+
+@router.post("/mappings/try", dependencies=[Depends(from_this_page), VALUES])
+def trial(asked: Trial) -> Tried:
+    """Map one record as a pull would; nothing is written."""
+    name = known_resource(asked.resource)
+    if name is None or bool(asked.ecw_id) == bool(asked.json_text):
+        raise HTTPException(400, "Name the resource, and either an eCW id or a record as JSON.")
+    [found] = mappings_for(asked.practice, [name])
+    record = _pasted(asked.json_text, name) if asked.json_text else _read(name, asked.ecw_id)
+    shown = pulled(found, record)
+
+    def text(problem: Any) -> str:
+        return f"{problem.column or 'the record'}: {problem.rule}: {problem.reason}"
+
+    return Tried(
+        [Shown(one.column, one.label, one.value, one.place, one.why) for one in shown.columns],
+        [text(problem) for problem in shown.problems],
+        [text(problem) for problem in shown.warnings],
+        shown.unmapped,
+    )
+
+
+def _read(resource: str, ecw_id: str) -> dict[str, Any]:
+    with crm_engine() as engine:
+        return client_for(ECW_CONNECTION, "manual", engine).read(RESOURCES[resource].fhir_type, ecw_id)
+
+
+def _pasted(text: str, resource: str) -> dict[str, Any]:
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        # The place alone: the error's own text could quote the record.
+        raise HTTPException(400, f"The text is no JSON: see line {error.lineno}, column {error.colno}.") from None
+    kind = RESOURCES[resource].fhir_type
+    if not isinstance(record, dict) or record.get("resourceType") != kind:
+        raise HTTPException(400, f"The text is no {kind}: paste one record whose resourceType is {kind}.")
+    return record

@@ -1,0 +1,43 @@
+"""Expectations over time, the worst first; the tab of a run shows one run's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from ecw.reports import quality_history
+from ecw.reports.quality_history import Check
+from ecw.resources import RESOURCES
+from ecw.ui.access import READ
+from ecw.ui.api.query import Practice, Resource, known_resource
+from ecw.ui.page import crm
+
+router = APIRouter(dependencies=[READ])
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation, and what it found in the last checks, the oldest first."""
+
+    resource: str
+    rule: str
+    column: str
+    demand: str
+    checks: list[Check]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The expectations of a practice, the worst first."""
+
+    expectations: list[Expectation]
+
+
+@router.get("/quality")
+def history(practice: Practice, resource: Resource = "") -> History:
+    """Return the expectations with their last checks."""
+    name = known_resource(resource)
+    with crm() as connection:
+        found = quality_history.history(connection, practice, [name] if name else list(RESOURCES))
+    return History([Expectation(one.resource, one.rule, one.column, one.demand, one.checks) for one in found])

@@ -1,0 +1,136 @@
+// Conflicts and matches: what waits for a person; both sides side by side, and the decision.
+import {
+  C, Choice, Confirm, Count, Empty, Fetched, Filters, Id, Pager, Problem, React, Section, Start, Table, Time, Title, To,
+  act, dagTo, h, number, pageTo, plural, useApi, useQuery, useRights, useState,
+} from "../kit.js";
+import { Compare, Inside, RecordId, storyTo, usePractice } from "../record.js";
+
+const DAG = "ecw_push_patients";
+const may = (rights) => rights.act.includes(DAG);
+const WINNERS = [["crm", "Keep the CRM's"], ["emr", "Take eCW's"]];
+const THEN = { crm: "the next push sends it", emr: "the next pull brings it" };
+
+/** A button that acts at once, shows its error, and reloads the page's data. */
+const Choose = ({ label, path, body, done, ...rest }) => {
+  const rights = useRights();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState();
+  const go = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await act(path, body);
+      done();
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return h(C.Box, { display: "inline-block" },
+    h(C.Button, { size: "xs", variant: "outline", loading: busy, disabled: !may(rights), title: may(rights) ? undefined : `You may not trigger ${DAG}.`, onClick: go, ...rest }, label),
+    error ? h(Problem, { error }) : null);
+};
+
+// ---- Conflicts ----------------------------------------------------------------------------------------------------
+
+const field = (row) => ({ resource: row.resource, crm_id: row.crm_id, column: row.column });
+
+const OneConflict = ({ practice, row, done }) => h(Inside, null,
+  h(Compare, { practice, resource: row.resource, crmId: row.crm_id, ecwIds: [row.ecw_id], first: [row.column] }),
+  h(C.HStack, { wrap: "wrap" },
+    ...WINNERS.map(([winner, label]) => h(Choose, { key: winner, label, variant: row.choice === winner ? "solid" : "outline", path: "conflicts/choose", body: { practice, winner, fields: [field(row)] }, done })),
+    h(C.Text, { fontSize: "xs", color: "fg.muted" }, row.choice ? `Chosen: ${row.choice === "crm" ? "the CRM's value" : "eCW's value"}; ${THEN[row.choice]}.` : "The choice holds for these very values; one that changes again asks again.")),
+  row.choice === "crm" && row.resource === "patient"
+    ? h(Start, { dag: DAG, conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends what was chosen, and whatever else of this patient waits." }) : null);
+
+const Several = ({ practice, rows, done }) => {
+  const rights = useRights();
+  return h(C.HStack, null, ...WINNERS.map(([winner, label]) => h(Confirm, {
+    key: winner, title: `${label} value in ${plural(rows.length, "field")}`, yes: label,
+    button: h(C.Button, { size: "sm", variant: "outline", disabled: !rows.length || !may(rights) }, `${label} (${number(rows.length)})`),
+    onYes: async () => { await act("conflicts/choose", { practice, winner, fields: rows.map(field) }); done(); },
+  }, h(C.Text, null, `The fields: ${[...new Set(rows.map((row) => row.column))].join(", ")}. ${winner === "crm" ? "The CRM's values go to eCW with the next push." : "eCW's values come into the CRM with the next pull."} Your name stands in the Integration Logs.`))));
+};
+
+const Conflicts = ({ practice }) => {
+  const [query, change] = useQuery();
+  const { resource, column, cursor } = query;
+  const page = useApi("conflicts", { practice, resource, column, cursor });
+  const [chosen, setChosen] = useState(new Set());
+  React.useEffect(() => setChosen(new Set()), [practice, resource, column, cursor]);
+  const keyOf = (row) => [row.resource, row.crm_id, row.column].join(" ");
+  return h(Fetched, { of: page }, ({ groups, conflicts: rows, next }) => {
+    const done = () => { setChosen(new Set()); page.reload(); };
+    const flip = (row) => setChosen((before) => { const after = new Set(before); const key = keyOf(row); if (!after.delete(key)) after.add(key); return after; });
+    const everything = rows.length > 0 && rows.every((row) => chosen.has(keyOf(row)));
+    const select = {
+      all: h("input", { type: "checkbox", "aria-label": "Choose all conflicts of this page", checked: everything, onChange: () => setChosen(everything ? new Set() : new Set(rows.map(keyOf))) }),
+      cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.column} of ${row.crm_id}`, checked: chosen.has(keyOf(row)), onChange: () => flip(row) }),
+    };
+    const columns = [
+      { title: "Field", cell: (row) => h(C.Text, { fontWeight: "semibold" }, row.column) },
+      { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
+      { title: "Resource", cell: (row) => row.resource, hide: "base" },
+      { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }), hide: "base" },
+      { title: "Choice", cell: (row) => row.choice ? h(C.Badge, { colorPalette: "blue" }, row.choice === "crm" ? "the CRM's; next push" : "eCW's; next pull") : h(C.Badge, { colorPalette: "orange" }, "waits") },
+    ];
+    if (!groups.length) return h(Section, { title: "Conflicts" }, h(Empty, { title: "No field waits for a choice." }, "Where the CRM and eCW change the same field and no rule says who wins, it waits here."));
+    return h(Section, { title: "Conflicts", actions: h(Several, { practice, rows: rows.filter((row) => chosen.has(keyOf(row))), done }) },
+      h(C.Flex, { wrap: "wrap", gap: 2, mb: 3 },
+        ...groups.map((one) => h(C.Button, { key: `${one.resource} ${one.column}`, size: "xs", variant: one.column === column && one.resource === resource ? "solid" : "outline", "aria-pressed": one.column === column && one.resource === resource,
+          onClick: () => change(one.column === column && one.resource === resource ? { column: undefined, resource: undefined } : { column: one.column, resource: one.resource }) },
+          `${one.column}: ${number(one.waiting)}${one.chosen ? ` and ${number(one.chosen)} chosen` : ""}`))),
+      h(Table, { caption: "Conflicts", columns, rows, keyOf, select, detail: (row) => h(OneConflict, { practice, row, done }) }), h(Pager, { next }));
+  });
+};
+
+// ---- Held matches -------------------------------------------------------------------------------------------------
+
+const OneMatch = ({ practice, row, done }) => {
+  const body = (choice) => ({ practice, crm_id: row.crm_id, choice });
+  const to = (choice, label, extra) => h(Choose, { key: choice, label, path: "matches/choose", body: body(choice), done, variant: row.choice === choice ? "solid" : "outline", ...extra });
+  return h(Inside, null,
+    h(C.Text, { fontSize: "sm" }, row.linked
+      ? "The CRM's row and eCW's chart are linked, and one of both sides describes somebody else by now."
+      : `eCW has ${plural(row.candidates.length, "patient")} who may be this one, found by ${row.found_by}.`),
+    h(Compare, { practice, resource: "patient", crmId: row.crm_id, ecwIds: row.candidates.slice(0, 10) }),
+    h(C.HStack, { wrap: "wrap" },
+      ...(row.linked
+        ? [to("same", "The same person"), h(Confirm, { key: "unlink", title: "Unlink", yes: "Unlink", danger: true,
+            button: h(C.Button, { size: "xs", variant: "outline" }, "Two persons: unlink…"),
+            onYes: async () => { await act("matches/choose", body("unlink")); done(); } },
+            h(C.Text, null, "The link and the numbers that eCW gave are taken from the CRM's row. The next push looks for the row's person and creates one where eCW has none; the next pull makes a row of its own for the chart."))]
+        : [...row.candidates.map((id) => to(id, `Link to ${id}`)), to("new", "Create a new patient"), row.choice ? to("leave", "Take the choice back") : null])),
+    row.choice
+      ? h(Start, { dag: DAG, conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Does what was chosen: links the patient, or creates it." }) : null);
+};
+
+const Matches = ({ practice }) => {
+  const [{ cursor }] = useQuery();
+  const page = useApi("matches", { practice, cursor });
+  const columns = [
+    { title: "Patient in the CRM", cell: (row) => h(Id, { value: row.crm_id, to: storyTo(practice, { resource: "patient", crm_id: row.crm_id }) }) },
+    { title: "May be, in eCW", cell: (row) => h(C.HStack, { wrap: "wrap", gap: 2 }, ...row.candidates.slice(0, 3).map((id) => h(Id, { key: id, value: id })), row.candidates.length > 3 ? `and ${row.candidates.length - 3} more` : null, row.candidates.length ? null : "nobody") },
+    { title: "Found by", cell: (row) => row.found_by, hide: "base" },
+    { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }), hide: "base" },
+    { title: "Choice", cell: (row) => row.choice ? h(C.Badge, { colorPalette: "blue" }, `${row.choice === "new" ? "a new patient" : row.choice}; next push`) : h(C.Badge, { colorPalette: "orange" }, "waits") },
+  ];
+  return h(Fetched, { of: page }, ({ matches: rows, next }) => h(Section, { title: "Held matches" }, rows.length
+    ? h(React.Fragment, null, h(Table, { caption: "Held matches", columns, rows, keyOf: (row) => row.crm_id, detail: (row) => h(OneMatch, { practice, row, done: page.reload }) }), h(Pager, { next }))
+    : h(Empty, { title: "No match is held." }, "A patient whom eCW may have already is not pushed until a person says who it is; it then waits here.")));
+};
+
+export default function ConflictsAndMatches() {
+  const [query, change] = useQuery();
+  const { practice, picker, error, loading, none } = usePractice();
+  const show = query.show ?? "all";
+  if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
+  if (none) return h(C.Box, null, h(Title, null, "Conflicts and matches"), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " first.")));
+  return h(C.Box, null,
+    h(Title, { subtitle: "What the rules leave to a person. Every choice stands in the Integration Logs with who made it." }, "Conflicts and matches"),
+    h(Filters, null, picker,
+      h(Choice, { label: "Show", value: show, any: null, options: [["all", "both"], ["matches", "held matches"], ["conflicts", "conflicts"]], onChange: (value) => change({ show: value === "all" ? undefined : value }) })),
+    show === "conflicts" ? null : h(Matches, { practice }),
+    show === "matches" ? null : h(Conflicts, { practice }));
+}

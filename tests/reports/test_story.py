@@ -1,0 +1,115 @@
+"""A record's story, on real runs with faults: found by either id, told in order, without values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from ecw.crm.db.engine import reading
+from ecw.fhir.connection import practice_of
+from ecw.mapping.definition.files import load_mapping
+from ecw.pull.replay.dismiss import dismiss
+from ecw.push import review
+from ecw.push.plan.begin import crm_side
+from ecw.reports import find_records, related, reviews, story
+from ecw.reports.find_records import Found
+from ecw.resources import RESOURCES
+from tests.fixtures.loads import a_reject, a_row, a_run, load
+from tests.push.conftest import connect, crm, pushing, run  # noqa: F401 - fixtures
+from tests.push.names import NAMES, person
+
+P1 = "P1"
+
+
+def told(engine: Engine, practice: str, record: Found) -> story.Story:
+    with reading(engine) as connection:
+        return story.tell(connection, practice, record)
+
+
+def found(engine: Engine, practice: str, text: str) -> list[Found]:
+    with reading(engine) as connection:
+        return find_records.by_id(connection, practice, text)
+
+
+@pytest.mark.both_databases
+def test_a_record_that_entered_and_was_refused_later_tells_both_in_order(crm_engine: Engine) -> None:
+    load(crm_engine, rows=[a_row("a")], run=a_run("r1"))
+    load(crm_engine, rejects=[a_reject("a", hour=11)], run=a_run("r2"))
+    [record] = found(crm_engine, P1, "a")
+    assert record.crm_id is not None
+    assert found(crm_engine, P1, record.crm_id) == [record]
+    tale = told(crm_engine, P1, record)
+    assert [(one.kind, one.run_id) for one in tale.events] == [("rejected", "r2"), ("loaded", "r1")]
+    assert tale.events[1].mapping_version == "m1"
+    assert [one.waits for one in tale.reasons] == [True, False]
+    dismiss(crm_engine, P1, "location", ["a"], "anna", "a test site")
+    tale = told(crm_engine, P1, record)
+    assert {one.kind for one in tale.events} == {"decision", "rejected", "loaded"}
+    assert next(one for one in tale.events if one.kind == "decision").by == "anna"
+    assert not any(one.waits for one in tale.reasons)
+    load(crm_engine, rows=[a_row("a", "Other Street", hour=12)], run=a_run("r3"))
+    tale = told(crm_engine, P1, record)
+    assert {(one.kind, one.run_id) for one in tale.events} >= {("resolved", "r3"), ("loaded", "r3"), ("loaded", "r1")}
+
+
+@pytest.mark.both_databases
+def test_a_record_that_never_entered_is_found_and_told(crm_engine: Engine) -> None:
+    load(crm_engine, rejects=[a_reject("x")])
+    assert found(crm_engine, P1, "x") == [Found("location", "x", None)]
+    tale = told(crm_engine, P1, Found("location", "x", None))
+    assert [one.kind for one in tale.events] == ["rejected"]
+    assert tale.reasons[0].page == "rejects"
+    assert tale.link is None
+    assert found(crm_engine, P1, "nobody") == []
+    assert found(crm_engine, "P2", "x") == []
+
+
+def test_a_push_a_held_match_and_a_conflict_are_told(sandbox: Any, crm: Any, run: Any) -> None:  # noqa: F811
+    first = crm.add(**person(0) | {"first_name": "Eva"})
+    run()
+    near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
+    bad = crm.add(**person(1) | {"birth_date": None})
+    run()
+    practice = practice_of(sandbox.base_url)
+    [linked] = found(crm.engine, practice, first)
+    tale = told(crm.engine, practice, linked)
+    assert "pushed" in {one.kind for one in tale.events}
+    [held] = found(crm.engine, practice, near)
+    tale = told(crm.engine, practice, held)
+    assert tale.reasons[0].page == "conflicts"
+    [refused] = found(crm.engine, practice, bad)
+    tale = told(crm.engine, practice, refused)
+    assert any(one.kind == "rejected" and one.fields == ["birth_date"] for one in tale.events)
+    assert any(one.page == "rejects" for one in tale.reasons)
+    with reading(crm.engine) as connection:
+        [match] = reviews.matches(connection, practice).items
+    assert (match.crm_id, match.candidates, match.linked) == (near, [linked.ecw_id], False)
+    review.choose_match(crm_side(crm.engine, "ecw_test"), near, match.candidates[0], "anna")
+    tale = told(crm.engine, practice, held)
+    assert ("decision", "anna") in {(one.kind, one.by) for one in tale.events}
+    for tale in (told(crm.engine, practice, one) for one in (linked, held, refused)):
+        assert not any(name in str(asdict(tale)) for name in (*NAMES, "Eva", "Ewa"))
+
+
+def test_a_name_and_a_number_find_the_record_and_an_ecw_id_its_relations(pull: Any, crm_engine: Engine) -> None:
+    pull(*RESOURCES)
+    mappings = [load_mapping(name) for name in RESOURCES]
+    [row] = pull.rows(
+        "SELECT * FROM patient WHERE identifier IS NOT NULL AND last_name IS NOT NULL ORDER BY id LIMIT 1"
+    )
+    [practice] = {one["practice"] for one in pull.rows("SELECT practice FROM ecw_run")}
+    with reading(crm_engine) as connection:
+        for text in (row["identifier"], row["last_name"].upper(), row["last_name"][:3]):
+            ids = {(one.resource, one.ecw_id) for one in find_records.by_value(connection, practice, text, mappings)}
+            assert ("patient", row["ecw_id"]) in ids
+        assert find_records.by_value(connection, practice, "%", mappings) == []
+    refers = pull.rows("SELECT patient, ecw_id FROM insurance WHERE patient IS NOT NULL ORDER BY id LIMIT 1")[0]
+    patient = Found("patient", refers["patient"].partition("/")[2], None)
+    with reading(crm_engine) as connection:
+        of_patient = related.related(connection, practice, patient, mappings)
+        of_policy = related.related(connection, practice, Found("insurance", refers["ecw_id"], None), mappings)
+    assert ("insurance", refers["ecw_id"], "from") in {(one.resource, one.ecw_id, one.refers) for one in of_patient}
+    assert ("patient", patient.ecw_id, "to") in {(one.resource, one.ecw_id, one.refers) for one in of_policy}
