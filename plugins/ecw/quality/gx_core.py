@@ -47,6 +47,7 @@ with warnings.catch_warnings(), _without(UNUSED), _uncollected():
     warnings.simplefilter("ignore")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
     from great_expectations.execution_engine import pandas_execution_engine
     from great_expectations.expectations.registry import get_expectation_impl
 
@@ -54,4 +55,4 @@ logging.getLogger("great_expectations.data_context.types.base").setLevel(logging
 # Above this size it makes no fingerprint of a frame, which nobody looks at, and which hashes every value.
 pandas_execution_engine.HASH_THRESHOLD = -1
 
-__all__ = ["ProgressBarsConfig", "get_expectation_impl", "gx"]
+__all__ = ["GreatExpectationsError", "ProgressBarsConfig", "get_expectation_impl", "gx"]

@@ -19,7 +19,7 @@ import orjson
 from ecw.errors import MappingError
 from ecw.quality.catalogue import Scope
 from ecw.quality.frames import DAY, frame, frame_columns, frame_kwargs
-from ecw.quality.gx_core import ProgressBarsConfig, get_expectation_impl, gx
+from ecw.quality.gx_core import GreatExpectationsError, ProgressBarsConfig, get_expectation_impl, gx
 from ecw.quality.gx_expectations import LINKED, Linked
 from ecw.quality.suite import Rule, Suite
 
@@ -101,7 +101,7 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a row_condition that is a text: deprecated, and allowed
                 expectations.add_expectation(get_expectation_impl(rule.type)(**kwargs, meta={"rule": number}))
-        except (ValueError, gx.exceptions.GreatExpectationsError) as error:  # no values of records: there were none yet
+        except (ValueError, GreatExpectationsError) as error:  # no values of records: there were none yet
             found: list[Any] = getattr(error, "errors", list)()
             lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
