@@ -96,7 +96,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             line["strategies"],
             options,
             before=before,
-            most=line["most"],
+            max_patients=line["max_patients"],
             urgent=line["urgent"],
             require=None if options.few else partial(prerequisites.require, engine, run, resource, planned),
         )
@@ -144,9 +144,9 @@ def check(batch: Batch) -> Batch:
                     engine,
                     run,
                     batch["resource"],
-                    whole=batch.get("whole", False),
+                    full_scan=batch.get("full_scan", False),
                     strategy=batch.get("strategy"),
-                    asked=batch.get("patients"),
+                    patients_queried=batch.get("patients_queried"),
                 ),
                 partial(quality_results.judged, engine, run["practice"], batch["resource"]),
                 quality_results.rules_before(engine, run, batch["resource"]),
@@ -185,7 +185,7 @@ def load(batch: Batch) -> dict[str, int]:
             dry_run=options.dry_run,
             coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
-            asked=(line["patient"] for line in batch_file.read(batch["asked"])) if "asked" in batch else None,
+            queried=(line["patient"] for line in batch_file.read(batch["queried"])) if "queried" in batch else None,
         )
         with reading(engine) as connection:
             if recorded := runs.row(connection, run, batch["resource"]):

@@ -149,7 +149,7 @@ class Patients:
         """Note what eCW's record says now; a pull that fetched it before that version is older."""
         values: dict[str, Any] = {"hash": content_hash}
         if content_hash:
-            values |= {"source_version": version, "read_at": datetime.now(UTC), "older_run": None}
+            values |= {"source_version": version, "read_at": datetime.now(UTC), "stale_run": None}
         key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
         connection.execute(update(ecw_link).filter_by(**key).values(**values))
 

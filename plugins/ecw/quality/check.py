@@ -83,7 +83,7 @@ def check(
     MappingError where a rule does not fit its column.
     """
     name, started = batch["resource"], time.monotonic()
-    found = volume.judge(suite, batch["fetched"] - batch.get("gone", 0), before.usual)
+    found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), before.usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:

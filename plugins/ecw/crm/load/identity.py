@@ -63,8 +63,8 @@ class Guard:
             found = connection.execute(links.where(ecw_link.c.identity.is_not(None)))
             self.confirmed = {row.ecw_id: row.identity for row in found}
             i = ecw_intent.c
-            held = select(i.crm_id, i.rung, i.choice).filter_by(**self.place, state=HELD)
-            self.held = {crm_id: (rung, choice) for crm_id, rung, choice in connection.execute(held)}
+            held = select(i.crm_id, i.match_rule, i.choice).filter_by(**self.place, state=HELD)
+            self.held = {crm_id: (match_rule, choice) for crm_id, match_rule, choice in connection.execute(held)}
 
     def another_person(self, row: Mapping[Any, Any], base: MergeBase, crm: Row, emr: Row) -> str | None:
         """Return why the CRM's row and the record may be two persons; None: they are one, or nothing tells."""
@@ -95,12 +95,12 @@ class Guard:
 
     def passed(self, connection: Connection, crm_id: str) -> None:
         """Take a held match back whose two sides fit again, or are one person as somebody has said."""
-        rung = self.held.get(crm_id, (None, None))[0]
-        if rung in (RUNG, TYPED):
-            key = self.place | {"crm_id": crm_id, "state": HELD, "rung": rung}
+        match_rule = self.held.get(crm_id, (None, None))[0]
+        if match_rule in (RUNG, TYPED):
+            key = self.place | {"crm_id": crm_id, "state": HELD, "match_rule": match_rule}
             connection.execute(update(ecw_intent).filter_by(**key).values(state=DONE, settled_at=datetime.now(UTC)))
 
-    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str, rung: str) -> None:
+    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str, match_rule: str) -> None:
         """Hold the match for a person, unless what was sent of the row is still to be found out."""
         key = self.place | {"crm_id": crm_id}
         state = connection.scalar(select(ecw_intent.c.state).filter_by(**key))
@@ -108,6 +108,12 @@ class Guard:
             return
         now = datetime.now(UTC)
         values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": HELD, "ecw_id": None, "sent": None}
-        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run["run_id"], "rung": rung}
+        values |= {
+            "attempts": 0,
+            "decided_at": now,
+            "settled_at": now,
+            "run_id": run["run_id"],
+            "match_rule": match_rule,
+        }
         values |= {"candidates": orjson.dumps([ecw_id]).decode(), "choice": None}
         upsert(connection, ecw_intent, key, values)

@@ -25,15 +25,15 @@ from ecw.mapping.fhirpath.write import writable
 from ecw.mapping.values.clean import CLEANERS
 from ecw.mapping.values.name_text import TAKES
 from ecw.mapping.vocabulary import (
-    ALSO_WORDS,
     COLUMN_KEYS,
     FALLBACK_KEYS,
     FILE_KEYS,
     GROUP_KEYS,
-    KEEP,
     ON_CONFLICT,
+    SET_WITH_WORDS,
     SYNC,
     TYPES,
+    UPDATE,
 )
 from ecw.resources import NoPush, no_push
 from ecw.settings.did_you_mean import did_you_mean
@@ -237,7 +237,7 @@ class _Reading:
             required="required" in keys and sheet.boolean(keys["required"], "required"),
             sync=self.word(keys, "sync", SYNC, "pull"),
             on_conflict=self.word(keys, "on_conflict", ON_CONFLICT, "emr"),
-            keep=self.word(keys, "keep", KEEP, "dynamic"),
+            update=self.word(keys, "update", UPDATE, "always"),
             clean=tuple(word for _, word in clean),
             null_if=tuple(word for _, word in null_if),
             to=tuple(word for _, word in sheet.strings(keys["to"], "to")) if "to" in keys else (),
@@ -249,13 +249,13 @@ class _Reading:
             if "write_path" in keys
             else (),
             crosswalk=text["crosswalk"] or None,
-            also=self.also(keys["also"], base) if "also" in keys else (),
+            set_with=self.set_with(keys["set_with"], base) if "set_with" in keys else (),
             line=node.start_mark.line + 1,
         )
         if column.pushed and self.no_push:
             sheet.wrong(keys["sync"], f"sync {column.sync}: {self.no_push.why}; write pull. {self.no_push.instead}")
         writes = ("write_path", column.write_path) if column.write_path else ("path", column.steps)
-        for key, steps in (writes, *(("also", steps) for steps, _ in column.also)):
+        for key, steps in (writes, *(("set_with", steps) for steps, _ in column.set_with)):
             reason = writable(steps) if column.pushed else None
             if reason:
                 sheet.wrong(keys[key], f"{key}: sync {column.sync} writes, and {reason}")
@@ -292,12 +292,12 @@ class _Reading:
         take = self.sheet.word(keys["take"], TAKES, "part of a name") if "take" in keys else ""
         return Fallback(text, self.path(keys["path"], text, base), take)
 
-    def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
+    def set_with(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
         found = []
-        for key, value in self.sheet.entries(node, "also"):
+        for key, value in self.sheet.entries(node, "set_with"):
             text = self.sheet.string(value, "what is written beside the value")
             if text.startswith("%") and text[1:] not in self.constants:
-                self.sheet.word(value, dict.fromkeys(ALSO_WORDS), "word of `also`")
+                self.sheet.word(value, dict.fromkeys(SET_WITH_WORDS), "word of `set_with`")
             found.append((self.path(key, key.value, base), self.constants.get(text[1:], text)))
         return tuple(found)
 

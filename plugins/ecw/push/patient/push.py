@@ -226,7 +226,9 @@ class _Patient(Updating):
 
     def _link(self, match: Match) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
-        outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.rung})", "", None, None, match.ecw_id)
+        outcome = Outcome(
+            Kind.DONE, f"Linked to the patient that eCW has ({match.match_rule})", "", None, None, match.ecw_id
+        )
         if self.pushing.options.dry_run:
             return self.pushed("linked", ecw_id=match.ecw_id)
         if not self.linked(match.ecw_id, MergeBase(), outcome, "link", ()):
@@ -236,7 +238,7 @@ class _Patient(Updating):
         if not self.pushing.options.update:
             return self.pushed("linked", outcome)
         after = self._update()
-        return replace(after, did="linked") if after.did == "unchanged" else after
+        return replace(after, status="linked") if after.status == "unchanged" else after
 
     # -- reading both sides
 
@@ -249,7 +251,7 @@ class _Patient(Updating):
         if earlier is None or (isinstance(found, Match) and set(earlier.candidates) <= {found.ecw_id}):
             return found
         candidates = {*(found.candidates if found else ()), *earlier.candidates}
-        return NeedsReview(tuple(sorted(candidates)), earlier.rung, Held.MAYBE_CREATED)
+        return NeedsReview(tuple(sorted(candidates)), earlier.match_rule, Held.MAYBE_CREATED)
 
     def _chosen(self, match: Match | NeedsReview | None) -> Match | NeedsReview | None:
         """Put the patient that a person chose in the place of what the searches found; it is never created then.
@@ -263,7 +265,7 @@ class _Patient(Updating):
         if choice in found and {*found} <= {*intent.candidates}:
             return Match(choice, CHOSEN)
         there = choice in found or self._is_there(choice)
-        if there and intent.rung in (CHOSEN, ANSWERED):
+        if there and intent.match_rule in (CHOSEN, ANSWERED):
             return Match(choice, CHOSEN)
         why = Held.CHOICE_NOT_FOUND if there else Held.CHOICE_GONE
         if choice in found:
