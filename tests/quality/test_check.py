@@ -207,7 +207,7 @@ def test_too_large_a_share_stops(run: Run, good: int, stops: bool) -> None:
 
 
 @pytest.mark.parametrize(("unchanged", "stops"), [(28, True), (29, False), (0, True)])
-def test_a_share_is_of_everything_that_was_looked_at(run: Run, unchanged: int, stops: bool) -> None:
+def test_a_share_is_of_everything_that_was_checked(run: Run, unchanged: int, stops: bool) -> None:
     rules = "rules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
     rows = [{"name": "A"}] * 7 + [{}] * 4
     if stops:
@@ -264,7 +264,7 @@ def test_half_of_the_records_are_enough(run: Run) -> None:
         (1, Usual(9, full_scan=False, never_nothing=5), "pass"),
     ],
 )
-def test_nothing_where_there_had_been_something_is_told_without_any_setting(
+def test_nothing_where_there_had_been_something_is_reported_without_any_setting(
     tmp_path: Path, fetched: int, usual: Usual, verdict: str
 ) -> None:
     file = tmp_path / "person.yaml"

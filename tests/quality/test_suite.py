@@ -1,4 +1,4 @@
-"""A quality suite is read whole, or every mistake in it is told with its place."""
+"""A quality suite is read whole, or every mistake in it is reported with its place."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_suite_is_read(tmp_path: Path) -> None:
         ("column: born, date: {after: 1900-01-01, before: tomorrow}", "column: [name], not_null: true", "said twice"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert old in GOOD
 
     with pytest.raises(MappingError) as error:

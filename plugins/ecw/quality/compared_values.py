@@ -1,6 +1,6 @@
 """What each rule looks at in a row, in the one type that its check compares.
 
-Some checks need more than the row: how often a value comes in the whole batch, whether a reference is linked. What they
+Some checks need more than the row: how often a value is in the whole batch, whether a reference is linked. What they
 look at is a number made of that.
 """
 

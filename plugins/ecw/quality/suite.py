@@ -35,7 +35,7 @@ DAYS = MappingProxyType({"today": 0, "tomorrow": 1})
 class Rule:
     """One check of one column, and what happens to a row that breaks it."""
 
-    columns: tuple[str, ...]  # the first one with a value is looked at
+    columns: tuple[str, ...]  # the first one with a value is checked
     check: str
     value: Any
     otherwise: str
@@ -247,7 +247,7 @@ class _Reader:
             return bool(found["min"] > found["max"])
         try:
             after, before = (date.fromisoformat(found[word]) for word in ("after", "before"))
-        except ValueError:  # it is told already that it is not a day
+        except ValueError:  # it is reported already that it is not a day
             return False
         return before - after <= timedelta(days=1)  # both are exclusive
 

@@ -1,4 +1,4 @@
-"""How often each value of a column comes in a batch that may be larger than memory."""
+"""How often each value of a column is in a batch that may be larger than memory."""
 
 from __future__ import annotations
 
