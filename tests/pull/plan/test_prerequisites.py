@@ -32,7 +32,7 @@ def test_a_first_look_by_what_was_never_pulled_is_red_and_comes_with_the_next_ru
         pull,
         alone,
         resource,
-        f"go(es)? by the {depends_on} records, and those were never pulled.*pull {depends_on} too",
+        f"needs the {depends_on} records, and those were never pulled.*pull {depends_on} too",
     )
 
     assert pull(depends_on, resource)[resource]["fetched"] > 100

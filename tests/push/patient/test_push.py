@@ -240,7 +240,7 @@ def test_an_edit_that_is_taken_back_while_its_outcome_is_unknown_is_not_lost(
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
 
 
-def test_two_unknown_outis_loaded_a_row_lose_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
+def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     ecw_id = push_patient(pushing(), crm_id).ecw_id  # and not read back
     sandbox.fault("lose_response", interaction="transaction", times=2)
