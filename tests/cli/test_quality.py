@@ -44,7 +44,7 @@ def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine
     assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to judge)"]
 
 
-def test_a_run_that_is_not_known_is_told(crm_engine: Engine) -> None:
+def test_a_run_that_is_not_known_is_reported(crm_engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="no run 'r9'"):
         run("r9")
     assert run() == ["No run has come to its check yet."]

@@ -91,7 +91,7 @@ def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_enters(
     assert bad["id"] not in {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner")}
 
 
-def test_a_mended_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_fixed_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
     good = sandbox.records("Practitioner")[7]
     sandbox.put({**good, "name": [{"use": "usual", "given": ["Nobody"]}]})
     pull("practitioner")
@@ -188,7 +188,7 @@ def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
     )
 
 
-def test_an_empty_answer_is_told(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
     pull("location")
     for record in sandbox.records("Location"):
         sandbox.delete("Location", record["id"])

@@ -290,7 +290,7 @@ def test_too_large_a_share_stops(run: Run, good: int, stops: bool) -> None:
 
 
 @pytest.mark.parametrize(("unchanged", "stops"), [(28, True), (29, False), (0, True)])
-def test_a_share_is_of_everything_that_was_looked_at(run: Run, unchanged: int, stops: bool) -> None:
+def test_a_share_is_of_everything_that_was_checked(run: Run, unchanged: int, stops: bool) -> None:
     named = rule("not_be_null", ratio=0.1, column="name")
     rows = [{"name": "A"}] * 7 + [{}] * 4
     if stops:
@@ -372,7 +372,7 @@ def test_half_of_the_records_are_enough(run: Run) -> None:
         (1, Usual(9, full_scan=False, never_nothing=5), "pass"),
     ],
 )
-def test_nothing_where_there_had_been_something_is_told_without_any_setting(
+def test_nothing_where_there_had_been_something_is_reported_without_any_setting(
     tmp_path: Path, fetched: int, usual: Usual, verdict: str
 ) -> None:
     assert volume.judge(suite_with(tmp_path, []), fetched, usual).verdict == verdict

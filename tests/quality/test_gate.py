@@ -106,7 +106,7 @@ def test_each_bad_row_breaks_its_rule_and_the_good_ones_enter(pull: Pulling, res
             assert (reject["batch"], reject["first_run"], reject["state"]) == (batch, run["run_id"], "open")
     refused = {row["ecw_id"] for row in found}
     assert len(refused) == checked["rejected"] <= numbers["rejected"]
-    entered = {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {resource}")}  # noqa: S608 - names of ours
+    entered = {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {resource}")}  # noqa: S608 - names of resources
     assert entered >= {row["ecw_id"] for row in good}
     assert not entered & refused
 

@@ -1,4 +1,4 @@
-"""A quality suite is read whole, or every mistake in it is told with its place."""
+"""A quality suite is read whole, or every mistake in it is reported with its place."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert old in GOOD
 
     with pytest.raises(MappingError) as error:

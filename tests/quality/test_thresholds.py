@@ -1,4 +1,4 @@
-"""Shares are of everything that was looked at, and what was known to be bad stops nothing again."""
+"""Shares are of everything that was checked, and what was known to be bad stops nothing again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def expected(column: str, value: str, meta: str) -> str:
 
 
 def report(pull: Pulling, rule: str, column: str) -> list[tuple[int, int, int, str]]:
-    """Return what was found of a rule, run by run: broken, new, looked at, verdict."""
+    """Return what was found of a rule, run by run: broken, new, checked, verdict."""
     query = (
         "SELECT broken, broken_new, rows, verdict FROM ecw_quality_result "
         "WHERE rule = '{}' AND \"column\" = '{}' ORDER BY at"
@@ -109,7 +109,7 @@ def test_a_known_bad_record_that_changes_is_new(pull: Pulling, sandbox: RunningS
 
 
 @on_sqlite
-def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_looked_at_again(
+def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_checked_again(
     pull: Pulling, sandbox: RunningSandbox, suite: Path
 ) -> None:
     """20 % without a birth date are allowed; 15 % were there, 15 % came later, all of them entered."""

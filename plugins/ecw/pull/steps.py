@@ -38,7 +38,7 @@ def begin(
 ) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` says whether
+    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` tells whether
     another run of the DAG, by its id, is at work; without it nobody is waited for.
 
     Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,

@@ -76,7 +76,7 @@ def check(
 ) -> Batch:
     """Stage the rows that may enter, and the rejects with rule and column; report what each rule found.
 
-    A share is taken of everything that the run looked at, the unchanged included, and records that were known to fail
+    A share is taken of everything that the run covered, the unchanged included, and records that were known to fail
     the rule, and did not change, stop nothing.
 
     Raises QualityGateFailed, and then nothing of the batch may enter (what was found is reported all the same);

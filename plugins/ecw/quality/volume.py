@@ -19,7 +19,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
-        # What is known to be gone is told, and stops nothing again.
+        # What is known to be gone is reported, and stops nothing again.
         known = usual.without_gone is not None and found >= least * usual.without_gone
         verdict = WARN if known else volume.on_fail
     elif usual.number and not found and (usual.full_scan or usual.never_nothing >= LEAST_RUNS):

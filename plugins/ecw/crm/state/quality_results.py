@@ -29,7 +29,7 @@ _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that man
 class Finding:
     """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual.
 
-    `rows` are all records that the run looked at, the unchanged ones included; `broken` are those of them that were
+    `rows` are all records that the run covered, the unchanged ones included; `broken` are those of them that were
     judged and break the rule, `broken_new` those that an earlier run did not know to break it.
     """
 
