@@ -32,7 +32,7 @@ def stopped(practice: Practice) -> str | None:
 
 
 class Allowed:
-    """Says whether writing is allowed now; all threads share one answer, which is at most a second old."""
+    """Tells whether writing is allowed now; all threads share one answer, which is at most a second old."""
 
     def __init__(self, practice: Practice, clock: Callable[[], float] = time.monotonic) -> None:
         self._practice, self._clock = practice, clock

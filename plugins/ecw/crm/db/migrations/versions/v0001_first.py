@@ -42,7 +42,7 @@ def _practitioner() -> None:
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
     practice = practice_column(op.get_bind())
-    # eCW may not say whether somebody is active; then they are offered.
+    # Where eCW does not tell who is active, all are offered.
     view(
         "practitioner_options",
         "practitioner",
