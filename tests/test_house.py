@@ -166,7 +166,6 @@ STILL_WIDE = {
     "ecw.push.intents.record_unsent": 9,
     "ecw.push.progress.note_rest": 7,
     "ecw.push.progress.plan": 7,
-    "ecw.quality.check.check": 7,
     "ecw.three_way_merge._column": 8,
 }
 

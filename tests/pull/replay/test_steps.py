@@ -300,7 +300,10 @@ def test_a_record_without_an_id_is_found_by_its_content(pull: Pulling, sandbox: 
 def test_the_shares_of_a_suite_do_not_stop_a_batch_of_rejects(pull: Pulling, mappings: Path) -> None:
     suite = mappings.parent / "quality" / "practitioner.yaml"
     as_it_was = suite.read_text()
-    rule = "\n  - column: active\n    in: [true]\n    otherwise: reject\n    stop_above: 0.5\n"
+    rule = (
+        "  - type: expect_column_values_to_be_in_set\n    kwargs: {column: active, value_set: [true]}\n"
+        "    meta: {on_fail: reject, max_failed_ratio: 0.5}\n"
+    )
     suite.write_text(re.sub(r"small_batch: \d+", "small_batch: 1", as_it_was) + rule)
     held_back = pull("practitioner")["practitioner"]["rejected"]
     assert 1 < held_back < 15, "the rule's share is not reached in a pull"
