@@ -83,7 +83,7 @@ def test_a_row_without_a_practice_is_pushed_nowhere_as_soon_as_there_is_another_
     nobodys, mine = crm.add(**person(0)), crm.add(**person(1), ecw_practice=sandbox.practice)
     beside(crm, crm.add(**person(2), ecw_practice=OTHER))
     found = outbox(pushing())
-    assert (list(found), found.kept_back) == ([mine], {"without a practice": 1})
+    assert (list(found), found.not_sent) == ([mine], {"without a practice": 1})
     assert run(patients=[nobodys])["counts"] == {"unassigned": 1}
     assert push_patient(pushing(), nobodys).status == "unassigned"
     assert run()["counts"] == {"created": 1}
@@ -108,7 +108,7 @@ def test_the_column_of_the_practice_may_have_another_name(
     there = {"conn_type": "generic", "extra": {"url": crm_url, "practice_column": "site"}}
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
     push = run.begin()
-    assert (push["creates"], push["kept_back"]) == (0, {"without a practice": 1})
+    assert (push["creates"], push["not_sent"]) == (0, {"without a practice": 1})
     there["extra"] = {"url": crm_url, "practice_column": 5}
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
     with pytest.raises(ConfigurationError, match="practice_column"):
@@ -129,7 +129,7 @@ def test_a_row_that_another_practice_s_link_claims_is_never_sent(
     crm.edit(theirs, ecw_practice=sandbox.practice)
     link_of_another(crm, theirs)  # while the run waited for its approval
     found = outbox(pushing())
-    assert (list(found), found.kept_back) == ([mine], {"another practice's": 1})
+    assert (list(found), found.not_sent) == ([mine], {"another practice's": 1})
     assert push_patient(pushing(), theirs).status == "elsewhere"
     assert run.finish(push)["counts"] == {"created": 1, "elsewhere": 1}
     assert sandbox.served("transaction") == 1
