@@ -53,7 +53,8 @@ class Page:
 
 def groups(connection: Connection, practice: str, state: str = RejectState.OPEN) -> list[Group]:
     """Return the groups of a practice's rejects, the largest first, at most MOST_GROUPS."""
-    return [Group(*row) for row in connection.execute(groups_statement(practice, state))]
+    rows = connection.execute(groups_statement(practice, state))
+    return [Group(*key, int(total), oldest) for *key, total, oldest in rows]
 
 
 def groups_statement(practice: str, state: str) -> Select[Any]:
