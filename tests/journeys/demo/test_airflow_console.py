@@ -1,6 +1,7 @@
 """EMR sync in a real browser, on what the demo's own pull and push left behind: find, replay, decide, link.
 
-Each test leaves what it decided done, so that the others find theirs still waiting.
+Each test leaves what it decided done, so that the others find theirs still waiting.  They come before the tests that
+pull everything again: a pull brings the walk-in, whom a test links, as a row of its own.
 """
 
 from __future__ import annotations
@@ -123,9 +124,10 @@ def test_a_held_match_is_linked(demo: Demo, page: Page) -> None:
     content.get_by_role("button", name="Compare both sides").click()
     content.get_by_role("region", name="Both sides").get_by_text("First Name").wait_for()
     look(page, demo, "console-held-match")
-    content.get_by_role("button", name="Create a new patient").click()
+    content.get_by_role("button", name="Link to walk-in-1").click()
+    content.get_by_text("walk-in-1; next push").wait_for()
     assert started(page, demo, "Push this patient now", "ecw_push_patients") == "success"
-    assert of_patient(demo, crm_id)["id"]
+    assert of_patient(demo, crm_id)["id"] == "walk-in-1"
     console(page, demo, "conflicts?show=matches").get_by_text("No match is held.").wait_for()
 
 
