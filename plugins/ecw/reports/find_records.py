@@ -61,8 +61,8 @@ def _not_linked(connection: Connection, practice: str, text: str, names: list[st
         for resource, ecw_id in connection.execute(select(t.resource, t.ecw_id).where(*its).distinct().limit(MOST)):
             yield Found(resource, None, text) if ecw_id == pushed else Found(resource, text, None)
     i = ecw_intent.c
-    its = (i.practice == practice, i.resource.in_(names), i.crm_id == text)
-    for resource in connection.scalars(select(i.resource).where(*its).limit(MOST)):
+    decided = select(i.resource).where(i.practice == practice, i.resource.in_(names), i.crm_id == text)
+    for resource in connection.scalars(decided.limit(MOST)):
         yield Found(resource, None, text)
 
 
