@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_
 
 from ecw.crm.db.enums import RejectState
-from ecw.crm.db.tables import ecw_link, ecw_reject
+from ecw.crm.db.tables import ecw_link, ecw_push_item, ecw_reject, ecw_run
 from ecw.reports.run_times import began
 from ecw.resources import RESOURCES
 
 PAGE = 50
 MOST_GROUPS = 500
+PUSH_STEP = "push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,13 @@ class Page:
 
 def groups(connection: Connection, practice: str, state: str = RejectState.OPEN) -> list[Group]:
     """Return the groups of a practice's rejects, the largest first, at most MOST_GROUPS."""
-    rows = connection.execute(groups_statement(practice, state))
+    rows = connection.execute(groups_statement(practice, state)).all()
+    pushed = {}
+    if any(row.step == PUSH_STEP for row in rows):
+        pushed = {tuple(key): at for *key, at in connection.execute(_pushed(practice, state))}
     return [
-        Group(resource, step, rule, column, int(total), oldest) for resource, step, rule, column, total, oldest in rows
+        Group(resource, step, rule, column, int(total), oldest or pushed.get((resource, rule, column)))
+        for resource, step, rule, column, total, oldest in rows
     ]
 
 
@@ -71,15 +76,28 @@ def groups_statement(practice: str, state: str) -> Select[Any]:
         .group_by(*key, r.first_run)
         .subquery()
     )
-    c = runs.c
-    since = func.min(began(practice, c.resource, c.first_run))
+    c, run = runs.c, ecw_run.c
+    its = and_(run.practice == practice, run.run_id == c.first_run, run.resource == c.resource)
     total = func.sum(c.records).label("total")
     return (
-        select(c.resource, c.step, c.rule, c.column, total, since)
+        select(c.resource, c.step, c.rule, c.column, total, func.min(run.started_at))
+        .select_from(runs.outerjoin(ecw_run, its))
         .group_by(c.resource, c.step, c.rule, c.column)
         .order_by(total.desc(), c.resource, c.step, c.rule, c.column)
         .limit(MOST_GROUPS)
     )
+
+
+def _pushed(practice: str, state: str) -> Select[Any]:
+    """Select when the oldest run of a push began that has rejects of a group."""
+    r, item = ecw_reject.c, ecw_push_item.c
+    mine = (r.practice == practice, r.state == state, r.resource.in_(list(RESOURCES)), r.step == PUSH_STEP)
+    runs = select(r.resource, r.rule, r.column, r.first_run).where(*mine).distinct().subquery()
+    c = runs.c
+    began_at = (
+        select(item.planned_at).where(item.practice == practice, item.run_id == c.first_run).limit(1).scalar_subquery()
+    )
+    return select(c.resource, c.rule, c.column, func.min(began_at)).group_by(c.resource, c.rule, c.column)
 
 
 def page(connection: Connection, wanted: Wanted, after: tuple[str, ...] | None = None) -> Page:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import LONG, Demo
@@ -49,6 +50,16 @@ def started(page: Page, demo: Demo, label: str, dag: str) -> str:
     airflow.login()
     assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), LONG)
     return airflow.run_state(dag, run_id)
+
+
+def faults(page: Page) -> list[str]:
+    """Return what axe-core finds serious on the console's part of the page, each with the place."""
+    found = Axe().run(page, context="[data-testid=emr-sync]", options={"resultTypes": ["violations"]}).response
+    return [
+        f"{each['id']}: {', '.join(str(node['target']) for node in each['nodes'][:3])}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 def of_patient(demo: Demo, crm_id: str) -> dict[str, Any]:
@@ -156,4 +167,5 @@ def test_each_page_has_its_heading_in_both_modes_and_widths(demo: Demo, page: Pa
         assert content.get_by_role("alert").count() == 0
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, f"{address} is wider than the window"
+        assert faults(page) == [], f"{address} in {mode} at {width} px"
         look(page, demo, f"console-{address}-{mode}-{width}")
