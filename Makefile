@@ -11,7 +11,10 @@ endif
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-airflow test-all bench format docs screenshots constraints audit secrets clean python
+# All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
+PINNED := requirements-cluster.txt pyproject.toml --all-extras
+
+.PHONY: help run run-cluster test test-airflow test-all test-cluster bench lint hooks format docs screenshots constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -26,7 +29,7 @@ test: python ## set everything up, check style, types and packages, run the test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
-	@$(PYTEST) -m "not airflow and not slow" $(TESTS)
+	@$(PYTEST) -m "not airflow and not slow and not cluster" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" include/bootstrap.py dev
@@ -36,9 +39,26 @@ test-airflow: python ## run the other tests that start a real Airflow
 test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
 	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
+run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this machine: pull, kill a worker, backfill, push, compare (PATIENTS=40 SHORT=1 SERVE=1 CLUSTER_PORT=8180)
+	@"$(PYTHON)" include/bootstrap.py cluster
+	@exec $(BIN)/python -m include.cluster
+
+test-cluster: python ## run the tests of the cluster and of object stores
+	@"$(PYTHON)" include/bootstrap.py cluster
+	@$(BIN)/pytest -m cluster $(TESTS)
+
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m bench
+
+lint: python ## check style and types, without a test
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+
+hooks: python ## let git run ruff and mypy before every commit
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/pre-commit install
 
 format: python ## format and fix style
 	@"$(PYTHON)" include/bootstrap.py dev
@@ -55,8 +75,8 @@ screenshots: python ## take the pictures of the console in docs/images anew, on 
 
 constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
 	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
-	@$(BIN)/uv pip compile requirements-dev.txt --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
+	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
+	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
 
 audit: python ## ask PyPI for known vulnerabilities of every pinned package (needs the network; a package without an answer fails)
 	@"$(PYTHON)" include/bootstrap.py dev

@@ -7,7 +7,7 @@ the staging area; eCW is not asked, no cursor moves, and what is newer in the CR
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `gather` | finds the records in the batches of the runs that rejected them | the staging area is not there |
+| `collect` | finds the records in the batches of the runs that rejected them | the staging area is not there |
 | `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
 
 `summary` always runs: its log and its return value are the run's table. *fetched* are the records looked at again. A
@@ -61,8 +61,8 @@ def ecw_replay() -> None:
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
             # all_done: a resource with nothing to do, or in trouble, does not hold those after it up.
-            gathered = task(replay.gather_or_skip, task_id="gather", trigger_rule="all_done")(run, resource.name)
-            mapped = task(steps.map)(gathered)
+            collected = task(replay.collect_or_skip, task_id="collect", trigger_rule="all_done")(run, resource.name)
+            mapped = task(steps.map)(collected)
             checked = task(steps.check)(mapped)
             task(assets.load, outlets=[assets.changed(resource.name)])(checked)
         for needed in resource.needs:

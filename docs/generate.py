@@ -16,6 +16,7 @@ from ecw.alerts.conditions import Thresholds
 from ecw.alerts.settings import Settings
 from ecw.cli import COMMANDS
 from ecw.crm.db.tables import metadata
+from ecw.identity.held import Held
 from ecw.provider_info import get_provider_info
 from ecw.settings.base import described
 from ecw.settings.pull import Options
@@ -122,6 +123,21 @@ def dags() -> str:
     return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
 
 
+def held_patients() -> str:
+    """Return the page of the reasons why a patient is held."""
+    intro = (
+        "The push holds a patient when eCW may have it already, or when a linked row or chart may be another person's "
+        "by now. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs."
+    )
+    rows = [(reason.replace("{}", "…"), reason.resolution) for reason in Held]
+    return page(
+        "Why a patient is held",
+        "For whoever reads why a patient is held.",
+        intro,
+        table(("reason", "what resolves it"), rows),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "connection.md": connection,
     "options.md": options,
@@ -129,6 +145,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tables.md": tables,
     "errors.md": error_tree,
     "dags.md": dags,
+    "held-patients.md": held_patients,
 }
 
 

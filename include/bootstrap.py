@@ -4,6 +4,7 @@ Runs on a bare Python 3.11+ with nothing but its standard library:
 
     python3 include/bootstrap.py run    # what `make run` needs
     python3 include/bootstrap.py dev    # and what `make test` and `make bench` need
+    python3 include/bootstrap.py cluster  # and what `make run-cluster` and `make test-cluster` need
 
 The packages are installed by uv (some ten times as fast as pip), which pip installs first; pip's own
 settings (index, certificate, found in its configuration or environment) are passed on to it.
@@ -18,7 +19,9 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +30,11 @@ VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 LOG = ROOT / ".run" / "setup.log"
 LOCK = "requirements.lock"
-REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
+REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt", "cluster": "requirements-cluster.txt"}
+KINDS = tuple(REQUIREMENTS)  # each holds what those before it hold
+EXTRAS = ("celery", "s3", "postgres")  # of pyproject.toml, for a cluster
+PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
+DIRECT = re.compile(r"([\w.-]+)(\[[^]]*\])?([^;]*)(;.*)?")
 INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "include/bootstrap.py")
 NOT_THE_FILE = (
     f"a file is not the one that {LOCK} pins by hash, so nothing of it was installed. Do not go on with it: "
@@ -41,9 +48,9 @@ NOT_FETCHED = (
 
 def main(kind: str) -> None:
     """Bring the environment up to what `kind` needs; a stamp per kind says that it is there."""
-    stamps = {name: VENV / f".ready-{name}" for name in REQUIREMENTS}
+    stamps = {name: VENV / f".ready-{name}" for name in KINDS}
     wanted = digest()
-    if any(stamp.exists() and stamp.read_text() == wanted for stamp in (stamps[kind], stamps["dev"])):
+    if any(stamps[name].exists() and stamps[name].read_text() == wanted for name in KINDS[KINDS.index(kind) :]):
         return
     started = time.monotonic()
     say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (some 900 MB on disk, once) …")
@@ -52,10 +59,44 @@ def main(kind: str) -> None:
     install_uv()
     settings = uv_settings()
     locked = ("--build-constraints", LOCK, "--require-build-hashes", "--preview-features", "build-dependency-hashes")
-    uv(settings, "--requirement", REQUIREMENTS[kind], "--constraint", LOCK, "--require-hashes", *locked)
+    wanted_file = LOG.with_name(f"requirements-{kind}.txt")
+    wanted_file.write_text(pinned(kind))
+    uv(settings, "--requirement", str(wanted_file), "--constraint", LOCK, "--require-hashes", *locked)
     uv(settings, "--no-deps", "--editable", ".", *locked)
     stamps[kind].write_text(wanted)
     say(f"Ready after {time.monotonic() - started:.0f} s.")
+
+
+def pinned(kind: str) -> str:
+    """Return the requirements of that kind, each at the version that the lock pins: hashes are checked for these only.
+
+    What the lock does not know stays as it is, and uv refuses it.
+    """
+    versions = {canonical(name): version for name, version in PIN.findall((ROOT / LOCK).read_text())}
+    lines = list(direct(ROOT / REQUIREMENTS[kind]))
+    if kind == "cluster":
+        groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        lines += [line for extra in EXTRAS for line in groups[extra]]
+    found = []
+    for line in lines:
+        name, extras, _, marker = next(DIRECT.finditer(line)).groups(default="")
+        version = versions.get(canonical(name))
+        found.append(f"{name}{extras}=={version} {marker}" if version else line)
+    return "\n".join(found)
+
+
+def direct(file: Path) -> Iterator[str]:
+    """Yield the requirements of a file and of those that it names, without remarks."""
+    for line in (line.partition("#")[0].strip() for line in file.read_text().splitlines()):
+        if line.startswith("-r "):
+            yield from direct(file.with_name(line.removeprefix("-r ")))
+        elif line:
+            yield line
+
+
+def canonical(name: str) -> str:
+    """Return a package's name as every index spells it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def digest() -> str:

@@ -74,7 +74,7 @@ class Project:
             if name != unlocked:
                 lock += f"{name}=={number} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
         (self.folder / "requirements.lock").write_text(lock)
-        for name in ("requirements.txt", "requirements-dev.txt"):
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-cluster.txt"):
             (self.folder / name).write_text("needed==1.0\n")
         command = [sys.executable, "include/bootstrap.py", "run"]
         done = subprocess.run(

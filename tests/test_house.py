@@ -18,7 +18,7 @@ MOST_MODULES, MOST_ARGUMENTS = 15, 6
 FLOORS = (
     {"errors"},
     {"resources", "models"},
-    {"spelling", "identity", "printable"},
+    {"spelling", "identity", "printable", "project_files"},
     {"settings", "mapping", "retry_policy", "provider_info"},
     {"three_way_merge"},
     {"crm.db"},

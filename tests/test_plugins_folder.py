@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+
+from ecw.ecw_plugin import EcwPlugin
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 
@@ -16,20 +19,25 @@ def seen_by_airflow() -> set[str]:
     return {str(path) for path in found if path.suffix == ".py"}
 
 
-def test_airflow_imports_nothing_but_the_plugin_itself() -> None:
+def test_airflow_imports_nothing_by_its_bare_stem() -> None:
     assert (PLUGINS / ".airflowignore").exists()
-    assert seen_by_airflow() <= {"ecw/ecw_plugin.py"}
+    assert seen_by_airflow() == set()
 
 
-def test_the_guard_would_see_a_stray_module(tmp_path: Path) -> None:
+def test_the_plugin_is_found_once_by_its_entry_point() -> None:
+    (found,) = entry_points(group="airflow.plugins", name="ecw")
+    assert found.load() is EcwPlugin
+
+
+def test_what_airflow_would_import_without_the_guard(tmp_path: Path) -> None:
     from airflow._shared.module_loading import find_path_from_directory
 
-    (tmp_path / ".airflowignore").write_text((PLUGINS / ".airflowignore").read_text())
     (tmp_path / "ecw" / "fhir").mkdir(parents=True)
-    for name in ("http.py", "ecw/models.py", "ecw/fhir/client.py", "ecw/ecw_plugin.py"):
+    names = {"http.py", "ecw/models.py", "ecw/fhir/client.py", "ecw/ecw_plugin.py"}
+    for name in names:
         (tmp_path / name).touch()
     found = {str(Path(p).relative_to(tmp_path)) for p in find_path_from_directory(tmp_path, ".airflowignore")}
-    assert {name for name in found if name.endswith(".py")} == {"http.py", "ecw/ecw_plugin.py"}
+    assert {name for name in found if name.endswith(".py")} == names
 
 
 def test_the_package_imports_itself_by_its_full_name() -> None:

@@ -17,7 +17,7 @@ RULES = st.builds(
     Rule,
     sync=st.sampled_from(["pull", "push", "both"]),
     on_conflict=st.sampled_from(["emr", "crm", "newest", "hold"]),
-    keep=st.sampled_from(["dynamic", "static"]),
+    update=st.sampled_from(["always", "once"]),
 )
 NEWER: st.SearchStrategy[Side | None] = st.sampled_from(["crm", "emr", None])
 
@@ -199,7 +199,7 @@ def test_a_spelling_of_ecw_s_own_is_agreed_although_the_sides_differ() -> None:
 
 
 def test_a_static_column_fills_gaps_and_replaces_nothing() -> None:
-    rule = Rule("both", "crm", "static")
+    rule = Rule("both", "crm", "once")
     assert one(rule, None, "c", None).to_emr == {"x": "c"}
     assert one(rule, "b", "b", "e").to_crm == {}
     assert one(rule, "b", "c", "b").to_emr == {}

@@ -28,6 +28,7 @@ from include.demo.processes import Processes
 from include.demo.setting_up import BIN, PRACTICE, ROOT, environment, for_a_shell, sandbox_command, settings_changes
 from include.demo.story import Clinic, Crm, dirty, edit, table, waiting
 
+SETTINGS = ROOT / "include" / "demo" / "airflow_settings.yaml"  # the project's own names no connection
 DAG = "ecw_pull"
 WATCH = "ecw_monitor"
 PUSH_DAG = "ecw_push_patients"
@@ -121,7 +122,11 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
     airflow = AirflowApi(f"http://127.0.0.1:{options.airflow_port}", before_retry=lambda: require_running(processes))
     wait(processes, "Airflow did not come up", airflow.ready)
-    run([BIN / "ecw", "settings", "apply", *settings_changes(options)], env, processes.log("settings"))
+    run(
+        [BIN / "ecw", "settings", "apply", "--file", SETTINGS, *settings_changes(options)],
+        env,
+        processes.log("settings"),
+    )
     run([BIN / "ecw", "migrate"], env, processes.log("migrate"))
     airflow.login()
     wait(processes, "Airflow did not read dags/", lambda: all(map(airflow.has_dag, (DAG, WATCH, PUSH_DAG))))

@@ -42,8 +42,8 @@ class Processes:
             signal.signal(number, signal.SIG_IGN)
         self.stop()
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
-        """Start a process that logs to `<name>.log`."""
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path | None = None) -> None:
+        """Start a process that logs to `<name>.log`, in a working folder of its own if one is given."""
         with (self._logs / f"{name}.log").open("wb") as log:
             self._started[name] = subprocess.Popen(
                 command,
@@ -52,7 +52,21 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                cwd=folder,
             )
+
+    def family(self, name: str) -> list[psutil.Process]:
+        """Return a process and all below it."""
+        process = psutil.Process(self._started[name].pid)
+        return [process, *process.children(recursive=True)]
+
+    def kill(self, name: str) -> None:
+        """End a process and all below it with -9, as a machine that is lost does; it is expected to have ended then."""
+        family = self.family(name)
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._started.pop(name).wait()
 
     def ended(self) -> str | None:
         """Return the name of a process that has ended by itself, if any has."""

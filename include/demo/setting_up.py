@@ -30,7 +30,7 @@ def sandbox_command(options: Options) -> list[str]:
 
 
 def settings_changes(options: Options) -> list[str]:
-    """Return what this demo's ports and folder change in airflow_settings.yaml."""
+    """Return what this demo's ports and folder change in the demo's airflow_settings.yaml."""
     changes = {
         "ecw_default.conn_host": options.base_url,
         "ecw_default.conn_extra.jwks_url": f"http://127.0.0.1:{options.jwks_port}/jwks.json",

@@ -142,10 +142,10 @@ def table(crm: Crm, run_id: str, edits: list[Edit]) -> str:
     """Return what the push made of the edits: ids, words and reasons, no values."""
     lines = [("CRM id", "in the CRM", "the push", "why")]
     for one in edits:
-        found = crm.sql("SELECT did, reason FROM ecw_push_item WHERE run_id = ? AND crm_id = ?", run_id, one.crm_id)
+        found = crm.sql("SELECT status, reason FROM ecw_push_item WHERE run_id = ? AND crm_id = ?", run_id, one.crm_id)
         answer = crm.sql(
-            "SELECT words FROM ecw_journal WHERE run_id = ? AND crm_id = ? AND outcome = 'done' AND http_status = 200 "
-            "ORDER BY at DESC LIMIT 1",
+            "SELECT message FROM ecw_journal WHERE run_id = ? AND crm_id = ? AND outcome = 'done' "
+            "AND http_status = 200 ORDER BY at DESC LIMIT 1",
             *(run_id, one.crm_id),
         )
         did, reason = found[0] if found else ("not planned", "it does not differ")

@@ -43,17 +43,17 @@ class Batch(TypedDict):
     calls: int  # API calls so far, token calls included
     seconds: float
     newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
-    whole: NotRequired[bool]  # all records were asked for, whatever the window
-    gone: NotRequired[int]  # of the fetched, those that eCW said it no longer has
+    full_scan: NotRequired[bool]  # all records were requested, whatever the window
+    deleted_at_source: NotRequired[int]  # of the fetched, those that eCW said it no longer has
     strategy: NotRequired[str]  # the one that it was extracted by
-    asked: NotRequired[str]  # gzip NDJSON of the patients who were asked about one by one
-    patients: NotRequired[int]  # how many they are
+    queried: NotRequired[str]  # gzip NDJSON of the patients who were queried one by one
+    patients_queried: NotRequired[int]  # how many they are
     completeness: NotRequired[str]  # how it is known that nothing is missing, as far as it is
     read_from: NotRequired[str]  # ISO 8601: from when to when eCW was asked for the records
     read_until: NotRequired[str]
     always: NotRequired[bool]  # everything again, or single records: what eCW answers holds, whatever its version
-    later: NotRequired[int]  # patients whom a first look left to the next runs
-    remaining_due_at: NotRequired[str]  # when the last of them is looked at
+    remaining_patients: NotRequired[int]  # patients whom an initial sync left to the next runs
+    remaining_due_at: NotRequired[str]  # when the last of them is queried
 
 
 class Push(TypedDict):
@@ -74,7 +74,7 @@ class Push(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class Counts:
     """What happened to the records of one resource in one run: the same few numbers everywhere."""
 
     fetched: int = 0
@@ -89,7 +89,7 @@ class Numbers:
     def __str__(self) -> str:
         return ", ".join(f"{name} {count}" for name, count in asdict(self).items())
 
-    def proved(self) -> Self:
+    def verified(self) -> Self:
         """Return the numbers themselves, once `fetched = rejected + inserted + updated + unchanged` holds.
 
         Raises CountMismatch.

@@ -38,11 +38,11 @@ class Rule:
 
     sync: str = "both"
     on_conflict: str = "emr"
-    keep: str = "dynamic"
+    update: str = "always"
 
     @classmethod
     def of(cls, column: Column) -> Self:
-        return cls(column.sync, column.on_conflict, column.keep)
+        return cls(column.sync, column.on_conflict, column.update)
 
     def reaches(self, side: Side) -> bool:
         """Return True if the column travels to that side."""
@@ -171,7 +171,7 @@ def _column(
         return
     if undone:
         del merged.pulled.sent[name], merged.pushed.sent[name]
-    if rule.keep == "static" and (emr if winner == "crm" else crm) is not None:
+    if rule.update == "once" and (emr if winner == "crm" else crm) is not None:
         # The first value stays, on each side its own.  One that was taken away is no value that could stay.
         if crm is not None and emr is not None:
             _agree(merged, name, (crm, emr), (crm, emr))

@@ -93,7 +93,7 @@ def test_a_pull_that_never_got_through_is_stale_from_its_first_run_on(
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
     watch()
     assert to_webhook.told() == [("begin", *STALE)]
-    assert "never refreshed since its first run" in to_webhook.received[0]["words"]
+    assert "never refreshed since its first run" in to_webhook.received[0]["message"]
 
 
 def test_a_backfill_does_not_refresh(crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller) -> None:
@@ -110,7 +110,7 @@ def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, t
         connection.execute(text("UPDATE ecw_run SET fetched = 9"))
     watch()
     assert to_webhook.told() == [("begin", "equation", "location")]
-    assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["words"]
+    assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
 def test_a_resource_that_a_quality_rule_stopped_is_told_until_it_is_refreshed(
@@ -131,18 +131,18 @@ def test_half_the_usual_records_are_told_and_only_whole_runs_are_compared(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     for fetched in (10, 12, 11):
-        refresh(crm_engine, fetched, whole=True)
+        refresh(crm_engine, fetched, full_scan=True)
         clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 1)  # about a window or single records
     watch()
     assert to_webhook.told() == []
     clock.shift(timedelta(minutes=5))
-    refresh(crm_engine, 5, whole=True)
+    refresh(crm_engine, 5, full_scan=True)
     watch()
     assert to_webhook.told() == [("begin", "volume", "location")]
-    assert to_webhook.received[0]["words"] == "eCW gave 5 records of location; 11 are usual."
+    assert to_webhook.received[0]["message"] == "eCW gave 5 records of location; 11 are usual."
     clock.shift(timedelta(minutes=5))
-    refresh(crm_engine, 6, whole=True)
+    refresh(crm_engine, 6, full_scan=True)
     watch()
     assert to_webhook.told()[1:] == [("over", "volume", "location")]
 
@@ -159,7 +159,7 @@ def test_rejects_are_told_above_both_thresholds(
     tell(webhook="alerts_http", reject_least=2, reject_percent=10)
     watch()
     assert to_webhook.told() == [("begin", "rejects", "location")]
-    assert to_webhook.received[0]["words"] == "2 of 20 records of location are rejected (10 %)."
+    assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.loads import a_reject, a_row, everything, load, locations
 
 # Says where it has come to, and stops there until it is killed.
@@ -92,7 +92,7 @@ def test_a_load_that_is_killed_is_retried_as_if_nothing_had_happened(
 
     found = load(crm_engine, [a_row(str(n)) for n in range(50)], [a_reject("r")])
 
-    assert found == Numbers(fetched=51, rejected=1, inserted=50)
+    assert found == Counts(fetched=51, rejected=1, inserted=50)
     assert len(locations(crm_engine)) == 50
     tables = everything(crm_engine)
     assert {name: len(rows) for name, rows in tables.items()} == {
@@ -108,7 +108,7 @@ def test_a_load_that_is_killed_is_retried_as_if_nothing_had_happened(
 def test_two_processes_that_load_the_same_batch_load_it_once(crm_engine: Engine, crm_url: str) -> None:
     with process(WAITING, crm_url, "r1", "10") as one, process(WAITING, crm_url, "r1", "10") as two:
         told = together(one, two)
-    assert told == [str(Numbers(fetched=300, inserted=300))] * 2
+    assert told == [str(Counts(fetched=300, inserted=300))] * 2
     assert len(locations(crm_engine)) == 300
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -41,7 +41,7 @@ BATCHES = st.lists(
 _practices = count()
 
 
-def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Numbers], dict[str, Any]]:
+def loaded(engine: Engine, batches: list[Loaded], times: int) -> tuple[list[Counts], dict[str, Any]]:
     """Load the batches, each so many times on end, for a practice of its own; return the numbers and what is there."""
     practice = f"P{next(_practices)}"
     numbers = []

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from ecw.crm.db.engine import reading
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.crm.load.test_deferred import ENCOUNTER, PATIENT, load, table, visit
 from tests.fixtures.loads import a_row
 
@@ -29,13 +29,13 @@ def visits(batch: int) -> list[dict[str, Any]]:
 def test_patients_come_in_while_encounters_wait_and_are_let_in(crm_engine: Engine) -> None:
     together = Barrier(3)
     first = load(crm_engine, ENCOUNTER, *visits(0), run_id="v0")
-    assert first == Numbers(fetched=SIZE, rejected=SIZE)
+    assert first == Counts(fetched=SIZE, rejected=SIZE)
 
-    def load_patients() -> list[Numbers]:
+    def load_patients() -> list[Counts]:
         together.wait()
         return [load(crm_engine, PATIENT, *patients(batch), run_id=f"p{batch}") for batch in range(BATCHES)]
 
-    def load_encounters(batches: range) -> list[Numbers]:
+    def load_encounters(batches: range) -> list[Counts]:
         together.wait()
         return [load(crm_engine, ENCOUNTER, *visits(batch), run_id=f"v{batch}") for batch in batches]
 

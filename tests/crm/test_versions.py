@@ -25,7 +25,7 @@ def test_a_later_answer_wins_though_its_version_is_older(crm_engine: Engine) -> 
     assert locations(crm_engine) == {"a": "Now"}
     load(crm_engine, [a_row("a", "Restored", 8)], run=a_run("r3"), **read(12))
     assert locations(crm_engine) == {"a": "Restored"}
-    assert [row["older"] for row in table(crm_engine, "ecw_run")] == [0, 0, 0]
+    assert [row["stale"] for row in table(crm_engine, "ecw_run")] == [0, 0, 0]
 
 
 def test_of_answers_that_may_cross_the_older_version_loses_and_is_told_when_it_stays_so(
@@ -38,10 +38,10 @@ def test_of_answers_that_may_cross_the_older_version_loses_and_is_told_when_it_s
         load(crm_engine, [a_row("a", "Older", 7)], run=a_run("r3"), **read(10, 13))
     assert "1 records came in an older version" in caplog.text
     assert "(a)" in caplog.text
-    assert [(row["older"], row["still_older"]) for row in table(crm_engine, "ecw_run")] == [(0, 0), (1, 0), (1, 1)]
+    assert [(row["stale"], row["still_stale"]) for row in table(crm_engine, "ecw_run")] == [(0, 0), (1, 0), (1, 1)]
     load(crm_engine, [a_row("a", "Now", 7)], run=a_run("r4"), **read(14))
     assert locations(crm_engine) == {"a": "Now"}
-    assert [row["older_run"] for row in table(crm_engine, "ecw_link")] == [None]
+    assert [row["stale_run"] for row in table(crm_engine, "ecw_link")] == [None]
 
 
 def test_everything_again_and_single_records_always_win(crm_engine: Engine) -> None:

@@ -102,7 +102,7 @@ def test_one_resource_failing_does_not_stop_those_that_do_not_need_it() -> None:
 
 
 def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_red_all_the_same() -> None:
-    for dag_id, first in (("ecw_pull", "extract"), ("ecw_replay", "gather")):
+    for dag_id, first in (("ecw_pull", "extract"), ("ecw_replay", "collect")):
         dag = dags()[dag_id]
         for resource in RESOURCES:
             assert dag.get_task(f"{resource}.{first}").trigger_rule == "all_done"
@@ -139,11 +139,11 @@ def all_needs(name: str) -> set[str]:
 def test_the_replay_has_the_steps_of_a_pull_and_asks_nothing_of_ecw() -> None:
     dag = dags()["ecw_replay"]
     assert set(dag.task_ids) == {"begin", "complete", "summary"} | {
-        f"{r}.{step}" for r in RESOURCES for step in ("gather", "map", "check", "load")
+        f"{r}.{step}" for r in RESOURCES for step in ("collect", "map", "check", "load")
     }
     for resource in RESOURCES.values():
         before = {f"{needed}.load" for needed in resource.needs} | {"begin"}
-        assert dag.get_task(f"{resource.name}.gather").upstream_task_ids == before
+        assert dag.get_task(f"{resource.name}.collect").upstream_task_ids == before
 
 
 def test_loads_tell_an_alias_so_that_nothing_changed_is_no_event() -> None:

@@ -37,8 +37,8 @@ RUNS: dict[str, tuple[str, list[Step]]] = {
         "ecw_replay",
         [
             {"begin": "success"},
-            {"practitioner.gather": "failed", "location.gather": "running"},
-            through("success", *OTHERS, first="gather") | {"insurance.load": "running"},
+            {"practitioner.collect": "failed", "location.collect": "running"},
+            through("success", *OTHERS, first="collect") | {"insurance.load": "running"},
             {"insurance.load": "success"},
             {"summary": "success"},
         ],

@@ -105,7 +105,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     assert rows(broken, "SELECT count(*) FROM patient") == [(14,)]
     states = airflow.task_states("ecw_replay", replayed)
     assert {states["patient.load"], states["summary"]} == {"success"}
-    assert states["location.gather"] == states["location.load"] == "skipped"
+    assert states["location.collect"] == states["location.load"] == "skipped"
     counts = {"practice": "DEMO01", "run_id": replayed, "inserted": held_back, "updated": 0, "rejected": 0}
     assert told(airflow, replayed) == to_be_told(broken, replayed)
     assert told(airflow, replayed)["ecw_patient"] == counts
@@ -117,7 +117,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     open_ones = "SELECT resource, count(DISTINCT ecw_id) FROM ecw_reject WHERE state = 'open' GROUP BY resource"
     waiting = dict(rows(broken, open_ones))
     assert waiting
-    assert rows(broken, "SELECT DISTINCT rule FROM ecw_reject WHERE state = 'open'") == [("parked",)]
+    assert rows(broken, "SELECT DISTINCT rule FROM ecw_reject WHERE state = 'open'") == [("deferred",)]
     replayed = done(airflow, "ecw_replay")
     assert rows(broken, open_ones) == []
     inserted = {name.removeprefix("ecw_"): extra["inserted"] for name, extra in told(airflow, replayed).items()}

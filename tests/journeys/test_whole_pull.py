@@ -88,7 +88,7 @@ def test_the_crm_ends_equal_to_what_the_practice_holds(
         assert {patient_of(held[ecw_id]) for ecw_id in waiting} <= deleted | not_searched, name
         # Insurance is searched by patient: that of somebody who was deleted or merged before any search stays unknown.
         known = {ecw_id for ecw_id in waiting if name != "insurance" or patient_of(held[ecw_id]) in searched - merged}
-        assert known <= parked(pull, name) <= waiting, name
+        assert known <= deferred(pull, name) <= waiting, name
         assert [ecw_id for ecw_id in held.keys() - waiting if held[ecw_id] != there[ecw_id]] == [], name
     inactive = {record["id"] for record in sandbox.records("Patient") if record.get("active") is False}
     gone = {ecw_id for ecw_id, status in became.items() if status == "deleted"}
@@ -121,7 +121,7 @@ def marked_deleted(pull: Pulling, name: str) -> set[str]:
         return set(connection.scalars(select(ecw_link.c.ecw_id).filter_by(resource=name, status="deleted")))
 
 
-def parked(pull: Pulling, name: str) -> set[str]:
+def deferred(pull: Pulling, name: str) -> set[str]:
     with reading(pull.crm) as connection:
         return set(connection.scalars(select(ecw_deferred_row.c.ecw_id).filter_by(resource=name)))
 

@@ -10,12 +10,12 @@ from ecw.mapping.vocabulary import (
     COLUMN_KEYS,
     FILE_KEYS,
     GROUP_KEYS,
-    KEEP,
     ON_CONFLICT,
     POLICY_KEYS,
     SYNC,
     TYPES,
     UNMAPPED,
+    UPDATE,
 )
 
 README = (mappings_folder() / "README.md").read_text()
@@ -27,7 +27,7 @@ WORDS = {
     **TYPES,
     **SYNC,
     **ON_CONFLICT,
-    **KEEP,
+    **UPDATE,
     **POLICY_KEYS,
     **UNMAPPED,
     **{name: (cleaner.__doc__ or "").splitlines()[0] for name, cleaner in CLEANERS.items()},
@@ -41,7 +41,7 @@ def test_every_word_is_explained_as_the_code_explains_it() -> None:
     assert {word for word, _ in rows} == set(WORDS) | {"column"}
     for word, text in rows:
         options = [words[word] for words in (FILE_KEYS, GROUP_KEYS, COLUMN_KEYS, POLICY_KEYS) if word in words]
-        options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, KEEP, UNMAPPED) if word in words]
+        options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, UPDATE, UNMAPPED) if word in words]
         options += [(CLEANERS[word].__doc__ or "").splitlines()[0]] if word in CLEANERS else []
         assert text in options, word
     assert headers <= set(re.findall(r"^\| `(\w+)` \| \|$", README, re.MULTILINE))

@@ -19,7 +19,7 @@ def numbers(pull: Pulling, *, dry_run: bool) -> dict[str, dict[str, Any]]:
     pull.run_count = before  # both have the same window: whose turn it is depends on it
     for name in RESOURCES:
         pull.resource(run, name)
-    told = "fetched", "rejected", "inserted", "updated", "unchanged", "parked", "released"
+    told = "fetched", "rejected", "inserted", "updated", "unchanged", "deferred", "deferred_loaded"
     return {row["resource"]: {name: row.get(name, 0) for name in told} for row in steps.summary(run)}
 
 
@@ -37,6 +37,6 @@ def test_a_dry_run_tells_what_the_run_then_does(
     assert pull.rows("SELECT * FROM patient") == []
     assert numbers(pull, dry_run=False) == dry
     assert (dry["practitioner"]["rejected"], dry["patient"]["rejected"]) == (1, 1)
-    assert dry["insurance"]["parked"] > 0, "they wait for the patient who may not enter"
+    assert dry["insurance"]["deferred"] > 0, "they wait for the patient who may not enter"
     assert dry["insurance"]["inserted"] > 0
-    assert bool(dry["encounter"]["released"]) == bool(before)
+    assert bool(dry["encounter"]["deferred_loaded"]) == bool(before)

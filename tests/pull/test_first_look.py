@@ -21,8 +21,8 @@ def insurance(pull: Pulling, **options: object) -> set[str]:
     run = pull.begin(options={"resources": ["insurance"], **options})
     pull.resource(run, "insurance")
     batch = pull.batches["insurance"][-1]
-    asked = {line["patient"] for line in batch_file.read(batch["asked"])}
-    assert len(asked) == batch["patients"]
+    asked = {line["patient"] for line in batch_file.read(batch["queried"])}
+    assert len(asked) == batch["patients_queried"]
     return asked
 
 
@@ -62,4 +62,4 @@ def test_a_killed_extraction_goes_on_and_tells_whom_both_tries_asked_about(
         pull.resource(run, "insurance")
     pull.resource(run, "insurance")
     batch = pull.batches["insurance"][-1]
-    assert batch["patients"] == len({line["patient"] for line in batch_file.read(batch["asked"])}) == 17
+    assert batch["patients_queried"] == len({line["patient"] for line in batch_file.read(batch["queried"])}) == 17

@@ -218,7 +218,7 @@ def test_changes_alone_are_exported_once_the_server_has_proven_that_it_heeds_sin
 
     proof = steps.extract(begin(pull, plain), "practitioner")
     assert ids(proof) == {changed["id"], *newer}, "from a moment on that divides what the CRM has"
-    assert proof.get("whole") is False
+    assert proof.get("full_scan") is False
     assert steps.load(steps.check(steps.map(proof)))["updated"] == 1
 
     assert ids(steps.extract(begin(pull, plain), "practitioner")) == {changed["id"]}
@@ -239,14 +239,14 @@ def test_a_server_that_loses_changes_by_since_is_not_believed(
         steps.extract(run, "practitioner")
 
     batch = steps.extract(run, "practitioner")
-    assert (ids(batch), batch.get("whole")) == (everybody(plain), True)
+    assert (ids(batch), batch.get("full_scan")) == (everybody(plain), True)
 
 
 def test_what_does_not_divide_the_records_proves_nothing(pull: Pulling, plain: RunningSandbox) -> None:
     age(plain, 0)
     pull.resource(begin(pull, plain), "practitioner")
 
-    assert steps.extract(begin(pull, plain), "practitioner").get("whole") is True
+    assert steps.extract(begin(pull, plain), "practitioner").get("full_scan") is True
 
 
 def test_a_server_that_does_not_heed_since_is_asked_once(
@@ -260,7 +260,7 @@ def test_a_server_that_does_not_heed_since_is_asked_once(
     assert "does not heed _since" in caplog.text
     caplog.clear()
     batch = steps.extract(begin(pull, plain), "practitioner")
-    assert batch.get("whole") is True
+    assert batch.get("full_scan") is True
     assert "_since" not in caplog.text
 
 
@@ -271,7 +271,7 @@ def test_everything_is_exported_now_and_then(pull: Pulling, plain: RunningSandbo
     for _ in range(5):
         run = begin(pull, plain, full_cycle_hours=2)
         batch = steps.extract(run, "practitioner")
-        wholes.append(batch.get("whole"))
+        wholes.append(batch.get("full_scan"))
         steps.load(steps.check(steps.map(batch)))
 
     assert wholes == [True, False, True, False, True]

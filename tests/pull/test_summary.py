@@ -23,7 +23,7 @@ def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> N
     with reading(crm_engine) as connection:
         row = runs.row(connection, a_run(), "location")
     assert row is not None
-    found = dict(row) | {"seconds": 2.04, "kept": 3}
+    found = dict(row) | {"seconds": 2.04, "pending_push": 3}
     assert line(found) == (
         "location: fetched 3, rejected 1, inserted 2, updated 0, unchanged 0, kept 3; 3 calls, 2.0 s; "
         "from 2026-11-22 10:00Z to 2026-11-22 12:00Z by list, mapping m1."
@@ -33,7 +33,7 @@ def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> N
 
 def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c"), a_reject("d")])
-    change(crm_engine, "UPDATE ecw_run SET parked = 1, locked = 1, seconds = 2")
+    change(crm_engine, "UPDATE ecw_run SET deferred = 1, locked = 1, seconds = 2")
     change(
         crm_engine,
         'INSERT INTO ecw_conflict (practice, resource, crm_id, "column", ecw_id, state, first_run, last_run) '
@@ -41,7 +41,7 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     )
     rows = table(crm_engine, a_run())
     [location] = [row for row in rows if row["resource"] == "location"]
-    assert (location["parked"], location["locked"]) == (1, 1)
+    assert (location["deferred"], location["locked"]) == (1, 1)
     assert "conflicts" not in location
     assert location["next"] == (
         "look at the 1 rejects: `ecw status` names the reasons. "
@@ -53,7 +53,7 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert not any(row["next"] for row in rows if row is not location)
     lines = [each.split() for each in as_text(rows).splitlines()]
     assert lines[0] == [
-        *("resource", "fetched", "rejected", "inserted", "updated", "unchanged", "locked", "parked"),
+        *("resource", "fetched", "rejected", "inserted", "updated", "unchanged", "locked", "deferred"),
         *("seconds", "calls", "strategy", "state"),
     ]
     assert lines[2] == ["location", "4", "2", "2", "0", "0", "1", "1", "2.0", "3", "-", "loaded"]
@@ -67,7 +67,7 @@ def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expe
         run = a_run(run_type, run_type=run_type)
         load(crm_engine, [a_row("a", "New")], run=run)
         [told[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
-    assert [row["older"] for row in told.values()] == [1, 1]
+    assert [row["stale"] for row in told.values()] == [1, 1]
     assert told["backfill"]["next"] == ""
     assert told["scheduled"]["next"] == "1 changed nothing: a run beside this one brought a newer version."
     load(crm_engine, [a_row("a", "New")], run=a_run("again"))

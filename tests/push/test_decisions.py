@@ -58,7 +58,7 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
             "intent": "i",
             "operation": "create",
             "run_id": "r",
-            "rung": "x",
+            "match_rule": "x",
             "candidates": ("a", "b"),
         }
         intents.put_aside(connection, place, "7", **held)

@@ -68,7 +68,7 @@ def test_what_ecw_spells_in_its_own_way_is_learned_and_counted(
     [stored] = [each for each in sandbox.records("Patient") if each["id"] == crm.row(crm_id)["ecw_id"]]
     sandbox.put(stored | {"address": [stored["address"][0] | {"city": "ST LOUIS"}]})
     steps.confirm(push)
-    assert steps.summary(push)["learned"]["city"] == 1
+    assert steps.summary(push)["normalized_fields"]["city"] == 1
     assert pull("patient")["patient"]["updated"] == 0
     assert crm.row(crm_id)["city"] == "St. Louis"
     assert list(outbox(pushing())) == []
@@ -80,7 +80,7 @@ def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead
 ) -> None:
     crm_id, other = crm.add(**person(0)), crm.add(**person(1))
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing(), crm_id).did == "unknown"
+    assert push_patient(pushing(), crm_id).status == "unknown"
     if died:
         with crm.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE ecw_intent SET state = 'sending'")
@@ -93,7 +93,7 @@ def test_a_pull_that_comes_upon_a_patient_whose_answer_was_lost_links_it_instead
     found = outbox(pushing())
     assert (found.unsettled, found.creates, found.updates) == ([], [other], [crm_id])
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.fields) == ("updated", ("city",))
+    assert (pushed.status, pushed.fields) == ("updated", ("city",))
 
 
 def test_of_two_who_may_be_the_one_that_was_sent_the_pull_takes_none_and_the_push_the_one_with_its_number(
@@ -108,7 +108,7 @@ def test_of_two_who_may_be_the_one_that_was_sent_the_pull_takes_none_and_the_pus
     assert crm.row(crm_id)["ecw_id"] is None
     assert not {link["ecw_id"] for link in crm.all("ecw_link")} & {one["id"], "another"}
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.ecw_id) == ("created", one["id"])
+    assert (pushed.status, pushed.ecw_id) == ("created", one["id"])
     pull("patient")
     links = {link["ecw_id"]: link["crm_id"] for link in crm.all("ecw_link")}
     assert (links[one["id"]], links["another"] != crm_id) == (crm_id, True)

@@ -73,7 +73,7 @@ def free(crm: Any) -> None:
 def test_who_has_lost_the_claim_before_the_request_sends_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id, run = crm.add(), pushing()
     before_search(run, overtaken(crm))
-    assert push_patient(run, crm_id).did == "busy"
+    assert push_patient(run, crm_id).status == "busy"
     assert sandbox.served("transaction") == 0
     assert crm.all("ecw_intent") == []
     assert crm.journal() == [("fenced", "unknown")]
@@ -84,11 +84,11 @@ def test_who_has_lost_the_claim_during_the_request_writes_nothing_and_the_next_o
 ) -> None:
     crm_id, run = crm.add(), pushing()
     before_request(run.client, overtaken(crm), after=True)
-    assert push_patient(run, crm_id).did == "busy"
+    assert push_patient(run, crm_id).status == "busy"
     assert crm.all("ecw_link") == []
     assert intents.unsettled(crm.engine, run.place) == [crm_id]
     free(crm)
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert (sandbox.held()["Patient"], sandbox.served("transaction")) == (BORN + 1, 1)
 
 
@@ -103,10 +103,10 @@ def test_an_update_that_was_overtaken_is_not_sent(sandbox: Any, crm: Any, pushin
         return read(*given)
 
     run.client.read = reading
-    assert push_patient(run, crm_id).did == "busy"
+    assert push_patient(run, crm_id).status == "busy"
     assert sandbox.served("transaction") == sent
     free(crm)
-    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert push_patient(pushing("r3"), crm_id).status == "updated"
 
 
 def test_a_claim_holds_until_the_request_has_ended_for_sure(crm: Any, pushing: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_claim_holds_until_the_request_has_ended_for_sure(crm: Any, pushing: A
         held.extend((row["until"] - datetime.now(UTC)).total_seconds() for row in crm.all("ecw_claim"))
 
     before_request(run.client, look)
-    assert push_patient(run, crm.add()).did == "created"
+    assert push_patient(run, crm.add()).status == "created"
     assert len(held) == 2, "the patient's, and that of those born on the same day"
     assert min(held) > 2 * run.client.transport.limits.answer_seconds
 
@@ -125,7 +125,7 @@ def test_a_claim_holds_until_the_request_has_ended_for_sure(crm: Any, pushing: A
 
 
 @pytest.mark.parametrize(
-    ("edit", "did"),
+    ("edit", "status"),
     [
         ({"city": "Lawrence"}, "created"),
         ({"last_name": "Szymanski", "birth_date": "1970-03-04"}, "created"),
@@ -134,13 +134,13 @@ def test_a_claim_holds_until_the_request_has_ended_for_sure(crm: Any, pushing: A
     ],
 )
 def test_a_create_is_of_the_row_as_it_is_when_it_is_sent(
-    sandbox: Any, crm: Any, pushing: Any, edit: dict[str, Any], did: str
+    sandbox: Any, crm: Any, pushing: Any, edit: dict[str, Any], status: str
 ) -> None:
     crm_id, run = crm.add(), pushing()
     before_search(run, lambda: crm.edit(crm_id, **edit))
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, sandbox.held()["Patient"]) == (did, BORN + (did == "created"))
-    if did == "created":
+    assert (pushed.status, sandbox.held()["Patient"]) == (status, BORN + (status == "created"))
+    if status == "created":
         found = in_ecw(sandbox, pushed.ecw_id)
         row = crm.row(crm_id)
         shown = (found["name"][0]["family"], found["birthDate"], found["address"][0]["city"])
@@ -160,7 +160,7 @@ def test_a_row_that_is_linked_or_gets_an_ecw_id_meanwhile_is_not_created(sandbox
     for crm_id, act in ((typed, lambda: crm.edit(typed, ecw_id="e.1")), (linked, link)):
         run = pushing()
         before_search(run, act)
-        assert push_patient(run, crm_id).did != "created"
+        assert push_patient(run, crm_id).status != "created"
     assert sandbox.held()["Patient"] == BORN
 
 
@@ -174,7 +174,7 @@ def test_a_row_that_changes_while_it_is_matched_is_matched_again(sandbox: Any, c
     other = {"last_name": "Szymanski", "first_name": "Olga", "birth_date": "1970-03-04", "identifier": "ACC-9"}
     before_search(run, lambda: crm.edit(crm_id, **other, phone="9135550000"))
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, pushed.ecw_id != ecw_id) == ("created", True)
+    assert (pushed.status, pushed.ecw_id != ecw_id) == ("created", True)
 
 
 def test_a_row_that_never_stands_still_is_left_to_the_next_try(sandbox: Any, crm: Any, pushing: Any) -> None:
@@ -187,9 +187,9 @@ def test_a_row_that_never_stands_still_is_left_to_the_next_try(sandbox: Any, crm
         return search(*given, **how)
 
     run.client.search = searching
-    assert push_patient(run, crm_id).did == "busy"
+    assert push_patient(run, crm_id).status == "busy"
     assert sandbox.served("transaction") == 0
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
 
 
 # -- the searches that decide
@@ -199,8 +199,8 @@ def test_a_search_that_decides_a_create_is_not_answered_from_a_cache(sandbox: An
     sandbox.set(cache_seconds=60)
     one, two = crm.add(), crm.add()
     run = pushing()
-    assert push_patient(run, one).did == "created"
-    assert push_patient(run, two).did == "held", "it is the first one's patient"
+    assert push_patient(run, one).status == "created"
+    assert push_patient(run, two).status == "held", "it is the first one's patient"
     assert sandbox.held()["Patient"] == BORN + 1
 
 
@@ -237,7 +237,7 @@ def test_what_the_clinic_edits_between_our_read_and_our_write_stays_where_there_
     mother = [{"name": {"family": "Mother"}}]
     sent = before_request(run.client, lambda: clinic(sandbox, ecw_id, contact=mother, gender="unknown"))
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, pushed.fields, len(sent)) == ("updated", ("city",), 2)
+    assert (pushed.status, pushed.fields, len(sent)) == ("updated", ("city",), 2)
     found = in_ecw(sandbox, ecw_id)
     assert (found["contact"], found["gender"], found["address"][0]["city"]) == (mother, "unknown", "Lawrence")
     updates = [outcome for operation, outcome in crm.journal() if operation == "update"]
@@ -251,9 +251,9 @@ def test_a_version_that_changes_each_time_is_no_refusal_of_the_patient(sandbox: 
     run, edits = pushing("r2"), iter(range(100))
     before_request(run.client, lambda: clinic(sandbox, ecw_id, contact=[{"id": str(next(edits))}]), times=100)
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, pushed.outcome.kind, pushed.outcome.http) == ("later", Kind.LATER, 409)
+    assert (pushed.status, pushed.outcome.kind, pushed.outcome.http) == ("later", Kind.LATER, 409)
     assert list(outbox(pushing())) == [crm_id]
-    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert push_patient(pushing("r3"), crm_id).status == "updated"
 
 
 @pytest.mark.parametrize("versions", [True, False])
@@ -267,12 +267,12 @@ def test_a_patient_who_was_deleted_meanwhile_is_not_created_again_unnoticed(
     run = pushing("r2")
     before_request(run.client, lambda: sandbox.delete("Patient", ecw_id))
     pushed = push_patient(run, crm_id)
-    assert pushed.did == "refused"
-    assert "delet" in pushed.outcome.advice
+    assert pushed.status == "refused"
+    assert "delet" in pushed.outcome.next_step
     there = ecw_id in {each["id"] for each in sandbox.records("Patient")}
     assert there == (revives and not versions)
     if there:
-        assert "created it anew" in pushed.outcome.words
+        assert "created it anew" in pushed.outcome.message
     if not versions:  # else it was read again, and each run looks whether the patient is back
         assert list(outbox(pushing())) == [], "it is for a person"
 
@@ -287,7 +287,7 @@ def test_ecw_is_left_alone_before_it_is_searched_and_sent_once_more(
 ) -> None:
     crm_id = crm.add()
     if operation == "update":
-        assert push_patient(pushing(), crm_id).did == "created"
+        assert push_patient(pushing(), crm_id).status == "created"
         crm.edit(crm_id, city="Lawrence")
     sandbox.fault("write_code", interaction="transaction", value=code, times=1)
     run, states = pushing("r2", unknown_outcome_wait_seconds=0.03), []
@@ -298,7 +298,7 @@ def test_ecw_is_left_alone_before_it_is_searched_and_sent_once_more(
 
     run.sleep = sleep
     sent = sandbox.served("transaction")
-    assert push_patient(run, crm_id).did == f"{operation}d"
+    assert push_patient(run, crm_id).status == f"{operation}d"
     assert states == [(0.03, intents.UNKNOWN, sent + 1)]
     assert sandbox.held()["Patient"] == BORN + 1
 
@@ -312,7 +312,7 @@ def test_a_create_that_ecw_did_in_spite_of_103_is_found_after_the_wait(sandbox: 
         return {"resourceType": "Bundle", "entry": [{"response": {"status": "103"}}]}
 
     run.client.transact = transacting
-    assert push_patient(run, crm_id).did == "created"
+    assert push_patient(run, crm_id).status == "created"
     assert sandbox.held()["Patient"] == BORN + 1
 
 
@@ -329,7 +329,7 @@ def test_a_second_link_is_a_question_for_a_person(sandbox: Any, crm: Any, pushin
             connection.execute(insert(ecw_link).values(pull_came_first))
 
     before_request(run.client, link, after=True)
-    assert push_patient(run, crm_id).did == "held"
+    assert push_patient(run, crm_id).status == "held"
     assert [row["ecw_id"] for row in crm.all("ecw_link")] == ["e.other"]
 
 
@@ -342,22 +342,22 @@ def test_a_row_of_the_crm_has_one_link(crm: Any, sandbox: Any) -> None:
 
 @on_postgresql
 def test_a_link_of_the_push_and_a_load_of_the_pull_wait_for_each_other(sandbox: Any, crm: Any, pushing: Any) -> None:
-    crm_id, run, did = crm.add(), pushing(), []
+    crm_id, run, status = crm.add(), pushing(), []
     with crm.engine.begin() as load:
         one_at_a_time(load, sandbox.practice, "patient")
-        push = Thread(target=lambda: did.append(push_patient(run, crm_id).did))
+        push = Thread(target=lambda: status.append(push_patient(run, crm_id).status))
         push.start()
         while sandbox.served("transaction") == 0:
             assert push.is_alive()
         push.join(timeout=0.5)
-        assert did == [], "it waits for the load"
+        assert status == [], "it waits for the load"
     push.join()
-    assert did == ["created"]
+    assert status == ["created"]
 
 
 def test_what_is_confirmed_by_who_lost_the_claim_is_not_written(crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
-    assert push_patient(pushing(), crm_id).did == "created"
+    assert push_patient(pushing(), crm_id).status == "created"
     run = pushing()
     read = run.client.read
 
@@ -386,7 +386,7 @@ def test_a_clinic_s_edit_at_the_same_moment_is_a_conflict_that_names_the_field_w
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["column"], conflict["winner"]) == ("city", "emr")
     assert (conflict["crm_value"], conflict["emr_value"]) == ('"Lawrence"', '"Wichita"')
-    [told] = steps.summary(push)["told"]
+    [told] = steps.summary(push)["shown"]
     assert "edited it at the same time: city" in told["reason"]
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Wichita", "nothing is restored"
     assert run()["patients"] == 0

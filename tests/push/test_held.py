@@ -36,7 +36,7 @@ def there(sandbox: Any) -> Any:
 def chosen(crm: Any, pushing: Any, choice: str) -> str:
     """Push a patient that is held, and choose; return its CRM id."""
     crm_id = crm.add()
-    assert push_patient(pushing("r1"), crm_id).did == "held"
+    assert push_patient(pushing("r1"), crm_id).status == "held"
     assert intents.choose(crm.engine, pushing().place, crm_id, choice, "tester")
     return str(crm_id)
 
@@ -50,7 +50,7 @@ def test_a_chosen_patient_is_linked(sandbox: Any, crm: Any, pushing: Any, there:
     there(given="Eva")
     crm_id = chosen(crm, pushing, CLINIC)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.ecw_id) == ("updated", CLINIC)
+    assert (pushed.status, pushed.ecw_id) == ("updated", CLINIC)
     assert crm.row(crm_id)["ecw_id"] == CLINIC
 
 
@@ -59,7 +59,7 @@ def test_an_mr_number_that_is_another_patient_s_keeps_a_namesake_from_being_link
 ) -> None:
     number = {"use": "secondary", "system": "urn:oid:1", "value": "777"}
     there(identifier=[{"use": "usual", "system": "urn:oid:1", "value": CLINIC}, number])
-    assert push_patient(pushing(), crm.add(mr_number="778")).did == "held"
+    assert push_patient(pushing(), crm.add(mr_number="778")).status == "held"
     assert held(crm, pushing).candidates == (CLINIC,)
     assert sandbox.served("transaction") == 0
 
@@ -70,11 +70,11 @@ def test_a_chosen_patient_whom_the_searches_find_no_longer_is_asked_about_once_m
     there(given="Eva")
     crm_id, patients = chosen(crm, pushing, CLINIC), sandbox.held()["Patient"]
     there(given="Eva", birthDate="1980-02-01")
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert (held(crm, pushing).candidates, held(crm, pushing).choice) == ((CLINIC,), None)
     assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC, "tester")
     pushed = push_patient(pushing("r3"), crm_id)
-    assert (pushed.did, pushed.ecw_id) == ("updated", CLINIC)
+    assert (pushed.status, pushed.ecw_id) == ("updated", CLINIC)
     assert sandbox.held()["Patient"] == patients
 
 
@@ -88,7 +88,7 @@ def test_a_chosen_patient_who_is_gone_is_neither_linked_nor_created(
         sandbox.delete("Patient", CLINIC)
     else:
         there(given="Eva", link=[{"other": {"reference": "Patient/e.2"}, "type": "replaced-by"}])
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert (held(crm, pushing).candidates, held(crm, pushing).choice) == ((), None)
     assert sandbox.served("transaction") == 0
 
@@ -100,7 +100,7 @@ def test_another_patient_that_is_found_for_certain_does_not_take_the_place_of_th
     crm_id = chosen(crm, pushing, CLINIC)
     there("e.2")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, crm.row(crm_id)["ecw_id"]) == ("held", None)
+    assert (pushed.status, crm.row(crm_id)["ecw_id"]) == ("held", None)
     assert held(crm, pushing).candidates == (CLINIC, "e.2")
 
 
@@ -111,7 +111,7 @@ def test_a_new_patient_is_not_linked_to_one_that_a_person_has_ruled_out(
     crm_id, patients = chosen(crm, pushing, intents.NEW), sandbox.held()["Patient"]
     there(gender="unknown")  # nothing speaks against it any more
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, sandbox.held()["Patient"]) == ("created", patients + 1)
+    assert (pushed.status, sandbox.held()["Patient"]) == ("created", patients + 1)
     assert pushed.ecw_id != CLINIC
 
 
@@ -121,15 +121,15 @@ def test_a_patient_that_turned_up_since_is_asked_about_beside_the_one_that_was_r
     there(given="Eva")
     crm_id = chosen(crm, pushing, intents.NEW)
     there("e.2", given="Ewah")
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert held(crm, pushing).candidates == (CLINIC, "e.2")
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
-    assert push_patient(pushing("r3"), crm_id).did == "created"
+    assert push_patient(pushing("r3"), crm_id).status == "created"
 
 
-@pytest.mark.parametrize(("fault", "did"), [("too_many", "later"), ("server_error", "unknown"), ("lose", "unknown")])
+@pytest.mark.parametrize(("fault", "status"), [("too_many", "later"), ("server_error", "unknown"), ("lose", "unknown")])
 def test_who_is_ruled_out_stays_so_while_the_create_fails(
-    sandbox: Any, crm: Any, pushing: Any, there: Any, fault: str, did: str
+    sandbox: Any, crm: Any, pushing: Any, there: Any, fault: str, status: str
 ) -> None:
     there(gender="male")
     crm_id, patients = chosen(crm, pushing, intents.NEW), sandbox.held()["Patient"]
@@ -138,9 +138,9 @@ def test_who_is_ruled_out_stays_so_while_the_create_fails(
     sandbox.fault(
         kind, interaction="transaction", times=3 if fault == "too_many" else 1
     )  # the client tries three times
-    assert push_patient(pushing("r2"), crm_id).did == did
+    assert push_patient(pushing("r2"), crm_id).status == status
     pushed = push_patient(pushing("r3"), crm_id)
-    assert (pushed.did, sandbox.held()["Patient"]) == ("created", patients + 1)
+    assert (pushed.status, sandbox.held()["Patient"]) == ("created", patients + 1)
     assert pushed.ecw_id != CLINIC
 
 
@@ -153,7 +153,7 @@ def test_a_patient_whom_only_the_server_s_condition_finds_is_held_and_linked_whe
     there(given="Zofia", birthDate="1999-09-09", identifier=[number])
     crm_id, patients = crm.add(), sandbox.held()["Patient"]
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, sandbox.served("transaction"), sandbox.held()["Patient"]) == ("held", 1, patients)
+    assert (pushed.status, sandbox.served("transaction"), sandbox.held()["Patient"]) == ("held", 1, patients)
     assert held(crm, pushing).candidates == (CLINIC,)
     assert intents.choose(crm.engine, pushing().place, crm_id, CLINIC, "tester")
     assert push_patient(pushing("r2"), crm_id).ecw_id == CLINIC
@@ -167,5 +167,5 @@ def test_ecw_s_word_that_the_patient_exists_is_no_reason_to_link_one_that_was_ru
     crm_id = chosen(crm, pushing, intents.NEW)
     there(gender="unknown")
     sandbox.fault("write_code", interaction="transaction", value="202", times=1)
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert (held(crm, pushing).candidates, held(crm, pushing).choice) == ((CLINIC,), None)

@@ -44,7 +44,10 @@ def test_a_row_that_is_used_for_somebody_else_is_held(sandbox: Any, crm: Any, pu
     before = in_ecw(sandbox, ecw_id)
     crm.edit(crm_id, **edit)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.outcome.words) == ("held", "Held (identity): the CRM's row now describes somebody else")
+    assert (pushed.status, pushed.outcome.message) == (
+        "held",
+        "Held (identity): the CRM's row now describes somebody else",
+    )
     assert in_ecw(sandbox, ecw_id) == before
     assert held(crm, pushing)[crm_id].candidates == (ecw_id,)
     assert outbox(pushing()).kept_back == {"held": 1}
@@ -68,7 +71,7 @@ def test_one_correction_or_a_new_family_name_travels(sandbox: Any, crm: Any, pus
     crm_id, _ = created(crm, pushing)
     crm.edit(crm_id, **edit)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, set(pushed.fields)) == ("updated", set(edit))
+    assert (pushed.status, set(pushed.fields)) == ("updated", set(edit))
 
 
 def test_a_newborn_gets_its_name(sandbox: Any, crm: Any, pushing: Any) -> None:
@@ -84,7 +87,7 @@ def test_a_key_that_the_crm_gives_anew_is_not_the_former_patient(sandbox: Any, c
     with crm.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM patient")
     assert crm.add(id=int(crm_id), first_name="Eva", identifier="ACC-2") == crm_id
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert in_ecw(sandbox, ecw_id) == before
 
 
@@ -95,7 +98,10 @@ def test_a_chart_that_the_clinic_uses_for_somebody_else_is_held(sandbox: Any, cr
     before = in_ecw(sandbox, ecw_id)
     crm.edit(crm_id, phone="7855550000")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.outcome.words) == ("held", "Held (identity): eCW's chart now describes somebody else")
+    assert (pushed.status, pushed.outcome.message) == (
+        "held",
+        "Held (identity): eCW's chart now describes somebody else",
+    )
     assert in_ecw(sandbox, ecw_id) == before
 
 
@@ -103,7 +109,7 @@ def test_a_row_that_names_another_ecw_id_than_its_link_is_held(sandbox: Any, crm
     crm_id, ecw_id = created(crm, pushing)
     other, _ = created(crm, pushing, identifier="ACC-2", last_name="Lindqvist", first_name="Bo", phone="7855550000")
     crm.edit(crm_id, ecw_id=crm.row(other)["ecw_id"], city="Hays")
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Topeka"
 
 
@@ -145,7 +151,7 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
 ) -> None:
     sandbox.fault("server_error", interaction="transaction", times=1)
     crm_id = crm.add(first_name="Maria", middle_name="Jose")
-    assert push_patient(pushing(unknown_outcome_wait_seconds=600), crm_id).did == "unknown"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=600), crm_id).status == "unknown"
     name = {"use": "usual", "family": "Kowalczyk", "given": ["Maria", "Fernanda"]}
     phone = {"system": "phone", "use": "home", "value": "9135552003"}
     sister = {"id": "e.1", "name": [name], "birthDate": "1980-01-02", "gender": "female", "telecom": [phone]}
@@ -155,9 +161,9 @@ def test_a_pull_adopts_an_unconfirmed_create_only_where_it_is_the_same_person_fo
     assert "e.1" not in {link["ecw_id"] for link in crm.all("ecw_link")}
     [reject] = [each for each in crm.all("ecw_reject") if each["ecw_id"] == "e.1"]
     assert (reject["rule"], reject["state"]) == ("unconfirmed create", "open")
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
-    assert push_patient(pushing("r3"), crm_id).did == "created"
+    assert push_patient(pushing("r3"), crm_id).status == "created"
     pull("patient")
     assert "e.1" in {link["ecw_id"] for link in crm.all("ecw_link")}
     assert phone_of(in_ecw(sandbox, "e.1")) == "9135552003"
@@ -185,8 +191,8 @@ def test_what_a_whole_house_shares_is_no_evidence_of_who_somebody_is(
     if together == 3:
         assert crm.row(crm_id)["ecw_id"] == "e.1"
     else:
-        assert (pushed.did, crm.row(crm_id)["ecw_id"]) == ("held", None)
-        assert "nothing beyond the name and the birth date agrees" in pushed.outcome.words
+        assert (pushed.status, crm.row(crm_id)["ecw_id"]) == ("held", None)
+        assert "nothing beyond the name and the birth date agrees" in pushed.outcome.message
 
 
 def decide(side: Any, crm_id: str, emr: Any) -> None:
@@ -202,14 +208,14 @@ def test_a_person_says_that_it_is_the_same_one_corrected(
     push_patient(pushing("r2"), crm_id)
     decide(pushing(), crm_id, in_ecw(sandbox, ecw_id))
     pushed = push_patient(pushing("r3"), crm_id)
-    assert (pushed.did, set(pushed.fields)) == ("updated", set(edit))
+    assert (pushed.status, set(pushed.fields)) == ("updated", set(edit))
     assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Bartosz"]
     pull("patient")
     assert crm.row(crm_id)["first_name"] == "Bartosz"
     assert held(crm, pushing) == {}
     assert ("same person", "done") in crm.journal()
     crm.edit(crm_id, first_name="Zofia", birth_date="1985-06-07")
-    assert push_patient(pushing("r4"), crm_id).did == "held", "the next one is somebody else again"
+    assert push_patient(pushing("r4"), crm_id).status == "held", "the next one is somebody else again"
 
 
 def test_a_chart_that_a_person_knows_to_be_the_same_is_pulled_again(
@@ -229,12 +235,12 @@ def test_a_person_unlinks_and_both_persons_have_what_is_theirs(sandbox: Any, crm
     crm_id, ecw_id = created(crm, pushing)
     before = in_ecw(sandbox, ecw_id)
     crm.edit(crm_id, **TWIN)
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert unlink(pushing(), crm_id, "ada") == ecw_id
     assert (crm.row(crm_id)["ecw_id"], crm.row(crm_id)["mr_number"]) == (None, None)
     crm.edit(crm_id, identifier="ACC-2")
     pushed = push_patient(pushing("r3"), crm_id)
-    assert (pushed.did, pushed.ecw_id != ecw_id) == ("created", True)
+    assert (pushed.status, pushed.ecw_id != ecw_id) == ("created", True)
     assert in_ecw(sandbox, ecw_id) == before
     pull("patient")
     links = {link["ecw_id"]: link["crm_id"] for link in crm.all("ecw_link")}

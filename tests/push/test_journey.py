@@ -71,7 +71,7 @@ class Journey:
         self.ids: list[str] = []
         self.ours: dict[Key, str] = {}
         self.theirs: dict[Key, str] = {}
-        self.did: Counter[str] = Counter()
+        self.status: Counter[str] = Counter()
         self.pulls = self.edits = self.kills = 0
         self.twins: set[str] = set()
         self.reused: dict[str, str] = {}  # rows that are somebody else's now: eCW id of the chart they must not reach
@@ -170,7 +170,7 @@ class Journey:
                 step(push)
         self.elsewhere(False)
         with suppress(RetryableError, AccessDenied):  # a fault that was switched on before
-            self.did.update(steps.send(push))
+            self.status.update(steps.send(push))
 
     def change(self, side: str) -> dict[str, str]:
         """Make up values for some columns; what is edited back to where it was would be no edit, so each comes once.
@@ -232,12 +232,12 @@ class Journey:
     def push(self) -> None:
         for crm_id in list(outbox(self.pushing))[:20]:
             pushed = push_patient(self.pushing, crm_id)
-            self.did[pushed.did] += 1
+            self.status[pushed.status] += 1
             if self.taken:  # the other worker has died, or is done
                 with self.crm.engine.begin() as connection:
                     connection.execute(update(ecw_claim).values(holder=None))
                 self.taken = False
-            if pushed.did in ("created", "updated") and self.random.random() < 0.3:
+            if pushed.status in ("created", "updated") and self.random.random() < 0.3:
                 confirm(self.pushing, crm_id)
 
     def pulled(self) -> None:
@@ -351,7 +351,7 @@ def test_a_journey_with_faults_and_kills(
         journey.pulled()
     journey.end()
     stored = journey.stored()
-    pushes = sum(journey.did.values()) + journey.kills
+    pushes = sum(journey.status.values()) + journey.kills
     accounts = Counter(
         each["value"]
         for patient in stored.values()
@@ -363,7 +363,7 @@ def test_a_journey_with_faults_and_kills(
     lost, wiped = journey.deleted(journey.ours, "crm", stored), journey.deleted(journey.theirs, "emr", stored)
     record_property(
         "figures",
-        f"{pushes} pushes {dict(journey.did)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
+        f"{pushes} pushes {dict(journey.status)}, {len(journey.fired())} kinds of faults, {journey.kills} kills, "
         f"{journey.pulls} pulls, {len(journey.twins)} twins, {len(journey.reused)} rows used again, {journey.stale} "
         f"edits between read and write, {journey.lost} lost claims, {journey.wandered} connections that wandered, "
         f"{len(crm.all('ecw_conflict'))} conflicts: {len(wrong)} wrong charts, {doubled} doubled, {len(lost)} lost, "
@@ -377,7 +377,7 @@ def test_a_journey_with_faults_and_kills(
     assert journey.fired() == set(KINDS)
     assert pushes > (1_000 if long else 80)
     assert journey.kills >= 3, "one may have had nothing to send"
-    assert journey.did["unknown"] > 5
+    assert journey.status["unknown"] > 5
     assert len(crm.all("ecw_conflict")) > (20 if long else 0)
     assert set(journey.linked()) == set(journey.ids)
     assert intents.unsettled(crm.engine, journey.pushing.place) == []

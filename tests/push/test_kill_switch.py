@@ -47,10 +47,10 @@ def test_set_before_a_call_s_next_attempt_nothing_more_is_sent(
             switch.on = True
 
     stopped.client.transact = refused
-    assert push_patient(stopped, crm_id).did == "stopped"
+    assert push_patient(stopped, crm_id).status == "stopped"
     assert (sandbox.served("transaction", status=429), sandbox.served("transaction")) == (1, 1)
     assert [row["state"] for row in crm.all("ecw_intent")] == ["void"]
-    assert push_patient(pushing("r2"), crm_id).did == "created", "it was not sent, so it is not searched for"
+    assert push_patient(pushing("r2"), crm_id).status == "created", "it was not sent, so it is not searched for"
 
 
 def test_set_between_the_two_ways_of_an_update_the_patient_comes_again(
@@ -70,22 +70,22 @@ def test_set_between_the_two_ways_of_an_update_the_patient_comes_again(
         return answer
 
     stopped.client.transact = once
-    assert push_patient(stopped, crm_id).did == "stopped"
+    assert push_patient(stopped, crm_id).status == "stopped"
     assert list(outbox(pushing())) == [crm_id]
-    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert push_patient(pushing("r3"), crm_id).status == "updated"
 
 
 def test_set_during_a_search_what_was_not_known_stays_so(sandbox: Any, crm: Any, pushing: Any, switch: Switch) -> None:
     crm_id = crm.add()
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing(), crm_id).did == "unknown"
+    assert push_patient(pushing(), crm_id).status == "unknown"
     stopped = pushing("r2", allowed=switch.allowed)
     switch.on = True
     before = calls(sandbox)
-    assert push_patient(stopped, crm_id).did == "stopped"
+    assert push_patient(stopped, crm_id).status == "stopped"
     assert calls(sandbox) == before
     assert [row["state"] for row in crm.all("ecw_intent")] == ["unknown"]
-    assert push_patient(pushing("r3"), crm_id).did == "created"
+    assert push_patient(pushing("r3"), crm_id).status == "created"
 
 
 @pytest.mark.parametrize("dry", [False, True])
@@ -99,7 +99,7 @@ def test_a_run_makes_no_call_at_all_and_a_retry_goes_on(
     push = run.begin(dry_run=dry)
     table = run.finish(push)
     assert table["counts"] == {"stopped": 3}
-    assert "ecw_push_kill_switch" in table["told"][0]["reason"]
+    assert "ecw_push_kill_switch" in table["shown"][0]["reason"]
     assert calls(sandbox) == before
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "off")
     assert run.finish(push)["counts"] == {"created": 3}

@@ -22,10 +22,10 @@ def test_a_push_that_is_killed_around_the_request_is_done_once(
     with worker(crm_url, sandbox, keys, stop) as process:
         tell(process, crm_id)
         assert says(process) == "here"
-        assert push_patient(pushing(), crm_id).did == "busy", "the other one is still alive"
+        assert push_patient(pushing(), crm_id).status == "busy", "the other one is still alive"
         process.kill()
     assert intents.unsettled(crm.engine, pushing().place) == [crm_id]
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.held()["Patient"] == before + 1
     assert sandbox.served("transaction") == 1
     crm.edit(crm_id, city="Lawrence")
@@ -33,7 +33,7 @@ def test_a_push_that_is_killed_around_the_request_is_done_once(
         tell(process, crm_id)
         assert says(process) == "here"
         process.kill()
-    assert push_patient(pushing("r3"), crm_id).did == ("updated" if stop == "before" else "unchanged")
+    assert push_patient(pushing("r3"), crm_id).status == ("updated" if stop == "before" else "unchanged")
     assert intents.unsettled(crm.engine, pushing().place) == []
     assert len(crm.all("ecw_link")) == 1
 

@@ -30,12 +30,12 @@ def test_the_newest_wins_and_the_answer_is_lost(sandbox: Any, crm: Any, pushing:
     crm_id, ecw_id = created(crm, pushing)
     both_edit_the_city(sandbox, crm, crm_id, ecw_id)
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    assert push_patient(pushing("r2"), crm_id).status == "unknown"
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
     if way == "pull":
         pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
     else:
-        assert push_patient(pushing("r3"), crm_id).did == "unchanged"
+        assert push_patient(pushing("r3"), crm_id).status == "unchanged"
     assert told(crm) == [("city", "settled", "crm", '"Salina"')]
 
 
@@ -59,7 +59,7 @@ def test_the_crm_wins_and_the_process_dies_before_it_hears_of_it(sandbox: Any, c
     run.client.transact = dying
     with pytest.raises(KeyboardInterrupt):
         push_patient(run, crm_id)
-    assert push_patient(pushing("r3"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r3"), crm_id).status == "unchanged"
     assert facility(in_ecw(sandbox, ecw_id)) == "Location/crm"
     assert told(crm) == [("default_location", "settled", "crm", '"Location/emr"')]
 
@@ -76,8 +76,8 @@ def test_a_person_s_choice_is_done_once_although_its_answer_was_lost(
         crm.engine, conflicts.Field(pushing().place.practice, "patient", crm_id, "last_name"), "crm", "tester"
     )
     sandbox.fault(fault, interaction="transaction", times=1)
-    assert push_patient(pushing("r3"), crm_id).did == "unknown"
-    assert push_patient(pushing("r4"), crm_id).did == ("unchanged" if fault == "lose_response" else "updated")
+    assert push_patient(pushing("r3"), crm_id).status == "unknown"
+    assert push_patient(pushing("r4"), crm_id).status == ("unchanged" if fault == "lose_response" else "updated")
     assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Intake"
     [(column, state, _, value)] = told(crm)
     assert (column, state, value) == ("last_name", "settled", '"Clinic"')

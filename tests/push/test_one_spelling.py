@@ -20,11 +20,11 @@ def test_another_spelling_of_an_id_is_the_same_patient(sandbox: Any, crm: Any, p
     other = spelling.format(crm_id)
     sandbox.fault("lose_response", interaction="transaction", times=1)
     assert push_patient(pushing(unknown_outcome_wait_seconds=600), other).crm_id == crm_id
-    assert push_patient(pushing("r2", unknown_outcome_wait_seconds=600), crm_id).did == "unknown", (
+    assert push_patient(pushing("r2", unknown_outcome_wait_seconds=600), crm_id).status == "unknown", (
         "the intent is the other one's, too"
     )
     assert {row["crm_id"] for row in crm.all("ecw_intent")} == {crm_id}
-    assert push_patient(pushing("r3"), other).did in ("created", "linked", "updated")
+    assert push_patient(pushing("r3"), other).status in ("created", "linked", "updated")
     assert sandbox.held()["Patient"] == BORN + 1
     assert [link["crm_id"] for link in crm.all("ecw_link")] == [crm_id]
     assert confirm(pushing("r3"), other).seen
@@ -33,7 +33,7 @@ def test_another_spelling_of_an_id_is_the_same_patient(sandbox: Any, crm: Any, p
 @pytest.mark.parametrize("nobody", ["1_0", "١", "0x1", "1.0", "9" * 30, "", "one"])
 def test_what_is_no_id_is_nobody(crm: Any, pushing: Any, nobody: str) -> None:
     crm.add()
-    assert push_patient(pushing(), nobody).did == "missing"
+    assert push_patient(pushing(), nobody).status == "missing"
 
 
 def test_a_form_that_names_one_patient_twice_plans_it_once(crm: Any, pushing: Any) -> None:

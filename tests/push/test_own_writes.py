@@ -66,7 +66,7 @@ def test_a_trigger_that_rewrites_with_our_write_queues_no_push(
             ),
         }[crm_engine.dialect.name],
     )
-    assert push_patient(pushing(), crm_id).did == "created"
+    assert push_patient(pushing(), crm_id).status == "created"
     assert crm.row(crm_id)["city"] == "TOPEKA", "the link was written, and the trigger ran"
     assert list(outbox(pushing())) == []
     assert confirm(pushing(), crm_id).seen

@@ -26,7 +26,7 @@ def linked(plain: Any, crm: Any, pushing: Any) -> tuple[str, str]:
     """Return the ids of a patient who is on both sides."""
     crm_id = crm.add()
     pushed = push_patient(pushing(), crm_id)
-    assert pushed.did == "created"
+    assert pushed.status == "created"
     return crm_id, str(pushed.ecw_id)
 
 
@@ -39,10 +39,10 @@ def test_an_update_on_a_condition_that_failed_is_tried_by_the_next_push(plain: A
     crm.edit(crm_id, phone="9135550000")
     plain.fault("refuse", interaction="transaction", value="412")
 
-    assert push_patient(pushing("r2"), crm_id).did == "later"
+    assert push_patient(pushing("r2"), crm_id).status == "later"
 
     plain.clear_faults()
-    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert push_patient(pushing("r3"), crm_id).status == "updated"
     assert "9135550000" in str(plain.record("Patient", ecw_id))
 
 
@@ -51,7 +51,7 @@ def test_a_create_on_a_condition_that_several_meet_is_for_a_person(plain: Any, c
     crm_id = crm.add()
     plain.fault("refuse", interaction="transaction", value="412")
 
-    assert push_patient(pushing(), crm_id).did == "held"
+    assert push_patient(pushing(), crm_id).status == "held"
 
 
 @pytest.mark.parametrize(("sent_id", "kind"), [("p1", Kind.LATER), (None, Kind.LINK)])
@@ -74,9 +74,9 @@ def test_a_refusal_names_the_element_and_nothing_that_the_server_says(
 
     pushed = push_patient(pushing(), crm_id)
 
-    assert pushed.did == "refused"
+    assert pushed.status == "refused"
     [row] = [row for row in crm.all("ecw_journal") if row["http_status"] == 422]
-    assert place in row["words"]
+    assert place in row["message"]
     assert row["outcome"] == Kind.FIX_DATA
     assert "Kowalczyk" not in str(crm.all("ecw_journal"))
 
@@ -112,8 +112,8 @@ def test_the_element_is_named_wherever_the_refusal_stands() -> None:
     ):
         assert found.kind is Kind.FIX_DATA
         assert found.places == ("Patient.gender",)
-        assert "at Patient.gender" in found.words
-        assert SECRET not in found.words + found.advice
+        assert "at Patient.gender" in found.message
+        assert SECRET not in found.message + found.next_step
 
 
 # -- profiles
@@ -126,7 +126,7 @@ def test_a_profile_that_the_server_does_not_know_is_not_claimed(plain: Any, crm:
 
     pushed = push_patient(pushing(), crm.add())
 
-    assert pushed.did == "created"
+    assert pushed.status == "created"
     claimed = plain.record("Patient", str(pushed.ecw_id))["meta"].get("profile", [])
     assert claimed == ([] if known == "http://example.org/profiles/patient" else [US_CORE])
 
@@ -152,7 +152,7 @@ def test_a_patient_whom_a_create_could_not_make_is_updated_all_the_same(
     plain.put(plain.record("Patient", ecw_id) | element)
     crm.edit(crm_id, phone="9135550000")
 
-    assert push_patient(pushing("r2"), crm_id).did == "updated"
+    assert push_patient(pushing("r2"), crm_id).status == "updated"
 
     found = plain.record("Patient", ecw_id)
     assert any(each["value"].endswith("9135550000") for each in found["telecom"])

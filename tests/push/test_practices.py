@@ -72,7 +72,7 @@ def test_a_row_that_another_practice_s_link_claims_is_never_sent(
     link_of_another(crm, theirs)  # while the run waited for its approval
     found = outbox(pushing())
     assert (list(found), found.kept_back) == ([mine], {"another practice's": 1})
-    assert push_patient(pushing(), theirs).did == "elsewhere"
+    assert push_patient(pushing(), theirs).status == "elsewhere"
     assert run.finish(push)["counts"] == {"created": 1, "elsewhere": 1}
     assert sandbox.served("transaction") == 1
 
@@ -165,7 +165,7 @@ def test_a_run_of_few_records_and_a_replay_stay_with_their_practice_too(
     few = pull.begin("manual", options={"mode": "patients", "patients": [patient]})
     connect(monkeypatch, sandbox_factory(patients=3, practice=OTHER), keys)
     with pytest.raises(ConfigurationError, match=r"names .* now"):
-        replay.gather(replayed, "practitioner")
+        replay.collect(replayed, "practitioner")
     with pytest.raises(EcwError, match=r"names .* now"):
         inline_run.pull(few)
     assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] == 0

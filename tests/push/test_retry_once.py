@@ -19,9 +19,9 @@ def test_an_attempt_is_in_the_journal_although_the_search_after_it_failed(sandbo
         return answer
 
     run.client.transact = transacting
-    assert push_patient(run, crm_id).did == "later"
+    assert push_patient(run, crm_id).status == "later"
     assert crm.journal() == [("create", "retry once"), ("read", "try again later")]
     sandbox.reset()
     sandbox.set(quota=0)
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.held()["Patient"] == BORN + 1

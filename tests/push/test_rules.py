@@ -96,6 +96,6 @@ def test_an_identifier_that_is_edited_after_the_create_keeps_no_other_edit_from_
     assert list(outbox(pushing())) == []
     crm.edit(crm_id, city="Lawrence")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.fields) == ("updated", ("city",))
+    assert (pushed.status, pushed.fields) == ("updated", ("city",))
     assert sandbox.record("Patient", ecw_id)["address"][0]["city"] == "Lawrence"
     assert (crm.row(crm_id)["identifier"], list(outbox(pushing()))) == ("ACC-2", [])

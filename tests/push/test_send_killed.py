@@ -25,7 +25,7 @@ def test_a_killed_send_goes_on_where_it_was(sandbox: Any, crm: Any, run: Any) ->
         while sandbox.served("transaction") < 10 and time.monotonic() < end:
             time.sleep(0.05)
         process.kill()
-    done = [row["crm_id"] for row in crm.all("ecw_push_item") if row["did"]]
+    done = [row["crm_id"] for row in crm.all("ecw_push_item") if row["status"]]
     sent = sandbox.served("transaction")
     assert 0 < len(done) <= sent < 30, "it was killed in the middle"
     assert run.finish(push)["counts"] == {"created": 30}

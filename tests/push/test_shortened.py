@@ -38,10 +38,10 @@ def test_the_crm_keeps_what_it_has_and_the_journal_says_so(
     else:
         crm_id, ecw_id = created(crm, pushing)
         crm.edit(crm_id, **LONG)
-        assert push_patient(pushing("r2"), crm_id).did == "updated"
+        assert push_patient(pushing("r2"), crm_id).status == "updated"
     shorten(sandbox, ecw_id)
     if read_back:
-        assert set(confirm(pushing("r2"), crm_id).learned) >= LONG.keys()
+        assert set(confirm(pushing("r2"), crm_id).normalized_fields) >= LONG.keys()
     pull("patient")
     assert {name: crm.row(crm_id)[name] for name in LONG} == LONG
     assert learned(crm) == ["address_line1, city, email"]

@@ -16,7 +16,7 @@ from tests.push.names import NAMES, person
 def test_new_and_changed_patients_are_pushed_and_read_back(sandbox: Any, crm: Any, run: Any) -> None:
     first, second = crm.add(**person(0)), crm.add(**person(1))
     table = run()
-    assert (table["counts"], table["confirmed"], table["told"]) == ({"created": 2}, {"whole": 2}, [])
+    assert (table["counts"], table["confirmed"], table["shown"]) == ({"created": 2}, {"whole": 2}, [])
     crm.edit(first, city="Lawrence")
     table = run()
     assert (table["patients"], table["counts"]) == (1, {"updated": 1})
@@ -31,7 +31,7 @@ def test_a_dry_run_names_the_fields_and_moves_nothing(sandbox: Any, crm: Any, ru
     table = run(dry_run=True)
     assert table["dry_run"]
     assert table["counts"] == {"created": 1, "rejected": 1}
-    told = {one["crm_id"]: one for one in table["told"]}
+    told = {one["crm_id"]: one for one in table["shown"]}
     assert {"last_name", "birth_date", "city"} <= set(told[crm_id]["fields"].split(", "))
     assert "gender: eCW does not take this gender" in told[bad]["reason"]
     assert sandbox.served("transaction") == 0
@@ -101,10 +101,10 @@ def test_a_practice_says_how_long_texts_may_be_and_which_characters_it_takes(crm
     crm.add(**person(1) | {"city": "A|B"})
     bad = crm.add(**person(2) | {"city": "A^B"})
     assert run(dry_run=True)["counts"] == {"rejected": 3}
-    run.connection(longest=120, characters="|")
+    run.connection(max_text_length=120, allowed_characters="|")
     table = run(dry_run=True)  # the sandbox is as strict as the usual limits
     assert table["counts"] == {"created": 2, "rejected": 1}
-    assert [one["crm_id"] for one in table["told"] if one["did"] == "rejected"] == [bad]
+    assert [one["crm_id"] for one in table["shown"] if one["status"] == "rejected"] == [bad]
 
 
 @pytest.mark.parametrize("resource", ["encounter", "insurance", "Coverage", "pre-assessment", "practitioner"])
@@ -132,7 +132,7 @@ def test_more_than_usual_needs_an_approval_and_without_one_nothing_is_sent(sandb
     assert (push["needs_approval"], push["creates"]) == (True, 3)
     table = run.finish(push, {"approved": False, "by": None})
     assert table["counts"] == {"not approved": 3}
-    assert "nobody approved it in time" in table["told"][0]["reason"]
+    assert "nobody approved it in time" in table["shown"][0]["reason"]
     assert sandbox.served("transaction") == 0
     assert run("asset_triggered")["kept_back"] == {"not approved": 3}, "a person is not asked again by itself"
     crm.add(**person(5))
@@ -195,7 +195,7 @@ def test_patients_whom_ecw_does_not_have_any_more_keep_nobody_waiting(sandbox: A
         crm.edit(crm_id, city="Lawrence")
     table = run()
     assert table["counts"] == {"updated": 4, "refused": 8}
-    assert "may have been merged or deleted in eCW" in table["told"][0]["next_move"]
+    assert "may have been merged or deleted in eCW" in table["shown"][0]["next_move"]
     assert run("asset_triggered")["kept_back"] == {"tried before": 8}
 
 
@@ -227,7 +227,7 @@ def test_a_location_must_be_one_that_was_pulled(sandbox: Any, crm: Any, run: Any
     word = crm.add(**person(2), default_location="Main Street")
     table = run()
     assert table["counts"] == {"created": 1, "rejected": 2}
-    told = {one["crm_id"]: one for one in table["told"]}
+    told = {one["crm_id"]: one for one in table["shown"]}
     assert "default_location: eCW has no such location" in told[unknown]["reason"]
     assert "default_location: " in told[word]["reason"]
     assert "crosswalk" in told[word]["next_move"]
@@ -244,8 +244,8 @@ def test_a_batch_of_200_with_bad_ones_among_them(sandbox: Any, crm: Any, run: An
         bad |= {crm_id: next(iter(change))} if change else {}
     table = run()
     assert table["counts"] == {"created": 190, "rejected": 10}
-    assert {one["crm_id"]: one["reason"].split(":")[0] for one in table["told"]} == bad
-    assert all(one["next_move"] for one in table["told"])
+    assert {one["crm_id"]: one["reason"].split(":")[0] for one in table["shown"]} == bad
+    assert all(one["next_move"] for one in table["shown"])
     assert {row["ecw_id"].removeprefix("crm:") for row in crm.all("ecw_reject")} == set(bad)
 
 
@@ -253,8 +253,8 @@ def test_held_matches_and_conflicts_stand_in_the_table(sandbox: Any, crm: Any, r
     crm.add(**person(0) | {"first_name": "Eva"})
     run()
     near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
-    [one] = run()["told"]
-    assert (one["crm_id"], one["did"]) == (near, "held")
+    [one] = run()["shown"]
+    assert (one["crm_id"], one["status"]) == (near, "held")
     assert "ecw matches" in one["next_move"]
     assert run()["kept_back"] == {"held": 1}
 

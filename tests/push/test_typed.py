@@ -46,7 +46,7 @@ def test_the_id_of_a_patient_who_is_linked_to_another_row(sandbox: Any, crm: Any
     crm_id = crm.add(**OTHER, ecw_id=ecw_id)
     before = in_ecw(sandbox, ecw_id)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.outcome.words) == (
+    assert (pushed.status, pushed.outcome.message) == (
         "held",
         "Held (eCW id in the CRM): it is linked to another record of the CRM",
     )
@@ -57,10 +57,10 @@ def test_the_id_of_a_patient_who_is_linked_to_another_row(sandbox: Any, crm: Any
     who, intent = held(crm, pushing)
     assert (who, intent.candidates) == (crm_id, (ecw_id,))
     assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id, "tester")
-    assert push_patient(pushing("r3"), crm_id).did == "held", "one patient of eCW, one row of the CRM"
+    assert push_patient(pushing("r3"), crm_id).status == "held", "one patient of eCW, one row of the CRM"
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     pushed = push_patient(pushing("r4"), crm_id)
-    assert (pushed.did, sandbox.held()["Patient"]) == ("created", BORN + 2)
+    assert (pushed.status, sandbox.held()["Patient"]) == ("created", BORN + 2)
     assert (crm.row(crm_id)["ecw_id"], in_ecw(sandbox, ecw_id)) == (pushed.ecw_id, before)
 
 
@@ -68,7 +68,7 @@ def test_the_id_of_somebody_else(sandbox: Any, crm: Any, pushing: Any) -> None:
     before = stranger(sandbox)
     crm_id = crm.add(**OTHER, ecw_id=before["id"])
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, pushed.outcome.words) == (
+    assert (pushed.status, pushed.outcome.message) == (
         "held",
         "Held (eCW id in the CRM): the birth date or the name differs",
     )
@@ -76,17 +76,17 @@ def test_the_id_of_somebody_else(sandbox: Any, crm: Any, pushing: Any) -> None:
     assert outbox(pushing()).kept_back == {"held": 1}
     crm.edit(crm_id, ecw_id=None)
     assert list(outbox(pushing())) == [crm_id], "somebody took the id out of the row"
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
 
 
 def test_somebody_else_whom_a_person_knows_to_be_the_same(sandbox: Any, crm: Any, pushing: Any) -> None:
     ecw_id = stranger(sandbox)["id"]
     crm_id = crm.add(**OTHER, ecw_id=ecw_id, suffix="Jr")
-    assert push_patient(pushing(), crm_id).did == "held"
+    assert push_patient(pushing(), crm_id).status == "held"
     assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id, "tester")
     assert list(outbox(pushing())) == [crm_id]
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.ecw_id) == ("updated", ecw_id)
+    assert (pushed.status, pushed.ecw_id) == ("updated", ecw_id)
     assert "suffix" in pushed.fields
     assert pushed.conflicts, "the names wait for a person"
     assert [(row["crm_id"], row["ecw_id"]) for row in crm.all("ecw_link")] == [(crm_id, ecw_id)]
@@ -95,9 +95,9 @@ def test_somebody_else_whom_a_person_knows_to_be_the_same(sandbox: Any, crm: Any
 def test_the_id_of_the_same_person(sandbox: Any, crm: Any, pushing: Any) -> None:
     before = stranger(sandbox)
     crm_id = crm.add(**same_as(before), ecw_id=before["id"], suffix="Jr")
-    assert push_patient(pushing(dry_run=True), crm_id).did == "linked"
+    assert push_patient(pushing(dry_run=True), crm_id).status == "linked"
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, "suffix" in pushed.fields) == ("updated", True)
+    assert (pushed.status, "suffix" in pushed.fields) == ("updated", True)
     assert in_ecw(sandbox, before["id"])["name"][0]["suffix"] == ["Jr"]
     assert [operation for operation, _ in crm.journal()] == ["link", "update"]
 
@@ -108,7 +108,7 @@ def test_a_choice_for_one_id_says_nothing_about_another(sandbox: Any, crm: Any, 
     push_patient(pushing(), crm_id)
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     crm.edit(crm_id, ecw_id=two["id"])
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert held(crm, pushing)[1].candidates == (two["id"],)
 
 
@@ -119,7 +119,7 @@ def test_what_the_form_does_not_ask_for_is_skipped(sandbox: Any, crm: Any, pushi
         push_patient(pushing(), crm_id)
         assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
     ways = {"create": only == "create", "update": only == "update"}
-    assert push_patient(pushing("r2", **ways), crm_id).did == "skipped"
+    assert push_patient(pushing("r2", **ways), crm_id).status == "skipped"
     assert crm.row(crm_id)["ecw_id"]
 
 
@@ -139,5 +139,5 @@ def test_an_update_whose_link_was_lost_while_it_was_sent_is_in_the_journal(
 
     run.client.transact = meanwhile
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, in_ecw(sandbox, ecw_id)["address"][0]["city"]) == ("held", "Lawrence")
+    assert (pushed.status, in_ecw(sandbox, ecw_id)["address"][0]["city"]) == ("held", "Lawrence")
     assert crm.journal()[-1] == ("update", "done")

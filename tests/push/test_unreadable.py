@@ -25,7 +25,7 @@ def test_it_is_rejected_and_the_others_are_pushed(
     wrong = crm.add(**person(1) | {"birth_date": bad})
     table = run()
     assert table["counts"] == {"created": 1, "rejected": 1}
-    [told] = table["told"]
+    [told] = table["shown"]
     assert (told["crm_id"], told["reason"].split(":")[0]) == (wrong, "birth_date")
     assert told["next_move"]
     assert bad not in caplog.text + repr(table) + repr(crm.all("ecw_reject"))

@@ -259,9 +259,9 @@ def test_half_of_the_records_are_enough(run: Run) -> None:
         (1, Usual(9), "pass"),
         (0, Usual(0), "pass"),
         (0, Usual(None), "pass"),
-        (0, Usual(9, whole=False, never_nothing=3), "warn"),
-        (0, Usual(9, whole=False, never_nothing=2), "pass"),
-        (1, Usual(9, whole=False, never_nothing=5), "pass"),
+        (0, Usual(9, full_scan=False, never_nothing=3), "warn"),
+        (0, Usual(9, full_scan=False, never_nothing=2), "pass"),
+        (1, Usual(9, full_scan=False, never_nothing=5), "pass"),
     ],
 )
 def test_nothing_where_there_had_been_something_is_told_without_any_setting(
@@ -292,9 +292,9 @@ def test_a_part_is_held_against_the_share_where_the_runs_see_parts_of_like_size(
     file = tmp_path / "person.yaml"
     file.write_text("resource: person\nvolume: {at_least: 0.5, otherwise: stop}\nrules: []")
 
-    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, never_nothing=5)).verdict == "pass"
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, full_scan=False, never_nothing=5)).verdict == "pass"
     assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9)).verdict == "stop"
-    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, whole=False, alike=True)).verdict == "stop"
+    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, full_scan=False, alike=True)).verdict == "stop"
 
 
 def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:

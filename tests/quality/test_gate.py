@@ -30,7 +30,7 @@ def rules_of(resource: str) -> dict[tuple[str, str], Rule]:
     return {(rule.check, rule.column): rule for rule in load_suite(suite_path(resource), columns).rules}
 
 
-def staged(run: Run, resource: str, rows: Iterable[dict[str, Any]], *, whole: bool = False) -> Batch:
+def staged(run: Run, resource: str, rows: Iterable[dict[str, Any]], *, full_scan: bool = False) -> Batch:
     """Return the rows as the map step leaves them."""
     mapping = load_mapping(resource)
     columns = dict.fromkeys(column.name for column in mapping.pulled)
@@ -51,7 +51,7 @@ def staged(run: Run, resource: str, rows: Iterable[dict[str, Any]], *, whole: bo
         rejects=[],
         calls=0,
         seconds=0.0,
-        whole=whole,
+        full_scan=full_scan,
     )
 
 

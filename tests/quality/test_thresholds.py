@@ -159,7 +159,7 @@ def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
     text = suite.read_text().replace("after: 1900-01-01, before: tomorrow", "after: 1800-01-01, before: tomorrow", 1)
     suite.write_text(text + "  - {column: ecw_id, in: [nobody], otherwise: stop}\n")
     run = replay.begin("replay__1", {}, "ecw_test", "crm_test", pull.staging)
-    batch = replay.gather(run, "patient")
+    batch = replay.collect(run, "patient")
     assert batch is not None
 
     numbers = steps.load(steps.check(steps.map(batch)))

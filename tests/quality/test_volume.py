@@ -103,4 +103,4 @@ def seen(records: int, asked: int | None = None) -> Seen:
     ],
 )
 def test_what_is_usual_of_a_part(runs: list[Seen], asked: int | None, usual: int | None) -> None:
-    assert baselines.number(runs, asked, whole=False) == usual
+    assert baselines.number(runs, asked, full_scan=False) == usual

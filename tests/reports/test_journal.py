@@ -21,12 +21,12 @@ from tests.fixtures.examples import examples
 
 pytestmark = pytest.mark.both_databases
 HOUR = datetime(2026, 11, 22, 9, tzinfo=UTC)
-EMPTY = dict.fromkeys(("crm_id", "ecw_id", "http_status", "code", "advice", "fields"))
+EMPTY = dict.fromkeys(("crm_id", "ecw_id", "http_status", "code", "next_step", "fields"))
 
 
 def an_entry(number: int, at: datetime = HOUR, **changes: Any) -> dict[str, Any]:
     key = {"practice": "P1", "entry": str(UUID(int=number)), "at": at, "run_id": "r1", "direction": "pull"}
-    return EMPTY | key | {"resource": "patient", "operation": "update", "outcome": "done", "words": "x"} | changes
+    return EMPTY | key | {"resource": "patient", "operation": "update", "outcome": "done", "message": "x"} | changes
 
 
 def write(engine: Engine, rows: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from sqlalchemy import Engine
 
 from ecw.crm.state import runs
 from ecw.errors import ConfigurationError
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.reports.status import ResourceStatus, status
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -25,7 +25,7 @@ def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine:
     load(crm_engine, [a_row("a")], [a_reject("b")])
     found = of_location(crm_engine)
     assert (found.practice, found.state, found.run_id, found.next_move) == ("P1", "loaded", "r1", None)
-    assert found.numbers == Numbers(fetched=2, rejected=1, inserted=1)
+    assert found.numbers == Counts(fetched=2, rejected=1, inserted=1)
     assert (found.links, found.open_rejects, found.calls) == (1, 1, 3)
     assert found.reasons == {"map required name": 1}
     assert found.cursor == datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,29 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_projects_own_file_holds_connections_pool_and_staging() -> None:
+DEMO = ROOT / "include" / "demo" / "airflow_settings.yaml"
+
+
+def test_the_projects_own_file_brings_the_pool_and_nothing_that_is_the_demos() -> None:
     settings = read_settings(ROOT / "airflow_settings.yaml")
+    assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
+    assert (settings.connections, settings.variables) == ((), ())
+
+
+def test_its_examples_become_good_entries_when_the_marks_are_taken_away(tmp_path: Path) -> None:
+    lines = (ROOT / "airflow_settings.yaml").read_text().splitlines()
+    text = "\n".join(re.sub(r"^( +)# ", r"\1", line) for line in lines)
+    settings = read_settings(written(tmp_path, text))
+    assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
+    assert {v["variable_name"] for v in settings.variables} == {
+        "ecw_staging",
+        "ecw_pull_schedule",
+        "ecw_pull_resources",
+    }
+
+
+def test_the_demos_file_holds_connections_pool_and_staging() -> None:
+    settings = read_settings(DEMO)
     assert [c["conn_id"] for c in settings.connections] == ["ecw_default", "crm_default"]
     assert [p["pool_name"] for p in settings.pools] == ["ecw_api"]
     assert [v["variable_name"] for v in settings.variables] == [
@@ -34,17 +56,17 @@ def test_the_projects_own_file_holds_connections_pool_and_staging() -> None:
     ]
 
 
-def test_nothing_secret_stands_in_the_projects_own_file() -> None:
-    settings = read_settings(ROOT / "airflow_settings.yaml")
-    for connection in settings.connections:
+@pytest.mark.parametrize("file", [DEMO, ROOT / "airflow_settings.yaml"])
+def test_nothing_secret_stands_in_a_file_of_the_project(file: Path) -> None:
+    for connection in read_settings(file).connections:
         assert "conn_password" not in connection
         assert "client_secret" not in connection.get("conn_extra", {})
-    assert "PRIVATE KEY" not in (ROOT / "airflow_settings.yaml").read_text()
+    assert "PRIVATE KEY" not in file.read_text()
 
 
 def test_a_change_reaches_a_field_and_into_an_extra() -> None:
     changes = ["ecw_default.conn_host=https://a.example/fhir/r4/X1", "ecw_default.conn_extra.key_id=k2"]
-    ecw = read_settings(ROOT / "airflow_settings.yaml", changes).connections[0]
+    ecw = read_settings(DEMO, changes).connections[0]
     assert ecw["conn_host"] == "https://a.example/fhir/r4/X1"
     assert ecw["conn_extra"]["key_id"] == "k2"
     assert ecw["conn_extra"]["jwks_url"]
@@ -80,7 +102,7 @@ def test_a_line_that_is_not_yaml_is_not_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["ecw_default.conn_host", "nobody.conn_host=x", "ecw_default.host=x"])
 def test_a_change_that_fits_nothing_is_an_error(change: str) -> None:
     with pytest.raises(ConfigurationError, match="fits no entry"):
-        read_settings(ROOT / "airflow_settings.yaml", [change])
+        read_settings(DEMO, [change])
 
 
 def test_an_empty_entry_is_the_form_that_the_astro_cli_writes(tmp_path: Path) -> None:

@@ -176,13 +176,30 @@ def test_purge_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
         write(filesystem.join(folder, "practitioner", "extract.ndjson.gz"))
     (tmp_path / "staging" / "practice" / "not-a-run").mkdir()
 
-    assert batch_file.purge(root, days=14, now=now) == 1
+    assert batch_file.purge(root, "practice", days=14, now=now) == 1
 
     assert filesystem.names(filesystem.join(root, "practice")) == ["not-a-run", "young"]
 
 
 def test_purge_of_a_staging_area_that_is_not_there_yet(tmp_path: Path) -> None:
-    assert batch_file.purge(f"{tmp_path}/nowhere", days=14) == 0
+    assert batch_file.purge_daily(f"{tmp_path}/nowhere", days=14) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_practice_is_purged_once_a_day_whoever_looks_and_however_often(tmp_path: Path) -> None:
+    root, now = str(tmp_path), datetime(2026, 11, 28, 0, 30, tzinfo=UTC)
+
+    def begin(practice: str, run_id: str) -> None:
+        batch_file.open_folder(batch_file.run_folder(root, practice, run_id), now - timedelta(days=20))
+
+    begin("A", "first")
+    assert batch_file.purge_daily(root, 14, now) == 1
+    begin("A", "second")
+    begin("B", "first")
+    assert batch_file.purge_daily(root, 14, now + timedelta(hours=23)) == 1, "B's alone: A's was today"
+    assert filesystem.names(f"{root}/A") == ["second"]
+    assert batch_file.purge_daily(root, 14, now + timedelta(days=1)) == 1, "a new day"
+    assert (filesystem.names(f"{root}/A"), filesystem.names(f"{root}/B")) == ([], [])
 
 
 def test_a_purge_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +219,7 @@ def test_a_purge_that_was_killed_is_gone_on_with(tmp_path: Path, monkeypatch: py
     sizes = [whole]
     while sizes[-1] > 1:  # each try gets one step further, whatever is removed first
         with pytest.raises(KeyboardInterrupt):
-            batch_file.purge(root, 14, now)
+            batch_file.purge(root, "P", 14, now)
         sizes.append(sum(1 for _ in tmp_path.rglob("*")))
         assert sizes[-1] < sizes[-2]
     assert not Path(folder).exists()
@@ -213,5 +230,5 @@ def test_a_run_is_purged_whatever_its_id(tmp_path: Path, run_id: str) -> None:
     folder = batch_file.run_folder(str(tmp_path), ".practice", run_id)
     batch_file.open_folder(folder, datetime(2026, 1, 1, tzinfo=UTC))
     assert Path(folder).resolve().is_relative_to(tmp_path)
-    assert batch_file.purge(str(tmp_path), 14) == 1
+    assert batch_file.purge_daily(str(tmp_path), 14) == 1
     assert not Path(folder).exists()

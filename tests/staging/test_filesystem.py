@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def test_a_batch_in_an_object_store() -> None:
     assert list(batch_file.read(path)) == [{"id": "a"}]
 
     batch_file.open_folder(f"{ROOT}/practice/run")
-    assert batch_file.purge(ROOT, days=1) == 0
-    assert batch_file.purge(ROOT, days=-1) == 1
+    assert batch_file.purge(ROOT, "practice", days=1) == 0
+    assert batch_file.purge(ROOT, "practice", days=-1) == 1
     assert batch_file.manifest(path) is None
 
 
@@ -132,8 +133,25 @@ def test_a_bucket_that_is_not_reached_is_named_without_secrets() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["s3://aws_default@bucket/ecw", "gs://bucket/ecw", "abfs://lake@bucket/ecw"])
+def test_a_store_whose_packages_are_missing_names_them(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether Airflow's provider is missing, or only the driver that it needs."""
+    for driver in ("s3fs", "gcsfs", "adlfs"):
+        monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(ConfigurationError, match=f"needs packages for {path.partition(':')[0]}://") as caught:
+        filesystem.names(path)
+    package = filesystem.PACKAGES[path.partition(":")[0]]
+    assert f'pip install "{package}"' in caught.value.next_move
+
+
+def test_a_scheme_that_nobody_knows_is_refused_with_those_that_work() -> None:
+    with pytest.raises(ConfigurationError, match="nonsense://") as caught:
+        batch_file.open_folder("nonsense://bucket/run")
+    assert "s3://conn_id@bucket/prefix" in caught.value.next_move
+
+
 def test_a_file_among_the_folders_is_no_run_and_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "stray").write_text("")
     assert filesystem.names(str(tmp_path / "stray")) == []
     assert batch_file.read_json(f"{tmp_path}/stray/run.json") is None
-    assert batch_file.purge(str(tmp_path), 1) == 0
+    assert batch_file.purge_daily(str(tmp_path), 1) == 0

@@ -87,7 +87,7 @@ def test_the_csv_has_what_is_filtered_and_no_formula(filled: Client, crm_engine:
         connection.execute(
             insert(ecw_journal).values(
                 **{"practice": "P1", "entry": "x", "at": NOW, "run_id": "r", "direction": "push", "outcome": "unknown"},
-                **{"resource": "patient", "operation": "update", "words": "=HYPERLINK(1)", "ecw_id": "-1+2"},
+                **{"resource": "patient", "operation": "update", "message": "=HYPERLINK(1)", "ecw_id": "-1+2"},
             )
         )
     answer = filled.get("/api/logs/csv", params={"outcome": "unknown"})

@@ -77,7 +77,7 @@ class Vob:
             {"ecw_id": ecw_id, "patient": f"Patient/p{n}", "payer": "Acme", "member_id": "1"} | values
             for ecw_id, n in of
         ]
-        return self.load("insurance", *rows, run_id=run_id, asked=who, moves_cursor=moves_cursor)
+        return self.load("insurance", *rows, run_id=run_id, queried=who, moves_cursor=moves_cursor)
 
     def first(self) -> None:
         """Load three patients, two of them insured, as a practice's first runs do; crm_vob has looked at it."""

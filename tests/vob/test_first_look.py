@@ -33,13 +33,13 @@ def test_the_turns_of_a_first_look_open_none(vob: Vob) -> None:
 
 
 def test_a_change_among_more_first_looks_than_the_most_opens_one(vob: Vob, settings: object) -> None:
-    settings(most=5)  # type: ignore[operator]
+    settings(max_requests_per_load=5)  # type: ignore[operator]
     begun(vob)
     vob.load(
         "insurance",
         *({"ecw_id": f"i{n}", "patient": f"Patient/p{n}", "payer": "Acme", "member_id": "1"} for n in range(10, 40)),
         {"ecw_id": "i2", "patient": "Patient/p2", "payer": "Umbrella", "member_id": "1"},
-        asked=[f"p{n}" for n in (2, *range(10, 40))],
+        queried=[f"p{n}" for n in (2, *range(10, 40))],
     )
     assert vob.open() == {"opened": 1, "include_initial_sync": 30, "too_many": 0}
     assert requested(vob) == [("p2", "payer")]

@@ -150,7 +150,7 @@ def test_a_load_that_would_open_too_many_opens_none_until_somebody_asks_for_it(
     vob: Vob, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     vob.first()
-    settings(most=1)
+    settings(max_requests_per_load=1)
     flood = vob.policies(("i1", 1), ("i2", 2), member_id="2")
     vob.patients(3, phone="2")
     with caplog.at_level(logging.WARNING):
@@ -235,7 +235,10 @@ def test_a_table_of_the_crm_that_lacks_columns_is_told_with_all_of_them(vob: Vob
         vob.open()
 
 
-@pytest.mark.parametrize("wrong", [{"most": 0}, {"most": "many"}, {"include_initial_sync": 1}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_requests_per_load": 0}, {"max_requests_per_load": "many"}, {"include_initial_sync": 1}, {"colour": "red"}],
+)
 def test_a_wrong_setting_is_refused(vob: Vob, settings: Any, wrong: dict[str, Any]) -> None:
     settings(**wrong)
     with pytest.raises(ConfigurationError, match="extra field `vob`"):

@@ -38,7 +38,7 @@ class Fact:
     practice: str
     kind: str
     subject: str
-    words: str
+    message: str
     next_move: str
     run_id: str | None = None
 
@@ -48,7 +48,7 @@ class Fact:
         return self.practice, self.kind, self.subject
 
 
-_Told = tuple[str, str, str, str | None]  # kind, words, next move, run
+_Told = tuple[str, str, str, str | None]  # kind, message, next move, run
 
 
 def facts(
@@ -57,10 +57,10 @@ def facts(
     """Return all that is wrong; `resources` are those that are pulled every so often."""
     practices = list(connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)))
     return [
-        Fact(practice, kind, resource, words, next_move, run_id)
+        Fact(practice, kind, resource, message, next_move, run_id)
         for practice in practices
         for resource in resources
-        for kind, words, next_move, run_id in _of(connection, practice, resource, now, every, limits)
+        for kind, message, next_move, run_id in _of(connection, practice, resource, now, every, limits)
     ]
 
 
@@ -118,7 +118,7 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
     what = f"The numbers of {resource} do not add up"
     if last["state"] == ledger.LOADED:
         try:
-            ledger.numbers_of(last).proved()
+            ledger.numbers_of(last).verified()
         except CountMismatch:
             what += f": {ledger.numbers_of(last)}"
         else:
@@ -146,13 +146,17 @@ def _fewer(connection: Connection, practice: str, resource: str, limits: Thresho
     seen = baselines.last(connection, practice, resource)
     if seen is None:
         return None
-    whole = bool(seen.whole)
-    before = baselines.before(connection, practice, resource, seen.run_id, whole=whole, strategy=seen.strategy)
-    usual = baselines.number(before, seen.asked, whole=whole) if len(before) >= baselines.LEAST_RUNS else None
+    full_scan = bool(seen.full_scan)
+    before = baselines.before(connection, practice, resource, seen.run_id, full_scan=full_scan, strategy=seen.strategy)
+    usual = (
+        baselines.number(before, seen.patients_queried, full_scan=full_scan)
+        if len(before) >= baselines.LEAST_RUNS
+        else None
+    )
     if not usual or seen.records > usual * (1 - limits.volume_drop_percent / 100):
         return None
-    words = f"eCW gave {seen.records} records of {resource}; {usual} are usual."
-    return "volume", words, "ask the practice whether records were removed, or access to them.", seen.run_id
+    message = f"eCW gave {seen.records} records of {resource}; {usual} are usual."
+    return "volume", message, "ask the practice whether records were removed, or access to them.", seen.run_id
 
 
 def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
@@ -169,10 +173,10 @@ def _rejected(connection: Connection, practice: str, resource: str, limits: Thre
     percent = 100 * rejected / known
     if percent < limits.reject_percent:
         return None
-    words = f"{rejected} of {known} records of {resource} are rejected ({percent:.0f} %)."
+    message = f"{rejected} of {known} records of {resource} are rejected ({percent:.0f} %)."
     return (
         "rejects",
-        words,
+        message,
         "`ecw status` names the rules and columns; fix the data, the mapping or a crosswalk.",
         None,
     )

@@ -27,9 +27,9 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
         now = datetime.now(UTC)
         for change in store.reconcile(engine, now, every, resources, said.thresholds, said.targets):
             if change.event == store.OVER:
-                log.info("Practice %s: over: %s", change.practice, change.words)
+                log.info("Practice %s: over: %s", change.practice, change.message)
             else:
-                log.warning("Practice %s: %s Next: %s", change.practice, change.words, change.next_move)
+                log.warning("Practice %s: %s Next: %s", change.practice, change.message, change.next_move)
         sent = sum(_deliver(engine, target, said) for target in said.targets)
         return {"open": len(store.open_alerts(engine)), "sent": sent}
 

@@ -45,7 +45,7 @@ def title(notice: Notice) -> str:
 def text(notice: Notice) -> str:
     """Return what, where, since when, and what to do."""
     one = notice.alert
-    lines = [f"{title(notice)}.", one.words, f"Since {one.since:%Y-%m-%d %H:%M} UTC."]
+    lines = [f"{title(notice)}.", one.message, f"Since {one.opened_at:%Y-%m-%d %H:%M} UTC."]
     if notice.event == OVER:
         lines.append(f"Over since {one.resolved_at:%Y-%m-%d %H:%M} UTC: nothing to do.")
     else:
@@ -62,8 +62,8 @@ def document(notice: Notice) -> dict[str, Any]:
         "practice": one.practice,
         "kind": one.kind,
         "subject": one.subject,
-        "words": one.words,
-        "since": one.since.isoformat(),
+        "message": one.message,
+        "opened_at": one.opened_at.isoformat(),
         "resolved_at": one.resolved_at.isoformat() if notice.event == OVER and one.resolved_at else None,
         "next_move": None if notice.event == OVER else one.next_move,
         "run_id": one.run_id,

@@ -33,9 +33,9 @@ class Alert:
     alert: str
     kind: str
     subject: str
-    words: str
+    message: str
     next_move: str
-    since: datetime
+    opened_at: datetime
     resolved_at: datetime | None
     run_id: str | None
 
@@ -55,7 +55,7 @@ class Change:
 
     event: str
     practice: str
-    words: str
+    message: str
     next_move: str
 
 
@@ -82,8 +82,8 @@ def reconcile(
         for one in ended:
             connection.execute(update(ecw_alert).where(*_is(one)).values(resolved_at=now))
         _plan_notices(connection, ended, targets, now)
-    changes = [Change(BEGIN, fact.practice, fact.words, fact.next_move) for fact in began]
-    return changes + [Change(OVER, one.practice, one.words, one.next_move) for one in ended]
+    changes = [Change(BEGIN, fact.practice, fact.message, fact.next_move) for fact in began]
+    return changes + [Change(OVER, one.practice, one.message, one.next_move) for one in ended]
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
@@ -101,9 +101,9 @@ def to_send(engine: Engine, target: str) -> list[Notice]:
             (ecw_alert_notification.c.practice == ecw_alert.c.practice)
             & (ecw_alert_notification.c.alert == ecw_alert.c.alert),
         )
-        .where(ecw_alert_notification.c.target == target, ecw_alert_notification.c.told_at.is_(None))
+        .where(ecw_alert_notification.c.target == target, ecw_alert_notification.c.sent_at.is_(None))
         .order_by(
-            ecw_alert_notification.c.made_at, ecw_alert.c.since, ecw_alert_notification.c.event
+            ecw_alert_notification.c.made_at, ecw_alert.c.opened_at, ecw_alert_notification.c.event
         )  # begin is before over
     )
     with reading(engine) as connection:
@@ -116,7 +116,7 @@ def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
     free = or_(c.claimed_at.is_(None), c.claimed_at < now - CLAIM_HOLDS)
     with engine.begin() as connection:
         taken = connection.execute(
-            update(ecw_alert_notification).where(*_which(notice), c.told_at.is_(None), free).values(claimed_at=now)
+            update(ecw_alert_notification).where(*_which(notice), c.sent_at.is_(None), free).values(claimed_at=now)
         )
     return taken.rowcount == 1
 
@@ -124,7 +124,7 @@ def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
 def told(engine: Engine, notice: Notice, now: datetime) -> None:
     """Write down that a notice was sent."""
     with engine.begin() as connection:
-        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(told_at=now))
+        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(sent_at=now))
 
 
 def give_back(engine: Engine, notice: Notice) -> None:
@@ -134,7 +134,9 @@ def give_back(engine: Engine, notice: Notice) -> None:
 
 
 def _open(connection: Connection) -> list[Alert]:
-    still = select(ecw_alert).where(ecw_alert.c.resolved_at.is_(None)).order_by(ecw_alert.c.since, ecw_alert.c.alert)
+    still = (
+        select(ecw_alert).where(ecw_alert.c.resolved_at.is_(None)).order_by(ecw_alert.c.opened_at, ecw_alert.c.alert)
+    )
     return [Alert(*row) for row in connection.execute(still)]
 
 
@@ -145,9 +147,9 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
             alert=str(uuid4()),
             kind=fact.kind,
             subject=fact.subject,
-            words=fact.words,
+            message=fact.message,
             next_move=fact.next_move,
-            since=now,
+            opened_at=now,
             run_id=fact.run_id,
         )
     )
@@ -156,7 +158,7 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
 def _plan_notices(connection: Connection, ended: Sequence[Alert], targets: Collection[str], now: datetime) -> None:
     """Let every target know of what is open, and of the end of what it was to know; forget targets that went."""
     n = ecw_alert_notification.c
-    connection.execute(delete(ecw_alert_notification).where(n.told_at.is_(None), n.target.not_in(list(targets))))
+    connection.execute(delete(ecw_alert_notification).where(n.sent_at.is_(None), n.target.not_in(list(targets))))
     due = [(one, BEGIN, target) for one in _open(connection) for target in targets]
     for one in ended:
         begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "conflicts": "ecw.cli.conflicts",
     "find": "ecw.cli.find",
     "forget": "ecw.cli.forget",
+    "init": "ecw.cli.setup.init",
     "keys": "ecw.cli.keys",
     "mapping": "ecw.cli.mapping",
     "matches": "ecw.cli.matches",
@@ -30,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "push": "ecw.cli.push",
     "quality": "ecw.cli.quality",
     "replay": "ecw.cli.replay",
-    "settings": "ecw.cli.settings",
+    "settings": "ecw.cli.setup.settings",
     "status": "ecw.cli.status",
 }
 

@@ -35,12 +35,14 @@ def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
 
     with side(conn_id, crm_conn_id) as crm:
         held = intents.held(crm.engine, crm.place)
-    rows = [(crm_id, one.rung or "", ", ".join(one.candidates) or "nobody", one.choice or "") for crm_id, one in held]
+    rows = [
+        (crm_id, one.match_rule or "", ", ".join(one.candidates) or "nobody", one.choice or "") for crm_id, one in held
+    ]
     print_rows(("CRM id", "found by", "eCW ids", "chosen"), rows, as_json=as_json, otherwise="No match is held.")
     if as_json or not rows:
         return
     click.echo("Choose: ecw matches choose CRM_ID (an eCW id | new | leave).  Look first: ecw matches show CRM_ID.")
-    if any(one.rung == RUNG for _, one in held):
+    if any(one.match_rule == RUNG for _, one in held):
         click.echo("Found by identity: ecw matches same CRM_ID, or ecw matches unlink CRM_ID.")
 
 

@@ -29,8 +29,8 @@ def command(
     form = chosen | {"resources": list(resources), "ids": list(ids)}
     run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", form, ecw_conn_id, crm_conn_id)
     for resource in RESOURCES:
-        if (gathered := replay.gather(run, resource)) is not None:
-            steps.load(steps.check(steps.map(gathered)))
+        if (collected := replay.collect(run, resource)) is not None:
+            steps.load(steps.check(steps.map(collected)))
     rows = replay.summary(run)
     if as_json:
         print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})

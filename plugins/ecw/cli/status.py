@@ -50,8 +50,8 @@ def _with_alerts(found: list[ResourceStatus], alerts: list[Alert]) -> list[dict[
 
 def _told(alerts: list[Alert]) -> list[str]:
     lines = [
-        f"{one.subject}: alert {one.kind} since {one.since:%Y-%m-%d %H:%M} UTC (practice {one.practice}): "
-        f"{one.words} Next: {one.next_move}"
+        f"{one.subject}: alert {one.kind} since {one.opened_at:%Y-%m-%d %H:%M} UTC (practice {one.practice}): "
+        f"{one.message} Next: {one.next_move}"
         for one in alerts
     ]
     return ["", *lines] if lines else []

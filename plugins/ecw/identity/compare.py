@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecw.identity.held import Held
 from ecw.identity.names import Name, Relation, family_relation, given_relation, may_be_siblings, middle_differs, swapped
 from ecw.identity.person import Person
 
@@ -66,14 +67,14 @@ def _compare(ours: Person, theirs: Person, mine: Name, yours: Name) -> Compariso
     rival = born and fits and not against
 
     def maybe(why: str) -> Comparison:
-        words = f"{against[0]} differs" if against else why
+        words = Held.DIFFERS.of(against[0]) if against else why
         return Comparison(Verdict.MAYBE, words, against, agreeing, rival, born and same_name)
 
     if not born:
         if strong:
-            return maybe("the account number is the same, the birth date is not")
+            return maybe(Held.OTHER_BIRTH_DATE)
         near = same_name and (agreeing or _is_slip(ours.born, theirs.born))
-        return maybe("the birth date is nearly the same") if near else Comparison(Verdict.DIFFERENT)
+        return maybe(Held.NEAR_BIRTH_DATE) if near else Comparison(Verdict.DIFFERENT)
     if not against and mine.current and yours.current and not unnamed:
         if given == Relation.EQUAL and strong:
             return Comparison(Verdict.SAME, "", (), agreeing, is_rival=True, has_same_name=same_name)
@@ -81,20 +82,20 @@ def _compare(ours: Person, theirs: Person, mine: Name, yours: Name) -> Compariso
             return Comparison(Verdict.SAME, "", (), agreeing, is_rival=True, has_same_name=same_name)
     if same_name:
         if not unnamed and not agreeing:
-            return maybe("nothing beyond the name and the birth date agrees")
-        return maybe("the given name may be that of a brother or sister, too")
+            return maybe(Held.NAME_ONLY)
+        return maybe(Held.SIBLING)
     if unnamed and family > Relation.UNRELATED and "the gender" not in against:
-        return maybe("one of the two has no given name yet")
+        return maybe(Held.NO_GIVEN_NAME)
     if fits or swapped(mine, yours):
-        return maybe("the name is nearly the same")
+        return maybe(Held.NEAR_NAME)
     if strong:
-        return maybe(f"birth date and {agreeing[0]} are the same, the name is not")
+        return maybe(Held.OTHER_NAME.of(agreeing[0]))
     if agreeing and given > Relation.UNRELATED:
-        return maybe(f"birth date and {agreeing[0]} are the same, and the given name nearly")
+        return maybe(Held.NEAR_GIVEN_NAME.of(agreeing[0]))
     if agreeing and "the gender" not in against:
-        return maybe(f"birth date{', family name' if family else ''} and {agreeing[0]} are the same")
+        return maybe((Held.SHARED_BY_FAMILY if family else Held.SHARED).of(agreeing[0]))
     if given == Relation.EQUAL and min(len(mine.given), len(yours.given)) > 1:
-        return maybe("birth date and all given names are the same")
+        return maybe(Held.GIVEN_NAMES)
     return Comparison(Verdict.DIFFERENT, "", against, agreeing)
 
 

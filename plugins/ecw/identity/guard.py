@@ -11,11 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ecw.identity.compare import Verdict, compare, contradictions
+from ecw.identity.held import Held
 from ecw.identity.names import Relation, are_short_forms, are_siblings, family_relation, given_relation, swapped
 from ecw.identity.person import Person
-
-CRM_DIFFERS = "the CRM's row now describes somebody else"
-EMR_DIFFERS = "eCW's chart now describes somebody else"
 
 
 def mismatch(ours: Person, theirs: Person) -> str | None:
@@ -25,9 +23,9 @@ def mismatch(ours: Person, theirs: Person) -> str | None:
     """
     found = compare(ours, theirs)
     if not ours.born or ours.born != theirs.born or found.verdict == Verdict.DIFFERENT:
-        return "the birth date or the name differs"
+        return Held.NAME_OR_BIRTH_DATE_DIFFERS
     if not (found.is_rival or found.verdict == Verdict.SAME):
-        return f"{found.contradictions[0]} differs" if found.contradictions else "the birth date or the name differs"
+        return Held.DIFFERS.of(found.contradictions[0]) if found.contradictions else Held.NAME_OR_BIRTH_DATE_DIFFERS
     return None
 
 
@@ -84,8 +82,8 @@ class Link:
         if mismatch(self.crm, self.emr) is None and (not self.renewed or compare(self.crm, self.emr).has_same_name):
             return None
         if not _is_known_as(self.crm, self.crm_before, renewed=self.renewed):
-            return CRM_DIFFERS
-        return None if _is_known_as(self.emr, self.emr_before) else EMR_DIFFERS
+            return Held.CRM_DIFFERS
+        return None if _is_known_as(self.emr, self.emr_before) else Held.EMR_DIFFERS
 
 
 def _is_known_as(now: Person, states: tuple[Person, ...], *, renewed: bool = False) -> bool:

@@ -50,13 +50,13 @@ COLUMN_KEYS = MappingProxyType(
         "required": "a record without it is rejected",
         "sync": "which way it travels",
         "on_conflict": "who wins when both sides changed it",
-        "keep": "whether a later value replaces the first",
+        "update": "whether a later value replaces the first",
         "clean": "small named functions, applied in order to eCW's value, and to the CRM's before a push",
         "null_if": "values that mean nothing, as eCW sends them; null dates mean nothing without being named here",
         "to": "of a reference, the FHIR types that it may name; a reference to another type is passed over",
         "several": "all values of an element that repeats enter the column, with this text between them",
         "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
-        "also": "what is written beside the value: path, and a text or %value, %code, %system",
+        "set_with": "what is written beside the value: path, and a text or %value, %code, %system",
     }
 )
 TYPES = MappingProxyType(
@@ -87,10 +87,10 @@ ON_CONFLICT = MappingProxyType(
         "hold": "neither: a person decides",
     }
 )
-KEEP = MappingProxyType(
+UPDATE = MappingProxyType(
     {
-        "static": "the first value stays",
-        "dynamic": "the latest value counts",
+        "once": "the first value stays",
+        "always": "the latest value counts",
     }
 )
 UNMAPPED = MappingProxyType(
@@ -114,7 +114,7 @@ FALLBACK_KEYS = MappingProxyType(
         "take": "the part of a name's text that is taken: family or given",
     }
 )
-ALSO_WORDS = ("%value", "%code", "%system")
+SET_WITH_WORDS = ("%value", "%code", "%system")
 
 
 def is_null_date(text: str) -> bool:

@@ -13,7 +13,9 @@ from ecw.fhir.connection import base_url_of
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Push, Run
+from ecw.resources import RESOURCES
 from ecw.settings import connections
+from ecw.settings.did_you_mean import did_you_mean
 
 if TYPE_CHECKING:
     from ecw.settings.connections import Connection
@@ -71,12 +73,20 @@ def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapp
         _require(zone)
     constants = {name: value for name, value in said.items() if name != TIME_ZONE}
     base_url = base_url_of(connection)
+    known: set[str] = set()
+    resources = list(resources)
     for resource in resources:
         mapping = load_mapping(resource, constants)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)
+        known |= set(mapping.constants)
         yield replace(mapping, base_url=base_url)
+    if set(resources) == set(RESOURCES) and (unknown := sorted(constants.keys() - known)):
+        raise ConfigurationError(
+            f"The connection's extra field `mapping` names {unknown[0]!r}, which no mapping file has as a constant.",
+            next_move=f"{did_you_mean(unknown[0], [TIME_ZONE, *sorted(known)])}",
+        )
 
 
 def _require(zone: str) -> None:

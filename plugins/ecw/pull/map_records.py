@@ -92,7 +92,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "unchanged": batch["unchanged"] + unchanged,
         "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
         "newer": newer,
-        "gone": gone,
+        "deleted_at_source": gone,
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged

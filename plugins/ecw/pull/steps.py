@@ -96,7 +96,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             line["strategies"],
             options,
             before=before,
-            most=line["most"],
+            max_patients=line["max_patients"],
             urgent=line["urgent"],
             require=None if options.few else partial(prerequisites.require, engine, run, resource, planned),
         )
@@ -142,9 +142,9 @@ def check(batch: Batch) -> Batch:
                 engine,
                 run,
                 batch["resource"],
-                whole=batch.get("whole", False),
+                full_scan=batch.get("full_scan", False),
                 strategy=batch.get("strategy"),
-                asked=batch.get("patients"),
+                patients_queried=batch.get("patients_queried"),
             ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality_results.write, engine, run, batch["resource"]),
@@ -186,7 +186,7 @@ def load(batch: Batch) -> dict[str, int]:
             dry_run=options.dry_run,
             coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
-            asked=(line["patient"] for line in batch_file.read(batch["asked"])) if "asked" in batch else None,
+            queried=(line["patient"] for line in batch_file.read(batch["queried"])) if "queried" in batch else None,
         )
         with reading(engine) as connection:
             if recorded := runs.row(connection, run, batch["resource"]):
@@ -254,7 +254,7 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.staging import batch_file, location
 
     # First, as it is patients themselves; by a practice that pulls no more, too.
-    gone = {"staged runs": batch_file.purge(location.staging_root(), location.staging_days())}
+    gone = {"staged runs": batch_file.purge_daily(location.staging_root(), location.staging_days())}
     with open_crm(crm_conn_id) as engine:
         gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
     log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")

@@ -15,7 +15,15 @@ from ecw.printable import as_table
 from ecw.resources import RESOURCES
 
 COUNTED = ("fetched", "rejected", "inserted", "updated", "unchanged")
-NOTED = ("locked", "conflicts", "kept", "learned", "parked", "released", "older")  # told where there are any
+NOTED = (
+    "locked",
+    "conflicts",
+    "pending_push",
+    "normalized_fields",
+    "deferred",
+    "deferred_loaded",
+    "stale",
+)  # told where there are any
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "completeness", "next")
 TEXTS = ("completeness", "next")  # below the table
 NUMBERED = (runs.LOADED, runs.DRY)
@@ -63,26 +71,29 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     moves = [broken(row)]
     if state == runs.DRY:
         moves.append("a dry run, nothing was written: trigger it again without dry run to load.")
-    parked = row.get("parked") or 0
+    deferred = row.get("deferred") or 0
     if row["rejected"] and state == runs.DRY:
         moves.append(f"{row['rejected']} would be rejected: the logs of map and check say by which rules.")
-    elif rejected := row["rejected"] - parked:
+    elif rejected := row["rejected"] - deferred:
         moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
     if rewritten := row.get("rewritten"):
         moves.append(f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed.")
-    if parked:
-        moves.append(f"{parked} wait in ecw_deferred_row for a record that is not here yet, and come in when it does.")
-    if row.get("later"):
+    if deferred:
         moves.append(
-            f"nothing to do: {row['later']} patients are asked about in turn, by {_time(row['remaining_due_at'])}."
+            f"{deferred} wait in ecw_deferred_row for a record that is not here yet, and come in when it does."
+        )
+    if row.get("remaining_patients"):
+        moves.append(
+            f"nothing to do: the next runs query the other {row['remaining_patients']} patients, "
+            f"by {_time(row['remaining_due_at'])}."
         )
     if waiting:
         moves.append(f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice.")
     if locked := row.get("locked"):
         moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
-    if (older := row.get("older")) and row["run_type"] not in ("backfill", "replay"):
+    if (older := row.get("stale")) and row["run_type"] not in ("backfill", "replay"):
         moves.append(f"{older} changed nothing: a run beside this one brought a newer version.")
-        if still := row.get("still_older"):
+        if still := row.get("still_stale"):
             moves.append(
                 f"{still} of them were older in an earlier run, too: pull them by their ids, which always holds."
             )
@@ -92,7 +103,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
 def broken(row: Mapping[str, Any]) -> str:
     """Say that the numbers of a ledger row do not add up, nothing where they do."""
     try:
-        runs.numbers_of(row).proved()
+        runs.numbers_of(row).verified()
     except CountMismatch as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -47,12 +47,12 @@ class Options:
 class Pushed:
     """What came of one patient: ids, words and names of fields only.
 
-    `did`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
+    `status`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
     busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
     """
 
     crm_id: str
-    did: str
+    status: str
     ecw_id: str | None = None
     fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
     outcome: Outcome | None = None

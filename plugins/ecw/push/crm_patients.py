@@ -14,11 +14,12 @@ from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, find
 from ecw.crm.db.converters import plain
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.identity import NAMES_ANOTHER, Confirmed
+from ecw.crm.load.identity import Confirmed
 from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.state import edit_times, practices
 from ecw.crm.state import merge_base as agreements
 from ecw.identity.guard import Link
+from ecw.identity.held import Held
 from ecw.mapping.transform.person import contact_columns, person_columns, person_reader
 from ecw.mapping.transform.to_resource import Composer
 from ecw.push.intents import Place
@@ -104,7 +105,7 @@ class Patients:
     def another_person(self, record: Record, emr: Mapping[str, Any]) -> str | None:
         """Return why a linked row and the record of eCW may be two persons; None: they are one, or nothing tells."""
         if record.names_id not in (None, record.ecw_id):
-            return NAMES_ANOTHER
+            return Held.NAMES_ANOTHER
         agreed, sure = record.agreed or MergeBase(), record.confirmed
         person = self.person
         before = (person(agreed.crm), person(sure.crm)), (person(agreed.emr), person(sure.emr))
@@ -148,7 +149,7 @@ class Patients:
         """Note what eCW's record says now; a pull that fetched it before that version is older."""
         values: dict[str, Any] = {"hash": content_hash}
         if content_hash:
-            values |= {"source_version": version, "read_at": datetime.now(UTC), "older_run": None}
+            values |= {"source_version": version, "read_at": datetime.now(UTC), "stale_run": None}
         key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
         connection.execute(update(ecw_link).filter_by(**key).values(**values))
 

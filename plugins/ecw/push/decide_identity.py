@@ -38,7 +38,7 @@ def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> 
 
     def decide(connection: Connection, record: Record) -> None:
         held = intents.latest(connection, place, record.crm_id)
-        if held is None or (held.state, held.rung) != (HELD, RUNG) or not record.linked:
+        if held is None or (held.state, held.match_rule) != (HELD, RUNG) or not record.linked:
             raise ConfigurationError(f"The identity of the CRM's patient {record.crm_id} is not held.", next_move=LIST)
         side.patients.confirm(connection, record, record.ecw_id or "", emr)
         side.patients.write(connection, record.crm_id, {side.mapping.key: record.ecw_id})
@@ -82,7 +82,7 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
         connection.execute(open_ones.values(state=conflicts.SETTLED))
         now = datetime.now(UTC)
         values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": VOID, "ecw_id": None, "sent": None}
-        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": "", "rung": RUNG, "choice": NEW}
+        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": "", "match_rule": RUNG, "choice": NEW}
         upsert(connection, ecw_intent, mine, values | {"candidates": orjson.dumps([record.ecw_id]).decode()})
         _log(connection, side, record, "unlink", f"Unlinked: decided by {by}", theirs)
 
@@ -109,7 +109,7 @@ def _log(
     side: CrmSide,
     record: Record,
     operation: str,
-    words: str,
+    message: str,
     fields: Iterable[str] = (),
 ) -> None:
     journal.write(
@@ -120,7 +120,7 @@ def _log(
         direction=journal.PUSH,
         operation=operation,
         outcome="done",
-        words=words,
+        message=message,
         crm_id=record.crm_id,
         ecw_id=record.ecw_id,
         fields=fields,

@@ -68,7 +68,7 @@ class Intent:
     decided_at: datetime
     candidates: tuple[str, ...]
     choice: str | None
-    rung: str | None = None  # of a match that is held
+    match_rule: str | None = None  # of a match that is held
 
     @property
     def open(self) -> bool:
@@ -161,7 +161,7 @@ def decide(connection: Connection, place: Place, crm_id: str, decision: Decision
         "settled_at": None,
         "run_id": decision.run_id,
     }
-    values |= {"rung": None, "candidates": None, "choice": None}
+    values |= {"match_rule": None, "candidates": None, "choice": None}
     if before and before.new and decision.operation == CREATE:
         values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
     upsert(connection, ecw_intent, place.key(crm_id), values)
@@ -195,7 +195,7 @@ def put_aside(
     intent: str,
     operation: str,
     run_id: str,
-    rung: str | None = None,
+    match_rule: str | None = None,
     candidates: Iterable[str] = (),
 ) -> None:
     """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
@@ -205,13 +205,20 @@ def put_aside(
     """
     before = latest(connection, place, crm_id)
     found = tuple(candidates)
-    asked = (before.state, before.candidates, before.rung) if before else None
-    kept = before.choice if before and asked == (HELD, found, rung) and state == HELD else None
+    asked = (before.state, before.candidates, before.match_rule) if before else None
+    kept = before.choice if before and asked == (HELD, found, match_rule) and state == HELD else None
     now = datetime.now(UTC)
     maybe = before.sent if before and before.maybe_created and operation == CREATE else None
     sent = orjson.dumps(maybe).decode() if maybe else None
     values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": sent}
-    values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run_id, "rung": rung, "choice": kept}
+    values |= {
+        "attempts": 0,
+        "decided_at": now,
+        "settled_at": now,
+        "run_id": run_id,
+        "match_rule": match_rule,
+        "choice": kept,
+    }
     values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
@@ -250,5 +257,5 @@ def _intent(row: Mapping[Any, Any]) -> Intent:
         row["decided_at"],
         tuple(orjson.loads(row["candidates"])) if row["candidates"] else (),
         row["choice"],
-        row["rung"],
+        row["match_rule"],
     )

@@ -27,12 +27,10 @@ def told_of(pushed: Pushed) -> tuple[str | None, str | None]:
     if pushed.findings:
         moves = dict.fromkeys(finding.next_move for finding in pushed.findings)
         return "; ".join(f"{one.field}: {one.reason}" for one in pushed.findings), " ".join(moves)
-    reason, move = _WORDS.get(pushed.did, (None, None))
-    if pushed.outcome is not None and pushed.did not in ("created", "updated", "unchanged", "linked"):
+    reason, move = _WORDS.get(pushed.status, (None, None))
+    if pushed.outcome is not None and pushed.status not in ("created", "updated", "unchanged", "linked"):
         code = f" (eCW's code {pushed.outcome.code})" if pushed.outcome.code else ""
-        reason, move = f"{pushed.outcome.words}{code}", pushed.outcome.advice or move
-        if pushed.did == "held":
-            move = f"{move} {_WORDS['held'][1]}"
+        reason, move = f"{pushed.outcome.message}{code}", pushed.outcome.next_step or move
     if pushed.conflicts:
         reason = f"both sides changed {', '.join(sorted(pushed.conflicts))}"
         move = "`ecw conflicts` lists them and takes the choice."

@@ -30,7 +30,7 @@ class Planned:
     """A patient that a run takes: the way it should go, and the key of what the CRM said then."""
 
     crm_id: str
-    way: str
+    operation: str
     intent: str
 
 
@@ -55,8 +55,8 @@ def plan(
             rows = [
                 {
                     **place.key(one.crm_id),
-                    **{"run_id": run_id, "position": at, "way": one.way, "intent": one.intent, "dry": dry},
-                    **{"planned_at": now, "did": WAITING if waiting else None, "auto_started": auto_started},
+                    **{"run_id": run_id, "position": at, "operation": one.operation, "intent": one.intent, "dry": dry},
+                    **{"planned_at": now, "status": WAITING if waiting else None, "auto_started": auto_started},
                 }
                 for at, one in enumerate(planned)
             ]
@@ -73,12 +73,12 @@ def of_run(engine: Engine, place: Place, run_id: str) -> list[dict[str, Any]]:
 
 def to_do(engine: Engine, place: Place, run_id: str) -> list[str]:
     """Return the CRM ids that the run has not finished, in their order."""
-    return _ids(engine, place, run_id, or_(p.did.is_(None), p.did.in_(UNFINISHED)))
+    return _ids(engine, place, run_id, or_(p.status.is_(None), p.status.in_(UNFINISHED)))
 
 
 def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
     """Return the CRM ids that the run has written into eCW and not read back."""
-    return _ids(engine, place, run_id, p.did.in_(["created", "updated", "linked"]), p.confirmed.is_(None), ~p.dry)
+    return _ids(engine, place, run_id, p.status.in_(["created", "updated", "linked"]), p.confirmed.is_(None), ~p.dry)
 
 
 def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
@@ -94,15 +94,15 @@ def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, 
 
 
 def note_rest(
-    engine: Engine, place: Place, run_id: str, of: Collection[str | None], did: str, reason: str, next_move: str
+    engine: Engine, place: Place, run_id: str, of: Collection[str | None], status: str, reason: str, next_move: str
 ) -> None:
     """Write down the same of all patients of a run that have one of these words; None: those not begun."""
     words = [word for word in of if word is not None]
     with engine.begin() as connection:
         connection.execute(
             _run(place, run_id)
-            .where(or_(p.did.in_(words), *([p.did.is_(None)] if None in of else [])))
-            .values(did=did, reason=reason, next_move=next_move, at=datetime.now(UTC))
+            .where(or_(p.status.in_(words), *([p.status.is_(None)] if None in of else [])))
+            .values(status=status, reason=reason, next_move=next_move, at=datetime.now(UTC))
         )
 
 
@@ -111,7 +111,7 @@ def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
     with engine.begin() as connection:
         before = _asked(connection, place, run_id)
         connection.execute(
-            _run(place, run_id).where(p.did.in_(ASKED)).values(did=None, reason=None, next_move=None, at=None)
+            _run(place, run_id).where(p.status.in_(ASKED)).values(status=None, reason=None, next_move=None, at=None)
         )
         if before is not None:
             decision = Choice("approve", by, before, "approved", run_id=run_id)
@@ -128,26 +128,26 @@ def reject(engine: Engine, place: Place, run_id: str, by: str) -> None:
 
 def _asked(connection: Connection, place: Place, run_id: str) -> str | None:
     """Return what was answered so far about the patients of a run: waiting, not approved; None where nobody asks."""
-    mine = select(p.did).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-    return connection.scalar(mine.where(p.did.in_(ASKED)).limit(1))
+    mine = select(p.status).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
+    return connection.scalar(mine.where(p.status.in_(ASKED)).limit(1))
 
 
 def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:
     """Return True if a run that was planned since then waits for an approval."""
-    mine = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, did=WAITING)
+    mine = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, status=WAITING)
     return connection.execute(mine.where(p.planned_at > since).limit(1)).first() is not None
 
 
-def unasked_since(connection: Connection, place: Place, since: datetime) -> dict[str, set[str]]:
+def auto_started_since(connection: Connection, place: Place, since: datetime) -> dict[str, set[str]]:
     """Return the CRM ids that runs pushed, or are to push, by way, though no person had asked for it."""
     statement = (
-        select(p.way, p.crm_id)
+        select(p.operation, p.crm_id)
         .filter_by(practice=place.practice, resource=place.resource, dry=False, auto_started=True)
-        .where(p.planned_at > since, or_(p.did.is_(None), p.did.in_(_SENT)))
+        .where(p.planned_at > since, or_(p.status.is_(None), p.status.in_(_SENT)))
     )
     found: dict[str, set[str]] = {}
-    for way, crm_id in connection.execute(statement):
-        found.setdefault(way, set()).add(crm_id)
+    for operation, crm_id in connection.execute(statement):
+        found.setdefault(operation, set()).add(crm_id)
     return found
 
 
@@ -157,7 +157,7 @@ def latest(connection: Connection, place: Place, crm_ids: Collection[str]) -> di
     ids = sorted(crm_ids)
     for at in range(0, len(ids), _CHUNK):
         statement = (
-            select(p.crm_id, p.run_id, p.intent, p.did, p.planned_at, p.at)
+            select(p.crm_id, p.run_id, p.intent, p.status, p.planned_at, p.at)
             .filter_by(practice=place.practice, resource=place.resource, dry=False)
             .where(p.crm_id.in_(ids[at : at + _CHUNK]))
             .order_by(p.planned_at)

@@ -102,7 +102,7 @@ def choose_match(crm: CrmSide, crm_id: str, choice: str, by: str) -> None:
     """
     crm_id = spelled(crm, crm_id)
     found = held(crm, crm_id)
-    if found.rung == RUNG:
+    if found.match_rule == RUNG:
         raise ConfigurationError(
             f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
             next_move=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",

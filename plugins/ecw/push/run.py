@@ -77,7 +77,7 @@ class Running:
             dry_run=self.dry,
             again=push["named"],
             unknown_outcome_wait_seconds=wanted["unknown_outcome_wait_seconds"],
-            limits=Limits(longest=wanted["longest"], taken=wanted["characters"]),
+            limits=Limits(max_text_length=wanted["max_text_length"], allowed_characters=wanted["allowed_characters"]),
         )
         client = client_of(push, self.engine, self.patience)
         mapping = mapping_of(push, self.place.resource)
@@ -135,7 +135,7 @@ class _Sending:
     def all(self, crm_ids: Iterable[str]) -> list[str]:
         """Push them; return those whose outcome is not known, or whom another worker had."""
         pushes = concurrent(self.one, crm_ids, IN_FLIGHT)
-        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.did in ("unknown", "busy")]
+        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in ("unknown", "busy")]
 
     def one(self, crm_id: str) -> Pushed | None:
         """Push one patient and write down what came of it; None where it was not tried."""
@@ -151,17 +151,17 @@ class _Sending:
         reason, next_move = told_of(pushed)
         progress.note(
             *(running.engine, running.place, running.push["run_id"], crm_id),
-            did=pushed.did,
+            status=pushed.status,
             ecw_id=pushed.ecw_id,
             fields=progress.names(pushed.fields),
             reason=reason,
             next_move=next_move,
         )
         with self._lock:
-            if pushed.did == "failed":
+            if pushed.status == "failed":
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.did not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
+            elif pushed.status not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
                 self.failed_in_a_row = 0
         return pushed
 
@@ -209,8 +209,8 @@ def confirm(running: Running) -> dict[str, int]:
                 why = {"reason": f"{KEPT}: {progress.names(done.kept)}", "next_move": KEPT_MOVE} if done.kept else {}
                 if done.raced and not done.kept:
                     why = {"reason": f"{RACED}: {progress.names(done.raced)}", "next_move": RACED_MOVE}
-                learned = progress.names(done.learned)
-                progress.note(engine, place, run_id, crm_id, confirmed=word, learned=learned, **why)
+                normalized_fields = progress.names(done.normalized_fields)
+                progress.note(engine, place, run_id, crm_id, confirmed=word, normalized_fields=normalized_fields, **why)
         waiting = [crm_id for crm_id, done in shown.items() if not done.seen]
         if not waiting or last:
             break
@@ -234,4 +234,4 @@ def _word(done: Confirmed) -> str:
 
 def _counts(running: Running) -> dict[str, int]:
     rows = progress.of_run(running.engine, running.place, running.push["run_id"])
-    return dict(Counter(row["did"] or progress.NOT_TRIED for row in rows))
+    return dict(Counter(row["status"] or progress.NOT_TRIED for row in rows))

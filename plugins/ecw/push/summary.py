@@ -45,13 +45,13 @@ SHOWN = 200  # patients in the table; the CRM's table ecw_push_item has all
 def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
     place = place_of(push)
-    for was, did, why, move in _LEFT:
-        progress.note_rest(engine, place, push["run_id"], [was], did, why, move)
+    for was, status, why, move in _LEFT:
+        progress.note_rest(engine, place, push["run_id"], [was], status, why, move)
     rows = progress.of_run(engine, place, push["run_id"])
     dry = bool(push["options"]["dry_run"])
-    counts = Counter(row["did"] for row in rows)
-    told = [row for row in rows if dry or row["reason"] or row["did"] not in WELL]
-    learned = Counter(name for row in rows for name in (row["learned"] or "").split(", ") if name)
+    counts = Counter(row["status"] for row in rows)
+    shown = [row for row in rows if dry or row["reason"] or row["status"] not in WELL]
+    normalized_fields = Counter(name for row in rows for name in (row["normalized_fields"] or "").split(", ") if name)
     confirmed = Counter(row["confirmed"] for row in rows if row["confirmed"])
     return {
         "practice": push["practice"],
@@ -61,14 +61,14 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
         "counts": {word: counts[word] for word in WORDS if counts[word]},
         "kept_back": push["kept_back"],
         "confirmed": dict(confirmed),
-        "learned": dict(learned),
-        "told": [_one(row) for row in told[:SHOWN]],
-        "not_shown": max(0, len(told) - SHOWN),
+        "normalized_fields": dict(normalized_fields),
+        "shown": [_one(row) for row in shown[:SHOWN]],
+        "not_shown": max(0, len(shown) - SHOWN),
     }
 
 
 def _one(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("crm_id", "ecw_id", "did", "fields", "reason", "next_move")
+    names = ("crm_id", "ecw_id", "status", "fields", "reason", "next_move")
     return {name: row[name] for name in names if row[name]}
 
 
@@ -79,16 +79,16 @@ def as_text(table: dict[str, Any]) -> str:
     lines += [f"kept back: {count} {why}: {KEPT_BACK.get(why, '')}" for why, count in table["kept_back"].items()]
     if table["confirmed"]:
         lines.append("read back: " + ", ".join(f"{count} {word}" for word, count in table["confirmed"].items()))
-    if table["learned"]:
-        spelled = ", ".join(f"{name} {count}" for name, count in sorted(table["learned"].items()))
+    if table["normalized_fields"]:
+        spelled = ", ".join(f"{name} {count}" for name, count in sorted(table["normalized_fields"].items()))
         lines.append(f"eCW spells in its own way: {spelled}")
-    lines += [_line(one) for one in table["told"]]
+    lines += [_line(one) for one in table["shown"]]
     if table["not_shown"]:
         lines.append(f"{table['not_shown']} more are in the CRM's table ecw_push_item")
     return "\n".join(lines)
 
 
 def _line(one: dict[str, Any]) -> str:
-    parts = [f"{one['crm_id']}: {one['did']}", one.get("fields"), one.get("reason")]
+    parts = [f"{one['crm_id']}: {one['status']}", one.get("fields"), one.get("reason")]
     said = ", ".join(part for part in parts if part)
     return f"{said}. Next: {one['next_move']}" if one.get("next_move") else said

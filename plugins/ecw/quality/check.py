@@ -69,7 +69,7 @@ def check(
     MappingError where a rule does not fit its column.
     """
     name, started = batch["resource"], time.monotonic()
-    found = volume.judge(suite, batch["fetched"] - batch.get("gone", 0), usual)
+    found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.files import mappings_folder
 from ecw.mapping.definition.yaml_positions import Sheet
@@ -93,7 +94,8 @@ class Suite:
 
 def suite_path(resource: str) -> Path:
     """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
-    return mappings_folder().parent / "quality" / f"{resource}.yaml"
+    found = project_files.file_of("quality", f"{resource}.yaml")
+    return found or mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 
 def of_chosen(suite: Suite) -> Suite:

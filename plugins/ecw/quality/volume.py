@@ -15,14 +15,14 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     The suite's `volume` is about runs that see everything that eCW has, or parts of like size. Nothing at all where
     there had been something is always told; of a run that sees a part, only if no run before found nothing.
     """
-    volume = suite.volume if usual.whole or usual.alike else None
+    volume = suite.volume if usual.full_scan or usual.alike else None
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
         # What is known to be gone is told, and stops nothing again.
         known = usual.without_gone is not None and found >= least * usual.without_gone
         verdict = WARN if known else volume.otherwise
-    elif usual.number and not found and (usual.whole or usual.never_nothing >= LEAST_RUNS):
+    elif usual.number and not found and (usual.full_scan or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
         rule=VOLUME,
@@ -34,7 +34,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
         broken=0 if verdict == PASS or usual.number is None else usual.number - found,
         verdict=verdict,
         usual=usual.number,
-        scope="whole" if usual.whole else "part",
+        scope="whole" if usual.full_scan else "part",
     )
 
 

@@ -79,9 +79,9 @@ def pushes(connection: Connection, practice: str, now: datetime) -> list[PushPoi
     p = ecw_push_item.c
     at = func.min(p.planned_at, type_=UtcTime)
     found = (
-        select(p.run_id, at, p.did, func.count())
+        select(p.run_id, at, p.status, func.count())
         .where(p.practice == practice, p.planned_at >= now - timedelta(days=DAYS), p.dry.is_(False))
-        .group_by(p.run_id, p.did)
+        .group_by(p.run_id, p.status)
         .order_by(at)
         .limit(MOST_POINTS)
     )

@@ -122,7 +122,7 @@ def matches(connection: Connection, practice: str, after: tuple[str, ...] | None
     i = ecw_intent.c
     link = (ecw_link.c.practice == i.practice) & (ecw_link.c.resource == i.resource) & (ecw_link.c.crm_id == i.crm_id)
     statement = (
-        select(i.crm_id, i.rung, i.candidates, i.choice, i.decided_at, i.run_id, ecw_link.c.ecw_id)
+        select(i.crm_id, i.match_rule, i.candidates, i.choice, i.decided_at, i.run_id, ecw_link.c.ecw_id)
         .select_from(ecw_intent.outerjoin(ecw_link, link))
         .where(i.practice == practice, i.resource == PUSHED, i.state == HELD)
     )
@@ -132,10 +132,10 @@ def matches(connection: Connection, practice: str, after: tuple[str, ...] | None
     items = [
         Match(
             crm_id=row.crm_id,
-            found_by=row.rung or "",
+            found_by=row.match_rule or "",
             candidates=orjson.loads(row.candidates) if row.candidates else [],
             choice=row.choice,
-            linked=row.rung == RUNG and row.ecw_id is not None,
+            linked=row.match_rule == RUNG and row.ecw_id is not None,
             since=row.decided_at,
             run_id=row.run_id,
         )

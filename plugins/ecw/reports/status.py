@@ -12,7 +12,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import runs as ledger
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.resources import RESOURCES
 
 EVERY = timedelta(
@@ -34,7 +34,7 @@ class ResourceStatus:
     resource: str
     state: str
     run_id: str | None = None
-    numbers: Numbers | None = None
+    numbers: Counts | None = None
     calls: int | None = None
     seconds: float | None = None
     loaded_at: datetime | None = None

@@ -142,13 +142,13 @@ class _Teller:
             yield Event(
                 at=row["at"],
                 kind={PULL: "loaded", PUSH: "pushed", DECISION: "decision"}[direction],
-                title=row["words"],
+                title=row["message"],
                 run_id=row["run_id"] or None,
                 dag="ecw_replay" if run_type == "replay" else _DAGS.get(direction),
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
                 by=row["decided_by"],
                 code=" ".join(str(one) for one in (row["http_status"], row["code"]) if one) or None,
-                next_step=row["advice"],
+                next_step=row["next_step"],
                 mapping_version=version,
             )
 
@@ -204,9 +204,9 @@ class _Teller:
         p = ecw_push_item
         mine = select(p).filter_by(**self.place, crm_id=self.record.crm_id).order_by(p.c.planned_at.desc()).limit(MOST)
         for row in self.rows(mine) if self.record.crm_id else ():
-            if row["did"] is None or (row["did"] in _IN_JOURNAL and not row["dry"]):
+            if row["status"] is None or (row["status"] in _IN_JOURNAL and not row["dry"]):
                 continue
-            title = f"Push{' (dry run)' if row['dry'] else ''}: {row['did']}"
+            title = f"Push{' (dry run)' if row['dry'] else ''}: {row['status']}"
             yield Event(
                 at=row["at"] or row["planned_at"],
                 kind="pushed",
@@ -263,7 +263,7 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
             yield Reason(f"Held for a person, who chose {chosen}; the next push does it", page="conflicts")
         else:
             yield Reason(
-                f"It is not pushed until a person says who it is (found by {intent['rung']})", True, "conflicts"
+                f"It is not pushed until a person says who it is (found by {intent['match_rule']})", True, "conflicts"
             )
     elif state == "refused":
         yield Reason(

@@ -96,8 +96,8 @@ class Wanted:
     )
     readback_delay_seconds: Seconds = option(3.0, "seconds after which eCW shows a new patient")
     mr_numbers: bool = option(False, "forms may name patients by MR number, which Airflow keeps")
-    longest: Count = option(100, "characters of a text that the practice's eCW takes")
-    characters: str = option("", "characters that it takes although ecw.push.rules.validate refuses them")
+    max_text_length: Count = option(100, "characters of a text that the practice's eCW takes")
+    allowed_characters: str = option("", "characters that it takes although ecw.push.rules.validate refuses them")
 
     @classmethod
     def read(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,11 @@ from ecw.staging import filesystem
 
 BLOCK = 1 << 18  # bytes kept before they are compressed, or read at once: flat memory whatever the batch's size
 BEGUN = "run.json"  # in the folder of a run
+PURGED = ".purged.json"  # in the folder of a practice: when it was last purged
 LEVEL = 1  # zlib: half the size of level 0 at disk speed; level 6 takes four times as long for a tenth less
+
+
+log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -132,8 +137,7 @@ def manifest_path(path: str) -> str:
 
 def write_json(path: str, value: object) -> None:
     """Write a small JSON file, whole or not at all."""
-    with filesystem.put(path) as file:
-        file.write(orjson.dumps(value))
+    filesystem.put_bytes(path, orjson.dumps(value))
 
 
 def read_json(path: str) -> Any:
@@ -163,23 +167,43 @@ def open_folder(folder: str, now: datetime | None = None) -> None:
     write_json(filesystem.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})
 
 
-def purge(root: str, days: float, now: datetime | None = None) -> int:
-    """Remove the folders of runs begun more than that many days ago; return how many.
+def purge_daily(root: str, days: float, now: datetime | None = None) -> int:
+    """Purge each practice that was not purged today (UTC), and return how many folders of runs went.
 
-    What says when a run was begun goes last: a purge that is killed is gone on with by the next one.
+    In an object store every folder of a run costs requests, and those who look are many: one a day is enough.
     """
-    oldest = (now or datetime.now(UTC)) - timedelta(days=days)
+    now = now or datetime.now(UTC)
+    today = now.date().isoformat()
     removed = 0
     for practice in filesystem.names(root, hidden=True):
-        for run in filesystem.names(filesystem.join(root, practice), hidden=True):
-            folder = filesystem.join(root, practice, run)
-            begun = read_json(filesystem.join(folder, BEGUN))
-            if begun is not None and datetime.fromisoformat(begun["begun"]) < oldest:
-                for name in filesystem.names(folder, hidden=True):
-                    if name != BEGUN:
-                        filesystem.remove(filesystem.join(folder, name))
-                filesystem.remove(folder)
-                removed += 1
+        done = filesystem.join(root, practice, PURGED)
+        if (read_json(done) or {}).get("day") == today:
+            continue
+        if filesystem.names(filesystem.join(root, practice), hidden=True):  # a stray file is no practice
+            removed += purge(root, practice, days, now)
+            write_json(done, {"day": today})
+    return removed
+
+
+def purge(root: str, practice: str, days: float, now: datetime | None = None) -> int:
+    """Remove a practice's folders of runs begun more than that many days ago; return how many.
+
+    What says when a run was begun goes last: a purge that is killed is gone on with by the next one. Uploads that were
+    never ended go after a day.
+    """
+    now = now or datetime.now(UTC)
+    removed = 0
+    for run in filesystem.names(filesystem.join(root, practice), hidden=True):
+        folder = filesystem.join(root, practice, run)
+        begun = read_json(filesystem.join(folder, BEGUN))
+        if begun is not None and datetime.fromisoformat(begun["begun"]) < now - timedelta(days=days):
+            for name in filesystem.names(folder, hidden=True):
+                if name != BEGUN:
+                    filesystem.remove(filesystem.join(folder, name))
+            filesystem.remove(folder)
+            removed += 1
+    if aborted := filesystem.abort_uploads(filesystem.join(root, practice), now - timedelta(days=1)):
+        log.info("Staging: %d uploads that were never ended are gone.", aborted)
     return removed
 
 

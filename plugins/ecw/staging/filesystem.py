@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 
+# Which group of optional packages (pyproject.toml) a scheme needs; for others Airflow's provider has to be known.
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "airflow-ecw-crm[s3]"),
+    **dict.fromkeys(("gs", "gcs"), "airflow-ecw-crm[gcs]"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure adlfs"),
+}
+STORES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "azure")  # whose errors are no OSError
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 UNUSABLE |= {errno.ELOOP, errno.EINVAL}
@@ -56,6 +64,14 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
                 "read and write.",
             ) from None
         raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in STORES:
+            raise
+        raise StagingUnavailable(
+            f"The object store does not answer ({type(error).__name__}): {_place(path)}.",
+            next_move="try again; if it stays, see that every worker reaches the store, and that the connection in "
+            "the variable ecw_staging (s3://conn_id@bucket) has its right address and keys.",
+        ) from None
 
 
 def _place(path: str) -> str:
@@ -103,6 +119,17 @@ def _put(path: str) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_bytes(path: str, content: bytes) -> None:
+    """Write a small file, whole or not at all; in an object store by one request."""
+    if _local(path) is None:
+        with explained(path, writing=True):
+            remote = _remote(path)
+            remote.fs.pipe_file(remote.path, content)
+        return
+    with put(path) as file:
+        file.write(content)
 
 
 def get(path: str) -> IO[bytes]:
@@ -185,6 +212,52 @@ def _local(path: str) -> Path | None:
 
 
 def _remote(path: str) -> ObjectStoragePath:
-    from airflow.sdk import ObjectStoragePath
+    """Return the path in an object store, without what this process remembers of it: other workers write there, too.
 
-    return ObjectStoragePath(path)
+    Raises ConfigurationError where packages or the connection are missing.
+    """
+    from airflow.sdk import ObjectStoragePath
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    scheme = path.partition("://")[0]
+    try:
+        remote = ObjectStoragePath(path)
+        files = remote.fs
+    except (ImportError, ValueError):  # no provider, or no fsspec driver, for this scheme
+        raise ConfigurationError(
+            f"The staging area {_place(path)} needs packages for {scheme}:// that this machine does not have.",
+            next_move=f'install them on every scheduler, worker and triggerer: pip install "{PACKAGES[scheme]}".'
+            if scheme in PACKAGES
+            else "install Airflow's provider for this store, or write the variable ecw_staging anew: a folder, "
+            "s3://conn_id@bucket/prefix or gs://conn_id@bucket/prefix.",
+        ) from None
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"The variable ecw_staging names a connection that Airflow does not have: {remote.conn_id!r}.",
+            next_move="make the connection, or name another one: s3://conn_id@bucket/prefix.",
+        ) from None
+    files.invalidate_cache(remote.path)
+    return remote
+
+
+def abort_uploads(folder: str, before: datetime) -> int:
+    """Abort the uploads below a folder that were begun before then and never ended; return how many.
+
+    A killed worker leaves the parts of a large file in S3: no listing shows them, and they stay for ever. Stores that
+    forget them by themselves (GCS after a week), and disks, have none.
+    """
+    if _local(folder) is not None:
+        return 0
+    with explained(folder):
+        remote = _remote(folder)
+        if not hasattr(remote.fs, "list_multipart_uploads"):
+            return 0
+        bucket, _, prefix = remote.path.partition("/")
+        old = [
+            upload
+            for upload in remote.fs.list_multipart_uploads(bucket)
+            if upload["Key"].startswith(prefix) and upload["Initiated"] < before
+        ]
+        for upload in old:
+            remote.fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+    return len(old)

@@ -44,7 +44,7 @@ class Opened:
 
     opened: int = 0
     include_initial_sync: int = 0  # entries of what was there before and was looked at for the first time
-    too_many: int = 0  # entries of loads that would have opened more than `most`
+    too_many: int = 0  # entries of loads that would have opened more than `max_requests_per_load`
 
     def __add__(self, other: Self) -> Self:
         return type(self)(
@@ -94,7 +94,7 @@ class Opening:
     insurance: Mapped
     matters: Callable[[str, str, str | None], frozenset[str]]  # resource, operation, fields -> those that matter
     include_initial_sync: bool
-    most: int
+    max_requests_per_load: int
     delivery: str
 
     def of_load(self, load: Load, *, again: bool = False) -> Opened:
@@ -118,13 +118,15 @@ class Opening:
                 seen = _mark(connection, (*mine, ecw_journal.c.initial_sync.is_(true())), NONE)
                 if seen:
                     log.info("%s: %d changes of a first look open no request.", load.resource, seen)
-            changes = self._changes(connection, load, mine, most=None if again else self.most)
+            changes = self._changes(
+                connection, load, mine, max_requests_per_load=None if again else self.max_requests_per_load
+            )
             if changes is None:
                 too_many = _mark(connection, mine, NONE)
                 log.warning(
                     "%s: the run %s would open more than %d requests, so it opens none. If they are wanted, trigger "
                     "crm_vob with that run in its form; the connection's extra field `vob` sets the number.",
-                    *(load.resource, load.run_id, self.most),
+                    *(load.resource, load.run_id, self.max_requests_per_load),
                 )
                 return Opened(include_initial_sync=seen, too_many=too_many)
             opened = self._insert(connection, load, changes)
@@ -134,7 +136,12 @@ class Opening:
         return Opened(opened=opened, include_initial_sync=seen)
 
     def _changes(
-        self, connection: Connection, load: Load, mine: tuple[ColumnElement[bool], ...], *, most: int | None
+        self,
+        connection: Connection,
+        load: Load,
+        mine: tuple[ColumnElement[bool], ...],
+        *,
+        max_requests_per_load: int | None,
     ) -> dict[str, _Change] | None:
         """Return what matters by the patient's eCW id; None where it is more than the most."""
         changes: dict[str, _Change] = {}
@@ -151,7 +158,7 @@ class Opening:
             change.entries.append(entry)
             change.records.add(ecw_id)
             change.fields |= names
-            if most is not None and len(changes) > most:
+            if max_requests_per_load is not None and len(changes) > max_requests_per_load:
                 return None
         if lost:
             log.warning("%s: %d changed rows are no longer in the CRM, and open no request.", load.resource, lost)

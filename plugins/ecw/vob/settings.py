@@ -16,7 +16,9 @@ class VobSettings:
     include_initial_sync: bool = option(
         False, "what was there before and is fetched for the first time opens requests, too"
     )
-    most: AtLeastOne = option(500, "requests that one load may open; one that would open more opens none")
+    max_requests_per_load: AtLeastOne = option(
+        500, "requests that one load may open; one that would open more opens none"
+    )
 
     @classmethod
     def read(cls, source: Any) -> Self:

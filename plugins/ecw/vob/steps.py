@@ -31,7 +31,7 @@ def open_vob(
     """Open a request for each patient and load whose change matters; return how many were opened and passed over.
 
     Everything that the journal has and nobody has looked at yet is looked at, whatever woke us. `of_run` opens those of
-    one run that had been passed over: a first look, or more at once than `most` allows.
+    one run that had been passed over: a first look, or more at once than `max_requests_per_load` allows.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
@@ -61,7 +61,7 @@ def open_vob(
             insurance=mapped_of(insurance),
             matters=what_changed,
             include_initial_sync=settings.include_initial_sync,
-            most=settings.most,
+            max_requests_per_load=settings.max_requests_per_load,
             delivery=WAITING if connections.exists(webhook_conn_id) else NOT_DELIVERED,
         )
         if of_run:

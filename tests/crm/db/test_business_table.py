@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 from ecw.crm.db.business_table import Mapped, problems
 from ecw.crm.db.engine import reading
 from ecw.errors import CrmSchemaError
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_row, a_run, load
 
@@ -30,9 +30,9 @@ def test_a_table_with_a_key_of_another_kind_is_filled(crm_engine: Engine, key: s
     make(crm_engine, f'CREATE TABLE "Clinic List" (pk {key}, ecw_id TEXT, name TEXT, active BOOLEAN, latitude FLOAT)')
     mapped = columns("name", "active", "latitude", table="Clinic List")
 
-    assert load(crm_engine, [a_row("a"), a_row("b")], mapped=mapped) == Numbers(fetched=2, inserted=2)
+    assert load(crm_engine, [a_row("a"), a_row("b")], mapped=mapped) == Counts(fetched=2, inserted=2)
     again = [a_row("a", "New", 11, latitude=1.5), a_row("b", hour=11)]
-    assert load(crm_engine, again, mapped=mapped, run=a_run("r2")) == Numbers(fetched=2, updated=1, unchanged=1)
+    assert load(crm_engine, again, mapped=mapped, run=a_run("r2")) == Counts(fetched=2, updated=1, unchanged=1)
 
 
 def test_everything_that_a_mapping_gets_wrong_is_listed(crm_engine: Engine) -> None:
@@ -90,4 +90,4 @@ def test_a_column_that_must_not_be_empty_rejects_the_record_that_leaves_it_empty
         f"CREATE TABLE clinic (id {key} PRIMARY KEY, ecw_id TEXT, name TEXT NOT NULL, active BOOLEAN, latitude FLOAT)",
     )
     mapped = columns("name", "active", "latitude")
-    assert load(crm_engine, [a_row("a"), a_row("b", None)], mapped=mapped) == Numbers(fetched=2, rejected=1, inserted=1)
+    assert load(crm_engine, [a_row("a"), a_row("b", None)], mapped=mapped) == Counts(fetched=2, rejected=1, inserted=1)

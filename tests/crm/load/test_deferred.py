@@ -12,7 +12,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import metadata
 from ecw.crm.load import deferred
 from ecw.crm.state import links
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.loads import a_batch, a_reject, a_row, a_run, load_rows
 
 ENCOUNTER = Mapped(
@@ -38,7 +38,7 @@ def load(
     run_id: str,
     rejects: tuple[dict[str, Any], ...] = (),
     **more: Any,
-) -> Numbers:
+) -> Counts:
     batch = a_batch(list(rows), list(rejects), resource=mapped.table)
     return load_rows(engine, a_run(run_id), batch, mapped, rows, rejects, source="extract.ndjson.gz", **more)
 
@@ -61,21 +61,21 @@ def encounters(engine: Engine) -> dict[str, str]:
 def test_a_row_waits_for_its_patient_and_comes_in_with_it(crm_engine: Engine) -> None:
     somebody(crm_engine, "b")
     numbers = load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
-    assert numbers == Numbers(fetched=2, rejected=1, inserted=1)
+    assert numbers == Counts(fetched=2, rejected=1, inserted=1)
     assert encounters(crm_engine) == {"v2": "Reyes"}
     [reject] = table(crm_engine, "ecw_reject")
-    assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "parked", "patient")
+    assert (reject["ecw_id"], reject["step"], reject["rule"], reject["column"]) == ("v1", "load", "deferred", "patient")
     assert (reject["state"], reject["batch"]) == ("open", "extract.ndjson.gz")
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
     somebody(crm_engine, "a", run_id="p2")
-    assert load(crm_engine, ENCOUNTER, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, ENCOUNTER, run_id="r2") == Counts(fetched=1, inserted=1)
     assert encounters(crm_engine) == {"v1": "Reyes", "v2": "Reyes"}
     [reject] = table(crm_engine, "ecw_reject")
     assert (reject["state"], reject["resolved_run"]) == ("resolved", "r2")
-    assert deferred.wanted(crm_engine, "P1", "patient") == []
+    assert deferred.required_ids(crm_engine, "P1", "patient") == []
     assert table(crm_engine, "ecw_deferred_row") == []
-    ledger = {row["run_id"]: (row["parked"], row["released"]) for row in table(crm_engine, "ecw_run")}
+    ledger = {row["run_id"]: (row["deferred"], row["deferred_loaded"]) for row in table(crm_engine, "ecw_run")}
     assert (ledger["r1"], ledger["r2"]) == ((1, 0), (0, 1))
 
 
@@ -92,7 +92,7 @@ def test_a_newer_copy_in_the_batch_goes_before_the_one_that_waited(crm_engine: E
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     somebody(crm_engine)
     numbers = load(crm_engine, ENCOUNTER, visit("v1", hour=11, status="finished"), run_id="r2")
-    assert numbers == Numbers(fetched=2, inserted=1, unchanged=1)
+    assert numbers == Counts(fetched=2, inserted=1, unchanged=1)
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["finished"]
 
@@ -101,35 +101,35 @@ def test_the_same_batch_again_tells_the_same_numbers(crm_engine: Engine) -> None
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     somebody(crm_engine)
     first = load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2")
-    assert first == Numbers(fetched=2, inserted=2)
+    assert first == Counts(fetched=2, inserted=2)
     assert load(crm_engine, ENCOUNTER, visit("v2"), run_id="r2") == first
 
 
 def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a", "b"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a", "b"]
     load(crm_engine, PATIENT, run_id="p", rejects=(a_reject("b"),))
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["a"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["a"]
 
 
 def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
     deleted = a_reject("v1", "gone", None, hour=None)
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
-    assert deferred.wanted(crm_engine, "P1", "patient") == ["b"]
+    assert deferred.required_ids(crm_engine, "P1", "patient") == ["b"]
     somebody(crm_engine)
-    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers()
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts()
 
     somebody(crm_engine, "b", run_id="p2")
     deleted_too = a_reject("v2", "gone", None, hour=None)
     numbers = load(crm_engine, ENCOUNTER, run_id="r4", rejects=(deleted_too,))
-    assert numbers == Numbers(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
+    assert numbers == Counts(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
 
     assert encounters(crm_engine) == {}
     assert table(crm_engine, "ecw_deferred_row") == []
     told = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
     gone = {("v1", "gone"): "open", ("v2", "gone"): "open"}
-    assert told == gone | {("v1", "parked"): "resolved", ("v2", "parked"): "resolved"}
+    assert told == gone | {("v1", "deferred"): "resolved", ("v2", "deferred"): "resolved"}
 
 
 def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
@@ -138,7 +138,7 @@ def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
     before = {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"}
     rows = (visit("v1", hour=11, status="finished"), visit("v2"), visit("v3"))
     numbers = load(crm_engine, ENCOUNTER, *rows, run_id="dry", rejects=(a_reject("x"),), dry_run=True)
-    assert numbers == Numbers(fetched=4, rejected=1, inserted=2, updated=1)
+    assert numbers == Counts(fetched=4, rejected=1, inserted=2, updated=1)
     assert {name: table(crm_engine, name) for name in metadata.tables if name != "ecw_run"} == before
     assert encounters(crm_engine) == {"v1": "Reyes"}
     [ledger] = table(crm_engine, "ecw_run", run_id="dry")
@@ -150,7 +150,7 @@ def test_a_row_that_waited_comes_in_without_a_column_that_the_mapping_has_no_mor
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     somebody(crm_engine)
     without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")
-    assert load(crm_engine, without, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, without, run_id="r2") == Counts(fetched=1, inserted=1)
     assert encounters(crm_engine) == {"v1": "Reyes"}
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == [None]
@@ -166,14 +166,14 @@ def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_en
     known = links.known(crm_engine, "P1", "encounter")
     assert not known.unchanged("v1", waiting["hash"], "m1")
     again = waiting | {"row": waiting["row"] | {"status": "planned"}}
-    assert load(crm_engine, ENCOUNTER, again, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert load(crm_engine, ENCOUNTER, again, run_id="r3") == Counts(fetched=1, updated=1)
     assert links.known(crm_engine, "P1", "encounter").unchanged("v1", waiting["hash"], "m1")
 
 
 def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     optional = replace(ENCOUNTER, version="m2", parks=frozenset())
-    assert load(crm_engine, optional, run_id="r2") == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, optional, run_id="r2") == Counts(fetched=1, inserted=1)
     assert table(crm_engine, "ecw_deferred_row") == []
 
 
@@ -186,11 +186,11 @@ def test_a_version_that_waits_does_not_overwrite_the_newer_one_that_says_what_th
     load(crm_engine, ENCOUNTER, visit("v1", "Patient/b", hour=9, status="cancelled"), run_id="r2")
     assert not links.known(crm_engine, "P1", "encounter").unchanged("v1", oldest["hash"], "m1")
     newest = oldest | {"version": visit("v1", hour=10)["version"]}
-    assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, ENCOUNTER, newest, run_id="r3") == Counts(fetched=1, unchanged=1)
     assert table(crm_engine, "ecw_deferred_row") == []
     assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["resolved"]
     somebody(crm_engine, "b", run_id="p2")
-    assert load(crm_engine, ENCOUNTER, run_id="r4") == Numbers()
+    assert load(crm_engine, ENCOUNTER, run_id="r4") == Counts()
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status FROM encounter")).scalars().all() == ["planned"]
 
@@ -201,7 +201,7 @@ def test_an_older_version_does_not_end_the_waiting_of_a_newer_one(crm_engine: En
     load(crm_engine, ENCOUNTER, visit("v1", hour=9), run_id="r2")
     assert [reject["state"] for reject in table(crm_engine, "ecw_reject")] == ["open"]
     somebody(crm_engine, "b", run_id="p2")
-    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts(fetched=1, updated=1)
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT status, patient FROM encounter")).all() == [("arrived", "Patient/b")]
 
@@ -215,7 +215,7 @@ def test_a_version_that_was_overtaken_while_it_waited_goes(crm_engine: Engine) -
     with crm_engine.begin() as connection:
         connection.execute(metadata.tables["ecw_deferred_row"].insert().values(dict(waiting)))
     somebody(crm_engine, "b", run_id="p2")
-    assert load(crm_engine, ENCOUNTER, run_id="r3") == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts(fetched=1, unchanged=1)
     assert table(crm_engine, "ecw_deferred_row") == []
 
 
@@ -223,11 +223,11 @@ def test_a_dry_run_counts_who_waits_and_who_waits_no_longer(crm_engine: Engine) 
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     rows = visit("v2"), visit("v3", "Patient/b")
     dry = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True)
-    assert dry == Numbers(fetched=2, rejected=2)
+    assert dry == Counts(fetched=2, rejected=2)
     after_its_patients = load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True, coming=[("patient", "a")])
     somebody(crm_engine)
     assert load(crm_engine, ENCOUNTER, *rows, run_id="r2") == after_its_patients
-    assert after_its_patients == Numbers(fetched=3, rejected=1, inserted=2)
+    assert after_its_patients == Counts(fetched=3, rejected=1, inserted=2)
     ledger = {row["run_id"]: row for row in table(crm_engine, "ecw_run")}
-    for name in ("parked", "released"):
+    for name in ("deferred", "deferred_loaded"):
         assert ledger["dry"][name] == ledger["r2"][name] == 1

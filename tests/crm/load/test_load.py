@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 from ecw.crm.db.business_table import Mapped
 from ecw.crm.state import cursors
 from ecw.errors import CountMismatch, CrmSchemaError
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.three_way_merge import Rule
 from tests.fixtures.loads import LOCATION, a_batch, a_reject, a_row, a_run, everything, load, locations
 
@@ -14,7 +14,7 @@ from tests.fixtures.loads import LOCATION, a_batch, a_reject, a_row, a_run, ever
 def test_new_records_are_inserted_and_the_ledger_says_so(crm_engine: Engine) -> None:
     found = load(crm_engine, [a_row("a", "North"), a_row("b", "South")], unchanged=4)
 
-    assert found == Numbers(fetched=6, inserted=2, unchanged=4)
+    assert found == Counts(fetched=6, inserted=2, unchanged=4)
     assert locations(crm_engine) == {"a": "North", "b": "South"}
     [ledger] = everything(crm_engine)["ecw_run"]
     assert (ledger["fetched"], ledger["inserted"], ledger["unchanged"]) == (6, 2, 4)
@@ -25,7 +25,7 @@ def test_the_next_run_updates_what_differs_and_nothing_else(crm_engine: Engine) 
     load(crm_engine, [a_row("a", "North"), a_row("b", "South", latitude=1.25)])
     again = [a_row("a", "Northern", 11), a_row("b", "South", 11, latitude=1.25)]
 
-    assert load(crm_engine, again, run=a_run("r2")) == Numbers(fetched=2, updated=1, unchanged=1)
+    assert load(crm_engine, again, run=a_run("r2")) == Counts(fetched=2, updated=1, unchanged=1)
     assert locations(crm_engine) == {"a": "Northern", "b": "South"}
 
 
@@ -39,9 +39,9 @@ def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> No
     load(crm_engine, [a_row("a", "New", 11)], run=a_run("live"))
     found = load(crm_engine, [a_row("a", "Old", 9)], run=a_run("backfill", run_type="backfill"))
 
-    assert found == Numbers(fetched=1, unchanged=1)
+    assert found == Counts(fetched=1, unchanged=1)
     assert locations(crm_engine) == {"a": "New"}
-    assert [row["older"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
+    assert [row["stale"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
 
 
 def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:
@@ -59,7 +59,7 @@ def test_a_record_without_a_version_is_taken(crm_engine: Engine) -> None:
 
 def test_of_two_copies_in_a_batch_the_newer_wins_and_both_are_counted(crm_engine: Engine) -> None:
     found = load(crm_engine, [a_row("a", "New", 11), a_row("a", "Old", 9), a_row("b")])
-    assert found == Numbers(fetched=3, inserted=2, unchanged=1)
+    assert found == Counts(fetched=3, inserted=2, unchanged=1)
     assert locations(crm_engine) == {"a": "New", "b": "Main Street"}
 
 
@@ -76,7 +76,7 @@ def test_a_retry_gives_the_numbers_of_its_run_even_when_another_run_came_between
     batch = [a_row("a", "two", 9)]
     first = load(crm_engine, batch, run=a_run("r1"))
     load(crm_engine, [a_row("a", "three", 10)], run=a_run("r2"))
-    assert load(crm_engine, batch, run=a_run("r1")) == first == Numbers(fetched=1, updated=1)
+    assert load(crm_engine, batch, run=a_run("r1")) == first == Counts(fetched=1, updated=1)
     assert locations(crm_engine) == {"a": "three"}
 
 
@@ -84,7 +84,7 @@ def test_a_cleared_run_that_fetches_again_still_says_what_it_did(crm_engine: Eng
     load(crm_engine, [a_row("b", "South", 8)], run=a_run("r0"))
     load(crm_engine, [a_row("a", "North"), a_row("b", "Southern")])
     found = load(crm_engine, [a_row("a", "North"), a_row("b", "Southern"), a_row("c", "West")])
-    assert found == Numbers(fetched=3, inserted=2, updated=1)
+    assert found == Counts(fetched=3, inserted=2, updated=1)
 
 
 def test_a_row_that_the_crm_deleted_is_inserted_again(crm_engine: Engine) -> None:
@@ -92,7 +92,7 @@ def test_a_row_that_the_crm_deleted_is_inserted_again(crm_engine: Engine) -> Non
     with crm_engine.begin() as connection:
         connection.execute(text("DELETE FROM location WHERE ecw_id = 'b'"))
     again = [a_row("b", "Back", 11)]
-    assert load(crm_engine, again, run=a_run("r2")) == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, again, run=a_run("r2")) == Counts(fetched=1, inserted=1)
     assert locations(crm_engine) == {"a": "Main Street", "b": "Back"}
     assert load(crm_engine, [*again, a_row("c")], run=a_run("r2")).inserted == 2
 
@@ -100,20 +100,20 @@ def test_a_row_that_the_crm_deleted_is_inserted_again(crm_engine: Engine) -> Non
 def test_a_row_that_already_holds_the_ecw_id_is_adopted(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(text("INSERT INTO location (ecw_id, name) VALUES ('a', 'typed by hand')"))
-    assert load(crm_engine, [a_row("a", "North"), a_row("b")]) == Numbers(fetched=2, inserted=1, updated=1)
+    assert load(crm_engine, [a_row("a", "North"), a_row("b")]) == Counts(fetched=2, inserted=1, updated=1)
     assert locations(crm_engine) == {"a": "North", "b": "Main Street"}
 
 
 def test_two_practices_may_use_the_same_id(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Ours")])
     theirs = load(crm_engine, [a_row("a", "Theirs")], run=a_run("r1", practice="P2"))
-    assert theirs == Numbers(fetched=1, inserted=1)
+    assert theirs == Counts(fetched=1, inserted=1)
     with crm_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM location")).scalar() == 2
 
 
 def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
-    mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", rules={"name": Rule("pull", "emr", "static")})
+    mapped = Mapped("location", "ecw_id", LOCATION.columns, "m1", rules={"name": Rule("pull", "emr", "once")})
     load(crm_engine, [a_row("a", "First")], mapped=mapped)
     found = load(crm_engine, [a_row("a", "Second", 11, active=False)], run=a_run("r2"), mapped=mapped)
     assert found.updated == 1
@@ -123,7 +123,7 @@ def test_the_first_value_of_a_static_column_stays(crm_engine: Engine) -> None:
 def test_a_value_that_its_column_cannot_hold_rejects_its_record_alone(crm_engine: Engine) -> None:
     found = load(crm_engine, [a_row("a", latitude=12345.5), a_row("b", latitude=45.5)])
 
-    assert found == Numbers(fetched=2, rejected=1, inserted=1)
+    assert found == Counts(fetched=2, rejected=1, inserted=1)
     [reject] = everything(crm_engine)["ecw_reject"]
     assert (reject["ecw_id"], reject["step"], reject["column"]) == ("a", "load", "latitude")
     assert "12345" not in str(reject)
@@ -146,7 +146,7 @@ def test_a_record_that_was_rejected_without_a_reason_is_missing(crm_engine: Engi
 
 def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_engine: Engine) -> None:
     copies = [a_row("a", hour=10, latitude=12345.5), a_row("a", hour=11, latitude=12345.5)]
-    assert load(crm_engine, copies) == Numbers(fetched=2, rejected=2)
+    assert load(crm_engine, copies) == Counts(fetched=2, rejected=2)
 
 
 def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:

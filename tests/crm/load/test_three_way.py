@@ -16,7 +16,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import metadata
 from ecw.crm.state import conflicts
 from ecw.crm.state import merge_base as agreements
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.three_way_merge import MergeBase, Rule
 from ecw.three_way_merge import merge as merge_rows
 from tests.fixtures.crm import on_postgresql
@@ -38,7 +38,7 @@ def line(hour: int = 10, ecw_id: str = "a", **row: Any) -> dict[str, Any]:
     return a_row(ecw_id, hour=hour) | {"row": {"ecw_id": ecw_id} | FIRST | row}
 
 
-def load(engine: Engine, *lines: dict[str, Any], run_id: str = "r", mapped: Mapped = PATIENT, **more: Any) -> Numbers:
+def load(engine: Engine, *lines: dict[str, Any], run_id: str = "r", mapped: Mapped = PATIENT, **more: Any) -> Counts:
     batch = a_batch(list(lines), [], resource="patient")
     return load_rows(engine, a_run(run_id), batch, mapped, lines, [], **more)
 
@@ -78,10 +78,10 @@ def test_what_only_ecw_changed_is_taken_and_what_only_the_crm_changed_stays(crm_
     load(crm_engine, line())
     edit(crm_engine, phone="222", mr_number="M2")
     numbers = load(crm_engine, line(11, last_name="Ruiz"), run_id="r2")
-    assert numbers == Numbers(fetched=1, updated=1)
+    assert numbers == Counts(fetched=1, updated=1)
     assert crm(crm_engine) == FIRST | {"last_name": "Ruiz", "phone": "222", "mr_number": "M2"}
     assert agreed(crm_engine).crm["phone"] == "111", "the CRM's edit waits to be pushed"
-    assert (ledger(crm_engine, "r2")["kept"], ledger(crm_engine, "r2")["conflicts"]) == (1, 0)
+    assert (ledger(crm_engine, "r2")["pending_push"], ledger(crm_engine, "r2")["conflicts"]) == (1, 0)
     [entry] = [row for row in table(crm_engine, "ecw_journal") if row["operation"] == "update"]
     assert (entry["fields"], entry["ecw_id"], entry["direction"]) == ("last_name", "a", "pull")
 
@@ -89,7 +89,7 @@ def test_what_only_ecw_changed_is_taken_and_what_only_the_crm_changed_stays(crm_
 def test_a_record_that_says_the_same_as_the_crm_changes_nothing_and_is_agreed(crm_engine: Engine) -> None:
     load(crm_engine, line())
     edit(crm_engine, phone="222")
-    assert load(crm_engine, line(11, phone="222"), run_id="r2") == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, line(11, phone="222"), run_id="r2") == Counts(fetched=1, unchanged=1)
     assert agreed(crm_engine) == MergeBase.on(FIRST | {"phone": "222"})
 
 
@@ -140,13 +140,13 @@ def test_a_locked_row_takes_nothing_and_is_counted_and_takes_it_once_it_is_unloc
     load(crm_engine, line())
     edit(crm_engine, emr_updates_locked=True)
     changed = line(11, phone="333")
-    assert load(crm_engine, changed, run_id="r2") == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, changed, run_id="r2") == Counts(fetched=1, unchanged=1)
     assert crm(crm_engine) == FIRST
     assert ledger(crm_engine, "r2")["locked"] == 1
     [link] = table(crm_engine, "ecw_link")
     assert link["hash"] == ""
     edit(crm_engine, emr_updates_locked=False)
-    assert load(crm_engine, changed, run_id="r3") == Numbers(fetched=1, updated=1)
+    assert load(crm_engine, changed, run_id="r3") == Counts(fetched=1, updated=1)
     assert crm(crm_engine)["phone"] == "333"
 
 
@@ -164,7 +164,7 @@ def test_what_was_sent_comes_back_as_unchanged(crm_engine: Engine) -> None:
     sent = MergeBase(FIRST | {"phone": "222"}, dict(FIRST), {"phone": "222"})
     with crm_engine.begin() as connection:
         agreements.write(connection, "P1", "patient", "a", sent)
-    assert load(crm_engine, line(11, phone="222"), run_id="r2") == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, line(11, phone="222"), run_id="r2") == Counts(fetched=1, unchanged=1)
     assert agreed(crm_engine) == MergeBase.on(FIRST | {"phone": "222"})
     assert [row["operation"] for row in table(crm_engine, "ecw_journal")] == ["insert"]
 
@@ -177,7 +177,7 @@ def test_a_value_that_the_column_rounds_is_no_edit_of_the_crm(crm_engine: Engine
         load_rows(crm_engine, a_run(run_id), a_batch([one], []), mapped, [one], [])
     [entry] = [row for row in table(crm_engine, "ecw_journal") if row["operation"] == "update"]
     assert entry["fields"] == "name"
-    assert (ledger(crm_engine, "r2")["kept"], ledger(crm_engine, "r2")["conflicts"]) == (0, 0)
+    assert (ledger(crm_engine, "r2")["pending_push"], ledger(crm_engine, "r2")["conflicts"]) == (0, 0)
 
 
 @on_postgresql

@@ -11,14 +11,14 @@ from sqlalchemy import Engine, select, text
 from ecw.crm.db.business_table import Mapped
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import ecw_journal, ecw_link
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.three_way_merge import Rule
 from tests.fixtures.loads import a_batch, a_reject, a_row, a_run, load_rows
 
 PATIENT = Mapped("patient", "ecw_id", ("ecw_id", "last_name", "active"), "m1")
 
 
-def load(engine: Engine, rows: list[dict[str, Any]], rejects: list[dict[str, Any]], run_id: str) -> Numbers:
+def load(engine: Engine, rows: list[dict[str, Any]], rejects: list[dict[str, Any]], run_id: str) -> Counts:
     return load_rows(engine, a_run(run_id), a_batch(rows, rejects, resource="patient"), PATIENT, rows, rejects)
 
 
@@ -88,13 +88,13 @@ def test_a_mark_is_an_update_once(crm_engine: Engine) -> None:
     load(crm_engine, [line(), line(ecw_id="b")], [], "r1")
     marked = [line(merged, 11) | {"row": line()["row"]}, line(ecw_id="b", hour=11)]
 
-    numbers = Numbers(fetched=2, updated=1, unchanged=1)
+    numbers = Counts(fetched=2, updated=1, unchanged=1)
     assert load(crm_engine, marked, [], "r2") == numbers
     assert told_by(crm_engine, "r2") == [("update", "a", "1", "emr_status", False)]
     again = [one | {"hash": "again"} for one in marked]
     assert load(crm_engine, again, [], "r2") == numbers, "the same run, cleared, says what it did"
     assert len(told_by(crm_engine, "r2")) == 1
-    assert load(crm_engine, marked, [], "r3") == Numbers(fetched=2, unchanged=2)
+    assert load(crm_engine, marked, [], "r3") == Counts(fetched=2, unchanged=2)
 
 
 def test_a_mark_leaves_what_the_crm_has_changed(crm_engine: Engine) -> None:
@@ -115,11 +115,11 @@ def test_a_record_that_is_gone_is_told_once_as_a_mark_on_its_row(crm_engine: Eng
     gone = [a_reject(ecw_id, rule="gone", column=None) for ecw_id in ("b", "never here")]
     load(crm_engine, [line(), line(ecw_id="b")], [], "r1")
 
-    assert load(crm_engine, [], gone, "r2") == Numbers(fetched=2, rejected=2)
+    assert load(crm_engine, [], gone, "r2") == Counts(fetched=2, rejected=2)
     [(operation, ecw_id, crm_id, fields, initial_sync)] = told_by(crm_engine, "r2")
     assert (operation, ecw_id, crm_id, fields, initial_sync) == ("update", "b", "2", "emr_status", None)
-    assert load(crm_engine, [], gone, "r3") == Numbers(fetched=2, rejected=2)
+    assert load(crm_engine, [], gone, "r3") == Counts(fetched=2, rejected=2)
     assert told_by(crm_engine, "r3") == []
 
-    assert load(crm_engine, [line(ecw_id="b")], [], "r4") == Numbers(fetched=1, updated=1)
+    assert load(crm_engine, [line(ecw_id="b")], [], "r4") == Counts(fetched=1, updated=1)
     assert told_by(crm_engine, "r4") == [("update", "b", "2", "emr_status", False)]

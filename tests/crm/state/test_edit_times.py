@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from ecw.crm.db.business_table import Mapped
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.crm.load.test_three_way import COLUMNS, FIRST, PATIENT, RULES, agreed, crm, edit, ledger, line, load, table
 from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_batch, a_reject, a_run, load_rows
@@ -153,7 +153,7 @@ def shouting(crm_engine: Engine) -> Engine:
 
 def test_what_the_table_holds_after_the_write_is_agreed(shouting: Engine, caplog: Any) -> None:
     with caplog.at_level(logging.WARNING):
-        assert load(shouting, line(), line(ecw_id="b", last_name="Ruiz")) == Numbers(fetched=2, inserted=2)
+        assert load(shouting, line(), line(ecw_id="b", last_name="Ruiz")) == Counts(fetched=2, inserted=2)
     assert crm(shouting)["last_name"] == "REYES"
     assert (agreed(shouting).crm["last_name"], agreed(shouting).emr["last_name"]) == ("REYES", "Reyes")
     assert ledger(shouting, "r")["rewritten"] == "last_name 2"
@@ -161,11 +161,11 @@ def test_what_the_table_holds_after_the_write_is_agreed(shouting: Engine, caplog
     assert len(told) == 1, "once for a column, and not for each row"
     assert not any("REYES" in record.getMessage() or "Reyes" in record.getMessage() for record in caplog.records)
 
-    assert load(shouting, line(11, phone="222"), run_id="r2") == Numbers(fetched=1, updated=1)
-    assert (ledger(shouting, "r2")["kept"], ledger(shouting, "r2")["conflicts"]) == (0, 0)
-    assert load(shouting, line(12, phone="222", last_name="Rios"), run_id="r3") == Numbers(fetched=1, updated=1)
+    assert load(shouting, line(11, phone="222"), run_id="r2") == Counts(fetched=1, updated=1)
+    assert (ledger(shouting, "r2")["pending_push"], ledger(shouting, "r2")["conflicts"]) == (0, 0)
+    assert load(shouting, line(12, phone="222", last_name="Rios"), run_id="r3") == Counts(fetched=1, updated=1)
     assert (crm(shouting)["last_name"], agreed(shouting).crm["last_name"]) == ("RIOS", "RIOS")
-    assert load(shouting, line(13, phone="222", last_name="Rios"), run_id="r4") == Numbers(fetched=1, unchanged=1)
+    assert load(shouting, line(13, phone="222", last_name="Rios"), run_id="r4") == Counts(fetched=1, unchanged=1)
 
 
 def test_an_edit_of_the_crm_that_is_still_to_be_pushed_is_not_agreed_by_a_write(shouting: Engine) -> None:

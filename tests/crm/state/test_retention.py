@@ -27,12 +27,19 @@ def fill(crm: Engine) -> None:
             connection.execute(insert(table), rows)
 
     entry = {"practice": "P", "run_id": "r", "direction": "pull", "resource": "patient", "operation": "update"}
-    entry |= {"words": "x", "outcome": "done"}
+    entry |= {"message": "x", "outcome": "done"}
     put(ecw_journal, [entry | {"entry": str(at), "at": ago(10.5 if at < 7 else 9.5)} for at in range(10)])
     found = {"practice": "P", "run_id": "r", "resource": "patient", "rule": "in", "column": "", "demand": "x"}
     found |= {"otherwise": "warn", "why": "x", "rows": 1, "broken": 0, "verdict": "pass"}
     put(ecw_quality_result, [found | {"number": at, "at": ago(at + 3.5)} for at in range(4)])
-    alert = {"practice": "P", "kind": "stale", "subject": "patient", "words": "x", "next_move": "x", "since": ago(99)}
+    alert = {
+        "practice": "P",
+        "kind": "stale",
+        "subject": "patient",
+        "message": "x",
+        "next_move": "x",
+        "opened_at": ago(99),
+    }
     ended = {"over": ago(3), "fresh": ago(1), "open": None}
     put(ecw_alert, [alert | {"alert": name, "resolved_at": at} for name, at in ended.items()])
     put(

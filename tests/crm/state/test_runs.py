@@ -3,7 +3,7 @@ from sqlalchemy import Engine
 
 from ecw.crm.state import runs
 from ecw.errors import ConcurrentRun, ConfigurationError
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.loads import a_row, a_run, everything, load
 
 
@@ -21,14 +21,14 @@ def test_its_numbers_are_there_once_it_is_loaded(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(), ["location"])
     load(crm_engine, [a_row("a")])
     assert states(crm_engine) == {"location": ("loaded", None)}
-    assert runs.numbers(crm_engine, a_run(), "location") == Numbers(fetched=1, inserted=1)
+    assert runs.numbers(crm_engine, a_run(), "location") == Counts(fetched=1, inserted=1)
 
 
 def test_a_run_that_begins_again_and_loads_the_same_batch_is_loaded_again(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     runs.begin(crm_engine, a_run(), ["location"])
     assert states(crm_engine) == {"location": ("running", None)}
-    assert load(crm_engine, [a_row("a")]) == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, [a_row("a")]) == Counts(fetched=1, inserted=1)
     assert states(crm_engine) == {"location": ("loaded", None)}
 
 

@@ -33,9 +33,9 @@ select:
         type: string
         sync: both
         on_conflict: hold
-        keep: static
+        update: once
         null_if: [No, 1899-12-30]
-        also: {text: "%value"}
+        set_with: {text: "%value"}
 excluded:
   photo: no pictures
 """
@@ -63,7 +63,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert (mapping.name, mapping.resource, mapping.table, mapping.key) == ("patient", "Patient", "patient", "ecw_id")
     assert dict(mapping.excluded) == {"photo": "no pictures"}
     last_name = mapping.column("last_name")
-    assert (last_name.sync, last_name.on_conflict, last_name.keep) == ("both", "hold", "static")
+    assert (last_name.sync, last_name.on_conflict, last_name.update) == ("both", "hold", "once")
     assert last_name.null_if == ("No", "1899-12-30")  # as written: neither false nor a date
     assert [column.name for column in mapping.pushed] == ["last_name"]
 
@@ -105,7 +105,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("{name: npi", "{name: n-p-i", "10:16", "letters, digits and _"),
         ("required: true", "required: maybe", "9:84", "required is true or false"),
         ("America/New_York", "Eastern", "4:12", "'Eastern' is not a time zone"),
-        ('"%value"', '"%valu"', "23:23", "did you mean '%value'?"),
+        ('"%value"', '"%valu"', "23:27", "did you mean '%value'?"),
         ("clean: [trim]", "crosswalk: npi", "10:101", "there is no crosswalks/npi.csv"),
         ("photo: no pictures", "photo:", "25:9", "the reason why photo is left out is a text"),
         ("excluded:", "excluded: [", "26:1", "is not YAML"),
@@ -119,10 +119,10 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("type: string, clean: [trim]", "type: boolean, crosswalk: npi", "10:102", "turns a text into a text"),
         ("        path: >-\n          family |\n          text\n", "", "13:9", "a column has a `path`"),
         (
-            'also: {text: "%value"}',
-            "also: {extension('u').value: x}",
-            "23:15",
-            "also: sync both writes, and value comes in",
+            'set_with: {text: "%value"}',
+            "set_with: {extension('u').value: x}",
+            "23:19",
+            "set_with: sync both writes, and value comes in",
         ),
         ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:99", "is a day, as in"),
     ],
@@ -173,7 +173,7 @@ def test_a_practice_brings_its_own_constants(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD.replace('"%value"', '"%npi"'))
     mapping = load_mapping(file, {"npi": "urn:oid:1.2", "other": "x"})
     assert "'urn:oid:1.2'" in show(mapping.column("npi").steps)
-    assert [text for _, text in mapping.column("last_name").also] == ["urn:oid:1.2"]
+    assert [text for _, text in mapping.column("last_name").set_with] == ["urn:oid:1.2"]
     assert dict(mapping.constants) == {"npi": "urn:oid:1.2"}
     assert mapping.version != load_mapping(file).version
 
@@ -210,5 +210,5 @@ def test_the_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path))
     assert mappings_folder() == tmp_path
     monkeypatch.setenv("ECW_MAPPINGS", str(tmp_path / "nowhere"))
-    with pytest.raises(MappingError, match="ECW_MAPPINGS"):
+    with pytest.raises(MappingError, match=r"ECW_MAPPINGS.*ecw init"):
         mappings_folder()

@@ -25,7 +25,7 @@ PUSHED = load_mapping("patient").pushed
 PATHS = [
     path
     for column in PUSHED
-    for path in (*(() if column.concept else [column.writes]), *(path for path, _ in column.also))
+    for path in (*(() if column.concept else [column.writes]), *(path for path, _ in column.set_with))
 ]
 VALUES = st.sampled_from(["x", "y z", "2001-05-27", True, False])
 

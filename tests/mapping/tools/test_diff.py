@@ -16,7 +16,7 @@ from ecw.mapping.transform.to_row import Mapper
 COLUMNS = """\
       - {name: dob, label: DOB, path: birthDate, type: date}
       - {name: sex, label: Sex, path: gender, type: code}
-      - {name: first, label: First, path: language, type: code, keep: static}
+      - {name: first, label: First, path: language, type: code, update: once}
 """
 
 

@@ -234,7 +234,8 @@ def test_a_gap_at_the_end_goes_with_what_came_after_it() -> None:
 def test_a_coding_without_system_does_not_keep_the_old_one(mapping_of: Callable[..., Mapping]) -> None:
     column = (
         "      - name: sex\n        label: Sex\n        path: maritalStatus.coding.first().code\n        type: code\n"
-        "        sync: both\n        crosswalk: sex\n        also: {maritalStatus.coding.first().system: '%system'}\n"
+        "        sync: both\n        crosswalk: sex\n"
+        "        set_with: {maritalStatus.coding.first().system: '%system'}\n"
     )
     composer = Composer(mapping_of(column, policies="sex: {unmapped: reject}", sex="a,A,s,\nb,B,,\n"))
     there = {"maritalStatus": {"coding": [{"system": "s", "code": "a"}]}}

@@ -58,7 +58,7 @@ def test_an_export_is_waited_for_and_staged_whole(run: Run, sandbox: RunningSand
 
     held = {record["id"]: record for record in sandbox.records("Practitioner")}
     assert {record["id"]: record for record in batch_file.read(batch["path"])} == held
-    assert (batch["count"], batch.get("whole")) == (30, True)
+    assert (batch["count"], batch.get("full_scan")) == (30, True)
     assert sandbox.served("export-cancel") == 1, "eCW may delete the files"
     assert filesystem.names(f"{run['staging']}/practitioner") == [
         "extract.ndjson.gz",

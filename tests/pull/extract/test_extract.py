@@ -33,7 +33,7 @@ def test_by_names(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None
     batch = staged("patient", "name_sweep")
 
     assert records(batch) == held(sandbox, "patient")
-    assert batch.get("whole")
+    assert batch.get("full_scan")
 
 
 def test_by_names_notices_who_is_gone(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:

@@ -15,8 +15,8 @@ from ecw.pull.extract.strategies import (
     STRATEGIES,
     ExtractContext,
     SearchRequest,
-    later,
     longest_turn,
+    remaining_patients,
     share_due,
     since_turns,
     turns_due,
@@ -41,10 +41,10 @@ class Roll:
     def known(self, resource: str) -> list[str]:
         return self.ids.get(resource, [])
 
-    def touched(self, resource: str, follower: str) -> list[str]:
+    def changed_ids(self, resource: str, follower: str) -> list[str]:
         return self.changed
 
-    def gone(self, resource: str) -> set[str]:
+    def deleted_ids(self, resource: str) -> set[str]:
         return self.lost
 
     def merged(self, resource: str) -> set[str]:
@@ -59,7 +59,7 @@ class Roll:
     def urgent(self) -> list[str]:
         return self.soon
 
-    def strangers(self) -> list[str]:
+    def unlinked_patients(self) -> list[str]:
         return self.ids.get("stranger", [])
 
     def refused(self, resource: str) -> list[str]:
@@ -71,14 +71,14 @@ class Roll:
     def beginnings(self, resource: str) -> set[str]:
         return set()
 
-    def wanted(self, resource: str) -> list[str]:
+    def required_ids(self, resource: str) -> list[str]:
         return self.awaited
 
 
 def ask(
     fhir_type: str, roster: Roll, start: str | None = None, end: str = "2026-11-22T10:00:00+00:00", **more: Any
 ) -> ExtractContext:
-    run_type, most = more.pop("run_type", "scheduled"), more.pop("most", None)
+    run_type, max_patients = more.pop("run_type", "scheduled"), more.pop("max_patients", None)
     run = Run(
         practice="P",
         run_id="r",
@@ -89,7 +89,9 @@ def ask(
         crm_conn_id="",
         staging="",
     )
-    return ExtractContext(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), most)
+    return ExtractContext(
+        run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), max_patients
+    )
 
 
 def rounds(name: str, this: ExtractContext) -> list[list[SearchRequest]]:
@@ -153,11 +155,11 @@ def test_per_patient_searches_nothing_of_who_is_gone_or_merged_and_reads_what_th
 def test_a_first_look_takes_as_many_as_it_may_and_counts_the_others() -> None:
     roster = Roll({"patient": ["a", "b", "c"]}, changed=["c"])
 
-    for most, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
-        this = ask("Coverage", roster, most=most)
+    for max_patients, asked in ((2, ["a", "b"]), (3, ["a", "b", "c"]), (9, ["a", "b", "c"])):
+        this = ask("Coverage", roster, max_patients=max_patients)
         assert [params(units) for units in rounds("per_patient", this)] == [[{"patient": ecw_id} for ecw_id in asked]]
-        assert later(this) == 3 - len(asked)
-    assert later(ask("Coverage", roster)) == 0
+        assert remaining_patients(this) == 3 - len(asked)
+    assert remaining_patients(ask("Coverage", roster)) == 0
 
 
 def test_per_patient_looks_at_everybody_within_a_day() -> None:

@@ -174,7 +174,7 @@ def asking(
 def test_a_first_look_begins_with_the_urgent() -> None:
     roster = Roll({"patient": ["a", "b", "c", "d"]}, soon=["d", "elsewhere", "c"])
 
-    [first] = rounds("per_patient", asking(roster, "insurance", most=3))
+    [first] = rounds("per_patient", asking(roster, "insurance", max_patients=3))
 
     assert [each["patient"] for each in params(first)] == ["d", "c", "a"]
 

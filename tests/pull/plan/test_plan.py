@@ -194,7 +194,7 @@ def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_
     told = "17 patients were asked about, the last changed first; those of 103 others come in turn, by"
     assert f"insurance: {told} 2026-11-22 05:00Z." in caplog.messages
     [row] = [row for row in steps.summary(first) if row["resource"] == "insurance"]
-    assert row["next"] == "nothing to do: 103 patients are asked about in turn, by 2026-11-22 05:00Z."
+    assert row["next"] == "nothing to do: the next runs query the other 103 patients, by 2026-11-22 05:00Z."
 
     for _ in range(4):
         run = pull.begin(options=options)
@@ -208,4 +208,4 @@ def test_a_first_look_that_may_take_long_looks_at_everybody(pull: Pulling, unhur
     line = plan.of(pull.begin(options={"max_concurrency": 1, "initial_sync_minutes": 1, **unhurried}))["resources"][
         "insurance"
     ]
-    assert line["most"] is None
+    assert line["max_patients"] is None

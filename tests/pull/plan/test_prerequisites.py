@@ -107,4 +107,4 @@ def test_who_is_asked_instead_of_a_refused_search_is_known_and_bounded(pull: Pul
 
     batch = steps.extract(begun_with_a_refused_search(pull), "encounter")
 
-    assert (batch.get("strategy"), batch.get("patients")) == ("per_patient", 17)
+    assert (batch.get("strategy"), batch.get("patients_queried")) == ("per_patient", 17)

@@ -26,7 +26,7 @@ def again(pull: Pulling, run_id: str = "replay__1", **chosen: object) -> dict[st
     run = replay.begin(run_id, chosen, "ecw_test", "crm_test", pull.staging)
     found = {}
     for resource in RESOURCES:
-        if (gathered := replay.gather(run, resource)) is not None:
+        if (gathered := replay.collect(run, resource)) is not None:
             found[resource] = steps.load(steps.check(steps.map(gathered)))
     return found
 
@@ -120,13 +120,13 @@ def test_a_replay_that_was_killed_is_cleared_and_ends_the_same(pull: Pulling, ma
     held_back = pull("patient")["patient"]["rejected"]
     (mappings / "crosswalks" / "gender.csv").write_text(whole)
     run = replay.begin("replay__1", None, "ecw_test", "crm_test", pull.staging)
-    gathered = replay.gather(run, "patient")
+    gathered = replay.collect(run, "patient")
     assert gathered is not None
     checked = steps.check(steps.map(gathered))
     first = steps.load(checked)
 
     assert steps.load(checked) == first == numbers(held_back, inserted=held_back), "the load's task ran twice"
-    assert replay.gather(run, "patient") is None, "the whole group is cleared: nothing is left to do"
+    assert replay.collect(run, "patient") is None, "the whole group is cleared: nothing is left to do"
     [row] = replay.summary(run)
     assert (row["resource"], row["inserted"], row["state"]) == ("patient", held_back, "loaded")
 
@@ -166,7 +166,7 @@ def test_rejected_in_several_runs_and_for_several_reasons_is_one_record_in_its_n
             f"source_version, '{batch}', state, first_run, last_run, resolved_run, read_at FROM ecw_reject"
         )
     run = replay.begin("replay__1", {"run": first}, "ecw_test", "crm_test", pull.staging)
-    gathered = replay.gather(run, "practitioner")
+    gathered = replay.collect(run, "practitioner")
 
     assert gathered is not None
     assert gathered["count"] == 1
@@ -202,7 +202,7 @@ def test_rejects_are_chosen_by_resource_rule_id_and_run(
     both = not chosen or "resources" in chosen
 
     run = replay.begin("replay__1", filled, "ecw_test", "crm_test", pull.staging)
-    gathered = replay.gather(run, "practitioner")
+    gathered = replay.collect(run, "practitioner")
 
     assert gathered is not None
     assert {record["id"] for record in batch_file.read(gathered["path"])} == ({first, second} if both else {first})

@@ -20,7 +20,7 @@ def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     """Add a patient to the CRM and push it; return its id there and in eCW."""
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, bool(pushed.ecw_id)) == ("created", True)
+    assert (pushed.status, bool(pushed.ecw_id)) == ("created", True)
     assert confirm(pushing(), crm_id).whole
     return crm_id, pushed.ecw_id
 
@@ -48,9 +48,9 @@ def test_a_new_patient_is_created_linked_and_known(sandbox: Any, crm: Any, pushi
     assert link["hash"], "the next pull finds it unchanged"
     assert crm.journal() == [("create", "done")]
     [entry] = crm.all("ecw_journal")
-    assert (entry["words"], entry["http_status"], entry["code"]) == ("200 OK", 200, "1")
+    assert (entry["message"], entry["http_status"], entry["code"]) == ("200 OK", 200, "1")
     again = push_patient(pushing("r2"), crm_id)
-    assert (again.did, again.fields) == ("unchanged", ())
+    assert (again.status, again.fields) == ("unchanged", ())
     assert sandbox.served("transaction") == 1
 
 
@@ -68,12 +68,12 @@ def test_an_edit_of_the_crm_is_sent_and_nothing_else_is_touched(sandbox: Any, cr
     clinic(sandbox, ecw_id, contact=[{"name": {"family": "Mother"}}], gender="unknown")
     crm.edit(crm_id, city="Lawrence", phone="(913) 555-7777")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, set(pushed.fields)) == ("updated", {"city", "phone"})
+    assert (pushed.status, set(pushed.fields)) == ("updated", {"city", "phone"})
     found = in_ecw(sandbox, ecw_id)
     assert (found["address"][0]["city"], phone_of(found)) == ("Lawrence", "9135557777")
     assert found["gender"] == "unknown", "the clinic's edit stays and waits for the pull"
     assert found["contact"] == [{"name": {"family": "Mother"}}]
-    assert push_patient(pushing("r3"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r3"), crm_id).status == "unchanged"
 
 
 def test_a_column_that_both_changed_and_is_held_stays_on_both_sides_until_a_person_chooses(
@@ -84,12 +84,12 @@ def test_a_column_that_both_changed_and_is_held_stays_on_both_sides_until_a_pers
     clinic(sandbox, ecw_id, name=[name | {"family": "Clinic"}])
     crm.edit(crm_id, last_name="Intake", city="Lawrence")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.fields, pushed.conflicts) == ("updated", ("city",), ("last_name",))
+    assert (pushed.status, pushed.fields, pushed.conflicts) == ("updated", ("city",), ("last_name",))
     assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "Clinic"
     assert crm.row(crm_id)["last_name"] == "Intake"
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["column"], conflict["state"], conflict["winner"]) == ("last_name", "open", None)
-    assert push_patient(pushing("r3"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r3"), crm_id).status == "unchanged"
     practice = pushing().place.practice
     assert conflicts.choose(crm.engine, conflicts.Field(practice, "patient", crm_id, "last_name"), "crm", "tester")
     assert push_patient(pushing("r4"), crm_id).fields == ("last_name",)
@@ -116,7 +116,7 @@ def test_ecw_wins_where_the_rule_says_so_and_the_conflict_is_recorded(sandbox: A
     crm_id, ecw_id = created(crm, pushing)
     clinic(sandbox, ecw_id, gender="unknown")
     crm.edit(crm_id, gender="Male")
-    assert push_patient(pushing("r2"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r2"), crm_id).status == "unchanged"
     assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"
     [conflict] = crm.all("ecw_conflict")
     assert (conflict["state"], conflict["winner"], conflict["crm_value"]) == ("settled", "emr", '"Male"')
@@ -127,14 +127,14 @@ def test_a_bad_patient_is_a_reject_with_field_and_next_move_until_it_is_mended(
 ) -> None:
     crm_id = crm.add(gender="Other", identifier=None)
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, {each.field for each in pushed.findings}) == ("rejected", {"gender", "identifier"})
+    assert (pushed.status, {each.field for each in pushed.findings}) == ("rejected", {"gender", "identifier"})
     rejects = crm.all("ecw_reject")
     assert {(row["column"], row["state"]) for row in rejects} == {("gender", "open"), ("identifier", "open")}
     assert all("next: " in row["reason"] for row in rejects)
-    assert push_patient(pushing("r2"), crm_id).did == "refused", "the same content is not tried again"
+    assert push_patient(pushing("r2"), crm_id).status == "refused", "the same content is not tried again"
     assert sandbox.served("transaction") == 0
     crm.edit(crm_id, gender="Female", identifier="ACC-9")
-    assert push_patient(pushing("r3"), crm_id).did == "created"
+    assert push_patient(pushing("r3"), crm_id).status == "created"
     assert {row["state"] for row in crm.all("ecw_reject")} == {"resolved"}
 
 
@@ -145,7 +145,7 @@ def test_a_patient_that_ecw_has_is_linked_and_its_gaps_filled(sandbox: Any, crm:
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
     crm_id = crm.add(middle_name="Maria", city=None)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.ecw_id, pushed.fields) == ("updated", ecw_id, ("middle_name",))
+    assert (pushed.status, pushed.ecw_id, pushed.fields) == ("updated", ecw_id, ("middle_name",))
     assert sandbox.held()["Patient"] == BORN + 1
     assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Ewa", "Maria"]
     assert ("link", "done") in crm.journal()
@@ -155,11 +155,11 @@ def test_a_near_match_is_held_until_a_person_chooses(sandbox: Any, crm: Any, pus
     created(crm, pushing, first_name="Eva", identifier="ACC-7", mobile_phone="1")
     crm_id = crm.add()
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.outcome.kind) == ("held", Kind.LINK)
-    assert push_patient(pushing("r3"), crm_id).did == "held"
+    assert (pushed.status, pushed.outcome.kind) == ("held", Kind.LINK)
+    assert push_patient(pushing("r3"), crm_id).status == "held"
     assert sandbox.held()["Patient"] == BORN + 1
     assert intents.choose(crm.engine, pushing().place, crm_id, intents.NEW, "tester")
-    assert push_patient(pushing("r4"), crm_id).did == "created"
+    assert push_patient(pushing("r4"), crm_id).status == "created"
     assert sandbox.held()["Patient"] == BORN + 2
 
 
@@ -169,9 +169,9 @@ def test_an_answer_that_was_lost_is_searched_for_before_anything_is_sent_again(
 ) -> None:
     sandbox.fault(fault, interaction="transaction", times=1)
     crm_id = crm.add()
-    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).did == "unknown"
-    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).did == "unknown", "too early to tell"
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown"
+    assert push_patient(pushing(unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown", "too early to tell"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.served("transaction") == 1
     assert sandbox.held()["Patient"] == BORN + 1
     assert crm.journal() == [("create", "unknown"), ("settle", "done")]
@@ -183,8 +183,8 @@ def test_what_did_not_reach_ecw_is_sent_again_after_the_search(
 ) -> None:
     sandbox.fault(fault, interaction="transaction", times=1, seconds=0.1)
     crm_id = crm.add()
-    assert push_patient(pushing(), crm_id).did == "unknown"
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing(), crm_id).status == "unknown"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.held()["Patient"] == BORN + 1
 
 
@@ -194,21 +194,21 @@ def test_an_answer_that_does_not_say_it_is_settled_by_searching(
 ) -> None:
     sandbox.fault("write_answer", interaction="transaction", value=shape, times=1)
     crm_id = crm.add()
-    assert push_patient(pushing(), crm_id).did == "unknown"
+    assert push_patient(pushing(), crm_id).status == "unknown"
     assert intents.unsettled(crm.engine, pushing().place) == [crm_id]
-    assert push_patient(pushing("r2"), crm_id).did == "created"
+    assert push_patient(pushing("r2"), crm_id).status == "created"
     assert sandbox.held()["Patient"] == BORN + 1
 
 
 @pytest.mark.parametrize(
-    ("code", "did", "posts"),
+    ("code", "status", "posts"),
     [("103", "created", 2), ("118", "refused", 1), ("308", "failed", 1), ("201", "held", 1), ("202", "held", 1)],
 )
-def test_ecw_s_codes(sandbox: Any, crm: Any, pushing: Any, code: str, did: str, posts: int) -> None:
+def test_ecw_s_codes(sandbox: Any, crm: Any, pushing: Any, code: str, status: str, posts: int) -> None:
     sandbox.fault("write_code", interaction="transaction", value=code, times=1)
     pushed = push_patient(pushing(), crm.add())
-    assert (pushed.did, sandbox.served("transaction")) == (did, posts)
-    assert sandbox.held()["Patient"] == BORN + (1 if did == "created" else 0)
+    assert (pushed.status, sandbox.served("transaction")) == (status, posts)
+    assert sandbox.held()["Patient"] == BORN + (1 if status == "created" else 0)
     [first, *_] = sorted(crm.all("ecw_journal"), key=lambda row: row["at"])
     assert first["code"] == code
 
@@ -218,8 +218,8 @@ def test_an_update_whose_outcome_is_unknown_is_merged_again(sandbox: Any, crm: A
     crm_id, ecw_id = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault(fault, interaction="transaction", times=1, seconds=0.1)
-    assert push_patient(pushing("r2"), crm_id).did == "unknown"
-    assert push_patient(pushing("r3"), crm_id).did == ("unchanged" if fault == "lose_response" else "updated")
+    assert push_patient(pushing("r2"), crm_id).status == "unknown"
+    assert push_patient(pushing("r3"), crm_id).status == ("unchanged" if fault == "lose_response" else "updated")
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
     assert intents.unsettled(crm.engine, pushing().place) == []
 
@@ -231,7 +231,7 @@ def test_an_edit_that_is_taken_back_while_its_outcome_is_unknown_is_not_lost(
     crm_id, ecw_id = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    assert push_patient(pushing("r2"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Topeka")
     if way == "pull":
         pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
@@ -245,9 +245,9 @@ def test_two_unknown_outcomes_in_a_row_lose_nothing(sandbox: Any, crm: Any, push
     ecw_id = push_patient(pushing(), crm_id).ecw_id  # and not read back
     sandbox.fault("lose_response", interaction="transaction", times=2)
     crm.edit(crm_id, city="Lawrence", gender="Male")
-    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    assert push_patient(pushing("r2"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Salina", gender="Female")
-    assert push_patient(pushing("r3"), crm_id).did == "unknown"
+    assert push_patient(pushing("r3"), crm_id).status == "unknown"
     push_patient(pushing("r4"), crm_id)
     found = in_ecw(sandbox, ecw_id)
     assert (found["gender"], found["address"][0]["city"]) == ("female", "Salina")
@@ -260,10 +260,10 @@ def test_a_value_that_goes_back_to_what_was_agreed_while_its_outcome_is_unknown_
 ) -> None:
     crm_id, ecw_id = created(crm, pushing)  # Topeka is agreed
     crm.edit(crm_id, city="Lawrence")
-    assert push_patient(pushing("r2"), crm_id).did == "updated"  # and not read back
+    assert push_patient(pushing("r2"), crm_id).status == "updated"  # and not read back
     crm.edit(crm_id, city="Topeka")
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing("r3"), crm_id).did == "unknown"
+    assert push_patient(pushing("r3"), crm_id).status == "unknown"
     crm.edit(crm_id, city="Salina")
     if way == "pull":
         pull.resource(pull.begin(options={"ids": {"patient": [ecw_id]}}), "patient")
@@ -277,9 +277,9 @@ def test_an_update_is_not_sent_again_while_ecw_may_still_be_at_it(sandbox: Any, 
     crm_id, _ = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault("hang", interaction="transaction", times=1, seconds=0.1)
-    assert push_patient(pushing("r2"), crm_id).did == "unknown"
+    assert push_patient(pushing("r2"), crm_id).status == "unknown"
     asked = sandbox.counts()["total"]
-    assert push_patient(pushing("r3", unknown_outcome_wait_seconds=60.0), crm_id).did == "unknown"
+    assert push_patient(pushing("r3", unknown_outcome_wait_seconds=60.0), crm_id).status == "unknown"
     assert sandbox.counts()["total"] - asked <= 1, "nothing but /metadata"
 
 
@@ -288,10 +288,10 @@ def test_a_practice_that_wants_the_id_in_the_url(sandbox: Any, crm: Any, pushing
     sandbox.set(update_by="url")
     crm.edit(crm_id, city="Lawrence")
     run = pushing("r2")
-    assert push_patient(run, crm_id).did == "updated"
+    assert push_patient(run, crm_id).status == "updated"
     crm.edit(crm_id, city="Topeka")
     before = sandbox.served("transaction")
-    assert push_patient(run, crm_id).did == "updated"
+    assert push_patient(run, crm_id).status == "updated"
     assert sandbox.served("transaction") == before + 1, "it is remembered for the run"
 
 
@@ -299,7 +299,7 @@ def test_a_plain_fhir_server(sandbox: Any, crm: Any, pushing: Any) -> None:
     sandbox.set(profile="fhir")
     crm_id, ecw_id = created(crm, pushing)
     crm.edit(crm_id, city="Lawrence")
-    assert push_patient(pushing("r2"), crm_id).did == "updated"
+    assert push_patient(pushing("r2"), crm_id).status == "updated"
     assert {row["http_status"] for row in crm.all("ecw_journal")} == {200, 201}
     assert in_ecw(sandbox, ecw_id)["address"][0]["city"] == "Lawrence"
 
@@ -310,9 +310,9 @@ def test_a_spelling_of_ecw_s_own_is_learned_and_not_sent_again(sandbox: Any, crm
     stored = in_ecw(sandbox, ecw_id)
     clinic(sandbox, ecw_id, address=[stored["address"][0] | {"city": "ST LOUIS"}])
     confirmed = confirm(pushing(), crm_id)
-    assert set(confirmed.learned) == {"city", "identifier"}
+    assert set(confirmed.normalized_fields) == {"city", "identifier"}
     assert confirmed.whole
-    assert push_patient(pushing("r2"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r2"), crm_id).status == "unchanged"
     assert (crm.row(crm_id)["city"], sandbox.served("transaction")) == ("St. Louis", 1)
 
 
@@ -323,7 +323,7 @@ def test_an_edit_of_the_clinic_right_after_the_push_is_not_taken_for_a_spelling(
     ecw_id = push_patient(pushing(), crm_id).ecw_id
     clinic(sandbox, ecw_id, gender="unknown")
     confirmed = confirm(pushing(), crm_id)
-    assert (confirmed.whole, "gender" in confirmed.learned) == (False, False)
+    assert (confirmed.whole, "gender" in confirmed.normalized_fields) == (False, False)
     crm.edit(crm_id, gender="Male")
     push_patient(pushing("r2"), crm_id)
     assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"
@@ -332,21 +332,21 @@ def test_an_edit_of_the_clinic_right_after_the_push_is_not_taken_for_a_spelling(
 
 def test_a_patient_that_is_locked_missing_or_not_wanted(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add(emr_updates_locked=True)
-    assert push_patient(pushing(), crm_id).did == "locked"
-    assert push_patient(pushing(), "4711").did == "missing"
+    assert push_patient(pushing(), crm_id).status == "locked"
+    assert push_patient(pushing(), "4711").status == "missing"
     crm.edit(crm_id, emr_updates_locked=False)
-    assert push_patient(pushing(create=False), crm_id).did == "skipped"
-    assert push_patient(pushing(allowed=lambda: False), crm_id).did == "stopped"
+    assert push_patient(pushing(create=False), crm_id).status == "skipped"
+    assert push_patient(pushing(allowed=lambda: False), crm_id).status == "stopped"
     assert (sandbox.served("transaction"), crm.all("ecw_intent")) == (0, [])
 
 
 def test_a_dry_run_says_what_would_be_sent_and_moves_nothing(sandbox: Any, crm: Any, pushing: Any) -> None:
     crm_id = crm.add()
     pushed = push_patient(pushing(dry_run=True), crm_id)
-    assert pushed.did == "created"
+    assert pushed.status == "created"
     assert {"last_name", "birth_date"} <= set(pushed.fields)
     bad = crm.add(gender=None)
-    assert push_patient(pushing(dry_run=True), bad).did == "rejected"
+    assert push_patient(pushing(dry_run=True), bad).status == "rejected"
     assert sandbox.served("transaction") == 0
     for table in ("ecw_intent", "ecw_journal", "ecw_link", "ecw_reject", "ecw_merge_base"):
         assert crm.all(table) == []
@@ -361,7 +361,7 @@ def test_a_patient_whom_a_pull_linked_to_another_row_meanwhile_is_held(sandbox: 
         from ecw.three_way_merge import MergeBase
 
         assert pushing().patients.link(connection, other, ecw_id, MergeBase(), "pull")
-    assert push_patient(pushing("r2"), crm_id).did == "held"
+    assert push_patient(pushing("r2"), crm_id).status == "held"
     assert {row["crm_id"] for row in crm.all("ecw_link")} == {other}
 
 

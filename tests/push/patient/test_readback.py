@@ -81,7 +81,7 @@ def test_what_ecw_says_it_took_and_still_shows_as_before_is_told(
     steps.confirm(push)
     table = steps.summary(push)
     assert (table["counts"], table["confirmed"]) == ({"updated": 1}, {"not taken": 1})
-    [told] = table["told"]
+    [told] = table["shown"]
     assert (told["crm_id"], column in told["reason"], "by hand" in told["next_move"]) == (crm_id, True, True)
     [reject] = crm.all("ecw_reject")
     assert (reject["column"], reject["rule"], reject["state"]) == (column, "not taken", "open")

@@ -27,7 +27,7 @@ def test_a_change_that_ecw_has_no_code_for_is_a_reject_and_not_agreed(
     agreed, stored, before = crm.all("ecw_merge_base"), in_ecw(sandbox, ecw_id), crm.row(crm_id)[column]
     crm.edit(crm_id, **{column: value})
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, [each.field for each in pushed.findings]) == ("rejected", [column])
+    assert (pushed.status, [each.field for each in pushed.findings]) == ("rejected", [column])
     [reject] = crm.all("ecw_reject")
     assert (reject["column"], reject["state"], "crosswalk" in reject["reason"]) == (column, "open", True)
     assert (crm.all("ecw_merge_base"), in_ecw(sandbox, ecw_id)) == (agreed, stored)
@@ -64,7 +64,7 @@ def test_what_the_clinic_edits_before_a_second_attempt_stays(
     mother = [{"name": {"family": "Mother"}}]
     attempts = meanwhile(run.client, lambda: clinic(sandbox, ecw_id, contact=mother, gender="unknown"))
     pushed = push_patient(run, crm_id)
-    assert (pushed.did, pushed.fields, len(attempts)) == ("updated", ("city",), 2)
+    assert (pushed.status, pushed.fields, len(attempts)) == ("updated", ("city",), 2)
     found = in_ecw(sandbox, ecw_id)
     assert (found["contact"], found["gender"], found["address"][0]["city"]) == (mother, "unknown", "Lawrence")
     assert [outcome for operation, outcome in crm.journal() if operation == "update"][-1] == "done"
@@ -79,7 +79,7 @@ def test_an_update_that_is_turned_away_again_and_again_comes_later(
     crm.edit(crm_id, city="Lawrence")
     sandbox.fault(fault, interaction="transaction", value=value)
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did == "updated", crm.journal().count(("update", pushed.outcome.kind.value))) == (False, tries)
+    assert (pushed.status == "updated", crm.journal().count(("update", pushed.outcome.kind.value))) == (False, tries)
     assert list(outbox(pushing())) == [crm_id]
 
 
@@ -90,7 +90,7 @@ def test_a_second_attempt_that_has_nothing_left_to_send(sandbox: Any, crm: Any, 
     run = pushing("r2")
     address = in_ecw(sandbox, ecw_id)["address"][0]
     attempts = meanwhile(run.client, lambda: clinic(sandbox, ecw_id, address=[address | {"city": "Lawrence"}]))
-    assert (push_patient(run, crm_id).did, len(attempts)) == ("unchanged", 1)
+    assert (push_patient(run, crm_id).status, len(attempts)) == ("unchanged", 1)
     assert list(outbox(pushing())) == []
 
 
@@ -111,7 +111,7 @@ def test_what_was_read_too_long_ago_is_not_sent(sandbox: Any, crm: Any, pushing:
     for purpose in (Purpose.READ, Purpose.WRITE):
         run.client.tokens.token(purpose)
     run.client.transport.permits = Slow()
-    assert push_patient(run, crm_id).did == "updated"
+    assert push_patient(run, crm_id).status == "updated"
     found = in_ecw(sandbox, ecw_id)
     assert (found["gender"], found["address"][0]["city"], next(waits, None)) == ("unknown", "Lawrence", None)
     assert crm.journal()[-2:] == [("update", "try again later"), ("update", "done")]
@@ -123,9 +123,9 @@ def test_a_person_who_stops_the_push_between_two_attempts(sandbox: Any, crm: Any
     crm.edit(crm_id, city="Lawrence")
     served = sandbox.served("transaction")
     run = pushing("r2", allowed=lambda: sandbox.served("transaction") == served)
-    assert (push_patient(run, crm_id).did, sandbox.served("transaction")) == ("stopped", served + 1)
+    assert (push_patient(run, crm_id).status, sandbox.served("transaction")) == ("stopped", served + 1)
     assert list(outbox(pushing())) == [crm_id], "it comes again"
-    assert push_patient(pushing("r3"), crm_id).did == "updated"
+    assert push_patient(pushing("r3"), crm_id).status == "updated"
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -141,10 +141,10 @@ def test_a_lock_that_is_set_while_ecw_is_asked_is_heeded(sandbox: Any, crm: Any,
         return asking(*question, **how)
 
     setattr(run.client, name, locking)
-    assert push_patient(run, crm_id).did == "locked"
+    assert push_patient(run, crm_id).status == "locked"
     assert sandbox.served("transaction") == served
     crm.edit(crm_id, emr_updates_locked=False)
-    assert push_patient(pushing("r3"), crm_id).did == ("created" if new else "updated")
+    assert push_patient(pushing("r3"), crm_id).status == ("created" if new else "updated")
 
 
 def test_a_spelling_of_ecw_s_own_that_was_not_read_back_is_no_edit_of_the_clinic(
@@ -155,5 +155,5 @@ def test_a_spelling_of_ecw_s_own_that_was_not_read_back_is_no_edit_of_the_clinic
     clinic(sandbox, ecw_id, name=[in_ecw(sandbox, ecw_id)["name"][0] | {"family": "ONEILL"}])
     crm.edit(crm_id, last_name="O'Neill-Kowalczyk")
     pushed = push_patient(pushing("r2"), crm_id)
-    assert (pushed.did, pushed.fields, pushed.conflicts) == ("updated", ("last_name",), ())
+    assert (pushed.status, pushed.fields, pushed.conflicts) == ("updated", ("last_name",), ())
     assert in_ecw(sandbox, ecw_id)["name"][0]["family"] == "O'Neill-Kowalczyk"

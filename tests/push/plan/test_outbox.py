@@ -49,7 +49,7 @@ def test_who_is_kept_back_and_why(sandbox: Any, crm: Any, pushing: Any) -> None:
     push_patient(pushing(), refused)
     linked(crm, pushing, first_name="Eva", identifier="ACC-2")
     near = crm.add(first_name="Ewa", identifier="ACC-3")
-    assert push_patient(pushing(), near).did == "held"
+    assert push_patient(pushing(), near).status == "held"
     by_pull = crm.add(identifier="ACC-4")
     with crm.engine.begin() as connection:
         pushing().patients.link(connection, by_pull, "e.9", MergeBase(), "pull")
@@ -81,6 +81,6 @@ def test_what_is_not_known_comes_first(sandbox: Any, crm: Any, pushing: Any) -> 
     new = crm.add()
     lost = crm.add(identifier="ACC-2", first_name="Zygmunt", phone="1")
     sandbox.fault("lose_response", interaction="transaction", times=1)
-    assert push_patient(pushing(), lost).did == "unknown"
+    assert push_patient(pushing(), lost).status == "unknown"
     found = outbox(pushing())
     assert (found.unsettled, list(found)) == ([lost], [lost, new])

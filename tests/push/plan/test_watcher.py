@@ -92,10 +92,10 @@ def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_no
     push = run.begin()
     push_patient(pushing(), crm_id)
     place = pushing().place
-    progress.note(crm.engine, place, push["run_id"], crm_id, did="unknown")
+    progress.note(crm.engine, place, push["run_id"], crm_id, status="unknown")
     assert due(pushing(), Wanted(), now) == {}
     assert set(due(pushing(), Wanted(), now + timedelta(hours=1))) == {crm_id}
-    progress.note(crm.engine, place, push["run_id"], crm_id, did="not approved")
+    progress.note(crm.engine, place, push["run_id"], crm_id, status="not approved")
     assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
 
 

@@ -81,7 +81,7 @@ PHONE = {"phone": "(913) 555-2003"}
 
 
 @pytest.mark.parametrize(
-    ("held", "rung"),
+    ("held", "match_rule"),
     [
         ({"account": "ACC-1"}, "identifier"),
         ({"account": "ACC-1", "family": "Nowak"}, "identifier"),
@@ -94,14 +94,14 @@ PHONE = {"phone": "(913) 555-2003"}
     ],
 )
 def test_a_certain_match_needs_something_beyond_name_and_birth_date(
-    ladder: Any, there: Any, held: dict[str, Any], rung: str
+    ladder: Any, there: Any, held: dict[str, Any], match_rule: str
 ) -> None:
     there(**held)
-    assert ladder().find(SOUGHT) == Match("e.1", rung)
+    assert ladder().find(SOUGHT) == Match("e.1", match_rule)
 
 
 @pytest.mark.parametrize(
-    ("held", "rung", "why"),
+    ("held", "match_rule", "why"),
     [
         ({}, "family, given, birth date", "nothing beyond the name and the birth date agrees"),
         ({"account": "ACC-1", "born": "1981-01-02"}, "identifier", "the account number is the same, the birth date"),
@@ -119,11 +119,13 @@ def test_a_certain_match_needs_something_beyond_name_and_birth_date(
         ({"born": "1980-02-01"}, "name, birth date", "the birth date is nearly the same"),
     ],
 )
-def test_a_near_match_is_held_for_a_person(ladder: Any, there: Any, held: dict[str, Any], rung: str, why: str) -> None:
+def test_a_near_match_is_held_for_a_person(
+    ladder: Any, there: Any, held: dict[str, Any], match_rule: str, why: str
+) -> None:
     there(**held)
     found = ladder().find(SOUGHT)
     assert isinstance(found, NeedsReview)
-    assert (found.candidates, found.rung) == (("e.1",), rung)
+    assert (found.candidates, found.match_rule) == (("e.1",), match_rule)
     assert why in found.why
 
 

@@ -61,7 +61,7 @@ def test_what_does_not_say_it_for_certain_is_unknown(told: dict[str, Any]) -> No
     found = understand(told)
     assert found.kind is Kind.UNKNOWN
     assert found.ecw_id is None
-    assert "search" in found.advice
+    assert "search" in found.next_step
 
 
 def test_an_update_need_not_repeat_the_id_but_must_not_name_another() -> None:
@@ -73,7 +73,7 @@ def test_an_update_need_not_repeat_the_id_but_must_not_name_another() -> None:
 def test_every_other_code_is_a_failure_with_advice(code: str) -> None:
     found = understand(answer(code, outcome=outcome("processing", "error"), location=f"Patient/{ID}"))
     assert found.kind not in (Kind.DONE, Kind.UNKNOWN)
-    assert found.advice.endswith(".")
+    assert found.next_step.endswith(".")
     assert (found.code, found.ecw_id) == (code, None)
 
 
@@ -97,7 +97,7 @@ def test_a_code_inside_an_operation_outcome_is_found_wherever_that_stands(wrap: 
 
 def test_a_refusal_without_a_code_of_ecw_is_one() -> None:
     found = understand(outcome("invalid", "error"))
-    assert (found.kind, found.words) == (Kind.FIX_DATA, "Refused with an OperationOutcome (invalid)")
+    assert (found.kind, found.message) == (Kind.FIX_DATA, "Refused with an OperationOutcome (invalid)")
 
 
 def test_no_text_of_the_server_is_passed_on() -> None:
@@ -151,7 +151,7 @@ def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http:
 def test_a_record_that_is_missing_is_the_patient_s_own_matter_when_it_was_read() -> None:
     found = raised(errors.RecordNotFound("GET x: not there (HTTP 410).", next_move="look."), read=True)
     assert (found.kind, found.http) == (Kind.FIX_DATA, 410)
-    assert "linked eCW id" in found.advice
+    assert "linked eCW id" in found.next_step
 
 
 @pytest.mark.parametrize("shape", ["outcome", "empty", "entry_outcome", "no_location", "absolute", "history"])

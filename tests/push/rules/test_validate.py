@@ -69,7 +69,7 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_a_practice_can_widen_the_limits() -> None:
-    assert of({"city": "x" * 150}, limits=Limits(longest=200)) == []
+    assert of({"city": "x" * 150}, limits=Limits(max_text_length=200)) == []
 
 
 def test_an_update_is_judged_by_what_it_changes() -> None:

@@ -33,7 +33,7 @@ from ecw.crm.load.write_links import gone
 from ecw.models import Run
 from ecw.resources import RESOURCES
 
-RULE = "parked"
+RULE = "deferred"
 
 
 def ready(
@@ -52,7 +52,7 @@ def ready(
     ]
 
 
-def wanted(engine: Engine, practice: str, resource: str) -> list[str]:
+def required_ids(engine: Engine, practice: str, resource: str) -> list[str]:
     """Return the eCW ids that the next extraction of a resource must look at, whatever its strategy brings.
 
     They are those that others wait for, unless eCW showed them and they may not enter; and those for which a person
@@ -87,7 +87,7 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
             connection.execute(
                 update(s)
                 .where(or_(s.c.fate.is_(None), s.c.fate.in_(["update", "same"])), held.startswith(prefix), ~here)
-                .values(fate="parked", counts_as="parked", fields=name)
+                .values(fate="deferred", counts_as="deferred", fields=name)
             )
     # After those that are there, so that the numbers stay different.
     beyond = connection.execute(select(func.coalesce(func.max(stage.rejects.c.seq), 0))).scalar_one()
@@ -101,7 +101,7 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
         s.c.hash,
         s.c.source_version,
         literal(stage.source) if stage.source else null(),
-    ).where(s.c.fate == "parked")
+    ).where(s.c.fate == "deferred")
     connection.execute(stage.rejects.insert().from_select(list(stage.rejects.columns.keys()), staged))
 
 
@@ -120,7 +120,7 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(gone(stage)))))
     waiting = [
         _parked(row._mapping, stage, target, run, resource)
-        for row in connection.execute(select(s).where(s.c.fate == "parked").order_by(s.c.seq))
+        for row in connection.execute(select(s).where(s.c.fate == "deferred").order_by(s.c.seq))
     ]
     if not waiting:
         return

@@ -16,12 +16,12 @@ from ecw.crm.db.upsert import upsert
 from ecw.crm.load.match_unconfirmed import DONE, HELD, OPEN, UPDATE
 from ecw.crm.load.stage import Stage, refuse
 from ecw.identity.guard import Link, mismatch
+from ecw.identity.held import Held
 from ecw.models import Run
 from ecw.three_way_merge import MergeBase, Row
 
 # Rungs of held intents: a link's two sides may be two persons; and so may a row and the chart whose id it names.
 RUNG, TYPED = "identity", "eCW id in the CRM"
-NAMES_ANOTHER = "the CRM's row names another eCW id than its link"
 RULE = "another person"  # of the reject
 NEXT = (
     "`ecw matches list` and `ecw matches show CRM_ID` show both sides and what to decide by; once the row is corrected "
@@ -63,8 +63,8 @@ class Guard:
             found = connection.execute(links.where(ecw_link.c.identity.is_not(None)))
             self.confirmed = {row.ecw_id: row.identity for row in found}
             i = ecw_intent.c
-            held = select(i.crm_id, i.rung, i.choice).filter_by(**self.place, state=HELD)
-            self.held = {crm_id: (rung, choice) for crm_id, rung, choice in connection.execute(held)}
+            held = select(i.crm_id, i.match_rule, i.choice).filter_by(**self.place, state=HELD)
+            self.held = {crm_id: (match_rule, choice) for crm_id, match_rule, choice in connection.execute(held)}
 
     def another_person(self, row: Mapping[Any, Any], base: MergeBase, crm: Row, emr: Row) -> str | None:
         """Return why the CRM's row and the record may be two persons; None: they are one, or nothing tells."""
@@ -80,7 +80,7 @@ class Guard:
         ):
             return None
         if typed not in (None, ecw_id):
-            return NAMES_ANOTHER
+            return Held.NAMES_ANOTHER
         sure = Confirmed.parse(self.confirmed.get(ecw_id))
         before = (self.person(base.crm), self.person(sure.crm)), (self.person(base.emr), self.person(sure.emr))
         renewed = typed is None and row["adopted"] is None
@@ -95,12 +95,12 @@ class Guard:
 
     def passed(self, connection: Connection, crm_id: str) -> None:
         """Take a held match back whose two sides fit again, or are one person as somebody has said."""
-        rung = self.held.get(crm_id, (None, None))[0]
-        if rung in (RUNG, TYPED):
-            key = self.place | {"crm_id": crm_id, "state": HELD, "rung": rung}
+        match_rule = self.held.get(crm_id, (None, None))[0]
+        if match_rule in (RUNG, TYPED):
+            key = self.place | {"crm_id": crm_id, "state": HELD, "match_rule": match_rule}
             connection.execute(update(ecw_intent).filter_by(**key).values(state=DONE, settled_at=datetime.now(UTC)))
 
-    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str, rung: str) -> None:
+    def _hold(self, connection: Connection, run: Run, crm_id: str, ecw_id: str, match_rule: str) -> None:
         """Hold the match for a person, unless what was sent of the row is still to be found out."""
         key = self.place | {"crm_id": crm_id}
         state = connection.scalar(select(ecw_intent.c.state).filter_by(**key))
@@ -108,6 +108,12 @@ class Guard:
             return
         now = datetime.now(UTC)
         values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": HELD, "ecw_id": None, "sent": None}
-        values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": run["run_id"], "rung": rung}
+        values |= {
+            "attempts": 0,
+            "decided_at": now,
+            "settled_at": now,
+            "run_id": run["run_id"],
+            "match_rule": match_rule,
+        }
         values |= {"candidates": orjson.dumps([ecw_id]).decode(), "choice": None}
         upsert(connection, ecw_intent, key, values)

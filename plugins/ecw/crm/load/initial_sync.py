@@ -51,7 +51,7 @@ def brought(connection: Connection, stage: Stage, run: Run, resource: str) -> Co
     return or_(adopted, and_(inserted, or_(due, held_back)))
 
 
-def looked(connection: Connection, run: Run, asked: Iterable[str] | None, *, about_all: bool) -> None:
+def looked(connection: Connection, run: Run, queried: Iterable[str] | None, *, about_all: bool) -> None:
     """Write down, in the load's transaction, who was looked at: those asked about one by one; None: whoever there is.
 
     `about_all`: the run is about all patients, although it may leave some of them to the next ones.
@@ -60,21 +60,21 @@ def looked(connection: Connection, run: Run, asked: Iterable[str] | None, *, abo
     begun = _first_run(connection, practice) is not None
     if not begun and about_all:
         connection.execute(insert(connection, f).values(practice=practice, patient=EVERYBODY, run_id=run_id))
-        if asked is not None:
+        if queried is not None:
             _all_are_due(connection, practice)
     elif not begun:  # a run about a few, before the one about all
-        for some in _chunks(asked or ()):
+        for some in _chunks(queried or ()):
             rows = [{"practice": practice, "patient": patient, "run_id": run_id} for patient in some]
             connection.execute(insert(connection, f).on_conflict_do_nothing(), rows)
         return
     due = and_(f.c.practice == practice, f.c.run_id.is_(None))
     if not connection.execute(select(exists().where(due))).scalar():
         return
-    if asked is None:
+    if queried is None:
         if about_all:
             connection.execute(update(f).where(due).values(run_id=run_id))
         return
-    for some in _chunks(asked):
+    for some in _chunks(queried):
         connection.execute(update(f).where(due, f.c.patient.in_(some)).values(run_id=run_id))
 
 

@@ -20,7 +20,7 @@ from ecw.crm.load.stage import REFUSED, Read, Stage, drop_stage, expect, fill, o
 from ecw.crm.load.write_links import tell_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError
-from ecw.models import Batch, Numbers, Run
+from ecw.models import Batch, Counts, Run
 
 NAMED = 5  # ids in a line of the log
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ def load_rows(
     dry_run: bool = False,
     coming: Iterable[tuple[str, str]] = (),
     source: str | None = None,
-    asked: Iterable[str] | None = None,
-) -> Numbers:
+    queried: Iterable[str] | None = None,
+) -> Counts:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
     `newer` are the unchanged ones whose version is newer than that of their link: the link is told, so that nothing in
@@ -68,18 +68,18 @@ def load_rows(
                 stage.read = Read.of(batch)
                 if dry_run:
                     expect(connection, stage, coming)
-                released = deferred.ready(connection, stage, target, run["practice"], batch["resource"])
-                fill(connection, stage, target, rows, rejects, released, newer)
+                deferred_loaded = deferred.ready(connection, stage, target, run["practice"], batch["resource"])
+                fill(connection, stage, target, rows, rejects, deferred_loaded, newer)
             connection.execution_options(crm_read=False)
             with connection.begin() as transaction:
                 one_at_a_time(connection, run["practice"], batch["resource"])
                 if not dry_run:
-                    asked = None if asked is None else list(asked)
+                    queried = None if queried is None else list(queried)
                     loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
                     if batch["resource"] == initial_sync.RESOURCE:
                         about_all = moves_cursor and run["run_type"] != "backfill"
-                        initial_sync.looked(connection, run, asked, about_all=about_all)
-                    last_checked.note(connection, run, batch["resource"], asked or ())
+                        initial_sync.looked(connection, run, queried, about_all=about_all)
+                    last_checked.note(connection, run, batch["resource"], queried or ())
                     return loaded
                 found = _merge(connection, stage, target, run, batch)
                 transaction.rollback()
@@ -97,7 +97,7 @@ def _load(
     batch: Batch,
     moves_cursor: bool,
     began: float,
-) -> Numbers:
+) -> Counts:
     resource = batch["resource"]
     # With the counts: two batches without a line differ only in them.
     counts = (batch["fetched"], batch["rejected"], batch["unchanged"])
@@ -115,7 +115,7 @@ def _load(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    numbers: Numbers
+    numbers: Counts
     notes: runs.Notes
     overtaken: int  # links that another run changed since the map step counted their records unchanged
 
@@ -126,14 +126,14 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run
     overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
     merged = merge(connection, stage, target, run, resource)
     quarantine(connection, stage, run, resource)
-    numbers = Numbers(
-        fetched=batch["fetched"] + stage.released,
+    numbers = Counts(
+        fetched=batch["fetched"] + stage.deferred_loaded,
         # As the quarantine has it, not as the batch says: one without a reason there would be lost in silence.
-        rejected=refused + stage.unfit + merged.counts["parked"] + merged.counts[REFUSED],
+        rejected=refused + stage.unfit + merged.counts["deferred"] + merged.counts[REFUSED],
         inserted=merged.counts["inserted"],
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
-    ).proved()
+    ).verified()
     told = asdict(merged.told)
     rewritten = ", ".join(f"{name} {count}" for name, count in merged.rewritten.items())
     for name, count in merged.rewritten.items():
@@ -142,18 +142,18 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run
             "have changed it. What the table holds counts as agreed, and is not pushed.",
             *(resource, target.mapped.table, name, count),
         )
-    if merged.still_older:
+    if merged.still_stale:
         log.warning(
             "%s: %d records came in an older version than the CRM has in an earlier run, too (%s). Next (data "
             "engineer): pull them by their ids, which always holds.",
-            *(resource, len(merged.still_older), ", ".join(merged.still_older[:NAMED])),
+            *(resource, len(merged.still_stale), ", ".join(merged.still_stale[:NAMED])),
         )
     notes = runs.Notes(
         **told,
-        parked=merged.counts["parked"],
-        released=stage.released,
-        older=merged.older,
-        still_older=len(merged.still_older),
+        deferred=merged.counts["deferred"],
+        deferred_loaded=stage.deferred_loaded,
+        stale=merged.stale,
+        still_stale=len(merged.still_stale),
         rewritten=rewritten or None,
     )
     return _Found(numbers, notes, overtaken)
@@ -169,7 +169,7 @@ def _record(
     *,
     fingerprint: str | None = None,
     state: str = runs.LOADED,
-) -> Numbers:
+) -> Counts:
     runs.record(
         connection,
         run,

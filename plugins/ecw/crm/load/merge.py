@@ -4,12 +4,12 @@ Every staged row gets a fate:
 
     duplicate  a newer copy of the record is staged too, or that eCW has it no more
     refused    it may be somebody else's than the CRM's row, or the patient that a push has just created
-    parked     a record that it cannot do without is not here yet
+    deferred   a record that it cannot do without is not here yet
     insert     the CRM has no such record
     update     it has, and a column of it changes, or its mark does
     same       it has, and no column of it changes
     locked     it has, and a column would change, but the row takes no updates
-    older      the CRM's row was made from a newer version, and eCW may have given the two in another order
+    stale      the CRM's row was made from a newer version, and eCW may have given the two in another order
 
 and a word that it counts as. That word looks at the whole run, so that a run which is cleared and does its work again
 still says what it did: a record that it inserted the first time counts as inserted the second time.
@@ -55,15 +55,17 @@ GROWN = 1_000  # lines in a batch
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many staged rows count as inserted, updated, unchanged and parked, how many are older than what the CRM has,
-    what the three-way merge told, in how many rows the table holds another value than was written, by column, and the
-    eCW ids of those that were older in an earlier run, too."""
+    """How many staged rows count as inserted, updated, unchanged and deferred, and how many are stale.
+
+    Also what the three-way merge counted, in how many rows the table holds another value than was written, by column,
+    and the eCW ids of those that were stale in an earlier run, too.
+    """
 
     counts: dict[str, int]
-    older: int
+    stale: int
     told: Told
     rewritten: dict[str, int]
-    still_older: list[str]
+    still_stale: list[str]
 
 
 def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Merged:
@@ -86,7 +88,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
     _count(connection, stage)
-    still_older = write_links(connection, stage, target, run, resource)
+    still_stale = write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
     mark_gone(connection, stage, target, run, resource)
     deferred.keep(connection, stage, target, run, resource)
@@ -95,14 +97,14 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     resolve(connection, target, whose)
     edit_times.settle(connection, target, whose)
     s = stage.rows
-    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "parked": 0, REFUSED: 0}
-    older = 0
+    counts = {"inserted": 0, "updated": 0, "unchanged": 0, "deferred": 0, REFUSED: 0}
+    stale = 0
     for word, fate, count in connection.execute(
         select(s.c.counts_as, s.c.fate, func.count()).group_by("counts_as", "fate")
     ):
         counts[word] += count
-        older += count if fate == "older" else 0
-    return Merged(counts, older, told, rewritten, still_older)
+        stale += count if fate == "stale" else 0
+    return Merged(counts, stale, told, rewritten, still_stale)
 
 
 def _count(connection: Connection, stage: Stage) -> None:
@@ -128,7 +130,7 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
     s = stage.rows
-    newest_first = (s.c.stale, s.c.source_version.desc().nulls_last(), s.c.seq.desc())
+    newest_first = (s.c.read_earlier, s.c.source_version.desc().nulls_last(), s.c.seq.desc())
     rank = func.row_number().over(partition_by=s.c.ecw_id, order_by=newest_first).label("rank")
     ranked = select(s.c.seq, rank).subquery()
     connection.execute(
@@ -142,8 +144,8 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     """Find the rows that the CRM has by link. One whose CRM row is gone stays without a fate: it is inserted again."""
     s, t = stage.rows, target.table
     # A row that has waited was read before; only its version says when.
-    crosses = or_(s.c.seq <= stage.released, stage.read.crosses(ecw_link.c.read_at))
-    older = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
+    crosses = or_(s.c.seq <= stage.deferred_loaded, stage.read.crosses(ecw_link.c.read_at))
+    stale = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
     if run["run_type"] == "replay":  # its records were read when they were refused
         refused = exists().where(
             ecw_reject.c.practice == run["practice"],
@@ -152,7 +154,7 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
             ecw_reject.c.read_at < ecw_link.c.read_at,
         )
         unknown = or_(s.c.source_version.is_(None), ecw_link.c.source_version.is_(None))
-        older = or_(older, and_(unknown, refused))
+        stale = or_(stale, and_(unknown, refused))
     differing = differs(stage, target)
     connection.execute(
         update(s)
@@ -165,7 +167,7 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
         )
         .values(
             crm_id=t.columns[target.key.name],
-            fate=case((older, "older"), (differing, "update"), else_="same"),
+            fate=case((stale, "stale"), (differing, "update"), else_="same"),
             counts_as=case(
                 (ecw_link.c.inserted_run == run["run_id"], "inserted"),
                 (ecw_link.c.updated_run == run["run_id"], "updated"),

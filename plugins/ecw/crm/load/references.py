@@ -21,7 +21,7 @@ def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Who
     i = ecw_intent.c
     in_doubt = exists().where(
         *(i.practice == ecw_link.c.practice, i.resource == ecw_link.c.resource, i.crm_id == ecw_link.c.crm_id),
-        *(i.state == HELD, i.rung == RUNG),
+        *(i.state == HELD, i.match_rule == RUNG),
     )
     own = (
         select(ecw_link.c.crm_id)

@@ -47,7 +47,7 @@ Line = TypeVar("Line")
 REJECT = ("seq", "ecw_id", "step", "rule", "column", "reason", "hash", "source_version", "batch")
 CHUNK = 5_000  # lines in memory at a time
 REFUSED = "refused"  # the fate of a row that the load itself sets aside
-SETTLED = ("insert", "update", "same", "locked", "older")  # fates after which the CRM has this version, or a newer one
+SETTLED = ("insert", "update", "same", "locked", "stale")  # fates after which the CRM has this version, or a newer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Stage:
     values: dict[str, Column[Any]]
     lines: int = 0
     unfit: int = 0
-    released: int = 0
+    deferred_loaded: int = 0
     fingerprint: str = ""
     source: str | None = None
     coming: Table | None = None
@@ -112,8 +112,8 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("source_version", UtcTime),
         Column("hash", String(128)),
         Column("crm_id", target.key.type),
-        Column("fate", String(16)),  # duplicate, insert, update, same, older, parked, locked
-        Column("counts_as", String(16)),  # inserted, updated, unchanged, parked
+        Column("fate", String(16)),  # duplicate, insert, update, same, stale, deferred, locked
+        Column("counts_as", String(16)),  # inserted, updated, unchanged, deferred
         Column("status", String(16)),
         Column("status_reason", Text),
         # What is agreed once the row is written: see ecw_merge_base.
@@ -122,7 +122,7 @@ def open_stage(connection: Connection, target: BusinessTable, source: str | None
         Column("agreed_sent", Text),
         Column("fields", Text),  # names of the columns that change
         Column("adopted", Boolean),  # no link had the CRM's row: true: its eCW id is typed; false: a push created it
-        Column("stale", Boolean),  # it has waited, and was read before the batch's records were
+        Column("read_earlier", Boolean),  # it has waited, and was read before the batch's records were
         Column("unsettled", Boolean),  # the next run must look at the record again, although it is the same
         *values.values(),
         prefixes=["TEMPORARY"],
@@ -177,29 +177,30 @@ def fill(
     target: BusinessTable,
     rows: Iterable[dict[str, Any]],
     rejects: Iterable[dict[str, Any]],
-    released: Sequence[dict[str, Any]] = (),
+    deferred_loaded: Sequence[dict[str, Any]] = (),
     newer: Iterable[dict[str, Any]] = (),
 ) -> None:
     """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
 
-    `released` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
-    part of the batch's fingerprint. `newer` are the unchanged ones with a newer version. Raises CrmSchemaError for a
-    row with a column that the mapping does not name.
+    `deferred_loaded` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and
+    are no part of the batch's fingerprint. `newer` are the unchanged ones with a newer version.
+
+    Raises CrmSchemaError for a row with a column that the mapping does not name.
     """
     digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
     fit, reject_seq = _fitter(target), count()
-    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "stale")
+    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "read_earlier")
     row_names = [*own, *(column.name for column in stage.values.values())]
-    stage.released = len(released)
+    stage.deferred_loaded = len(deferred_loaded)
 
     def refuse(lines: Iterable[dict[str, Any]]) -> None:
         _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in lines])
 
-    for chunk in _chunks(chain(released, rows)):
+    for chunk in _chunks(chain(deferred_loaded, rows)):
         accepted, unfit = [], []
         for line in chunk:
             stage.lines += 1
-            if stage.lines > stage.released:
+            if stage.lines > stage.deferred_loaded:
                 digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
             values, problems = fit(line["row"])
             if problems:
@@ -257,8 +258,8 @@ def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any]) -> list
     """Return what the stage has of a row beside the values of its columns."""
     status, reason = line.get("status") or (None, None)
     agreed = text({name: value for name, value in line["row"].items() if name != target.mapped.key})
-    stale = stage.lines <= stage.released and _was_read_before(line.get("read"), stage.read)
-    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed, stale]
+    read_earlier = stage.lines <= stage.deferred_loaded and _was_read_before(line.get("read"), stage.read)
+    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed, read_earlier]
 
 
 def _was_read_before(moment: str | None, read: Read) -> bool:

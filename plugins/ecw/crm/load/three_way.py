@@ -36,8 +36,8 @@ class Told:
 
     locked: int = 0
     conflicts: int = 0
-    kept: int = 0
-    learned: int = 0
+    pending_push: int = 0
+    normalized_fields: int = 0
 
 
 def merge_differing(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Told:
@@ -96,8 +96,8 @@ class _Merging:
             told,
             locked=told.locked + sum(one["b_fate"] == "locked" for one, _ in merged),
             conflicts=told.conflicts + sum(one["conflicts"] for one, _ in merged),
-            kept=told.kept + sum(one["kept"] for one, _ in merged),
-            learned=told.learned + sum(one["learned"] for one, _ in merged),
+            pending_push=told.pending_push + sum(one["pending_push"] for one, _ in merged),
+            normalized_fields=told.normalized_fields + sum(one["normalized_fields"] for one, _ in merged),
         )
 
     def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
@@ -105,7 +105,7 @@ class _Merging:
         emr: Values = dict.fromkeys(self.rules) | orjson.loads(row["agreed_emr"])
         base = MergeBase.parse(row["a_emr"], row["a_crm"], row["a_sent"])
         base = base.supposing(self.unknown.get(str(row["t__key"]), {}), emr)
-        base, learned = learn(base, emr, row["ecw_id"])
+        base, normalized_fields = learn(base, emr, row["ecw_id"])
         crm = {name: self._crm_value(name, row[f"t_{name}"], emr[name], base) for name in self.rules}
         crm_id = str(row["t__key"])
         why = None if row["t__lock"] else self.guard.another_person(row, base, crm, emr)
@@ -118,11 +118,11 @@ class _Merging:
         if row[f"t_{self.target.mapped.key}"] != row["ecw_id"]:
             found.to_crm[self.target.mapped.key] = row["ecw_id"]  # somebody took the eCW id out of the linked row
         fate = "same" if not found.to_crm else "locked" if row["t__lock"] else "update"
-        if respelled := [name for name in learned if emr[name] != row["ecw_id"]]:
+        if respelled := [name for name in normalized_fields if emr[name] != row["ecw_id"]]:
             self._log(crm_id, row["ecw_id"], respelled)
         if fate != "locked" and (found.conflicts or crm_id in self.open):
             self._record(crm_id, row["ecw_id"], found, crm, emr)
-        written = self._written(row["seq"], fate, found) | {"learned": len(learned)}
+        written = self._written(row["seq"], fate, found) | {"normalized_fields": len(normalized_fields)}
         return written, self._values(row, found) if fate == "update" else None
 
     def _newer(self, row: Mapping[Any, Any]) -> Newer:
@@ -153,7 +153,7 @@ class _Merging:
             self.connection, run["practice"], self.resource, crm_id, ecw_id, run["run_id"], found.conflicts, crm, emr
         )
 
-    def _log(self, crm_id: str, ecw_id: str, learned: list[str]) -> None:
+    def _log(self, crm_id: str, ecw_id: str, normalized_fields: list[str]) -> None:
         journal.write(
             self.connection,
             practice=self.run["practice"],
@@ -162,10 +162,10 @@ class _Merging:
             direction=journal.PUSH,  # the end of one
             operation=journal.LEARN,
             outcome="done",
-            words=journal.LEARNED,
+            message=journal.LEARNED,
             crm_id=crm_id,
             ecw_id=ecw_id,
-            fields=learned,
+            fields=normalized_fields,
         )
 
     def _written(self, seq: int, fate: str, found: Merged) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class _Merging:
             "b_fields": ", ".join(sorted(found.to_crm)) or None,
             "b_unsettled": fate == "locked" or bool(found.held),
             "conflicts": len(found.conflicts),
-            "kept": len(found.to_emr) if fate != "locked" else 0,
+            "pending_push": len(found.to_emr) if fate != "locked" else 0,
         }
 
     def _values(self, row: Mapping[Any, Any], found: Merged) -> dict[str, Any]:

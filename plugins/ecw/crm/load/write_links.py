@@ -35,7 +35,7 @@ from ecw.models import Run
 WRITTEN = ("insert", "update", "same")  # the fates of rows that the CRM has now as they were staged, merged
 RENEWED = (
     *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
-    *("read_at", "older_run"),
+    *("read_at", "stale_run"),
 )
 DELETED = "deleted"  # what the record of a reject with the rule GONE is then
 
@@ -85,19 +85,19 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
         )
     )
     theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
-    older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "older")
+    older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "stale")
     refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
     connection.execute(update(ecw_link).where(theirs, refused).values(last_seen_run=run_id))
-    if not connection.execute(select(exists().where(s.c.fate == "older"))).scalar():
+    if not connection.execute(select(exists().where(s.c.fate == "stale"))).scalar():
         return []
-    still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.older_run != run_id).order_by(ecw_link.c.ecw_id)
-    still_older = list(connection.scalars(still.distinct()))
+    still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.stale_run != run_id).order_by(ecw_link.c.ecw_id)
+    still_stale = list(connection.scalars(still.distinct()))
     connection.execute(
         update(ecw_link)
         .where(older)
-        .values(last_seen_run=run_id, older_run=func.coalesce(ecw_link.c.older_run, run_id))
+        .values(last_seen_run=run_id, stale_run=func.coalesce(ecw_link.c.stale_run, run_id))
     )
-    return still_older
+    return still_stale
 
 
 def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
@@ -114,7 +114,7 @@ def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, ma
     )
     alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
     read_at = stage.read.end or datetime.now(UTC)
-    told = {"source_version": n.c.source_version, "read_at": read_at, "older_run": None}
+    told = {"source_version": n.c.source_version, "read_at": read_at, "stale_run": None}
     connection.execute(update(link).where(older, alike).values(told))
     return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
 
@@ -163,7 +163,7 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
     why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
     # Without a hash it is looked at again, should it come back as it was; without a version, whatever its version then.
-    nothing = {"hash": "", "source_version": None, "older_run": None}
+    nothing = {"hash": "", "source_version": None, "stale_run": None}
     connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))
     column = _status(target)
     if column is None:

@@ -28,10 +28,10 @@ class Seen(NamedTuple):
 
     run_id: str
     records: int
-    asked: int | None  # patients who were asked about one by one
-    whole: bool | None
+    patients_queried: int | None  # patients who were asked about one by one
+    full_scan: bool | None
     strategy: str | None
-    gone_since: int = 0  # of a run that saw everything: what later runs, which were loaded, found to be gone
+    deleted_since: int = 0  # of a run that saw everything: what later runs, which were loaded, found to be gone
 
 
 def last(connection: Connection, practice: str, resource: str) -> Seen | None:
@@ -40,10 +40,10 @@ def last(connection: Connection, practice: str, resource: str) -> Seen | None:
 
 
 def before(
-    connection: Connection, practice: str, resource: str, run_id: str, *, whole: bool, strategy: str | None
+    connection: Connection, practice: str, resource: str, run_id: str, *, full_scan: bool, strategy: str | None
 ) -> list[Seen]:
     """Return the last loaded runs beside this one that saw as much: whole ones, or scheduled ones by its strategy."""
-    chosen = _whole() if whole else _alike([strategy] if strategy else [])
+    chosen = _whole() if full_scan else _alike([strategy] if strategy else [])
     return _seen(connection, practice, resource, chosen & (ecw_run.c.run_id != run_id), RUNS)
 
 
@@ -58,25 +58,25 @@ def last_whole(engine: Engine, run: Run, resource: str, strategy: str) -> dateti
         return connection.execute(statement).scalar()
 
 
-def number(runs: Sequence[Seen], asked: int | None, *, whole: bool) -> int | None:
+def number(runs: Sequence[Seen], patients_queried: int | None, *, full_scan: bool) -> int | None:
     """Return how many records such runs usually see, None where they are too few to say so.
 
     `asked` is of the run that is compared: the others' records are taken by the patient.
     """
-    if whole:
+    if full_scan:
         return median_high(seen.records for seen in runs) if runs else None
-    if asked is None:
+    if patients_queried is None:
         found = [float(seen.records) for seen in runs]
     else:
-        found = [seen.records / seen.asked * asked for seen in runs if seen.asked]
-    if len(found) < LEAST_RUNS or (asked is not None and asked < LEAST_PATIENTS):
+        found = [seen.records / seen.patients_queried * patients_queried for seen in runs if seen.patients_queried]
+    if len(found) < LEAST_RUNS or (patients_queried is not None and patients_queried < LEAST_PATIENTS):
         return None
     usual = round(median_high(found))
     return usual if usual >= LEAST_RECORDS else None
 
 
 def _whole() -> ColumnElement[bool]:
-    return ecw_run.c.whole.is_(True)
+    return ecw_run.c.full_scan.is_(True)
 
 
 def _alike(strategies: Sequence[str]) -> ColumnElement[bool]:
@@ -86,21 +86,21 @@ def _alike(strategies: Sequence[str]) -> ColumnElement[bool]:
         r.c.strategy.in_(strategies)
         & (r.c.run_type == "scheduled")
         & r.c.window_start.is_not(None)
-        & r.c.whole.is_not(True)
+        & r.c.full_scan.is_not(True)
     )
 
 
 def _seen(connection: Connection, practice: str, resource: str, chosen: ColumnElement[bool], limit: int) -> list[Seen]:
     r, later = ecw_run, ecw_run.alias()
-    gone_since = (
-        select(func.coalesce(func.sum(later.c.gone), 0))
+    deleted_since = (
+        select(func.coalesce(func.sum(later.c.deleted_at_source), 0))
         .where(later.c.practice == practice, later.c.resource == resource, later.c.state == LOADED)
-        .where(later.c.whole.is_(True), later.c.started_at > r.c.started_at, r.c.whole.is_(True))
+        .where(later.c.full_scan.is_(True), later.c.started_at > r.c.started_at, r.c.full_scan.is_(True))
         .scalar_subquery()
     )
-    records = r.c.fetched - func.coalesce(r.c.released, 0) - func.coalesce(r.c.gone, 0)
+    records = r.c.fetched - func.coalesce(r.c.deferred_loaded, 0) - func.coalesce(r.c.deleted_at_source, 0)
     statement = (
-        select(r.c.run_id, records, r.c.asked, r.c.whole, r.c.strategy, gone_since)
+        select(r.c.run_id, records, r.c.patients_queried, r.c.full_scan, r.c.strategy, deleted_since)
         .where(r.c.practice == practice, r.c.resource == resource, r.c.state == LOADED, r.c.run_type != "backfill")
         .where(chosen)
         .order_by(r.c.started_at.desc(), r.c.run_id.desc())

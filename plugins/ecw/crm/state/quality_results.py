@@ -69,7 +69,7 @@ class Usual:
     """
 
     number: int | None
-    whole: bool = True
+    full_scan: bool = True
     never_nothing: int = 0
     alike: bool = False
     without_gone: int | None = None  # the same without the records that are known to be gone since; whole runs only
@@ -94,29 +94,31 @@ def usual(
     run: Run,
     resource: str,
     *,
-    whole: bool,
+    full_scan: bool,
     strategy: str | None = None,
-    asked: int | None = None,
+    patients_queried: int | None = None,
 ) -> Usual:
     """Return how many records the last runs found that are comparable and whose rows were loaded: their median.
 
     Whole runs are compared with whole ones. The others see parts; of them only the scheduled are comparable, with those
     by the same `strategy`, and by the patient where so many were `asked` about one by one.
     """
-    if not whole and run["run_type"] != "scheduled":
-        return Usual(None, whole)
+    if not full_scan and run["run_type"] != "scheduled":
+        return Usual(None, full_scan)
     with reading(engine) as connection:
-        before = baselines.before(connection, run["practice"], resource, run["run_id"], whole=whole, strategy=strategy)
+        before = baselines.before(
+            connection, run["practice"], resource, run["run_id"], full_scan=full_scan, strategy=strategy
+        )
     if not before:
-        return Usual(None, whole)
+        return Usual(None, full_scan)
     records = [seen.records for seen in before]
     never_nothing = len(records) if min(records) else 0
-    alike = not whole and strategy in baselines.ALIKE and run["window_start"] is not None
-    number = baselines.number(before, asked, whole=whole) if whole or alike else None
+    alike = not full_scan and strategy in baselines.ALIKE and run["window_start"] is not None
+    number = baselines.number(before, patients_queried, full_scan=full_scan) if full_scan or alike else None
     if number is None:
-        return Usual(median_high(records), whole, never_nothing)
-    without_gone = median_high(seen.records - seen.gone_since for seen in before) if whole else None
-    return Usual(number, whole, never_nothing, alike, without_gone)
+        return Usual(median_high(records), full_scan, never_nothing)
+    without_gone = median_high(seen.records - seen.deleted_since for seen in before) if full_scan else None
+    return Usual(number, full_scan, never_nothing, alike, without_gone)
 
 
 def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str]) -> dict[str, Judged]:

@@ -68,7 +68,7 @@ def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
         return connection.execute(statement).scalar()
 
 
-def gone(engine: Engine, practice: str, resource: str) -> set[str]:
+def deleted_ids(engine: Engine, practice: str, resource: str) -> set[str]:
     """Return the ids that are known to be no longer in eCW."""
     statement = select(ecw_reject.c.ecw_id).where(
         ecw_reject.c.practice == practice,

@@ -13,7 +13,7 @@ from ecw.crm.db.engine import exclusive, reading
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.db.upsert import insert, upsert
 from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
-from ecw.models import Batch, Numbers, Run
+from ecw.models import Batch, Counts, Run
 
 RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
 
@@ -24,12 +24,12 @@ class Notes:
 
     locked: int = 0
     conflicts: int = 0
-    kept: int = 0
-    learned: int = 0
-    parked: int = 0
-    released: int = 0
-    older: int = 0
-    still_older: int = 0
+    pending_push: int = 0
+    normalized_fields: int = 0
+    deferred: int = 0
+    deferred_loaded: int = 0
+    stale: int = 0
+    still_stale: int = 0
     rewritten: str | None = None
 
 
@@ -144,7 +144,7 @@ def require_begun(engine: Engine, run: Run) -> None:
             )
 
 
-def numbers(engine: Engine, run: Run, resource: str) -> Numbers | None:
+def numbers(engine: Engine, run: Run, resource: str) -> Counts | None:
     """Return what the run did to the resource, None while it is not loaded."""
     with reading(engine) as connection:
         found = row(connection, run, resource)
@@ -156,16 +156,16 @@ def row(connection: Connection, run: Run, resource: str) -> RowMapping | None:
     return connection.execute(select(ecw_run).where(*_is(run, resource))).mappings().one_or_none()
 
 
-def numbers_of(found: RowMapping | Mapping[str, Any]) -> Numbers:
+def numbers_of(found: RowMapping | Mapping[str, Any]) -> Counts:
     """Return the numbers of a ledger row that is loaded."""
-    return Numbers(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
+    return Counts(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
 
 def record(
     connection: Connection,
     run: Run,
     batch: Batch,
-    found: Numbers,
+    found: Counts,
     *,
     notes: Notes,
     mapping_version: str,
@@ -197,11 +197,11 @@ def record(
             "mapping_version": mapping_version,
             "fingerprint": fingerprint,
             "error": None,
-            "whole": batch.get("whole", False),
-            "asked": batch.get("patients"),
-            "gone": batch.get("gone"),
+            "full_scan": batch.get("full_scan", False),
+            "patients_queried": batch.get("patients_queried"),
+            "deleted_at_source": batch.get("deleted_at_source"),
             "completeness": batch.get("completeness"),
-            "later": batch.get("later"),
+            "remaining_patients": batch.get("remaining_patients"),
             "remaining_due_at": datetime.fromisoformat(batch["remaining_due_at"])
             if "remaining_due_at" in batch
             else None,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
+from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import Crosswalk, available, load_crosswalks
 from ecw.mapping.definition.model import Column, Fallback, Mapping
@@ -24,15 +25,15 @@ from ecw.mapping.fhirpath.write import writable
 from ecw.mapping.values.clean import CLEANERS
 from ecw.mapping.values.name_text import TAKES
 from ecw.mapping.vocabulary import (
-    ALSO_WORDS,
     COLUMN_KEYS,
     FALLBACK_KEYS,
     FILE_KEYS,
     GROUP_KEYS,
-    KEEP,
     ON_CONFLICT,
+    SET_WITH_WORDS,
     SYNC,
     TYPES,
+    UPDATE,
 )
 from ecw.resources import NoPush, no_push
 from ecw.settings.did_you_mean import did_you_mean
@@ -49,34 +50,31 @@ _NESTED = ("constant", "select", "excluded")  # the other words of a file are te
 
 
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
-    """Return the folder of the mapping files: the argument, else ECW_MAPPINGS, else the project's own.
+    """Return the folder of the mapping files: the argument, else what ecw.project_files finds.
 
-    Airflow has plugins/ on sys.path and not the project's root, so the root is looked for upwards from this file,
-    then from the working directory. Raises MappingError where there is no such folder.
+    Raises MappingError where there is no such folder.
     """
-    asked = folder or os.environ.get("ECW_MAPPINGS")
-    if asked:
-        if FilePath(asked).is_dir():
-            return FilePath(asked)
-        raise MappingError(
-            f"There is no folder {asked} for mapping files.",
-            next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or none for the project's own.",
-        )
-    for start in (FilePath(__file__).resolve(), FilePath.cwd()):
-        for parent in (start, *start.parents):
-            if (parent / "include" / "mappings").is_dir():
-                return parent / "include" / "mappings"
+    found = FilePath(folder) if folder else project_files.folder_of("mappings")
+    if found is not None and found.is_dir():
+        return found
     raise MappingError(
-        "No folder include/mappings was found above the package or the working directory.",
-        next_move="set ECW_MAPPINGS to the folder that holds the mapping files.",
+        f"There is no folder {found or 'include/mappings'} for mapping files.",
+        next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or write the project's own with "
+        "`ecw init`.",
     )
+
+
+def mapping_files(folder: str | os.PathLike[str] | None = None) -> list[FilePath]:
+    """Return the mapping files by name: those of the folder alone, or those that ecw.project_files finds."""
+    found = mappings_folder(folder)
+    return sorted(found.glob("*.yaml")) if folder else project_files.files_of("mappings", "*.yaml")
 
 
 def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapping]:
     """Load every mapping file of the folder, by file name; MappingError tells the problems of all of them."""
     found: dict[str, Mapping] = {}
     problems: list[str] = []
-    for path in sorted(mappings_folder(folder).glob("*.yaml")):
+    for path in mapping_files(folder):
         try:
             found[path.stem] = load_mapping(path)
         except MappingError as error:
@@ -94,7 +92,7 @@ def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] 
     """
     file = FilePath(path)
     if str(path) == file.stem:
-        file = mappings_folder() / f"{path}.yaml"
+        file = project_files.file_of("mappings", f"{path}.yaml") or mappings_folder() / f"{path}.yaml"
         if not file.is_file():
             known = dict.fromkeys(found.stem for found in sorted(file.parent.glob("*.yaml")))
             raise MappingError(
@@ -239,7 +237,7 @@ class _Reading:
             required="required" in keys and sheet.boolean(keys["required"], "required"),
             sync=self.word(keys, "sync", SYNC, "pull"),
             on_conflict=self.word(keys, "on_conflict", ON_CONFLICT, "emr"),
-            keep=self.word(keys, "keep", KEEP, "dynamic"),
+            update=self.word(keys, "update", UPDATE, "always"),
             clean=tuple(word for _, word in clean),
             null_if=tuple(word for _, word in null_if),
             to=tuple(word for _, word in sheet.strings(keys["to"], "to")) if "to" in keys else (),
@@ -251,13 +249,13 @@ class _Reading:
             if "write_path" in keys
             else (),
             crosswalk=text["crosswalk"] or None,
-            also=self.also(keys["also"], base) if "also" in keys else (),
+            set_with=self.set_with(keys["set_with"], base) if "set_with" in keys else (),
             line=node.start_mark.line + 1,
         )
         if column.pushed and self.no_push:
             sheet.wrong(keys["sync"], f"sync {column.sync}: {self.no_push.why}; write pull. {self.no_push.instead}")
         writes = ("write_path", column.write_path) if column.write_path else ("path", column.steps)
-        for key, steps in (writes, *(("also", steps) for steps, _ in column.also)):
+        for key, steps in (writes, *(("set_with", steps) for steps, _ in column.set_with)):
             reason = writable(steps) if column.pushed else None
             if reason:
                 sheet.wrong(keys[key], f"{key}: sync {column.sync} writes, and {reason}")
@@ -294,12 +292,12 @@ class _Reading:
         take = self.sheet.word(keys["take"], TAKES, "part of a name") if "take" in keys else ""
         return Fallback(text, self.path(keys["path"], text, base), take)
 
-    def also(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
+    def set_with(self, node: yaml.Node, base: Path) -> tuple[tuple[Path, str], ...]:
         found = []
-        for key, value in self.sheet.entries(node, "also"):
+        for key, value in self.sheet.entries(node, "set_with"):
             text = self.sheet.string(value, "what is written beside the value")
             if text.startswith("%") and text[1:] not in self.constants:
-                self.sheet.word(value, dict.fromkeys(ALSO_WORDS), "word of `also`")
+                self.sheet.word(value, dict.fromkeys(SET_WITH_WORDS), "word of `set_with`")
             found.append((self.path(key, key.value, base), self.constants.get(text[1:], text)))
         return tuple(found)
 

@@ -33,7 +33,7 @@ class Column:
     required: bool = False
     sync: str = "pull"
     on_conflict: str = "emr"
-    keep: str = "dynamic"
+    update: str = "always"
     clean: tuple[str, ...] = ()
     null_if: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Column:
     fallback: Fallback | None = None
     write_path: Path = ()
     crosswalk: str | None = None
-    also: tuple[tuple[Path, str], ...] = ()
+    set_with: tuple[tuple[Path, str], ...] = ()
     line: int = 0
 
     @property

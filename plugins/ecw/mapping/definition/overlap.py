@@ -77,7 +77,7 @@ def overlaps(columns: Iterable[Column]) -> Iterator[tuple[Column, Column, str]]:
 def _writes(column: Column) -> Iterator[tuple[Path, str]]:
     """Yield every path that a column writes by, and the text that is written there (%value: the column's own)."""
     yield column.writes, "%value"
-    yield from column.also
+    yield from column.set_with
 
 
 def _clash(path: Path, said: str, other: Path, other_said: str) -> bool:

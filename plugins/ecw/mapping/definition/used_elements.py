@@ -35,7 +35,7 @@ def paths_of(column: Column) -> Iterator[Path]:
         yield column.fallback.steps
     if column.write_path:
         yield column.write_path
-    yield from (path for path, _ in column.also)
+    yield from (path for path, _ in column.set_with)
 
 
 def ends_of(column: Column) -> set[str]:

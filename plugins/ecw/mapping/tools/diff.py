@@ -80,7 +80,7 @@ def _changed(mapper: Mapper, row: dict[str, Any], loaded: dict[str, Any], missin
             missing.add(column.name)
             continue
         there = loaded[column.name]
-        if column.keep == "static" and there is not None:
+        if column.update == "once" and there is not None:
             continue  # the first value stays
         if not same(row[column.name], there):
             yield column.name

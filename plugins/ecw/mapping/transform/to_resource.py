@@ -114,7 +114,7 @@ class Composer:
             put(composed.resource, column.writes, code)
             _let_siblings_agree(column.writes, composed.resource)
             words = {"%value": value, "%code": code, "%system": system}
-        for path, text in column.also:
+        for path, text in column.set_with:
             said = words.get(text, text)
             if said is None:
                 take_away(composed.resource, path)
@@ -153,7 +153,7 @@ class Composer:
             put_each(resource, column.writes, lambda _: False, [])
         else:
             take_away(resource, column.writes)
-        for path, _ in column.also:
+        for path, _ in column.set_with:
             slot = slot_of(resource, path)
             if slot is None:
                 continue

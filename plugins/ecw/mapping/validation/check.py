@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import available
-from ecw.mapping.definition.files import load_mapping, mappings_folder
+from ecw.mapping.definition.files import load_mapping, mapping_files, mappings_folder
 from ecw.mapping.definition.model import Mapping
 from ecw.mapping.validation.structure import check_structure
 
@@ -27,7 +27,7 @@ class Checked:
 def check_files(folder: str | None = None) -> Checked:
     """Read every mapping file and hold its paths against FHIR."""
     found = Checked()
-    files = sorted(mappings_folder(folder).glob("*.yaml"))
+    files = mapping_files(folder)
     if not files:
         found.problems.append(f"{mappings_folder(folder)}: there are no mapping files")
     others = sorted(mappings_folder(folder).glob("*.yml"))

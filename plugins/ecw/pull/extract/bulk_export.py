@@ -181,7 +181,7 @@ def _collect(ask: ExtractContext, client: EcwClient, manifest: Manifest, kept: K
         STRATEGIES["bulk"].proof if since is None else f"what changed in the group since {kept.since}"
     )
     if since is not None:
-        batch["whole"] = False
+        batch["full_scan"] = False
     return batch | read_between(datetime.fromisoformat(kept.at), ask.options)
 
 

@@ -18,10 +18,10 @@ from ecw.pull.extract.strategies import (
     ExtractContext,
     Known,
     SearchRequest,
-    later,
     longest_turn,
     moved,
-    wanted,
+    remaining_patients,
+    required_ids,
 )
 from ecw.resources import Resource
 from ecw.settings.pull import Options
@@ -42,7 +42,7 @@ def extract(
     options: Options,
     *,
     before: int | None = None,
-    most: int | None = None,
+    max_patients: int | None = None,
     urgent: int | None = None,
     require: Callable[[str], None] | None = None,
 ) -> Batch:
@@ -57,7 +57,7 @@ def extract(
     parts = Parts(filesystem.join(run["staging"], name, "parts"))
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
-    ask = ExtractContext(run, resource, options, roster, parts.seen, most, urgent)
+    ask = ExtractContext(run, resource, options, roster, parts.seen, max_patients, urgent)
     strategy = _by_one_of(strategies, ask, client, parts, require)
     fetch_wanted(ask, client, parts)
     path = filesystem.join(run["staging"], name, "extract.ndjson.gz")
@@ -65,15 +65,15 @@ def extract(
     batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
     batch |= read_between(parts.began, options)
     batch["completeness"] = STRATEGIES[strategy].proof.format_map(ask.tally)
-    if strategy == "per_patient" and (left := later(ask)):
+    if strategy == "per_patient" and (left := remaining_patients(ask)):
         by = ask.end + timedelta(hours=longest_turn(options))
         log.warning(
             "%s: %d patients were asked about, the last changed first; those of %d others come in turn, by %s.",
-            *(name, most, left, f"{by:%Y-%m-%d %H:%M}Z"),
+            *(name, max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
         )
-        batch |= {"later": left, "remaining_due_at": by.isoformat()}
+        batch |= {"remaining_patients": left, "remaining_due_at": by.isoformat()}
     if STRATEGIES[strategy].goes_by == "patient" and (asked := batch_file.manifest(_asked(run, resource))):
-        batch |= {"asked": _asked(run, resource), "patients": asked["count"]}
+        batch |= {"queried": _asked(run, resource), "patients_queried": asked["count"]}
     return batch
 
 
@@ -82,7 +82,7 @@ def fetch_wanted(ask: ExtractContext, client: EcwClient, parts: Parts) -> None:
     if units := moved(ask):
         log.info("%s: %d searches and reads for patients who were merged.", ask.resource.name, len(units))
         fetch(client, ask.resource.fhir_type, units, parts, ask.options.max_concurrency)
-    if not ask.options.few and (units := wanted(ask)):
+    if not ask.options.few and (units := required_ids(ask)):
         log.info("%s: %d records that others wait for are looked for.", ask.resource.name, len(units))
         fetch(client, ask.resource.fhir_type, units, parts, ask.options.max_concurrency)
 
@@ -106,9 +106,9 @@ def told(
     before: int | None = None,
 ) -> Batch:
     """Return the batch of a finished extraction, and log its numbers."""
-    name, whole = resource.name, STRATEGIES[strategy].whole
+    name, full_scan = resource.name, STRATEGIES[strategy].full_scan
     log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
-    if whole and before and not count:
+    if full_scan and before and not count:
         log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
     return Batch(
         run=run,
@@ -121,7 +121,7 @@ def told(
         rejects=[],
         calls=calls,
         seconds=round(seconds, 3),
-        whole=whole,
+        full_scan=full_scan,
         strategy=strategy,
     )
 

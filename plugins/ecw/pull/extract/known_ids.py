@@ -41,7 +41,7 @@ class Roster:
         before = set(linked)
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]
 
-    def touched(self, resource: str, follower: str) -> list[str]:
+    def changed_ids(self, resource: str, follower: str) -> list[str]:
         """Return the ids that are new or changed: in this run, and since the run that looked at their `follower`
         records last."""
         # Not what was mapped: after an edit of the mapping that is everybody, also where it changed no row.
@@ -49,9 +49,9 @@ class Roster:
         missed = links.changed_since(self._engine, self._run["practice"], resource, follower)
         return list(dict.fromkeys([*here, *missed]))
 
-    def gone(self, resource: str) -> set[str]:
+    def deleted_ids(self, resource: str) -> set[str]:
         """Return the ids that eCW was already found not to have any more."""
-        return run_history.gone(self._engine, self._run["practice"], resource)
+        return run_history.deleted_ids(self._engine, self._run["practice"], resource)
 
     def merged(self, resource: str) -> set[str]:
         """Return the ids that eCW has merged into others."""
@@ -66,9 +66,9 @@ class Roster:
         """Return the ids of records that were refused and never linked: eCW may have deleted them since."""
         return run_history.refused(self._engine, self._run["practice"], resource)
 
-    def wanted(self, resource: str) -> list[str]:
+    def required_ids(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
-        return deferred.wanted(self._engine, self._run["practice"], resource)
+        return deferred.required_ids(self._engine, self._run["practice"], resource)
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> Iterator[str]:
         """Yield the ids that the CRM has and that begin in the span; none where the mapping keeps no such time."""
@@ -101,7 +101,7 @@ class Roster:
         found = (column.name for column in mapping.pulled if column.steps in steps and not column.crosswalk)
         return mapped_of(mapping), next(found, None)
 
-    def strangers(self) -> list[str]:
+    def unlinked_patients(self) -> list[str]:
         """Return the patients of this run's encounters who were not linked before the run."""
         linked = set(links.ids(self._engine, self._run["practice"], "patient"))
         linked.difference_update(self._of_run("patient"))  # by an earlier try, and the run still tells of them

@@ -57,10 +57,10 @@ class Known(Protocol):
     def known(self, resource: str) -> list[str]:
         """Return all known ids: those in use before the others, the last changed first."""
 
-    def touched(self, resource: str, follower: str) -> list[str]:
+    def changed_ids(self, resource: str, follower: str) -> list[str]:
         """Return the ids that are new or changed in this run, or since the `follower` records were last looked at."""
 
-    def gone(self, resource: str) -> set[str]:
+    def deleted_ids(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
 
     def merged(self, resource: str) -> set[str]:
@@ -82,13 +82,13 @@ class Known(Protocol):
     def beginnings(self, resource: str) -> set[str]:
         """Return the characters with which names begin that the CRM has."""
 
-    def wanted(self, resource: str) -> list[str]:
+    def required_ids(self, resource: str) -> list[str]:
         """Return the ids that must be looked at, whatever the strategy brings."""
 
     def urgent(self) -> list[str]:
         """Return the patients whose insurance is looked at in every run, the most urgent first."""
 
-    def strangers(self) -> list[str]:
+    def unlinked_patients(self) -> list[str]:
         """Return the patients of this run's encounters who were not linked before the run."""
 
 
@@ -101,7 +101,7 @@ class ExtractContext:
     options: Options
     roster: Known
     seen: Seen
-    most: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
+    max_patients: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
     urgent: int | None = None  # of those whose insurance matters now, so many at most; None: all
     tally: Counter[str] = field(default_factory=Counter)  # what the summary says of how complete the answer is
 
@@ -165,7 +165,7 @@ def per_patient(ask: ExtractContext) -> Rounds:
     of what was refused some, in turn.
     """
     asked: list[str] = []
-    away = set() if ask.options.ids.get("patient") else ask.roster.gone("patient") | ask.roster.merged("patient")
+    away = set() if ask.options.ids.get("patient") else ask.roster.deleted_ids("patient") | ask.roster.merged("patient")
     for patients in _patients(ask):
         yield [_of_patient(ecw_id) for ecw_id in patients if ecw_id not in away]
         asked += patients
@@ -181,22 +181,22 @@ def _patients(ask: ExtractContext) -> Iterator[list[str]]:
         yield asked
         return
     if ask.options.practitioners:
-        yield ask.roster.touched("patient", ask.resource.name)
+        yield ask.roster.changed_ids("patient", ask.resource.name)
         return
     now = ask.roster.urgent()[: ask.urgent] if ask.resource.name == "insurance" else []
-    if ask.most is not None:
+    if ask.max_patients is not None:
         known = ask.roster.known("patient")
-        yield list(dict.fromkeys([*(ecw_id for ecw_id in now if ecw_id in set(known)), *known]))[: ask.most]
+        yield list(dict.fromkeys([*(ecw_id for ecw_id in now if ecw_id in set(known)), *known]))[: ask.max_patients]
         return
-    first = list(dict.fromkeys([*now, *ask.roster.touched("patient", ask.resource.name)]))
+    first = list(dict.fromkeys([*now, *ask.roster.changed_ids("patient", ask.resource.name)]))
     yield first
     done, turn = set(first), turns(ask)
     yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 
 
-def later(ask: ExtractContext) -> int:
+def remaining_patients(ask: ExtractContext) -> int:
     """Return how many patients a first look leaves to the turns of the next runs."""
-    return 0 if ask.most is None else max(0, len(ask.roster.known("patient")) - ask.most)
+    return 0 if ask.max_patients is None else max(0, len(ask.roster.known("patient")) - ask.max_patients)
 
 
 def schedule(ask: ExtractContext) -> Rounds:
@@ -219,7 +219,7 @@ def by_id(ask: ExtractContext) -> Rounds:
 
 def of_schedule(ask: ExtractContext) -> Rounds:
     """Read the patients of the appointments found, as far as they are not here yet."""
-    yield map(read, ask.roster.strangers())
+    yield map(read, ask.roster.unlinked_patients())
 
 
 def last_updated(ask: ExtractContext) -> Rounds:
@@ -302,9 +302,9 @@ class Pass:
                 self.changed.append(datetime.fromisoformat(changed))
 
 
-def wanted(ask: ExtractContext) -> list[SearchRequest]:
+def required_ids(ask: ExtractContext) -> list[SearchRequest]:
     """Read what must be looked at and did not come by the strategy."""
-    return [read(ecw_id) for ecw_id in ask.roster.wanted(ask.resource.name) if ecw_id not in ask.seen]
+    return [read(ecw_id) for ecw_id in ask.roster.required_ids(ask.resource.name) if ecw_id not in ask.seen]
 
 
 def moved(ask: ExtractContext) -> list[SearchRequest]:
@@ -329,7 +329,7 @@ class Strategy:
 
     rounds: Callable[[ExtractContext], Rounds] | None  # None: an export, see bulk.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
-    whole: bool = False  # it asks for all records, whatever the window, and brings as many every time
+    full_scan: bool = False  # it asks for all records, whatever the window, and brings as many every time
     goes_by: str = ""  # the resource whose known records it asks by, one by one
     dated: bool = False  # it can look at a window alone; the others see what is there now
     about: str = ""
@@ -339,14 +339,14 @@ class Strategy:
 STRATEGIES = {
     "list": Strategy(
         whole_list,
-        whole=True,
+        full_scan=True,
         about="the server lists everything it has, then the known that are missing",
         proof="eCW's own list; the known that were not in it were read",
     ),
     "name_sweep": Strategy(
         name_sweep,
         ("name",),
-        whole=True,
+        full_scan=True,
         about="by what names begin with, then the known that are missing",
         proof="not proven, for eCW lists nobody without a name: names were asked for by {asked} first characters; "
         "{others} more of other scripts are asked in turn",
@@ -373,7 +373,9 @@ STRATEGIES = {
         about="what changed in the run's window",
         proof="what the server says has changed",
     ),
-    "bulk": Strategy(None, whole=True, about="an export of a group", proof="an export: all of the group, nobody else"),
+    "bulk": Strategy(
+        None, full_scan=True, about="an export of a group", proof="an export: all of the group, nobody else"
+    ),
     "by_id": Strategy(by_id, about="the records asked for", proof="the records asked for, no others"),
     "of_schedule": Strategy(
         of_schedule,
@@ -462,9 +464,9 @@ def _unseen(ask: ExtractContext, ecw_ids: Iterable[str]) -> list[str]:
 
 def not_come(ask: ExtractContext) -> list[str]:
     """Return what is known, did not appear, and was not found to be gone before."""
-    gone = ask.roster.gone(ask.resource.name)
+    deleted_ids = ask.roster.deleted_ids(ask.resource.name)
     once = dict.fromkeys([*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)])
-    return [ecw_id for ecw_id in _unseen(ask, once) if ecw_id not in gone]
+    return [ecw_id for ecw_id in _unseen(ask, once) if ecw_id not in deleted_ids]
 
 
 def _missing(ask: ExtractContext) -> list[str]:
@@ -486,7 +488,7 @@ def _refused(ask: ExtractContext, besides: Iterable[str]) -> list[str]:
     All of a few; of more those whose turn it is, and never more than a minute's calls. Which the window would hold
     nobody knows, so they come one by one, and too many at once would be most of a quiet run's batch.
     """
-    done = ask.roster.gone(ask.resource.name).union(besides)
+    done = ask.roster.deleted_ids(ask.resource.name).union(besides)
     found = [ecw_id for ecw_id in _unseen(ask, ask.roster.refused(ask.resource.name)) if ecw_id not in done]
     if len(found) > REFUSED_AT_ONCE:
         turn = turns(ask)

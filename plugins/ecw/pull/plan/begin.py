@@ -68,8 +68,6 @@ def open_run(
         )
     require_practitioners(engine, client, wanted.practitioners)
     root = location.staging_root(staging_path)
-    if purged := batch_file.purge(root, location.staging_days()):
-        log.info("Staging: %d old runs were removed.", purged)
     start, end = window(engine, practice, run_type, window_start, window_end, wanted.resources)
     if wanted.own_window or wanted.practitioners:
         start, end = window_of(wanted, now)

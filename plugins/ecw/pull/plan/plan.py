@@ -35,7 +35,7 @@ class Line(TypedDict):
     calls: int
     at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
     start: str | None  # where the last run of the resource ended; None: everything
-    most: int | None  # a first look patient by patient: so many at most; None: all
+    max_patients: int | None  # a first look patient by patient: so many at most; None: all
     urgent: int | None  # of those whose insurance is looked at in every run, so many at most; None: all
 
 
@@ -68,8 +68,8 @@ def make(
         start = _start(engine, run, resource.name, strategies[0], options)
         calls = estimate(engine, {**run, "window_start": start}, resource, strategies[0], options)
         unknown = _unknown(engine, run, resource, strategies[0], options)
-        most = _most(run, strategies, start, possible, options)
-        capped = most is not None and strategies[0] == "per_patient"
+        max_patients = _most(run, strategies, start, possible, options)
+        capped = max_patients is not None and strategies[0] == "per_patient"
         urgent = None
         if resource.name == urgency.RESOURCE and strategies[0] == "per_patient" and not options.few:
             coming = sum(len(group) for group in urgency.urgent(engine, run, options).values())
@@ -79,21 +79,23 @@ def make(
                 log.warning(
                     "%s: the calls suffice for the %d most urgent of %d patients.", resource.name, urgent, coming
                 )
-        calls = min(calls, most) if most is not None and capped else calls
+        calls = min(calls, max_patients) if max_patients is not None and capped else calls
         lines[resource.name] = Line(
             strategies=list(strategies),
             reason=reason,
             calls=calls,
             at_least=unknown is not None,
             start=start,
-            most=most,
+            max_patients=max_patients,
             urgent=urgent,
         )
         how_many = f"about {calls} calls" if unknown is None else f"{calls} calls or more: {unknown}"
         log.info("%s: strategy %s (%s), %s.", resource.name, strategies[0], reason, how_many)
         if capped:
             log.info(
-                "%s: the first look asks about %d patients at most, those changed last first.", resource.name, most
+                "%s: the first look asks about %d patients at most, those changed last first.",
+                resource.name,
+                max_patients,
             )
         if strategies[0] == "per_patient" and not options.few and run["run_type"] != "backfill":
             log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))

@@ -20,7 +20,7 @@ TOLD = 20  # ids that are named
 PAGE = 100  # records in memory at a time
 
 
-def collect(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, int, list[str]]:
+def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, int, list[str]]:
     """Stage the records as the resource's extract batch; return its path, their number, and what is left, in words.
 
     Those that wait for another record are none of them.

@@ -1,4 +1,4 @@
-"""Rejected records again, after a mapping, a crosswalk or a rule was fixed: begin -> gather -> map -> check -> load.
+"""Rejected records again, after a mapping, a crosswalk or a rule was fixed: begin -> collect -> map -> check -> load.
 
 The records come from the staging area, where the run that rejected them has left them, as eCW gave them; map, check and
 load are those of a pull. Nothing is asked of eCW, and no cursor moves.
@@ -88,7 +88,7 @@ def begin(
             calls=0,
             at_least=False,
             start=None,
-            most=None,
+            max_patients=None,
             urgent=None,
         )
         options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
@@ -101,7 +101,7 @@ def begin(
     return run
 
 
-def gather(run: Run, resource: str) -> Batch | None:
+def collect(run: Run, resource: str) -> Batch | None:
     """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
 
     Return None where none is left. Those that the staging area no longer holds are told in the log and kept for the
@@ -112,7 +112,7 @@ def gather(run: Run, resource: str) -> Batch | None:
     from ecw.crm.state import runs
     from ecw.practice.mappings import connection_of
     from ecw.pull.plan import plan
-    from ecw.pull.replay.collect import collect
+    from ecw.pull.replay.collect import collect_records
     from ecw.staging import batch_file, filesystem
 
     started = time.monotonic()
@@ -122,7 +122,7 @@ def gather(run: Run, resource: str) -> Batch | None:
         wanted = _read(batch_file.read_json(filesystem.join(run["staging"], "chosen.json")))
         found = quarantine.chosen(engine, run["practice"], resource, wanted)
         try:
-            path, count, left = collect(run, resource, found)
+            path, count, left = collect_records(run, resource, found)
         except BaseException as error:
             runs.fail(engine, run, resource, error)
             raise
@@ -146,11 +146,11 @@ def gather(run: Run, resource: str) -> Batch | None:
     )
 
 
-def gather_or_skip(run: Run | None, resource: str) -> Batch:
-    """Do what `gather` does; leave the resource's other steps out where there is nothing to do."""
+def collect_or_skip(run: Run | None, resource: str) -> Batch:
+    """Do what `collect` does; leave the resource's other steps out where there is nothing to do."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    found = None if run is None else gather(run, resource)
+    found = None if run is None else collect(run, resource)
     if found is None:
         raise AirflowSkipException(f"{resource}: no open reject among the chosen ones.")
     return found

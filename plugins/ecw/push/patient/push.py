@@ -30,6 +30,7 @@ from ecw.errors import (
     RetryableError,
 )
 from ecw.identity.guard import mismatch
+from ecw.identity.held import Held
 from ecw.identity.person import Person
 from ecw.mapping.transform.person import element_of, person_of
 from ecw.push import intents
@@ -127,7 +128,7 @@ class _Patient(Updating):
         with reading(pushing.engine) as connection:
             owned = pushing.patients.owners(connection, [typed])
         if owned:
-            return self.hold(NeedsReview((typed,), TYPED, "it is linked to another record of the CRM"), UPDATE)
+            return self.hold(NeedsReview((typed,), TYPED, Held.LINKED_ALREADY), UPDATE)
         if choice is None and (why := mismatch(person_of(pushing.composer, record.row), Person.of(present))):
             return self.hold(NeedsReview((typed,), TYPED, why), UPDATE)
         return self._link(Match(typed, TYPED))
@@ -225,7 +226,9 @@ class _Patient(Updating):
 
     def _link(self, match: Match) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
-        outcome = Outcome(Kind.DONE, f"Linked to the patient that eCW has ({match.rung})", "", None, None, match.ecw_id)
+        outcome = Outcome(
+            Kind.DONE, f"Linked to the patient that eCW has ({match.match_rule})", "", None, None, match.ecw_id
+        )
         if self.pushing.options.dry_run:
             return self.pushed("linked", ecw_id=match.ecw_id)
         if not self.linked(match.ecw_id, MergeBase(), outcome, "link", ()):
@@ -235,7 +238,7 @@ class _Patient(Updating):
         if not self.pushing.options.update:
             return self.pushed("linked", outcome)
         after = self._update()
-        return replace(after, did="linked") if after.did == "unchanged" else after
+        return replace(after, status="linked") if after.status == "unchanged" else after
 
     # -- reading both sides
 
@@ -248,7 +251,7 @@ class _Patient(Updating):
         if earlier is None or (isinstance(found, Match) and set(earlier.candidates) <= {found.ecw_id}):
             return found
         candidates = {*(found.candidates if found else ()), *earlier.candidates}
-        return NeedsReview(tuple(sorted(candidates)), earlier.rung, "it may have been created before the CRM changed")
+        return NeedsReview(tuple(sorted(candidates)), earlier.match_rule, Held.MAYBE_CREATED)
 
     def _chosen(self, match: Match | NeedsReview | None) -> Match | NeedsReview | None:
         """Put the patient that a person chose in the place of what the searches found; it is never created then.
@@ -262,13 +265,13 @@ class _Patient(Updating):
         if choice in found and {*found} <= {*intent.candidates}:
             return Match(choice, CHOSEN)
         there = choice in found or self._is_there(choice)
-        if there and intent.rung in (CHOSEN, ANSWERED):
+        if there and intent.match_rule in (CHOSEN, ANSWERED):
             return Match(choice, CHOSEN)
-        why = "the searches find it no longer" if there else "it is gone from eCW, or merged into another"
+        why = Held.CHOICE_NOT_FOUND if there else Held.CHOICE_GONE
         if choice in found:
-            why = "somebody else whom it could be has turned up"
+            why = Held.CHOICE_RIVALLED
         candidates = {*found, *([choice] if there else ())}
-        return NeedsReview(tuple(sorted(candidates)), CHOSEN, f"{why}; look again")
+        return NeedsReview(tuple(sorted(candidates)), CHOSEN, why)
 
     def _is_there(self, ecw_id: str) -> bool:
         try:
@@ -279,4 +282,4 @@ class _Patient(Updating):
 
 def _nobody(outcome: Outcome) -> NeedsReview:
     candidates = (outcome.ecw_id,) if outcome.ecw_id else ()
-    return NeedsReview(candidates, ANSWERED, f"eCW says: {outcome.words}; the searches do not find it")
+    return NeedsReview(candidates, ANSWERED, Held.ECW_SAYS_SO)

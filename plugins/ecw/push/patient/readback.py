@@ -45,7 +45,7 @@ class Confirmed:
     which it shows what nobody here knows, because the clinic edited them while they were sent."""
 
     seen: bool
-    learned: tuple[str, ...] = ()
+    normalized_fields: tuple[str, ...] = ()
     whole: bool = False
     kept: tuple[str, ...] = ()
     raced: tuple[str, ...] = ()
@@ -135,11 +135,11 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     record, sent = found.record, found.agreed.sent
     ecw_id = record.ecw_id or ""
     ours = [name for name, value in sent.items() if name in emr and echoes(value, emr[name], ecw_id)]
-    learned = {name: emr[name] for name in ours}
+    normalized_fields = {name: emr[name] for name in ours}
     kept = _kept(found.agreed, emr, ecw_id)  # should the CRM edit it again, that is a conflict
     raced = tuple(name for name in sent if name in emr and name not in ours and name not in kept)
     left = {name: value for name, value in sent.items() if name not in emr or name in kept}
-    agreed = MergeBase(found.agreed.crm, found.agreed.emr | learned, left)
+    agreed = MergeBase(found.agreed.crm, found.agreed.emr | normalized_fields, left)
     if raced:  # nothing is restored; both values are kept for whoever looks into it
         clinic_won: dict[str, Side | None] = dict.fromkeys(raced, "emr")
         place = pushing.place

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from ecw.crm.load import journal
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
+from ecw.identity.held import reason_of
 from ecw.push import intents, progress
 from ecw.push.context import Pushed, Pushing
 from ecw.push.crm_patients import Record
@@ -27,16 +28,16 @@ from ecw.three_way_merge import MergeBase, Merged
 
 Json = dict[str, Any]
 _STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
-_SEVERAL = "choose the right one among eCW's patients, or that it is a new one."
+_NOT_KEPT = "nothing yet: a dry run holds nobody; push without dry run, then `ecw matches list` has the patient."
 
 
 class RowChanged(Exception):
     """The row, its link, or what eCW has of it is not what the push was decided by: it begins anew."""
 
 
-def log_learned(pushing: Pushing, connection: Connection, record: Record, learned: Iterable[str]) -> None:
+def log_learned(pushing: Pushing, connection: Connection, record: Record, normalized_fields: Iterable[str]) -> None:
     """Tell in the patient's journal which values eCW keeps in its own way, where there are any."""
-    if not (fields := tuple(learned)):
+    if not (fields := tuple(normalized_fields)):
         return
     journal.write(
         connection,
@@ -46,7 +47,7 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, learne
         direction=journal.PUSH,
         operation=journal.LEARN,
         outcome="done",
-        words=journal.LEARNED,
+        message=journal.LEARNED,
         crm_id=record.crm_id,
         ecw_id=record.ecw_id,
         fields=fields,
@@ -70,7 +71,7 @@ class OnePatient:
     intent: Intent | None
     key: str
     claims: list[Claim]
-    learned: list[str] = field(default_factory=list)  # columns that eCW shows shorter, or in another spelling
+    normalized_fields: list[str] = field(default_factory=list)  # columns that eCW shows shorter, or in another spelling
 
     @contextmanager
     def writing(self, seconds: float = LEASE) -> Iterator[Connection]:
@@ -98,9 +99,9 @@ class OnePatient:
 
     def fenced(self) -> Pushed:
         """Say that another worker has the patient now; what this one did, the other one finds out by searching."""
-        words = "Another worker has taken the patient over: what this one found is not used"
+        message = "Another worker has taken the patient over: what this one found is not used"
         with self.pushing.engine.begin() as connection:
-            self.log(connection, "fenced", Outcome(Kind.UNKNOWN, words, "", None))
+            self.log(connection, "fenced", Outcome(Kind.UNKNOWN, message, "", None))
         return self.pushed("busy")
 
     @property
@@ -127,7 +128,9 @@ class OnePatient:
                     self.finished(connection, "created", ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
                 self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
-                outcome = replace(outcome, kind=Kind.LINK, advice="join the two CRM records that are the same patient.")
+                outcome = replace(
+                    outcome, kind=Kind.LINK, next_step="join the two CRM records that are the same patient."
+                )
             self.log(connection, operation, outcome, fields)
         return linked
 
@@ -148,7 +151,7 @@ class OnePatient:
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
             self.write_conflicts(connection, merged, emr)
-            log_learned(pushing, connection, record, self.learned)
+            log_learned(pushing, connection, record, self.normalized_fields)
             rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, ())
             if self.intent is not None or sent:
                 intents.settle(connection, pushing.place, record.crm_id, DONE, ecw_id)
@@ -158,11 +161,14 @@ class OnePatient:
                 self.finished(connection, "updated", ecw_id, sent)
         return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
 
-    def finished(self, connection: Connection, did: str, ecw_id: str, fields: Iterable[str]) -> None:
+    def finished(self, connection: Connection, status: str, ecw_id: str, fields: Iterable[str]) -> None:
         """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
         pushing, crm_id = self.pushing, self.record.crm_id
         progress.note_within(
-            *(connection, pushing.place, pushing.run_id, crm_id), did=did, ecw_id=ecw_id, fields=progress.names(fields)
+            *(connection, pushing.place, pushing.run_id, crm_id),
+            status=status,
+            ecw_id=ecw_id,
+            fields=progress.names(fields),
         )
 
     def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
@@ -183,7 +189,7 @@ class OnePatient:
 
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
         """Write down an attempt that failed, or whose outcome is not known."""
-        state, did = {
+        state, status = {
             Kind.UNKNOWN: (UNKNOWN, "unknown"),
             Kind.FIX_DATA: (REFUSED, "refused"),
             Kind.LINK: (REFUSED, "refused"),
@@ -191,14 +197,14 @@ class OnePatient:
             Kind.RETRY_ONCE: (VOID, "failed"),  # it was sent once more already
         }.get(outcome.kind, (VOID, "later"))
         if outcome.kind is Kind.RETRY_ONCE and self.tries:  # by an earlier push, too
-            state, did, outcome = REFUSED, "refused", replace(outcome, advice=_STAYS_SO)
+            state, status, outcome = REFUSED, "refused", replace(outcome, next_step=_STAYS_SO)
         self.noted(operation, outcome, sent, state)
-        return self.pushed(did, outcome, fields=sent)
+        return self.pushed(status, outcome, fields=sent)
 
     def give_up(self, operation: str) -> Pushed:
         """Leave to a person what was sent often enough."""
-        words = f"Sent {self.tries} times as it is, and eCW never said what happened to it"
-        outcome = Outcome(Kind.ADMINISTRATOR, words, _STAYS_SO, None)
+        message = f"Sent {self.tries} times as it is, and eCW never said what happened to it"
+        outcome = Outcome(Kind.ADMINISTRATOR, message, _STAYS_SO, None)
         with self.writing() as connection:
             self.put_aside(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
@@ -214,12 +220,14 @@ class OnePatient:
 
     def hold(self, match: NeedsReview, operation: str) -> Pushed:
         """Keep the patient for a person to choose."""
-        outcome = Outcome(Kind.LINK, f"Held ({match.rung}): {match.why}", _SEVERAL, None)
+        dry_run = self.pushing.options.dry_run
+        move = _NOT_KEPT if dry_run else reason_of(match.why).resolution.replace("CRM_ID", self.record.crm_id)
+        outcome = Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", move, None)
         asked_before = self.intent.ruled_out if self.intent is not None and operation == CREATE else ()
         candidates = {*match.candidates, *asked_before}
-        if not self.pushing.options.dry_run:
+        if not dry_run:
             with self.writing() as connection:
-                self.put_aside(connection, HELD, operation, match.rung, sorted(candidates))
+                self.put_aside(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed("held", outcome)
 
@@ -228,8 +236,8 @@ class OnePatient:
         pushing, record = self.pushing, self.record
         if not pushing.options.dry_run:
             operation = UPDATE if record.ecw_id else CREATE
-            words = "; ".join(f"{each.field}: {each.reason}" for each in found)
-            outcome = Outcome(Kind.FIX_DATA, words, found[0].next_move, None)
+            message = "; ".join(f"{each.field}: {each.reason}" for each in found)
+            outcome = Outcome(Kind.FIX_DATA, message, found[0].next_move, None)
             with self.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
                 self.put_aside(connection, REFUSED, operation)
@@ -241,7 +249,7 @@ class OnePatient:
         connection: Connection,
         state: str,
         operation: str,
-        rung: str | None = None,
+        match_rule: str | None = None,
         candidates: Iterable[str] = (),
     ) -> None:
         """Note an intent that is not sent."""
@@ -253,7 +261,7 @@ class OnePatient:
             intent=self.key,
             operation=operation,
             run_id=self.pushing.run_id,
-            rung=rung,
+            match_rule=match_rule,
             candidates=candidates,
         )
 
@@ -268,8 +276,8 @@ class OnePatient:
             direction=journal.PUSH,
             operation=operation,
             outcome=outcome.kind.value,
-            words="200 OK" if done else outcome.words,  # as the CRM's administrators know a success
-            advice=outcome.advice,
+            message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
+            next_step=outcome.next_step,
             crm_id=self.record.crm_id,
             ecw_id=outcome.ecw_id or self.record.ecw_id,
             http_status=outcome.http,
@@ -280,7 +288,7 @@ class OnePatient:
 
     def pushed(
         self,
-        did: str,
+        status: str,
         outcome: Outcome | None = None,
         *,
         ecw_id: str | None = None,
@@ -289,4 +297,4 @@ class OnePatient:
     ) -> Pushed:
         """Return what came of it."""
         found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
-        return Pushed(self.record.crm_id, did, found, tuple(fields), outcome, conflicts=tuple(held))
+        return Pushed(self.record.crm_id, status, found, tuple(fields), outcome, conflicts=tuple(held))

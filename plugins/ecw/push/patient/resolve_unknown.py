@@ -67,12 +67,12 @@ class Settling(OnePatient):
             return
         there = all(emr.get(name) == value for name, value in intent.sent.items())
         agreed = (record.agreed or MergeBase()).supposing(intent.sent, emr)
-        words = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
+        message = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
         with self.writing() as connection:
             if record.linked:
                 pushing.patients.agree(connection, record.ecw_id or "", agreed)
             intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
-            self.log(connection, "settle", Outcome(Kind.DONE, words, "", None), intent.sent)
+            self.log(connection, "settle", Outcome(Kind.DONE, message, "", None), intent.sent)
         self.record = replace(record, agreed=agreed if record.linked else record.agreed)
         self.intent = replace(intent, state=DONE if there else VOID)
 

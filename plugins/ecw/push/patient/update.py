@@ -180,6 +180,6 @@ class Updating(Settling):
                 record.changed_at,
                 None if changed is None else datetime.fromisoformat(changed),
             )
-            base, learned = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
-            self.learned = [name for name in learned if emr[name] != record.ecw_id]
+            base, normalized_fields = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
+            self.normalized_fields = [name for name in normalized_fields if emr[name] != record.ecw_id]
             return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)

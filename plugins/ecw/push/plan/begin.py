@@ -95,7 +95,7 @@ def begin(
         waiting=over,
         auto_started=watched and not over,
     )
-    creates, updates = (sum(row["way"] == way for row in planned) for way in (CREATE, UPDATE))
+    creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     log.info(
         "Practice %s: %d patients to create, %d to update%s; kept back: %s.",
         *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
@@ -111,7 +111,7 @@ def begin(
         creates=creates,
         updates=updates,
         kept_back=dict(chosen.kept_back),
-        needs_approval=any(row["did"] in progress.ASKED for row in planned),
+        needs_approval=any(row["status"] in progress.ASKED for row in planned),
         # without the names: an MR number is the patient's
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),

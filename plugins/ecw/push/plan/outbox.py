@@ -101,7 +101,7 @@ def _differs(rules: dict[str, Rule], record: Record, waiting: dict[str, str]) ->
         value = record.row.get(name)
         if not rule.reaches("emr") or says_the_same(value, agreed.crm.get(name)):
             continue
-        if rule.keep == "static" and agreed.emr.get(name) is not None:
+        if rule.update == "once" and agreed.emr.get(name) is not None:
             continue  # the first value stays
         if waiting.get(name) != conflicts.text(value):
             return True

@@ -59,7 +59,7 @@ def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetim
     if watched:
         _leave_what_is_not_due(side, wanted, found, chosen, now)
     if wanted.only:
-        chosen.planned = [one for one in chosen.planned if one.way == wanted.only]
+        chosen.planned = [one for one in chosen.planned if one.operation == wanted.only]
     if wanted.limit and len(chosen.planned) > wanted.limit:
         chosen.kept_back["over the limit"] = len(chosen.planned) - wanted.limit
         chosen.planned = chosen.planned[: wanted.limit]
@@ -95,18 +95,18 @@ def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datet
     """Say why a patient is not due, after what the last run that planned it did; None: it is."""
     if before is None:
         return None
-    did = before["did"]
-    if did == WAITING and before["planned_at"] > _still_open(wanted, now):
+    status = before["status"]
+    if status == WAITING and before["planned_at"] > _still_open(wanted, now):
         return WAITS  # whatever changed since: the yes sends it as it is then
-    if before["intent"] != key or did in (WAITING, "stopped"):  # while the switch is on, nobody looks
+    if before["intent"] != key or status in (WAITING, "stopped"):  # while the switch is on, nobody looks
         return None
-    if did == NOT_APPROVED:
+    if status == NOT_APPROVED:
         return NOT_APPROVED
-    if did in _FINISHED:
+    if status in _FINISHED:
         return TRIED
     # What is done and differs all the same was changed, and changed back; but it must not start runs without end.
     since: timedelta = now - (before["at"] or before["planned_at"])
-    return None if since > {None: DEAD, "busy": timedelta(minutes=1)}.get(did, AGAIN) else TRIED
+    return None if since > {None: DEAD, "busy": timedelta(minutes=1)}.get(status, AGAIN) else TRIED
 
 
 def _still_open(wanted: Wanted, now: datetime) -> datetime:
@@ -119,14 +119,14 @@ def _see_whether_it_is_large(side: CrmSide, wanted: Wanted, chosen: Chosen, now:
     is_open = False
     if watched:
         with reading(side.engine) as connection:
-            taken = progress.unasked_since(connection, side.place, now - WINDOW)
+            taken = progress.auto_started_since(connection, side.place, now - WINDOW)
             is_open = progress.is_waiting(connection, side.place, _still_open(wanted, now))
-    for way, most in ((CREATE, wanted.max_creates), (UPDATE, wanted.max_updates)):
-        mine = {one.crm_id for one in chosen.planned if one.way == way}
-        if mine and len(mine | taken.get(way, set())) > most:
-            chosen.over.append(way)
+    for operation, most in ((CREATE, wanted.max_creates), (UPDATE, wanted.max_updates)):
+        mine = {one.crm_id for one in chosen.planned if one.operation == operation}
+        if mine and len(mine | taken.get(operation, set())) > most:
+            chosen.over.append(operation)
     if chosen.over and is_open:  # a person is asked one thing at a time; the others go on
-        left = [one for one in chosen.planned if one.way not in chosen.over]
+        left = [one for one in chosen.planned if one.operation not in chosen.over]
         chosen.kept_back[WAITS] += len(chosen.planned) - len(left)
         chosen.planned, chosen.over = left, []
 
@@ -152,7 +152,7 @@ def _named(side: CrmSide, ids: Iterable[str], found: Outbox) -> list[Planned]:
             if record is not None:
                 chosen[crm_id] = Planned(crm_id, way_of(record), side.key(record))
     first = {crm_id: chosen.pop(crm_id) for crm_id in found.unsettled if crm_id in chosen}
-    creates = {crm_id: one for crm_id, one in chosen.items() if one.way == CREATE}
+    creates = {crm_id: one for crm_id, one in chosen.items() if one.operation == CREATE}
     return [*first.values(), *({**creates, **chosen}).values()]
 
 

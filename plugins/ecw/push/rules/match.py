@@ -21,6 +21,7 @@ from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has n
 from ecw.errors import ConfigurationError, InvalidResponse
 from ecw.fhir.client import EcwClient
 from ecw.identity.compare import Comparison, Verdict, compare, day_month_swapped
+from ecw.identity.held import Held
 from ecw.identity.names import variants
 from ecw.identity.person import Person
 
@@ -41,7 +42,7 @@ class Match:
     """eCW has the patient under this id."""
 
     ecw_id: str
-    rung: str
+    match_rule: str
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ class NeedsReview:
     """eCW may have the patient: a person decides.  `why` names no value."""
 
     candidates: tuple[str, ...]
-    rung: str
+    match_rule: str
     why: str
 
 
@@ -142,29 +143,29 @@ class PatientMatcher:
     ) -> Match | NeedsReview | None:
         """Search until somebody is found who could be the patient."""
         seen: dict[str, Comparison] = {}
-        for rung, search in searches:
+        for match_rule, search in searches:
             for patient in search(sought):
                 if patient["id"] not in seen:
                     seen[patient["id"]] = compare(sought.person, Person.of(patient))
-            if found := self._decided(seen, rung):
+            if found := self._decided(seen, match_rule):
                 return found
         return None
 
-    def _decided(self, seen: Mapping[str, Comparison], rung: str) -> Match | NeedsReview | None:
+    def _decided(self, seen: Mapping[str, Comparison], match_rule: str) -> Match | NeedsReview | None:
         """Return what the patients that were found so far come to."""
         possible = {ecw_id: one for ecw_id, one in seen.items() if one.verdict != Verdict.DIFFERENT}
         if not possible:
             return None
         certain = [ecw_id for ecw_id, one in possible.items() if one.verdict == Verdict.SAME]
-        if rung == NEAR_NAME and (certain or all(one.has_same_name for one in possible.values())):
-            rung = SAME_NAME
+        if match_rule == NEAR_NAME and (certain or all(one.has_same_name for one in possible.values())):
+            match_rule = SAME_NAME
         rivals = [ecw_id for ecw_id, one in possible.items() if one.is_rival]
         if len(certain) == 1 and rivals == certain:
             if self.linked(certain):
-                return NeedsReview(tuple(certain), rung, "it is linked to another record of the CRM")
-            return Match(certain[0], rung)
-        why = "several could be the patient" if len(possible) > 1 else next(iter(possible.values())).why
-        return NeedsReview(tuple(sorted(possible)), rung, why)
+                return NeedsReview(tuple(certain), match_rule, Held.LINKED_ALREADY)
+            return Match(certain[0], match_rule)
+        why = Held.SEVERAL if len(possible) > 1 else next(iter(possible.values())).why
+        return NeedsReview(tuple(sorted(possible)), match_rule, why)
 
     def _by_identifier(self, sought: MatchQuery) -> Iterator[Resource]:
         for value in sorted(sought.person.identifiers) if self._takes("identifier") else ():

@@ -34,8 +34,8 @@ class Outcome:
     """One attempt's end.  `http` and `code` are None where the answer had none."""
 
     kind: Kind
-    words: str
-    advice: str
+    message: str
+    next_step: str
     http: int | None = 200
     code: str | None = None
     ecw_id: str | None = None
@@ -54,7 +54,7 @@ class Code:
 
     meaning: str
     kind: Kind
-    advice: str
+    next_step: str
 
 
 _FIX = "correct the field in the CRM; the next push sends the patient again."
@@ -122,8 +122,8 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
         said = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
         if outcomes and _refusal(outcomes):
             places = places_of(issue for outcome in outcomes for issue in _issues(outcome))
-            advice = _FIX if places else "ask eCW support which element it does not take."
-            return _at(Outcome(Kind.FIX_DATA, f"Refused with {said}", advice), places)
+            next_step = _FIX if places else "ask eCW support which element it does not take."
+            return _at(Outcome(Kind.FIX_DATA, f"Refused with {said}", next_step), places)
         return _unknown(f"eCW answered with {said} where its code should be")
     if plain and code[0] in "2345":
         refusals = [issue for each in outcomes for issue in _issues(each)]
@@ -132,7 +132,7 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     if known is None:
         return _unknown("eCW answered with a code that is not in its list", code)
     if known.kind is not Kind.DONE:
-        return Outcome(known.kind, known.meaning, known.advice, code=code)
+        return Outcome(known.kind, known.meaning, known.next_step, code=code)
     return _done(code, known.meaning, ecw_id, sent_id)
 
 
@@ -150,7 +150,7 @@ def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: 
     if update and http in STALE:
         return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
-        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
+        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if not isinstance(error, FatalError) or isinstance(error, PushStopped):
         return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
     if isinstance(error, InvalidResponse):
@@ -160,9 +160,11 @@ def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: 
         return Outcome(Kind.FIX_DATA, "Refused: the patient is not in eCW any more", _ID, http)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
         return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
-    advice = _ID if missing else "compare the patient with what the server's profile asks for, and fix it."
+    next_step = _ID if missing else "compare the patient with what the server's profile asks for, and fix it."
     places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
-    return _at(Outcome(Kind.FIX_DATA, f"Refused ({what})", advice, http), places.group(1).split(", ") if places else [])
+    return _at(
+        Outcome(Kind.FIX_DATA, f"Refused ({what})", next_step, http), places.group(1).split(", ") if places else []
+    )
 
 
 def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
@@ -174,7 +176,7 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
     if http == 201 or (http == 200 and sent_id):
         return _done(None, "Created" if http == 201 else "Updated", ecw_id, sent_id, http)
     if http == 200 and ecw_id:  # the conditional create found one
-        return Outcome(Kind.LINK, CODES["202"].meaning, CODES["202"].advice, http, None, ecw_id)
+        return Outcome(Kind.LINK, CODES["202"].meaning, CODES["202"].next_step, http, None, ecw_id)
     if http < 400:
         return _unknown(f"The server answered HTTP {http}")
     if http in (401, 403):
@@ -182,7 +184,7 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
     if http in (408, 425, 429) or http >= 500:
         return _unknown(f"The server answered HTTP {http}")
     if http == 412:
-        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].advice, http)
+        return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if http in (404, 410) and sent_id is None:
         return Outcome(Kind.ADMINISTRATOR, "Refused", _BASE, http)
     return Outcome(Kind.FIX_DATA, "Refused", _ID if http in (404, 410) else _FIX, http)
@@ -192,19 +194,19 @@ def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
     """Add the elements that a refusal is about."""
     if not places or outcome.kind is Kind.DONE:
         return outcome
-    return replace(outcome, words=f"{outcome.words} at {', '.join(places)}", places=tuple(places))
+    return replace(outcome, message=f"{outcome.message} at {', '.join(places)}", places=tuple(places))
 
 
-def _done(code: str | None, words: str, ecw_id: str | None, sent_id: str | None, http: int = 200) -> Outcome:
+def _done(code: str | None, message: str, ecw_id: str | None, sent_id: str | None, http: int = 200) -> Outcome:
     if sent_id and ecw_id not in (None, sent_id):
         return _unknown("eCW named another patient than the one that was sent", code)
     if (ecw_id := ecw_id or sent_id) is None:
         return _unknown("Success without a location: which patient it is was not told", code)
-    return Outcome(Kind.DONE, words, "", http, code, ecw_id)
+    return Outcome(Kind.DONE, message, "", http, code, ecw_id)
 
 
-def _unknown(words: str, code: str | None = None) -> Outcome:
-    return Outcome(Kind.UNKNOWN, words, _SEARCH, code=code)
+def _unknown(message: str, code: str | None = None) -> Outcome:
+    return Outcome(Kind.UNKNOWN, message, _SEARCH, code=code)
 
 
 def _entry(answer: dict[str, Any]) -> dict[str, Any]:

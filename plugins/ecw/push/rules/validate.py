@@ -1,8 +1,8 @@
 """What eCW will not take, found before it is sent: the field, the reason and the next move, never the value.
 
 What a patient needs is the reference's section 4.  Which characters codes 108 and 614 mean, and from what length on
-code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it (`longest` and
-`characters` in the connection's extra field `push`).
+code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it
+(`max_text_length` and `allowed_characters` in the connection's extra field `push`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ecw.mapping.validation.resource import not_fhir
 class Limits:
     """What texts may be: how long, and without which characters."""
 
-    longest: int = 100
+    max_text_length: int = 100
     unsupported: re.Pattern[str] = re.compile(r"[<>{}|^~\\\x00-\x1f\x7f]")
     highest: str = "\uffff"  # emoji and the like lie beyond
-    taken: str = ""  # characters that the practice's eCW takes all the same
+    allowed_characters: str = ""  # characters that the practice's eCW takes all the same
 
     def refuses(self, character: str) -> bool:
         """Return True if eCW does not take a character."""
         strange = character > self.highest or self.unsupported.match(character) is not None
-        return strange and character not in self.taken
+        return strange and character not in self.allowed_characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) ->
         value = row.get(column.name)
         if column.type != "string" or not isinstance(value, str) or element_of(column.steps) not in _FREE_TEXT:
             continue
-        if len(value) > limits.longest:
-            reason = f"it has {len(value)} characters, eCW takes {limits.longest}"
+        if len(value) > limits.max_text_length:
+            reason = f"it has {len(value)} characters, eCW takes {limits.max_text_length}"
             yield Finding(column.name, "length", reason, "shorten it in the CRM.")
         elif any(limits.refuses(character) for character in value):
             reason = "it holds a character that eCW does not take, such as < > | ^ ~ \\ or an emoji"

@@ -170,8 +170,8 @@ def as_csv(which: Asked) -> StreamingResponse:
 def entry_of(row: RowMapping) -> Entry:
     """Return an entry as the API shows it."""
     return Entry(
-        message=row["words"],
-        next_step=row["advice"],
+        message=row["message"],
+        next_step=row["next_step"],
         answer=_answer(row["http_status"]),
         fields=[name.strip() for name in (row["fields"] or "").split(",") if name.strip()],
         **{name: row[name] for name in _SAME},

@@ -1,0 +1,10 @@
+"""Start the cluster's journey; Ctrl-C while Python is still importing ends it without a traceback."""
+
+import signal
+import sys
+
+signal.signal(signal.SIGINT, lambda number, frame: sys.exit(130))
+
+from include.cluster.cluster import main  # noqa: E402  -- importing takes a second, which is what the line above is for
+
+sys.exit(main())

@@ -1,0 +1,107 @@
+"""Compares the CRM with the practice, by a way of its own: plain SQL against the records that the sandbox holds.
+
+Nothing of the package is used here, neither mappings nor tables: what it gets wrong cannot be wrong here as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from sqlalchemy import Engine, text
+
+# FHIR type -> resource and table
+TABLES = {
+    "Practitioner": "practitioner",
+    "Location": "location",
+    "Patient": "patient",
+    "Coverage": "insurance",
+    "Encounter": "encounter",
+}
+
+
+@dataclass
+class Compared:
+    """What was compared, and everything that does not agree; ids only, no values."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return f"{counted}: {'all agree' if not self.problems else f'{len(self.problems)} PROBLEMS'}"
+
+
+def held(admin: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the records of a FHIR type that the sandbox holds, by id."""
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(f"{admin}/records/{kind}", timeout=120)
+        answer.raise_for_status()
+        records = [requests.models.complexjson.loads(line) for line in answer.text.splitlines() if line]
+    return {record["id"]: record for record in records}
+
+
+def compare(admin: str, crm: Engine) -> Compared:
+    """Compare every record of a practice with the CRM's rows and the ledger of its database."""
+    found = Compared()
+    with crm.connect() as connection:
+        for kind, table in TABLES.items():
+            records = held(admin, kind)
+            rows = [dict(row) for row in connection.execute(text(f'SELECT * FROM "{table}"')).mappings()]  # noqa: S608
+            links = {
+                row.ecw_id: row
+                for row in connection.execute(
+                    text("SELECT ecw_id, crm_id, status FROM ecw_link WHERE resource = :name"), {"name": table}
+                )
+            }
+            rejected = set(
+                connection.execute(
+                    text("SELECT ecw_id FROM ecw_reject WHERE resource = :name AND state = 'open'"), {"name": table}
+                ).scalars()
+            )
+            found.counts[table] = len(records)
+            _same_ids(found, table, set(records), set(links), rejected, [row["ecw_id"] for row in rows])
+            if kind == "Patient":
+                _same_people(found, records, {row["ecw_id"]: row for row in rows})
+        wrong = connection.execute(
+            text("SELECT count(*) FROM ecw_run WHERE fetched <> rejected + inserted + updated + unchanged")
+        ).scalar_one()
+        if wrong:
+            found.problems.append(f"{wrong} rows of the ledger do not add up")
+    return found
+
+
+def _same_ids(
+    found: Compared, table: str, held: set[str], linked: set[str], rejected: set[str], rows: list[str]
+) -> None:
+    if len(rows) != len(set(rows)):
+        found.problems.append(f"{table}: {len(rows) - len(set(rows))} records are there twice")
+    for what, ids in {
+        "neither in the CRM nor rejected": held - linked - rejected,
+        "in the CRM, and eCW has none": linked - held,
+        "linked without a row": linked - set(rows),
+        "a row without a link": set(rows) - linked,
+    }.items():
+        if ids:
+            found.problems.append(f"{table}: {len(ids)} {what}: {', '.join(sorted(ids)[:5])}")
+
+
+def _same_people(found: Compared, records: dict[str, dict[str, Any]], rows: dict[str, dict[str, Any]]) -> None:
+    for ecw_id, row in rows.items():
+        record = records.get(ecw_id, {})
+        name = _usual(record.get("name", []))
+        for column, value in {"last_name": name.get("family"), "birth_date": record.get("birthDate")}.items():
+            if value and len(str(value)) != 4 and " ".join(str(value).split()) != str(row[column]):
+                found.problems.append(f"patient {ecw_id}: {column} differs")
+
+
+def _usual(names: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the name in use, of those without an end."""
+    now = [name for name in names if "end" not in name.get("period", {})] or names
+    for use in ("usual", "official"):
+        for name in now:
+            if name.get("use") == use:
+                return name
+    return now[0] if now else {}

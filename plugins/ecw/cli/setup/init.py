@@ -1,0 +1,61 @@
+"""`ecw init`: the DAG files, and mappings and quality suites to edit, in a DAGs folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ecw import project_files
+from ecw.errors import ConfigurationError
+
+KINDS = tuple(project_files.PLACES)
+WRITTEN = {"dags": "."} | {kind: place for kind, place in project_files.PLACES.items() if kind != "dags"}
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--only", "chosen", multiple=True, type=click.Choice(KINDS), help="Write nothing else.")
+@click.option("--force", is_flag=True, help="Overwrite files that were edited.")
+def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
+    """Write the DAG files, and a copy of the mappings and quality suites to edit, into a DAGs folder.
+
+    FOLDER is Airflow's own DAGs folder if you leave it out. Every node that has the DAG files uses the copy; a file
+    that you delete from it is the package's own again.
+    """
+    target = folder or project_files.dags_folder()
+    files = {
+        target / WRITTEN[kind] / path.relative_to(source): path.read_bytes()
+        for kind in chosen or KINDS
+        for source in [_source(kind)]
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    edited = [path for path, content in files.items() if path.exists() and path.read_bytes() != content]
+    if edited and not force:
+        raise ConfigurationError(
+            f"{len(edited)} files in {target} differ from the package's, and none was written:\n"
+            + "\n".join(f"  {path.relative_to(target)}" for path in edited)
+            + "\n",
+            next_move="keep them as they are, choose with --only, or overwrite your edits with --force.",
+        )
+    new = [path for path in files if path in edited or not path.exists()]
+    try:
+        for path in new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[path])
+    except OSError as error:
+        raise ConfigurationError(
+            f"{target} cannot be written ({error.strerror}).", next_move="name a folder that you may write to."
+        ) from None
+    click.echo(f"{target}: {len(new)} files written, {len(files) - len(new)} were there already.")
+    click.echo("Next: `ecw mapping check`, `ecw migrate`, `ecw settings apply`; then unpause the DAGs.")
+
+
+def _source(kind: str) -> Path:
+    source = project_files.source_of(kind)
+    if source is None:
+        raise ConfigurationError(
+            f"This installation of the package carries no {kind}.", next_move="install the wheel again."
+        )
+    return source
