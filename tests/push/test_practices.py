@@ -71,7 +71,7 @@ def test_a_row_that_another_practice_s_link_claims_is_never_sent(
     push = run.begin()
     link_of_another(crm, theirs)  # while the run waited for its approval
     found = outbox(pushing())
-    assert (list(found), found.kept_back) == ([mine], {"another practice's": 1})
+    assert (list(found), found.not_sent) == ([mine], {"another practice's": 1})
     assert push_patient(pushing(), theirs).status == "elsewhere"
     assert run.finish(push)["counts"] == {"created": 1, "elsewhere": 1}
     assert sandbox.served("transaction") == 1

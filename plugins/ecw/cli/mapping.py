@@ -46,7 +46,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
         except EcwError as error:
             if not found.problems:
                 raise
-            found.notes.append(f"The CRM was not looked at: {error.what}")
+            found.notes.append(f"The CRM was not checked: {error.what}")
     for note in found.notes:
         click.echo(note)
     if found.problems:
@@ -152,7 +152,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
         entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
         held_back = sum(entry.held_back for entry in entries)
-        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records held back {held_back}")
+        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records rejected {held_back}")
         for entry in entries:
             click.echo(f"  {entry.line}")
     if not found:

@@ -35,7 +35,7 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
     same person for certain (ecw.identity.compare), and one row only can be it.
 
     What was sent is agreed on then, so that the merge takes it for no change; and the intent is done.  Those that may
-    be the person are set aside until the push has found out: in the CRM they would be there twice.
+    be the person are rejected until the push has found out: in the CRM they would be there twice.
     """
     waiting: set[int] = set()
     i = ecw_intent.c

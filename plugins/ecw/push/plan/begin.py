@@ -97,9 +97,9 @@ def begin(
     )
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     log.info(
-        "Practice %s: %d patients to create, %d to update%s; kept back: %s.",
+        "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
         *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
-        ", ".join(f"{count} {why}" for why, count in chosen.kept_back.items()) or "nobody",
+        ", ".join(f"{count} {why}" for why, count in chosen.not_sent.items()) or "nobody",
     )
     return Push(
         practice=side.place.practice,
@@ -110,7 +110,7 @@ def begin(
         crm_conn_id=crm_conn_id,
         creates=creates,
         updates=updates,
-        kept_back=dict(chosen.kept_back),
+        not_sent=dict(chosen.not_sent),
         needs_approval=any(row["status"] in progress.ASKED for row in planned),
         # without the names: an MR number is the patient's
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
