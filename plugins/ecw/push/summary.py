@@ -15,7 +15,17 @@ from ecw.push.plan.select import TRIED, WAITS
 # In the order in which they are told.
 WORDS = (
     *("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "unknown", "later", "failed"),
-    *("locked", "busy", "stopped", "skipped", "missing", "elsewhere", progress.NOT_APPROVED, progress.NOT_TRIED),
+    *(
+        "locked",
+        "busy",
+        "stopped",
+        "skipped",
+        "missing",
+        "elsewhere",
+        "unassigned",
+        progress.NOT_APPROVED,
+        progress.NOT_TRIED,
+    ),
 )
 WELL = ("created", "updated", "linked", "unchanged", "skipped", "busy")
 NOT_SENT = {

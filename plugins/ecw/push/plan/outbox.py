@@ -19,13 +19,15 @@ from ecw.push.crm_patients import Record
 from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
 from ecw.three_way_merge import MergeBase, Rule
 
+WITHOUT_PRACTICE = "without a practice"
+
 
 @dataclass(slots=True)
 class Outbox:
     """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
 
-    `not_sent`: another practice's, locked, refused, held, not agreed (linked by a pull that wrote down no agreed
-    values yet).
+    `not_sent`: without a practice, another practice's, locked, refused, held, not agreed (linked by a
+    pull that wrote down no agreed values yet).
     """
 
     unsettled: list[str] = field(default_factory=list)
@@ -56,6 +58,8 @@ def outbox(side: CrmSide) -> Outbox:
     with reading(side.engine) as connection:
         latest = intents.latest_of_all(connection, place)
         waiting = conflicts.waiting(connection, place.practice, place.resource)
+        if count := side.patients.unassigned(connection):
+            found.not_sent[WITHOUT_PRACTICE] = count
         for record in side.patients.all(connection):
             if record.elsewhere:
                 found.not_sent["another practice's"] += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, cast, select
+from sqlalchemy import Column, Connection, String, cast, or_, select
 
 from ecw.crm.db.engine import reading
 from ecw.errors import ConfigurationError
@@ -160,11 +160,12 @@ def found(side: CrmSide, connection: Connection, name: str) -> dict[str, bool]:
     """Return the CRM ids that a name can mean, each with whether it is an id that means it, and not a number."""
     kind, colon, rest = name.partition(":")
     kind, wanted = (kind.lower(), rest.strip()) if colon and kind.lower() in KINDS else ("", name)
-    target = side.patients.target
+    target, rows = side.patients.target, side.patients.rows(connection)
+    mine = or_(rows.mine, rows.unassigned)  # what is nobody's is found, and refused with the reason
     found: dict[str, bool] = {}
 
     def by(column: Column[Any], *, is_id: bool) -> None:
-        for value in connection.scalars(select(side.patients.id).where(cast(column, String) == wanted)):
+        for value in connection.scalars(select(side.patients.id).where(cast(column, String) == wanted, mine)):
             found[value] = is_id or found.get(value, False)
 
     if kind in ("", "mr"):
