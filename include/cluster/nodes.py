@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.demo.airflow_api import AirflowApi
-from include.demo.demo import AIRFLOW_PARTS, CLIENT, _number
+from include.demo.demo import AIRFLOW_PARTS, _number
 from include.demo.keys import KEY_ID, kept
 from include.demo.processes import Processes
+from include.demo.setting_up import CLIENT
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -20,7 +21,7 @@ PORTS = ("airflow", "redis", "s3", "jwks", "north", "north_token", "south", "sou
 ZONES = {"north": "America/New_York", "south": "America/Los_Angeles"}
 WORKERS = ("worker-1", "worker-2")
 # Seconds without a heartbeat until a task of a dead worker is tried again; Airflow's own default is 300.
-HEARTBEAT_TIMEOUT_S = 30
+HEARTBEAT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # one API server for all, on a machine that may be busy
         "AIRFLOW_VAR_ECW_STAGING": "s3://aws_cluster@staging/ecw",
         "ECW_PRACTICES": str(practices_file(options)),
     }

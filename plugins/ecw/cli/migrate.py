@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ecw.cli.options import CRM, PRACTICE
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -14,7 +16,8 @@ ROUNDS = 5  # a column that was added may show what else is in the way
 
 
 @click.command("migrate")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 @click.option("--sql", "shows", is_flag=True, help="Print the statements for a database administrator; change nothing.")
 @click.option("--adopt", is_flag=True, help="Change the CRM's own tables, too, so that they fit: shows the SQL.")
 @click.option("--yes", is_flag=True, help="With --adopt: do not ask before the SQL is executed.")

@@ -13,6 +13,8 @@ from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, Run
 from ecw.pull import steps
 from ecw.pull.airflow_run import begins_first, require_not_marked
+from ecw.settings.practice import DEFAULT_CONNECTION
+from ecw.settings.practices import of_connection
 from ecw.settings.pull import of_form
 
 if TYPE_CHECKING:
@@ -25,13 +27,20 @@ class BeginOperator(BaseOperator, SkipMixin):
     """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
 
     The form is read here and not rendered by a template: it may name patients, and templates are shown.  Of what a
-    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.
+    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.  `ecw_conn_id` is the
+    practice's connection.
     """
+
+    def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ecw_conn_id = ecw_conn_id
 
     def execute(self, context: Context) -> Run:
         """Begin, or begin to wait."""
         if begins_first(context["ti"], context["dag_run"]):
-            steps.set_aside_earlier(context["dag_run"].run_id)
+            practice = of_connection(self.ecw_conn_id)
+            run_id = context["dag_run"].run_id
+            steps.set_aside_earlier(run_id, "pull", practice.connection, practice.crm_connection)
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:
@@ -44,6 +53,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         def goes_on(run_id: str) -> bool:
             return ti.get_dr_count(dag_run.dag_id, run_ids=[run_id], states=["running"]) > 0
 
+        practice = of_connection(self.ecw_conn_id)
         start, end = dag_run.data_interval_start, dag_run.data_interval_end
         try:
             run = steps.begin(
@@ -51,6 +61,9 @@ class BeginOperator(BaseOperator, SkipMixin):
                 run_type=dag_run.run_type.value,
                 window_start=start.isoformat() if start else None,
                 window_end=end.isoformat() if end else "",
+                ecw_conn_id=practice.connection,
+                crm_conn_id=practice.crm_connection,
+                staging=practice.staging,
                 options=of_form(context["params"]),
                 goes_on=goes_on,
             )

@@ -12,6 +12,8 @@ from ecw.operators import lineage
 from ecw.pull.airflow_run import begins_first
 from ecw.pull.steps import set_aside_earlier
 from ecw.push import steps
+from ecw.settings.practice import DEFAULT_CONNECTION
+from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,12 +30,24 @@ def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int
 class BeginOperator(BaseOperator):
     """Run `steps.begin`; what it returns is the run.
 
-    The form is read here and not rendered by a template: it may name patients, and templates are shown.
+    The form is read here and not rendered by a template: it may name patients, and templates are shown.  `ecw_conn_id`
+    is the practice's connection.
     """
+
+    def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ecw_conn_id = ecw_conn_id
 
     def execute(self, context: Context) -> Push:
         """Begin."""
         dag_run = context["dag_run"]
+        practice = of_connection(self.ecw_conn_id)
         if begins_first(context["ti"], dag_run):
-            set_aside_earlier(dag_run.run_id, "push")
-        return steps.begin(dag_run.run_id, dag_run.run_type.value, options=dict(context["params"]))
+            set_aside_earlier(dag_run.run_id, "push", practice.connection, practice.crm_connection)
+        return steps.begin(
+            dag_run.run_id,
+            dag_run.run_type.value,
+            practice.connection,
+            practice.crm_connection,
+            options=dict(context["params"]),
+        )

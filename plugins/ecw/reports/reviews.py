@@ -1,6 +1,6 @@
 """What waits for a person's choice: fields that both sides changed, and patients whom eCW may have already.
 
-Ids and names of fields; the values of both sides are read when they are looked at: `ecw.push.review.sides`.
+Ids and names of fields; the values of both sides are read on demand: `ecw.push.review.sides`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link
 from ecw.crm.load.identity import RUNG
 from ecw.crm.load.match_unconfirmed import HELD
-from ecw.reports.run_times import began
+from ecw.reports.rejects import began
 from ecw.resources import PUSHED, RESOURCES
 
 PAGE = 50

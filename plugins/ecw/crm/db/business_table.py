@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,8 @@ from ecw.three_way_merge import Rule
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what happened to the record in eCW: inactive, merged, deceased, deleted, each with why
+PRACTICE = "ecw_practice"  # the practice's code: whose row it is, where practices share the table
+PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option that holds another name for it
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -67,6 +69,7 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
+    practice: Column[Any] | None = None  # whose row it is; None where the table has no such column
 
     def key_of(self, text: str) -> Any:
         """Return a row's key from its text, however that is spelled (01, a UUID in capitals).
@@ -103,16 +106,23 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
             f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in found)}",
             next_move="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
         )
-    key = reflection.key_of(table)
+    key, practice = reflection.key_of(table), practice_column(connection)
     columns = {name: table.columns[name] for name in mapped.columns}
     fits = {name: fit for name, column in columns.items() if (fit := converter(column.type))}
-    return BusinessTable(mapped, table, key, columns, fits)
+    return BusinessTable(
+        mapped, table, key, columns, fits, None if practice in columns else table.columns.get(practice)
+    )
+
+
+def practice_column(connection: Connection) -> str:
+    """Return the name of the column that says whose a row is; the CRM connection's extra `practice_column` sets it."""
+    return str(connection.get_execution_options().get(PRACTICE_OPTION) or PRACTICE)
 
 
 def key_of(connection: Connection, name: str) -> Column[Any]:
     """Return the key of one of the CRM's tables that a mapping fits: see `problems`.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
     return reflection.key_of(reflect(connection, name))
 
@@ -120,11 +130,18 @@ def key_of(connection: Connection, name: str) -> Column[Any]:
 def problems(connection: Connection, mapped: Mapped) -> list[Problem]:
     """Return why a mapping cannot fill its table; an empty list where it can.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
     return _problems(connection, reflect(connection, mapped.table), mapped)
 
 
 def _problems(connection: Connection, table: Table, mapped: Mapped) -> list[Problem]:
-    of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read, mapped.parks)
+    filled = filled_by_load(connection, mapped.parks)
+    of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read, filled)
     return [*of_table, *unfilled(connection, table, mapped.columns)]
+
+
+def filled_by_load(connection: Connection, parks: Iterable[str]) -> set[str]:
+    """Return the columns that a load fills although no mapping does: the practice, and the keys of the rows that
+    required references mean."""
+    return {practice_column(connection), *(f"{name}_id" for name in parks)}

@@ -13,7 +13,7 @@ from ecw.mapping.validation.structure import check_structure
 
 @dataclass(slots=True)
 class Checked:
-    """The mappings that could be read, every problem, and notes on what was not looked at."""
+    """The mappings that could be read, every problem, and notes on what was not checked."""
 
     mappings: list[Mapping] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

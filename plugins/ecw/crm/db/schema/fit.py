@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, types
 
-from ecw.crm.db.business_table import CHANGED, LOCK, STATUS
+from ecw.crm.db.business_table import CHANGED, LOCK, STATUS, filled_by_load, practice_column
 from ecw.crm.db.schema.constraints import broken_by
 from ecw.crm.db.schema.problems import Problem, alter, let_be_empty, problems, type_name
 from ecw.crm.db.schema.reflection import quoted, reflect
@@ -97,7 +97,7 @@ def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterato
     wanted = [column.name for column in mapping.columns]
     only_read = [column.name for column in mapping.columns if not column.pulled]
     parks = [each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk]
-    of_table = list(problems(connection, table, wanted, mapping.key, only_read, parks))
+    of_table = list(problems(connection, table, wanted, mapping.key, only_read, filled_by_load(connection, parks)))
     told = {each.column for each in of_table}
     for column in mapping.columns:
         if column.name in table.columns and column.name not in told:
@@ -120,7 +120,8 @@ def _with_column(connection: Connection, table: Table, mapping: Mapping, problem
 
 def _of_own_columns(connection: Connection, table: Table, wanted: set[str]) -> Iterator[Problem]:
     """Yield which of the columns that the project knows by name hold something else."""
-    for name, (kind, becomes) in _OWN.items():
+    own = {**_OWN, practice_column(connection): (types.String, "text")}
+    for name, (kind, becomes) in own.items():
         column = table.columns.get(name)
         if column is None or name in wanted or isinstance(column.type, kind):
             continue

@@ -49,12 +49,11 @@ def problems(
     wanted: Iterable[str],
     key: str,
     read: Collection[str] = (),
-    parks: Iterable[str] = (),
+    filled: Iterable[str] = (),
 ) -> Iterator[Problem]:
     """Yield why a mapping that fills the `wanted` columns, with the eCW id in `key`, cannot fill the table.
 
-    Of the wanted, those in `read` are only read, and those in `parks` are references without whose record no row is
-    written: the column for that record's key, `<reference>_id`, is always filled.
+    Of the wanted, those in `read` are only read; the columns in `filled` a load fills by itself.
     """
     wanted = tuple(wanted)
     if key not in wanted:
@@ -72,9 +71,9 @@ def problems(
             yield from _of_filled(connection, table, table.columns[name], keys)
     if _fills_before_insert(connection, table):
         return  # what must not be empty, a trigger may fill; a row that stays without is that record's reject
-    filled = set(wanted) - set(read) | {f"{name}_id" for name in parks}
+    by_load = set(wanted) - set(read) | set(filled)
     for column in table.columns:
-        if not (column.nullable or is_generated(column) or column in keys or column.name in filled):
+        if not (column.nullable or is_generated(column) or column in keys or column.name in by_load):
             yield Problem(
                 column.name,
                 "it must be filled, and the mapping does not: give it a default, let it be empty, or map it",

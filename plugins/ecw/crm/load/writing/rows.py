@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, cast, exists, func, null, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, cast, exists, func, literal, null, select, true, update
 
 from ecw.crm.db.business_table import STATUS, BusinessTable, as_read
 from ecw.crm.db.errors import row_refused
@@ -18,13 +18,14 @@ from ecw.crm.load.references import key_of_reference
 from ecw.crm.load.stage import CHUNK, Stage, refuse
 from ecw.crm.load.write_links import status_column
 from ecw.crm.load.writing.rewritten import may_rewrite
-from ecw.crm.state import edit_times
+from ecw.crm.state import edit_times, practices
 
 Chosen = ColumnElement[bool]
 
 
-def write_rows(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
+def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose) -> None:
     """Write the rows with the fates `insert` and `update`; those that the CRM refuses are set aside."""
+    target = own.target
     s, t, watched = stage.rows, target.table, may_rewrite(connection, target)
     changing = stage.values
     meant = {name: column for name, column in target.meant.items() if name in changing}
@@ -44,11 +45,12 @@ def write_rows(connection: Connection, stage: Stage, target: BusinessTable, whos
 
     def write(chosen: Chosen) -> None:
         new = and_(s.c.fate == "insert", chosen)
-        staged = select(s.c.crm_id, *changing.values(), *needed.values()).where(new).order_by(s.c.seq)
-        names = [target.key.name, *changing, *needed]
+        practice = [literal(value) for value in own.written.values()]
+        staged = select(s.c.crm_id, *changing.values(), *needed.values(), *practice).where(new).order_by(s.c.seq)
+        names = [target.key.name, *changing, *needed, *own.written]
         connection.execute(t.insert().from_select(names, staged, include_defaults=False))
         if watched:
-            _follow_keys(connection, stage, target, whose, new)
+            _follow_keys(connection, stage, own, whose, new)
         edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(new))
         changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update", chosen)
         edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))
@@ -105,9 +107,10 @@ def _absent(stage: Stage, target: BusinessTable) -> Chosen:
 
 
 def _follow_keys(
-    connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose, new: Chosen
+    connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose, new: Chosen
 ) -> None:
     """Find the new rows to which a trigger of the CRM has given keys of its own."""
+    target = own.target
     absent = and_(new, _absent(stage, target))
     s = stage.rows
     if not connection.execute(select(select(s.c.seq).where(absent).exists())).scalar():
@@ -115,7 +118,7 @@ def _follow_keys(
     key: Any = cast(target.key, ecw_link.c.crm_id.type)
     claimed = exists().where(ecw_link.c.resource == whose.resource, ecw_link.c.crm_id == key)
     found = target.columns[target.mapped.key] == s.c.ecw_id
-    connection.execute(update(s).where(absent, found, ~claimed).values(crm_id=target.key))
+    connection.execute(update(s).where(absent, found, own.mine, ~claimed).values(crm_id=target.key))
 
 
 def _require_kept(connection: Connection, stage: Stage, target: BusinessTable, written: Chosen) -> None:
