@@ -12,6 +12,7 @@ from ecw.crm.db.errors import working
 from ecw.crm.state.practices import require
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of, practice_of
+from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
 from ecw.practice.mappings import mappings_of
 from ecw.push.context import CrmSide
@@ -72,5 +73,12 @@ def side_of(practice: str, resource: str = PUSHED) -> Iterator[tuple[CrmSide, st
 
 
 def mappings_for(practice: str, names: list[str]) -> list[Mapping]:
-    """Return mappings as a practice wants them.  Raises ConfigurationError, MappingError."""
-    return list(mappings_of(practice_at(practice).connection, names))
+    """Return mappings as a practice wants them; as the files say, where no connection here is the practice's.
+
+    Raises MappingError.
+    """
+    try:
+        conn_id = practice_at(practice).connection
+    except ConfigurationError:
+        return [load_mapping(name) for name in names]
+    return list(mappings_of(conn_id, names))

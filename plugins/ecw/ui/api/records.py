@@ -17,7 +17,7 @@ from ecw.resources import RESOURCES
 from ecw.ui.access import READ, VALUES, from_this_page
 from ecw.ui.api.query import Practice, RecordId, Resource, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import mappings_for, suffixes
+from ecw.ui.practice import mappings_for, practice_at, suffixes
 
 router = APIRouter(dependencies=[READ])
 
@@ -71,6 +71,7 @@ def by_id(practice: Practice, id: RecordId, resource: Resource = "") -> Records:
 def by_value(asked: Text) -> Records:
     """Find records by an MR number or a name."""
     known_resource(asked.resource)
+    practice_at(asked.practice)
     mappings = mappings_for(asked.practice, [asked.resource] if asked.resource else list(RESOURCES))
     with crm() as connection:
         return Records(find_records.by_value(connection, asked.practice, asked.text, mappings))
