@@ -35,11 +35,16 @@ def command() -> None:
 @CRM
 @click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
 def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
-    """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once."""
     from ecw.errors import EcwError, MappingError
     from ecw.mapping.validation.check import check_crm, check_files
+    from ecw.practice.preflight import suite_problems
+    from ecw.resources import RESOURCES
 
     found = check_files(folder)
+    suites = [mapping for mapping in found.mappings if mapping.name in RESOURCES]
+    for mapping in suites:
+        found.problems += suite_problems(mapping.name, mapping, folder)
     if not no_crm and found.mappings:
         try:
             with _crm(crm_conn_id) as connection:
@@ -53,11 +58,15 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
     if found.problems:
         number = f"{len(found.problems)} {'problem' if len(found.problems) == 1 else 'problems'}"
         raise MappingError(
-            f"{number} in the mapping:\n" + "\n".join(found.problems) + "\n",
+            f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
+            + "\n".join(found.problems)
+            + "\n",
             next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
-    click.echo(f"{len(found.mappings)} mapping files with {columns} columns: no problems.")
+    click.echo(
+        f"{len(found.mappings)} mapping files with {columns} columns, {len(suites)} quality suites: no problems."
+    )
 
 
 @command.command("preview")
@@ -72,11 +81,18 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
+    from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.preview import pulled, pushed
 
     mapping = load_mapping(file)
     given = _json_input(source, line)
+    if not push and given.get("resourceType") != mapping.resource:
+        raise ConfigurationError(
+            f"{source} holds {printable(str(given.get('resourceType') or 'no FHIR resource'))[:40]}, and "
+            f"{mapping.file.name} maps {mapping.resource}.",
+            next_move=f"give a file with one {mapping.resource}; of a Bundle, the `resource` of one entry.",
+        )
     shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
     if as_json:
         print_json(asdict(shown))
