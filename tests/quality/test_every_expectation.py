@@ -142,6 +142,13 @@ def test_a_row_condition_leaves_rows_out(tmp_path: Path, name: str) -> None:
     assert failed(tmp_path, name, {**kwargs, "row_condition": condition}, rows) == []
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "column_values_to_not_be_null"])
+def test_a_batch_without_any_value_fails_nothing(tmp_path: Path, name: str) -> None:
+    kwargs, _, _ = ROWS[name]
+
+    assert failed(tmp_path, name, kwargs, [{}, {}]) == []
+
+
 @pytest.mark.parametrize("name", BATCH)
 def test_a_batch_that_fails_is_found(tmp_path: Path, name: str) -> None:
     holds, breaks = BATCH[name]
