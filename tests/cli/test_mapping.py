@@ -168,15 +168,6 @@ def test_preview_of_nothing(source: str, stdin: str | None, push: tuple[str, ...
         run("preview", "patient", "--input", source, *push, stdin=stdin)
 
 
-@pytest.mark.parametrize("given", [{**PRACTITIONER, "resourceType": "Patient"}, {"resourceType": "Bundle"}, {}])
-@pytest.mark.parametrize("options", [(), ("--json",)])
-def test_preview_of_another_resource_is_an_error(given: dict[str, object], options: tuple[str, ...]) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"- holds (Patient|Bundle|no FHIR resource), and practitioner.yaml maps"
-    ):
-        run("preview", "practitioner", "--input", "-", *options, stdin=json.dumps(given))
-
-
 def test_preview_of_a_line_that_is_not_there() -> None:
     with pytest.raises(ConfigurationError, match="no JSON object in line 2"):
         run("preview", "patient", "--input", "-", "--line", "2", stdin='{"resourceType": "Patient"}\n')

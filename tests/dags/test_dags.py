@@ -168,7 +168,7 @@ def test_the_vob_follows_insurance_and_patients() -> None:
 
 
 def test_each_practice_has_its_own_dags(tmp_path: Path) -> None:
-    """Its schedule, pool, connection and assets; where patients are not pushed there is no such DAG."""
+    """Its schedule, pool, connection and assets; where patients are not pushed that DAG does not exist."""
     file = tmp_path / "practices.yaml"
     file.write_text(
         "practices:\n  north: {schedule: 30 4 * * *, pool: ecw_api_north, push: false}\n"

@@ -98,8 +98,12 @@ def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) ->
 @pytest.mark.parametrize(
     ("text", "where", "said"),
     [
-        ("practices:\n  a:\n    conection: x\n", 3, "practices.a.conection: there is no such key; did you mean 'conn"),
-        ("practises: {}\n", 1, "practises: there is no such key; did you mean 'practices'?"),
+        (
+            "practices:\n  a:\n    conection: x\n",
+            3,
+            "practices.a.conection: this key does not exist; did you mean 'conn",
+        ),
+        ("practises: {}\n", 1, "practises: this key does not exist; did you mean 'practices'?"),
         ("practices:\n  a:\n    push: maybe\n", 3, "practices.a.push"),
         ("practices:\n  a:\n    schedule: hourly\n", 3, "no cron expression"),
         (
@@ -107,7 +111,7 @@ def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) ->
             3,
             "'patients' is no resource; did you mean 'patient'",
         ),
-        ("practices:\n  a:\n    alerts:\n      mail: x\n", 4, "practices.a.alerts.mail: there is no such key"),
+        ("practices:\n  a:\n    alerts:\n      mail: x\n", 4, "practices.a.alerts.mail: this key does not exist"),
         ("practices:\n  a:\n    mappings: nowhere\n", 3, "there is no folder"),
         ("practices:\n  a:\n  b:\n    connection: ecw_a\n", 4, "ecw_a is the practice 'a' already"),
         ("practices:\n  a:\n  a:\n", 3, "it is there twice"),
@@ -116,7 +120,7 @@ def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) ->
         ("practices: [\n", 2, "not YAML"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_and_key(write: Any, text: str, where: int, said: str) -> None:
+def test_a_mistake_is_reported_with_file_line_and_key(write: Any, text: str, where: int, said: str) -> None:
     file = write(text)
     with pytest.raises(ConfigurationError) as refused:
         known()
@@ -124,7 +128,7 @@ def test_a_mistake_is_told_with_file_line_and_key(write: Any, text: str, where: 
     assert said in refused.value.what
 
 
-def test_every_mistake_is_told_at_once(write: Any) -> None:
+def test_every_mistake_is_reported_at_once(write: Any) -> None:
     write("practices:\n  a:\n    pusch: true\n    schedule: never\n")
     with pytest.raises(ConfigurationError) as refused:
         known()

@@ -1,4 +1,4 @@
-"""The options by which every command is told which practice it is about.
+"""The options that say which practice a command is about.
 
 --practice NAME       the practice's name, as its DAGs have it: its connection and its CRM
 --conn-id CONN_ID     its connection instead; `--conn` for short
@@ -30,7 +30,7 @@ def ECW(command: F) -> F:  # noqa: N802 - a decorator, as click's own options ar
 
 
 def PRACTICE(command: F) -> F:  # noqa: N802
-    """Give a command `--practice`, which the other options go by."""
+    """Give a command `--practice`, which the other options use."""
     return click.option(
         "--practice",
         callback=_named,

@@ -58,10 +58,10 @@ def sync() -> None:
 def rows(conn_id: str, crm_conn_id: str) -> None:
     """List rows of the CRM that are no practice's, although practices share it: they are pushed nowhere."""
     from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state.practices import unassigned
     from ecw.practice.mappings import mappings_of
     from ecw.printable import as_table
     from ecw.pull.mapped_columns import mapped_of
-    from ecw.reports.practice_rows import unassigned
     from ecw.resources import RESOURCES
 
     tables = [(mapping.name, mapped_of(mapping)) for mapping in mappings_of(conn_id, RESOURCES)]

@@ -16,7 +16,7 @@ from ecw.resources import PUSHED
 
 if TYPE_CHECKING:
     from ecw.alerts.store import Alert
-    from ecw.reports.practice_rows import Unassigned
+    from ecw.crm.state.practices import Unassigned
     from ecw.reports.status import ResourceStatus
 
 _HEADER = (
@@ -33,9 +33,9 @@ def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
     from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state.practices import unassigned
     from ecw.mapping.definition.files import load_mapping
     from ecw.pull.mapped_columns import mapped_of
-    from ecw.reports.practice_rows import unassigned
     from ecw.reports.status import status
     from ecw.settings.schedule import cron, gaps
 

@@ -18,7 +18,7 @@ Keys = tuple[int | str, ...]
 
 
 class Alerts(BaseModel):
-    """Who is told of this practice's alerts, and from when on: the keys of the Variable ecw_alerts."""
+    """Who gets this practice's alerts, and from when on: the keys of the Variable ecw_alerts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -141,7 +141,7 @@ def _mistake(root: yaml.Node | None, where: Keys, kind: str, message: str) -> tu
     if kind == "extra_forbidden":
         models: dict[int, type[BaseModel]] = {1: Document, 4: Alerts}
         fields = models.get(len(keys), Entry).model_fields
-        return line, f"{key}: there is no such key; {did_you_mean(keys[-1], list(fields))}"
+        return line, f"{key}: this key does not exist; {did_you_mean(keys[-1], list(fields))}"
     return line, f"{key}: {message.removeprefix('Value error, ')}"
 
 
