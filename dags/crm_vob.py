@@ -10,7 +10,7 @@ With a connection `vob_webhook` (type HTTP) each request is posted there, once.
 | `open_vob` | looks at every change of the journal that it has not seen yet | the CRM's table `vob_request` |
 | `deliver` | posts the requests that wait, the oldest first | the receiver: down, refused, moved |
 
-It starts when the asset `ecw_insurance` or `ecw_patient` is told of a change, and once a day for what is left. A missed
+It starts when the asset `ecw_insurance` or `ecw_patient` has an event, and once a day for what is left. A missed
 event loses nothing. What the first look at a patient's insurance brings opens none, nor does a load that would open
 more than 500: the log says so, and the form opens those of a run after all.
 

@@ -11,7 +11,7 @@ that begins and one when it is over. `ecw_pull` does the same after each of its 
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
 
-Who is told is the variable `ecw_alerts`, for instance
+Who is notified is the variable `ecw_alerts`, for instance
 `{"webhook": "alerts_http", "email": ["oncall@example.org"], "stale_intervals": 3}`;
 without it, the log and `ecw status`.
 

@@ -10,7 +10,7 @@ the staging area; eCW is not asked, no cursor moves, and what is newer in the CR
 | `collect` | finds the records in the batches of the runs that rejected them | the staging area is not there |
 | `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
 
-`summary` always runs: its log and its return value are the run's table. *fetched* are the records looked at again. A
+`summary` always runs: its log and its return value are the run's table. *fetched* are the records replayed. A
 resource without an open reject among the chosen ones is skipped (pink).
 
 ### When something is red

@@ -60,7 +60,7 @@ def refresh(engine: Engine, rows: int = 1, **changes: object) -> None:
     load(engine, [a_row(str(n)) for n in range(rows)], run=run, **changes)
 
 
-def test_a_resource_that_is_not_refreshed_is_told_once_and_its_end_once(
+def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -113,7 +113,7 @@ def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, t
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
-def test_a_resource_that_a_quality_rule_stopped_is_told_until_it_is_refreshed(
+def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshed(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)

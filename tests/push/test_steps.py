@@ -285,7 +285,7 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
 
 
 @pytest.mark.parametrize("step", ["begin", "send", "confirm", "summary"])
-def test_what_the_crm_s_database_raises_is_told(crm: Any, run: Any, step: str) -> None:
+def test_what_the_crm_s_database_raises_is_reported(crm: Any, run: Any, step: str) -> None:
     crm.add(**person(0))
     push = run.begin()
     with crm.engine.begin() as connection:

@@ -50,7 +50,7 @@ def test_patients_who_vanish_are_not_counted_as_found(pull: Pulling, sandbox: Ru
 
 
 @on_sqlite
-def test_a_calendar_that_loses_most_of_its_visits_is_told(
+def test_a_calendar_that_loses_most_of_its_visits_is_reported(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = [pull("practitioner", "location", "patient", "encounter")["encounter"]["fetched"]]

@@ -33,7 +33,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is wrong.  Practice, kind and subject say whether it is the same as before."""
+    """One thing that is wrong.  Practice, kind and subject identify it."""
 
     practice: str
     kind: str

@@ -1,4 +1,4 @@
-"""The variable `ecw_alerts`: from when on something is wrong, and who is told (without it: the log alone)."""
+"""The variable `ecw_alerts`: from when on something is wrong, and who is notified (without it: the log alone)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def targets(self) -> list[str]:
-        """Who is told, by the names under which ecw_alert_notification knows them."""
+        """Who is notified, by the names under which ecw_alert_notification knows them."""
         webhook = [f"webhook {self.webhook}"] if self.webhook else []
         return webhook + [f"email {address}" for address in self.email]
 

@@ -73,10 +73,10 @@ def reconcile(
     """
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
-        amiss = {fact.key: fact for fact in facts(connection, now, every, resources, limits)}
+        wrong_now = {fact.key: fact for fact in facts(connection, now, every, resources, limits)}
         open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection)}
-        began = [fact for key, fact in amiss.items() if key not in open_now]
-        ended = [one for key, one in open_now.items() if key not in amiss]
+        began = [fact for key, fact in wrong_now.items() if key not in open_now]
+        ended = [one for key, one in open_now.items() if key not in wrong_now]
         for fact in began:
             _begin(connection, fact, now)
         for one in ended:
@@ -87,7 +87,7 @@ def reconcile(
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
-    """Return what is wrong, as it was last looked at, oldest first."""
+    """Return what is wrong, as the last check found it, oldest first."""
     with reading(engine) as connection:
         return _open(connection)
 

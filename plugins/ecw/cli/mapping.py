@@ -46,7 +46,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
         except EcwError as error:
             if not found.problems:
                 raise
-            found.notes.append(f"The CRM was not looked at: {error.what}")
+            found.notes.append(f"The CRM was not checked: {error.what}")
     for note in found.notes:
         click.echo(note)
     if found.problems:

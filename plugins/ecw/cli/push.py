@@ -38,7 +38,7 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
     from ecw.push.plan.select import crm_ids
     from ecw.push.summary import as_text
 
-    if patients:  # numbers too: what a terminal is told, Airflow does not keep
+    if patients:  # numbers too: what is typed in a terminal, Airflow does not keep
         with side(conn_id, crm_conn_id) as crm:
             patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
     options = form | {"patients": list(patients)}

@@ -1,7 +1,7 @@
 """The assets by which other DAGs follow what a load has changed: `ecw_patient`, `ecw_insurance` and so on.
 
 An outlet that is an asset has an event at every success of its task.  An alias has one only where the task says so, and
-a load that changed nothing says nothing.  What a backfill loads is told too; a dry run changes nothing.
+a load that changed nothing says nothing.  What a backfill loads has an event, too; a dry run changes nothing.
 """
 
 from __future__ import annotations

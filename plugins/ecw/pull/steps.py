@@ -38,7 +38,7 @@ def begin(
 ) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` says whether
+    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` tells whether
     another run of the DAG, by its id, is at work; without it nobody is waited for.
 
     Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,
@@ -126,29 +126,28 @@ def check(batch: Batch) -> Batch:
     from ecw.practice.mappings import mapping_of
     from ecw.pull.plan import plan
     from ecw.quality.check import Before, check
-    from ecw.quality.suite import load_suite, of_chosen, suite_path
+    from ecw.quality.suite import of_chosen, suite_of
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
-        columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
-        suite = load_suite(suite_path(batch["resource"]), columns)
+        suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]))
         if plan.of(run)["options"]["ids"]:  # a replay has some, too
             suite = of_chosen(suite)
         return check(
             run,
             batch,
             suite,
-            usual=quality_results.usual(
-                engine,
-                run,
-                batch["resource"],
-                full_scan=batch.get("full_scan", False),
-                strategy=batch.get("strategy"),
-                patients_queried=batch.get("patients_queried"),
-            ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality_results.write, engine, run, batch["resource"]),
             before=Before(
+                quality_results.usual(
+                    engine,
+                    run,
+                    batch["resource"],
+                    full_scan=batch.get("full_scan", False),
+                    strategy=batch.get("strategy"),
+                    patients_queried=batch.get("patients_queried"),
+                ),
                 partial(quality_results.judged, engine, run["practice"], batch["resource"]),
                 quality_results.rules_before(engine, run, batch["resource"]),
             ),

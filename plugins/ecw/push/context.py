@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What came of one patient: ids, words and names of fields only.
+    """The result of one patient: ids, words and names of fields only.
 
     `status`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
     busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
@@ -83,7 +83,7 @@ class CrmSide:
 
 
 def canonical(side: CrmSide, crm_id: str) -> str | None:
-    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: no row has it."""
     with working("The push of a patient"), reading(side.engine) as connection:
         return side.patients.canonical(connection, crm_id)
 

@@ -22,7 +22,7 @@ def is_on(name: str, *, unset: bool) -> bool:
 
 
 class Allowed:
-    """Says whether writing is allowed now; all threads share one answer, which is at most a second old."""
+    """Tells whether writing is allowed now; all threads share one answer, which is at most a second old."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What came of one patient, for a person: why, and the next move; names of fields, never values."""
+"""The result of one patient, for a person: why, and the next move; names of fields, never values."""
 
 from __future__ import annotations
 

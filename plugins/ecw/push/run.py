@@ -138,7 +138,7 @@ class _Sending:
         return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in ("unknown", "busy")]
 
     def one(self, crm_id: str) -> Pushed | None:
-        """Push one patient and write down what came of it; None where it was not tried."""
+        """Push one patient and write down the result; None where it was not tried."""
         running = self.running
         if self.given_up:
             return None

@@ -266,4 +266,4 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
             "The last push was refused; the same content is not sent again until the CRM changes it", waits=True
         )
     elif state in ("sending", "unknown"):
-        yield Reason("What came of the last push is not known yet: the next one searches eCW for it first")
+        yield Reason("The result of the last push is not known yet: the next one searches eCW for it first")

@@ -15,7 +15,7 @@ from ecw.errors import ConfigurationError
 
 SCHEDULE, RESOURCES = "ecw_pull_schedule", "ecw_pull_resources"
 EVERY_TWO_HOURS = "0 */2 * * *"
-_LOOKED_AT = 200  # runs from which the gaps are told: more than a week of anything up to hourly
+_SAMPLED = 200  # runs from which the gaps are measured: more than a week of anything up to hourly
 
 
 class Gaps(NamedTuple):
@@ -72,7 +72,7 @@ def gaps(expression: str) -> Gaps:
     from croniter import croniter
 
     runs = croniter(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - cron knows no zone, and UTC has no summer time
-    times = [runs.get_next(datetime) for _ in range(_LOOKED_AT)]
+    times = [runs.get_next(datetime) for _ in range(_SAMPLED)]
     lengths = [later - earlier for earlier, later in pairwise(times)]
     return Gaps(min(lengths), max(lengths))
 

@@ -40,7 +40,7 @@ UNUSABLE |= {errno.ELOOP, errno.EINVAL}
 
 @contextmanager
 def explained(path: str, *, writing: bool = False) -> Iterator[None]:
-    """Let an error of the disk or of the object store be one of ours, which names the area and what to do.
+    """Let an error of the disk or of the object store be one of the project's, which names the area and what to do.
 
     To who reads, FileNotFoundError is an answer, and passes.
 
@@ -150,7 +150,7 @@ def get(path: str) -> IO[bytes]:
 
 
 def size(path: str) -> int | None:
-    """Return a file's size in bytes, or None where there is no such file."""
+    """Return a file's size in bytes, or None where the file does not exist."""
     local = _local(path)
     try:
         with explained(path):

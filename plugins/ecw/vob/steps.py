@@ -30,7 +30,7 @@ def open_vob(
 ) -> dict[str, int]:
     """Open a request for each patient and load whose change matters; return how many were opened and passed over.
 
-    Everything that the journal has and nobody has looked at yet is looked at, whatever woke us. `of_run` opens those of
+    Everything that the journal has and nobody has read yet is read, whatever woke us. `of_run` opens those of
     one run that had been passed over: a first look, or more at once than `max_requests_per_load` allows.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.

@@ -66,7 +66,7 @@ def test_the_second_run_reports_everything_unchanged(demo: Demo) -> None:
     assert {str(kind) for (kind,) in rows(demo, "select distinct run_type from ecw_run")} <= {"manual", "scheduled"}
     for resource, fetched, rejected, inserted, updated, unchanged in found:
         assert (rejected, inserted, updated, unchanged) == (0, 0, 0, fetched)
-        # Insurance is one call a patient, whose turn comes within a day; encounters are those of the run's window.
+        # Insurance is one call a patient, each of them within a day; encounters are those of the run's window.
         if resource in ("insurance", "encounter"):
             assert fetched <= shown[str(resource)]["fetched"]
         else:

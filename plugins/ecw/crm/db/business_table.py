@@ -105,7 +105,7 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
 def key_of(connection: Connection, name: str) -> Column[Any]:
     """Return the key of one of the CRM's tables that a mapping fits: see `problems`.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
     [key] = _reflect(connection, name).primary_key.columns
     return key
@@ -114,7 +114,7 @@ def key_of(connection: Connection, name: str) -> Column[Any]:
 def problems(connection: Connection, mapped: Mapped) -> list[str]:
     """Return why a mapping cannot fill its table; an empty list where it can.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
     return list(_problems(_reflect(connection, mapped.table), mapped))
 

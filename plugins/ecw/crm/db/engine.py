@@ -67,7 +67,7 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
 def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator[Engine]:
     """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it.
 
-    What goes wrong inside is an error of ours, without a value: see ecw.crm.db.errors.
+    What goes wrong inside is one of the project's errors, without a value: see ecw.crm.db.errors.
     """
     engine = crm_engine(conn_id, migrated=migrated)
     try:
@@ -179,7 +179,7 @@ def _with_tls(url: URL) -> URL:
 
 def _authorities() -> str:
     """Return the file of the CAs that this machine trusts; the driver's own libpq does not know where it lies."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS goes by too
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS uses, too
 
     found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     return found or DEFAULT_CA_BUNDLE_PATH

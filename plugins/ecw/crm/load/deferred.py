@@ -1,4 +1,4 @@
-"""Rows that wait: an encounter whose patient is not here yet comes in by itself once the patient is linked."""
+"""Rows that wait: an encounter whose patient is not here yet is loaded once the patient is linked."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
         literal("load"),
         literal(RULE),
         s.c.fields,
-        s.c.fields + " means a record that is not here yet; it is looked for, and the row comes in with it",
+        s.c.fields + " means a record that is not here yet; it is looked for, and the row is loaded with it",
         s.c.hash,
         s.c.source_version,
         literal(stage.source) if stage.source else null(),

@@ -43,7 +43,7 @@ def load_rows(
 ) -> Counts:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
-    `newer` are the unchanged ones whose version is newer than that of their link: the link is told, so that nothing in
+    `newer` are the unchanged ones whose version is newer than that of their link: the link gets it, so that nothing in
     between is loaded later. Where a link was changed since the map step, the cursor stays, so that the next run looks
     again.
 

@@ -41,7 +41,7 @@ from ecw.settings.did_you_mean import did_you_mean
 # Raise it when a change of this package makes other rows of the same file and the same resource.
 RULES = 2
 
-_MEND = "fix the lines named above, then run `ecw mapping check`."
+_FIX = "fix the lines named above, then run `ecw mapping check`."
 # Takes every value as the text that it is, as the rest of this file does.
 _AS_TEXT = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
@@ -52,7 +52,7 @@ _NESTED = ("constant", "select", "excluded")  # the other words of a file are te
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
     """Return the folder of the mapping files: the argument, else what ecw.project_files finds.
 
-    Raises MappingError where there is no such folder.
+    Raises MappingError where the folder does not exist.
     """
     found = FilePath(folder) if folder else project_files.folder_of("mappings")
     if found is not None and found.is_dir():
@@ -80,7 +80,7 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
         except MappingError as error:
             problems.append(error.what)
     if problems:
-        raise MappingError("\n".join(problems), next_move=_MEND)
+        raise MappingError("\n".join(problems), next_move=_FIX)
     return found
 
 
@@ -107,7 +107,7 @@ def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] 
     if mapping is None:
         problems = sheet.problems + reading.crosswalk_problems
         mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"
-        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=_MEND)
+        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=_FIX)
     return mapping
 
 

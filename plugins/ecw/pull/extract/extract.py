@@ -72,7 +72,7 @@ def extract(
             *(name, max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
         )
         batch |= {"remaining_patients": left, "remaining_due_at": by.isoformat()}
-    if STRATEGIES[strategy].goes_by == "patient" and (asked := batch_file.manifest(_asked(run, resource))):
+    if STRATEGIES[strategy].depends_on == "patient" and (asked := batch_file.manifest(_asked(run, resource))):
         batch |= {"queried": _asked(run, resource), "patients_queried": asked["count"]}
     return batch
 
@@ -141,7 +141,7 @@ def _by_one_of(
             raise ValueError(f"{name} is an export")
         try:
             path = _asked(ask.run, ask.resource)
-            with batch_file.writer(path) if STRATEGIES[name].goes_by == "patient" else nullcontext() as asked:
+            with batch_file.writer(path) if STRATEGIES[name].depends_on == "patient" else nullcontext() as asked:
                 for units in rounds(ask):
                     noted = units if asked is None else _noting(units, asked)
                     fetch(client, ask.resource.fhir_type, noted, parts, ask.options.max_concurrency)

@@ -1,6 +1,6 @@
-"""Whose insurance is looked at first: those who come in the next days, those whose intake is open, those who changed.
+"""Whose insurance is fetched first: those who come in the next days, those whose intake is open, those who changed.
 
-The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those whose turn
+The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those who are due
 it is.
 """
 
@@ -71,7 +71,7 @@ def report(engine: Engine, run: Run, options: Options, now: datetime | None = No
     if everybody.oldest is None:
         return ""
     parts = [f"{name} {_age(ages, now or datetime.now(UTC))}" for name, ages in told.items() if ages.patients]
-    return f"looked at longest ago, of patients with {'; '.join(parts)}."
+    return f"fetched longest ago, of patients with {'; '.join(parts)}."
 
 
 def _age(ages: Ages, now: datetime) -> str:

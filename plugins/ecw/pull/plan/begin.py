@@ -44,7 +44,7 @@ def open_run(
     options: Mapping[str, Any] | str | None,
     goes_on: Callable[[str], bool] | None = None,
 ) -> Run:
-    """Do what steps.begin says; nothing is in the ledger before everything that can be refused was looked at."""
+    """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
     now = datetime.now(UTC)
     gaps = schedule.gaps(schedule.cron())
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
@@ -138,7 +138,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
             "looks at.",
             next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
-        # Not failed: it may be covered when the run goes on, and is told so then.
+        # Not failed: it may be covered when the run goes on, and learns so then.
         backfill_claims.unclaim(engine, run, [name for name in undated if name not in taken])
         raise error
     return {name: holder.run_id for name, holder in taken.items()}

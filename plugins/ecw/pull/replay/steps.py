@@ -97,7 +97,7 @@ def begin(
         batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
         runs.begin(engine, run, counted)
     told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
-    log.info("Practice %s: records to be looked at again: %s.", practice, told or "none")
+    log.info("Practice %s: records to replay: %s.", practice, told or "none")
     return run
 
 
@@ -131,7 +131,7 @@ def collect(run: Run, resource: str) -> Batch | None:
         log.warning("%s: %s", resource, sentence)
     if not found:
         return None
-    log.info("%s: %d records are looked at again.", resource, count)
+    log.info("%s: %d records are replayed.", resource, count)
     return Batch(
         run=run,
         resource=resource,

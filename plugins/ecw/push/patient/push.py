@@ -222,7 +222,7 @@ class _Patient(Updating):
         chosen_new = self.intent is not None and self.intent.new
         return bundle.condition(resource) if self.pushing.plain and not chosen_new else None
 
-    # -- what came of it
+    # -- the result
 
     def _link(self, match: Match) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""

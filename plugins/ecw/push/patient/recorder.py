@@ -295,6 +295,6 @@ class OnePatient:
         fields: Iterable[str] = (),
         held: Iterable[str] = (),
     ) -> Pushed:
-        """Return what came of it."""
+        """Return the result."""
         found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
         return Pushed(self.record.crm_id, status, found, tuple(fields), outcome, conflicts=tuple(held))

@@ -41,7 +41,7 @@ class Watch:
         self._trouble = ""
 
     def look(self) -> int:
-        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once and looked at
+        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once, and it tries
         again."""
         try:
             found = self._look()

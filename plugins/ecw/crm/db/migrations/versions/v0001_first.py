@@ -40,7 +40,7 @@ def _practitioner() -> None:
         *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
-    # eCW may not say whether somebody is active; then they are offered.
+    # Where eCW does not tell who is active, all are offered.
     view(
         "practitioner_options",
         "practitioner",
