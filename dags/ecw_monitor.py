@@ -32,6 +32,7 @@ from airflow.sdk import dag, task
 from ecw.pull import steps
 from ecw.reports import metrics
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practices import crms
 
 
 @dag(
@@ -49,9 +50,10 @@ from ecw.retry_policy import RETRY_POLICY
     tags=["ecw", "watch"],
 )
 def ecw_monitor() -> None:
-    task(steps.watch)()
-    task(steps.tidy)()
-    task(metrics.emit, task_id="metrics")()
+    for suffix, conn_id in crms().items():
+        task(steps.watch, task_id=f"watch{suffix}")(conn_id)
+        task(steps.tidy, task_id=f"tidy{suffix}")(conn_id)
+        task(metrics.emit, task_id=f"metrics{suffix}")(conn_id)
 
 
 ecw_monitor()

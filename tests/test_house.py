@@ -163,7 +163,7 @@ STILL_WIDE = {
     "ecw.pull.plan.begin.open_run": 10,
     "ecw.pull.steps.begin": 9,
     "ecw.push.context.__init__": 9,
-    "ecw.push.intents.put_aside": 9,
+    "ecw.push.intents.record_unsent": 9,
     "ecw.push.progress.note_rest": 7,
     "ecw.push.progress.plan": 7,
     "ecw.three_way_merge._column": 8,

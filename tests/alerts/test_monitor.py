@@ -42,6 +42,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 def tell(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Callable[..., None]:
     """Set the variable ecw_alerts; the CRM is its connection."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_default")
     return lambda **said: monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps(said))
 
 
@@ -227,7 +228,7 @@ def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_lat
     to_webhook.status = 500
     watch()
     to_webhook.status = 200
-    [notice] = store.to_send(crm_engine, "webhook alerts_http")
+    [notice] = store.to_send(crm_engine, "P1", "webhook alerts_http")
     assert store.claim(crm_engine, notice, datetime.now(UTC))
     assert watch() == {"open": 1, "sent": 0}, "somebody may still be at it"
     clock.shift(timedelta(minutes=11))

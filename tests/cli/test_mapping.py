@@ -169,7 +169,7 @@ def test_diff_shows_counts_and_ids(crm: Engine, staged: str) -> None:
 
 def test_unmapped_proposes_lines(staged: str) -> None:
     output = run("unmapped", "--staging", staged).output
-    assert output == "crosswalks/gender.csv: unmapped codes 1, records held back 1\n  x,,,seen in 1 record\n"
+    assert output == "crosswalks/gender.csv: unmapped codes 1, records rejected 1\n  x,,,seen in 1 record\n"
     [entry] = json.loads(run("unmapped", "--staging", staged, "--json").output)
     assert (entry["mapping"], entry["crosswalk"], entry["code"], entry["held_back"]) == (
         "practitioner",

@@ -25,7 +25,7 @@ def test_fixing_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> N
     listed = (
         CliRunner().invoke(group, ["mapping", "unmapped", "--staging", pull.staging], catch_exceptions=False).output
     )
-    assert f"crosswalks/gender.csv: unmapped codes 1, records held back {held_back['rejected']}" in listed
+    assert f"crosswalks/gender.csv: unmapped codes 1, records rejected {held_back['rejected']}" in listed
     assert "female," in listed
 
     file.write_text(whole)

@@ -61,7 +61,7 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
             "match_rule": "x",
             "candidates": ("a", "b"),
         }
-        intents.put_aside(connection, place, "7", **held)
+        intents.record_unsent(connection, place, "7", **held)
     assert intents.choose(crm.engine, place, "7", "a", terminal_user())
     assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
     assert intents.choose(crm.engine, place, "7", "b", terminal_user())

@@ -474,7 +474,7 @@ def test_a_rule_that_cannot_be_applied_names_the_line_and_no_value(run: Run) -> 
 @pytest.mark.parametrize(
     "row", [{"born": "secret-value"}, {"born": 5}, {"died": "1980-05-01T00:00:00"}, {"size": "secret-value"}]
 )
-def test_a_value_that_is_not_of_its_type_is_told_without_it(run: Run, row: dict[str, Any]) -> None:
+def test_a_value_that_is_not_of_its_type_is_reported_without_it(run: Run, row: dict[str, Any]) -> None:
     rules = [rule("not_be_null", column=name) for name in ("born", "died", "size")]
 
     with pytest.raises(MappingError, match=rf"looks at the column {next(iter(row))}, and a value") as error:

@@ -141,7 +141,7 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
         ("min_value: 1900-01-01", "min_value: 1900-01-01T00:00:00Z", "min_value: the column's type is date: a day"),
         ("column: born", "column: size", "14:39: min_value: the column's type is decimal: a number is wanted"),
         ("column: born", "column: name", "14:39: min_value: the column's type is string, which has no order"),
-        ("tomorrow}", "yesterday}", "14:75: there is no such parameter; use one of: today, tomorrow"),
+        ("tomorrow}", "yesterday}", "14:75: the parameter does not exist; use one of: today, tomorrow"),
         ("max_value: {$PARAMETER: tomorrow}", "max_value: 1899-01-01", "no value is between min_value and max_value"),
         (
             "min_value: 1900-01-01, max_value: {$PARAMETER: tomorrow}",
@@ -181,7 +181,7 @@ def test_the_same_expectation_twice_is_a_mistake(tmp_path: Path) -> None:
         read(tmp_path, GOOD + again)
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(MappingError) as error:
         read(tmp_path, GOOD.replace("column: state", "column: stat").replace("column: name", "column: nam"))
 

@@ -10,6 +10,7 @@ import click
 
 from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.cli.matches import side
+from ecw.cli.options import CRM, ECW
 
 if TYPE_CHECKING:
     from ecw.models import Push
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 @click.option("--test-only", is_flag=True, help="Only the patient that the connection names as test_patient.")
 @JSON
 @click.option("--yes", is_flag=True, help="Approve it, where it is more than usual.")
-@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@ECW
+@CRM
 def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Push patients that differ from the CRM to eCW, and show what happened to each.
 

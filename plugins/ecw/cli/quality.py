@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, PRACTICE, chosen_code
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def command() -> None:
 
 @command.command("show")
 @click.argument("run", required=False)
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 @click.option("--all", "every", is_flag=True, help="The rules that no row breaks, too.")
 @JSON
 def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
@@ -44,8 +46,10 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
     from ecw.reports import quality
 
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
-        run_id = run or quality.last_run(connection)
-        found = quality.of_run(connection, run_id) if run_id else []
+        practice, run_id = chosen_code(), run
+        if run is None and (last := quality.last_run(connection, practice)) is not None:
+            practice, run_id = last.practice, last.run_id
+        found = quality.of_run(connection, run_id, practice=practice) if run_id else []
     if run and not found:
         raise ConfigurationError(
             f"The CRM knows no run {run!r}.", next_move="name it as Airflow's list of the runs of ecw_pull does."

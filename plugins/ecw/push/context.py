@@ -48,7 +48,8 @@ class Pushed:
     """The result of one patient: ids, words and names of fields only.
 
     `status`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
-    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
+    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's),
+    unassigned (the row does not say whose it is).
     """
 
     crm_id: str

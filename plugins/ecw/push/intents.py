@@ -186,7 +186,7 @@ def settle(
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
 
 
-def put_aside(
+def record_unsent(
     connection: Connection,
     place: Place,
     crm_id: str,

@@ -15,7 +15,14 @@ _WORDS = {
         "nothing: it is tried again.",
     ),
     "locked": ("the CRM says emr_updates_locked", "take the lock away in the CRM, if the patient is to travel."),
-    "elsewhere": ("it is linked to another practice's patient", "give each practice a CRM database of its own."),
+    "elsewhere": (
+        "it is another practice's patient",
+        "nothing: that practice's push takes it; else correct the row's practice.",
+    ),
+    "unassigned": (
+        "the row does not say which practice's patient it is",
+        "fill its practice (`ecw practice rows` lists such rows); the next push takes it.",
+    ),
     "stopped": ("the Variable ecw_push_kill_switch is set", "take it away, then clear the task or trigger a run."),
     "missing": ("the CRM has no such patient any more", ""),
     "skipped": ("the form asked for the other kind only", ""),

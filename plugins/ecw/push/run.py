@@ -31,12 +31,15 @@ from ecw.push.patient.readback import confirm as read_back
 from ecw.push.plan.begin import place_of
 from ecw.push.rules.outcome import raised
 from ecw.push.rules.validate import Limits
+from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
 IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
 GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
 NOBODY = "nobody in time"  # of an approval that was not answered
 LOOKS = 4  # at a new patient that eCW does not show yet
+
+NOT_TRIED = ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere", "unassigned")
 
 
 @dataclass
@@ -45,9 +48,12 @@ class Running:
 
     engine: Engine
     push: Push
-    allowed: Callable[[], bool] = field(default_factory=Allowed)
     sleep: Callable[[float], None] = time.sleep
     patience: RetryPolicy | None = None  # of a call; None: as every call has it
+    allowed: Callable[[], bool] = field(init=False)  # as the switches of the practice say
+
+    def __post_init__(self) -> None:
+        self.allowed = Allowed(of_connection(self.push["ecw_conn_id"]))
 
     @property
     def place(self) -> Place:
@@ -161,7 +167,7 @@ class _Sending:
             if pushed.status == "failed":
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.status not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
+            elif pushed.status not in NOT_TRIED:
                 self.failed_in_a_row = 0
         return pushed
 

@@ -85,7 +85,7 @@ def _check_value(name: str, value: Any, schema: Mapping[str, Any], wrong: Wrong)
 
     if isinstance(value, Mapping) and "$PARAMETER" in value:
         if value["$PARAMETER"] not in PARAMETERS:
-            wrong((name, "$PARAMETER"), f"there is no such parameter; use one of: {', '.join(PARAMETERS)}")
+            wrong((name, "$PARAMETER"), f"the parameter does not exist; use one of: {', '.join(PARAMETERS)}")
         return
     if value == []:
         wrong((name,), f"{name}: allows no value at all")

@@ -87,15 +87,20 @@ class Suite:
         return rule.on_fail == REJECT or (self.chosen and rule.on_fail == STOP)
 
 
-def suite_path(resource: str) -> Path:
-    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings."""
+def suite_path(resource: str, own: Path | None = None) -> Path:
+    """Return the file of a resource's suite: in the folder `quality` beside the one of the mappings.
+
+    `own` is a practice's folder, whose files stand in for those.
+    """
+    if own is not None and (own / f"{resource}.yaml").is_file():
+        return own / f"{resource}.yaml"
     found = project_files.file_of("quality", f"{resource}.yaml")
     return found or mappings_folder().parent / "quality" / f"{resource}.yaml"
 
 
-def suite_of(resource: str, mapping: ResourceMapping) -> Suite:
-    """Return a resource's suite, checked against its mapping.  Raises MappingError."""
-    return load_suite(suite_path(resource), {each.name: each.type for each in mapping.pulled}, mapping.time_zone)
+def suite_of(resource: str, mapping: ResourceMapping, own: Path | None = None) -> Suite:
+    """Return a resource's suite, checked against its mapping; `own` is a practice's folder.  Raises MappingError."""
+    return load_suite(suite_path(resource, own), {each.name: each.type for each in mapping.pulled}, mapping.time_zone)
 
 
 def of_chosen(suite: Suite) -> Suite:

@@ -247,6 +247,7 @@ ecw_reject = Table(
     # The page of rejects: groups are counted, and one group is paged through, in the index alone.
     Index(
         *("ecw_reject_groups", "practice", "state", "resource", "step", "rule", "column", "first_run", "ecw_id"),
+        "last_run",
     ),
     # What the console counts: open records, and open records by rule.
     _partial("ecw_reject_open", "practice", "resource", "ecw_id", "rule", where="state = 'open'"),

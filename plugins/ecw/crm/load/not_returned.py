@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, cast, func, select
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import reading
@@ -61,7 +61,7 @@ def _linked(target: BusinessTable, practice: str, resource: str, *where: ColumnE
     link = ecw_link.c
     return (
         select(link.ecw_id)
-        .join(target.table, target.columns[target.mapped.key] == link.ecw_id)
+        .join(target.table, target.key == cast(link.crm_id, target.key.type))
         .where(
             link.practice == practice,
             link.resource == resource,

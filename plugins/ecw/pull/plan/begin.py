@@ -26,6 +26,7 @@ from ecw.pull.plan.validate_request import settled, window_of
 from ecw.pull.plan.window import window
 from ecw.resources import RESOURCES
 from ecw.settings import connections, schedule
+from ecw.settings.practices import of_connection
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file, location
 
@@ -46,12 +47,13 @@ def open_run(
 ) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
     now = datetime.now(UTC)
-    gaps = schedule.gaps(schedule.cron())
+    practice_settings = of_connection(ecw_conn_id)
+    gaps = schedule.gaps(schedule.cron(practice_settings))
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
     by_connection, form = connections.get(ecw_conn_id).extra_dejson.get("pull"), Options.read(options)
     require_within(by_connection, form)
     wanted = Options.read(every, by_connection, options)
-    wanted = settled(wanted, form, run_type, schedule.resources(), now=now)
+    wanted = settled(wanted, form, run_type, schedule.resources(practice_settings), now=now)
     with reading(engine) as connection:
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)

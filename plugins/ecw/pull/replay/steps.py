@@ -25,12 +25,17 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions, as in steps.py: a DAG file imports this module.
 
 
-def begin_by_form(dag_run: Any = None, params: Mapping[str, Any] | None = None) -> Run:
-    """Begin as the form of a run says; Airflow hands both over.
+def begin_by_form(
+    ecw_conn_id: str = "ecw_default", dag_run: Any = None, params: Mapping[str, Any] | None = None
+) -> Run:
+    """Begin as the form of a run of the practice's says; Airflow hands run and form over.
 
     They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
     """
-    return begin(dag_run.run_id, dict(params or {}))
+    from ecw.settings.practices import of_connection
+
+    practice = of_connection(ecw_conn_id)
+    return begin(dag_run.run_id, dict(params or {}), practice.connection, practice.crm_connection, practice.staging)
 
 
 def begin(

@@ -82,8 +82,8 @@ class _Patient(Updating):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
-        if self.record.elsewhere:
-            return self.pushed("elsewhere")
+        if self.record.elsewhere or self.record.unassigned:
+            return self.pushed("elsewhere" if self.record.elsewhere else "unassigned")
         try:
             return self.settle() or self._send_or_not()
         except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # none of them is about this patient

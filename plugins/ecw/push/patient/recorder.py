@@ -127,7 +127,7 @@ class OnePatient:
                 if fields:
                     self.finished(connection, "created", ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
-                self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
+                self.record_unsent(connection, HELD, CREATE, "link", (ecw_id,))
                 outcome = replace(
                     outcome, kind=Kind.LINK, next_step="join the two CRM records that are the same patient."
                 )
@@ -144,7 +144,7 @@ class OnePatient:
             if sent or not record.linked:
                 one_at_a_time(connection, pushing.place.practice, pushing.place.resource)
                 if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
-                    self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
+                    self.record_unsent(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
                         self.log(connection, UPDATE, outcome, sent)
                     return self.pushed("held", outcome)
@@ -206,7 +206,7 @@ class OnePatient:
         message = f"Sent {self.tries} times as it is, and eCW never said what happened to it"
         outcome = Outcome(Kind.ADMINISTRATOR, message, _STAYS_SO, None)
         with self.writing() as connection:
-            self.put_aside(connection, REFUSED, operation)
+            self.record_unsent(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
         return self.pushed("refused", outcome)
 
@@ -227,7 +227,7 @@ class OnePatient:
         candidates = {*match.candidates, *asked_before}
         if not dry_run:
             with self.writing() as connection:
-                self.put_aside(connection, HELD, operation, match.match_rule, sorted(candidates))
+                self.record_unsent(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed("held", outcome)
 
@@ -240,11 +240,11 @@ class OnePatient:
             outcome = Outcome(Kind.FIX_DATA, message, found[0].next_move, None)
             with self.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
-                self.put_aside(connection, REFUSED, operation)
+                self.record_unsent(connection, REFUSED, operation)
                 self.log(connection, "reject", outcome, {each.field for each in found})
         return replace(self.pushed("rejected"), findings=tuple(found))
 
-    def put_aside(
+    def record_unsent(
         self,
         connection: Connection,
         state: str,
@@ -253,7 +253,7 @@ class OnePatient:
         candidates: Iterable[str] = (),
     ) -> None:
         """Note an intent that is not sent."""
-        intents.put_aside(
+        intents.record_unsent(
             connection,
             self.pushing.place,
             self.record.crm_id,
