@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import CHAR, Column, ColumnElement, Connection, Integer, Table, Text, Uuid, cast
 
 from ecw.crm.db.converters import Converter, converter
+from ecw.crm.db.enums import PRACTICE_OPTION
 from ecw.crm.db.schema import reflection
 from ecw.crm.db.schema.problems import Problem, unfilled
 from ecw.crm.db.schema.problems import problems as problems_of
@@ -25,7 +26,6 @@ LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what happened to the record in eCW: inactive, merged, deceased, deleted, each with why
 PRACTICE = "ecw_practice"  # the practice's code: whose row it is, where practices share the table
-PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option that holds another name for it
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
