@@ -1,4 +1,4 @@
-"""What parsing each DAG file adds to `import airflow.sdk`, in fresh processes, side by side; and what 20 practices add."""
+"""What parsing each DAG file adds to `import airflow.sdk`, in fresh processes; and what 20 practices add."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def twenty_practices() -> Result:
         unit="s",
         baseline=round(with_one[name], 3),
         ratio=round(added / with_one[name], 3),
-        how=f"dags/{name}, which {PRACTICES} practices in practices.yaml cost most: seconds more than with one practice; "
+        how=f"dags/{name}, which {PRACTICES} practices in practices.yaml cost most: seconds more than with one; "
         f"medians of {ROUNDS} fresh processes",
     )
 
