@@ -33,13 +33,19 @@ def command() -> None:
 @FOLDER
 @PRACTICE
 @CRM
-@click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
-def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
-    """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+@click.option("--no-crm", is_flag=True, help="Check the files only, not the CRM's tables and lists.")
+@JSON
+def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
+    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once."""
     from ecw.errors import EcwError, MappingError
     from ecw.mapping.validation.check import check_crm, check_files
+    from ecw.practice.preflight import suite_problems
+    from ecw.resources import RESOURCES
 
     found = check_files(folder)
+    suites = [mapping for mapping in found.mappings if mapping.name in RESOURCES]
+    for mapping in suites:
+        found.problems += suite_problems(mapping.name, mapping, folder)
     if not no_crm and found.mappings:
         try:
             with _crm(crm_conn_id) as connection:
@@ -48,16 +54,24 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
             if not found.problems:
                 raise
             found.notes.append(f"The CRM was not checked: {error.what}")
+    if as_json:
+        files = [str(mapping.file) for mapping in found.mappings]
+        print_json({"files": files, "problems": found.problems, "notes": found.notes})
+        sys.exit(1 if found.problems else 0)
     for note in found.notes:
         click.echo(note)
     if found.problems:
         number = f"{len(found.problems)} {'problem' if len(found.problems) == 1 else 'problems'}"
         raise MappingError(
-            f"{number} in the mapping:\n" + "\n".join(found.problems) + "\n",
+            f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
+            + "\n".join(found.problems)
+            + "\n",
             next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
-    click.echo(f"{len(found.mappings)} mapping files with {columns} columns: no problems.")
+    click.echo(
+        f"{len(found.mappings)} mapping files with {columns} columns, {len(suites)} quality suites: no problems."
+    )
 
 
 @command.command("preview")
@@ -72,15 +86,22 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
+    from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.preview import pulled, pushed
 
     mapping = load_mapping(file)
     given = _json_input(source, line)
     shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    wrong_type = [problem for problem in shown.problems if problem.rule == "resource type"]
     if as_json:
         print_json(asdict(shown))
-        return
+        sys.exit(1 if wrong_type else 0)
+    if wrong_type:
+        raise ConfigurationError(
+            f"{source} is no FHIR {mapping.resource}.",
+            next_move=f"name a file with a {mapping.resource}, or its mapping.",
+        )
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
     click.echo(as_table(cells))

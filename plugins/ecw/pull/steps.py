@@ -41,7 +41,8 @@ def begin(
     `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` tells whether
     another run of the DAG, by its id, is at work; without it nobody is waited for.
 
-    Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,
+    Raises ConfigurationError, MappingError (a mapping file, a crosswalk, a quality suite), CrmSchemaError (the CRM is
+    not migrated, or cannot hold the rows), DatabaseUnavailable,
     PlanExceedsInterval, ConcurrentRun, and what a call raises: /metadata is read.
     """
     from ecw.crm.db.engine import open_crm

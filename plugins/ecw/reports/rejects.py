@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
 
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_link, ecw_push_item, ecw_reject, ecw_run
-from ecw.reports.run_times import began
 from ecw.resources import RESOURCES
 
 PAGE = 50
@@ -133,16 +131,6 @@ def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Sele
     )
 
 
-def reasons(connection: Connection, practice: str, resource: str, ecw_id: str) -> list[Mapping[str, Any]]:
-    """Return all rejects that a record has or had, the open ones first."""
-    r = ecw_reject.c
-    statement = select(ecw_reject, began(practice, r.resource, r.first_run).label("since")).filter_by(
-        practice=practice, resource=resource, ecw_id=ecw_id
-    )
-    first = case((r.state == RejectState.OPEN, 0), (r.state == RejectState.DISMISSED, 1), else_=2)
-    return [dict(row) for row in connection.execute(statement.order_by(first, r.step, r.rule, r.column)).mappings()]
-
-
 def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
     r = ecw_reject.c
     found = [r.practice == wanted.practice]
@@ -160,3 +148,19 @@ def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.run:
         found.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
     return found
+
+
+def began(practice: str, resource: Any, run_id: Any) -> ColumnElement[Any]:
+    """Return when a run of a pull, or of a push, began; NULL where neither is known."""
+    pulled = (
+        select(ecw_run.c.started_at)
+        .where(ecw_run.c.practice == practice, ecw_run.c.run_id == run_id, ecw_run.c.resource == resource)
+        .scalar_subquery()
+    )
+    pushed = (
+        select(ecw_push_item.c.planned_at)
+        .where(ecw_push_item.c.practice == practice, ecw_push_item.c.run_id == run_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(pulled, pushed)
