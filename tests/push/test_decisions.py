@@ -53,15 +53,7 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
     me = f"{getpass.getuser()} at a terminal"
     place = Place("P", "patient")
     with crm.engine.begin() as connection:
-        held = {
-            "state": HELD,
-            "intent": "i",
-            "operation": "create",
-            "run_id": "r",
-            "match_rule": "x",
-            "candidates": ("a", "b"),
-        }
-        intents.put_aside(connection, place, "7", **held)
+        intents.put_aside(connection, place, "7", intents.NotSent(HELD, "i", "create", "r", "x", ("a", "b")))
     assert intents.choose(crm.engine, place, "7", "a", terminal_user())
     assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
     assert intents.choose(crm.engine, place, "7", "b", terminal_user())

@@ -88,10 +88,19 @@ def canonical(side: CrmSide, crm_id: str) -> str | None:
         return side.patients.canonical(connection, crm_id)
 
 
+@dataclass(frozen=True, slots=True)
+class PushRun:
+    """How one run pushes.  `allowed` is asked before every request: False stops it, as PushStopped."""
+
+    run_id: str
+    options: Options = field(default_factory=Options)
+    allowed: Callable[[], bool] = lambda: True
+    sleep: Callable[[float], None] = time.sleep
+
+
 class Pushing(CrmSide):
     """One run's push of one resource: the CRM's side, and what it learned of the server.
 
-    `allowed` is asked before every request from here on: False stops it, as PushStopped.
     The mapping's resource must be one that eCW takes: Patient.
     """
 
@@ -100,17 +109,14 @@ class Pushing(CrmSide):
         engine: Engine,
         client: EcwClient,
         mapping: Mapping,
-        run_id: str,
+        run: PushRun,
         *,
         resource: str = PUSHED,
-        options: Options | None = None,
-        allowed: Callable[[], bool] = lambda: True,
-        sleep: Callable[[float], None] = time.sleep,
         time_zone: str | None = None,
     ) -> None:
         super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
-        self.client, self.run_id = client, run_id
-        self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
+        self.client, self.run_id = client, run.run_id
+        self.options, self.allowed, self.sleep = run.options, run.allowed, run.sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
         server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)

@@ -114,14 +114,16 @@ def _log(
 ) -> None:
     journal.write(
         connection,
-        practice=side.place.practice,
-        resource=side.place.resource,
-        run_id="",
-        direction=journal.PUSH,
-        operation=operation,
-        outcome="done",
-        message=message,
-        crm_id=record.crm_id,
-        ecw_id=record.ecw_id,
-        fields=fields,
+        journal.JournalEntry(
+            practice=side.place.practice,
+            resource=side.place.resource,
+            run_id="",
+            direction=journal.PUSH,
+            operation=operation,
+            outcome="done",
+            message=message,
+            crm_id=record.crm_id,
+            ecw_id=record.ecw_id,
+            fields=tuple(fields),
+        ),
     )

@@ -186,40 +186,44 @@ def settle(
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
 
 
-def put_aside(
-    connection: Connection,
-    place: Place,
-    crm_id: str,
-    *,
-    state: str,
-    intent: str,
-    operation: str,
-    run_id: str,
-    match_rule: str | None = None,
-    candidates: Iterable[str] = (),
-) -> None:
-    """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """A content that is not sent: REFUSED before it was, or HELD for a person to choose among candidates."""
+
+    state: str
+    intent: str  # the content's digest
+    operation: str
+    run_id: str
+    match_rule: str | None = None
+    candidates: tuple[str, ...] = ()
+
+
+def put_aside(connection: Connection, place: Place, crm_id: str, what: NotSent) -> None:
+    """Note that a content is not sent.
 
     A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
     that eCW may have done.
     """
     before = latest(connection, place, crm_id)
-    found = tuple(candidates)
     asked = (before.state, before.candidates, before.match_rule) if before else None
-    kept = before.choice if before and asked == (HELD, found, match_rule) and state == HELD else None
+    kept = (
+        before.choice if before and asked == (HELD, what.candidates, what.match_rule) and what.state == HELD else None
+    )
     now = datetime.now(UTC)
-    maybe = before.sent if before and before.maybe_created and operation == CREATE else None
+    maybe = before.sent if before and before.maybe_created and what.operation == CREATE else None
     sent = orjson.dumps(maybe).decode() if maybe else None
-    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": sent}
+    values: dict[str, Any] = {"intent": what.intent, "operation": what.operation, "state": what.state}
     values |= {
+        "ecw_id": None,
+        "sent": sent,
         "attempts": 0,
         "decided_at": now,
         "settled_at": now,
-        "run_id": run_id,
-        "match_rule": match_rule,
+        "run_id": what.run_id,
+        "match_rule": what.match_rule,
         "choice": kept,
     }
-    values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
+    values["candidates"] = orjson.dumps(what.candidates).decode() if what.state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
 

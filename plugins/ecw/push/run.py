@@ -21,7 +21,7 @@ from ecw.models import Push
 from ecw.practice.client import client_of
 from ecw.practice.mappings import connection_of, mapping_of
 from ecw.push import progress
-from ecw.push.context import Options, Pushed, Pushing
+from ecw.push.context import Options, Pushed, Pushing, PushRun
 from ecw.push.intents import Place
 from ecw.push.kill_switch import Allowed
 from ecw.push.messages import told_of
@@ -81,9 +81,8 @@ class Running:
         )
         client = client_of(push, self.engine, self.patience)
         mapping = mapping_of(push, self.place.resource)
-        return Pushing(
-            *(self.engine, client, mapping, push["run_id"]), options=options, allowed=self.allowed, sleep=self.sleep
-        )
+        run = PushRun(push["run_id"], options, self.allowed, self.sleep)
+        return Pushing(self.engine, client, mapping, run)
 
 
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
@@ -95,14 +94,16 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
             progress.reject(engine, place, push["run_id"], who or NOBODY)
             why = f"{who} rejected it" if who else "nobody approved it in time"
             unsent = (None, progress.WAITING, progress.NOT_TRIED)
-            progress.note_rest(engine, place, push["run_id"], unsent, progress.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            ending = progress.Ending(progress.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            progress.note_rest(engine, place, push["run_id"], unsent, ending)
             return _counts(running)
         progress.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = progress.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
         reason, next_move = told_of(Pushed("", "stopped"))
         left = (None, *progress.UNFINISHED)
-        progress.note_rest(engine, place, push["run_id"], left, "stopped", reason or "", next_move or "")
+        ending = progress.Ending("stopped", reason or "", next_move or "")
+        progress.note_rest(engine, place, push["run_id"], left, ending)
     elif todo:
         sending = _Sending(running)
         again = sending.all(todo)

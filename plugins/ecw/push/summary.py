@@ -46,7 +46,7 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
     place = place_of(push)
     for was, status, why, move in _LEFT:
-        progress.note_rest(engine, place, push["run_id"], [was], status, why, move)
+        progress.note_rest(engine, place, push["run_id"], [was], progress.Ending(status, why, move))
     rows = progress.of_run(engine, place, push["run_id"])
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["status"] for row in rows)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -83,45 +82,36 @@ def terminal_user() -> str:
     return f"{getpass.getuser()} at a terminal{f' (sudo by {became})' if became else ''}"
 
 
-def write(
-    connection: Connection,
-    *,
-    practice: str,
-    resource: str,
-    run_id: str,
-    direction: str,
-    operation: str,
-    outcome: str,
-    message: str,
-    next_step: str | None = None,
-    crm_id: str | None = None,
-    ecw_id: str | None = None,
-    http_status: int | None = None,
-    code: str | None = None,
-    fields: Iterable[str] = (),
-    seconds: float | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One row of the Integration Logs: what happened to one record.  `seconds` is how long eCW took to answer."""
+
+    practice: str
+    resource: str
+    run_id: str
+    direction: str
+    operation: str
+    outcome: str
+    message: str
+    next_step: str | None = None
+    crm_id: str | None = None
+    ecw_id: str | None = None
+    http_status: int | None = None
+    code: str | None = None
+    fields: tuple[str, ...] = ()  # names of columns
+    seconds: float | None = None
+
+
+def write(connection: Connection, entry: JournalEntry) -> None:
     """Add a row, in the caller's transaction."""
-    connection.execute(
-        insert(ecw_journal).values(
-            practice=practice,
-            entry=str(uuid4()),
-            at=datetime.now(UTC),
-            run_id=run_id,
-            direction=direction,
-            resource=resource,
-            operation=operation,
-            crm_id=crm_id,
-            ecw_id=ecw_id,
-            http_status=http_status,
-            code=code,
-            message=message,
-            outcome=outcome,
-            next_step=next_step or None,
-            fields=", ".join(sorted(fields)) or None,
-            seconds=None if seconds is None else round(seconds, 3),
-        )
-    )
+    values = asdict(entry) | {
+        "entry": str(uuid4()),
+        "at": datetime.now(UTC),
+        "next_step": entry.next_step or None,
+        "fields": ", ".join(sorted(entry.fields)) or None,
+        "seconds": None if entry.seconds is None else round(entry.seconds, 3),
+    }
+    connection.execute(insert(ecw_journal).values(values))
 
 
 def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:

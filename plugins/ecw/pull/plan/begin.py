@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Engine
 
@@ -14,7 +13,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.state import backfill_claims, practices, run_history, runs
 from ecw.errors import ConfigurationError, SnapshotPending
 from ecw.mapping.validation.table import require_tables
-from ecw.models import Run
+from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
 from ecw.practice.mappings import mappings_of
 from ecw.pull.extract.strategies import STRATEGIES
@@ -32,20 +31,10 @@ from ecw.staging import batch_file, location
 log = logging.getLogger(__name__)
 
 
-def open_run(
-    engine: Engine,
-    run_id: str,
-    run_type: str,
-    window_start: str | None,
-    window_end: str | None,
-    ecw_conn_id: str,
-    crm_conn_id: str,
-    staging_path: str | None,
-    options: Mapping[str, Any] | str | None,
-    goes_on: Callable[[str], bool] | None = None,
-) -> Run:
+def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was looked at."""
-    now = datetime.now(UTC)
+    now, options = datetime.now(UTC), request.options
+    run_id, run_type, ecw_conn_id = request.run_id, request.run_type, request.ecw_conn_id
     gaps = schedule.gaps(schedule.cron())
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
     by_connection, form = connections.get(ecw_conn_id).extra_dejson.get("pull"), Options.read(options)
@@ -67,8 +56,8 @@ def open_run(
             patients=[],
         )
     require_practitioners(engine, client, wanted.practitioners)
-    root = location.staging_root(staging_path)
-    start, end = window(engine, practice, run_type, window_start, window_end, wanted.resources)
+    root = location.staging_root(request.staging)
+    start, end = window(engine, practice, run_type, request.window_start, request.window_end, wanted.resources)
     if wanted.own_window or wanted.practitioners:
         start, end = window_of(wanted, now)
     run = Run(
@@ -79,7 +68,7 @@ def open_run(
         window_start=start,
         window_end=end,
         ecw_conn_id=ecw_conn_id,
-        crm_conn_id=crm_conn_id,
+        crm_conn_id=request.crm_conn_id,
         staging=batch_file.run_folder(root, practice, run_id),
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)

@@ -41,16 +41,18 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, normal
         return
     journal.write(
         connection,
-        practice=pushing.place.practice,
-        resource=pushing.place.resource,
-        run_id=pushing.run_id,
-        direction=journal.PUSH,
-        operation=journal.LEARN,
-        outcome="done",
-        message=journal.LEARNED,
-        crm_id=record.crm_id,
-        ecw_id=record.ecw_id,
-        fields=fields,
+        journal.JournalEntry(
+            practice=pushing.place.practice,
+            resource=pushing.place.resource,
+            run_id=pushing.run_id,
+            direction=journal.PUSH,
+            operation=journal.LEARN,
+            outcome="done",
+            message=journal.LEARNED,
+            crm_id=record.crm_id,
+            ecw_id=record.ecw_id,
+            fields=tuple(fields),
+        ),
     )
 
 
@@ -174,18 +176,9 @@ class OnePatient:
     def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
         """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
         place, record = self.pushing.place, self.record
-        conflicts.record(
-            connection,
-            place.practice,
-            place.resource,
-            record.crm_id,
-            record.ecw_id or "",
-            self.pushing.run_id,
-            merged.conflicts,
-            record.row,
-            emr,
-            done=done,
-        )
+        whose = (place.practice, place.resource, record.crm_id, record.ecw_id or "", self.pushing.run_id)
+        found = conflicts.MergedRecord(*whose, merged.conflicts, record.row, emr)
+        conflicts.record(connection, found, done=done)
 
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
         """Write down an attempt that failed, or whose outcome is not known."""
@@ -253,37 +246,30 @@ class OnePatient:
         candidates: Iterable[str] = (),
     ) -> None:
         """Note an intent that is not sent."""
-        intents.put_aside(
-            connection,
-            self.pushing.place,
-            self.record.crm_id,
-            state=state,
-            intent=self.key,
-            operation=operation,
-            run_id=self.pushing.run_id,
-            match_rule=match_rule,
-            candidates=candidates,
-        )
+        what = intents.NotSent(state, self.key, operation, self.pushing.run_id, match_rule, tuple(candidates))
+        intents.put_aside(connection, self.pushing.place, self.record.crm_id, what)
 
     def log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
         """Add a row to the journal."""
         done = outcome.kind is Kind.DONE and outcome.http is not None
         journal.write(
             connection,
-            practice=self.pushing.place.practice,
-            resource=self.pushing.place.resource,
-            run_id=self.pushing.run_id,
-            direction=journal.PUSH,
-            operation=operation,
-            outcome=outcome.kind.value,
-            message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
-            next_step=outcome.next_step,
-            crm_id=self.record.crm_id,
-            ecw_id=outcome.ecw_id or self.record.ecw_id,
-            http_status=outcome.http,
-            code=outcome.code,
-            fields=fields,
-            seconds=outcome.seconds,
+            journal.JournalEntry(
+                practice=self.pushing.place.practice,
+                resource=self.pushing.place.resource,
+                run_id=self.pushing.run_id,
+                direction=journal.PUSH,
+                operation=operation,
+                outcome=outcome.kind.value,
+                message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
+                next_step=outcome.next_step,
+                crm_id=self.record.crm_id,
+                ecw_id=outcome.ecw_id or self.record.ecw_id,
+                http_status=outcome.http,
+                code=outcome.code,
+                fields=tuple(fields),
+                seconds=outcome.seconds,
+            ),
         )
 
     def pushed(
