@@ -9,6 +9,8 @@ that begins and one when it is over. `ecw_pull` does the same after each of its 
 `tidy` removes what is older than it is to be kept: staged runs (`ecw_staging_days`), the Integration Logs
 (`ecw_journal_days`), quality reports (`ecw_quality_days`), alerts that are over (`ecw_notice_days`).
 
+`metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
+
 Who is told is the variable `ecw_alerts`, for instance
 `{"webhook": "alerts_http", "email": ["oncall@example.org"], "stale_intervals": 3}`;
 without it, the log and `ecw status`.
@@ -28,6 +30,7 @@ import pendulum
 from airflow.sdk import dag, task
 
 from ecw.pull import steps
+from ecw.reports import metrics
 from ecw.retry_policy import RETRY_POLICY
 
 
@@ -48,6 +51,7 @@ from ecw.retry_policy import RETRY_POLICY
 def ecw_monitor() -> None:
     task(steps.watch)()
     task(steps.tidy)()
+    task(metrics.emit, task_id="metrics")()
 
 
 ecw_monitor()

@@ -37,7 +37,7 @@ from airflow.sdk import Asset, AssetWatcher, dag, task
 
 from ecw.operators.approval import ApprovePush
 from ecw.operators.outbox_trigger import OutboxTrigger
-from ecw.operators.push import BeginOperator
+from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
 from ecw.retry_policy import RETRY_POLICY
@@ -63,7 +63,7 @@ CHANGED = Asset("crm_patients_to_push", watchers=[AssetWatcher(name="crm_outbox"
 def ecw_push_patients() -> None:
     push = BeginOperator(task_id="begin").output
     approval = ApprovePush(task_id="approve", push=push).output
-    sent = task(steps.send, pool="ecw_api")(push, approval)
+    sent = task(send, pool="ecw_api")(push, approval)
     confirmed = task(steps.confirm, pool="ecw_api", trigger_rule="all_done")(push)
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for the last.
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")

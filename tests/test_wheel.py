@@ -45,29 +45,21 @@ def test_the_wheel_holds_the_projects_files_and_nothing_of_the_demo(installed: I
     assert not [name for name in names if "sandbox" in name or "demo" in name or "airflow_settings.yaml" in name]
 
 
-def test_mappings_are_found_without_a_variable_and_the_copy_is_used_once_it_is_there(installed: Installed) -> None:
+def test_a_node_needs_the_wheel_and_the_dags_folder_only(installed: Installed) -> None:
     checked = installed.run("ecw", "mapping", "check", "--no-crm")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    dags = installed.folder / "airflow" / "dags"
     written = installed.run("ecw", "init")
     assert written.returncode == 0, written.stderr
-    dags = installed.folder / "airflow" / "dags"
-    (dags / "include" / "mappings" / "patient.yaml").write_text("resource: Patient\n")
-    broken = installed.run("ecw", "mapping", "check", "--no-crm")
-    assert broken.returncode == 1
-    assert str(dags / "include" / "mappings" / "patient.yaml") in broken.stdout + broken.stderr
-    refused = installed.run("ecw", "init")
-    assert refused.returncode == 1
-    assert "patient.yaml" in refused.stderr
-    assert installed.run("ecw", "init", "--force").returncode == 0
-    assert installed.run("ecw", "mapping", "check", "--no-crm").returncode == 0
-
-
-def test_airflow_reads_the_dag_files_and_finds_connection_type_and_pages(installed: Installed) -> None:
-    dags = installed.folder / "elsewhere"
-    assert installed.run("ecw", "init", str(dags)).returncode == 0
     found = installed.import_dags(dags)
     assert found["package"].startswith(str(installed.folder))
     assert found["errors"] == {}
     assert found["dags"] == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
-    assert found["plugins"] == ["ecw"]
-    assert found["hook"] == "eClinicalWorks"
+    assert (found["plugins"], found["hook"]) == (["ecw"], "eClinicalWorks")
+    assert found["mapping"] == str(dags / "include" / "mappings" / "patient.yaml")
+
+    (dags / "include" / "mappings" / "patient.yaml").write_text("resource: Patient\n")
+    edited = installed.run("ecw", "mapping", "check", "--no-crm")
+    assert edited.returncode == 1, "the copy is the one that counts"
+    assert "patient.yaml" in edited.stdout + edited.stderr

@@ -6,6 +6,7 @@ Nothing of the package is used here, neither mappings nor tables: what it gets w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -61,8 +62,10 @@ def compare(admin: str, crm: Engine) -> Compared:
                     text("SELECT ecw_id FROM ecw_reject WHERE resource = :name AND state = 'open'"), {"name": table}
                 ).scalars()
             )
-            found.counts[table] = len(records)
-            _same_ids(found, table, set(records), set(links), rejected, [row["ecw_id"] for row in rows])
+            needed = {one for one, record in records.items() if kind != "Encounter" or is_near(record)}
+            found.counts[table] = len(needed)
+            _missing(found, table, needed - set(links) - rejected)
+            _same_ids(found, table, set(records), set(links), [row["ecw_id"] for row in rows])
             if kind == "Patient":
                 _same_people(found, records, {row["ecw_id"]: row for row in rows})
         wrong = connection.execute(
@@ -73,13 +76,21 @@ def compare(admin: str, crm: Engine) -> Compared:
     return found
 
 
-def _same_ids(
-    found: Compared, table: str, held: set[str], linked: set[str], rejected: set[str], rows: list[str]
-) -> None:
+def is_near(encounter: dict[str, Any]) -> bool:
+    """Return True if a pull has to have the visit: 730 days back, 180 ahead, less a day at both ends."""
+    start = datetime.fromisoformat(encounter["period"]["start"])
+    return timedelta(days=-729) < start - datetime.now(UTC) < timedelta(days=179)
+
+
+def _missing(found: Compared, table: str, ids: set[str]) -> None:
+    if ids:
+        found.problems.append(f"{table}: {len(ids)} neither in the CRM nor rejected: {', '.join(sorted(ids)[:5])}")
+
+
+def _same_ids(found: Compared, table: str, held: set[str], linked: set[str], rows: list[str]) -> None:
     if len(rows) != len(set(rows)):
         found.problems.append(f"{table}: {len(rows) - len(set(rows))} records are there twice")
     for what, ids in {
-        "neither in the CRM nor rejected": held - linked - rejected,
         "in the CRM, and eCW has none": linked - held,
         "linked without a row": linked - set(rows),
         "a row without a link": set(rows) - linked,

@@ -20,7 +20,7 @@ PORTS = ("airflow", "redis", "s3", "jwks", "north", "north_token", "south", "sou
 ZONES = {"north": "America/New_York", "south": "America/Los_Angeles"}
 WORKERS = ("worker-1", "worker-2")
 # Seconds without a heartbeat until a task of a dead worker is tried again; Airflow's own default is 300.
-HEARTBEAT_TIMEOUT_S = 30
+HEARTBEAT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # one API server for all, on a machine that may be busy
         "AIRFLOW_VAR_ECW_STAGING": "s3://aws_cluster@staging/ecw",
         "ECW_PRACTICES": str(practices_file(options)),
     }

@@ -28,7 +28,11 @@ _OF, _WHERE = f"notice in the variable {VARIABLE}", "the variable"
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value)) if isinstance(value, list) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def _once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(addresses))
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
@@ -36,7 +40,9 @@ class Settings:
     """What the variable says."""
 
     webhook: str = option("", "an HTTP connection: every notice is POSTed to it as JSON")
-    email: Annotated[tuple[Address, ...], BeforeValidator(_listed)] = option((), "one address, or a list of them")
+    email: Annotated[tuple[Address, ...], BeforeValidator(_listed), AfterValidator(_once)] = option(
+        (), "one address, or a list of them"
+    )
     smtp: str = option("smtp_default", "the connection for e-mail")
     thresholds: Thresholds = option(Thresholds, "from when on something is wrong")
 

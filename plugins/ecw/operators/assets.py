@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
 
+from ecw.operators import lineage
 from ecw.pull import steps
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
     """
     numbers = steps.load(batch)
     run, resource = batch["run"], batch["resource"]
-    if outlet_events is not None and _has_changed(batch, numbers):
-        counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
-        extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
-        outlet_events[changed(resource)].add(asset(resource), extra=extra)
-        log.info("The asset ecw_%s is told.", resource)
+    if _has_changed(batch, numbers):
+        if outlet_events is not None:
+            counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
+            extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
+            outlet_events[changed(resource)].add(asset(resource), extra=extra)
+            log.info("The asset ecw_%s has an event.", resource)
+        lineage.report_load(run, resource, numbers)
     return numbers
 
 

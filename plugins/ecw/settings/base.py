@@ -15,12 +15,20 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeA
 from pydantic.fields import FieldInfo
 
 from ecw.errors import ConfigurationError
-from ecw.resources import resource
+from ecw.resources import RESOURCES, resource
 from ecw.settings.did_you_mean import did_you_mean
 
 OPTIONS = ConfigDict(extra="forbid", strict=True)
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
-ResourceName = Annotated[str, AfterValidator(lambda name: resource(name).name)]
+
+
+def _resource(name: str) -> str:
+    if name not in RESOURCES and not did_you_mean(name, RESOURCES).startswith("did you mean"):
+        raise ValueError(f"resource should be one of: {', '.join(RESOURCES)}")  # the name may be anything: not repeated
+    return resource(name).name
+
+
+ResourceName = Annotated[str, AfterValidator(_resource)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 T = TypeVar("T")
 

@@ -252,5 +252,7 @@ def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
             lines = lines.splitlines()
         if isinstance(lines, list):
             texts = [line.strip() if isinstance(line, str) else line for line in lines]
-            found[name] = list(dict.fromkeys(line for line in texts if line != ""))
+            filled = [line for line in texts if line != ""]
+            all_texts = all(isinstance(line, str) for line in filled)
+            found[name] = list(dict.fromkeys(filled)) if all_texts else filled
     return found

@@ -1,5 +1,5 @@
 // Charts as inline SVG in Airflow's colours, each with a text for who cannot see it.
-import { C, h, number } from "./kit.js";
+import { C, h, number, useEffect, useRef, useState } from "./kit.js";
 
 export const COLOURS = { changed: "var(--chakra-colors-blue-solid)", rejected: "var(--chakra-colors-orange-solid)", good: "var(--chakra-colors-green-solid)", bad: "var(--chakra-colors-red-solid)", quiet: "var(--chakra-colors-gray-solid)", warn: "var(--chakra-colors-orange-solid)" };
 
@@ -13,18 +13,32 @@ const nice = (most) => {
   return [1, 2, 2.5, 5, 10].map((step) => step * size).find((top) => top >= most);
 };
 
+/** The width of an element in pixels, so that a chart's letters keep their size. */
+const useWidth = (usual) => {
+  const ref = useRef(null);
+  const [width, setWidth] = useState(usual);
+  useEffect(() => {
+    if (!ref.current || !globalThis.ResizeObserver) return undefined;
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(160, Math.round(entry.contentRect.width))));
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width];
+};
+
 /**
  * Stacked bars. `bars`: {label, title, values: [number per series]}; `series`: {name, colour}; `limit` draws a line.
  * `summary` is the text in place of the picture.
  */
 export const Bars = ({ bars, series, summary, limit, limitLabel, height = 150, every = 1 }) => {
-  const [width, left, bottom, top] = [560, 40, 18, 14];
+  const [ref, width] = useWidth(560);
+  const [left, bottom, top] = [40, 18, 14];
   const most = nice(Math.max(limit ?? 0, ...bars.map((bar) => bar.values.reduce((sum, value) => sum + value, 0)), 1));
   const y = (value) => top + (height - top - bottom) * (1 - value / most);
   const step = (width - left) / Math.max(bars.length, 1);
   const wide = Math.max(1, Math.min(28, step * 0.72));
   const text = { style: { fontSize: "11px", fill: "var(--chakra-colors-fg-muted)" } };
-  return h("figure", { style: { margin: 0 } },
+  return h("figure", { ref, style: { margin: 0 } },
     h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary, style: { width: "100%", height: "auto", display: "block" } },
       ...[0, most / 2, most].flatMap((value) => [
         h("line", { key: `line ${value}`, x1: left, x2: width, y1: y(value), y2: y(value), stroke: "var(--chakra-colors-border)", strokeWidth: 1 }),
@@ -39,7 +53,7 @@ export const Bars = ({ bars, series, summary, limit, limitLabel, height = 150, e
             sum += value;
             return value ? h("rect", { key: one, x, width: wide, y: y(sum), height: Math.max(y(from) - y(sum), 0.5), fill: series[one].colour }) : null;
           }),
-          place % every === 0 ? h("text", { x: x + wide / 2, y: height - 5, textAnchor: "middle", ...text }, bar.label) : null);
+          place % (every * (width < 360 ? 2 : 1)) === 0 ? h("text", { x: x + wide / 2, y: height - 5, textAnchor: "middle", ...text }, bar.label) : null);
       }),
       limit ? h("g", null, h("line", { x1: left, x2: width, y1: y(limit), y2: y(limit), stroke: COLOURS.bad, strokeDasharray: "4 3", strokeWidth: 1 }), h("text", { x: width - 2, y: y(limit) - 3, textAnchor: "end", style: { fontSize: "11px", fill: "var(--chakra-colors-fg-error)" } }, limitLabel)) : null),
     h(Legend, { series: limit ? [...series, { name: limitLabel, colour: COLOURS.bad }] : series }));

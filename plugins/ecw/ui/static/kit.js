@@ -166,6 +166,7 @@ export const Id = ({ value, to, length = 12, text }) => {
   const [copied, setCopied] = useState(false);
   if (!value) return h("span", null, "–");
   const short = text ?? (value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value);
+  const face = { whiteSpace: "nowrap", ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
   const copy = (event) => {
     event.stopPropagation();
     navigator.clipboard?.writeText(value).then(() => {
@@ -174,8 +175,8 @@ export const Id = ({ value, to, length = 12, text }) => {
     });
   };
   return h(C.HStack, { as: "span", display: "inline-flex", gap: 1 },
-    to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm" }, short))
-       : h(C.Box, { as: "span", fontFamily: "mono", fontSize: "sm", title: value }, short),
+    to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", ...face }, short))
+       : h(C.Box, { as: "span", ...face, title: value }, short),
     h(C.Button, { size: "2xs", variant: "ghost", px: 1, minW: 5, color: "fg.muted", onClick: copy, title: `Copy ${value}`, "aria-label": `Copy ${value}` },
       copied ? "✓" : h(CopyIcon)));
 };
@@ -202,7 +203,7 @@ const TONES = {
   running: "blue", waiting: "blue", "not approved": "blue", later: "blue", busy: "blue", open: "orange",
   failed: "red", dead: "red", stop: "red", refused: "red", stopped: "red", rejected: "orange", reject: "orange",
   held: "orange", warn: "orange", unknown: "orange", late: "orange", missing: "orange", stale: "orange",
-  "fix the data": "orange", "link to existing": "orange", "tell an administrator": "red", "retry once": "blue", "try again later": "blue",
+  "fix the data": "orange", "link to existing": "orange", "tell an administrator": "red", "needs a person": "orange", "retry once": "blue", "try again later": "blue",
 };
 /** A state word in its colour. */
 export const State = ({ value, tone }) =>

@@ -41,7 +41,7 @@ const Entries = ({ params, practice, nested }) => {
   const columns = [
     { title: "Time", cell: (row) => h(Time, { at: row.at }) },
     { title: "Direction", hide: "base", cell: (row) => row.direction },
-    { title: "Resource", cell: (row) => row.resource },
+    { title: "Resource", hide: "base", cell: (row) => row.resource },
     { title: "What", hide: "base", cell: (row) => WORDS[row.operation] ?? row.operation },
     { title: "Outcome", cell: (row) => h(State, { value: row.outcome }) },
     { title: "Message", cell: (row) => h(C.Box, { maxW: "420px", overflowWrap: "anywhere" }, row.message) },
@@ -58,8 +58,8 @@ const Entries = ({ params, practice, nested }) => {
 };
 
 const summary = (line) => {
-  const groups = line.parts.slice(0, 4).map((part) => `${part.resource}: ${number(part.entries)}${line.more ? "+" : ""} ${WORDS[part.operation] ?? part.operation}${part.outcome === "done" ? "" : ` (${part.outcome})`}`);
-  return groups.join(" · ") + (line.parts.length > 4 ? ` · and ${line.parts.length - 4} more kinds` : "");
+  const groups = line.parts.slice(0, 5).map((part) => `${part.resource}: ${number(part.entries)}${line.more ? "+" : ""} ${WORDS[part.operation] ?? part.operation}${part.outcome === "done" ? "" : ` (${part.outcome})`}`);
+  return groups.join(" · ") + (line.parts.length > 5 ? ` · and ${plural(line.parts.length - 5, "other kind")}` : "");
 };
 const worst = (line) => line.parts.find((part) => part.outcome !== "done")?.outcome ?? "done";
 
@@ -67,13 +67,13 @@ const Runs = ({ params, practice }) => {
   const found = useApi("logs/runs", params);
   const columns = [
     { title: "Newest entry", cell: (row) => h(Time, { at: row.at }) },
-    { title: "Direction", cell: (row) => (row.run_type === "replay" ? "replay" : row.parts[0]?.direction) },
+    { title: "Direction", hide: "base", cell: (row) => (row.run_type === "replay" ? "replay" : row.parts[0]?.direction) },
     { title: "Run", hide: "base", cell: (row) => row.run_id
       ? h(RunId, { value: row.run_id, to: airflowRun(row.run_id, row.parts[0]?.direction, row.run_type) })
       : h(C.Text, { color: "fg.muted" }, "between runs") },
     { title: "Entries", align: "end", cell: (row) => h(To, { to: pageTo("logs", { ...params, practice, run: row.run_id || "-" }), "aria-label": `${number(row.entries)} entries` }, `${number(row.entries)}${row.more ? "+" : ""}`) },
-    { title: "Outcome", cell: (row) => h(State, { value: worst(row) }) },
-    { title: "What it did", cell: (row) => h(C.Box, { minW: "220px" }, summary(row),
+    { title: "Outcome", hide: "base", cell: (row) => h(State, { value: worst(row) }) },
+    { title: "What it did", cell: (row) => h(C.Box, { minW: "120px" }, summary(row),
         row.more && row.inserted !== null ? h(C.Text, { fontSize: "xs", color: "fg.muted" }, `the run: ${number(row.inserted)} inserted, ${number(row.updated)} updated, ${number(row.rejected)} rejected`) : null) },
   ];
   const none = FILTERS.slice(1).every((name) => !params[name]);

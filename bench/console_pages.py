@@ -1,0 +1,172 @@
+"""How fast the console's API answers for a large CRM, and whether its server's memory stays flat.
+
+A million entries, 200,000 rejects and 200,000 patients' insurance of one practice, 19 small practices beside it, on
+both databases. Each address is asked as a browser asks it, without the network: rights, CRM connection, JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psutil
+from sqlalchemy import text
+
+from bench.load_patients import fresh, postgresql
+from bench.result import Result
+from ecw.crm.db.engine import engine_from_url
+from tests.fixtures.console_data import Scale, fill, run_id
+
+ENTRIES = int(os.environ.get("BENCH_ENTRIES", "1000000"))
+LARGE = Scale(days=14, first_load=ENTRIES // 5, entries=ENTRIES * 4 // 5, rejects=ENTRIES // 5, patients=ENTRIES // 5)
+SMALL = Scale(days=14, rejects=40)
+PRACTICES = 20
+MOST_MS = 300
+TIMES = 7
+ROUNDS = 10  # of all addresses, between two looks at the memory
+P = "practice=P00"
+# Every GET of the API: how it is asked, and by how many names.
+ASKED = {
+    "/api/me": [""],
+    "/api/status": [""],
+    "/api/overview": [P, "practice=P07"],
+    "/api/logs/choices": [P],
+    "/api/logs/runs": [
+        *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&outcome=done"),
+        *(f"{P}&direction=push&resource=patient", f"{P}&direction=pull&outcome=unknown", "{next}"),
+    ],
+    "/api/logs": [
+        *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&code=EMRPAT-21"),
+        *(f"{P}&record=pat-77", f"{P}&run={{first}}", f"{P}&direction=pull&outcome=done", "{next}"),
+    ],
+}
+
+
+def results() -> list[Result]:
+    """Measure the slowest answer of each address, and how the memory grows, on both databases."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder, postgresql() as server:
+        os.environ.setdefault("AIRFLOW_HOME", folder)
+        for name, database in (("sqlite", f"sqlite:///{folder}/crm.db"), ("postgres", server)):
+            url = fresh(database)
+            made(url)
+            with served(url) as ask:
+                found += list(measured(name, ask))
+    return found
+
+
+def made(url: str) -> None:
+    """Fill a fresh CRM."""
+    engine = engine_from_url(url)
+    for number in range(PRACTICES):
+        fill(engine, f"P{number:02}", SMALL if number else LARGE)
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))  # what its autovacuum does within minutes
+    engine.dispose()
+
+
+@contextmanager
+def served(url: str) -> Iterator[Any]:
+    """Give the function that asks the app as somebody who may see everything."""
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.security import get_user
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+    from airflow.utils.session import create_session
+
+    from ecw.ui.app import app
+
+    import_all_models()
+    with create_session() as session:
+        Base.metadata.create_all(session.get_bind())
+    create_auth_manager()
+    os.environ["AIRFLOW_CONN_CRM_DEFAULT"] = json.dumps({"conn_type": "generic", "extra": {"url": url}})
+    app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="bench", role="admin")
+    with asyncio.Runner() as loop:
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bench", timeout=600)
+
+        def ask(address: str) -> httpx.Response:
+            answer = loop.run(client.get(address))
+            assert answer.status_code == 200, (address, answer.text)
+            return answer
+
+        yield ask
+        loop.run(client.aclose())
+    app.dependency_overrides.clear()
+
+
+def addresses(ask: Any) -> list[str]:
+    """Return the addresses, later pages and the largest run among them."""
+    first = run_id(oldest(ask))
+    found = []
+    for path, queries in ASKED.items():
+        for query in queries:
+            if query == "{next}":
+                cursor = ask(f"{path}?{P}").json()["next"]
+                found.append(str(httpx.URL(path, params={"practice": "P00", "cursor": cursor})))
+            else:
+                parameters = dict(part.split("=", 1) for part in query.format(first=first).split("&") if part)
+                found.append(str(httpx.URL(path, params=parameters)))
+    return found
+
+
+def oldest(ask: Any) -> datetime:
+    """Return when the run of the first load began."""
+    runs = ask(f"/api/overview?{P}").json()["runs"]
+    return datetime.fromisoformat(runs[0]["at"]).astimezone(UTC)
+
+
+def measured(name: str, ask: Any) -> Iterator[Result]:
+    """Yield the figures of one database."""
+    every = addresses(ask)
+    slowest: dict[str, tuple[float, str]] = {}
+    for address in every:
+        path = address.partition("?")[0]
+        ask(address)
+        taken = []
+        for _ in range(TIMES):
+            began = time.perf_counter()
+            ask(address)
+            taken.append(1000 * (time.perf_counter() - began))
+        slowest[path] = max(slowest.get(path, (0.0, "")), (statistics.median(taken), address))
+    for path, (milliseconds, address) in slowest.items():
+        yield Result(
+            name=f"console_{path.removeprefix('/api/').replace('/', '_')}_ms_{name}",
+            value=round(milliseconds, 1),
+            unit="ms",
+            baseline=MOST_MS,
+            ratio=round(milliseconds / MOST_MS, 3),
+            how=f"{ENTRIES:,} entries of a practice, {PRACTICES} practices; median of {TIMES}; slowest: {address}",
+        )
+    for address in every * 2:
+        ask(address)
+    before = memory()
+    for address in every * ROUNDS:
+        ask(address)
+    grown = memory() - before
+    yield Result(
+        name=f"console_memory_growth_mb_{name}",
+        value=round(grown, 1),
+        unit="MB",
+        baseline=None,
+        ratio=None,
+        how=f"{ROUNDS * len(every)} answers after {3 * len(every)} others, in one process",
+    )
+
+
+def memory() -> float:
+    """Return the memory of this process in MB."""
+    gc.collect()
+    return psutil.Process().memory_info().rss / 2**20

@@ -1,0 +1,142 @@
+"""OpenLineage: each load and each push reports its datasets, and which FHIR element becomes which column.
+
+Only where Airflow's OpenLineage provider is installed and configured; without it nothing of this is imported. Names of
+columns, paths and counts are reported, no values. A report that fails is a warning in the log and fails no task.
+
+Dataset names: https://openlineage.io/docs/spec/naming
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+from urllib.parse import urlsplit
+
+from ecw.models import Push, Run
+
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import InputDataset, OutputDataset
+    from sqlalchemy import URL
+
+    from ecw.mapping.definition.model import Column
+    from ecw.mapping.definition.model import Mapping as MappingFile
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+Place = tuple[str, str]  # namespace and name of a dataset
+
+
+def _quietly(report: Callable[P, None]) -> Callable[P, None]:
+    """Report where OpenLineage is at work, and let nothing that goes wrong with it fail the task."""
+
+    @wraps(report)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            from airflow.providers.openlineage.api import is_openlineage_active
+
+            if is_openlineage_active():
+                report(*args, **kwargs)
+        except ImportError:
+            return
+        except Exception as error:  # noqa: BLE001 - the rows are loaded, whoever is told of it
+            log.warning("OpenLineage: the datasets were not reported (%s).", type(error).__name__)
+
+    return quiet
+
+
+@_quietly
+def report_load(run: Run, resource: str, numbers: Mapping[str, int]) -> None:
+    """Report that a load wrote rows of a resource."""
+    from airflow.providers.openlineage.api import emit_dataset_lineage
+
+    from ecw.practice.mappings import mapping_of
+
+    mapping = mapping_of(run, resource)
+    source, target = ecw_place(run["base_url"], mapping.resource), _crm_place(run["crm_conn_id"], mapping.table)
+    fields = {column.name: _paths(column) for column in mapping.pulled}
+    rows = numbers["inserted"] + numbers["updated"]
+    emit_dataset_lineage(inputs=[_input(source)], outputs=[_output(target, source, fields, rows)])
+
+
+@_quietly
+def report_push(push: Push, counts: Mapping[str, int]) -> None:
+    """Report that a push wrote patients into eCW."""
+    from airflow.providers.openlineage.api import emit_dataset_lineage
+
+    from ecw.practice.mappings import mapping_of
+
+    mapping = mapping_of(push, push["options"]["resource"])
+    source, target = _crm_place(push["crm_conn_id"], mapping.table), ecw_place(push["base_url"], mapping.resource)
+    rows = sum(counts.get(word, 0) for word in ("created", "updated"))
+    emit_dataset_lineage(inputs=[_input(source)], outputs=[_output(target, source, _elements(mapping), rows)])
+
+
+def ecw_place(base_url: str, fhir_type: str) -> Place:
+    """Return where the records of a FHIR type are: the server, and the path below it."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{fhir_type}"
+
+
+def crm_place(url: URL, table: str) -> Place:
+    """Return where a table of the CRM is."""
+    if url.get_backend_name() == "sqlite":
+        return "file", f"{url.database}/{table}"
+    host = url.host or url.query.get("host") or "localhost"
+    name = table if "." in table else f"public.{table}"
+    return f"postgres://{host}:{url.port or 5432}", f"{url.database}.{name}"
+
+
+def _crm_place(conn_id: str, table: str) -> Place:
+    from ecw.crm.db.engine import open_crm
+
+    with open_crm(conn_id) as engine:
+        return crm_place(engine.url, table)
+
+
+def _paths(column: Column) -> list[str]:
+    """Return the FHIR elements of which a column is made."""
+    path = f"{column.group}.{column.path}" if column.group else column.path
+    return [path, *([column.fallback.path] if column.fallback else [])]
+
+
+def _elements(mapping: MappingFile) -> dict[str, list[str]]:
+    """Return the FHIR elements that a push writes, and the columns of which each is made."""
+    found: dict[str, list[str]] = {}
+    for column in mapping.pushed:
+        found.setdefault(_paths(column)[0], []).append(column.name)
+    return found
+
+
+def _input(place: Place) -> InputDataset:
+    from openlineage.client.event_v2 import InputDataset
+
+    return InputDataset(*place)
+
+
+def _output(place: Place, source: Place, fields: Mapping[str, Iterable[str]], rows: int) -> OutputDataset:
+    """Return the dataset that was written, with the fields of the source of which each of its own is made."""
+    from openlineage.client import facet_v2 as facets
+    from openlineage.client.event_v2 import OutputDataset
+
+    lineage, schema = facets.column_lineage_dataset, facets.schema_dataset
+    how: list[Any] = [lineage.Transformation(type="DIRECT", subtype="TRANSFORMATION")]
+    made_of = {
+        name: lineage.Fields(
+            inputFields=[lineage.InputField(*source, field=field, transformations=how) for field in of]
+        )
+        for name, of in fields.items()
+    }
+    return OutputDataset(
+        *place,
+        outputFacets={
+            "outputStatistics": facets.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                rowCount=rows
+            )
+        },
+        facets={
+            "schema": schema.SchemaDatasetFacet(fields=[schema.SchemaDatasetFacetFields(name=name) for name in fields]),
+            "columnLineage": lineage.ColumnLineageDatasetFacet(fields=made_of),
+        },
+    )

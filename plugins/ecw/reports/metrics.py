@@ -1,0 +1,111 @@
+"""The state of each practice as Airflow's own metrics (StatsD, OpenTelemetry, DataDog): gauges, without values.
+
+Each is sent twice: by its name with tags, and, for a StatsD without tags, with the tags' values after the name, as
+Airflow's own are: `ecw.age_seconds` with practice and resource, `ecw.age_seconds.DEMO01.patient`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ecw.reports.sync_state import Clock, PracticeState
+
+log = logging.getLogger(__name__)
+CALLS_OVER = timedelta(minutes=30)  # the monitor's interval
+PUSHED_OVER = timedelta(days=1)
+METRICS = {
+    "ecw.age_seconds": "seconds since the last good sync of a resource",
+    "ecw.late": "1 while a resource is overdue by the schedule, else 0",
+    "ecw.records": "records of a resource's last run, by outcome: fetched, rejected, inserted, updated, unchanged",
+    "ecw.rejects_open": "records that may not enter",
+    "ecw.unmapped": "records held back by a code that no crosswalk has",
+    "ecw.conflicts_open": "records that both sides changed and that wait for a choice",
+    "ecw.matches_held": "patients who may be in eCW already and wait for a choice",
+    "ecw.pushes_unknown": "pushes without a known outcome",
+    "ecw.calls": "calls of the last 30 minutes, by kind: on_demand, scheduled, backfill; refused: answers 429",
+    "ecw.calls_per_minute_max": "calls of the busiest of the last 30 minutes",
+    "ecw.pushed": "patients that were pushed in the last day, by status",
+}
+
+# Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
+
+
+class Gauge(NamedTuple):
+    """One number; the tags in the order in which they stand behind the name."""
+
+    name: str
+    value: float
+    tags: dict[str, str]
+
+
+def emit(crm_conn_id: str = "crm_default") -> int:
+    """Send all gauges to Airflow's metrics; return how many. Where Airflow has no metrics on, it does nothing else.
+
+    Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
+    """
+    from airflow.sdk.observability.stats import gauge, normalize_name_for_stats
+
+    from ecw.alerts.settings import schedule, settings
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.reports.sync_state import Clock
+
+    clock = Clock(datetime.now(UTC), schedule()[0], settings().thresholds.stale_intervals)
+    with open_crm(crm_conn_id) as engine, reading(engine) as connection:
+        found = list(gauges(connection, clock))
+    for name, value, tags in found:
+        gauge(name, value, tags=tags)
+        parts = [normalize_name_for_stats(part.replace(".", "__"), log_warning=False) for part in tags.values()]
+        gauge(".".join([name, *parts]), value)
+    log.info("Sent %d gauges to Airflow's metrics.", len(found))
+    return len(found)
+
+
+def gauges(connection: Connection, clock: Clock) -> Iterator[Gauge]:
+    """Yield the gauges of every practice."""
+    from ecw.reports import sync_state
+
+    for state in sync_state.states(connection, sync_state.practices(connection), clock):
+        yield from _of_resources(state)
+        yield from _of_practice(connection, state.practice, clock.now)
+
+
+def _of_resources(state: PracticeState) -> Iterator[Gauge]:
+    for one in state.resources:
+        tags = {"practice": state.practice, "resource": one.resource}
+        if one.age_seconds is not None:
+            yield Gauge("ecw.age_seconds", round(one.age_seconds), tags)
+        yield Gauge("ecw.late", int(one.late), tags)
+        waiting = {
+            **{"rejects_open": one.open_rejects, "unmapped": one.unmapped, "conflicts_open": one.conflicts},
+            **{"matches_held": one.held, "pushes_unknown": one.unknown},
+        }
+        for name, number in waiting.items():
+            yield Gauge(f"ecw.{name}", number, tags)
+        for outcome in ("fetched", "rejected", "inserted", "updated", "unchanged"):
+            counted = getattr(one.last_run, outcome, None)
+            if counted is not None:
+                yield Gauge("ecw.records", counted, tags | {"outcome": outcome})
+
+
+def _of_practice(connection: Connection, practice: str, now: datetime) -> Iterator[Gauge]:
+    from ecw.reports import charts
+
+    here = {"practice": practice}
+    minutes = [each for each in charts.calls(connection, practice, now) if each.at > now - CALLS_OVER]
+    for kind in ("on_demand", "scheduled", "backfill", "refused"):
+        yield Gauge("ecw.calls", sum(getattr(each, kind) for each in minutes), here | {"kind": kind})
+    most = max(each.on_demand + each.scheduled + each.backfill for each in minutes)
+    yield Gauge("ecw.calls_per_minute_max", most, here)
+    pushed: dict[str, int] = {}
+    for point in charts.pushes(connection, practice, now):
+        if point.at > now - PUSHED_OVER:
+            status = point.status or "not begun"
+            pushed[status] = pushed.get(status, 0) + point.patients
+    for status, number in pushed.items():
+        yield Gauge("ecw.pushed", number, here | {"status": status})

@@ -1,0 +1,103 @@
+"""What OpenLineage gets of a load and of a push, and that neither needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openlineage.client.serde import Serde
+from sqlalchemy import make_url
+
+from ecw.models import Batch
+from ecw.operators import assets, lineage
+from ecw.practice.mappings import mapping_of
+from ecw.pull import steps
+from tests.fixtures.crm import on_sqlite
+from tests.fixtures.pulling import Pulling
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("url", "table", "place"),
+    [
+        ("sqlite:////a/crm.db", "patient", ("file", "/a/crm.db/patient")),
+        ("postgresql://u:p@db:5433/crm", "patient", ("postgres://db:5433", "crm.public.patient")),
+        ("postgresql://u@db/crm", "intake.patient", ("postgres://db:5432", "crm.intake.patient")),
+        ("postgresql:///crm?host=/run/pg", "patient", ("postgres:///run/pg:5432", "crm.public.patient")),
+    ],
+)
+def test_a_table_is_named_without_user_and_password(url: str, table: str, place: tuple[str, str]) -> None:
+    assert lineage.crm_place(make_url(url), table) == place
+
+
+def test_a_fhir_type_is_named_by_its_server_and_path() -> None:
+    assert lineage.ecw_place("https://fhir.example.com/fhir/r4/ABC", "Patient") == (
+        "https://fhir.example.com",
+        "/fhir/r4/ABC/Patient",
+    )
+
+
+@on_sqlite
+def test_every_column_of_a_load_says_which_element_it_is_made_of(
+    pull: Pulling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events are written by hand here, as only a task of Airflow may emit them; the next test lets it."""
+    sent: list[dict[str, Any]] = []
+    api = "airflow.providers.openlineage.api"
+    monkeypatch.setattr(f"{api}.is_openlineage_active", lambda: True)
+    monkeypatch.setattr(f"{api}.emit_dataset_lineage", lambda **event: sent.append(Serde.to_dict(event["outputs"][0])))
+    run = pull.begin()
+    checked: Batch = steps.check(steps.map(steps.extract(run, "location")))
+    numbers = assets.load(checked)
+
+    [output] = sent
+    mapping = mapping_of(run, "location")
+    made_of = output["facets"]["columnLineage"]["fields"]
+    assert set(made_of) == {column.name for column in mapping.pulled}
+    for column in mapping.pulled:
+        [element, *_] = made_of[column.name]["inputFields"]
+        assert element["field"].endswith(column.path)
+        assert element["name"].endswith("/Location")
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == numbers["inserted"] > 0
+    assert assets.load(checked) == numbers
+
+
+RUN = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+for name, conf in json.loads(sys.argv[2]):
+    print(DagBag(sys.argv[1]).dags[name].test(run_conf=conf).state)
+"""
+
+
+@pytest.mark.airflow
+@pytest.mark.timeout(900)
+@on_sqlite
+def test_airflows_own_events_hold_the_datasets(pull: Pulling, tmp_path: Path) -> None:
+    home, events = tmp_path / "airflow", tmp_path / "events"
+    env = os.environ | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(events), "append": True}),
+        "AIRFLOW_CONN_ECW_DEFAULT": os.environ["AIRFLOW_CONN_ECW_TEST"],
+        "AIRFLOW_CONN_CRM_DEFAULT": os.environ["AIRFLOW_CONN_CRM_TEST"],
+        "AIRFLOW_VAR_ECW_STAGING": pull.staging,
+    }
+    airflow = Path(sys.executable).with_name("airflow")
+    subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
+    runs = json.dumps([["ecw_pull", {"resources": ["location"]}]])
+    command = [sys.executable, "-c", RUN, str(ROOT / "dags"), runs]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert "success" in done.stdout.splitlines(), done.stderr[-3000:]
+    found = [json.loads(line) for line in events.read_text().splitlines()]
+    outputs = [one for event in found if event["job"]["name"] == "ecw_pull.location.load" for one in event["outputs"]]
+    [written] = [one for one in outputs if "columnLineage" in one.get("facets", {})]
+    assert written["name"].endswith("/location")
+    assert written["outputFacets"]["outputStatistics"]["rowCount"] > 0

@@ -1,0 +1,70 @@
+"""The gauges that Airflow's metrics are sent: all documented, each with and without tags, none with a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
+from airflow.sdk.observability import stats
+from sqlalchemy import Engine
+
+from ecw.crm.db.engine import reading
+from ecw.reports.metrics import METRICS, emit, gauges
+from ecw.reports.sync_state import Clock
+from tests.fixtures.console_data import Scale, fill
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
+
+
+class Kept(NoStatsLogger):
+    """A backend of Airflow's that keeps what it is sent."""
+
+    sent: list[tuple[str, float, dict[str, str] | None]]
+
+    def __init__(self) -> None:
+        self.sent = []
+
+    def gauge(self, stat: str, value: float, *_: Any, tags: dict[str, str] | None = None, **__: Any) -> None:  # type: ignore[override]
+        self.sent.append((stat, value, tags))
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    backend = Kept()
+    stats.initialize(factory=lambda: backend, export_legacy_names=True)
+    yield backend
+    stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
+
+
+def test_each_gauge_is_sent_with_and_without_tags(
+    kept: Kept, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    fill(crm_engine, "P.1", Scale(days=1))
+    number = emit()
+    tagged = {(name, *(tags or {}).values()): value for name, value, tags in kept.sent if tags}
+    plain = {name: value for name, value, tags in kept.sent if not tags}
+    assert len(tagged) == len(plain) == number
+    assert tagged["ecw.rejects_open", "P.1", "patient"] == plain["ecw.rejects_open.P__1.patient"] == 20
+    assert plain["ecw.late.P__1.encounter"] == 1
+    assert plain["ecw.records.P__1.patient.unchanged"] == 140
+
+
+def test_every_metric_is_documented_and_sent(crm_engine: Engine) -> None:
+    fill(crm_engine, "P1", Scale(days=1), now=NOW)
+    with reading(crm_engine) as connection:
+        found = {gauge.name for gauge in gauges(connection, Clock(NOW, timedelta(hours=2)))}
+    assert found == set(METRICS)
+    page = PAGE.read_text()
+    assert [name for name, meaning in METRICS.items() if f"| `{name}` | {meaning} |" not in page] == []
+
+
+def test_a_crm_without_runs_sends_nothing(crm_engine: Engine) -> None:
+    with reading(crm_engine) as connection:
+        assert list(gauges(connection, Clock(NOW, timedelta(hours=2)))) == []
