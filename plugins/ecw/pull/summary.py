@@ -61,7 +61,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     `waiting` conflicts of the resource wait for a person.
     """
     state = row["state"]
-    if state == "failed" or (state == runs.DRY and row["error"]):
+    if state == runs.FAILED or (state == runs.DRY and row["error"]):
         error = str(row["error"])
         return error if "Next (" in error else f"{error}: read the log of its task that failed."
     if state in ("not asked for", "once a backfill"):

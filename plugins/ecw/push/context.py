@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.db.errors import working
 from ecw.crm.state import links
 from ecw.fhir.capability import Declared
@@ -45,14 +46,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What came of one patient: ids, words and names of fields only.
-
-    `status`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
-    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's).
-    """
+    """What came of one patient: ids, words and names of fields only."""
 
     crm_id: str
-    status: str
+    status: PushStatus
     ecw_id: str | None = None
     fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
     outcome: Outcome | None = None

@@ -24,19 +24,16 @@ import orjson
 from sqlalchemy import Connection, Engine, func, select, update
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import IntentState, Operation
 from ecw.crm.db.tables import ecw_intent
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load import match_unconfirmed
 from ecw.crm.load.journal import Choice, decided
 
-SENDING, UNKNOWN, DONE, OPEN = (
-    match_unconfirmed.SENDING,
-    match_unconfirmed.UNKNOWN,
-    match_unconfirmed.DONE,
-    match_unconfirmed.OPEN,
-)
-HELD, UPDATE = match_unconfirmed.HELD, match_unconfirmed.UPDATE
-REFUSED, VOID, CREATE = "refused", "void", "create"
+SENDING, UNKNOWN, DONE = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE
+REFUSED, VOID, HELD = IntentState.REFUSED, IntentState.VOID, IntentState.HELD
+OPEN = match_unconfirmed.OPEN
+CREATE, UPDATE = Operation.CREATE, Operation.UPDATE
 TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 

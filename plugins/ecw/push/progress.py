@@ -12,15 +12,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.crm.db.tables import ecw_push_item
 from ecw.crm.load.journal import Choice, decided
 from ecw.push.intents import Place
 
 KEEP = timedelta(days=30)  # the journal keeps every attempt for good
-WAITING, NOT_APPROVED, NOT_TRIED = "waiting", "not approved", "not tried"
-UNFINISHED = ("later", "unknown", "busy", "stopped", "failed", NOT_TRIED)  # a run that is retried takes them again
+WAITING, NOT_APPROVED, NOT_TRIED = PushStatus.WAITING, PushStatus.NOT_APPROVED, PushStatus.NOT_TRIED
+UNFINISHED = (  # a run that is retried takes them again
+    *(PushStatus.LATER, PushStatus.UNKNOWN, PushStatus.BUSY),
+    *(PushStatus.STOPPED, PushStatus.FAILED, PushStatus.NOT_TRIED),
+)
 ASKED = (WAITING, NOT_APPROVED)  # a person was asked, and has not said yes
-_SENT = ("created", "updated", "linked", "unknown")
+_SENT = (*WRITTEN, PushStatus.UNKNOWN)
 _CHUNK = 500  # ids in one statement
 p = ecw_push_item.c
 
@@ -48,7 +52,7 @@ class Plan:
 class Ending:
     """What is noted of patients whom a run did not push, and what to do next."""
 
-    status: str
+    status: PushStatus
     reason: str
     next_move: str
 
@@ -98,7 +102,7 @@ def to_do(engine: Engine, place: Place, run_id: str) -> list[str]:
 
 def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
     """Return the CRM ids that the run has written into eCW and not read back."""
-    return _ids(engine, place, run_id, p.status.in_(["created", "updated", "linked"]), p.confirmed.is_(None), ~p.dry)
+    return _ids(engine, place, run_id, p.status.in_(WRITTEN), p.confirmed.is_(None), ~p.dry)
 
 
 def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from ecw.crm.db.enums import NOT_SENT, PushStatus
 from ecw.errors import AccessDenied, ConfigurationError, PushStopped, ServerUnavailable
 from ecw.fhir.retry import RetryPolicy
 from ecw.fhir.thread_pool import concurrent
@@ -100,9 +101,9 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
         progress.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = progress.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
-        reason, next_move = told_of(Pushed("", "stopped"))
+        reason, next_move = told_of(Pushed("", PushStatus.STOPPED))
         left = (None, *progress.UNFINISHED)
-        ending = progress.Ending("stopped", reason or "", next_move or "")
+        ending = progress.Ending(PushStatus.STOPPED, reason or "", next_move or "")
         progress.note_rest(engine, place, push["run_id"], left, ending)
     elif todo:
         sending = _Sending(running)
@@ -136,19 +137,20 @@ class _Sending:
     def all(self, crm_ids: Iterable[str]) -> list[str]:
         """Push them; return those whose outcome is not known, or whom another worker had."""
         pushes = concurrent(self.one, crm_ids, IN_FLIGHT)
-        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in ("unknown", "busy")]
+        again = (PushStatus.UNKNOWN, PushStatus.BUSY)
+        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in again]
 
     def one(self, crm_id: str) -> Pushed | None:
         """Push one patient and write down what came of it; None where it was not tried."""
         running = self.running
         if self.given_up:
             return None
-        pushed = Pushed(crm_id, "stopped")
+        pushed = Pushed(crm_id, PushStatus.STOPPED)
         if running.allowed():
             try:
                 pushed = push_patient(self.pushing, crm_id)
             except ConfigurationError as error:  # the practice's searches do not suffice; updates need none
-                pushed = Pushed(crm_id, "failed", outcome=raised(error))
+                pushed = Pushed(crm_id, PushStatus.FAILED, outcome=raised(error))
         reason, next_move = told_of(pushed)
         progress.note(
             *(running.engine, running.place, running.push["run_id"], crm_id),
@@ -159,10 +161,10 @@ class _Sending:
             next_move=next_move,
         )
         with self._lock:
-            if pushed.status == "failed":
+            if pushed.status == PushStatus.FAILED:
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.status not in ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere"):
+            elif pushed.status not in NOT_SENT:
                 self.failed_in_a_row = 0
         return pushed
 
@@ -175,12 +177,12 @@ class _Sending:
                 f"were not tried. {self.last_words}",
                 next_move="have that fixed, then clear this task: it goes on where it was.",
             )
-        if set(counts) == {"failed"}:
+        if set(counts) == {PushStatus.FAILED}:
             raise AccessDenied(
                 f"Nobody could be pushed. {self.last_words}",
                 next_move="have that fixed, then clear this task.",
             )
-        left = counts.get("later", 0) + (0 if running.dry else counts.get("unknown", 0))
+        left = counts.get(PushStatus.LATER, 0) + (0 if running.dry else counts.get(PushStatus.UNKNOWN, 0))
         if left:
             raise ServerUnavailable(
                 f"{left} patients could not be pushed now, or what happened to them is not known yet.",
@@ -235,4 +237,4 @@ def _word(done: Confirmed) -> str:
 
 def _counts(running: Running) -> dict[str, int]:
     rows = progress.of_run(running.engine, running.place, running.push["run_id"])
-    return dict(Counter(row["status"] or progress.NOT_TRIED for row in rows))
+    return dict(Counter(row["status"] or progress.NOT_TRIED.value for row in rows))

@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, select, update
 
 from ecw.crm.db.engine import exclusive, reading
+from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.db.upsert import insert, upsert
 from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
 from ecw.models import Batch, Counts, Run
 
-RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
+RUNNING, LOADED, FAILED, DRY = RunState.RUNNING, RunState.LOADED, RunState.FAILED, RunState.DRY
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.load import journal
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
@@ -104,7 +105,7 @@ class OnePatient:
         message = "Another worker has taken the patient over: what this one found is not used"
         with self.pushing.engine.begin() as connection:
             self.log(connection, "fenced", Outcome(Kind.UNKNOWN, message, "", None))
-        return self.pushed("busy")
+        return self.pushed(PushStatus.BUSY)
 
     @property
     def tries(self) -> int:
@@ -127,7 +128,7 @@ class OnePatient:
                 intents.settle(connection, place, crm_id, DONE, ecw_id)
                 rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
                 if fields:
-                    self.finished(connection, "created", ecw_id, fields)
+                    self.finished(connection, PushStatus.CREATED, ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
                 self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
                 outcome = replace(
@@ -149,7 +150,7 @@ class OnePatient:
                     self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
                         self.log(connection, UPDATE, outcome, sent)
-                    return self.pushed("held", outcome)
+                    return self.pushed(PushStatus.HELD, outcome)
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
             self.write_conflicts(connection, merged, emr)
@@ -160,10 +161,10 @@ class OnePatient:
             if outcome is not None:
                 self.log(connection, UPDATE, outcome, sent)
             if sent:
-                self.finished(connection, "updated", ecw_id, sent)
-        return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
+                self.finished(connection, PushStatus.UPDATED, ecw_id, sent)
+        return self.pushed(PushStatus.UPDATED if sent else PushStatus.UNCHANGED, outcome, fields=sent, held=merged.held)
 
-    def finished(self, connection: Connection, status: str, ecw_id: str, fields: Iterable[str]) -> None:
+    def finished(self, connection: Connection, status: PushStatus, ecw_id: str, fields: Iterable[str]) -> None:
         """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
         pushing, crm_id = self.pushing, self.record.crm_id
         progress.note_within(
@@ -183,14 +184,14 @@ class OnePatient:
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
         """Write down an attempt that failed, or whose outcome is not known."""
         state, status = {
-            Kind.UNKNOWN: (UNKNOWN, "unknown"),
-            Kind.FIX_DATA: (REFUSED, "refused"),
-            Kind.LINK: (REFUSED, "refused"),
-            Kind.ADMINISTRATOR: (VOID, "failed"),
-            Kind.RETRY_ONCE: (VOID, "failed"),  # it was sent once more already
-        }.get(outcome.kind, (VOID, "later"))
+            Kind.UNKNOWN: (UNKNOWN, PushStatus.UNKNOWN),
+            Kind.FIX_DATA: (REFUSED, PushStatus.REFUSED),
+            Kind.LINK: (REFUSED, PushStatus.REFUSED),
+            Kind.ADMINISTRATOR: (VOID, PushStatus.FAILED),
+            Kind.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was sent once more already
+        }.get(outcome.kind, (VOID, PushStatus.LATER))
         if outcome.kind is Kind.RETRY_ONCE and self.tries:  # by an earlier push, too
-            state, status, outcome = REFUSED, "refused", replace(outcome, next_step=_STAYS_SO)
+            state, status, outcome = REFUSED, PushStatus.REFUSED, replace(outcome, next_step=_STAYS_SO)
         self.noted(operation, outcome, sent, state)
         return self.pushed(status, outcome, fields=sent)
 
@@ -201,7 +202,7 @@ class OnePatient:
         with self.writing() as connection:
             self.put_aside(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
-        return self.pushed("refused", outcome)
+        return self.pushed(PushStatus.REFUSED, outcome)
 
     def noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
         """Write one attempt into the journal, and the intent's new state where there is one."""
@@ -222,7 +223,7 @@ class OnePatient:
             with self.writing() as connection:
                 self.put_aside(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
-        return self.pushed("held", outcome)
+        return self.pushed(PushStatus.HELD, outcome)
 
     def reject(self, found: list[Finding]) -> Pushed:
         """Write down why the patient is not sent as it is."""
@@ -235,7 +236,7 @@ class OnePatient:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
                 self.put_aside(connection, REFUSED, operation)
                 self.log(connection, "reject", outcome, {each.field for each in found})
-        return replace(self.pushed("rejected"), findings=tuple(found))
+        return replace(self.pushed(PushStatus.REJECTED), findings=tuple(found))
 
     def put_aside(
         self,
@@ -274,7 +275,7 @@ class OnePatient:
 
     def pushed(
         self,
-        status: str,
+        status: PushStatus,
         outcome: Outcome | None = None,
         *,
         ecw_id: str | None = None,
