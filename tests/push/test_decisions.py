@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.crm.load.journal import terminal_user
+from ecw.crm.journal import terminal_user
 from ecw.crm.state import conflicts
 from ecw.push import intents, steps
 from ecw.push.intents import HELD, Place

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, update
 
+from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load import journal, references
+from ecw.crm.load import references
 from ecw.crm.load.identity import RUNG
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts

@@ -27,8 +27,8 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import IntentState, Operation
 from ecw.crm.db.tables import ecw_intent
 from ecw.crm.db.upsert import upsert
+from ecw.crm.journal import Choice, decided
 from ecw.crm.load import match_unconfirmed
-from ecw.crm.load.journal import Choice, decided
 
 SENDING, UNKNOWN, DONE = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE
 REFUSED, VOID, HELD = IntentState.REFUSED, IntentState.VOID, IntentState.HELD

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert
 from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.crm.db.tables import ecw_push_item
-from ecw.crm.load.journal import Choice, decided
+from ecw.crm.journal import Choice, decided
 from ecw.push.intents import Place
 
 KEEP = timedelta(days=30)  # the journal keeps every attempt for good

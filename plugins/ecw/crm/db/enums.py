@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 GONE = "gone"  # the rule of a reject whose record eCW no longer has
+DELETED = "deleted"  # the status of the link of such a record
 
 
 class RejectState(StrEnum):

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, func
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import DELETED
 from ecw.crm.db.tables import ecw_link
-from ecw.crm.load.write_links import DELETED
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # values in one statement: SQLite and PostgreSQL both take that many

@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, select, update
 
+from ecw.crm import journal
 from ecw.crm.db.business_table import LOCK, BusinessTable
 from ecw.crm.db.converters import Unfit, plain, same
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
-from ecw.crm.load import journal
 from ecw.crm.load.identity import Guard
 from ecw.crm.load.match_unconfirmed import OPEN
 from ecw.crm.load.stage import Stage

@@ -16,7 +16,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.journal import Choice, decided
+from ecw.crm.journal import Choice, decided
 from ecw.three_way_merge import Side
 
 OPEN, SETTLED = ConflictState.OPEN, ConflictState.SETTLED

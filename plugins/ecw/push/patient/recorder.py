@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ecw.crm import journal
 from ecw.crm.db.enums import PushStatus
-from ecw.crm.load import journal
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
 from ecw.identity.held import reason_of

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import StreamingResponse
 from sqlalchemy import RowMapping
 
-from ecw.crm.load.journal import DECISION, PULL, PUSH
+from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
 from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
