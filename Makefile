@@ -14,12 +14,12 @@ PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-re
 # All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
 PINNED := requirements-cluster.txt pyproject.toml --all-extras
 
-.PHONY: help run run-cluster test test-airflow test-all test-cluster bench lint hooks format docs constraints audit secrets clean python
+.PHONY: help run run-cluster test test-airflow test-all test-cluster bench lint hooks format docs screenshots constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
 
-run: python ## set everything up, pull once on the embedded demo and serve until Ctrl-C (ONCE=1 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
+run: python ## set everything up, pull and push on the embedded demo and serve until Ctrl-C (ONCE=1 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
 	@"$(PYTHON)" include/bootstrap.py run
 	@exec $(BIN)/python -m include.demo
 
@@ -67,6 +67,11 @@ format: python ## format and fix style
 docs: python ## write the tables in README.md that come from the code
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python -m docs.generate
+
+screenshots: python ## take the pictures of the console in docs/images anew, on the demo
+	@"$(PYTHON)" include/bootstrap.py dev
+	@$(BIN)/python include/browser.py
+	@$(BIN)/python -m docs.screenshots
 
 constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
 	@"$(PYTHON)" include/bootstrap.py dev

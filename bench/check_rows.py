@@ -18,20 +18,19 @@ from pathlib import Path
 import orjson
 from bench.map_patients import generated
 from bench.check_rows import plain_pandas, staged_patients
-from ecw.crm.state.quality_results import Usual
 from ecw.mapping.definition.files import load_mapping
 from ecw.quality.check import check
-from ecw.quality.suite import load_suite, suite_path
+from ecw.quality.suite import suite_of
 
 rows = int(sys.argv[1])
 mapping = load_mapping("patient")
-suite = load_suite(suite_path("patient"), [column.name for column in mapping.pulled])
+suite = suite_of("patient", mapping)
 found = []
 linked = lambda resource, ids: set(ids)
 with tempfile.TemporaryDirectory() as folder:
     batch = staged_patients(mapping, rows, folder)
     begun = time.process_time()
-    checked = check({"staging": folder}, batch, suite, usual=Usual(None), linked=linked, report=found.extend)
+    checked = check({"staging": folder}, batch, suite, linked=linked, report=found.extend)
     seconds = time.process_time() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     begun = time.process_time()
@@ -105,30 +104,26 @@ def plain_pandas(suite, path: str, linked) -> list[int]:  # type: ignore[no-unty
     frame = pd.DataFrame([line["row"] for line in batch_file.read(path)])
     broken = []
     for rule in suite.rules:
-        values = frame[rule.columns[0]]
-        for column in rule.columns[1:]:
-            values = values.where(values.notna(), frame[column])
+        wanted, asked = rule.kwargs, frame
+        for column in rule.condition:  # all of the suite's are "is null"
+            asked = asked[asked[column].isna()]
+        values = asked[rule.column]
         present = values[values.notna()]
-        match rule.check:
-            case "not_null":
+        match rule.type:
+            case "expect_column_values_to_not_be_null":
                 wrong = values.isna()
-            case "unique":
+            case "expect_column_values_to_be_unique":
                 wrong = present.duplicated(keep=False)
-            case "in":
-                wrong = ~present.isin(rule.value)
-            case "pattern":
-                wrong = ~present.astype(str).str.fullmatch(rule.value)
-            case "length":
-                lengths = present.astype(str).str.len()
-                wrong = ~lengths.between(rule.value.get("min", 0), rule.value.get("max", float("inf")))
-            case "range":
-                wrong = ~present.between(rule.value.get("min", -float("inf")), rule.value.get("max", float("inf")))
-            case "date":
+            case "expect_column_values_to_match_regex":
+                wrong = ~present.astype(str).str.contains(wanted["regex"])
+            case "expect_column_value_lengths_to_be_between":
+                wrong = ~present.astype(str).str.len().between(wanted["min_value"], wanted["max_value"])
+            case "expect_column_values_to_be_between":
                 days = present.str[:10]
-                wrong = ~((days > rule.value.get("after", "")) & (days < rule.value.get("before", "~")))
-            case "not_before":
-                wrong = present.str[:10] < frame[rule.value].str[:10].reindex(present.index)
-            case "known":
+                wrong = ~((days > wanted["min_value"]) & (days < str(suite.days["tomorrow"])))
+            case "expect_column_pair_values_a_to_be_greater_than_b":
+                wrong = present.str[:10] < frame[rule.columns[1]].str[:10].reindex(present.index)
+            case "expect_column_values_to_refer_to_linked_records":
                 ids = present.str.partition("/")[2]
                 wrong = ~ids.isin(linked("practitioner", ids))
         broken.append(int(wrong.sum()))

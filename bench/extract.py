@@ -43,7 +43,7 @@ def results() -> list[Result]:
             unit="calls",
             baseline=naive,
             ratio=round(steady / naive, 3),
-            how=f"a pull two hours later, everybody's insurance looked at within a day: {five}; the same baseline",
+            how=f"a pull two hours later, everybody's insurance read within a day: {five}; the same baseline",
         ),
         Result(
             name="extract_peak_mb_ratio",

@@ -15,7 +15,7 @@ EACH = 10  # pairs of every kind
 
 
 def results() -> list[Result]:
-    """Put one of each pair into a practice, look for the other, and print what came of it by kind."""
+    """Put one of each pair into a practice, look for the other, and print the results by kind."""
     from bench.extract import practice
     from bench.extracting import as_in_a_task
     from ecw.push.rules.match import PatientMatcher

@@ -10,7 +10,7 @@ With a connection `vob_webhook` (type HTTP) each request is posted there, once.
 | `open_vob` | looks at every change of the journal that it has not seen yet | the CRM's table `vob_request` |
 | `deliver` | posts the requests that wait, the oldest first | the receiver: down, refused, moved |
 
-It starts when the asset `ecw_insurance` or `ecw_patient` is told of a change, and once a day for what is left. A missed
+It starts when the asset `ecw_insurance` or `ecw_patient` has an event, and once a day for what is left. A missed
 event loses nothing. What the first look at a patient's insurance brings opens none, nor does a load that would open
 more than 500: the log says so, and the form opens those of a run after all.
 
@@ -29,40 +29,46 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, task
 
 from ecw.operators import assets
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 from ecw.vob import steps
 
 
-@dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("15 5 * * *", timezone="UTC"),
-        assets=assets.asset("insurance") | assets.asset("patient"),
-    ),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": RETRY_POLICY,
-        "execution_timeout": timedelta(hours=6),
-    },
-    params={
-        "of_run": Param(
-            "",
-            type="string",
-            title="Of this run after all",
-            description="The id of a pull whose changes were passed over, as a first look or as too many at once.",
-        )
-    },
-    doc_md=__doc__,
-    tags=["ecw", "crm"],
-)
-def crm_vob() -> None:
-    task(steps.open_by_form, task_id="open_vob")() >> task(steps.deliver)()
+def crm_vob(practice: Practice) -> None:
+    task(steps.open_by_form, task_id="open_vob")(practice.connection) >> task(steps.deliver_of, task_id="deliver")(
+        practice.connection
+    )
 
 
-crm_vob()
+for practice in practices():
+    with DAG(
+        practice.dag_id("crm_vob"),
+        schedule=AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable("15 5 * * *", timezone="UTC"),
+            assets=assets.asset("insurance", practice) | assets.asset("patient", practice),
+        ),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        default_args={
+            "retries": 3,
+            "retry_delay": timedelta(minutes=1),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=6),
+        },
+        params={
+            "of_run": Param(
+                "",
+                type="string",
+                title="Of this run after all",
+                description="The id of a pull whose changes were passed over, as a first look or as too many at once.",
+            )
+        },
+        doc_md=__doc__,
+        tags=["ecw", "crm", *practice.tags],
+    ) as dag:
+        crm_vob(practice)

@@ -11,7 +11,7 @@ that begins and one when it is over. `ecw_pull` does the same after each of its 
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
 
-Who is told is the variable `ecw_alerts`, for instance
+Who is notified is the variable `ecw_alerts`, for instance
 `{"webhook": "alerts_http", "email": ["oncall@example.org"], "stale_intervals": 3}`;
 without it, the log and `ecw status`.
 
@@ -32,6 +32,7 @@ from airflow.sdk import dag, task
 from ecw.pull import steps
 from ecw.reports import metrics
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practices import crms
 
 
 @dag(
@@ -49,9 +50,10 @@ from ecw.retry_policy import RETRY_POLICY
     tags=["ecw", "watch"],
 )
 def ecw_monitor() -> None:
-    task(steps.watch)()
-    task(steps.tidy)()
-    task(metrics.emit, task_id="metrics")()
+    for suffix, conn_id in crms().items():
+        task(steps.watch, task_id=f"watch{suffix}")(conn_id)
+        task(steps.tidy, task_id=f"tidy{suffix}")(conn_id)
+        task(metrics.emit, task_id=f"metrics{suffix}")(conn_id)
 
 
 ecw_monitor()

@@ -36,7 +36,7 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, task
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
 from ecw.operators import assets
 from ecw.operators.pull import BeginOperator, ExtractOperator
@@ -44,46 +44,50 @@ from ecw.operators.pull_params import PARAMS
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 from ecw.settings.schedule import cron_of_dag
 
 
-@dag(
-    schedule=CronDataIntervalTimetable(cron_of_dag(), timezone="UTC"),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": RETRY_POLICY,
-        "execution_timeout": timedelta(hours=24),
-    },
-    params=PARAMS,
-    doc_md=__doc__,
-    tags=["ecw", "pull"],
-)
-def ecw_pull() -> None:
-    run = BeginOperator(task_id="begin").output
+def ecw_pull(practice: Practice) -> None:
+    run = BeginOperator(task_id="begin", ecw_conn_id=practice.connection).output
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
             # all_done: a resource that failed, or that the run is not about, does not hold those after it up.
             extracted = ExtractOperator(
-                task_id="extract", pool="ecw_api", pull=run, resource_name=resource.name, trigger_rule="all_done"
+                task_id="extract", pool=practice.pool, pull=run, resource_name=resource.name, trigger_rule="all_done"
             ).output
             mapped = task(steps.map)(extracted)
             checked = task(steps.check)(mapped)
-            task(assets.load, outlets=[assets.changed(resource.name)])(checked)
+            task(assets.load, outlets=[assets.changed(resource.name, practice)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    outlets = [assets.changed(name) for name in RESOURCES]
-    few = task(assets.inline, pool="ecw_api", priority_weight=100, outlets=outlets)(run)
+    outlets = [assets.changed(name, practice) for name in RESOURCES]
+    few = task(assets.inline, pool=practice.pool, priority_weight=100, outlets=outlets)(run)
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
     parts = [*groups.values(), few]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
-    summary = task(steps.summary, trigger_rule="all_done")(run).as_teardown()
+    summary = task(steps.summary, trigger_rule="all_done")(run, practice.crm_connection).as_teardown()
     [run, *parts] >> complete >> summary
     parts >> summary
 
 
-ecw_pull()
+for practice in practices():
+    with DAG(
+        practice.dag_id("ecw_pull"),
+        schedule=CronDataIntervalTimetable(cron_of_dag(practice), timezone="UTC"),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
+        default_args={
+            "retries": 3,
+            "retry_delay": timedelta(minutes=1),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=24),
+        },
+        params=PARAMS,
+        doc_md=__doc__,
+        tags=["ecw", "pull", *practice.tags],
+    ) as dag:
+        ecw_pull(practice)

@@ -33,38 +33,23 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, AssetWatcher, dag, task
+from airflow.sdk import DAG, task
 
 from ecw.operators.approval import ApprovePush
-from ecw.operators.outbox_trigger import OutboxTrigger
+from ecw.operators.assets import outbox
 from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practice import Practice
+from ecw.settings.practices import pushing
 
-CHANGED = Asset("crm_patients_to_push", watchers=[AssetWatcher(name="crm_outbox", trigger=OutboxTrigger())])
 
-
-@dag(
-    schedule=[CHANGED],
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=4,  # one that waits for an approval keeps nobody else waiting
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": RETRY_POLICY,
-        "execution_timeout": timedelta(hours=24),
-    },
-    params=PARAMS,
-    doc_md=__doc__,
-    tags=["ecw", "push"],
-)
-def ecw_push_patients() -> None:
-    push = BeginOperator(task_id="begin").output
+def ecw_push_patients(practice: Practice) -> None:
+    push = BeginOperator(task_id="begin", ecw_conn_id=practice.connection).output
     approval = ApprovePush(task_id="approve", push=push).output
-    sent = task(send, pool="ecw_api")(push, approval)
-    confirmed = task(steps.confirm, pool="ecw_api", trigger_rule="all_done")(push)
+    sent = task(send, pool=practice.pool)(push, approval)
+    confirmed = task(steps.confirm, pool=practice.pool, trigger_rule="all_done")(push)
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for the last.
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
     summary = task(steps.summary, trigger_rule="all_done")(push).as_teardown()
@@ -72,4 +57,21 @@ def ecw_push_patients() -> None:
     [push, sent, confirmed] >> complete >> summary
 
 
-ecw_push_patients()
+for practice in pushing():
+    with DAG(
+        practice.dag_id("ecw_push_patients"),
+        schedule=[outbox(practice)],
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=4,  # one that waits for an approval keeps nobody else waiting
+        default_args={
+            "retries": 3,
+            "retry_delay": timedelta(minutes=1),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=24),
+        },
+        params=PARAMS,
+        doc_md=__doc__,
+        tags=["ecw", "push", *practice.tags],
+    ) as dag:
+        ecw_push_patients(practice)

@@ -10,7 +10,7 @@ the staging area; eCW is not asked, no cursor moves, and what is newer in the CR
 | `collect` | finds the records in the batches of the runs that rejected them | the staging area is not there |
 | `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
 
-`summary` always runs: its log and its return value are the run's table. *fetched* are the records looked at again. A
+`summary` always runs: its log and its return value are the run's table. *fetched* are the records replayed. A
 resource without an open reject among the chosen ones is skipped (pink).
 
 ### When something is red
@@ -30,7 +30,7 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import TaskGroup, dag, task
+from airflow.sdk import DAG, TaskGroup, task
 
 from ecw.operators import assets
 from ecw.operators.replay_params import PARAMS
@@ -38,25 +38,12 @@ from ecw.pull import steps
 from ecw.pull.replay import steps as replay
 from ecw.resources import RESOURCES
 from ecw.retry_policy import RETRY_POLICY
+from ecw.settings.practice import Practice
+from ecw.settings.practices import practices
 
 
-@dag(
-    schedule=None,
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": RETRY_POLICY,
-        "execution_timeout": timedelta(hours=6),
-    },
-    params=PARAMS,
-    doc_md=__doc__,
-    tags=["ecw", "pull"],
-)
-def ecw_replay() -> None:
-    run = task(replay.begin_by_form, task_id="begin")()
+def ecw_replay(practice: Practice) -> None:
+    run = task(replay.begin_by_form, task_id="begin")(practice.connection)
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
@@ -64,7 +51,7 @@ def ecw_replay() -> None:
             collected = task(replay.collect_or_skip, task_id="collect", trigger_rule="all_done")(run, resource.name)
             mapped = task(steps.map)(collected)
             checked = task(steps.check)(mapped)
-            task(assets.load, outlets=[assets.changed(resource.name)])(checked)
+            task(assets.load, outlets=[assets.changed(resource.name, practice)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
     # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
@@ -75,4 +62,21 @@ def ecw_replay() -> None:
     parts >> summary
 
 
-ecw_replay()
+for practice in practices():
+    with DAG(
+        practice.dag_id("ecw_replay"),
+        schedule=None,
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        default_args={
+            "retries": 3,
+            "retry_delay": timedelta(minutes=1),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=6),
+        },
+        params=PARAMS,
+        doc_md=__doc__,
+        tags=["ecw", "pull", *practice.tags],
+    ) as dag:
+        ecw_replay(practice)

@@ -18,6 +18,7 @@ from ecw.cli import COMMANDS
 from ecw.crm.db.tables import metadata
 from ecw.identity.held import Held
 from ecw.provider_info import get_provider_info
+from ecw.quality.catalogue import FILE, Scope, catalogue
 from ecw.settings.base import described
 from ecw.settings.pull import Options
 from ecw.settings.push import Wanted
@@ -123,6 +124,27 @@ def dags() -> str:
     return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
 
 
+def quality_suite() -> str:
+    """Return the page of the expectations that a suite may use."""
+    intro = (
+        "A suite lists expectations in Great Expectations' own words: `type`, `kwargs`, and `meta` with `on_fail`, "
+        "`max_failed_ratio` and `reason`; see `include/quality/README.md`. All take `row_condition`."
+    )
+    parts = [intro]
+    for title, scopes in (
+        ("About rows", {Scope.ROW}),
+        ("About rows among each other", {Scope.ROWS}),
+        ("About the whole batch: warn or stop", {Scope.BATCH}),
+    ):
+        rows = [
+            (f"`{name}`", ", ".join(f"`{each}`" for each in known.properties), known.summary)
+            for name, known in catalogue().items()
+            if known.scope in scopes
+        ]
+        parts += [f"## {title}", table(("type", "kwargs", "meaning"), rows)]
+    return page("Quality suites", "For whoever writes a quality rule.", *parts)
+
+
 def held_patients() -> str:
     """Return the page of the reasons why a patient is held."""
     intro = (
@@ -145,6 +167,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tables.md": tables,
     "errors.md": error_tree,
     "dags.md": dags,
+    "quality-suite.md": quality_suite,
     "held-patients.md": held_patients,
 }
 
@@ -162,5 +185,8 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[st
 
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
+    from ecw.quality.gx_catalogue import generate  # imports Great Expectations
+
+    FILE.write_bytes(generate())
     for name, make in PAGES.items():
         (REFERENCE / name).write_text(make())

@@ -84,7 +84,7 @@ class World:
         if "x" in written or now["crm"] == now["emr"]:
             self.told, self.common, self.doubt = dict(now), frozenset(now.values()), False
 
-    def is_told_already(self, side: str, value: Any) -> bool:
+    def is_reported_already(self, side: str, value: Any) -> bool:
         """Return True if nobody can tell that it was edited: it is what was sent, or what was agreed before a doubt."""
         if side == "emr" and value in (*self.unknown.values(), *self.agreed.sent.values()):
             return True
@@ -99,7 +99,7 @@ class World:
                 self.push(how)
             else:
                 self.value[what] = how  # type: ignore[index]  # a side
-                if self.is_told_already(what, how):
+                if self.is_reported_already(what, how):
                     self.told[what] = how  # type: ignore[index]
         return self
 
@@ -128,7 +128,7 @@ def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: li
     before = dict(world.value)
     again = world.pull() if way == "pull" else world.push()
     assert world.value == before
-    assert again.conflicts == dict.fromkeys(first.held), "a settled conflict is told once"
+    assert again.conflicts == dict.fromkeys(first.held), "a settled conflict is reported once"
     agreed = world.agreed
     world.pull() if way == "pull" else world.push()
     assert world.agreed == agreed

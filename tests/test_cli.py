@@ -20,7 +20,7 @@ def test_every_command_has_a_line_in_the_help() -> None:
         assert f"\n  {name} " in result.output
 
 
-def test_an_error_of_ours_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
+def test_an_error_of_the_project_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
     done = subprocess.run(
         [ECW, "settings", "apply", "--file", "nowhere.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

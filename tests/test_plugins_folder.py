@@ -49,5 +49,5 @@ def test_the_package_imports_itself_by_its_full_name() -> None:
             assert not relative, f"{file}: a relative import breaks when Airflow loads the file by its stem"
 
 
-def test_no_module_of_ours_hides_one_of_the_standard_library() -> None:
+def test_no_module_of_the_project_hides_one_of_the_standard_library() -> None:
     assert not {path.stem for path in PLUGINS.glob("*.py")} & set(sys.stdlib_module_names)

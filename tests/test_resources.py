@@ -35,6 +35,6 @@ def test_an_unknown_resource_is_named_with_the_nearest(asked: str, hint: str) ->
 
 def test_a_resource_needs_what_its_strategies_go_by() -> None:
     for row in RESOURCES.values():
-        goes_by = {STRATEGIES[strategy].goes_by for strategy in row.strategies} - {""}
-        assert goes_by <= set(row.needs), row.name
-    assert STRATEGIES["schedule"].goes_by == "practitioner"
+        depends_on = {STRATEGIES[strategy].depends_on for strategy in row.strategies} - {""}
+        assert depends_on <= set(row.needs), row.name
+    assert STRATEGIES["schedule"].depends_on == "practitioner"

@@ -90,7 +90,7 @@ def test_merging_twice_changes_nothing(rule: Rule, newer: Side | None, steps: li
     before = (dict(world.value), world.agreed)
     again = world.sync(to)
     assert (world.value, world.agreed) == before
-    assert again.conflicts == dict.fromkeys(first.held), "a settled conflict is told once"
+    assert again.conflicts == dict.fromkeys(first.held), "a settled conflict is reported once"
     assert not (again.to_crm if to == "crm" else again.to_emr)
 
 

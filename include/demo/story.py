@@ -25,6 +25,11 @@ NEWCOMER = {
     **{"gender": "Female", "phone": "5185550142", "city": "Albany", "state": "NY", "postal_code": "12207"},
     **{"active": True, "deceased": False},
 }
+# One whom the front desk has met: eCW has a chart, and the CRM does not know of it yet.
+WALK_IN = {
+    **{"resourceType": "Patient", "id": "walk-in-1", "active": True, "gender": "female", "birthDate": "1991-03-08"},
+    "name": [{"use": "usual", "family": "Lightfoot", "given": ["Camila"]}],
+}
 BORN_BEFORE = "1999-01-01"
 SECONDS = 60
 
@@ -122,12 +127,9 @@ def _edits(crm: Crm, clinic: Clinic) -> Iterator[Edit]:
     if changed := next(known, None):
         crm.edit(changed["id"], "phone", "5185550177")
         yield Edit(str(changed["id"]), "another phone number")
-    if like := next(known, None):
-        first = like["first_name"]
-        near = first[:-2] + first[-1] + first[-2] if first[-1] != first[-2] else first[:-1]
-        names = ("last_name", "birth_date", "gender")
-        twin = NEWCOMER | {name: like[name] for name in names} | {"identifier": "CRM-1003", "first_name": near}
-        yield Edit(crm.add(twin), "a new patient, like one in eCW")
+    clinic.save(WALK_IN)
+    like = {"identifier": "CRM-1003", "last_name": "Lightfoot", "first_name": "Camilla", "birth_date": "1991-03-08"}
+    yield Edit(crm.add(NEWCOMER | like | {"phone": None}), "a new patient, like one in eCW")
     if both := next(known, None):
         [chart] = [one for one in clinic.patients() if one["id"] == both["ecw_id"]]
         born = date.fromisoformat(str(both["birth_date"]))

@@ -73,7 +73,7 @@ def firing(call: Call) -> list[Rule]:
 
 
 async def before(call: Call) -> Response | None:
-    """Return the answer of a fault that comes in the handler's place; the handler must not run then."""
+    """Return the answer of a fault that takes the handler's place; the handler must not run then."""
     for rule in call.rules:
         if kind := BEFORE.get(rule.kind):
             answer = await kind(call, rule)

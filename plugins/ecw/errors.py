@@ -9,7 +9,7 @@ EcwError
 │   ├── TokenRevoked             tokens that had worked are refused, fresh ones too
 │   ├── ExportRunning         eCW makes one export at a time, and another one runs
 │   ├── ConcurrentRun              another run pulls the practice: this one waits for it
-│   ├── SnapshotPending       another run of the same backfill still fetches what this one goes by
+│   ├── SnapshotPending       another run of the same backfill still fetches what this one needs
 │   ├── RateLimited            429: the practice's calls of this minute are used up
 │   ├── StagingUnavailable    the disk or the object store of the staging area is full, or failed
 │   ├── DatabaseUnavailable            the CRM's database does not answer, is busy, or gave up
@@ -29,7 +29,7 @@ EcwError
     ├── CrmSchemaError         the CRM's table cannot hold what the mapping puts into it
     ├── PushStopped           a person has set the kill switch of the push: no request is made
     ├── PlanExceedsInterval           the run cannot be done before the next one begins
-    ├── PrerequisiteMissing         a look goes by records of another resource, and those did not load
+    ├── PrerequisiteMissing         the strategy needs records of another resource, and those did not load
     ├── QualityGateFailed           a quality rule stops the resource: nothing of this batch may enter
     ├── CorruptBatch          a staged batch is absent, cut or not what was written
     └── CountMismatch     fetched is not rejected + inserted + updated + unchanged
@@ -98,7 +98,7 @@ class ConcurrentRun(RetryableError):
 
 
 class SnapshotPending(RetryableError):
-    """Another run of the same backfill still fetches what this one goes by."""
+    """Another run of the same backfill still fetches what this one needs."""
 
 
 class RateLimited(RetryableError):
@@ -180,7 +180,7 @@ class PlanExceedsInterval(FatalError):
 
 
 class PrerequisiteMissing(FatalError):
-    """A look goes by the records of another resource, and those did not load, or were never pulled."""
+    """The strategy needs the records of another resource, and those did not load, or were never pulled."""
 
 
 class QualityGateFailed(FatalError):

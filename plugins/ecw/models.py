@@ -86,7 +86,7 @@ class Push(TypedDict):
     crm_conn_id: str
     creates: int
     updates: int
-    kept_back: dict[str, int]
+    not_sent: dict[str, int]
     needs_approval: bool
     options: dict[str, Any]  # ecw.settings.push.Wanted, without the names of patients
     named: bool  # a person named the patients

@@ -48,6 +48,12 @@ def files_of(kind: str, pattern: str) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
+def include_file(name: str) -> Path | None:
+    """Return a file of the folder `include` that an installation may have, None where it has none."""
+    roots = _roots() if "airflow.configuration" in sys.modules else _roots(dags=False)
+    return next((root / "include" / name for root in roots if (root / "include" / name).is_file()), None)
+
+
 def carried(kind: str) -> Path | None:
     """Return the folder of that kind which the installed wheel carries; a checkout has none."""
     return CARRIED / kind if (CARRIED / kind).is_dir() else None
@@ -68,8 +74,9 @@ def dags_folder() -> Path:
     return Path(conf.get("core", "dags_folder"))
 
 
-def _roots() -> Iterator[Path]:
+def _roots(*, dags: bool = True) -> Iterator[Path]:
     for start in (Path(__file__).resolve(), Path.cwd()):
         yield from (start, *start.parents)
     yield from (Path(entry) for entry in sys.path if entry)
-    yield dags_folder()
+    if dags:
+        yield dags_folder()

@@ -29,7 +29,7 @@ RESOURCES = {
         Resource("location", "Location", ("last_updated", "list", "name_sweep", "bulk")),
         Resource("patient", "Patient", ("last_updated", "name_sweep", "bulk"), needs=("practitioner", "location")),
         Resource("insurance", "Coverage", ("last_updated", "per_patient", "bulk"), needs=("patient",)),
-        # Practitioners also directly: a run may not be about patients, and a schedule goes by practitioners.
+        # Practitioners also directly: a run may not be about patients, and a schedule needs practitioners.
         Resource(
             "encounter",
             "Encounter",

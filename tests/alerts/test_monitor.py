@@ -42,6 +42,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 def tell(monkeypatch: pytest.MonkeyPatch, crm_url: str) -> Callable[..., None]:
     """Set the variable ecw_alerts; the CRM is its connection."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_default")
     return lambda **said: monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps(said))
 
 
@@ -60,7 +61,7 @@ def refresh(engine: Engine, rows: int = 1, **changes: object) -> None:
     load(engine, [a_row(str(n)) for n in range(rows)], run=run, **changes)
 
 
-def test_a_resource_that_is_not_refreshed_is_told_once_and_its_end_once(
+def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -113,7 +114,7 @@ def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, t
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
-def test_a_resource_that_a_quality_rule_stopped_is_told_until_it_is_refreshed(
+def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshed(
     crm_engine: Engine, to_webhook: Webhook, clock: time_machine.Traveller
 ) -> None:
     refresh(crm_engine)
@@ -227,7 +228,7 @@ def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_lat
     to_webhook.status = 500
     watch()
     to_webhook.status = 200
-    [notice] = store.to_send(crm_engine, "webhook alerts_http")
+    [notice] = store.to_send(crm_engine, "P1", "webhook alerts_http")
     assert store.claim(crm_engine, notice, datetime.now(UTC))
     assert watch() == {"open": 1, "sent": 0}, "somebody may still be at it"
     clock.shift(timedelta(minutes=11))

@@ -169,7 +169,7 @@ def test_diff_shows_counts_and_ids(crm: Engine, staged: str) -> None:
 
 def test_unmapped_proposes_lines(staged: str) -> None:
     output = run("unmapped", "--staging", staged).output
-    assert output == "crosswalks/gender.csv: unmapped codes 1, records held back 1\n  x,,,seen in 1 record\n"
+    assert output == "crosswalks/gender.csv: unmapped codes 1, records rejected 1\n  x,,,seen in 1 record\n"
     [entry] = json.loads(run("unmapped", "--staging", staged, "--json").output)
     assert (entry["mapping"], entry["crosswalk"], entry["code"], entry["held_back"]) == (
         "practitioner",
@@ -219,7 +219,7 @@ def test_a_location_crosswalk_is_proposed_from_both_sides(places: Path) -> None:
     assert "Coverage: crosswalk location has 1 of eCW's 2 (location.ecw_id) and 1 of the CRM's 2" in checked.output
 
 
-def test_a_crm_without_a_list_is_told_what_enters_instead(crm: Engine) -> None:
+def test_a_crm_without_a_list_is_reported_what_enters_instead(crm: Engine) -> None:
     for crosswalk, told in (
         ("location", "eCW's own names enter"),
         ("treatment_program", "'Unassigned' enters for all"),

@@ -34,7 +34,7 @@ def numbers(result: Result) -> dict[str, Any]:
 
 
 def count(pull: Pulling, table: str) -> int:
-    [row] = pull.rows(f"SELECT count(*) AS number FROM {table}")  # noqa: S608 - a name of ours
+    [row] = pull.rows(f"SELECT count(*) AS number FROM {table}")  # noqa: S608 - a resource's name
     return int(row["number"])
 
 

@@ -8,6 +8,9 @@ from ecw.cli import group
 from ecw.crm.state import quality_results
 from ecw.crm.state.quality_results import Finding
 from ecw.errors import ConfigurationError
+from ecw.mapping.definition.files import load_mapping
+from ecw.quality.suite import suite_of
+from ecw.resources import RESOURCES
 from tests.fixtures.loads import a_run
 
 VOLUME = Finding("volume", "", "x", "stop", 12, 0, "pass", usual=13, scope="whole")
@@ -33,7 +36,7 @@ def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine
     shown = [
         "Run r2",
         "patient: warn (12 records fetched, usual are 13, 2 rules)",
-        "verdict broken new rows column rule wanted otherwise",
+        "verdict broken new rows column rule expected on_fail",
         "warn 3 2 12 state pattern matches [A-Z]{2} warn",
     ]
     assert run() == shown
@@ -41,7 +44,30 @@ def test_the_last_run_is_shown_with_the_rules_that_rows_break(crm_engine: Engine
     assert run("r1") == ["Run r1", "patient: pass (12 records fetched, usual are 13, no row to judge)"]
 
 
-def test_a_run_that_is_not_known_is_told(crm_engine: Engine) -> None:
+def test_a_run_that_is_not_known_is_reported(crm_engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="no run 'r9'"):
         run("r9")
     assert run() == ["No run has come to its check yet."]
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("own", [True, False])
+def test_great_expectations_loads_an_exported_suite(resource: str, own: bool) -> None:
+    arguments = ["quality", "export", resource, *(["--own"] if own else [])]
+    result = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+
+    from ecw.quality import gx_runner
+
+    gx_runner._batches()  # a suite needs a context
+    suite = gx_runner.gx.ExpectationSuite(**json.loads(result.stdout))
+
+    rules = suite_of(resource, load_mapping(resource)).rules
+    assert len(suite.expectations) == len(rules) - result.stderr.count("Left out")
+    assert own is (result.stderr == "") or not any("refer_to_linked" in rule.type for rule in rules)
+    assert {each.meta["on_fail"] for each in suite.expectations} <= {"warn", "reject", "stop"}
+
+
+def test_the_export_of_an_unknown_resource_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="patients"):
+        CliRunner().invoke(group, ["quality", "export", "patients"], catch_exceptions=False)

@@ -35,7 +35,7 @@ print("here", flush=True)
 time.sleep(600)
 """
 
-# Loads when told to, and says what came of it.
+# Loads on demand, and prints the result.
 WAITING = """
 import sys
 from ecw.crm.db.engine import engine_from_url

@@ -28,7 +28,7 @@ def test_a_later_answer_wins_though_its_version_is_older(crm_engine: Engine) -> 
     assert [row["stale"] for row in table(crm_engine, "ecw_run")] == [0, 0, 0]
 
 
-def test_of_answers_that_may_cross_the_older_version_loses_and_is_told_when_it_stays_so(
+def test_of_answers_that_may_cross_the_older_version_loses_and_is_reported_when_it_stays_so(
     crm_engine: Engine, caplog: Any
 ) -> None:
     load(crm_engine, [a_row("a", "New", 10)], **read(9, 11))
@@ -61,7 +61,7 @@ def test_a_tombstone_clears_the_version(crm_engine: Engine) -> None:
 def test_a_refused_version_that_was_too_late_does_not_stay_in_the_quarantine(crm_engine: Engine) -> None:
     late = a_reject("a") | {"version": "2099-01-01T00:00:00+00:00"}
     load(crm_engine, rejects=[late], **read(10))
-    load(crm_engine, [a_row("a", "Mended", 9)], run=a_run("r2"), **read(11))
+    load(crm_engine, [a_row("a", "Fixed", 9)], run=a_run("r2"), **read(11))
     assert [row["state"] for row in table(crm_engine, "ecw_reject")] == ["resolved"]
 
 

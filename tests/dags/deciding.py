@@ -1,4 +1,4 @@
-"""Airflow's own decisions about runs whose tasks end as they are told to: no task is at work.
+"""Airflow's own decisions about runs whose tasks end as the input says: no task is at work.
 
 Reads from stdin a list of [DAG, [{task: state it gets}, ...]]; prints, for each, what Airflow makes of every step.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_a_resource_that_failed_or_is_skipped_holds_nothing_back_and_the_run_is_
 
 def parsed(**variables: str) -> subprocess.CompletedProcess[str]:
     program = f"import runpy\nnames = runpy.run_path({str(ROOT / 'dags' / 'ecw_pull.py')!r})\n"
-    program += "print(names['ecw_pull']().timetable.expression)"
+    program += "print(names['dag'].timetable.expression)"
     env = {**os.environ, **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
 
@@ -164,3 +165,29 @@ def test_the_vob_follows_insurance_and_patients() -> None:
     followed = {asset.name for asset in dag.timetable.asset_condition.objects}
     assert followed == {"ecw_insurance", "ecw_patient"}
     assert dag.max_active_runs == 1
+
+
+def test_each_practice_has_its_own_dags(tmp_path: Path) -> None:
+    """Its schedule, pool, connection and assets; where patients are not pushed that DAG does not exist."""
+    file = tmp_path / "practices.yaml"
+    file.write_text(
+        "practices:\n  north: {schedule: 30 4 * * *, pool: ecw_api_north, push: false}\n"
+        "  main: {connection: ecw_default}\n"
+    )
+    program = (
+        "import json, logging\nlogging.disable()\nfrom airflow.dag_processing.dagbag import DagBag\n"
+        f"bag = DagBag({str(ROOT / 'dags')!r})\nassert not bag.import_errors, bag.import_errors\n"
+        "pull = bag.dags['ecw_pull__north']\n"
+        "print(json.dumps([sorted(bag.dags), pull.timetable.expression, pull.get_task('patient.extract').pool, "
+        "pull.get_task('begin').ecw_conn_id, str(bag.dags['crm_vob__north'].timetable.asset_condition), "
+        "sorted(pull.tags)]))"
+    )
+    env = {**os.environ, "ECW_PRACTICES": str(file), "AIRFLOW_VAR_ECW_PRACTICES": "ecw_default, ecw_south"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
+    found, cron, pool, conn_id, followed, tags = json.loads(done.stdout.splitlines()[-1])
+    each = {"ecw_pull", "ecw_replay", "crm_vob"}
+    expected = {f"{name}{suffix}" for name in each for suffix in ("", "__north", "__south")} | {"ecw_monitor"}
+    assert set(found) == expected | {"ecw_push_patients", "ecw_push_patients__south"}
+    assert (cron, pool, conn_id) == ("30 4 * * *", "ecw_api_north", "ecw_north")
+    assert "ecw_insurance__north" in followed
+    assert tags == ["ecw", "north", "pull"]

@@ -109,7 +109,7 @@ def test_what_ended_ends_the_waiting(airflow: Airflow) -> None:
     assert len(airflow.requests) == 1
 
 
-def test_the_last_error_is_told_when_the_time_is_over(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_error_is_reported_when_the_time_is_over(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow_api, "ALL_TRIES", 0)
     airflow.script = [500]
     with pytest.raises(airflow_api.requests.HTTPError, match="500"):

@@ -37,7 +37,7 @@ def test_an_empty_statement_declares_nothing():
     assert Capability.parse({}) == Capability(software=None, fhir_version=None)
 
 
-def test_a_change_is_told_in_words():
+def test_a_change_is_reported_in_words():
     before = Capability.parse(statement())
     now = Capability.parse(statement(version="12.1.0", params=("_id", "page", "_lastUpdated"), other="Patient"))
     assert before.changes_since(before) == []

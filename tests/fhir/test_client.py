@@ -78,7 +78,7 @@ def test_several_values_of_one_parameter_are_sent(wire, says, sandbox, connect):
     assert wire.asked == ["GET /fhir/r4/X/Encounter?practitioner=p&date=ge2026-01-01&date=lt2026-02-01"]
 
 
-def test_http_links_of_an_https_practice_are_mended(secure_wire, says, sandbox, connect):
+def test_http_links_of_an_https_practice_are_fixed(secure_wire, says, sandbox, connect):
     def answer(request):
         link = {"relation": "next", "url": f"{base.replace('https:', 'http:')}/Location?page=2"}
         body = {"resourceType": "Bundle", "type": "searchset", "link": [] if "page" in request.path else [link]}

@@ -115,7 +115,7 @@ def test_a_port_apart_from_the_url_is_refused():
         ("http://127.0.0.1:8080/fhir", "127.0.0.1-8080"),
     ],
 )
-def test_a_base_url_without_a_practice_code_is_told_from_others_by_its_host(host, practice):
+def test_a_base_url_without_a_practice_code_is_reported_from_others_by_its_host(host, practice):
     settings = EcwSettings.from_connection(conn(host=host))
 
     assert settings.practice == practice

@@ -57,7 +57,7 @@ def test_the_last_error_is_raised_when_patience_ends():
 
 
 @pytest.mark.parametrize("error", [BadRequest, AuthenticationError, OutcomeUnknown, ExportRunning])
-def test_what_does_not_mend_itself_is_raised_at_once(error):
+def test_what_does_not_fix_itself_is_raised_at_once(error):
     server = Server(error)
     with pytest.raises(error):
         trying()(server)
@@ -132,7 +132,7 @@ def test_a_refusal_shows_that_the_server_is_there():
     circuit.enter()
 
 
-def test_an_attempt_is_told_without_values(caplog):
+def test_an_attempt_is_reported_without_values(caplog):
     caplog.set_level("INFO")
     trying()(Server(ServerUnavailable))
     assert "Attempt 1: it failed. Again in" in caplog.text

@@ -115,7 +115,7 @@ def test_an_answer_with_a_malformed_length_is_trouble():
         Transport(Session()).send("POST", url, data=b"{}")
 
 
-def test_a_header_of_ours_that_is_malformed_needs_a_person():
+def test_a_header_of_the_project_that_is_malformed_needs_a_person():
     with pytest.raises(ConfigurationError):
         Transport(Session()).send("GET", "http://127.0.0.1:1/a", headers={"X": "a\nb"})
 
@@ -151,7 +151,7 @@ def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
     assert option in wrong.value.next_move
 
 
-def test_a_redirect_to_what_is_no_address_is_an_error_of_ours(wire, says):
+def test_a_redirect_to_what_is_no_address_is_an_error_of_the_project(wire, says):
     wire.answer = lambda request: says(request, 302, Location="http://[bad")
     with pytest.raises(ConfigurationError):
         Transport(Session()).send("GET", f"{wire.url}/a")

@@ -7,7 +7,7 @@ BASE = "https://fhir.example.org/fhir/r4/ABC"
 
 
 @pytest.mark.parametrize(
-    ("link", "mended"),
+    ("link", "repaired"),
     [
         (f"{BASE}/Patient?page=2", f"{BASE}/Patient?page=2"),
         ("http://fhir.example.org/fhir/r4/ABC/Patient?page=2", f"{BASE}/Patient?page=2"),
@@ -20,8 +20,8 @@ BASE = "https://fhir.example.org/fhir/r4/ABC"
         (f"{BASE}/Patient?page=2#part", f"{BASE}/Patient?page=2"),
     ],
 )
-def test_a_link_of_the_practice_is_mended(link, mended):
-    assert pinned(link, BASE, {"_count"}) == mended
+def test_a_link_of_the_practice_is_repaired(link, repaired):
+    assert pinned(link, BASE, {"_count"}) == repaired
 
 
 @pytest.mark.parametrize(

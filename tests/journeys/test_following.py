@@ -82,7 +82,7 @@ def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
 
 
 @pytest.mark.airflow
-def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: Path, receiver: Receiver) -> None:
+def test_from_a_fixed_crosswalk_to_a_delivered_request(broken: Demo, mapped_by: Path, receiver: Receiver) -> None:
     airflow = AirflowApi(broken.airflow_url)
     airflow.login()
     assert airflow.import_errors() == []
@@ -113,7 +113,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     assert set(table) == {"practitioner", "patient"}, "those that use the crosswalk"
     assert (table["patient"]["fetched"], table["patient"]["inserted"]) == (held_back, held_back)
 
-    # What had waited for them comes in with the next load, here a replay of everything.
+    # What had waited for them is loaded with the next load, here a replay of everything.
     open_ones = "SELECT resource, count(DISTINCT ecw_id) FROM ecw_reject WHERE state = 'open' GROUP BY resource"
     waiting = dict(rows(broken, open_ones))
     assert waiting
@@ -141,7 +141,7 @@ def test_from_a_mended_crosswalk_to_a_delivered_request(broken: Demo, mapped_by:
     assert told(airflow, run_id)["ecw_insurance"]["updated"] == 1
     counted = "SELECT fetched, unchanged FROM ecw_run WHERE run_id = ? AND resource = 'patient'"
     assert rows(broken, counted, run_id) == [(1, 1)]
-    assert "ecw_patient" not in told(airflow, run_id), "nothing changed, nothing is told"
+    assert "ecw_patient" not in told(airflow, run_id), "nothing changed, there is no event"
 
     def followed() -> list[dict[str, Any]]:
         runs = [run for run in airflow.runs("crm_vob") if run["dag_run_id"] not in before and run["state"] in OVER]

@@ -605,7 +605,7 @@ def test_a_time_without_offset_is_the_practice_s(time: str, utc: str) -> None:
         ("insurance", {"costToBeneficiary": [{}]}, "Coverage.costToBeneficiary[0]"),
     ],
 )
-def test_an_error_that_nobody_maps_is_told_and_costs_nothing(name: str, elements: Json, place: str) -> None:
+def test_an_error_that_nobody_maps_is_reported_and_costs_nothing(name: str, elements: Json, place: str) -> None:
     wrong, spared = judge(record(name, **elements), MAPPERS[name].elements)
     assert wrong == []
     assert spared

@@ -1,4 +1,4 @@
-"""A load tells its asset what it changed; Airflow's own accessors keep what is told."""
+"""A load tells its asset what it changed; Airflow's own accessors keep the events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def checked(pull: Pulling, resource: str = "location") -> Batch:
     return steps.check(steps.map(steps.extract(pull.begin(), resource)))
 
 
-def test_what_changed_is_told_and_nothing_changed_is_not(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_what_changed_is_reported_and_nothing_changed_is_not(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = checked(pull)
     counts = {"inserted": 12, "updated": 0, "rejected": 0}
     assert told(first) == [("ecw_location", {"practice": sandbox.practice, "run_id": first["run"]["run_id"], **counts})]

@@ -1,4 +1,4 @@
-"""A backfill that is stopped and resumed: what a run did not get to is looked at by another, or by itself again."""
+"""A backfill that is stopped and resumed: what a run did not get to is fetched by another, or by itself again."""
 
 from __future__ import annotations
 

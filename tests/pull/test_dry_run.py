@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.alerts.conditions import Thresholds, facts
+from ecw.alerts.conditions import Thresholds, Watched, facts
 from ecw.errors import QualityGateFailed
 from ecw.pull import steps
 from ecw.reports.status import status
@@ -24,6 +24,10 @@ def kept(pull: Pulling) -> dict[str, object]:
     return {table: pull.rows(f"SELECT * FROM {table}") for table in RECORDS}  # noqa: S608 - names from above
 
 
+def watched(sandbox: RunningSandbox, *resources: str) -> Watched:
+    return Watched(sandbox.practice, timedelta(hours=2), resources, Thresholds())
+
+
 def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     before = kept(pull)
@@ -37,7 +41,7 @@ def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: 
     assert kept(pull) == before
     with pull.crm.connect() as connection:
         now = datetime.now(UTC)
-        assert facts(connection, now, timedelta(hours=2), ["location"], Thresholds()) == []
+        assert facts(connection, now, watched(sandbox, "location")) == []
     told = next(row for row in steps.summary(run) if row["resource"] == "location")
     assert told["state"] == "dry run, failed"
     assert told["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
@@ -46,9 +50,9 @@ def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: 
     assert [one.next_move for one in status(pull.crm) if one.resource == "location"] == [None]
 
 
-def test_a_practice_that_was_only_tried_dry_is_not_stale(pull: Pulling) -> None:
+def test_a_practice_that_was_only_tried_dry_is_not_stale(pull: Pulling, sandbox: RunningSandbox) -> None:
     run = pull.begin("manual", options=DRY)
     pull.resource(run, "location")
     with pull.crm.connect() as connection:
         later = datetime.now(UTC) + timedelta(days=9)
-        assert facts(connection, later, timedelta(hours=2), list(RESOURCES), Thresholds()) == []
+        assert facts(connection, later, watched(sandbox, *RESOURCES)) == []

@@ -16,7 +16,7 @@ from tests.pull.replay.test_steps import nameless
 def numbers(pull: Pulling, *, dry_run: bool) -> dict[str, dict[str, Any]]:
     before = pull.run_count
     run = pull.begin(run_id=f"dry-{dry_run}", options={"dry_run": dry_run})
-    pull.run_count = before  # both have the same window: whose turn it is depends on it
+    pull.run_count = before  # both have the same window: who are due depends on it
     for name in RESOURCES:
         pull.resource(run, name)
     told = "fetched", "rejected", "inserted", "updated", "unchanged", "deferred", "deferred_loaded"

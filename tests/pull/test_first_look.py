@@ -41,9 +41,9 @@ def test_everybodys_first_look_opens_no_request_in_whichever_run_it_comes(
     assert pull.rows(due) == [{"n": len(known - first)}]
 
     policies = sandbox.records("Coverage")
-    looked_at = next(p for p in policies if p["beneficiary"]["reference"].rpartition("/")[2] in first)
-    patient = looked_at["beneficiary"]["reference"].rpartition("/")[2]
-    sandbox.put({**looked_at, "id": "x" * 43, "subscriberId": "1"})
+    fetched = next(p for p in policies if p["beneficiary"]["reference"].rpartition("/")[2] in first)
+    patient = fetched["beneficiary"]["reference"].rpartition("/")[2]
+    sandbox.put({**fetched, "id": "x" * 43, "subscriberId": "1"})
     assert insurance(pull, full=True) >= known
 
     assert pull.rows(due) == [{"n": 0}]

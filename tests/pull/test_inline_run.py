@@ -11,15 +11,15 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-MEND = ConfigurationError("The mapping is wrong.", next_move="fix it.")
+FIX = ConfigurationError("The mapping is wrong.", next_move="fix it.")
 WAIT = DatabaseUnavailable("The CRM is busy.", next_move="wait.")
 
 
 @pytest.mark.parametrize(
-    ("of_patient", "of_insurance", "raised"), [(MEND, WAIT, WAIT), (WAIT, MEND, WAIT), (MEND, MEND, MEND)]
+    ("of_patient", "of_insurance", "raised"), [(FIX, WAIT, WAIT), (WAIT, FIX, WAIT), (FIX, FIX, FIX)]
 )
 @on_sqlite
-def test_what_a_retry_can_mend_is_retried_although_a_person_must_mend_the_rest(
+def test_what_a_retry_can_fix_is_retried_although_a_person_must_fix_the_rest(
     pull: Pulling, sandbox: RunningSandbox, of_patient: EcwError, of_insurance: EcwError, raised: EcwError
 ) -> None:
     one = {"patient": [sandbox.records("Patient")[0]["id"]]}

@@ -26,5 +26,5 @@ OTHER = {"other": {"reference": "Patient/b"}}
         ({"link": "broken"}, None),
     ],
 )
-def test_what_became_of_somebody(said: dict[str, Any], became: tuple[str, str] | None) -> None:
+def test_what_happened_to_somebody(said: dict[str, Any], became: tuple[str, str] | None) -> None:
     assert what_became({"resourceType": "Patient", "id": "a"} | said) == became

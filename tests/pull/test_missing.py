@@ -145,7 +145,7 @@ def test_an_empty_list_asks_for_nobody() -> None:
     assert params(searches) == [{}]
 
 
-def test_of_many_that_are_missing_those_are_read_whose_turn_it_is() -> None:
+def test_of_many_that_are_missing_those_are_read_that_are_due() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
     there = [f"e{number}" for number in range(3 * strategies.READ_AT_ONCE)]
     for missing, few in ((there[: strategies.READ_AT_ONCE], False), (there, True)):

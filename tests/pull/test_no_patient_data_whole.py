@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ecw.alerts import store
-from ecw.alerts.conditions import Thresholds
+from ecw.alerts.conditions import Thresholds, Watched
 from ecw.alerts.notify import document, text
 from ecw.pull import steps
 from ecw.resources import RESOURCES
@@ -66,8 +66,9 @@ def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
     passed = [pull.resource(run, name) for name in RESOURCES]
     table, replayed = steps.summary(run), again(pull)
     limits = Thresholds(reject_least=1, reject_percent=0.1)
-    store.reconcile(pull.crm, datetime.now(UTC), timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
-    notices = store.to_send(pull.crm, "webhook x")
+    watched = Watched(sandbox.practice, timedelta(hours=2), list(RESOURCES), limits, ["webhook x"])
+    store.reconcile(pull.crm, datetime.now(UTC), watched)
+    notices = store.to_send(pull.crm, sandbox.practice, "webhook x")
     assert "rejects" in {notice.alert.kind for notice in notices}
     assert {row["state"] for row in table} == {"loaded"}
     assert {row["resource"] for row in table if row["rejected"]} >= {"patient", "insurance", "encounter"}

@@ -80,12 +80,18 @@ def test_a_bad_record_is_rejected_with_rule_and_column_and_the_rest_enters(
     assert pull("practitioner") == {"practitioner": numbers(30, rejected=1, inserted=29)}
 
     assert pull.rows('SELECT ecw_id, step, rule, "column", state FROM ecw_reject') == [
-        {"ecw_id": bad["id"], "step": "check", "rule": "not_null", "column": "last_name", "state": "open"}
+        {
+            "ecw_id": bad["id"],
+            "step": "check",
+            "rule": "expect_column_values_to_not_be_null",
+            "column": "last_name",
+            "state": "open",
+        }
     ]
     assert bad["id"] not in {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM practitioner")}
 
 
-def test_a_mended_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_a_fixed_record_enters(pull: Pulling, sandbox: RunningSandbox) -> None:
     good = sandbox.records("Practitioner")[7]
     sandbox.put({**good, "name": [{"use": "usual", "given": ["Nobody"]}]})
     pull("practitioner")
@@ -102,7 +108,9 @@ def test_a_bad_batch_does_not_enter(pull: Pulling, sandbox: RunningSandbox) -> N
     for record in sandbox.records("Practitioner"):
         sandbox.put({**record, "name": [{"use": "usual"}]})
 
-    with pytest.raises(QualityGateFailed, match=r"30 of 30 rows break the rule not_null of last_name or name_text"):
+    with pytest.raises(
+        QualityGateFailed, match=r"30 of 30 rows break the rule expect_column_values_to_not_be_null of last_name"
+    ):
         pull("practitioner")
 
     assert pull.rows("SELECT * FROM practitioner ORDER BY ecw_id") == before
@@ -180,7 +188,7 @@ def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
     )
 
 
-def test_an_empty_answer_is_told(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
     pull("location")
     for record in sandbox.records("Location"):
         sandbox.delete("Location", record["id"])

@@ -70,7 +70,7 @@ def test_whom_an_open_approval_is_about_is_left_to_it_though_they_change(sandbox
     push = run.begin("asset_triggered")
     crm.edit(ids[0], city="Lawrence")
     table = run("asset_triggered")
-    assert (table["patients"], table["kept_back"]) == (0, {"waiting for an approval": 3})
+    assert (table["patients"], table["not_sent"]) == (0, {"waiting for an approval": 3})
     assert sandbox.served("transaction") == 0
     assert run.finish(push, YES)["counts"] == {"created": 3}
     assert sandbox.record("Patient", crm.row(ids[0])["ecw_id"])["address"][0]["city"] == "Lawrence"
@@ -106,7 +106,7 @@ def test_one_approval_at_a_time_is_open_and_what_is_within_the_limits_goes_on(cr
     crm.edit(old, city="Lawrence")
     assert set(due(pushing(), Wanted(max_creates=2))) == {old}
     table = run("asset_triggered")
-    assert (table["counts"], table["kept_back"]) == ({"updated": 1}, {"waiting for an approval": 6})
+    assert (table["counts"], table["not_sent"]) == ({"updated": 1}, {"waiting for an approval": 6})
     assert due(pushing(), Wanted(max_creates=2)) == {}
     assert run.finish(push, YES)["counts"] == {"created": 3}
     assert len(due(pushing(), Wanted(max_creates=2))) == 3

@@ -53,7 +53,7 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
     me = f"{getpass.getuser()} at a terminal"
     place = Place("P", "patient")
     with crm.engine.begin() as connection:
-        intents.put_aside(connection, place, "7", intents.NotSent(HELD, "i", "create", "r", "x", ("a", "b")))
+        intents.record_unsent(connection, place, "7", intents.Unsent(HELD, "i", "create", "r", "x", ("a", "b")))
     assert intents.choose(crm.engine, place, "7", "a", terminal_user())
     assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
     assert intents.choose(crm.engine, place, "7", "b", terminal_user())

@@ -50,7 +50,7 @@ def test_a_row_that_is_used_for_somebody_else_is_held(sandbox: Any, crm: Any, pu
     )
     assert in_ecw(sandbox, ecw_id) == before
     assert held(crm, pushing)[crm_id].candidates == (ecw_id,)
-    assert outbox(pushing()).kept_back == {"held": 1}
+    assert outbox(pushing()).not_sent == {"held": 1}
 
 
 @pytest.mark.parametrize(

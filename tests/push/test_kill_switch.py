@@ -11,6 +11,7 @@ from ecw.push.kill_switch import Allowed
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
+from ecw.settings.practice import Practice
 from tests.push.names import person
 
 
@@ -121,7 +122,7 @@ def test_nothing_is_read_back_while_it_is_set(
 
 def test_the_switch_is_read_anew_at_most_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    allowed = Allowed(clock=lambda: now)
+    allowed = Allowed(Practice(""), clock=lambda: now)
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "0")
     assert allowed()
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "yes")

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from click.testing import CliRunner
+from sqlalchemy import insert, text
 
+from ecw.cli import group
 from ecw.crm.db.engine import engine_from_url
 from ecw.crm.db.migrations import migrate
 from ecw.crm.db.tables import ecw_intent, ecw_link
@@ -45,17 +47,72 @@ def intent_of_another(crm: Any, crm_id: str) -> None:
         connection.execute(insert(ecw_intent).values(row))
 
 
-@pytest.mark.parametrize("beside", [link_of_another, intent_of_another])
+def known_beside(crm: Any, _crm_id: str) -> None:
+    with crm.engine.begin() as connection:
+        practices.claim(connection, OTHER, "https://fhir.example/r4/ANOTHER")
+
+
+def row_of_another(crm: Any, crm_id: str) -> None:
+    crm.edit(crm_id, ecw_practice=OTHER)
+
+
+def forget_the_column(crm: Any) -> None:
+    with crm.engine.begin() as connection:
+        connection.execute(text("DROP INDEX patient_ecw_practice"))
+        connection.execute(text("ALTER TABLE patient DROP COLUMN ecw_practice"))
+
+
+@pytest.mark.parametrize("beside", [link_of_another, intent_of_another, known_beside])
 @pytest.mark.parametrize("options", [{}, {"dry_run": True}])
-def test_a_push_from_a_crm_that_two_practices_share_is_refused(
+def test_a_push_is_refused_where_two_practices_share_a_table_that_does_not_say_whose_a_row_is(
     sandbox: Any, crm: Any, run: Any, beside: Callable[[Any, str], None], options: dict[str, Any]
 ) -> None:
     mine, theirs = crm.add(**person(0)), crm.add(**person(1))
+    forget_the_column(crm)
     beside(crm, theirs)
-    with pytest.raises(ConfigurationError, match=f"practice {OTHER}") as refused:
+    with pytest.raises(ConfigurationError, match=f"practice {OTHER}.*no column ecw_practice") as refused:
         run(patients=[mine], **options)
-    assert "CRM database of its own" in refused.value.next_move
+    assert "ADD COLUMN ecw_practice" in refused.value.next_move
     assert sandbox.served("transaction") == 0
+
+
+@pytest.mark.parametrize("beside", [link_of_another, intent_of_another, known_beside, row_of_another])
+def test_a_row_without_a_practice_is_pushed_nowhere_as_soon_as_there_is_another_practice(
+    sandbox: Any, crm: Any, run: Any, pushing: Any, beside: Callable[[Any, str], None]
+) -> None:
+    nobodys, mine = crm.add(**person(0)), crm.add(**person(1), ecw_practice=sandbox.practice)
+    beside(crm, crm.add(**person(2), ecw_practice=OTHER))
+    found = outbox(pushing())
+    assert (list(found), found.not_sent) == ([mine], {"without a practice": 1})
+    assert run(patients=[nobodys])["counts"] == {"unassigned": 1}
+    assert push_patient(pushing(), nobodys).status == "unassigned"
+    assert run()["counts"] == {"created": 1}
+    assert sandbox.served("transaction") == 1
+
+
+def test_what_is_pushed_is_named_the_practice_s(sandbox: Any, crm: Any, run: Any) -> None:
+    crm_id = crm.add(**person(0))
+    run()
+    assert crm.row(crm_id)["ecw_practice"] == sandbox.practice
+
+
+def test_the_column_of_the_practice_may_have_another_name(
+    crm: Any, run: Any, crm_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = crm.add(**person(0))
+    row_of_another(crm, crm.add(**person(1)))
+    forget_the_column(crm)
+    with crm.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE patient ADD COLUMN site VARCHAR(20)"))
+        connection.execute(text("UPDATE patient SET site = :other WHERE id <> :mine"), {"other": OTHER, "mine": mine})
+    there = {"conn_type": "generic", "extra": {"url": crm_url, "practice_column": "site"}}
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
+    push = run.begin()
+    assert (push["creates"], push["not_sent"]) == (0, {"without a practice": 1})
+    there["extra"] = {"url": crm_url, "practice_column": 5}
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps(there))
+    with pytest.raises(ConfigurationError, match="practice_column"):
+        run.begin()
 
 
 @on_sqlite
@@ -67,11 +124,12 @@ def test_another_resource_of_another_practice_is_in_nobody_s_way(crm: Any, run: 
 def test_a_row_that_another_practice_s_link_claims_is_never_sent(
     sandbox: Any, crm: Any, run: Any, pushing: Any
 ) -> None:
-    mine, theirs = crm.add(**person(0)), crm.add(**person(1))
+    mine, theirs = crm.add(**person(0), ecw_practice=sandbox.practice), crm.add(**person(1))
     push = run.begin()
+    crm.edit(theirs, ecw_practice=sandbox.practice)
     link_of_another(crm, theirs)  # while the run waited for its approval
     found = outbox(pushing())
-    assert (list(found), found.kept_back) == ([mine], {"another practice's": 1})
+    assert (list(found), found.not_sent) == ([mine], {"another practice's": 1})
     assert push_patient(pushing(), theirs).status == "elsewhere"
     assert run.finish(push)["counts"] == {"created": 1, "elsewhere": 1}
     assert sandbox.served("transaction") == 1
@@ -179,3 +237,28 @@ def test_an_address_is_compared_in_one_spelling() -> None:
     assert {of("https://FHIR.Example:443/fhir/r4/ABC/"), of(f" {one} "), of(one.replace("https", "HTTPS"))} == {one}
     assert of("https://fhir.example:444/fhir/r4/ABC") != one
     assert of("https://fhir.example/fhir/r4/abc") != one
+
+
+@on_sqlite
+def test_the_command_and_the_status_list_rows_that_are_no_practice_s(
+    crm: Any, sandbox: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a practice, or naming one that the CRM does not know; one practice alone has no such rows."""
+
+    def told(*command: str) -> str:
+        return CliRunner().invoke(group, [*command, "--crm-conn-id", "crm_test"], catch_exceptions=False).output
+
+    for name in ("SCHEDULE", "RESOURCES"):
+        monkeypatch.delenv(f"AIRFLOW_VAR_ECW_PULL_{name}", raising=False)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
+    mine, nobodys = crm.add(**person(0)), crm.add(**person(1))
+    run.begin()
+    assert "Every row is a practice's." in told("practice", "rows", "--conn-id", "ecw_test")
+    crm.edit(mine, ecw_practice=sandbox.practice)
+    known_beside(crm, "")
+    unknown = crm.add(**person(2), ecw_practice="MISSPELT")
+    lines = [line.split() for line in told("practice", "rows", "--conn-id", "ecw_test").splitlines()]
+    assert ["patient", "patient", "-", "1", nobodys] in lines
+    assert ["patient", "patient", "MISSPELT", "1", unknown] in lines
+    assert "2 rows are no practice's" in told("status")
+    assert {row["rows_without_practice"] for row in json.loads(told("status", "--json"))} >= {2}

@@ -82,7 +82,7 @@ def test_only_and_limit(crm: Any, run: Any) -> None:
         crm.add(**person(at))
     assert run(only="update")["counts"] == {"updated": 1}
     table = run(only="create", limit=2)
-    assert (table["counts"], table["kept_back"]) == ({"created": 2}, {"over the limit": 1})
+    assert (table["counts"], table["not_sent"]) == ({"created": 2}, {"over the limit": 1})
     assert run()["counts"] == {"created": 1}
 
 
@@ -134,7 +134,7 @@ def test_more_than_usual_needs_an_approval_and_without_one_nothing_is_sent(sandb
     assert table["counts"] == {"not approved": 3}
     assert "nobody approved it in time" in table["shown"][0]["reason"]
     assert sandbox.served("transaction") == 0
-    assert run("asset_triggered")["kept_back"] == {"not approved": 3}, "a person is not asked again by itself"
+    assert run("asset_triggered")["not_sent"] == {"not approved": 3}, "a person is not asked again by itself"
     crm.add(**person(5))
     assert run("asset_triggered")["counts"] == {"created": 1}, "and it keeps nobody else waiting"
     assert run(limit=1)["counts"] == {"created": 1}
@@ -143,7 +143,7 @@ def test_more_than_usual_needs_an_approval_and_without_one_nothing_is_sent(sandb
     crm.add(**person(6))
     push = run.begin()
     assert push["needs_approval"]
-    assert run("asset_triggered")["kept_back"] == {"waiting for an approval": 3}
+    assert run("asset_triggered")["not_sent"] == {"waiting for an approval": 3}
     assert run.finish(push, {"approved": True, "by": "alice"})["counts"] == {"created": 3}
 
 
@@ -196,7 +196,7 @@ def test_patients_whom_ecw_does_not_have_any_more_keep_nobody_waiting(sandbox: A
     table = run()
     assert table["counts"] == {"updated": 4, "refused": 8}
     assert "may have been merged or deleted in eCW" in table["shown"][0]["next_move"]
-    assert run("asset_triggered")["kept_back"] == {"tried before": 8}
+    assert run("asset_triggered")["not_sent"] == {"tried before": 8}
 
 
 def test_an_answer_that_does_not_fit_one_patient_says_nothing_of_the_others(sandbox: Any, crm: Any, run: Any) -> None:
@@ -256,7 +256,7 @@ def test_held_matches_and_conflicts_stand_in_the_table(sandbox: Any, crm: Any, r
     [one] = run()["shown"]
     assert (one["crm_id"], one["status"]) == (near, "held")
     assert "ecw matches" in one["next_move"]
-    assert run()["kept_back"] == {"held": 1}
+    assert run()["not_sent"] == {"held": 1}
 
 
 @pytest.mark.parametrize("delay", [0, 1])
@@ -285,7 +285,7 @@ def test_nothing_of_a_patient_is_in_what_travels(crm: Any, run: Any, caplog: pyt
 
 
 @pytest.mark.parametrize("step", ["begin", "send", "confirm", "summary"])
-def test_what_the_crm_s_database_raises_is_told(crm: Any, run: Any, step: str) -> None:
+def test_what_the_crm_s_database_raises_is_reported(crm: Any, run: Any, step: str) -> None:
     crm.add(**person(0))
     push = run.begin()
     with crm.engine.begin() as connection:

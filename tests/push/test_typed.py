@@ -53,7 +53,7 @@ def test_the_id_of_a_patient_who_is_linked_to_another_row(sandbox: Any, crm: Any
     assert in_ecw(sandbox, ecw_id) == before
     assert [row["crm_id"] for row in crm.all("ecw_link")] == [first]
     assert ("hold", "link to existing") in crm.journal()
-    assert outbox(pushing()).kept_back == {"held": 1}
+    assert outbox(pushing()).not_sent == {"held": 1}
     who, intent = held(crm, pushing)
     assert (who, intent.candidates) == (crm_id, (ecw_id,))
     assert intents.choose(crm.engine, pushing().place, crm_id, ecw_id, "tester")
@@ -73,7 +73,7 @@ def test_the_id_of_somebody_else(sandbox: Any, crm: Any, pushing: Any) -> None:
         "Held (eCW id in the CRM): the birth date or the name differs",
     )
     assert (in_ecw(sandbox, before["id"]), crm.all("ecw_link")) == (before, [])
-    assert outbox(pushing()).kept_back == {"held": 1}
+    assert outbox(pushing()).not_sent == {"held": 1}
     crm.edit(crm_id, ecw_id=None)
     assert list(outbox(pushing())) == [crm_id], "somebody took the id out of the row"
     assert push_patient(pushing("r2"), crm_id).status == "created"

@@ -29,7 +29,7 @@ def test_it_is_rejected_and_the_others_are_pushed(
     assert (told["crm_id"], told["reason"].split(":")[0]) == (wrong, "birth_date")
     assert told["next_move"]
     assert bad not in caplog.text + repr(table) + repr(crm.all("ecw_reject"))
-    assert run()["kept_back"] == {"refused": 1}
+    assert run()["not_sent"] == {"refused": 1}
     crm.edit(wrong, birth_date=date(1980, 2, 28))
     assert run()["counts"] == {"created": 1}
 

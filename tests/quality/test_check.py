@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -17,12 +18,15 @@ from ecw.errors import MappingError, QualityGateFailed
 from ecw.models import Batch, Run
 from ecw.quality import check as checking
 from ecw.quality import volume
-from ecw.quality.check import check
-from ecw.quality.compared_values import Looking
-from ecw.quality.suite import load_suite
+from ecw.quality.check import Before, check
+from ecw.quality.suite import Suite, load_suite
 from ecw.staging import batch_file
 
-COLUMNS = ["ecw_id", "name", "other", "state", "born", "died", "size", "doctor"]
+TYPES = {
+    **dict.fromkeys(("ecw_id", "name", "other", "state"), "string"),
+    **{"born": "date", "died": "datetime", "arrived": "datetime", "size": "decimal", "number": "integer"},
+    **{"doctor": "reference", "active": "boolean"},
+}
 LINKED = {"practitioner": {"a.1"}, "location": {"a.2"}}
 
 
@@ -40,23 +44,36 @@ def run(tmp_path: Path) -> Run:
     )
 
 
+def rule(
+    name: str, on_fail: str = "reject", ratio: float | None = None, reason: str = "", **kwargs: Any
+) -> dict[str, Any]:
+    """Return an expectation as a suite file has it; `name` is its type without expect_column_values_to_."""
+    known = name if name.startswith("expect_") else f"expect_column_values_to_{name}"
+    meta = {"on_fail": on_fail, "reason": reason} | ({} if ratio is None else {"max_failed_ratio": ratio})
+    return {"type": known, "kwargs": kwargs, "meta": meta}
+
+
+def suite_with(folder: Path, rules: Sequence[dict[str, Any]], **keys: Any) -> Suite:
+    file = folder / "person.yaml"
+    file.write_text(json.dumps({"resource": "person", **keys, "expectations": rules}))
+    return load_suite(file, TYPES, today=date(2026, 11, 22))
+
+
 def checked(
     run: Run,
     rows: Sequence[dict[str, Any]],
-    rules: str,
+    *rules: dict[str, Any],
     usual: Usual = Usual(None),  # noqa: B008 - it is frozen
     report: list[Finding] | None = None,
-    *,
     unchanged: int = 0,
+    **keys: Any,
 ) -> Batch:
-    """Check rows by rules, which is a suite's text below `resource`; the findings go into `report`."""
+    """Check rows by rules; the findings go into `report`, `keys` into the suite."""
     path = f"{run['staging']}/person/map.ndjson.gz"
     with batch_file.writer(path) as batch:
         for number, row in enumerate(rows):
             line = {"ecw_id": f"id.{number}", "version": None, "hash": f"h{number}"}
-            batch.write({**line, "row": {**dict.fromkeys(COLUMNS), "ecw_id": f"id.{number}", **row}})
-    file = Path(run["staging"]).parent / "person.yaml"
-    file.write_text(f"resource: person\n{rules}")
+            batch.write({**line, "row": {**dict.fromkeys(TYPES), "ecw_id": f"id.{number}", **row}})
     mapped = Batch(
         run=run,
         resource="person",
@@ -72,10 +89,10 @@ def checked(
     return check(
         run,
         mapped,
-        load_suite(file, COLUMNS, today=date(2026, 11, 22)),
-        usual=usual,
+        suite_with(Path(run["staging"]).parent, rules, **keys),
         linked=lambda resource, ids: LINKED[resource] & set(ids),
         report=(report if report is not None else []).extend,
+        before=Before(usual),
     )
 
 
@@ -84,45 +101,106 @@ def passed(batch: Batch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "good", "bad"),
+    ("expected", "good", "bad"),
     [
-        ("column: name, not_null: true", [{"name": "A"}], [{"name": None}]),
-        ("column: [name, other], not_null: true", [{"name": "A"}, {"other": "B"}], [{}]),
-        ("column: name, unique: true", [{"name": "A"}, {}, {}], [{"name": "B"}, {"name": "B"}]),
-        ("column: state, in: [NY, CA]", [{"state": "NY"}, {}], [{"state": "ny"}]),
+        (rule("not_be_null", column="name"), [{"name": "A"}], [{"name": None}]),
         (
-            "column: state, pattern: '[A-Z]{2}|x'",
-            [{"state": "NY"}, {"state": "x"}, {}],
-            [{"state": "NYC"}, {"state": "ax"}],
+            rule("not_be_null", column="name", row_condition="other.isnull()", condition_parser="pandas"),
+            [{"name": "A"}, {"other": "B"}],
+            [{}],
         ),
         (
-            "column: name, length: {min: 2, max: 3}",
+            rule(
+                "be_null",
+                column="other",
+                row_condition={"type": "nullity", "column": {"name": "name"}, "is_null": True},
+            ),
+            [{"name": "A", "other": "B"}, {}],
+            [{"other": "B"}],
+        ),
+        (rule("be_unique", column="name"), [{"name": "A"}, {}, {}], [{"name": "B"}, {"name": "B"}]),
+        (rule("be_in_set", column="state", value_set=["NY", "CA"]), [{"state": "NY"}, {}], [{"state": "ny"}]),
+        (rule("be_in_set", column="active", value_set=[True]), [{"active": True}, {}], [{"active": False}]),
+        (rule("be_in_set", column="number", value_set=[1, 2]), [{"number": 1}, {}], [{"number": 3}]),
+        (
+            rule("match_regex", column="state", regex=r"^(?:[A-Z]{2}|x)\Z"),
+            [{"state": "NY"}, {"state": "x"}, {}],
+            [{"state": "NYC"}, {"state": "ax"}, {"state": "NY\n"}],
+        ),
+        (
+            rule("match_regex_list", column="state", regex_list=["^N", "Y$"], match_on="all"),
+            [{"state": "NY"}, {}],
+            [{"state": "CA"}, {"state": "NC"}],
+        ),
+        (
+            rule("expect_column_value_lengths_to_be_between", column="name", min_value=2, max_value=3),
             [{"name": "Al"}, {"name": "Bob"}, {}],
             [{"name": "A"}, {"name": "Carl"}],
         ),
-        ("column: size, range: {min: -1}", [{"size": -1}, {"size": 0.5}, {}], [{"size": -1.5}]),
         (
-            "column: born, date: {after: 1900-01-01, before: tomorrow}",
-            [{"born": "2026-11-22"}, {"born": "1980-05-01T10:00:00+00:00"}, {}],
-            [{"born": "1899-12-30"}, {"born": "2026-11-23"}, {"born": "1900-01-01T05:00:00+00:00"}],
+            rule("be_between", column="size", min_value=-1),
+            [{"size": -1}, {"size": 0.5}, {}],
+            [{"size": -1.5}],
+        ),
+        (rule("be_between", column="number", max_value=3), [{"number": 3}, {}], [{"number": 4}]),
+        (
+            rule(
+                "be_between",
+                column="born",
+                min_value="1900-01-02",
+                max_value={"$PARAMETER": "tomorrow"},
+                strict_max=True,
+            ),
+            [{"born": "2026-11-22"}, {"born": "1900-01-02"}, {}],
+            [{"born": "1899-12-30"}, {"born": "2026-11-23"}, {"born": "1900-01-01"}],
         ),
         (
-            "column: died, not_before: born",
+            rule("be_between", column="died", min_value="1900-01-02", max_value={"$PARAMETER": "today"}),
+            [{"died": "1980-05-01T10:00:00+00:00"}, {"died": "2026-11-22T23:59:00+00:00"}, {}],
+            [{"died": "1900-01-01T05:00:00+00:00"}, {"died": "2026-11-23T00:00:00+00:00"}],
+        ),
+        (
+            rule("be_between", column="died", min_value="2000-01-01T12:00:00+00:00"),
+            [{"died": "2000-01-01T12:00:00+00:00"}, {}],
+            [{"died": "2000-01-01T11:59:59+00:00"}],
+        ),
+        (
+            rule(
+                "expect_column_pair_values_a_to_be_greater_than_b",
+                **{
+                    "column_A": "died",
+                    "column_B": "born",
+                    "or_equal": True,
+                    "ignore_row_if": "either_value_is_missing",
+                },
+            ),
             [
-                {"born": "1980-05-01", "died": "1980-05-01"},
-                {"born": "1980-05-01", "died": "1980-05-01T00:30:00+05:45"},
-                {"born": "2026-11-01T01:30:00-04:00", "died": "2026-11-01T01:10:00-05:00"},  # the hour that comes twice
-                {"died": "1980-05-01"},
+                {"born": "1980-05-01", "died": "1980-05-01T00:30:00+00:00"},
+                {"died": "1980-05-01T00:30:00+00:00"},
                 {"born": "1980-05-01"},
             ],
-            [
-                {"born": "1980-05-01", "died": "1980-04-30"},
-                {"born": "1980-05-01", "died": "1980-04-30T23:59:00+00:00"},
-                {"born": "2026-11-01T01:30:00-05:00", "died": "2026-11-01T01:40:00-04:00"},
-            ],
+            [{"born": "1980-05-01", "died": "1980-04-30T23:59:00+00:00"}],
         ),
         (
-            "column: doctor, known: true",
+            rule(
+                "expect_column_pair_values_a_to_be_greater_than_b",
+                **{"column_A": "died", "column_B": "arrived", "ignore_row_if": "either_value_is_missing"},
+            ),
+            [{"arrived": "2026-11-01T05:30:00+00:00", "died": "2026-11-01T06:10:00+00:00"}, {}],
+            [{"arrived": "2026-11-01T06:30:00+00:00", "died": "2026-11-01T05:40:00+00:00"}],
+        ),
+        (
+            rule("expect_compound_columns_to_be_unique", column_list=["name", "state"]),
+            [{"name": "A", "state": "NY"}, {"name": "A", "state": "CA"}, {}, {}],
+            [{"name": "B", "state": "NY"}, {"name": "B", "state": "NY"}],
+        ),
+        (
+            rule("expect_select_column_values_to_be_unique_within_record", column_list=["name", "other"]),
+            [{"name": "A", "other": "B"}],
+            [{"name": "A", "other": "A"}],
+        ),
+        (
+            rule("refer_to_linked_records", column="doctor"),
             [{"doctor": "Practitioner/a.1"}, {"doctor": "Location/a.2"}, {}],
             [
                 {"doctor": "Practitioner/a.2"},
@@ -132,27 +210,30 @@ def passed(batch: Batch) -> list[str]:
             ],
         ),
     ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
 def test_a_row_that_breaks_a_rule_is_rejected(
-    run: Run, rule: str, good: list[dict[str, Any]], bad: list[dict[str, Any]]
+    run: Run, expected: dict[str, Any], good: list[dict[str, Any]], bad: list[dict[str, Any]]
 ) -> None:
-    batch = checked(run, [*good, *bad], f"rules:\n  - {{{rule}, otherwise: reject, why: told}}")
+    expected = {**expected, "meta": {"on_fail": "reject", "reason": "told"}}
+    batch = checked(run, [*good, *bad], expected)
 
     assert passed(batch) == [f"id.{number}" for number in range(len(good))]
     rejects = list(batch_file.read(batch["rejects"][-1]))
     assert [reject["ecw_id"] for reject in rejects] == [f"id.{len(good) + number}" for number in range(len(bad))]
-    assert {reject["column"] for reject in rejects} < set(COLUMNS)
+    assert {reject["column"] for reject in rejects} < set(TYPES)
     assert all(reject["reason"].endswith("; told") for reject in rejects)
     assert batch["fetched"] == batch["rejected"] + batch["unchanged"] + batch["count"]
 
 
 def test_a_row_with_two_reasons_is_rejected_once_and_both_are_kept(run: Run) -> None:
+    """Also where both are of one type on one column."""
     batch = checked(
         run,
-        [{"name": "A", "state": "NY"}, {"state": "ny"}],
-        "rules:\n"
-        "  - {column: name, not_null: true, otherwise: reject}\n"
-        "  - {column: state, pattern: '[A-Z]{2}', otherwise: reject}\n",
+        [{"name": "A", "state": "NY"}, {"state": "ny1"}],
+        rule("not_be_null", column="name"),
+        rule("match_regex", column="state", regex="^[A-Z]"),
+        rule("match_regex", column="state", regex="^.{2}$", reason="told"),
     )
 
     assert (batch["count"], batch["rejected"]) == (1, 4)
@@ -161,7 +242,7 @@ def test_a_row_with_two_reasons_is_rejected_once_and_both_are_kept(run: Run) -> 
         {
             "ecw_id": "id.1",
             "step": "check",
-            "rule": rule,
+            "rule": f"expect_column_values_to_{rule}",
             "column": column,
             "reason": reason,
             "hash": "h1",
@@ -169,27 +250,29 @@ def test_a_row_with_two_reasons_is_rejected_once_and_both_are_kept(run: Run) -> 
             "batch": f"{run['staging']}/person/extract.ndjson.gz",
         }
         for rule, column, reason in [
-            ("not_null", "name", "name: no value"),
-            ("pattern", "state", "state: does not match [A-Z]{2}"),
+            ("not_be_null", "name", "name: expected to not be null"),
+            ("match_regex", "state", "state: expected to match regex (regex ^[A-Z])"),
+            ("match_regex (2)", "state", "state: expected to match regex (regex ^.{2}$); told"),
         ]
     ]
 
 
 def test_a_warning_lets_the_row_in_and_is_counted_in_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     batch = checked(
-        run, [{"state": "secret-value"}, {"state": "NY"}], "rules: [{column: state, in: [NY], otherwise: warn}]"
+        run, [{"state": "secret-value"}, {"state": "NY"}], rule("be_in_set", "warn", column="state", value_set=["NY"])
     )
 
     assert (batch["count"], batch["rejects"]) == (2, ["earlier"])
-    assert "person: 1 of 2 rows break the rule in of state (warn)." in caplog.messages
+    assert "person: 1 of 2 rows break the rule expect_column_values_to_be_in_set of state (warn)." in caplog.messages
     assert "secret-value" not in caplog.text
 
 
 def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
     with pytest.raises(
-        QualityGateFailed, match=r"person: nothing of this batch enters: 1 of 2 rows break the rule not_null of name"
+        QualityGateFailed,
+        match=r"person: nothing of this batch enters: 1 of 2 rows break the rule expect_column_values_to_not_be_null",
     ) as error:
-        checked(run, [{"name": "A"}, {}], "rules: [{column: name, not_null: true, otherwise: stop}]")
+        checked(run, [{"name": "A"}, {}], rule("not_be_null", "stop", column="name"))
 
     assert "person.yaml" in error.value.next_move
     assert batch_file.manifest(f"{run['staging']}/person/check.ndjson.gz") is None
@@ -198,58 +281,83 @@ def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
 @pytest.mark.parametrize(("good", "stops"), [(8, True), (9, False)])
 def test_too_large_a_share_stops(run: Run, good: int, stops: bool) -> None:
     rows = [{"name": "A"}] * good + [{}]
-    rules = "rules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
+    named = rule("not_be_null", ratio=0.1, column="name")
     if stops:
         with pytest.raises(QualityGateFailed, match=rf"1 of {good + 1} rows.*allowed: 10%"):
-            checked(run, rows, rules)
+            checked(run, rows, named)
     else:
-        assert checked(run, rows, rules)["count"] == good
+        assert checked(run, rows, named)["count"] == good
 
 
 @pytest.mark.parametrize(("unchanged", "stops"), [(28, True), (29, False), (0, True)])
-def test_a_share_is_of_everything_that_was_looked_at(run: Run, unchanged: int, stops: bool) -> None:
-    rules = "rules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
+def test_a_share_is_of_everything_that_was_checked(run: Run, unchanged: int, stops: bool) -> None:
+    named = rule("not_be_null", ratio=0.1, column="name")
     rows = [{"name": "A"}] * 7 + [{}] * 4
     if stops:
         with pytest.raises(QualityGateFailed, match=rf"4 of {11 + unchanged} rows"):
-            checked(run, rows, rules, unchanged=unchanged)
+            checked(run, rows, named, unchanged=unchanged)
     else:
-        assert checked(run, rows, rules, unchanged=unchanged)["count"] == 7
+        assert checked(run, rows, named, unchanged=unchanged)["count"] == 7
 
 
 def test_a_stop_rule_with_a_share_warns_below_it(run: Run) -> None:
     report: list[Finding] = []
-    rules = "rules: [{column: name, not_null: true, otherwise: stop, stop_above: 0.5}]"
+    named = rule("not_be_null", "stop", 0.5, column="name")
 
-    assert checked(run, [{"name": "A"}, {}], rules, report=report)["count"] == 2
+    assert checked(run, [{"name": "A"}, {}], named, report=report)["count"] == 2
     assert report[1].verdict == "warn"
     with pytest.raises(QualityGateFailed):
-        checked(run, [{}, {}, {"name": "A"}], rules)
+        checked(run, [{}, {}, {"name": "A"}], named)
 
 
 def test_a_share_of_a_small_batch_stops_nothing(run: Run) -> None:
-    rules = "small_batch: 20\nrules: [{column: name, not_null: true, otherwise: reject, stop_above: 0.1}]"
-
-    assert checked(run, [{}], rules)["count"] == 0
+    assert checked(run, [{}], rule("not_be_null", ratio=0.1, column="name"), small_batch=20)["count"] == 0
 
 
-@pytest.mark.parametrize("otherwise", ["warn", "stop"])
-def test_half_of_the_records_gone(run: Run, otherwise: str, caplog: pytest.LogCaptureFixture) -> None:
-    rules = f"volume: {{at_least: 0.5, otherwise: {otherwise}}}\nrules: []"
+@pytest.mark.parametrize(("on_fail", "verdict"), [("warn", "warn"), ("stop", "stop")])
+@pytest.mark.parametrize(
+    "expected",
+    [
+        rule("expect_table_row_count_to_be_between", min_value=3),
+        rule("expect_column_mean_to_be_between", column="size", max_value=1),
+    ],
+    ids=lambda value: value["type"],
+)
+def test_a_rule_about_the_whole_batch_warns_or_stops(
+    run: Run, expected: dict[str, Any], on_fail: str, verdict: str
+) -> None:
     report: list[Finding] = []
-    if otherwise == "stop":
+    expected = {**expected, "meta": {"on_fail": on_fail}}
+    rows = [{"size": 1.0}, {"size": 3.0}]
+    if on_fail == "stop":
+        with pytest.raises(QualityGateFailed, match=expected["type"]):
+            checked(run, rows, expected, report=report)
+    else:
+        assert checked(run, rows, expected, report=report)["count"] == 2
+    assert [(one.verdict, one.broken, one.broken_new) for one in report[1:]] == [(verdict, 2, 2)]
+
+    report.clear()
+    checked(run, [{"size": 1}, {"size": 1}, {}], expected, report=report)
+    assert [one.verdict for one in report[1:]] == ["pass"]
+
+
+@pytest.mark.parametrize("on_fail", ["warn", "stop"])
+def test_half_of_the_records_gone(run: Run, on_fail: str, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = {"at_least": 0.5, "on_fail": on_fail}
+    report: list[Finding] = []
+    if on_fail == "stop":
         with pytest.raises(
             QualityGateFailed, match=r"eCW gave 4 records, usual are 9 .*; at least 50% of the usual number"
         ):
-            checked(run, [{}], rules, Usual(9), report)
+            checked(run, [{}], usual=Usual(9), report=report, volume=wanted)
     else:
-        assert checked(run, [{}], rules, Usual(9), report)["count"] == 1
+        assert checked(run, [{}], usual=Usual(9), report=report, volume=wanted)["count"] == 1
         assert "person: eCW gave 4 records, usual are 9." in caplog.messages
-    assert [(one.verdict, one.rows, one.usual, one.broken) for one in report] == [(otherwise, 4, 9, 5)]
+    assert [(one.verdict, one.rows, one.usual, one.broken) for one in report] == [(on_fail, 4, 9, 5)]
 
 
 def test_half_of_the_records_are_enough(run: Run) -> None:
-    assert checked(run, [{}], "volume: {at_least: 0.5, otherwise: stop}\nrules: []", Usual(8))["count"] == 1
+    assert checked(run, [{}], usual=Usual(8), volume={"at_least": 0.5, "on_fail": "stop"})["count"] == 1
 
 
 @pytest.mark.parametrize(
@@ -264,37 +372,18 @@ def test_half_of_the_records_are_enough(run: Run) -> None:
         (1, Usual(9, full_scan=False, never_nothing=5), "pass"),
     ],
 )
-def test_nothing_where_there_had_been_something_is_told_without_any_setting(
+def test_nothing_where_there_had_been_something_is_reported_without_any_setting(
     tmp_path: Path, fetched: int, usual: Usual, verdict: str
 ) -> None:
-    file = tmp_path / "person.yaml"
-    file.write_text("resource: person\nrules: []")
-
-    assert volume.judge(load_suite(file, COLUMNS), fetched, usual).verdict == verdict
-
-
-def test_a_pattern_is_about_the_whole_value_to_its_last_character(run: Run) -> None:
-    rows = [{"name": "AL"}, {"name": "AL\n"}, {"name": "al"}, {"name": "ALA"}, {"name": "al".upper()}]
-    rules = "rules:\n  - {column: name, pattern: '[A-Z]{2}', otherwise: reject}"
-
-    assert passed(checked(run, rows, rules)) == ["id.0", "id.4"]
-
-
-def test_a_boolean_is_one_of_true_and_false(run: Run) -> None:
-    rows = [{"name": True}, {"name": False}, {"name": None}]
-
-    for allowed in ("true", "'true'", "yes"):
-        rules = f"rules: [{{column: name, in: [{allowed}], otherwise: reject}}]"
-        assert passed(checked(run, rows, rules)) == (["id.0", "id.2"])
+    assert volume.judge(suite_with(tmp_path, []), fetched, usual).verdict == verdict
 
 
 def test_a_part_is_held_against_the_share_where_the_runs_see_parts_of_like_size(tmp_path: Path) -> None:
-    file = tmp_path / "person.yaml"
-    file.write_text("resource: person\nvolume: {at_least: 0.5, otherwise: stop}\nrules: []")
+    suite = suite_with(tmp_path, [], volume={"at_least": 0.5, "on_fail": "stop"})
 
-    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, full_scan=False, never_nothing=5)).verdict == "pass"
-    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9)).verdict == "stop"
-    assert volume.judge(load_suite(file, COLUMNS), 1, Usual(9, full_scan=False, alike=True)).verdict == "stop"
+    assert volume.judge(suite, 1, Usual(9, full_scan=False, never_nothing=5)).verdict == "pass"
+    assert volume.judge(suite, 1, Usual(9)).verdict == "stop"
+    assert volume.judge(suite, 1, Usual(9, full_scan=False, alike=True)).verdict == "stop"
 
 
 def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
@@ -304,57 +393,68 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
         checked(
             run,
             [{"name": "secret-value"}, {"name": "secret-value"}, {"name": "B", "size": -3, "born": "1899-12-30"}],
-            "rules:\n"
-            "  - {column: ecw_id, not_null: true, otherwise: stop}\n"
-            "  - {column: [name, other], unique: true, otherwise: warn, why: twice}\n"
-            "  - {column: size, range: {min: 0}, otherwise: reject}\n"
-            "  - {column: born, date: {after: 1900-01-01}, otherwise: reject, stop_above: 0.3}\n",
-            Usual(6),
-            report,
+            rule("not_be_null", "stop", column="ecw_id"),
+            rule("be_unique", "warn", reason="twice", column="name"),
+            rule("be_between", column="size", min_value=0),
+            rule("be_between", "reject", 0.3, column="born", min_value="1900-01-01"),
+            usual=Usual(6),
+            report=report,
         )
 
+    be = "expect_column_values_to_"
     assert report == [
         Finding(
             "volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "whole"
         ),
-        Finding("not_null", "ecw_id", "has a value", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
+        Finding(f"{be}not_be_null", "ecw_id", "to not be null", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
+        Finding(f"{be}be_unique", "name", "to be unique", "warn", 3, 2, "warn", reason="twice", broken_new=2),
+        Finding(f"{be}be_between", "size", "to be between (min_value 0)", "reject", 3, 1, "reject", broken_new=1),
         Finding(
-            *("unique", "name or other", "no other record of the batch has the same value", "warn", 3, 2, "warn"),
-            why="twice",
-            broken_new=2,
+            *(f"{be}be_between", "born", "to be between (min_value 1900-01-01)", "reject", 3, 1, "stop", "", 0.3),
+            broken_new=1,
         ),
-        Finding("range", "size", "range min 0.0", "reject", 3, 1, "reject", broken_new=1),
-        Finding("date", "born", "date after 1900-01-01", "reject", 3, 1, "stop", "", 0.3, broken_new=1),
     ]
 
 
-def test_references_are_asked_for_once_a_chunk(run: Run, tmp_path: Path) -> None:
-    file = tmp_path / "person.yaml"
-    file.write_text("resource: person\nrules: [{column: doctor, known: true, otherwise: warn}]")
+def test_references_are_asked_for_once_a_chunk_and_resource(run: Run, tmp_path: Path) -> None:
+    from ecw.quality.gx_runner import compiled, judge
+
+    suite = suite_with(tmp_path, [rule("refer_to_linked_records", column="doctor")])
     asked: list[tuple[str, set[str]]] = []
 
     def linked(resource: str, ids: Collection[str]) -> set[str]:
         asked.append((resource, set(ids)))
         return {"a.1"}
 
-    rows = [{"doctor": f"Practitioner/a.{number % 3}"} for number in range(300)]
-    looking = Looking(load_suite(file, COLUMNS), linked)
-    try:
-        [column] = looking.columns(rows)
-    finally:
-        looking.close()
+    rows = [(f"Practitioner/a.{number % 3}",) for number in range(300)]
 
+    assert judge(suite, compiled(suite).row, rows, linked) == {0: [number for number in range(300) if number % 3 != 1]}
     assert asked == [("practitioner", {"a.0", "a.1", "a.2"})]
-    assert column == [int(number % 3 == 1) for number in range(300)]
+
+
+def test_a_suite_is_compiled_once_and_no_frame_stays(run: Run, tmp_path: Path) -> None:
+    """The context lives as long as the process, and rows are patients."""
+    from ecw.quality import gx_runner
+
+    rules = [rule("match_regex", column="name", regex="A")]
+    first = gx_runner.compiled(suite_with(tmp_path, rules))
+
+    checked(run, [{"name": "secret-value"}], *rules)
+
+    assert gx_runner.compiled(suite_with(tmp_path, rules)) is first
+    assert gx_runner.compiled(suite_with(tmp_path, [rule("match_regex", column="name", regex="B")])) is not first
+    engine = gx_runner._batches().data_asset.datasource.get_execution_engine()
+    assert engine.batch_manager.batch_data_cache == {}
 
 
 def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CHUNK", 2)
+    monkeypatch.setattr(checking, "ASKED_AT_ONCE", 3)
 
     batch = checked(
         run,
         [{"name": "A"}, {"name": "B"}, {"name": "C"}, {"name": "D"}, {"name": "A"}],
-        "rules: [{column: name, unique: true, otherwise: reject}]",
+        rule("be_unique", column="name"),
     )
 
     assert passed(batch) == ["id.1", "id.2", "id.3"]
@@ -362,12 +462,26 @@ def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatc
 
 def test_a_rule_that_cannot_be_applied_names_the_line_and_no_value(run: Run) -> None:
     with pytest.raises(
-        MappingError, match=r"person.yaml:2: the rule range cannot be applied to the column name"
+        MappingError,
+        match=r"person.yaml:1: the rule expect_column_values_to_match_strftime_\w+ cannot be applied to born \(date\)",
     ) as error:
-        checked(run, [{"name": "secret-value"}], "rules: [{column: name, range: {min: 0}, otherwise: reject}]")
+        checked(run, [{"born": "1980-05-01"}], rule("match_strftime_format", column="born", strftime_format="%Y"))
 
     assert error.value.__cause__ is None
+    assert "1980" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row", [{"born": "secret-value"}, {"born": 5}, {"died": "1980-05-01T00:00:00"}, {"size": "secret-value"}]
+)
+def test_a_value_that_is_not_of_its_type_is_reported_without_it(run: Run, row: dict[str, Any]) -> None:
+    rules = [rule("not_be_null", column=name) for name in ("born", "died", "size")]
+
+    with pytest.raises(MappingError, match=rf"looks at the column {next(iter(row))}, and a value") as error:
+        checked(run, [row], *rules)
+
     assert "secret-value" not in str(error.value)
+    assert error.value.__suppress_context__
 
 
 def test_nothing_is_written_into_the_working_directory(
@@ -376,7 +490,7 @@ def test_nothing_is_written_into_the_working_directory(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
-    checked(run, [{}], "rules: [{column: name, not_null: true, otherwise: reject}]")
+    checked(run, [{}], rule("not_be_null", column="name"))
 
     assert list((tmp_path / "here").iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -387,16 +501,17 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
     code = (
         "import sys; sys.path.insert(0, 'plugins')\n"
         "from pathlib import Path\n"
-        "from ecw.crm.state.quality_results import Usual; from ecw.staging import batch_file as staging\n"
+        "from ecw.staging import batch_file as staging\n"
         "from ecw.quality.check import check; from ecw.quality.suite import load_suite\n"
         "folder = Path(sys.argv[1]); file = folder / 'person.yaml'\n"
-        "file.write_text('resource: person\\nrules: [{column: name, not_null: true, otherwise: reject}]')\n"
+        "file.write_text('resource: person\\nexpectations: [{type: expect_column_values_to_match_regex, '\n"
+        "                'kwargs: {column: name, regex: a}, meta: {on_fail: warn}}]')\n"
         "path = str(folder / 'map.ndjson.gz')\n"
         "with staging.writer(path): pass\n"
         "batch = dict(resource='person', path=path, count=0, fetched=4, rejected=0, unchanged=4, rejects=[], calls=1)\n"
         "batch['seconds'] = 0.0\n"
-        "suite = load_suite(file, ['name']); own = dict(usual=Usual(None), linked=None, report=list)\n"
-        "print(check({'staging': str(folder)}, batch, suite, **own)['count'])\n"
+        "suite = load_suite(file, {'name': 'string'})\n"
+        "print(check({'staging': str(folder)}, batch, suite, linked=None, report=list)['count'])\n"
         "assert 'great_expectations' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     folder = Path(run["staging"])
@@ -408,28 +523,16 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
     assert done.stdout == "0\n"
 
 
-@pytest.mark.parametrize("start", [5, "secret-value"])
-def test_a_period_that_cannot_be_compared_names_the_line_and_no_value(run: Run, start: Any) -> None:
-    with pytest.raises(MappingError, match=r"person.yaml:2: the rule not_before cannot be applied") as error:
-        checked(
-            run,
-            [{"born": start, "died": "secret-value"}],
-            "rules: [{column: died, not_before: born, otherwise: reject}]",
-        )
-
-    assert "secret-value" not in str(error.value)
-
-
 def test_no_value_reaches_any_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
     checked(
         run,
         [{"name": "secret-value", "state": "secret-value", "born": "1899-12-30"}] * 2,
-        "rules:\n"
-        "  - {column: name, unique: true, otherwise: reject}\n"
-        "  - {column: state, pattern: '[A-Z]{2}', otherwise: warn}\n"
-        "  - {column: born, date: {after: 1900-01-01}, otherwise: warn}\n",
+        rule("be_unique", column="name"),
+        rule("match_regex", "warn", column="state", regex="[A-Z]{2}"),
+        rule("be_between", "warn", column="born", min_value="1900-01-01"),
+        rule("expect_column_most_common_value_to_be_in_set", "warn", column="name", value_set=["A"]),
     )
 
     assert "person" in caplog.text

@@ -15,19 +15,18 @@ from ecw.errors import QualityGateFailed
 from ecw.mapping.definition.files import load_mapping
 from ecw.models import Batch, Run
 from ecw.pull import steps
-from ecw.quality.suite import REJECT, STOP, WARN, Rule, load_suite, suite_path
+from ecw.quality.suite import REJECT, STOP, WARN, Rule, suite_of
 from ecw.resources import RESOURCES
 from ecw.staging import batch_file
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
-from tests.quality.bad_rows import BAD, bad_row, good_row
+from tests.quality.bad_rows import BAD, BETWEEN, IN, NOT_BEFORE, bad_row, good_row
 
 GOOD_ROWS = 60  # so that one bad row is less than every share that stops
 
 
 def rules_of(resource: str) -> dict[tuple[str, str], Rule]:
-    columns = [column.name for column in load_mapping(resource).pulled]
-    return {(rule.check, rule.column): rule for rule in load_suite(suite_path(resource), columns).rules}
+    return {(rule.name, rule.column): rule for rule in suite_of(resource, load_mapping(resource)).rules}
 
 
 def staged(run: Run, resource: str, rows: Iterable[dict[str, Any]], *, full_scan: bool = False) -> Batch:
@@ -87,15 +86,15 @@ def test_each_bad_row_breaks_its_rule_and_the_good_ones_enter(pull: Pulling, res
     numbers = steps.load(checked)
 
     report = {
-        (row["rule"], row["column"].partition(" or ")[0]): row
+        (row["rule"], row["column"].partition(" and ")[0]): row
         for row in pull.rows("SELECT * FROM ecw_quality_result WHERE number > 0")
     }
     for rule, row in report.items():
         assert row["broken"] >= 1, f"the golden bad row of {rule} does not break it"
-        assert (row["verdict"], row["rows"]) == (rules[rule].otherwise, GOOD_ROWS + len(bad))
+        assert (row["verdict"], row["rows"]) == (rules[rule].on_fail, GOOD_ROWS + len(bad))
     assert set(report) == set(rules)
 
-    rejecting = {rule for rule, its in rules.items() if its.otherwise == REJECT}
+    rejecting = {rule for rule, its in rules.items() if its.on_fail == REJECT}
     found = pull.rows("SELECT * FROM ecw_reject WHERE step = 'check'")
     batch = f"{run['staging']}/{resource}/extract.ndjson.gz"
     assert rejecting
@@ -107,13 +106,13 @@ def test_each_bad_row_breaks_its_rule_and_the_good_ones_enter(pull: Pulling, res
             assert (reject["batch"], reject["first_run"], reject["state"]) == (batch, run["run_id"], "open")
     refused = {row["ecw_id"] for row in found}
     assert len(refused) == checked["rejected"] <= numbers["rejected"]
-    entered = {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {resource}")}  # noqa: S608 - names of ours
+    entered = {row["ecw_id"] for row in pull.rows(f"SELECT ecw_id FROM {resource}")}  # noqa: S608 - names of resources
     assert entered >= {row["ecw_id"] for row in good}
     assert not entered & refused
 
 
 @pytest.mark.parametrize(
-    ("resource", "rule"), [("patient", ("date", "birth_date")), ("encounter", ("not_before", "end_time"))]
+    ("resource", "rule"), [("patient", (BETWEEN, "birth_date")), ("encounter", (NOT_BEFORE, "end_time"))]
 )
 def test_too_many_bad_rows_stop_the_resource_and_nothing_is_written(
     pull: Pulling, resource: str, rule: tuple[str, str]
@@ -131,7 +130,8 @@ def test_too_many_bad_rows_stop_the_resource_and_nothing_is_written(
     assert pull.rows(query) == before
     assert pull.rows("SELECT * FROM ecw_reject") == []
     [found] = pull.rows("SELECT * FROM ecw_quality_result WHERE verdict = 'stop'")
-    assert (found["rule"], found["column"], found["broken"], found["rows"]) == (*rule, 25, 45)
+    assert (found["rule"], found["column"].partition(" and ")[0]) == rule
+    assert (found["broken"], found["rows"]) == (25, 45)
     [ledger] = pull.rows(f"SELECT state, error FROM ecw_run WHERE resource = '{resource}'")  # noqa: S608
     assert ledger["state"] == "failed"
     assert ledger["error"].startswith("QualityGateFailed: ")
@@ -177,7 +177,7 @@ def test_one_bad_run_does_not_become_what_is_usual(
 ) -> None:
     """Where the suite only warns, a small batch is loaded, and the next is still held against the usual number."""
     suite = mappings.parent / "quality" / "location.yaml"
-    suite.write_text(suite.read_text().replace("otherwise: stop", "otherwise: warn"))
+    suite.write_text(suite.read_text().replace("on_fail: stop", "on_fail: warn"))
     records = sandbox.records("Location")
     pull("location")
     pull("location")
@@ -205,30 +205,34 @@ def test_a_run_whose_rows_were_not_loaded_says_nothing_about_what_is_usual(
             pull("location")
 
 
-@pytest.mark.parametrize("otherwise", [WARN, REJECT, STOP])
-def test_each_outcome(pull: Pulling, sandbox: RunningSandbox, mappings: Path, otherwise: str) -> None:
+@pytest.mark.parametrize("on_fail", [WARN, REJECT, STOP])
+def test_each_outcome(pull: Pulling, sandbox: RunningSandbox, mappings: Path, on_fail: str) -> None:
     """From the record in eCW to the row in the CRM, whatever the suite says becomes of it."""
     suite = mappings.parent / "quality" / "location.yaml"
-    text_of_suite = suite.read_text() + f"  - {{column: city, in: [Troy], otherwise: {otherwise}, why: told}}\n"
-    suite.write_text(text_of_suite)
+    rule = (
+        f"  - {{type: {IN}, kwargs: {{column: city, value_set: [Troy]}}, meta: {{on_fail: {on_fail}, reason: told}}}}"
+    )
+    suite.write_text(suite.read_text() + rule)
     for record in sandbox.records("Location"):
         sandbox.put({**record, "address": {"city": "Troy"}})
     bad = sandbox.records("Location")[5]
     sandbox.put({**bad, "address": {"city": "Elsewhere"}})
 
     outcome: Callable[[], object] = lambda: pull("location")  # noqa: E731
-    if otherwise == STOP:
-        with pytest.raises(QualityGateFailed, match="1 of 12 rows break the rule in of city"):
+    if on_fail == STOP:
+        with pytest.raises(QualityGateFailed, match=f"1 of 12 rows break the rule {IN} of city"):
             outcome()
     else:
         outcome()
 
     entered = {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM location")}
-    assert (len(entered), bad["id"] in entered) == {WARN: (12, True), REJECT: (11, False), STOP: (0, False)}[otherwise]
+    assert (len(entered), bad["id"] in entered) == {WARN: (12, True), REJECT: (11, False), STOP: (0, False)}[on_fail]
     rejects = pull.rows('SELECT ecw_id, rule, "column", reason, first_run FROM ecw_reject')
     run_id = pull.rows("SELECT run_id FROM ecw_run WHERE resource = 'location'")[0]["run_id"]
-    expected = {"ecw_id": bad["id"], "rule": "in", "column": "city", "first_run": run_id}
-    assert rejects == ([expected | {"reason": "city: not one of Troy; told"}] if otherwise == REJECT else [])
-    [found] = pull.rows("SELECT verdict, broken FROM ecw_quality_result WHERE rule = 'in'")
-    assert found == {"verdict": otherwise, "broken": 1}
+    expected = {"ecw_id": bad["id"], "rule": IN, "column": "city", "first_run": run_id}
+    assert rejects == (
+        [expected | {"reason": "city: expected to be in set (value_set [Troy]); told"}] if on_fail == REJECT else []
+    )
+    [found] = pull.rows(f"SELECT verdict, broken FROM ecw_quality_result WHERE rule = '{IN}'")  # noqa: S608 - a name from above
+    assert found == {"verdict": on_fail, "broken": 1}
     assert "Elsewhere" not in str(pull.rows("SELECT * FROM ecw_quality_result"))

@@ -1,4 +1,4 @@
-"""A quality suite is read whole, or every mistake in it is told with its place."""
+"""A quality suite is read whole, or every mistake in it is reported with its place."""
 
 from __future__ import annotations
 
@@ -8,95 +8,164 @@ from pathlib import Path
 import pytest
 
 from ecw.errors import MappingError
-from ecw.quality.suite import Rule, Volume, load_suite
+from ecw.quality.catalogue import Scope
+from ecw.quality.suite import Rule, Suite, load_suite
+from ecw.quality.suite_file import Volume
 
-COLUMNS = ["ecw_id", "name", "state", "born"]
+TYPES = {"ecw_id": "string", "name": "string", "state": "code", "born": "date", "died": "datetime", "size": "decimal"}
 GOOD = """\
 resource: person
 small_batch: 20
-volume: {at_least: 0.5, otherwise: stop, why: people leave one by one}
-rules:
-  - column: [name, ecw_id]
-    not_null: true
-    otherwise: reject
-    stop_above: 0.1
-    why: everybody has a name
-  - {column: born, date: {after: 1900-01-01, before: tomorrow}, otherwise: stop}
+volume: {at_least: 0.5, on_fail: stop, reason: people leave one by one}
+expectations:
+  - type: expect_column_values_to_not_be_null
+    kwargs:
+      column: name
+      row_condition: {type: nullity, column: {name: ecw_id}, is_null: true}
+    meta:
+      on_fail: reject
+      max_failed_ratio: 0.1
+      reason: everybody has a name
+  - type: expect_column_values_to_be_between
+    kwargs: {column: born, min_value: 1900-01-01, max_value: {$PARAMETER: tomorrow}}
+    meta: {on_fail: stop}
+  - type: expect_column_values_to_match_regex
+    kwargs: {column: state, regex: '^[A-Z]{2}$'}
+    meta: {on_fail: warn}
 """
 
 
-def read(tmp_path: Path, text: str) -> object:
+def read(tmp_path: Path, text: str) -> Suite:
     path = tmp_path / "person.yaml"
     path.write_text(text)
-    return load_suite(path, COLUMNS, today=date(2026, 11, 22))
+    return load_suite(path, TYPES, today=date(2026, 11, 22))
 
 
 def test_a_suite_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "person.yaml"
-    path.write_text(GOOD)
-
-    suite = load_suite(path, COLUMNS, today=date(2026, 11, 22))
+    suite = read(tmp_path, GOOD)
 
     assert (suite.resource, suite.small_batch) == ("person", 20)
-    assert suite.volume == Volume(0.5, "stop", "people leave one by one")
-    assert suite.rules == (
-        Rule(("name", "ecw_id"), "not_null", True, "reject", 0.1, "everybody has a name", 5),
-        Rule(("born",), "date", {"after": "1900-01-01", "before": "2026-11-23"}, "stop", 0.0, "", 10),
+    assert suite.volume == Volume(at_least=0.5, on_fail="stop", reason="people leave one by one")
+    first, between, regex = suite.rules
+    assert first == Rule(
+        name="expect_column_values_to_not_be_null",
+        type="expect_column_values_to_not_be_null",
+        kwargs={
+            "column": "name",
+            "row_condition": {"type": "nullity", "column": {"name": "ecw_id"}, "is_null": True},
+        },
+        scope=Scope.ROW,
+        columns=("name",),
+        condition=("ecw_id",),
+        on_fail="reject",
+        max_failed_ratio=0.1,
+        reason="everybody has a name",
+        line=5,
     )
+    assert first.looks_at == ("name", "ecw_id")
+    assert (between.kwargs["min_value"], between.max_failed_ratio, between.line) == ("1900-01-01", 0.0, 13)
+    assert (regex.max_failed_ratio, regex.reason) == (None, "")
+    assert suite.days == {"today": date(2026, 11, 22), "tomorrow": date(2026, 11, 23)}
+
+
+def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path) -> None:
+    rule = (
+        "  - {type: expect_column_values_to_match_regex, kwargs: {column: state, regex: '%s'}, meta: {on_fail: warn}}\n"
+    )
+
+    names = [rule.name for rule in read(tmp_path, GOOD + rule % "A" + rule % "B").rules]
+
+    match = "expect_column_values_to_match_regex"
+    assert names[2:] == [match, f"{match} (2)", f"{match} (3)"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
+        ("resource: person", "resource: people", "1:11: 'people' is not the resource of this file; use 'person'"),
+        ("resource: person", "resuorce: person", "1:1: 'resuorce' is not a key here; did you mean 'resource'?"),
+        ("resource: person", "resuorce: person", "1:1: the key 'resource' is missing"),
+        ("small_batch: 20", "small_batch: few", "2:14: small_batch is a whole number"),
+        ("at_least: 0.5", "at_least: 50", "3:20: at_least input should be less than or equal to 1"),
+        ("on_fail: stop, reason", "on_fail: reject, reason", "3:34: 'reject' is not a value of on_fail"),
+        ("on_fail: reject", "on_fail: rejct", "10:16: 'rejct' is not a value of on_fail; did you mean 'reject'?"),
+        ("      on_fail: reject\n", "", "10:7: the key 'on_fail' is missing"),
         (
-            "resource: person",
-            "resource: people",
-            "person.yaml:1:11: 'people' is no resource of this file; use one of: person",
+            "max_failed_ratio",
+            "max_failed_rate",
+            "11:7: 'max_failed_rate' is not a key here; did you mean 'max_failed_ra",
         ),
         (
-            "resource: person",
-            "resuorce: person",
-            "person.yaml:1:1: 'resuorce' is no word of a quality suite; did you mean",
-        ),
-        ("small_batch: 20", "small_batch: few", "person.yaml:2:14: is not a number"),
-        ("at_least: 0.5", "at_least: 50", "person.yaml:3:20: a share is a number from 0 to 1"),
-        ("otherwise: stop, why", "otherwise: reject, why", "'reject' is about single rows"),
-        (
-            "[name, ecw_id]",
-            "[nmae, ecw_id]",
-            "person.yaml:5:14: 'nmae' is no column of the mapping; did you mean 'name'?",
+            "    kwargs: {column: born",
+            "    kwarg: {column: born",
+            "14:5: 'kwarg' is not a key here; did you mean 'kwargs'?",
         ),
         (
-            "not_null: true",
-            "not_nul: true",
-            "person.yaml:6:5: 'not_nul' is no word of a rule; did you mean 'not_null'?",
+            "expect_column_values_to_not_be_null",
+            "expect_column_value_to_not_be_nul",
+            "5:11: 'expect_column_value_to_not_be_nul' is not an expectation; did you mean 'expect_column",
         ),
-        ("not_null: true", "not_null: false", "person.yaml:6:15: this check is `true`, or left out"),
-        ("    not_null: true\n", "", "person.yaml:5:5: a rule has one check"),
-        ("not_null: true", "not_null: true\n    unique: true", "this one has 2"),
-        ("otherwise: reject", "otherwise: rejct", "person.yaml:7:16: 'rejct' is no outcome; did you mean 'reject'?"),
-        ("    otherwise: reject\n", "", "the key 'otherwise' is missing"),
-        ("not_null: true", "pattern: '('", "person.yaml:6:"),
+        ("regex: '", "regx: '", "17:29: 'regx' is not a kwarg here; did you mean 'regex'?"),
+        ("to_match_regex\n", "to_match_regex_list\n", "17:13: the kwarg 'regex_list' is missing"),
+        ("regex: '^[A-Z]{2}$'", "regex: 5", "17:36: regex: string is wanted"),
+        ("regex: '^[A-Z]{2}$'", "regex: 'ab(c'", "17:39: is not a regular expression: missing )"),
+        ("column: state", "column: stat", "17:22: 'stat' is not a column of the mapping; did you mean 'state'?"),
+        ("column: state, ", "", "17:13: the kwarg 'column' is missing"),
         (
-            "not_null: true",
-            "not_before: bron",
-            "person.yaml:6:17: 'bron' is no column of the mapping; did you mean 'born'?",
+            "$'}",
+            "$', mostly: 0.9}",
+            "17:50: 'mostly' is not a kwarg here; a share is counted over the batch, not by Great Expectations",
         ),
-        ("not_null: true", "known: false", "person.yaml:6:12: this check is `true`, or left out"),
-        ("after: 1900-01-01", "after: 1900-13-01", "is not a day such as"),
         (
-            "not_null: true",
-            "pattern: '(?i)x'",
-            "person.yaml:6:15: is no regular expression for a whole value: global flags",
+            "name: ecw_id",
+            "name: ecw",
+            "8:22: row_condition: 'ecw' is not a column of the mapping; did you mean 'ecw_id'?",
         ),
-        ("not_null: true", "in: []", "person.yaml:6:9: allows no value at all"),
-        ("not_null: true", "length: {min: 9, max: 2}", "person.yaml:6:13: no value is between min and max"),
-        ("not_null: true", "range: {min: 2, max: 1.5}", "person.yaml:6:12: no value is between min and max"),
-        ("after: 1900-01-01, before", "after: today, before", "no value is between after and before"),
-        ("column: born, date: {after: 1900-01-01, before: tomorrow}", "column: [name], not_null: true", "said twice"),
+        (
+            "row_condition: {type: nullity, column: {name: ecw_id}, is_null: true}",
+            "row_condition: ecw_id.isnull()",
+            "8:22: a row_condition that is a text needs `condition_parser: pandas`",
+        ),
+        (
+            "row_condition: {type: nullity, column: {name: ecw_id}, is_null: true}",
+            "row_condition: 'sate == \"NY\"'\n      condition_parser: pandas",
+            "8:22: row_condition: 'sate' is not a column of the mapping; did you mean 'state'?",
+        ),
+        (
+            "row_condition: {type: nullity, column: {name: ecw_id}, is_null: true}",
+            "row_condition: 'state =='\n      condition_parser: pandas",
+            "is not an expression of pandas",
+        ),
+        ("min_value: 1900-01-01", "min_value: 1900-13-01", "14:39: min_value: neither a number nor a day such as"),
+        ("min_value: 1900-01-01", "min_value: 5", "14:39: min_value: the column's type is date: a day such as 1900"),
+        ("min_value: 1900-01-01", "min_value: 1900-01-01T00:00:00Z", "min_value: the column's type is date: a day"),
+        ("column: born", "column: size", "14:39: min_value: the column's type is decimal: a number is wanted"),
+        ("column: born", "column: name", "14:39: min_value: the column's type is string, which has no order"),
+        ("tomorrow}", "yesterday}", "14:75: the parameter does not exist; use one of: today, tomorrow"),
+        ("max_value: {$PARAMETER: tomorrow}", "max_value: 1899-01-01", "no value is between min_value and max_value"),
+        (
+            "min_value: 1900-01-01, max_value: {$PARAMETER: tomorrow}",
+            "strict_min: true",
+            "needs min_value or max_value",
+        ),
+        (
+            "to_match_regex\n    kwargs: {column: state, regex: '^[A-Z]{2}$'}",
+            "to_be_in_set\n    kwargs: {column: state, value_set: []}",
+            "17:40: value_set: allows no value at all",
+        ),
+        (
+            "column_values_to_match_regex\n    kwargs: {column: state, regex: '^[A-Z]{2}$'}\n    meta: {on_fail: warn}",
+            "table_row_count_to_equal\n    kwargs: {value: 5}\n    meta: {on_fail: reject}",
+            "18:21: this expectation names no rows to reject; use 'warn' or 'stop'",
+        ),
+        (
+            "  - type: expect_column_values_to_match",
+            "  - type: a\n    type: expect_column_values_to_match",
+            "'type' stands twice",
+        ),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert old in GOOD
 
     with pytest.raises(MappingError) as error:
@@ -105,7 +174,34 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, to
     assert told in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "told"), [("", "the file is empty"), ("rules: [", "is not YAML")])
+def test_the_same_expectation_twice_is_a_mistake(tmp_path: Path) -> None:
+    again = GOOD[GOOD.rindex("  - type:") :].replace("warn", "stop")
+
+    with pytest.raises(MappingError, match=r"person.yaml:19:5: the same expectation stands above"):
+        read(tmp_path, GOOD + again)
+
+
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MappingError) as error:
+        read(tmp_path, GOOD.replace("column: state", "column: stat").replace("column: name", "column: nam"))
+
+    assert "'stat'" in str(error.value)
+    assert "'nam'" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["NO", "ON", "1990-01-01", "01234", "'5'", "y"])
+def test_a_value_is_the_text_that_stands_there(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 would make false, true, a day and an octal number of them."""
+    suite = read(
+        tmp_path, GOOD.replace("to_match_regex", "to_be_in_set").replace("regex: '^[A-Z]{2}$'", f"value_set: [{text}]")
+    )
+
+    assert suite.rules[-1].kwargs["value_set"] == [text.strip("'")]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("", "the file is empty"), ("expectations: [", "is not YAML"), ("[]", "is a list of")]
+)
 def test_a_file_that_is_no_suite(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(MappingError, match=told):
         read(tmp_path, text)
@@ -113,4 +209,4 @@ def test_a_file_that_is_no_suite(tmp_path: Path, text: str, told: str) -> None:
 
 def test_a_file_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="cannot be read"):
-        load_suite(tmp_path / "nothing.yaml", COLUMNS)
+        load_suite(tmp_path / "nothing.yaml", TYPES)

@@ -1,4 +1,4 @@
-"""Shares are of everything that was looked at, and what was known to be bad stops nothing again."""
+"""Shares are of everything that was checked, and what was known to be bad stops nothing again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ecw.pull.replay import steps as replay
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
+from tests.quality.bad_rows import BETWEEN, IN, NOT_NULL
 
 BAD = 6  # of 120 patients: as many as the suite allows
 
@@ -44,8 +45,13 @@ def renamed(pull: Pulling) -> set[str]:
     return {row["ecw_id"] for row in pull.rows("SELECT ecw_id FROM patient WHERE last_name = 'Renamed'")}
 
 
+def expected(column: str, value: str, meta: str) -> str:
+    """Return a rule for the end of a suite file."""
+    return f"  - {{type: {IN}, kwargs: {{column: {column}, value_set: [{value}]}}, meta: {{{meta}}}}}\n"
+
+
 def report(pull: Pulling, rule: str, column: str) -> list[tuple[int, int, int, str]]:
-    """Return what was found of a rule, run by run: broken, new, looked at, verdict."""
+    """Return what was found of a rule, run by run: broken, new, checked, verdict."""
     query = (
         "SELECT broken, broken_new, rows, verdict FROM ecw_quality_result "
         "WHERE rule = '{}' AND \"column\" = '{}' ORDER BY at"
@@ -68,7 +74,7 @@ def test_patients_that_are_bad_for_good_do_not_keep_the_changed_ones_out(
     assert renamed(pull) == set(changed)
     rejects = pull.rows("SELECT ecw_id, state FROM ecw_reject")
     assert {row["ecw_id"] for row in rejects if row["state"] == "open"} == set(bad)
-    assert report(pull, "date", "birth_date") == [(6, 6, 120, "reject"), (6, 0, 120, "reject"), (6, 0, 120, "reject")]
+    assert report(pull, BETWEEN, "birth_date") == [(6, 6, 120, "reject"), (6, 0, 120, "reject"), (6, 0, 120, "reject")]
 
 
 @on_sqlite
@@ -80,11 +86,13 @@ def test_new_bad_ones_stop_run_after_run_until_somebody_acts(
     spoil(sandbox, 3, 10)
 
     for _ in range(2):
-        with pytest.raises(QualityGateFailed, match=r"10 of 120 rows break the rule date of birth_date, 7 of them new"):
+        with pytest.raises(
+            QualityGateFailed, match=rf"10 of 120 rows break the rule {BETWEEN} of birth_date, 7 of them new"
+        ):
             pull("patient")
-    suite.write_text(suite.read_text().replace("stop_above: 0.05", "stop_above: 0.1"))
+    suite.write_text(suite.read_text().replace("max_failed_ratio: 0.05", "max_failed_ratio: 0.1"))
     assert pull("patient")["patient"]["rejected"] == 10
-    suite.write_text(suite.read_text().replace("stop_above: 0.1", "stop_above: 0.05"))
+    suite.write_text(suite.read_text().replace("max_failed_ratio: 0.1", "max_failed_ratio: 0.05"))
 
     assert pull("patient")["patient"]["rejected"] == 10, "known by now, though more than the suite allows"
 
@@ -97,11 +105,11 @@ def test_a_known_bad_record_that_changes_is_new(pull: Pulling, sandbox: RunningS
 
     pull("patient")
 
-    assert report(pull, "date", "birth_date")[-1] == (BAD, 2, 120, "reject")
+    assert report(pull, BETWEEN, "birth_date")[-1] == (BAD, 2, 120, "reject")
 
 
 @on_sqlite
-def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_looked_at_again(
+def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_checked_again(
     pull: Pulling, sandbox: RunningSandbox, suite: Path
 ) -> None:
     """20 % without a birth date are allowed; 15 % were there, 15 % came later, all of them entered."""
@@ -112,7 +120,7 @@ def test_warnings_that_grew_little_by_little_do_not_stop_when_everything_is_look
 
     assert pull("patient", full=True)["patient"]["rejected"] == 0
 
-    found = report(pull, "not_null", "birth_date")
+    found = report(pull, NOT_NULL, "birth_date")
     assert found == [(18, 18, 120, "warn"), (18, 18, 120, "warn"), (36, 0, 120, "warn")]
 
 
@@ -125,7 +133,7 @@ def test_a_mapping_that_was_broken_stops_although_no_record_changed(pull: Pullin
     assert whole.count("path: birthDate") == 1
     file.write_text(whole.replace("path: birthDate", "path: deceasedDateTime"))
 
-    with pytest.raises(QualityGateFailed, match=r"1\d\d of 120 rows break the rule not_null of birth_date"):
+    with pytest.raises(QualityGateFailed, match=rf"1\d\d of 120 rows break the rule {NOT_NULL} of birth_date"):
         pull("patient")
 
 
@@ -133,10 +141,10 @@ def test_a_mapping_that_was_broken_stops_although_no_record_changed(pull: Pullin
 def test_a_rule_that_is_new_is_judged_by_everything_that_it_finds(pull: Pulling, suite: Path) -> None:
     pull("patient")
     text = suite.read_text()
-    suite.write_text(text + "  - {column: state, in: [Nowhere], otherwise: warn, stop_above: 0.5}\n")
+    suite.write_text(text + expected("state", "Nowhere", "on_fail: warn, max_failed_ratio: 0.5"))
 
     for _ in range(2):  # stopped is not loaded: it does not become known
-        with pytest.raises(QualityGateFailed, match="break the rule in of state"):
+        with pytest.raises(QualityGateFailed, match=f"break the rule {IN} of state"):
             pull("patient", full=True)
 
 
@@ -156,8 +164,8 @@ def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
 ) -> None:
     spoil(sandbox, 0, BAD)
     pull("patient")
-    text = suite.read_text().replace("after: 1900-01-01, before: tomorrow", "after: 1800-01-01, before: tomorrow", 1)
-    suite.write_text(text + "  - {column: ecw_id, in: [nobody], otherwise: stop}\n")
+    text = suite.read_text().replace("min_value: 1900-01-01", "min_value: 1800-01-01", 1)
+    suite.write_text(text + expected("ecw_id", "nobody", "on_fail: stop"))
     run = replay.begin("replay__1", {}, "ecw_test", "crm_test", pull.staging)
     batch = replay.collect(run, "patient")
     assert batch is not None
@@ -165,8 +173,8 @@ def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
     numbers = steps.load(steps.check(steps.map(batch)))
 
     assert numbers["rejected"] == BAD
-    assert {row["rule"] for row in pull.rows("SELECT rule FROM ecw_reject WHERE state = 'open'")} == {"in"}
-    assert report(pull, "in", "ecw_id") == [(BAD, BAD, BAD, "reject")]
+    assert {row["rule"] for row in pull.rows("SELECT rule FROM ecw_reject WHERE state = 'open'")} == {IN}
+    assert report(pull, IN, "ecw_id") == [(BAD, BAD, BAD, "reject")]
 
 
 @on_sqlite

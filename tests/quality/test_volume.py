@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecw.alerts.conditions import Thresholds, facts
+from ecw.alerts.conditions import Thresholds, Watched, facts
 from ecw.crm.state import baselines
 from ecw.crm.state.baselines import Seen
 from ecw.errors import QualityGateFailed
@@ -27,9 +27,14 @@ def given(counts: dict[str, int]) -> int:
     return counts["fetched"] - counts["rejected"]
 
 
+def code(pull: Pulling) -> str:
+    return str(pull.rows("SELECT DISTINCT practice FROM ecw_run")[0]["practice"])
+
+
 def alerts(pull: Pulling) -> list[tuple[str, str]]:
+    watched = Watched(code(pull), timedelta(hours=2), list(RESOURCES), Thresholds())
     with pull.crm.connect() as connection:
-        found = facts(connection, datetime.now(UTC), timedelta(hours=2), list(RESOURCES), Thresholds())
+        found = facts(connection, datetime.now(UTC), watched)
     return [(fact.kind, fact.subject) for fact in found]
 
 
@@ -50,7 +55,7 @@ def test_patients_who_vanish_are_not_counted_as_found(pull: Pulling, sandbox: Ru
 
 
 @on_sqlite
-def test_a_calendar_that_loses_most_of_its_visits_is_told(
+def test_a_calendar_that_loses_most_of_its_visits_is_reported(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = [pull("practitioner", "location", "patient", "encounter")["encounter"]["fetched"]]

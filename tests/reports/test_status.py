@@ -56,7 +56,7 @@ def test_a_run_that_began_and_never_ended_is_dead_after_a_while(crm_engine: Engi
     assert dead.next_move == "the run r1 began and never ended: look at its tasks in Airflow, and clear it."
 
 
-def test_what_is_not_refreshed_for_three_intervals_is_told(crm_engine: Engine) -> None:
+def test_what_is_not_refreshed_for_three_intervals_is_reported(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     assert of_location(crm_engine, after=timedelta(hours=5)).next_move is None
     assert "for three intervals" in (of_location(crm_engine, after=timedelta(hours=7)).next_move or "")

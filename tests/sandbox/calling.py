@@ -1,4 +1,4 @@
-"""A client of the sandbox that knows nothing of ours: requests and PyJWT alone."""
+"""A client of the sandbox that knows nothing of the project: requests and PyJWT alone."""
 
 from __future__ import annotations
 

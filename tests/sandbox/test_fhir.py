@@ -12,7 +12,7 @@ def patient_of(caller: Caller, number: int = 0) -> dict:
     return caller.sandbox.records("Patient")[number]
 
 
-def test_a_list_comes_in_pages_and_whole(caller):
+def test_a_list_has_pages_and_is_whole(caller):
     pages = caller.pages("Practitioner")
     assert [len(page["entry"]) for page in pages] == [10, 10, 10]
     assert {page["total"] for page in pages} == {30}

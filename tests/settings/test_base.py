@@ -43,7 +43,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(model: Any) -> No
 @pytest.mark.parametrize("value", [{"Maria Lopez": 1}, ["Maria Lopez", {}], 1.5j])
 def test_a_wrong_value_is_refused_by_its_key_and_never_repeated(model: Any, value: Any) -> None:
     for name, *_ in described(model):
-        if name in ("ids", "strategies", "intake_open", "thresholds"):  # objects: their keys are names of ours
+        if name in ("ids", "strategies", "intake_open", "thresholds"):  # objects: their keys are resources or columns
             continue
         with pytest.raises(ConfigurationError, match=f"'{name}'.* should ") as error:
             validated(model, {name: value}, of="pull", where="the connection")

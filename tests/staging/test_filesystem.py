@@ -136,12 +136,20 @@ def test_a_bucket_that_is_not_reached_is_named_without_secrets() -> None:
 @pytest.mark.parametrize("path", ["s3://aws_default@bucket/ecw", "gs://bucket/ecw", "abfs://lake@bucket/ecw"])
 def test_a_store_whose_packages_are_missing_names_them(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether Airflow's provider is missing, or only the driver that it needs."""
+    for conn_id in ("AWS_DEFAULT", "LAKE"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id}", "generic://")
     for driver in ("s3fs", "gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(ConfigurationError, match=f"needs packages for {path.partition(':')[0]}://") as caught:
         filesystem.names(path)
     package = filesystem.PACKAGES[path.partition(":")[0]]
     assert f'pip install "{package}"' in caught.value.next_move
+
+
+def test_keys_do_not_stand_in_the_address() -> None:
+    with pytest.raises(ConfigurationError, match="password") as caught:
+        batch_file.open_folder("s3://AKIA:hunter2@bucket/run")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_scheme_that_nobody_knows_is_refused_with_those_that_work() -> None:

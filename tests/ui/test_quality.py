@@ -25,9 +25,9 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 def rule(**changes: Any) -> Finding:
-    values: dict[str, Any] = {"rule": "pattern", "column": "state", "demand": "matches [A-Z]{2}", "otherwise": "reject"}
+    values: dict[str, Any] = {"rule": "pattern", "column": "state", "demand": "matches [A-Z]{2}", "on_fail": "reject"}
     return Finding(
-        **values | {"rows": 12, "broken": 1, "verdict": "reject", "why": "told", "stop_above": 0.05} | changes
+        **values | {"rows": 12, "broken": 1, "verdict": "reject", "reason": "told", "max_failed_ratio": 0.05} | changes
     )
 
 
@@ -80,7 +80,7 @@ def test_a_run_without_a_report_says_so(console: Client) -> None:
 
 def test_what_the_tables_hold_is_escaped(console: Client, crm_engine: Engine) -> None:
     run = a_run(HOSTILE)
-    quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, why=HOSTILE)])
+    quality_results.write(crm_engine, run, "patient", [VOLUME, rule(column=HOSTILE, demand=HOSTILE, reason=HOSTILE)])
 
     page = console.get(f"/quality/run?run_id={HOSTILE}")
     assert HOSTILE not in page.text

@@ -79,7 +79,7 @@ class Vob:
         return self.load("insurance", *rows, run_id=run_id, queried=who, moves_cursor=moves_cursor)
 
     def first(self) -> None:
-        """Load three patients, two of them insured, as a practice's first runs do; crm_vob has looked at it."""
+        """Load three patients, two of them insured, as a practice's first runs do; crm_vob has read it."""
         self.patients(1, 2, 3)
         self.policies(("i1", 1), ("i2", 2))
         assert self.open() == {"opened": 0, "include_initial_sync": 2, "too_many": 0}

@@ -138,7 +138,7 @@ def test_the_check_of_the_receivers_certificate_cannot_be_switched_off(
     assert three.deliver() == {"delivered": 3, "refused": 0}
 
 
-def test_a_request_that_is_refused_holds_no_other_up_and_is_told(three: Vob, receiver: Receiver) -> None:
+def test_a_request_that_is_refused_holds_no_other_up_and_is_reported(three: Vob, receiver: Receiver) -> None:
     receiver.answers = [200, 422]
     with pytest.raises(BadRequest, match="did not take 1 requests"):
         three.deliver()
@@ -153,7 +153,7 @@ def test_a_request_that_is_refused_holds_no_other_up_and_is_told(three: Vob, rec
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
-def test_a_wrong_connection_is_told_at_once_and_the_requests_are_kept(
+def test_a_wrong_connection_is_reported_at_once_and_the_requests_are_kept(
     three: Vob, receiver: Receiver, status: int
 ) -> None:
     receiver.answers = [status]
@@ -164,7 +164,7 @@ def test_a_wrong_connection_is_told_at_once_and_the_requests_are_kept(
     assert three.deliver() == {"delivered": 3, "refused": 0}
 
 
-def test_a_connection_without_an_address_is_told(three: Vob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_an_address_is_reported(three: Vob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http"}')
     with pytest.raises(ConfigurationError, match="no address"):
         three.deliver()

@@ -13,11 +13,11 @@ def of(numbers: range) -> list[tuple[str, int]]:
     return [(f"i{n}", n) for n in numbers]
 
 
-def begun(vob: Vob, patients: int = 60, looked_at: int = 10) -> None:
-    """Load patients, and the insurance of some of them, as a first run does; crm_vob has looked at it."""
+def begun(vob: Vob, patients: int = 60, fetched: int = 10) -> None:
+    """Load patients, and the insurance of some of them, as a first run does; crm_vob has read it."""
     vob.patients(*range(patients))
-    vob.policies(*of(range(looked_at)), asked=range(looked_at))
-    assert vob.open() == {"opened": 0, "include_initial_sync": looked_at, "too_many": 0}
+    vob.policies(*of(range(fetched)), asked=range(fetched))
+    assert vob.open() == {"opened": 0, "include_initial_sync": fetched, "too_many": 0}
 
 
 def requested(vob: Vob) -> list[tuple[str, str]]:
@@ -45,7 +45,7 @@ def test_a_change_among_more_first_looks_than_the_most_opens_one(vob: Vob, setti
     assert requested(vob) == [("p2", "payer")]
 
 
-def test_a_new_policy_opens_one_once_its_patient_was_looked_at(vob: Vob) -> None:
+def test_a_new_policy_opens_one_once_its_patient_was_fetched(vob: Vob) -> None:
     begun(vob)
     vob.policies(asked=[20])  # nothing there
     vob.policies(("i20", 20), ("j2", 2), ("i30", 30), asked=[20, 2, 30])
@@ -73,7 +73,7 @@ def test_a_single_patient_before_everybody_is_not_the_practices_first_look(vob: 
     assert vob.open()["opened"] == 1
 
 
-def test_what_a_single_patients_pull_has_looked_at_is_not_looked_at_first_again(vob: Vob) -> None:
+def test_what_a_single_patients_pull_has_fetched_is_not_fetched_first_again(vob: Vob) -> None:
     vob.patients(1)
     vob.policies(asked=[1], moves_cursor=False)
     vob.patients(*range(60))
@@ -114,13 +114,13 @@ def test_another_way_of_looking_ends_the_turns(vob: Vob) -> None:
     assert vob.open()["opened"] == 1
 
 
-def test_a_load_that_is_done_twice_is_looked_at_once(vob: Vob) -> None:
+def test_a_load_that_is_done_twice_is_fetched_once(vob: Vob) -> None:
     begun(vob)
     for _ in range(2):
         vob.policies(("i20", 20), asked=[20], run_id="twice")
     assert vob.open() == {"opened": 0, "include_initial_sync": 1, "too_many": 0}
     vob.policies(("i20", 20), ("j20", 20), asked=[20], run_id="twice")
-    assert vob.open()["opened"] == 1, "it was looked at before this load"
+    assert vob.open()["opened"] == 1, "it was read before this load"
 
 
 def test_what_the_crm_had_before_is_no_change_when_it_is_linked(vob: Vob) -> None:

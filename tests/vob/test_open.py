@@ -36,7 +36,7 @@ def test_a_first_load_opens_none_and_says_so(vob: Vob, caplog: pytest.LogCapture
     assert vob.rows() == []
 
 
-def test_what_a_first_load_held_back_belongs_to_it_however_late_it_comes_in(vob: Vob) -> None:
+def test_what_a_first_load_held_back_belongs_to_it_however_late_it_is_loaded(vob: Vob) -> None:
     vob.patients(1, 2)
     vob.policies(("i1", 1), ("i9", 9))  # the patient 9 is not here yet: the policy waits
     assert vob.open() == {"opened": 0, "include_initial_sync": 1, "too_many": 0}
@@ -170,7 +170,7 @@ def test_the_requests_of_a_first_load_can_be_asked_for_later(vob: Vob) -> None:
     assert vob.open("r2") == {"opened": 2, "include_initial_sync": 0, "too_many": 0}
 
 
-def test_a_policy_that_the_crm_has_deleted_since_is_told(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_policy_that_the_crm_has_deleted_since_is_reported(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
     vob.first()
     vob.policies(("i1", 1), ("i2", 2), member_id="2")
     with vob.crm.begin() as connection:
@@ -215,7 +215,7 @@ def test_killed_before_the_end_is_done_again_whole(vob: Vob) -> None:
     assert vob.open()["opened"] == 2
 
 
-def test_a_table_of_the_crm_that_lacks_columns_is_told_with_all_of_them(vob: Vob) -> None:
+def test_a_table_of_the_crm_that_lacks_columns_is_reported_with_all_of_them(vob: Vob) -> None:
     vob.first()
     vob.policies(("i1", 1), member_id="2")
     with vob.crm.begin() as connection:

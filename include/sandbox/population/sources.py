@@ -58,7 +58,7 @@ def loaded(folder: Path, size: Size) -> dict[str, Source]:
     """Read `<Type>.ndjson` for every type; a type without a file is empty, the groups are made.
 
     References such as `Practitioner?identifier=system|value` become ids, as in a server that stored the records.
-    Raises FileNotFoundError when there is no such file at all, ValueError for a line that is not JSON.
+    Raises FileNotFoundError when the file does not exist, ValueError for a line that is not JSON.
     """
     files = {kind: folder / f"{kind}.ndjson" for kind in TYPES}
     if not any(file.exists() for file in files.values()):

@@ -33,7 +33,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is wrong.  Practice, kind and subject say whether it is the same as before."""
+    """One thing that is wrong.  Practice, kind and subject identify it."""
 
     practice: str
     kind: str
@@ -51,15 +51,23 @@ class Fact:
 _Told = tuple[str, str, str, str | None]  # kind, message, next move, run
 
 
-def facts(
-    connection: Connection, now: datetime, every: timedelta, resources: Collection[str], limits: Thresholds
-) -> list[Fact]:
-    """Return all that is wrong; `resources` are those that are pulled every so often."""
-    practices = list(connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)))
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One practice: how often what is pulled, from when on something is wrong, and who is to know."""
+
+    practice: str
+    every: timedelta
+    resources: Collection[str]
+    limits: Thresholds
+    targets: Collection[str] = ()
+
+
+def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]:
+    """Return all that is wrong with a practice."""
+    practice, every, limits = watched.practice, watched.every, watched.limits
     return [
         Fact(practice, kind, resource, message, next_move, run_id)
-        for practice in practices
-        for resource in resources
+        for resource in watched.resources
         for kind, message, next_move, run_id in _of(connection, practice, resource, now, every, limits)
     ]
 

@@ -1,4 +1,4 @@
-"""The variable `ecw_alerts`: from when on something is wrong, and who is told (without it: the log alone)."""
+"""The variable `ecw_alerts`: from when on something is wrong, and who is notified (without it: the log alone)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from ecw.alerts.conditions import Thresholds
 from ecw.settings import connections
 from ecw.settings.base import OPTIONS, described, option, said, validated
+from ecw.settings.practice import Practice
 from ecw.settings.schedule import cron, gaps, resources
 
 VARIABLE = "ecw_alerts"
@@ -48,22 +49,26 @@ class Settings:
 
     @property
     def targets(self) -> list[str]:
-        """Who is told, by the names under which ecw_alert_notification knows them."""
+        """Who is notified, by the names under which ecw_alert_notification knows them."""
         webhook = [f"webhook {self.webhook}"] if self.webhook else []
         return webhook + [f"email {address}" for address in self.email]
 
 
-def schedule() -> tuple[timedelta, Collection[str]]:
-    """Return how often the pull runs by itself, and what it then pulls."""
-    return gaps(cron()).longest, resources()
+def schedule(practice: Practice | None = None) -> tuple[timedelta, Collection[str]]:
+    """Return how often the practice's pull runs by itself, and what it then pulls."""
+    return gaps(cron(practice)).longest, resources(practice)
 
 
-def settings() -> Settings:
-    """Read the variable.
+def settings(practice: Practice | None = None) -> Settings:
+    """Read the variable, with what include/practices.yaml says of a practice's own alerts over it.
 
-    Raises ConfigurationError naming what is wrong in it.
+    A practice that names a webhook or addresses names all of them.  Raises ConfigurationError naming what is wrong.
     """
     found = said(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
+    own = practice.alerts if practice else {}
+    if {"webhook", "email"} & own.keys():
+        found = {name: value for name, value in found.items() if name not in ("webhook", "email")}
+    found |= own
     limits = {name: found.pop(name) for name, *_ in described(Thresholds) if name in found}
     names = [name for model in (Settings, Thresholds) for name, *_ in described(model) if name != "thresholds"]
     thresholds = validated(Thresholds, limits, of=_OF, where=_WHERE)

@@ -9,14 +9,14 @@ the two is sent again when its claim is old.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, or_, select, update
 
-from ecw.alerts.conditions import Fact, Thresholds, facts
+from ecw.alerts.conditions import Fact, Watched, facts
 from ecw.crm.db.engine import exclusive, reading
 from ecw.crm.db.enums import AlertEvent
 from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
@@ -60,41 +60,34 @@ class Change:
     next_move: str
 
 
-def reconcile(
-    engine: Engine,
-    now: datetime,
-    every: timedelta,
-    resources: Collection[str],
-    limits: Thresholds,
-    targets: Collection[str],
-) -> list[Change]:
-    """Open and close alerts by what is wrong now, and write down who is to be told; return what changed.
+def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
+    """Open and close a practice's alerts by what is wrong now, and note who is to know; return what changed.
 
     Facts and alerts are read and written under one lock, so that a slow look never undoes a later one.
     """
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
-        amiss = {fact.key: fact for fact in facts(connection, now, every, resources, limits)}
-        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection)}
-        began = [fact for key, fact in amiss.items() if key not in open_now]
-        ended = [one for key, one in open_now.items() if key not in amiss]
+        wrong_now = {fact.key: fact for fact in facts(connection, now, watched)}
+        open_now = {(one.practice, one.kind, one.subject): one for one in _open(connection, watched.practice)}
+        began = [fact for key, fact in wrong_now.items() if key not in open_now]
+        ended = [one for key, one in open_now.items() if key not in wrong_now]
         for fact in began:
             _begin(connection, fact, now)
         for one in ended:
             connection.execute(update(ecw_alert).where(*_is(one)).values(resolved_at=now))
-        _plan_notices(connection, ended, targets, now)
+        _plan_notices(connection, ended, watched, now)
     changes = [Change(BEGIN, fact.practice, fact.message, fact.next_move) for fact in began]
     return changes + [Change(OVER, one.practice, one.message, one.next_move) for one in ended]
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
-    """Return what is wrong, as it was last looked at, oldest first."""
+    """Return what is wrong, as the last check found it, oldest first."""
     with reading(engine) as connection:
         return _open(connection)
 
 
-def to_send(engine: Engine, target: str) -> list[Notice]:
-    """Return the notices that the target has not got yet, in the order of events."""
+def to_send(engine: Engine, practice: str, target: str) -> list[Notice]:
+    """Return the notices of a practice that the target has not got yet, in the order of events."""
     statement = (
         select(*ecw_alert.columns, ecw_alert_notification.c.event)
         .join(
@@ -102,6 +95,7 @@ def to_send(engine: Engine, target: str) -> list[Notice]:
             (ecw_alert_notification.c.practice == ecw_alert.c.practice)
             & (ecw_alert_notification.c.alert == ecw_alert.c.alert),
         )
+        .where(ecw_alert.c.practice == practice)
         .where(ecw_alert_notification.c.target == target, ecw_alert_notification.c.sent_at.is_(None))
         .order_by(
             ecw_alert_notification.c.made_at, ecw_alert.c.opened_at, ecw_alert_notification.c.event
@@ -134,10 +128,12 @@ def give_back(engine: Engine, notice: Notice) -> None:
         connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(claimed_at=None))
 
 
-def _open(connection: Connection) -> list[Alert]:
+def _open(connection: Connection, practice: str | None = None) -> list[Alert]:
     still = (
         select(ecw_alert).where(ecw_alert.c.resolved_at.is_(None)).order_by(ecw_alert.c.opened_at, ecw_alert.c.alert)
     )
+    if practice is not None:
+        still = still.where(ecw_alert.c.practice == practice)
     return [Alert(*row) for row in connection.execute(still)]
 
 
@@ -156,11 +152,12 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
     )
 
 
-def _plan_notices(connection: Connection, ended: Sequence[Alert], targets: Collection[str], now: datetime) -> None:
+def _plan_notices(connection: Connection, ended: Sequence[Alert], watched: Watched, now: datetime) -> None:
     """Let every target know of what is open, and of the end of what it was to know; forget targets that went."""
-    n = ecw_alert_notification.c
-    connection.execute(delete(ecw_alert_notification).where(n.sent_at.is_(None), n.target.not_in(list(targets))))
-    due = [(one, BEGIN, target) for one in _open(connection) for target in targets]
+    n, targets = ecw_alert_notification.c, list(watched.targets)
+    went = (n.practice == watched.practice, n.sent_at.is_(None), n.target.not_in(targets))
+    connection.execute(delete(ecw_alert_notification).where(*went))
+    due = [(one, BEGIN, target) for one in _open(connection, watched.practice) for target in targets]
     for one in ended:
         begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)
         due += [(one, OVER, target) for target in connection.scalars(begun) if target in targets]

@@ -93,7 +93,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command; an error of ours is one message with its next move, and exit code 1."""
+    """Run the command; one of the project's errors is one message with its next move, and exit code 1."""
     try:
         group.main(prog_name="ecw")
     except EcwError as error:

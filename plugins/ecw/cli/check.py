@@ -7,10 +7,11 @@ import sys
 import click
 
 from ecw.cli import JSON, logs_to_stderr, print_json
+from ecw.cli.options import ECW
 
 
 @click.command(name="check")
-@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection to check.")
+@ECW
 @JSON
 def command(conn_id: str, as_json: bool) -> None:
     """Find the token endpoint, get a token and read once: one line per step, exit code 0 or 1.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli import JSON, print_rows
-from ecw.cli.matches import CRM, ECW, side
+from ecw.cli.matches import side
+from ecw.cli.options import CRM, ECW
 
 if TYPE_CHECKING:
     from ecw.three_way_merge import Side

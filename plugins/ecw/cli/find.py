@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ecw.cli import JSON, print_rows
-from ecw.cli.matches import CRM, ECW, side
+from ecw.cli.matches import side
+from ecw.cli.options import CRM, ECW
 
 
 @click.command("find")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ecw.cli.matches import CRM, ECW, side
+from ecw.cli.matches import side
+from ecw.cli.options import CRM, ECW
 from ecw.printable import as_table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, PRACTICE
 from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ecw.mapping.definition.model import Mapping
 
 FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
-CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
 
 
@@ -31,6 +31,7 @@ def command() -> None:
 
 @command.command("check")
 @FOLDER
+@PRACTICE
 @CRM
 @click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
 def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
@@ -46,7 +47,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
         except EcwError as error:
             if not found.problems:
                 raise
-            found.notes.append(f"The CRM was not looked at: {error.what}")
+            found.notes.append(f"The CRM was not checked: {error.what}")
     for note in found.notes:
         click.echo(note)
     if found.problems:
@@ -98,6 +99,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
 
 @command.command("diff")
 @click.argument("file")
+@PRACTICE
 @CRM
 @STAGING
 @JSON
@@ -152,7 +154,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
     for crosswalk in dict.fromkeys(entry.crosswalk for _, entry in found):
         entries = [entry for _, entry in found if entry.crosswalk == crosswalk]
         held_back = sum(entry.held_back for entry in entries)
-        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records held back {held_back}")
+        click.echo(f"crosswalks/{crosswalk}.csv: unmapped codes {len(entries)}, records rejected {held_back}")
         for entry in entries:
             click.echo(f"  {entry.line}")
     if not found:
@@ -162,6 +164,7 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
 @command.command("propose")
 @click.argument("crosswalk")
 @FOLDER
+@PRACTICE
 @CRM
 @STAGING
 @click.option("--write", is_flag=True, help="Add the certain lines to the crosswalk's file.")

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli import JSON, print_rows
+from ecw.cli.options import CRM, ECW
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.push.context import CrmSide
-
-ECW = click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
-CRM = click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
 
 
 @click.group("matches")

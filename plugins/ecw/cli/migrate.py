@@ -6,9 +6,12 @@ import logging
 
 import click
 
+from ecw.cli.options import CRM, PRACTICE
+
 
 @click.command("migrate")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 def command(crm_conn_id: str) -> None:
     """Make or fix the tables in the CRM's database; harmless when there is nothing to do."""
     from ecw.crm.db.engine import open_crm

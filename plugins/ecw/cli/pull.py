@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ecw.cli import JSON, logs_to_stderr, print_json
+from ecw.cli.options import CRM, ECW
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 
@@ -27,8 +28,8 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 @click.option("--ignore-time-budget", is_flag=True, help="Begin even if the plan does not fit before the next run.")
 @click.option("--staging", help="The staging area, where it is not the default.")
 @JSON
-@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@ECW
+@CRM
 def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Pull from eCW into the CRM in this process: begin, extract, map, check and load of each RESOURCE, or of all.
 

@@ -10,6 +10,7 @@ import click
 
 from ecw.cli import JSON, logs_to_stderr, print_json
 from ecw.cli.matches import side
+from ecw.cli.options import CRM, ECW
 
 if TYPE_CHECKING:
     from ecw.models import Push
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 @click.option("--test-only", is_flag=True, help="Only the patient that the connection names as test_patient.")
 @JSON
 @click.option("--yes", is_flag=True, help="Approve it, where it is more than usual.")
-@click.option("--conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@ECW
+@CRM
 def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
     """Push patients that differ from the CRM to eCW, and show what happened to each.
 
@@ -38,7 +39,7 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
     from ecw.push.plan.select import crm_ids
     from ecw.push.summary import as_text
 
-    if patients:  # numbers too: what a terminal is told, Airflow does not keep
+    if patients:  # numbers too: what is typed in a terminal, Airflow does not keep
         with side(conn_id, crm_conn_id) as crm:
             patients = tuple(f"crm:{crm_id}" for crm_id in crm_ids(crm, patients, numbers=True))
     options = form | {"patients": list(patients)}

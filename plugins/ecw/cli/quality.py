@@ -1,4 +1,4 @@
-"""`ecw quality`: what the check found in a run."""
+"""`ecw quality`: what the check found in a run, and suites for other tools."""
 
 from __future__ import annotations
 
@@ -9,28 +9,47 @@ from typing import TYPE_CHECKING
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, PRACTICE, chosen_code
 from ecw.printable import as_table
 
 if TYPE_CHECKING:
     from ecw.reports.quality import Report
 
-_HEADER = ("verdict", "broken", "new", "rows", "column", "rule", "wanted", "otherwise")
+_HEADER = ("verdict", "broken", "new", "rows", "column", "rule", "expected", "on_fail")
 
 
-@click.command("quality")
+class _Quality(click.Group):
+    """`ecw quality RUN` is `ecw quality show RUN`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `show` before what is no subcommand."""
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("quality", cls=_Quality)
+def command() -> None:
+    """Show what the check found in a run, or write a quality suite for other tools."""
+
+
+@command.command("show")
 @click.argument("run", required=False)
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 @click.option("--all", "every", is_flag=True, help="The rules that no row breaks, too.")
 @JSON
-def command(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
+def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
     """Show what the check found in RUN, a run id, or in the last run: rules, counts and verdicts, no values."""
     from ecw.crm.db.engine import open_crm, reading
     from ecw.errors import ConfigurationError
     from ecw.reports import quality
 
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
-        run_id = run or quality.last_run(connection)
-        found = quality.of_run(connection, run_id) if run_id else []
+        practice, run_id = chosen_code(), run
+        if run is None and (last := quality.last_run(connection, practice)) is not None:
+            practice, run_id = last.practice, last.run_id
+        found = quality.of_run(connection, run_id, practice=practice) if run_id else []
     if run and not found:
         raise ConfigurationError(
             f"The CRM knows no run {run!r}.", next_move="name it as Airflow's list of the runs of ecw_pull does."
@@ -48,6 +67,22 @@ def command(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> No
             click.echo(rules)
 
 
+@command.command("export")
+@click.argument("resource")
+@click.option("--own", is_flag=True, help="With the expectations that only this project registers.")
+def export(resource: str, own: bool) -> None:
+    """Write the suite of RESOURCE as the JSON that Great Expectations loads."""
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.quality.export import gx_suite
+    from ecw.quality.suite import suite_of
+    from ecw.resources import resource as row
+
+    found, left_out = gx_suite(suite_of(row(resource).name, load_mapping(resource)), own=own)
+    print_json(found)
+    for rule in left_out:
+        click.echo(f"Left out, as Great Expectations does not know it: {rule}.", err=True)
+
+
 def _told(report: Report) -> str:
     volume = report.volume
     if volume is None:
@@ -61,6 +96,6 @@ def _table(report: Report, every: bool) -> str:
     rows = [rule for rule in report.rules if every or rule["broken"]]
     if not rows:
         return ""
-    names = ("verdict", "broken", "broken_new", "rows", "column", "rule", "demand", "otherwise")
+    names = ("verdict", "broken", "broken_new", "rows", "column", "rule", "demand", "on_fail")
     lines = [_HEADER, *(tuple("" if rule[name] is None else str(rule[name]) for name in names) for rule in rows)]
     return indent(as_table(lines), "  ")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, ECW
 from ecw.resources import RESOURCES
 
 
@@ -16,10 +17,10 @@ from ecw.resources import RESOURCES
 @click.option("--run", default="", help="Only what was rejected by this run.")
 @click.option("--id", "ids", multiple=True, help="Only these eCW ids.")
 @JSON
-@click.option("--ecw-conn-id", default="ecw_default", show_default=True, help="The Airflow connection of eCW.")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@ECW
+@CRM
 def command(
-    resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, ecw_conn_id: str, crm_conn_id: str, **chosen: str
+    resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, conn_id: str, crm_conn_id: str, **chosen: str
 ) -> None:
     """Map, check and load rejected records again, all of them or the chosen ones; eCW is not asked."""
     from ecw.pull import steps
@@ -27,7 +28,7 @@ def command(
     from ecw.pull.summary import as_text
 
     form = chosen | {"resources": list(resources), "ids": list(ids)}
-    run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", form, ecw_conn_id, crm_conn_id)
+    run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", form, conn_id, crm_conn_id)
     for resource in RESOURCES:
         if (collected := replay.collect(run, resource)) is not None:
             steps.load(steps.check(steps.map(collected)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecw.cli import JSON, print_json
+from ecw.cli.options import CRM, PRACTICE, chosen, chosen_code
 from ecw.printable import as_table
+from ecw.resources import PUSHED
 
 if TYPE_CHECKING:
     from ecw.alerts.store import Alert
+    from ecw.crm.state.practices import Unassigned
     from ecw.reports.status import ResourceStatus
 
 _HEADER = (
@@ -22,26 +26,40 @@ _HEADER = (
 
 
 @click.command("status")
-@click.option("--crm-conn-id", default="crm_default", show_default=True, help="The Airflow connection of the CRM.")
+@PRACTICE
+@CRM
 @JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
     """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
     from ecw.alerts.store import open_alerts
-    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.state.practices import unassigned
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.pull.mapped_columns import mapped_of
     from ecw.reports.status import status
     from ecw.settings.schedule import cron, gaps
 
     with open_crm(crm_conn_id) as engine:
-        found, alerts = status(engine, every=gaps(cron()).longest), open_alerts(engine)
+        practice, code = chosen(), chosen_code()
+        found = [one for one in status(engine, every=gaps(cron(practice)).longest) if code in (None, one.practice)]
+        alerts = [one for one in open_alerts(engine) if code in (None, one.practice)]
+        with reading(engine) as connection:
+            lost = unassigned(connection, [(PUSHED, mapped_of(load_mapping(PUSHED)))])
     if as_json:
-        print_json(_with_alerts(found, alerts))
+        print_json(_with_alerts(found, alerts, lost))
     else:
-        click.echo("\n".join([_table(found), *_told(alerts)]))
+        click.echo("\n".join([_table(found), *_told(alerts), *_lost(lost)]))
 
 
-def _with_alerts(found: list[ResourceStatus], alerts: list[Alert]) -> list[dict[str, Any]]:
-    """Give each resource its open alerts."""
-    of = {(one.practice, one.resource): asdict(one) | {"alerts": []} for one in found}
+def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> list[dict[str, Any]]:
+    """Give each resource its open alerts, and how many rows of it are no practice's."""
+    rows = Counter[str]()
+    for rest in lost:
+        rows[rest.resource] += rest.rows
+    of = {
+        (one.practice, one.resource): asdict(one) | {"alerts": [], "rows_without_practice": rows[one.resource]}
+        for one in found
+    }
     for alert in alerts:
         if (alert.practice, alert.subject) in of:
             of[alert.practice, alert.subject]["alerts"].append(asdict(alert))
@@ -55,6 +73,13 @@ def _told(alerts: list[Alert]) -> list[str]:
         for one in alerts
     ]
     return ["", *lines] if lines else []
+
+
+def _lost(lost: list[Unassigned]) -> list[str]:
+    count = sum(one.rows for one in lost)
+    return (
+        ["", f"{PUSHED}: {count} rows are no practice's and pushed nowhere: see `ecw practice rows`."] if count else []
+    )
 
 
 def _table(found: list[ResourceStatus]) -> str:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the check and what came of it: its findings, or the cause and the next move."""
+    """One step of the check and its result: the findings, or the cause and the next move."""
 
     name: str
     ok: bool

@@ -89,7 +89,7 @@ class Retrier:
         Raises the last attempt's error.  OutcomeUnknown is never tried again here: the caller must search first.
         """
         retrying = Retrying(
-            retry=retry_if_exception(_mends_itself),
+            retry=retry_if_exception(_fixes_itself),
             wait=wait_random_exponential(multiplier=1, max=self.patience.longest_wait),  # full jitter
             stop=stop_all(stop_after_attempt(self.patience.attempts), stop_after_delay(self.patience.seconds)),
             before_sleep=_told,
@@ -114,7 +114,7 @@ class Retrier:
         return result
 
 
-def _mends_itself(error: BaseException) -> bool:
+def _fixes_itself(error: BaseException) -> bool:
     return isinstance(error, RetryableError) and not isinstance(error, OutcomeUnknown | ExportRunning)
 
 

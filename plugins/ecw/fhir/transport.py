@@ -116,7 +116,7 @@ class Transport:
             # Prepared after the permit, which can take a minute: the token goes in here, and must be good when sent.
             prepared = self.session.prepare_request(Request(method, url, **request))
             while late():
-                # Preparing may fetch a token, which waits for a permit of its own: the minute of ours can be over.
+                # Preparing may fetch a token, which waits for a permit of its own: the minute can be over.
                 late = self.permits()
                 prepared = self.session.prepare_request(Request(method, url, **request))
             where = f"{method} {without_values(prepared.url or url)}"
@@ -163,7 +163,7 @@ class Transport:
 
 
 def explained(error: Exception, where: str) -> EcwError:
-    """Return the error of ours for one of requests', without its text, which holds the whole URL."""
+    """Return the project's error for one of requests', without its text, which holds the whole URL."""
     if (
         isinstance(error, trouble.InvalidHeader) and error.request is not None
     ):  # of the answer: ours are without request

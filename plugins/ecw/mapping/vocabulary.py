@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 # Days that databases write where nobody entered one: the first and last that SQL knows, Delphi's and eCW's zero, SQL
-# Server's zero; each with its neighbours, which it becomes in another time zone.
+# Server's zero; each with its neighbours, its values in other time zones.
 NULL_DAYS = frozenset(
     {
         *("0001-01-01", "0001-01-02"),

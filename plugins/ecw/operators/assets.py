@@ -1,7 +1,7 @@
 """The assets by which other DAGs follow what a load has changed: `ecw_patient`, `ecw_insurance` and so on.
 
 An outlet that is an asset has an event at every success of its task.  An alias has one only where the task says so, and
-a load that changed nothing says nothing.  What a backfill loads is told too; a dry run changes nothing.
+a load that changed nothing says nothing.  What a backfill loads has an event, too; a dry run changes nothing.
 """
 
 from __future__ import annotations
@@ -9,25 +9,38 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, AssetWatcher
 
 from ecw.operators import lineage
+from ecw.operators.outbox_trigger import OutboxTrigger
 from ecw.pull import steps
+from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from ecw.models import Batch, Run
+    from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
 
 
-def asset(resource: str) -> Asset:
-    """Return the asset of a resource's rows in the CRM, to be put into another DAG's `schedule`."""
-    return Asset(f"ecw_{resource}")
+def asset(resource: str, practice: Practice | None = None) -> Asset:
+    """Return the asset of a practice's rows of a resource in the CRM, to be put into another DAG's `schedule`.
+
+    Without a practice, of the one at the connection `ecw_default`.
+    """
+    return Asset(f"ecw_{resource}{practice.suffix if practice else ''}")
 
 
-def changed(resource: str) -> AssetAlias:
+def changed(resource: str, practice: Practice | None = None) -> AssetAlias:
     """Return the outlet of the resource's load."""
-    return AssetAlias(f"ecw_{resource}_changed")
+    return AssetAlias(f"ecw_{resource}_changed{practice.suffix if practice else ''}")
+
+
+def outbox(practice: Practice) -> Asset:
+    """Return the asset that starts a practice's push: its watcher looks into the CRM."""
+    trigger = OutboxTrigger(practice.connection, practice.crm_connection)
+    watcher = AssetWatcher(name=f"crm_outbox{practice.suffix}", trigger=trigger)
+    return Asset(f"crm_patients_to_push{practice.suffix}", watchers=[watcher])
 
 
 def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
@@ -41,8 +54,9 @@ def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
         if outlet_events is not None:
             counts = {name: numbers[name] for name in ("inserted", "updated", "rejected")}
             extra = {"practice": run["practice"], "run_id": run["run_id"], **counts}
-            outlet_events[changed(resource)].add(asset(resource), extra=extra)
-            log.info("The asset ecw_%s has an event.", resource)
+            practice = of_connection(run["ecw_conn_id"])
+            outlet_events[changed(resource, practice)].add(asset(resource, practice), extra=extra)
+            log.info("The asset ecw_%s%s has an event.", resource, practice.suffix)
         lineage.report_load(run, resource, numbers)
     return numbers
 

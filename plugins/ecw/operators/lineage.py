@@ -40,7 +40,7 @@ def _quietly(report: Callable[P, None]) -> Callable[P, None]:
                 report(*args, **kwargs)
         except ImportError:
             return
-        except Exception as error:  # noqa: BLE001 - the rows are loaded, whoever is told of it
+        except Exception as error:  # noqa: BLE001 - the rows are loaded, with or without a report
             log.warning("OpenLineage: the datasets were not reported (%s).", type(error).__name__)
 
     return quiet

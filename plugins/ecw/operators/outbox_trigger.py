@@ -17,7 +17,7 @@ EVERY = 10.0  # seconds from one look to the next
 class OutboxTrigger(BaseEventTrigger):
     """Look into the CRM every few seconds; an event says how many patients are to be pushed.
 
-    It ends only with the triggerer: trouble with the CRM is told and looked at again.
+    It ends only with the triggerer: an error of the CRM is logged, and it tries again.
     """
 
     def __init__(

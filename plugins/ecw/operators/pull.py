@@ -12,6 +12,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, PullRequest, Run
 from ecw.pull import steps
+from ecw.settings.practice import DEFAULT_CONNECTION
+from ecw.settings.practices import of_connection
 from ecw.settings.pull import of_form
 
 if TYPE_CHECKING:
@@ -24,8 +26,13 @@ class BeginOperator(BaseOperator, SkipMixin):
     """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
 
     The form is read here and not rendered by a template: it may name patients, and templates are shown.  Of what a
-    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.
+    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.  `ecw_conn_id` is the
+    practice's connection.
     """
+
+    def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ecw_conn_id = ecw_conn_id
 
     def execute(self, context: Context) -> Run:
         """Begin, or begin to wait."""
@@ -41,6 +48,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         def goes_on(run_id: str) -> bool:
             return ti.get_dr_count(dag_run.dag_id, run_ids=[run_id], states=["running"]) > 0
 
+        practice = of_connection(self.ecw_conn_id)
         start, end = dag_run.data_interval_start, dag_run.data_interval_end
         try:
             request = PullRequest(
@@ -48,6 +56,9 @@ class BeginOperator(BaseOperator, SkipMixin):
                 run_type=dag_run.run_type.value,
                 window_start=start.isoformat() if start else None,
                 window_end=end.isoformat() if end else "",
+                ecw_conn_id=practice.connection,
+                crm_conn_id=practice.crm_connection,
+                staging=practice.staging,
                 options=of_form(context["params"]),
             )
             run = steps.begin(request, goes_on)

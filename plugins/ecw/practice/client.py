@@ -31,7 +31,7 @@ def client_of(run: Run | Push, engine: Engine, patience: RetryPolicy | None = No
 
     Raises ConfigurationError, also where the connection names another practice than when the run began.
     """
-    run_type = "manual" if "kept_back" in run else run["run_type"]
+    run_type = "manual" if "not_sent" in run else run["run_type"]
     client = client_for(run["ecw_conn_id"], run_type, engine, patience)
     require_same(run, client.base_url)
     return client

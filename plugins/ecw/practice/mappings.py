@@ -16,6 +16,7 @@ from ecw.models import Push, Run
 from ecw.resources import RESOURCES
 from ecw.settings import connections
 from ecw.settings.did_you_mean import did_you_mean
+from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from ecw.settings.connections import Connection
@@ -75,8 +76,9 @@ def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapp
     base_url = base_url_of(connection)
     known: set[str] = set()
     resources = list(resources)
+    own = of_connection(connection.conn_id or "").mappings
     for resource in resources:
-        mapping = load_mapping(resource, constants)
+        mapping = load_mapping(resource, constants, own)
         if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
             version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
             mapping = replace(mapping, time_zone=zone, version=version)

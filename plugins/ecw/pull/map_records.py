@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ecw.crm.state.links import Known
     from ecw.mapping.transform.to_row import Mapper
 
-WARNED = 20  # kinds of warnings that are told of a batch
+WARNED = 20  # kinds of warnings that are named of a batch
 _POSITION = re.compile(r"\[\d+\]")
 TOLD = 5  # elements that are named when a record is not FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id

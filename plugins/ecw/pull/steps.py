@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `goes_on` returns whether another run of the DAG, by its id, is at work; without it nobody is waited for.
+    `goes_on` tells whether another run of the DAG, by its id, is at work; without it nobody is waited for.
 
     Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,
     PlanExceedsInterval, ConcurrentRun, and what a call raises: /metadata is read.
@@ -113,29 +113,30 @@ def check(batch: Batch) -> Batch:
     from ecw.practice.mappings import mapping_of
     from ecw.pull.plan import plan
     from ecw.quality.check import Before, check
-    from ecw.quality.suite import load_suite, of_chosen, suite_path
+    from ecw.quality.suite import of_chosen, suite_of
+    from ecw.settings.practices import of_connection
 
     run = batch["run"]
     with _crm(run, batch["resource"]) as engine:
-        columns = [column.name for column in mapping_of(run, batch["resource"]).pulled]
-        suite = load_suite(suite_path(batch["resource"]), columns)
+        own = of_connection(run["ecw_conn_id"]).quality
+        suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]), own)
         if plan.of(run)["options"]["ids"]:  # a replay has some, too
             suite = of_chosen(suite)
         return check(
             run,
             batch,
             suite,
-            usual=quality_results.usual(
-                engine,
-                run,
-                batch["resource"],
-                full_scan=batch.get("full_scan", False),
-                strategy=batch.get("strategy"),
-                patients_queried=batch.get("patients_queried"),
-            ),
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality_results.write, engine, run, batch["resource"]),
             before=Before(
+                quality_results.usual(
+                    engine,
+                    run,
+                    batch["resource"],
+                    full_scan=batch.get("full_scan", False),
+                    strategy=batch.get("strategy"),
+                    patients_queried=batch.get("patients_queried"),
+                ),
                 partial(quality_results.judged, engine, run["practice"], batch["resource"]),
                 quality_results.rules_before(engine, run, batch["resource"]),
             ),
@@ -214,7 +215,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
             rows = table(engine, run, plan.covered(run))
             urgency.note(engine, run, rows, plan.options_of(run))
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-    watch_quietly(run["crm_conn_id"] if run else crm_conn_id)
+    watch_quietly(run["crm_conn_id"] if run else crm_conn_id, run["ecw_conn_id"] if run else None)
     return rows
 
 
@@ -238,10 +239,16 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
 
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import retention
+    from ecw.settings import connections
+    from ecw.settings.practices import VARIABLE, known
     from ecw.staging import batch_file, location
 
     # First, as it is patients themselves; by a practice that pulls no more, too.
-    gone = {"staged runs": batch_file.purge_daily(location.staging_root(), location.staging_days())}
+    roots = {location.staging_root(each.staging) for each in known(connections.variable(VARIABLE) or "")}
+    days = location.staging_days()
+    gone = {
+        "staged runs": sum(batch_file.purge_daily(root, days) for root in sorted(roots | {location.staging_root()}))
+    }
     with open_crm(crm_conn_id) as engine:
         gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
     log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")

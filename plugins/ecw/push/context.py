@@ -46,7 +46,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What came of one patient: ids, words and names of fields only."""
+    """The result of one patient: ids, words and names of fields only."""
 
     crm_id: str
     status: PushStatus
@@ -80,7 +80,7 @@ class CrmSide:
 
 
 def canonical(side: CrmSide, crm_id: str) -> str | None:
-    """Return a patient's id as locks and intents have it, before anything is done by it; None: there is no such row."""
+    """Return a patient's id as locks and intents have it, before anything is done by it; None: no row has it."""
     with working("The push of a patient"), reading(side.engine) as connection:
         return side.patients.canonical(connection, crm_id)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, exists, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, cast, exists, func, not_, select, update
 
 from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, find
 from ecw.crm.db.converters import plain
@@ -41,7 +41,8 @@ class Record:
     agreed: MergeBase | None = None  # None: never written down
     confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
     names_id: str | None = None  # the eCW id that the row itself names
-    elsewhere: bool = False  # another practice's link claims the row: it is that one's patient
+    elsewhere: bool = False  # the row names another practice, or another's link claims it: it is that one's patient
+    unassigned: bool = False  # it does not say whose it is, and another practice uses the table, too
 
 
 class Patients:
@@ -72,7 +73,8 @@ class Patients:
         return self._record(found) if found else None
 
     def canonical(self, connection: Connection, crm_id: str) -> str | None:
-        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row.
+        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row,
+        or it is another practice's.
 
         A person may write 01, +1 or a UUID in capitals.
         """
@@ -80,16 +82,27 @@ class Patients:
             key = self.target.key_of(crm_id)
         except ValueError:
             return None
-        found: str | None = connection.scalar(select(self.id).where(self.target.key == key))
+        mine = not_(self.rows(connection).theirs)
+        found: str | None = connection.scalar(select(self.id).where(self.target.key == key, mine))
         return found
+
+    def rows(self, connection: Connection) -> practices.Rows:
+        """Return which rows of the table are the practice's."""
+        return practices.rows(connection, self.place.practice, self.place.resource, self.target)
+
+    def unassigned(self, connection: Connection) -> int:
+        """Return how many rows do not say whose they are, where that matters: they are pushed nowhere."""
+        lost = select(func.count()).select_from(self.target.table).where(self.rows(connection).unassigned)
+        return int(connection.scalar(lost) or 0)
 
     def shared(self, connection: Connection, crm_id: str) -> set[str]:
         """Return the columns of a patient's phone numbers, e-mail addresses and streets that many other rows have."""
         return shared_contacts(connection, self.target, self.target.key_of(crm_id), self.contacts)
 
     def all(self, connection: Connection) -> Iterator[Record]:
-        """Yield every patient, with its link and what is agreed."""
-        with connection.execute(self._query(connection), execution_options={"yield_per": 1_000}) as result:
+        """Yield every patient of the practice, with its link and what is agreed."""
+        query = self._query(connection).where(self.rows(connection).mine)
+        with connection.execute(query, execution_options={"yield_per": 1_000}) as result:
             for found in result.mappings():
                 yield self._record(found)
 
@@ -135,6 +148,10 @@ class Patients:
         else:
             self.forget_hash(connection, ecw_id)
         self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id)
+        whose = edit_times.Whose(self.place.practice, self.place.resource)
+        if (named := practices.label(self.rows(connection), self.place.resource)) is not None:
+            edit_times.write(connection, self.target, whose, named.where(self.target.key == self.target.key_of(crm_id)))
+            edit_times.settle(connection, self.target, whose)
         return True
 
     def _linked_to(self, connection: Connection, crm_id: str) -> str | None:
@@ -205,10 +222,11 @@ class Patients:
             & (ecw_merge_base.c.resource == place.resource)
             & (ecw_merge_base.c.ecw_id == ecw_link.c.ecw_id)
         )
-        elsewhere: ColumnElement[bool] = false()
+        rows = self.rows(connection)
+        elsewhere: ColumnElement[bool] = rows.theirs
         if practices.linked_beside(connection, place.practice, place.resource):
             other = ecw_link.alias()
-            elsewhere = exists().where(
+            elsewhere = elsewhere | exists().where(
                 other.c.practice != place.practice,
                 other.c.resource == place.resource,
                 other.c.crm_id == cast(key, other.c.crm_id.type),
@@ -221,6 +239,7 @@ class Patients:
                 ecw_link.c.ecw_id.label("_ecw_id"),
                 ecw_link.c.identity.label("_identity"),
                 elsewhere.label("_elsewhere"),
+                rows.unassigned.label("_unassigned"),
                 ecw_merge_base.c.emr.label("_emr"),
                 ecw_merge_base.c.crm.label("_crm"),
                 ecw_merge_base.c.sent.label("_sent"),
@@ -246,6 +265,7 @@ class Patients:
             locked=bool(found.get(LOCK)),
             changed_at=edit_times.edited(found),
             elsewhere=bool(found["_elsewhere"]),
+            unassigned=bool(found["_unassigned"]),
             agreed=None if found["_emr"] is None else MergeBase.parse(found["_emr"], found["_crm"], found["_sent"]),
             confirmed=Confirmed.parse(found["_identity"]),
             names_id=row[self.key],

@@ -16,7 +16,7 @@ from ecw.crm.db.upsert import upsert
 from ecw.crm.load import references
 from ecw.crm.load.identity import RUNG
 from ecw.crm.load.load import one_at_a_time
-from ecw.crm.state import conflicts
+from ecw.crm.state import conflicts, edit_times
 from ecw.errors import ConfigurationError
 from ecw.mapping.transform.person import element_of
 from ecw.push import intents, progress
@@ -50,11 +50,11 @@ def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> 
     _decided(side, crm_id, decide)
 
 
-def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()) -> str:
+def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] | None = None) -> str:
     """Take the link away, and from the row the numbers that eCW gave; return the eCW id that it had.
 
     The next push looks for the row's person, and never takes the former chart for it; the next pull makes a row of its
-    own for the chart, and gives it what belongs to it of the `followers`: insurance, encounters.
+    own for the chart, and gives it what belongs to it of the `followers` by resource: insurance, encounters.
 
     Raises ConfigurationError where the row has no link.
     """
@@ -76,8 +76,10 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Iterable[Mapped] = ()
         key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
         for table in (ecw_link, ecw_merge_base):
             connection.execute(delete(table).filter_by(**key))
-        for mapped in followers:
-            references.forget(connection, find(connection, mapped), f"{side.mapping.resource}/{record.ecw_id}")
+        for resource, mapped in (followers or {}).items():
+            whose = edit_times.Whose(place.practice, resource)
+            reference = f"{side.mapping.resource}/{record.ecw_id}"
+            references.forget(connection, find(connection, mapped), whose, reference)
         mine = {"practice": place.practice, "resource": place.resource, "crm_id": record.crm_id}
         open_ones = update(ecw_conflict).filter_by(**mine, state=conflicts.OPEN)
         connection.execute(open_ones.values(state=conflicts.SETTLED))

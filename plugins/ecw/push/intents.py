@@ -184,7 +184,7 @@ def settle(
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent:
+class Unsent:
     """A content that is not sent: REFUSED before it was, or HELD for a person to choose among candidates."""
 
     state: str
@@ -195,7 +195,7 @@ class NotSent:
     candidates: tuple[str, ...] = ()
 
 
-def put_aside(connection: Connection, place: Place, crm_id: str, what: NotSent) -> None:
+def record_unsent(connection: Connection, place: Place, crm_id: str, what: Unsent) -> None:
     """Note that a content is not sent.
 
     A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create

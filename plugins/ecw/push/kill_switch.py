@@ -1,4 +1,7 @@
-"""The kill switch: the Variable `ecw_push_kill_switch`, asked before every request."""
+"""The kill switch: the Variable `ecw_push_kill_switch`, asked before every request.
+
+It stops all practices; `ecw_push_kill_switch__north` stops the practice north alone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from threading import Lock
 from ecw.errors import PushStopped
 from ecw.fhir.transport import Late, Permits
 from ecw.settings import connections
+from ecw.settings.practice import Practice
 
 STOP, WATCH = "ecw_push_kill_switch", "ecw_push_auto_start"
 FRESH = 1.0  # seconds: a request takes eCW longer
@@ -21,11 +25,17 @@ def is_on(name: str, *, unset: bool) -> bool:
     return unset if value is None else value.strip().lower() not in _NO
 
 
-class Allowed:
-    """Says whether writing is allowed now; all threads share one answer, which is at most a second old."""
+def stopped(practice: Practice) -> str | None:
+    """Return the Variable that stops a practice's push, None where none does."""
+    names = dict.fromkeys((STOP, practice.variable(STOP)))
+    return next((name for name in names if is_on(name, unset=False)), None)
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+
+class Allowed:
+    """Tells whether writing is allowed now; all threads share one answer, which is at most a second old."""
+
+    def __init__(self, practice: Practice, clock: Callable[[], float] = time.monotonic) -> None:
+        self._practice, self._clock = practice, clock
         self._lock = Lock()
         self._asked: float | None = None
         self._stopped = False
@@ -33,7 +43,7 @@ class Allowed:
     def __call__(self) -> bool:
         with self._lock:
             if self._asked is None or self._clock() - self._asked >= FRESH:
-                self._stopped = is_on(STOP, unset=False)
+                self._stopped = stopped(self._practice) is not None
                 self._asked = self._clock()
             return not self._stopped
 

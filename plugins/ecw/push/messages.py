@@ -1,4 +1,4 @@
-"""What came of one patient, for a person: why, and the next move; names of fields, never values."""
+"""The result of one patient, for a person: why, and the next move; names of fields, never values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ _WORDS = {
         "take the lock away in the CRM, if the patient is to travel.",
     ),
     PushStatus.ELSEWHERE: (
-        "it is linked to another practice's patient",
-        "give each practice a CRM database of its own.",
+        "it is another practice's patient",
+        "nothing: that practice's push takes it; else correct the row's practice.",
+    ),
+    PushStatus.UNASSIGNED: (
+        "the row does not say which practice's patient it is",
+        "fill its practice (`ecw practice rows` lists such rows); the next push takes it.",
     ),
     PushStatus.STOPPED: (
         "the Variable ecw_push_kill_switch is set",

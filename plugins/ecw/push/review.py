@@ -63,7 +63,7 @@ def sides(crm: CrmSide, client: EcwClient, crm_id: str, ecw_ids: Iterable[str]) 
             theirs[ecw_id] = mapper.row(client.read(crm.mapping.resource, ecw_id)).row
         except RecordNotFound:
             missing.append(ecw_id)
-    ours = record.row if record else {}
+    ours = record.row if record and not record.elsewhere else {}  # another practice's is shown to nobody here
     compared = []
     for column in crm.mapping.columns:
         emr = {ecw_id: row.get(column.name) for ecw_id, row in theirs.items()}
@@ -140,5 +140,5 @@ def same_person(crm: CrmSide, client: EcwClient, crm_id: str, by: str) -> None:
 def unlink(crm: CrmSide, ecw_conn_id: str, crm_id: str, by: str) -> str:
     """Take a patient's link away; return the eCW id that it had.  Raises ConfigurationError."""
     names = [name for name in RESOURCES if name != crm.place.resource]
-    followers = [mapped_of(mapping) for mapping in mappings_of(ecw_conn_id, names)]
+    followers = {mapping.name: mapped_of(mapping) for mapping in mappings_of(ecw_conn_id, names)}
     return decide_identity.unlink(crm, spelled(crm, crm_id), by, followers)

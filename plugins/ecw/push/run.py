@@ -32,6 +32,7 @@ from ecw.push.patient.readback import confirm as read_back
 from ecw.push.plan.begin import place_of
 from ecw.push.rules.outcome import raised
 from ecw.push.rules.validate import Limits
+from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
 IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow in crm.engine
@@ -46,9 +47,12 @@ class Running:
 
     engine: Engine
     push: Push
-    allowed: Callable[[], bool] = field(default_factory=Allowed)
     sleep: Callable[[float], None] = time.sleep
     patience: RetryPolicy | None = None  # of a call; None: as every call has it
+    allowed: Callable[[], bool] = field(init=False)  # as the switches of the practice say
+
+    def __post_init__(self) -> None:
+        self.allowed = Allowed(of_connection(self.push["ecw_conn_id"]))
 
     @property
     def place(self) -> Place:
@@ -141,7 +145,7 @@ class _Sending:
         return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in again]
 
     def one(self, crm_id: str) -> Pushed | None:
-        """Push one patient and write down what came of it; None where it was not tried."""
+        """Push one patient and write down the result; None where it was not tried."""
         running = self.running
         if self.given_up:
             return None

@@ -16,7 +16,7 @@ from ecw.push.plan.select import TRIED, WAITS
 # In the order in which they are shown; a patient who waits is shown as not approved, or not tried.
 WORDS = tuple(status for status in PushStatus if status is not PushStatus.WAITING)
 WELL = (*WRITTEN, PushStatus.UNCHANGED, PushStatus.SKIPPED, PushStatus.BUSY)
-KEPT_BACK = {
+NOT_SENT = {
     "refused": "eCW or our checks refused them as they are: fix them in the CRM; `ecw status` counts the reasons.",
     "held": "a person chooses: `ecw matches`.",
     "locked": "emr_updates_locked is set in the CRM.",
@@ -57,7 +57,7 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
         "dry_run": dry,
         "patients": len(rows),
         "counts": {word.value: counts[word] for word in WORDS if counts[word]},
-        "kept_back": push["kept_back"],
+        "not_sent": push["not_sent"],
         "confirmed": dict(confirmed),
         "normalized_fields": dict(normalized_fields),
         "shown": [_one(row) for row in shown[:SHOWN]],
@@ -74,7 +74,7 @@ def as_text(table: dict[str, Any]) -> str:
     """Return the table as lines."""
     would = "would be " if table["dry_run"] else ""
     lines = [f"{would}{word:12} {count}" for word, count in table["counts"].items()] or ["nothing to push"]
-    lines += [f"kept back: {count} {why}: {KEPT_BACK.get(why, '')}" for why, count in table["kept_back"].items()]
+    lines += [f"not sent: {count} {why}: {NOT_SENT.get(why, '')}" for why, count in table["not_sent"].items()]
     if table["confirmed"]:
         lines.append("read back: " + ", ".join(f"{count} {word}" for word, count in table["confirmed"].items()))
     if table["normalized_fields"]:

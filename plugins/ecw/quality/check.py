@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
 from ecw.crm.state.quality_results import PASS, WARN, Finding, Judged, Usual
 from ecw.errors import QualityGateFailed
 from ecw.models import Batch, Run
 from ecw.quality import volume
-from ecw.quality.compared_values import Linked, Looking
 from ecw.quality.messages import demand, reason
 from ecw.quality.suite import REJECT, STOP, Rule, Suite
 from ecw.staging import batch_file, filesystem
 
-CHUNK = 10_000  # rows in memory at a time
+if TYPE_CHECKING:
+    from ecw.quality.gx_expectations import Linked
+
+CHUNK = 50_000  # rows that Great Expectations looks at at a time: each time costs it a quarter of a second
+ASKED_AT_ONCE = 10_000  # rows in memory while they are staged
 Line = dict[str, Any]
 Report = Callable[[Sequence[Finding]], None]
 log = logging.getLogger(__name__)
@@ -27,24 +31,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What earlier runs have found out: about records, asked by their ids, and by which rules rows were judged."""
+    """What earlier runs have found out: how many records there are usually, about records, asked by their ids, and by
+    which rules rows were judged.
+    """
 
+    usual: Usual = Usual(None)  # noqa: RUF009 - it is frozen
     judged: Callable[[Collection[str]], Mapping[str, Judged]] = lambda _: {}
     rules: Collection[tuple[str, str, str, float | None]] = ()
 
     def knew(self, rule: Rule, line: Line, earlier: Judged | None) -> bool:
-        """Return True if an earlier run knew that this record, as it is, breaks the rule.
+        """Return True if an earlier run knew that this record, as it is, fails the rule.
 
         It is in quarantine for it; or it entered all the same, judged by this rule, with what the rule looks at.
         """
         if earlier is None:
             return False
-        if line["hash"] and earlier.rejected.get((rule.check, rule.column)) == line["hash"]:
+        if line["hash"] and earlier.rejected.get((rule.name, rule.column)) == line["hash"]:
             return True
-        if earlier.entered != line["hash"] or rule.stop_above == 0:
+        if earlier.entered != line["hash"] or rule.max_failed_ratio == 0:
             return False
-        judged = (rule.check, _columns(rule), rule.otherwise, rule.stop_above) in self.rules
+        judged = (rule.name, _columns(rule), rule.on_fail, rule.max_failed_ratio) in self.rules
         return judged and all(earlier.values.get(name) == line["row"].get(name) for name in rule.looks_at)
+
+
+@dataclass(slots=True)
+class Failures:
+    """How many rows fail each rule, by its number, and how many of them no earlier run knew."""
+
+    all: Counter[int] = field(default_factory=Counter)
+    new: Counter[int] = field(default_factory=Counter)
 
 
 NOTHING_BEFORE = Before()
@@ -55,21 +70,20 @@ def check(
     batch: Batch,
     suite: Suite,
     *,
-    usual: Usual,
     linked: Linked,
     report: Report,
     before: Before = NOTHING_BEFORE,
 ) -> Batch:
     """Stage the rows that may enter, and the rejects with rule and column; report what each rule found.
 
-    A share is taken of everything that the run looked at, the unchanged included, and records that were known to break
+    A share is taken of everything that the run covered, the unchanged included, and records that were known to fail
     the rule, and did not change, stop nothing.
 
     Raises QualityGateFailed, and then nothing of the batch may enter (what was found is reported all the same);
     MappingError where a rule does not fit its column.
     """
     name, started = batch["resource"], time.monotonic()
-    found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), usual)
+    found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), before.usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:
@@ -77,26 +91,24 @@ def check(
     volume.require(suite, found)
     path, rejects = (filesystem.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
     source = filesystem.join(run["staging"], name, "extract.ndjson.gz")
-    broken: Counter[int] = Counter()
-    broken_new: Counter[int] = Counter()
+    failures = Failures()
     rejected = 0
     with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused:
         if batch["count"] and suite.rules:
-            for line, numbers, new in _judged(suite, batch["path"], linked, before):
-                broken.update(numbers)
-                broken_new.update(new)
+            for text, line, numbers in _judged(suite, batch, linked, before, failures):
                 refusing = [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
+                if line is None or not refusing:
+                    passed.write_line(text)
+                    continue
+                rejected += 1
                 for rule in refusing:
                     refused.write(_reject(line, rule, source))
-                rejected += bool(refusing)
-                if not refusing:
-                    passed.write(line)
         else:
-            for line in batch_file.read(batch["path"]):
-                passed.write(line)
-        findings = _findings(suite, broken, broken_new, batch)
+            for text in batch_file.read_lines(batch["path"]):
+                passed.write_line(text)
+        findings = _findings(suite, failures, batch)
         report([found, *findings])
-        _tell(suite, findings)
+        _log_and_stop(suite, findings)
     if rejected:
         log.warning("%s: %d of %d rows may not enter.", name, rejected, batch["count"])
     staged: Batch = {
@@ -110,35 +122,60 @@ def check(
     return staged
 
 
-def _judged(suite: Suite, path: str, linked: Linked, before: Before) -> Iterator[tuple[Line, list[int], list[int]]]:
-    """Yield every line with the numbers of the rules that it breaks, and of those the new ones."""
+def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> dict[int, list[Sequence[int]]]:
+    """Return, for each rule by its number, the places in the batch of the rows that fail it, a list a chunk."""
     # Imported here, and only where there are rows: it costs seconds of CPU.
-    from ecw.quality.gx_runner import judge
+    from ecw.quality.gx_runner import compiled, judge
 
-    broken_by = judge(suite)
-    looking = Looking(suite, linked)
-    try:
-        looking.count(line["row"] for line in batch_file.read(path))
-        lines = batch_file.read(path)
-        while chunk := list(islice(lines, CHUNK)):
-            columns = looking.columns([line["row"] for line in chunk])
-            found: list[list[int]] = [[] for _ in chunk]
-            for number, rows in broken_by(columns).items():
-                for row in rows:
-                    found[row].append(number)
-            earlier = before.judged([line["ecw_id"] for line, numbers in zip(chunk, found, strict=True) if numbers])
-            for line, numbers in zip(chunk, found, strict=True):
+    parts = compiled(suite)
+    found: dict[int, list[Sequence[int]]] = {}
+    whole: list[tuple[Any, ...]] = []
+    lines, start = batch_file.read(batch["path"]), 0
+    while True:
+        rows: list[tuple[Any, ...]] = []
+        for line in islice(lines, CHUNK):
+            value = line["row"].get
+            rows.append(tuple(map(value, parts.row.names)))
+            if parts.batch.names:
+                whole.append(tuple(map(value, parts.batch.names)))
+        if not rows:
+            break
+        for number, places in judge(suite, parts.row, rows, linked).items():
+            found.setdefault(number, []).append(array("L", [start + place for place in places or ()]))
+        start += len(rows)
+    for number, places in judge(suite, parts.batch, whole or [()] * start, linked).items():
+        if places is None:
+            failures.all[number] = failures.new[number] = batch["count"]
+        found[number] = [array("L", places or ())]
+    return found
+
+
+def _judged(
+    suite: Suite, batch: Batch, linked: Linked, before: Before, failures: Failures
+) -> Iterator[tuple[bytes, Line | None, list[int]]]:
+    """Yield every line, and of those that fail rules also what it says and their numbers; count them."""
+    by_place: dict[int, list[int]] = {}
+    for number, chunks in _failing(suite, batch, linked, failures).items():
+        for place in chain.from_iterable(chunks):
+            by_place.setdefault(place, []).append(number)
+    lines = enumerate(batch_file.read_lines(batch["path"]))
+    while chunk := list(islice(lines, ASKED_AT_ONCE)):
+        failed = {place: batch_file.parsed(line) for place, line in chunk if place in by_place}
+        earlier = before.judged([line["ecw_id"] for line in failed.values()])
+        for place, text in chunk:
+            line, numbers = failed.get(place), sorted(by_place.pop(place, ()))
+            if line is not None:
                 its = earlier.get(line["ecw_id"])
-                yield line, numbers, [number for number in numbers if not before.knew(suite.rules[number], line, its)]
-    finally:
-        looking.close()
+                failures.all.update(numbers)
+                failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, its))
+            yield text, line, numbers
 
 
 def _reject(line: Line, rule: Rule, source: str) -> Line:
     return {
         "ecw_id": line["ecw_id"],
         "step": "check",
-        "rule": rule.check,
+        "rule": rule.name,
         "column": rule.column,
         "reason": reason(rule),
         "hash": line["hash"],
@@ -147,28 +184,28 @@ def _reject(line: Line, rule: Rule, source: str) -> Line:
     }
 
 
-def _findings(suite: Suite, broken: Counter[int], new: Counter[int], batch: Batch) -> list[Finding]:
+def _findings(suite: Suite, failures: Failures, batch: Batch) -> list[Finding]:
     """Return what each rule found; nothing where there was no row to judge."""
     rows = batch["count"] + batch["unchanged"]
     return [
         Finding(
-            rule=rule.check,
+            rule=rule.name,
             column=_columns(rule),
             demand=demand(rule),
-            otherwise=rule.otherwise,
-            stop_above=rule.stop_above,
-            why=rule.why,
+            on_fail=rule.on_fail,
+            max_failed_ratio=rule.max_failed_ratio,
+            reason=rule.reason,
             rows=rows,
-            broken=broken[number],
-            broken_new=new[number],
-            verdict=_verdict(suite, rule, broken[number], new[number], rows),
+            broken=failures.all[number],
+            broken_new=failures.new[number],
+            verdict=_verdict(suite, rule, failures.all[number], failures.new[number], rows),
         )
         for number, rule in enumerate(suite.rules if batch["count"] else ())
     ]
 
 
 def _columns(rule: Rule) -> str:
-    return " or ".join(rule.columns)
+    return " and ".join(rule.columns)
 
 
 def _verdict(suite: Suite, rule: Rule, broken: int, new: int, rows: int) -> str:
@@ -176,21 +213,22 @@ def _verdict(suite: Suite, rule: Rule, broken: int, new: int, rows: int) -> str:
         return PASS
     if suite.stops(rule, new, rows):
         return STOP
-    if rule.otherwise == STOP:
-        return REJECT if suite.refuses(rule) else WARN
-    return rule.otherwise
+    if rule.on_fail == STOP:
+        return REJECT if suite.refuses(rule) and rule.columns else WARN
+    return rule.on_fail
 
 
-def _tell(suite: Suite, findings: Sequence[Finding]) -> None:
+def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
     """Log every broken rule; stop where the suite says so."""
     stops = []
     for one in findings:
         if one.broken:
             known = "" if one.broken == one.broken_new else f", {one.broken_new} of them new"
-            told = f"{one.broken} of {one.rows} rows break the rule {one.rule} of {one.column}{known}"
+            where = f" of {one.column}" if one.column else ""
+            told = f"{one.broken} of {one.rows} rows break the rule {one.rule}{where}{known}"
             log.warning("%s: %s (%s).", suite.resource, told, one.verdict)
             if one.verdict == STOP:
-                stops.append(f"{told} (allowed: {one.stop_above:.0%})")
+                stops.append(f"{told} (allowed: {one.max_failed_ratio:.0%})")
     if stops:
         raise QualityGateFailed(
             f"{suite.resource}: nothing of this batch enters: {'; '.join(stops)}.",

@@ -1,108 +1,147 @@
 """The rules of a suite, judged by Great Expectations.
 
-This is the one module that imports it, and `judge` is imported only when there are rows: the import costs 8 s of CPU.
-Results name rows by number.  Values are neither asked for nor passed on.
+This is imported only when there are rows: the import costs seconds of CPU.  The context, and what was made of a suite,
+stay for the life of the process.  Results name rows by number.  Values are neither asked for nor passed on.
 """
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import RLock
+from types import MappingProxyType
+from typing import Any
+
+import orjson
 
 from ecw.errors import MappingError
-from ecw.quality.suite import whole_value
+from ecw.quality.catalogue import Scope
+from ecw.quality.frames import DAY, frame, frame_columns, frame_kwargs
+from ecw.quality.gx_core import GreatExpectationsError, ProgressBarsConfig, get_expectation_impl, gx
+from ecw.quality.gx_expectations import LINKED, Linked
+from ecw.quality.suite import Rule, Suite
 
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
-
-    from ecw.quality.suite import Rule, Suite
-
-RESULT = {"result_format": "COMPLETE", "include_unexpected_rows": False, "exclude_unexpected_values": True}
-
-Judge = Callable[[Sequence[Sequence[Any]]], Mapping[int, Sequence[int]]]
+RESULT = MappingProxyType(
+    {"result_format": "COMPLETE", "include_unexpected_rows": False, "exclude_unexpected_values": True}
+)
+ONE_AT_A_TIME = RLock()  # the context, and the data that it holds, are one for the process
+Failed = Mapping[int, Collection[int] | None]  # rule number -> row numbers; None: the batch as a whole
 
 
-def judge(suite: Suite) -> Judge:
-    """Return a function that says which rows break which rule.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rules of a suite that look at rows one by one, or at the whole batch, as Great Expectations takes them."""
 
-    It takes, for each rule in order, the column of values to look at, and returns the row numbers for each rule's
-    number. Raises MappingError where a rule cannot be applied to the values at all.
+    rules: tuple[tuple[int, Rule], ...]
+    columns: tuple[str, ...]  # of the frame
+    names: tuple[str, ...]  # of the mapping
+    expectations: Any  # great_expectations.ExpectationSuite
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A suite in two parts."""
+
+    row: Part
+    batch: Part
+
+
+def compiled(suite: Suite) -> Compiled:
+    """Return what Great Expectations takes of a suite; the same suite gives the same object.
+
+    Raises MappingError where Great Expectations does not take an expectation.
     """
-    # It logs tracebacks, and they hold values; and a page of news while it is imported.
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        # What it deprecates in itself and in its dependencies is no news for the person on call.
-        warnings.simplefilter("ignore")
-        import great_expectations as gx
-        import pandas as pd
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+    rules = [[rule.type, dict(rule.kwargs), rule.on_fail, rule.line] for rule in suite.rules]
+    key = orjson.dumps([str(suite.path), dict(suite.types), rules], option=orjson.OPT_SORT_KEYS)
+    with ONE_AT_A_TIME:
+        if (found := _COMPILED.get(key)) is None:
+            _batches()  # a suite needs the context
+            if len(_COMPILED) >= _MOST:
+                _COMPILED.clear()
+            found = _COMPILED[key] = Compiled(_part(suite, {Scope.ROW}), _part(suite, {Scope.ROWS, Scope.BATCH}))
+        return found
 
-    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)  # it set one of its own
+
+_COMPILED: dict[bytes, Compiled] = {}
+_MOST = 64  # suites: five resources of a dozen practices, each with its own mapping
+
+
+def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Linked) -> Failed:
+    """Return which rows fail which rule, by number; None for a batch that fails a rule about all of it.
+
+    `values` are the rows: of each the values of the columns `part.names`.
+
+    Raises MappingError where a rule cannot be applied to the values at all.
+    """
+    if not part.rules:
+        return {}
+    data = frame(suite, part.columns, part.names, values)
+    with ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        token = LINKED.set(linked)
+        batches = _batches()
+        try:
+            found = batches.get_batch({"dataframe": data}).validate(
+                part.expectations, result_format=dict(RESULT), expectation_parameters=suite.days
+            )
+        finally:
+            LINKED.reset(token)
+            _forget(batches)
+    return {number: _failed(suite, suite.rules[number], result) for number, result in _numbered(found.results)}
+
+
+def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
+    rules = tuple((number, rule) for number, rule in enumerate(suite.rules) if rule.scope in scopes)
+    expectations = gx.ExpectationSuite(name=suite.resource)
+    for number, rule in rules:
+        kwargs = frame_kwargs(rule, suite.types)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a row_condition that is a text: deprecated, and allowed
+                expectations.add_expectation(get_expectation_impl(rule.type)(**kwargs, meta={"rule": number}))
+        except (ValueError, GreatExpectationsError) as error:  # no values of records: there were none yet
+            found: list[Any] = getattr(error, "errors", list)()
+            lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
+            raise MappingError(
+                f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
+                next_move="fix the kwargs named above.",
+            ) from None
+    columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
+    return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
+
+
+def _numbered(results: Sequence[Any]) -> list[tuple[int, Any]]:
+    return [(int(result.expectation_config.meta["rule"]), result) for result in results]
+
+
+def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:
+    names_rows = rule.scope is not Scope.BATCH
+    # Its own account of an exception may hold a value.
+    if not result.result or (names_rows and "unexpected_count" not in result.result):
+        raise MappingError(
+            f"{suite.path}:{rule.line}: the rule {rule.name} cannot be applied to "
+            f"{' and '.join(f'{name} ({suite.types[name]})' for name in rule.columns) or 'the batch'}.",
+            next_move="compare the column's type in the mapping with what the rule expects.",
+        )
+    if names_rows:
+        return result.result.get("unexpected_index_list") or ()
+    return () if result.success else None
+
+
+@lru_cache(maxsize=1)
+def _batches() -> Any:
+    """Return the batch definition that takes every frame of the process."""
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    frames = context.data_sources.add_pandas("staging").add_dataframe_asset(suite.resource)
-    definition = frames.add_batch_definition_whole_dataframe("chunk")
-    expectations = gx.ExpectationSuite(name=suite.resource)
-    for number, rule in enumerate(suite.rules):
-        expectation = _expectation(rule, str(number))
-        expectations.add_expectation(expectation)
-
-    def broken(columns: Sequence[Sequence[Any]]) -> Mapping[int, Sequence[int]]:
-        frame = pd.DataFrame({str(n): pd.Series(values, dtype=object) for n, values in enumerate(columns)})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = definition.get_batch({"dataframe": frame}).validate(expectations, result_format=RESULT)
-        answers: dict[int, Sequence[int]] = {}
-        for result in found.results:
-            config = result.expectation_config
-            if config is None:
-                continue
-            number = int(config.kwargs["column"])
-            if "unexpected_count" not in result.result:  # its own account of the failure may hold a value
-                rule = suite.rules[number]
-                raise MappingError(
-                    f"{suite.path}:{rule.line}: the rule {rule.check} cannot be applied to the column {rule.column}.",
-                    next_move="compare the column's type in the mapping with what the rule expects.",
-                )
-            answers[number] = result.result.get("unexpected_index_list") or ()
-        return answers
-
-    return broken
+    frames = context.data_sources.add_pandas("staging").add_dataframe_asset("rows")
+    return frames.add_batch_definition_whole_dataframe("chunk")
 
 
-def _expectation(rule: Rule, column: str) -> Expectation:
-    name, arguments = _named(rule)
-    # By name: the package does not export its expectations in a way that a type checker can follow.
-    found: Expectation = getattr(import_module("great_expectations.expectations"), name)(column=column, **arguments)
-    return found
-
-
-def _named(rule: Rule) -> tuple[str, dict[str, Any]]:
-    """Return the expectation that a check is, and its arguments."""
-    value = rule.value
-    match rule.check:
-        case "not_null":
-            return "ExpectColumnValuesToNotBeNull", {}
-        case "unique" | "known":  # the column holds what a chunk cannot know: how often it comes, whether it is linked
-            return "ExpectColumnValuesToBeInSet", {"value_set": [1]}
-        case "not_before":  # the column holds how long after the other one
-            return "ExpectColumnValuesToBeBetween", {"min_value": 0}
-        case "in":
-            return "ExpectColumnValuesToBeInSet", {"value_set": value}
-        case "pattern":
-            return "ExpectColumnValuesToMatchRegex", {"regex": whole_value(value)}
-        case "length":
-            bounds = {"min_value": value.get("min"), "max_value": value.get("max")}
-            return "ExpectColumnValueLengthsToBeBetween", bounds
-        case "range":
-            return "ExpectColumnValuesToBeBetween", {"min_value": value.get("min"), "max_value": value.get("max")}
-        case "date":  # as the number of the day: texts are not compared the same way for bounds and for values
-            days = {word: date.fromisoformat(day).toordinal() for word, day in value.items()}
-            bounds = {"min_value": days.get("after"), "max_value": days.get("before")}
-            return "ExpectColumnValuesToBeBetween", bounds | {"strict_min": True, "strict_max": True}
-    raise ValueError(rule.check)
+def _forget(batches: Any) -> None:
+    """Let the frame go: the context outlives the check, and the frame holds patients."""
+    manager = batches.data_asset.datasource.get_execution_engine().batch_manager
+    manager.reset_batch_cache()
+    manager.batch_data_cache.clear()

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ecw.quality.catalogue import catalogue
 from ecw.quality.suite import Rule
 
 
 def demand(rule: Rule) -> str:
-    """Say what a rule wants of its column."""
-    match rule.check:
-        case "not_null":
-            return "has a value"
-        case "unique":
-            return "no other record of the batch has the same value"
-        case "in":
-            return f"one of {', '.join(rule.value)}"
-        case "pattern":
-            return f"matches {rule.value}"
-        case "not_before":
-            return f"not before {rule.value}"
-        case "known":
-            return "what it refers to is linked"
-        case _:
-            return f"{rule.check} {', '.join(f'{word} {bound}' for word, bound in rule.value.items())}"
+    """Say what a rule expects: "to match regex (regex ^[0-9]{10}$) where state.notnull()"."""
+    words = rule.type.replace("_", " ")
+    lengths = "lengths " if "value lengths" in words else ""
+    known = catalogue()[rule.type]
+    given = [
+        f"{name} {_text(value)}"
+        for name, value in rule.kwargs.items()
+        if name not in (*known.columns, "row_condition", "condition_parser")
+    ]
+    said = f"{lengths}to {words.partition(' to ')[2]}" + (f" ({', '.join(given)})" if given else "")
+    condition = rule.kwargs.get("row_condition")
+    return f"{said} where {_condition(condition)}" if condition else said
 
 
 def reason(rule: Rule) -> str:
-    """Say why a row breaks a rule."""
-    columns = " and ".join(rule.columns)
-    match rule.check:
-        case "not_null":
-            said = f"{columns}: no value"
-        case "unique":
-            said = f"{columns}: another record of the batch has the same value"
-        case "in":
-            said = f"{columns}: not one of {', '.join(rule.value)}"
-        case "pattern":
-            said = f"{columns}: does not match {rule.value}"
-        case "not_before":
-            said = f"{columns}: before {rule.value}"
-        case "known":
-            said = f"{columns}: refers to a record that is not linked"
-        case _:
-            bounds = ", ".join(f"{word} {bound}" for word, bound in rule.value.items())
-            said = f"{columns}: {rule.check} is not {bounds}"
-    return f"{said}; {rule.why}" if rule.why else said
+    """Say why a row fails a rule."""
+    said = f"{' and '.join(rule.columns)}: expected {demand(rule)}"
+    return f"{said}; {rule.reason}" if rule.reason else said
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict) and "$PARAMETER" in value:
+        return str(value["$PARAMETER"])
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _condition(found: Any) -> str:
+    """Return a row_condition as a text: Great Expectations has four kinds of it, and plain texts."""
+    match found:
+        case {"type": "nullity", "column": {"name": name}, "is_null": is_null}:
+            return f"{name} is {'null' if is_null else 'not null'}"
+        case {"type": "comparison", "column": {"name": name}, "operator": operator, "parameter": parameter}:
+            return f"{name} {operator} {_text(parameter)}"
+        case {"type": "and" | "or" as word, "conditions": [*conditions]}:
+            return f" {word} ".join(map(_condition, conditions))
+        case {"pass_through_filter": text}:
+            return str(text)
+    return str(found)

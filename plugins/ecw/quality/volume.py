@@ -19,17 +19,17 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     least = volume.at_least if volume is not None else 0.0
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
-        # What is known to be gone is told, and stops nothing again.
+        # What is known to be gone is reported, and stops nothing again.
         known = usual.without_gone is not None and found >= least * usual.without_gone
-        verdict = WARN if known else volume.otherwise
+        verdict = WARN if known else volume.on_fail
     elif usual.number and not found and (usual.full_scan or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
     return Finding(
         rule=VOLUME,
         column="",
         demand=f"at least {least:.0%} of the usual number" if least else "something, where there is something usually",
-        otherwise=volume.otherwise if least and volume is not None else WARN,
-        why=volume.why if volume is not None else "",
+        on_fail=volume.on_fail if least and volume is not None else WARN,
+        reason=volume.reason if volume is not None else "",
         rows=found,
         broken=0 if verdict == PASS or usual.number is None else usual.number - found,
         verdict=verdict,

@@ -135,7 +135,7 @@ def _waiting(state: PracticeState) -> Iterator[Attention]:
         ("held", "match", "matches", "held", "choose the right patient of eCW, or a new one.", "conflicts"),
         ("conflicts", "record", "records", "changed on both sides", "choose a winner for each field.", "conflicts"),
         (
-            *("unmapped", "record", "records", "held back by a code that no crosswalk has"),
+            *("unmapped", "record", "records", "rejected for a code that no crosswalk has"),
             *("add the code's line to the crosswalk, then replay.", "mappings"),
         ),
         (

@@ -34,37 +34,36 @@ def by_id(connection: Connection, practice: str, text: str, resource: str = "") 
     found: dict[tuple[str, str | None, str | None], Found] = {}
     for one in _linked(connection, practice, text, names):
         found[one.resource, one.ecw_id, one.crm_id] = one
-    known = {(one.resource, one.ecw_id) for one in found.values()} | {
-        (one.resource, one.crm_id) for one in found.values()
-    }
+    in_ecw = {(one.resource, one.ecw_id) for one in found.values()}
+    in_crm = {(one.resource, one.crm_id) for one in found.values()}
     for one in _not_linked(connection, practice, text, names):
-        if (one.resource, one.ecw_id or one.crm_id) not in known:
+        if (one.resource, one.ecw_id) not in in_ecw and (one.resource, one.crm_id) not in in_crm:
             found[one.resource, one.ecw_id, one.crm_id] = one
     return list(found.values())[:MOST]
 
 
-def _linked(connection: Connection, practice: str, text: str, names: Iterable[str]) -> Iterator[Found]:
+def _linked(connection: Connection, practice: str, text: str, names: list[str]) -> Iterator[Found]:
     link = ecw_link.c
-    for resource in names:
-        for column in (link.ecw_id, link.crm_id):
-            statement = select(link.ecw_id, link.crm_id).where(
-                link.practice == practice, link.resource == resource, column == text
-            )
-            for row in connection.execute(statement.limit(MOST)):
-                yield Found(resource, row.ecw_id, row.crm_id)
+    for column in (link.ecw_id, link.crm_id):
+        statement = select(link.resource, link.ecw_id, link.crm_id).where(
+            link.practice == practice, link.resource.in_(names), column == text
+        )
+        for row in connection.execute(statement.limit(MOST)):
+            yield Found(row.resource, row.ecw_id, row.crm_id)
 
 
-def _not_linked(connection: Connection, practice: str, text: str, names: Iterable[str]) -> Iterator[Found]:
+def _not_linked(connection: Connection, practice: str, text: str, names: list[str]) -> Iterator[Found]:
     """Yield what is rejected, or waits, or was about to be pushed, under this id."""
-    for resource in names:
-        key = {"practice": practice, "resource": resource}
-        for table in (ecw_reject, ecw_deferred_row):
-            if connection.scalar(select(table.c.ecw_id).filter_by(**key, ecw_id=text).limit(1)):
-                yield Found(resource, text, None)
-        pushed = select(ecw_reject.c.ecw_id).filter_by(**key, ecw_id=f"{PUSH_REJECT}{text}").limit(1)
-        intent = select(ecw_intent.c.crm_id).filter_by(**key, crm_id=text)
-        if connection.scalar(pushed) or connection.scalar(intent):
-            yield Found(resource, None, text)
+    pushed = f"{PUSH_REJECT}{text}"
+    for table in (ecw_reject, ecw_deferred_row):
+        t = table.c
+        its = (t.practice == practice, t.resource.in_(names), t.ecw_id.in_([text, pushed]))
+        for resource, ecw_id in connection.execute(select(t.resource, t.ecw_id).where(*its).distinct().limit(MOST)):
+            yield Found(resource, None, text) if ecw_id == pushed else Found(resource, text, None)
+    i = ecw_intent.c
+    decided = select(i.resource).where(i.practice == practice, i.resource.in_(names), i.crm_id == text)
+    for resource in connection.scalars(decided.limit(MOST)):
+        yield Found(resource, None, text)
 
 
 def by_value(connection: Connection, practice: str, text: str, mappings: Iterable[Mapping]) -> list[Found]:

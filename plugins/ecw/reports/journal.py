@@ -33,7 +33,7 @@ from ecw.crm.journal import PULL
 
 PAGE = 50
 COUNTED = 1000  # entries of a run that are counted; of more it is said that there are more
-STEPS = 200  # runs that are looked at for one page
+STEPS = 200  # runs that are read for one page
 CSV_ROWS = 100_000
 DONE = "done"
 
@@ -148,7 +148,7 @@ def runs(
 ) -> tuple[list[RunLine], Position | None]:
     """Return a page of runs that have wanted entries, by their newest one, and where the next page begins.
 
-    Each run is one step along the index, however many entries it has. Of `wanted.record` there is no such page.
+    Each run is one step along the index, however many entries it has. Of `wanted.record` there is no page.
     """
     where = _where(connection, wanted)
     found: list[RunLine] = []

@@ -24,7 +24,7 @@ METRICS = {
     "ecw.late": "1 while a resource is overdue by the schedule, else 0",
     "ecw.records": "records of a resource's last run, by outcome: fetched, rejected, inserted, updated, unchanged",
     "ecw.rejects_open": "records that may not enter",
-    "ecw.unmapped": "records held back by a code that no crosswalk has",
+    "ecw.unmapped": "records rejected for a code that no crosswalk has",
     "ecw.conflicts_open": "records that both sides changed and that wait for a choice",
     "ecw.matches_held": "patients who may be in eCW already and wait for a choice",
     "ecw.pushes_unknown": "pushes without a known outcome",

@@ -50,9 +50,15 @@ class RunLine:
     verdicts: dict[str, str] = field(default_factory=dict)
 
 
-def of_run(connection: Connection, run_id: str, resource: str | None = None) -> list[Report]:
-    """Return the reports of a run, or of one resource of it, in the order of resources.py."""
+def of_run(
+    connection: Connection, run_id: str, resource: str | None = None, *, practice: str | None = None
+) -> list[Report]:
+    """Return the reports of a run, or of one resource of it, in the order of resources.py.
+
+    Two practices may have runs of one id: without `practice` both are returned.
+    """
     key = {"run_id": run_id} | ({"resource": resource} if resource else {})
+    key |= {"practice": practice} if practice else {}
     ledger = {_of(row): row for row in connection.execute(select(ecw_run).filter_by(**key)).mappings()}
     findings: dict[tuple[str, str], list[RowMapping]] = {}
     ordered = select(ecw_quality_result).filter_by(**key).order_by(ecw_quality_result.c.number)
@@ -101,17 +107,22 @@ def runs_statement() -> Select[Any]:
     return found.order_by(last.desc(), q.c.run_id)
 
 
-def last_run(connection: Connection) -> str | None:
-    """Return the run whose check ended last."""
-    return next((line.run_id for line in runs(connection, limit=1)), None)
+def last_run(connection: Connection, practice: str | None = None) -> RunLine | None:
+    """Return the run whose check ended last, of all practices or of one."""
+    statement = runs_statement()
+    if practice is not None:
+        statement = statement.where(ecw_quality_result.c.practice == practice)
+    row = connection.execute(statement.limit(1)).one_or_none()
+    return None if row is None else RunLine(row.practice, row.run_id, row.last)
 
 
 def _rejects(connection: Connection, key: dict[str, str]) -> dict[tuple[str, str], list[tuple[str, str, str, int]]]:
     r = ecw_reject
     group = (r.c.practice, r.c.resource, r.c.step, r.c.rule, r.c.column)
     statement = select(*group, func.count().label("records")).where(r.c.last_run == key["run_id"]).group_by(*group)
-    if "resource" in key:
-        statement = statement.where(r.c.resource == key["resource"])
+    for name in ("resource", "practice"):
+        if name in key:
+            statement = statement.where(r.c[name] == key[name])
     found: dict[tuple[str, str], list[tuple[str, str, str, int]]] = {}
     for practice, resource, step, rule, column, records in connection.execute(statement.order_by(*group)):
         found.setdefault((practice, resource), []).append((step, rule, column, records))

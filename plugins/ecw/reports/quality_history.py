@@ -18,7 +18,7 @@ CHECKS = 30  # of each resource, the latest
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What an expectation found in one check: `rows` were looked at, `failed` of them break it."""
+    """What an expectation found in one check: `rows` were checked, `failed` of them break it."""
 
     at: datetime
     run_id: str

@@ -1,6 +1,6 @@
 """What waits for a person's choice: fields that both sides changed, and patients whom eCW may have already.
 
-Ids and names of fields; the values of both sides are read when they are looked at: `ecw.push.review.sides`.
+Ids and names of fields; the values of both sides are read on demand: `ecw.push.review.sides`.
 """
 
 from __future__ import annotations

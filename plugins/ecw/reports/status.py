@@ -19,7 +19,7 @@ EVERY = timedelta(
     hours=2
 )  # from one scheduled run to the next, where the caller does not say: ecw.settings.schedule.gaps
 LATE_AFTER = 3  # intervals
-DEAD_AFTER = timedelta(hours=6)  # no pull of ours takes this long
+DEAD_AFTER = timedelta(hours=6)  # no pull takes this long
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, union
@@ -151,6 +152,7 @@ class _Teller:
                 mapping_version=version,
             )
 
+    @cached_property
     def reject_rows(self) -> list[RowMapping]:
         ids = [self.record.ecw_id, PUSH_REJECT + self.record.crm_id if self.record.crm_id else None]
         r = ecw_reject.c
@@ -162,7 +164,7 @@ class _Teller:
         return self.rows(statement.order_by(r.step, r.rule, r.column).limit(MOST))
 
     def rejects(self) -> Iterator[Event]:
-        for row in self.reject_rows():
+        for row in self.reject_rows:
             what = " in ".join(filter(None, (row["rule"], row["column"])))
             dag = _DAGS[PUSH if row["step"] == "push" else PULL]
             names = [row["column"]] if row["column"] else []
@@ -173,6 +175,7 @@ class _Teller:
                     row["resolved_at"], "resolved", f"No longer rejected: {what}", row["resolved_run"], dag, names
                 )
 
+    @cached_property
     def deferred_rows(self) -> list[RowMapping]:
         p = ecw_deferred_row.c
         at = began(self.practice, p.resource, p.deferred_run).label("at")
@@ -180,10 +183,11 @@ class _Teller:
         return self.rows(select(*columns).filter_by(**self.place, ecw_id=self.record.ecw_id))
 
     def deferred(self) -> Iterator[Event]:
-        for row in self.deferred_rows():
+        for row in self.deferred_rows:
             yield Event(row["at"], "deferred", f"Waits for {row['missing_resource']} {row['missing_id']}",
                         row["deferred_run"], "ecw_pull")  # fmt: skip
 
+    @cached_property
     def conflict_rows(self) -> list[RowMapping]:
         c = ecw_conflict.c
         at = began(self.practice, c.resource, c.first_run).label("at")
@@ -191,7 +195,7 @@ class _Teller:
         return self.rows(select(*columns).filter_by(**self.place, crm_id=self.record.crm_id).limit(MOST))
 
     def conflicts(self) -> Iterator[Event]:
-        for row in self.conflict_rows():
+        for row in self.conflict_rows:
             how = {"crm": "the CRM's value won", "emr": "eCW's value won"}.get(row["winner"], "a person chooses")
             yield Event(row["at"], "conflict", f"Both sides changed {row['column']}: {how}",
                         row["first_run"], None, [row["column"]])  # fmt: skip
@@ -221,19 +225,19 @@ class _Teller:
 
 def _reasons(teller: _Teller, link: Link | None) -> Iterator[Reason]:
     """Yield what decides how the record looks now, what waits for a person first."""
-    for row in teller.reject_rows():
+    for row in teller.reject_rows:
         if row["state"] == RejectState.OPEN:
             where = f" in {row['column']}" if row["column"] else ""
             what = "It is not pushed" if row["step"] == "push" else "Its last version may not enter"
             yield Reason(f"{what}: {row['rule']}{where}: {row['reason']}", waits=True, page="rejects")
         elif row["state"] == RejectState.DISMISSED:
             yield Reason(f"It stays out by a person's decision: {row['rule']}", page="rejects")
-    for row in teller.deferred_rows():
+    for row in teller.deferred_rows:
         yield Reason(f"It waits in the CRM until {row['missing_resource']} {row['missing_id']} is loaded", waits=True)
     intent = teller.intent()
     if intent is not None:
         yield from _of_intent(intent)
-    for row in teller.conflict_rows():
+    for row in teller.conflict_rows:
         if row["state"] == ConflictState.OPEN:
             side = "the CRM" if row["choice"] == "crm" else "eCW"
             text = f"Both sides changed {row['column']}"
@@ -266,4 +270,4 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
             "The last push was refused; the same content is not sent again until the CRM changes it", waits=True
         )
     elif state in ("sending", "unknown"):
-        yield Reason("What came of the last push is not known yet: the next one searches eCW for it first")
+        yield Reason("The result of the last push is not known yet: the next one searches eCW for it first")

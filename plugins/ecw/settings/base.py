@@ -98,7 +98,7 @@ def validated(
 
 
 def explained(error: ValidationError, names: Collection[str], *, of: str, where: str) -> ConfigurationError:
-    """Return pydantic's error as one of ours."""
+    """Return pydantic's error as one of the project's."""
     found = error.errors(include_url=False, include_input=False)
     for each in found:
         if each["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -126,7 +126,7 @@ def require_own_keys(form: Mapping[str, Any], own: Collection[str], of: str, els
                 f"the extra field `{of}`.",
             )
         hint = did_you_mean(name, own)
-        # What is like none of ours may be anything, a name too: it is not repeated.
+        # What is like none of them may be anything, a name too: it is not repeated.
         raise ConfigurationError(
             f"The form of a {of} has no field {name!r}."
             if hint.startswith("did you mean")

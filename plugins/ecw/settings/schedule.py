@@ -9,13 +9,16 @@ import os
 import re
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ecw.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from ecw.settings.practice import Practice
+
 SCHEDULE, RESOURCES = "ecw_pull_schedule", "ecw_pull_resources"
 EVERY_TWO_HOURS = "0 */2 * * *"
-_LOOKED_AT = 200  # runs from which the gaps are told: more than a week of anything up to hourly
+_SAMPLED = 200  # runs from which the gaps are measured: more than a week of anything up to hourly
 
 
 class Gaps(NamedTuple):
@@ -25,7 +28,7 @@ class Gaps(NamedTuple):
     longest: timedelta
 
 
-def cron_of_dag() -> str:
+def cron_of_dag(practice: Practice | None = None) -> str:
     """Return the cron expression for the DAG's file, which is parsed all the time and must stay light.
 
     Raises ConfigurationError for a wrong one, which Airflow shows as an import error on its first page: a pull that
@@ -33,18 +36,22 @@ def cron_of_dag() -> str:
     """
     from airflow.sdk import Variable
 
+    if practice is not None and practice.schedule is not None:
+        return practice.schedule
     # Without a supervisor (a test, a plain Python) there is no answer but the default; Airflow's database is not asked.
     written = os.environ.get(f"AIRFLOW_VAR_{SCHEDULE.upper()}") or Variable.get(SCHEDULE, default=None)
     return checked(written)
 
 
-def cron() -> str:
-    """Return the cron expression in a task and in a terminal.
+def cron(practice: Practice | None = None) -> str:
+    """Return the cron expression in a task and in a terminal: the practice's own, else the Variable's.
 
     Raises ConfigurationError.
     """
     from ecw.settings import connections
 
+    if practice is not None and practice.schedule is not None:
+        return practice.schedule
     return checked(connections.variable(SCHEDULE))
 
 
@@ -72,13 +79,15 @@ def gaps(expression: str) -> Gaps:
     from croniter import croniter
 
     runs = croniter(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - cron knows no zone, and UTC has no summer time
-    times = [runs.get_next(datetime) for _ in range(_LOOKED_AT)]
+    times = [runs.get_next(datetime) for _ in range(_SAMPLED)]
     lengths = [later - earlier for earlier, later in pairwise(times)]
     return Gaps(min(lengths), max(lengths))
 
 
-def resources() -> list[str]:
+def resources(practice: Practice | None = None) -> list[str]:
     """Return what the schedule pulls, in the order of resources.py: everything, where nothing is written.
+
+    The practice's own, else the Variable's.
 
     Raises ConfigurationError for a name that there is not.
     """
@@ -86,6 +95,8 @@ def resources() -> list[str]:
     from ecw.resources import resource
     from ecw.settings import connections
 
+    if practice is not None and practice.resources:
+        return list(practice.resources)
     written = connections.variable(RESOURCES) or ""
     try:
         named = {resource(name).name for name in re.findall(r"[^\s,;\[\]\"']+", written) if name != "all"}

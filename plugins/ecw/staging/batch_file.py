@@ -141,7 +141,7 @@ def write_json(path: str, value: object) -> None:
 
 
 def read_json(path: str) -> Any:
-    """Return a small JSON file's value, or None where there is no such file."""
+    """Return a small JSON file's value, or None where the file does not exist."""
     try:
         with filesystem.get(path) as file:
             return orjson.loads(file.read())
@@ -163,7 +163,7 @@ def run_folder(root: str, practice: str, run_id: str) -> str:
 
 
 def open_folder(folder: str, now: datetime | None = None) -> None:
-    """Note when a run's folder was begun, which is what `purge` goes by."""
+    """Note when a run's folder was begun, which is what `purge` uses."""
     write_json(filesystem.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})
 
 

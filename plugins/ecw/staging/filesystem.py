@@ -15,12 +15,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ecw.errors import ConfigurationError, StagingUnavailable
+from ecw.settings import connections
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -40,7 +42,7 @@ UNUSABLE |= {errno.ELOOP, errno.EINVAL}
 
 @contextmanager
 def explained(path: str, *, writing: bool = False) -> Iterator[None]:
-    """Let an error of the disk or of the object store be one of ours, which names the area and what to do.
+    """Let an error of the disk or of the object store be one of the project's, which names the area and what to do.
 
     To who reads, FileNotFoundError is an answer, and passes.
 
@@ -57,7 +59,10 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
                 next_move="try again; if it stays, see whether the disk is full: lower the variable ecw_staging_days, "
                 "or point ecw_staging to another place.",
             ) from None
-        if error.errno in unusable or isinstance(error, PermissionError):  # object stores raise it without a number
+        # Object stores raise these without a number.
+        if error.errno in unusable or isinstance(
+            error, (PermissionError, FileNotFoundError) if writing else PermissionError
+        ):
             raise ConfigurationError(
                 f"The staging area cannot be used{code}: {_place(path)}.",
                 next_move="see that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
@@ -150,7 +155,7 @@ def get(path: str) -> IO[bytes]:
 
 
 def size(path: str) -> int | None:
-    """Return a file's size in bytes, or None where there is no such file."""
+    """Return a file's size in bytes, or None where the file does not exist."""
     local = _local(path)
     try:
         with explained(path):
@@ -217,9 +222,9 @@ def _remote(path: str) -> ObjectStoragePath:
     Raises ConfigurationError where packages or the connection are missing.
     """
     from airflow.sdk import ObjectStoragePath
-    from airflow.sdk.exceptions import AirflowNotFoundException
 
     scheme = path.partition("://")[0]
+    _require_connection(urlsplit(path).netloc.rpartition("@")[0])
     try:
         remote = ObjectStoragePath(path)
         files = remote.fs
@@ -231,13 +236,20 @@ def _remote(path: str) -> ObjectStoragePath:
             else "install Airflow's provider for this store, or write the variable ecw_staging anew: a folder, "
             "s3://conn_id@bucket/prefix or gs://conn_id@bucket/prefix.",
         ) from None
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"The variable ecw_staging names a connection that Airflow does not have: {remote.conn_id!r}.",
-            next_move="make the connection, or name another one: s3://conn_id@bucket/prefix.",
-        ) from None
     files.invalidate_cache(remote.path)
     return remote
+
+
+@cache
+def _require_connection(conn_id: str) -> None:
+    """Raise ConfigurationError where Airflow has no such connection: the AWS hook would go on without one."""
+    if ":" in conn_id:
+        raise ConfigurationError(
+            "The variable ecw_staging holds a user and a password before the @.",
+            next_move="put them into a connection, and write the connection's id there: s3://conn_id@bucket/prefix.",
+        )
+    if conn_id:
+        connections.get(conn_id)
 
 
 def abort_uploads(folder: str, before: datetime) -> int:

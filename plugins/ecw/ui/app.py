@@ -46,7 +46,7 @@ app.add_middleware(StrictHeaders)
 
 @app.exception_handler(EcwError)
 def failed(request: Request, error: EcwError) -> Response:
-    """Answer with an error of ours and its next move: JSON to the console, a page in a frame."""
+    """Answer with one of the project's errors and its next move: JSON to the console, a page in a frame."""
     status = 503 if isinstance(error, RetryableError) else 500
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith(f"{API}/"):
         detail = {"what": error.what, "next_step": error.next_move, "who": error.who, "kind": type(error).__name__}

@@ -22,12 +22,12 @@ def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
 
 
 @contextmanager
-def crm() -> Iterator[Connection]:
+def crm(conn_id: str = "crm_default") -> Iterator[Connection]:
     """Give a page the CRM for reading.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
-    with working("This page"), open_crm() as engine, reading(engine) as connection:
+    with working("This page"), open_crm(conn_id) as engine, reading(engine) as connection:
         yield connection
 
 

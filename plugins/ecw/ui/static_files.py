@@ -19,7 +19,7 @@ router = APIRouter(dependencies=[Depends(logged_in)])
 async def static(path: str, request: Request) -> Response:
     """Answer with a file; the browser asks each time whether it is still the same."""
     if not path.endswith((".js", ".css")):
-        raise HTTPException(404, "There is no such file.")
+        raise HTTPException(404, "This file does not exist.")
     answer = await _files.get_response(path, request.scope)
     answer.headers["Cache-Control"] = "private, no-cache"
     if path.endswith(".js"):  # whatever the machine's own table of types says

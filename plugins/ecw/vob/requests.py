@@ -1,6 +1,6 @@
 """Requests to verify benefits: from the journal of the pulls to the CRM's table `vob_request`.
 
-A load writes what it changed into the journal, in its own transaction. Every such entry is looked at once, and marked
+A load writes what it changed into the journal, in its own transaction. Every such entry is read once, and marked
 in the transaction that opens its request, so that nothing is missed and nothing asked twice, whatever woke us and
 whoever is killed. The entries that one load wrote about one patient are one change, and one request.
 """
@@ -43,7 +43,7 @@ class Opened:
     """How many requests were opened, and how many patients' changes were passed over, and why."""
 
     opened: int = 0
-    include_initial_sync: int = 0  # entries of what was there before and was looked at for the first time
+    include_initial_sync: int = 0  # entries of what was there before and was fetched for the first time
     too_many: int = 0  # entries of loads that would have opened more than `max_requests_per_load`
 
     def __add__(self, other: Self) -> Self:
@@ -75,7 +75,7 @@ class _Change:
 
 
 def loads(engine: Engine, practice: str, of_run: str = "") -> list[Load]:
-    """Return the loads with entries that nobody has looked at, or a run's that opened no request; oldest first."""
+    """Return the loads with entries that were not read yet, or a run's that opened no request; oldest first."""
     j = ecw_journal
     statement = select(j.c.run_id, j.c.resource).where(*_followed(practice), _unseen(again=bool(of_run)))
     if of_run:
@@ -105,7 +105,7 @@ class Opening:
         Raises CrmSchemaError, DatabaseUnavailable.
         """
         with working(DOING), self.engine.begin() as connection:
-            # Loads of the resource wait, so that no entry comes between those looked at and those marked.
+            # Loads of the resource wait, so that no entry comes between those read and those marked.
             one_at_a_time(connection, self.practice, load.resource)
             mine = (
                 *_followed(self.practice),
@@ -221,7 +221,7 @@ def _followed(practice: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _unseen(*, again: bool) -> ColumnElement[bool]:
-    """Choose the entries that nobody has looked at; `again`: also those that opened no request."""
+    """Choose the entries that were not read yet; `again`: also those that opened no request."""
     unseen = ecw_journal.c.vob.is_(None)
     return or_(unseen, ecw_journal.c.vob == NONE) if again else unseen
 

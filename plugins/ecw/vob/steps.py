@@ -17,12 +17,22 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions: a DAG file imports this module.
 
 
-def open_by_form(params: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Do what `open_vob` does, as the form of a run says; Airflow hands it over."""
+def open_by_form(ecw_conn_id: str = "ecw_default", params: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Do what `open_vob` does for a practice, as the form of a run says; Airflow hands it over."""
     from ecw.settings.base import require_own_keys
+    from ecw.settings.practices import of_connection
 
     require_own_keys(params or {}, FORM, "run of crm_vob")
-    return open_vob(of_run=str((params or {}).get("of_run") or ""))
+    of_run, practice = str((params or {}).get("of_run") or ""), of_connection(ecw_conn_id)
+    return open_vob(of_run, practice.connection, practice.crm_connection, practice.vob_webhook)
+
+
+def deliver_of(ecw_conn_id: str = "ecw_default") -> dict[str, int]:
+    """Do what `deliver` does for the practice at a connection."""
+    from ecw.settings.practices import of_connection
+
+    practice = of_connection(ecw_conn_id)
+    return deliver(practice.connection, practice.crm_connection, practice.vob_webhook)
 
 
 def open_vob(
@@ -30,7 +40,7 @@ def open_vob(
 ) -> dict[str, int]:
     """Open a request for each patient and load whose change matters; return how many were opened and passed over.
 
-    Everything that the journal has and nobody has looked at yet is looked at, whatever woke us. `of_run` opens those of
+    Everything that the journal has and nobody has read yet is read, whatever woke us. `of_run` opens those of
     one run that had been passed over: a first look, or more at once than `max_requests_per_load` allows.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.

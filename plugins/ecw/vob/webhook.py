@@ -39,7 +39,7 @@ class WebhookHook(HttpHook):
         self._seconds = float(self.merged_extra.get("timeout") or TIMEOUT)
 
     def post(self, key: str, body: dict[str, Any]) -> None:
-        """Post one request; what the receiver answers is looked at by its status alone.
+        """Post one request; of the receiver's answer only the status is read.
 
         Raises ServerUnavailable (try again), BadRequest (this one is not taken), ConfigurationError (none will be).
         """
@@ -87,5 +87,5 @@ class WebhookHook(HttpHook):
 
 
 def webhook(conn_id: str) -> WebhookHook | None:
-    """Return the webhook, None where there is no such connection: it is optional."""
+    """Return the webhook, None where the connection does not exist: it is optional."""
     return WebhookHook(conn_id) if connections.exists(conn_id) else None

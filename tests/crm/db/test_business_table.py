@@ -60,7 +60,7 @@ def test_everything_that_a_mapping_gets_wrong_is_listed(crm_engine: Engine) -> N
         ("day DATE PRIMARY KEY, ecw_id TEXT", "neither a whole number, text nor a UUID"),
     ],
 )
-def test_a_key_that_we_cannot_fill_is_told(crm_engine: Engine, definition: str, problem: str) -> None:
+def test_a_key_that_we_cannot_fill_is_reported(crm_engine: Engine, definition: str, problem: str) -> None:
     make(crm_engine, f"CREATE TABLE clinic ({definition})")
     with pytest.raises(CrmSchemaError, match=problem):
         load(crm_engine, [], mapped=columns())

@@ -49,7 +49,7 @@ def test_the_fields_of_airflows_own_connection_types_are_understood(connect, crm
     by_connection().dispose()
 
 
-def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_mends_it(connect, empty_crm_url: str) -> None:
+def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_fixes_it(connect, empty_crm_url: str) -> None:
     connect(conn_type="generic", extra={"url": empty_crm_url})
     with pytest.raises(CrmSchemaError, match="run `ecw migrate`"):
         by_connection()
@@ -105,7 +105,7 @@ def test_a_database_that_the_server_does_not_have(connect, postgresql_server: st
         ({"conn_type": "generic", "extra": {"url": "not a url, hunter2"}}, "cannot be read"),
     ],
 )
-def test_a_connection_that_names_no_database_of_ours(connect, fields: dict[str, object], words: str) -> None:
+def test_a_connection_that_names_no_database_of_the_project(connect, fields: dict[str, object], words: str) -> None:
     connect(**fields)
     with pytest.raises(ConfigurationError, match=words) as caught:
         by_connection()

@@ -1,4 +1,4 @@
-"""Whatever goes wrong at the CRM's database is an error of ours, and nothing that the row holds is in its traceback."""
+"""Whatever goes wrong at the CRM's database is one of the project's errors, and its traceback holds no value."""
 
 import logging
 import traceback
@@ -112,7 +112,7 @@ def test_an_error_that_nobody_foresaw_keeps_its_place_and_loses_its_text(crm: En
 
 
 @pytest.mark.parametrize("kind", [DatabaseUnavailable, None])
-def test_errors_of_ours_and_those_that_quote_nothing_pass_as_they_are(crm: Engine, kind: Any) -> None:
+def test_errors_of_the_project_and_those_that_quote_nothing_pass_as_they_are(crm: Engine, kind: Any) -> None:
     error = OSError("no such file") if kind is None else kind("The load: gave up.", next_move="try again.")
     with pytest.raises(type(error)) as found, open_crm():
         raise error

@@ -40,7 +40,7 @@ def test_a_new_database_its_log_and_its_index_are_private(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are looked at in /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_what_is_spilled_lies_in_the_databases_own_folder(tmp_path: Path) -> None:
     engine = engine_from_url(f"sqlite:///{tmp_path / 'crm.db'}")
     with engine.begin() as connection:

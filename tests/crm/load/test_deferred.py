@@ -58,7 +58,7 @@ def encounters(engine: Engine) -> dict[str, str]:
         return dict(connection.execute(text(query)).all())  # type: ignore[arg-type]  # rows of two
 
 
-def test_a_row_waits_for_its_patient_and_comes_in_with_it(crm_engine: Engine) -> None:
+def test_a_row_waits_for_its_patient_and_is_loaded_with_it(crm_engine: Engine) -> None:
     somebody(crm_engine, "b")
     numbers = load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     assert numbers == Counts(fetched=2, rejected=1, inserted=1)
@@ -146,7 +146,7 @@ def test_a_dry_run_writes_nothing_but_its_numbers(crm_engine: Engine) -> None:
     assert load(crm_engine, ENCOUNTER, *rows, run_id="dry", dry_run=True).inserted == 2, "again is the same"
 
 
-def test_a_row_that_waited_comes_in_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
+def test_a_row_that_waited_is_loaded_without_a_column_that_the_mapping_has_no_more(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
     somebody(crm_engine)
     without = replace(ENCOUNTER, columns=("ecw_id", "patient", "practitioner", "start_time"), version="m2")

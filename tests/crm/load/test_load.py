@@ -41,7 +41,7 @@ def test_an_older_version_never_overwrites_a_newer_one(crm_engine: Engine) -> No
 
     assert found == Counts(fetched=1, unchanged=1)
     assert locations(crm_engine) == {"a": "New"}
-    assert [row["stale"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is told"
+    assert [row["stale"] for row in everything(crm_engine)["ecw_run"]] == [1, 0], "and it is counted"
 
 
 def test_versions_compare_as_moments_and_not_as_text(crm_engine: Engine) -> None:
@@ -168,7 +168,7 @@ def test_a_row_of_another_mapping_is_refused_with_the_column(crm_engine: Engine,
     assert locations(crm_engine) == {}
 
 
-def test_a_row_that_the_database_refuses_is_told_without_its_values(crm_engine: Engine) -> None:
+def test_a_row_that_the_database_refuses_is_reported_without_its_values(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(text("CREATE UNIQUE INDEX one_name ON location (name)"))
     with pytest.raises(CrmSchemaError) as caught:

@@ -21,7 +21,7 @@ def test_a_record_that_is_accepted_later_resolves_its_rejects(crm_engine: Engine
     assert states(crm_engine) == {("a", "required"): ("resolved", "r2"), ("b", "required"): ("open", None)}
 
 
-def test_the_same_version_accepted_after_the_mapping_was_mended_resolves_it(crm_engine: Engine) -> None:
+def test_the_same_version_accepted_after_the_mapping_was_fixed_resolves_it(crm_engine: Engine) -> None:
     load(crm_engine, [], [a_reject("a", hour=10)])
     load(crm_engine, [a_row("a", hour=10)], run=a_run("r2"))
     assert states(crm_engine) == {("a", "required"): ("resolved", "r2")}

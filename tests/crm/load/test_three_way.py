@@ -1,4 +1,4 @@
-"""The three-way merge inside the load, on real databases: whose edit stays, what is agreed, what is told."""
+"""The three-way merge inside the load, on real databases: whose edit stays, what is agreed, what is reported."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_record_that_says_the_same_as_the_crm_changes_nothing_and_is_agreed(cr
     assert agreed(crm_engine) == MergeBase.on(FIRST | {"phone": "222"})
 
 
-def test_a_column_that_both_sides_changed_follows_its_rule_and_is_told(crm_engine: Engine) -> None:
+def test_a_column_that_both_sides_changed_follows_its_rule_and_is_reported(crm_engine: Engine) -> None:
     load(crm_engine, line())
     ours = {"last_name": "Ours", "city": "Ours", "mr_number": "Ours"}
     edit(crm_engine, **ours)
@@ -107,7 +107,7 @@ def test_a_column_that_both_sides_changed_follows_its_rule_and_is_told(crm_engin
     assert ledger(crm_engine, "r2")["conflicts"] == 3
 
 
-def test_a_conflict_that_is_held_is_looked_at_again_and_settled_by_the_choice(crm_engine: Engine) -> None:
+def test_a_conflict_that_is_held_is_fetched_again_and_settled_by_the_choice(crm_engine: Engine) -> None:
     load(crm_engine, line())
     edit(crm_engine, last_name="Ours")
     theirs = line(11, last_name="Theirs")

@@ -111,7 +111,7 @@ def test_a_mark_leaves_what_the_crm_has_changed(crm_engine: Engine) -> None:
     assert [fields for _, _, _, fields, _ in told_by(crm_engine, "r2")] == ["emr_status"]
 
 
-def test_a_record_that_is_gone_is_told_once_as_a_mark_on_its_row(crm_engine: Engine) -> None:
+def test_a_record_that_is_gone_is_reported_once_as_a_mark_on_its_row(crm_engine: Engine) -> None:
     gone = [a_reject(ecw_id, rule="gone", column=None) for ecw_id in ("b", "never here")]
     load(crm_engine, [line(), line(ecw_id="b")], [], "r1")
 

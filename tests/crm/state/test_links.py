@@ -30,7 +30,7 @@ def test_the_ids_of_a_resource(crm_engine: Engine) -> None:
     assert list(links.ids(crm_engine, "P2", "location")) == []
 
 
-def test_a_record_of_which_another_version_was_refused_is_looked_at_again(crm_engine: Engine) -> None:
+def test_a_record_of_which_another_version_was_refused_is_fetched_again(crm_engine: Engine) -> None:
     row = a_row("a", hour=10)
     load(crm_engine, [row, a_row("b")])
     load(crm_engine, [], [a_reject("a", hour=11)], run=a_run("r2"))

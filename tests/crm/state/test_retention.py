@@ -30,7 +30,7 @@ def fill(crm: Engine) -> None:
     entry |= {"message": "x", "outcome": "done"}
     put(ecw_journal, [entry | {"entry": str(at), "at": ago(10.5 if at < 7 else 9.5)} for at in range(10)])
     found = {"practice": "P", "run_id": "r", "resource": "patient", "rule": "in", "column": "", "demand": "x"}
-    found |= {"otherwise": "warn", "why": "x", "rows": 1, "broken": 0, "verdict": "pass"}
+    found |= {"on_fail": "warn", "reason": "x", "rows": 1, "broken": 0, "verdict": "pass"}
     put(ecw_quality_result, [found | {"number": at, "at": ago(at + 3.5)} for at in range(4)])
     alert = {
         "practice": "P",

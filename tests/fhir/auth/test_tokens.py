@@ -129,7 +129,7 @@ def test_a_late_refusal_does_not_drop_a_newer_token(sandbox, connect):
     assert tokens.token(Purpose.READ) is new
 
 
-def test_a_client_secret_goes_by_http_basic(sandbox_factory, connect, keys):
+def test_a_client_secret_needs_http_basic(sandbox_factory, connect, keys):
     sandbox = sandbox_factory(patients=1, secret="with-secret=s3cret")
     secret = {"client_id": "with-secret", "private_key": None, "key_id": None}
     assert connect(sandbox, client_secret="s3cret", **secret).tokens.token(Purpose.READ).scopes
@@ -174,7 +174,7 @@ def test_a_token_endpoint_that_is_not_safe_is_not_used(wire, says, sandbox, conn
         ("truncate", ServerUnavailable),
     ],
 )
-def test_trouble_of_the_token_endpoint_is_told_apart_from_a_refusal(sandbox, connect, fault, error):
+def test_trouble_of_the_token_endpoint_is_reported_apart_from_a_refusal(sandbox, connect, fault, error):
     sandbox.fault(fault, interaction="token")
     with pytest.raises(error):
         connect(sandbox).tokens.token(Purpose.READ)

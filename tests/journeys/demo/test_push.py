@@ -43,6 +43,8 @@ class Watched:
         self.demo = demo
         self.airflow = AirflowApi(demo.airflow_url)
         self.airflow.login()
+        runs = self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"]
+        self.first = runs[0]["dag_run_id"]
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.demo.folder / "crm.db", timeout=600)) as crm, crm:
@@ -67,7 +69,9 @@ class Watched:
         return {each["id"]: each for each in map(json.loads, filter(None, lines))}
 
     def runs(self) -> list[dict[str, Any]]:
-        return list(self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"])
+        """Return the runs since the demo's own."""
+        found = list(self.call("GET", f"dags/{DAG}/dagRuns?order_by=run_after")["dag_runs"])
+        return [run for run in found if run["dag_run_id"] != self.first]
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return self.airflow._call(method, path, body)
@@ -114,8 +118,8 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
 
     pulled = watched.airflow.trigger("ecw_pull")
     assert watched.ended("ecw_pull", pulled) == "success"
-    query = "SELECT inserted, updated, fetched - rejected - unchanged FROM ecw_run WHERE run_id = ? AND resource = ?"
-    assert watched.sql(query, pulled, "patient") == [(0, 0, 0)]
+    changed = "SELECT operation FROM ecw_journal WHERE run_id = ? AND direction = 'pull' AND ecw_id = ?"
+    assert watched.sql(changed, pulled, ecw_id) == []
     # The watcher's next look finds somebody else, and nobody else: neither the push's own writing nor the pull's.
     other = watched.add(**SEED | {"identifier": "N-2", "last_name": "Next", "birth_date": "1971-03-04"})
     assert wait_until(lambda: watched.ecw_id(other) is not None, LONG), watched.runs()

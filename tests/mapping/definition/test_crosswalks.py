@@ -43,7 +43,7 @@ def test_a_mistake(mapping_of: Callable[..., Mapping], policies: str, lines: str
     assert problem in error.value.what
 
 
-def test_the_header_is_looked_at(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+def test_the_header_is_checked(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
     mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     (tmp_path / "crosswalks" / "sex.csv").write_text("code;value\nmale;Male\n")
     with pytest.raises(MappingError, match=r"sex\.csv:1:1: the first line is code,value,system,note"):
@@ -57,7 +57,7 @@ def test_what_a_spreadsheet_adds_is_no_mistake(mapping_of: Callable[..., Mapping
     assert load_mapping(tmp_path / "mine.yaml").version == mapping.version
 
 
-def test_a_spreadsheet_s_own_encoding_is_told(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
+def test_a_spreadsheet_s_own_encoding_is_reported(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
     mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     file = tmp_path / "crosswalks" / "sex.csv"
     file.write_bytes(file.read_bytes() + "x,Garçon,,\n".encode("cp1252"))

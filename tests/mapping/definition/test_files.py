@@ -1,4 +1,4 @@
-"""A mapping file is understood, or every mistake in it is told with file, line and column."""
+"""A mapping file is understood, or every mistake in it is reported with file, line and column."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert [column.name for column in mapping.pushed] == ["last_name"]
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     assert mistakes(
         tmp_path,
         ("table: patient", "tabel: patient"),
@@ -122,7 +122,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
             'set_with: {text: "%value"}',
             "set_with: {extension('u').value: x}",
             "23:19",
-            "set_with: sync both writes, and value comes in",
+            "set_with: sync both writes, and value has",
         ),
         ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:99", "is a day, as in"),
     ],

@@ -204,7 +204,7 @@ def test_what_cannot_be_written(path: str, before: dict[str, Any], rule: str) ->
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("extension('u').value", "value comes in several types: write value.ofType(…)"),
+        ("extension('u').value", "value has several types: write value.ofType(…)"),
         ("a.where(b.exists()).c", "an element that satisfies `b.exists()` cannot be made"),
         ("a.where(b.c='d').e", "an element that satisfies `b.c = 'd'` cannot be made: compare a member"),
         ("a.where(b='c' and d.empty()).e | f.where(g.exists()).h", None),

@@ -46,16 +46,16 @@ def test_lines_to_add_the_worst_first(mapping_of: Callable[..., Mapping]) -> Non
     ]
 
 
-def test_a_mended_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mapping]) -> None:
+def test_a_fixed_crosswalk_lets_the_records_in(mapping_of: Callable[..., Mapping]) -> None:
     codes = UnmappedCodes(mapping_of(COLUMNS, policies=POLICIES, race="1,One,,\n", place=""))
     codes.add(patient("2", "Two"))
     lines = {name: "\n".join(e.line for e in codes.worst_first() if e.crosswalk == name) for name in ("race", "place")}
-    mended = UnmappedCodes(
+    fixed = UnmappedCodes(
         mapping_of(COLUMNS, policies=POLICIES, race=f"1,One,,\n{lines['race']}\n", place=lines["place"])
     )
-    mended.add(patient("2", "Two"))
-    assert mended.worst_first() == []
-    assert mended.mapper.row(patient("2", "Two")).row["race"] == "Two"
+    fixed.add(patient("2", "Two"))
+    assert fixed.worst_first() == []
+    assert fixed.mapper.row(patient("2", "Two")).row["race"] == "Two"
 
 
 def test_a_concept_s_code_comes_with_its_own_system_and_name() -> None:

@@ -61,7 +61,7 @@ def test_the_policy_s_default_and_two_of_one_name(connection: Connection) -> Non
     ]
 
 
-def test_a_list_that_is_not_there_is_told_and_no_problem(connection: Connection) -> None:
+def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connection) -> None:
     connection.execute(text("INSERT INTO location VALUES ('b.2', true)"))
     found = check_lists(connection, [PROGRAMS, Crosswalk("gender", (("male", "Male", "", ""),))])
     assert found.problems == []
@@ -91,7 +91,7 @@ def test_how_much_of_both_lists_a_crosswalk_has(connection: Connection, unmapped
     ]
 
 
-def test_a_crm_without_such_lists_is_told_and_is_no_problem(connection: Connection) -> None:
+def test_a_crm_without_such_lists_is_reported_and_is_no_problem(connection: Connection) -> None:
     found = check_lists(connection, [replace(PROGRAMS, ecw_list="nothing.id", crm_list="facility.name")])
 
     assert (found.problems, found.coverage, len(found.unverified)) == ([], [], 2)

@@ -139,7 +139,7 @@ def test_all_sample_data_is_accepted(kind: str, samples: Callable[[str], list[di
         ({"_birthDate": {}}, "._birthDate: model_validation_format"),
     ],
 )
-def test_what_is_not_fhir_is_told_as_ever(elements: dict[str, Any], told: str) -> None:
+def test_what_is_not_fhir_is_reported_as_ever(elements: dict[str, Any], told: str) -> None:
     patient = {"resourceType": "Patient", "id": "p.1", **elements}
     assert not accepts(patient)
     assert [problem.reason for problem in not_fhir(patient)] == [f"Patient{told}"]

@@ -1,4 +1,4 @@
-"""What is not FHIR is told by path and rule, never by value; what eCW really sends is FHIR."""
+"""What is not FHIR is reported by path and rule, never by value; what eCW really sends is FHIR."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_is_not_fhir(elements: dict[str, Any], told: str) -> None:
 
 @pytest.mark.parametrize("resource", [{}, {"resourceType": "Nothing"}, {"resourceType": None}])
 def test_what_is_no_resource(resource: dict[str, Any]) -> None:
-    assert [problem.reason for problem in not_fhir(resource)] == ["resourceType: there is no such resource"]
+    assert [problem.reason for problem in not_fhir(resource)] == ["resourceType: not a resource type"]
 
 
 @pytest.mark.parametrize("fhir_type", ["Patient", "Encounter", "Practitioner", "Location", "Coverage"])

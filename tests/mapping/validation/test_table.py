@@ -1,4 +1,4 @@
-"""What keeps the CRM's table from holding the mapping's rows is told before a run, on both databases."""
+"""What keeps the CRM's table from holding the mapping's rows is reported before a run, on both databases."""
 
 from __future__ import annotations
 

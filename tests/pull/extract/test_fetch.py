@@ -61,7 +61,7 @@ def test_a_patient_for_whom_the_survivor_comes_back_is_gone(
     assert staged == [tombstone("Patient", "merged"), {"resourceType": "Patient", "id": "other"}]
 
 
-def test_another_record_that_proves_nothing_is_told_and_left_out(
+def test_another_record_that_proves_nothing_is_reported_and_left_out(
     fetched: Callable[[dict[str, Any]], list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     link = {"type": "replaces", "other": {"reference": "Patient/unmerged"}}

@@ -181,7 +181,7 @@ def test_per_patient_looks_at_everybody_within_a_day() -> None:
     ("wanted", "every_minutes", "told"),
     [(24, 120, 24), (3, 120, 2), (5, 120, 4), (1, 120, 2), (1, 30, 1), (24, 420, 21)],
 )
-def test_nobody_waits_longer_than_is_told(wanted: int, every_minutes: int, told: float) -> None:
+def test_nobody_waits_longer_than_is_reported(wanted: int, every_minutes: int, told: float) -> None:
     """What does not divide is asked more often; nobody is asked more often than there are runs."""
     options = {"full_cycle_hours": wanted, "every_minutes": every_minutes}
     everybody = [f"patient-{number}" for number in range(200)]
@@ -228,7 +228,7 @@ def test_last_updated_covers_the_window_and_a_first_run_everything() -> None:
 
     assert params(rounds("last_updated", ask("Patient", Roll(), *window))[0]) == [
         {"_lastUpdated": ["ge2026-11-22T07:50:00+00:00", f"lt{window[1]}"]}
-    ], "ten minutes of the last window are looked at again"
+    ], "ten minutes of the last window are fetched again"
     for exact in ({"run_type": "backfill"}, {"since": window[0]}):
         assert params(rounds("last_updated", ask("Patient", Roll(), *window, **exact))[0]) == [
             {"_lastUpdated": [f"ge{window[0]}", f"lt{window[1]}"]}

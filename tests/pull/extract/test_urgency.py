@@ -1,4 +1,4 @@
-"""Whose insurance is looked at first, and how old what the CRM has can be."""
+"""Whose insurance is fetched first, and how old what the CRM has can be."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
 
 @on_sqlite
 @pytest.mark.parametrize("place", ["stage", "opportunity.stage", "location.name"])
-def test_an_intake_that_the_crm_does_not_have_is_told(pull: Pulling, place: str) -> None:
+def test_an_intake_that_the_crm_does_not_have_is_reported(pull: Pulling, place: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'intake_open' names {place}, which the CRM does not have"):
         urgency.urgent(pull.crm, run_of(pull), Options(intake_open={place: ["open"]}))
 
@@ -140,12 +140,12 @@ def test_the_summary_says_how_old_each_group_is(
 
     told = urgency.report(pull.crm, run, Options(), now=datetime.fromisoformat(run["window_end"]))
 
-    assert told.startswith("looked at longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
+    assert told.startswith("fetched longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
     assert re.search(r"anybody \(\d+\): 2\.0 h", told)
     caplog.set_level(logging.INFO)
     rows = steps.summary(run)
     assert "an appointment within 7 days (1): " in next(row["oldest"] for row in rows if row["resource"] == "insurance")
-    assert "insurance: looked at longest ago, of patients with" in caplog.text
+    assert "insurance: fetched longest ago, of patients with" in caplog.text
     assert not any(ecw_id in caplog.text for ecw_id in practice)
 
 

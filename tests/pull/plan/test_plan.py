@@ -49,7 +49,7 @@ def test_what_ecw_declares_decides(pull: Pulling, sandbox: RunningSandbox, caplo
     assert strategies(pull)["encounter"] == "per_patient"
 
 
-def test_a_change_of_the_server_is_told(
+def test_a_change_of_the_server_is_reported(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     pull.begin()
@@ -92,7 +92,7 @@ def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogC
         "insurance: strategy per_patient (the server does not declare what last_updated needs _lastUpdated), "
         "0 calls or more: the number of Patient records is not known yet.",
         "insurance: the first look asks about 2743 patients at most, those changed last first.",
-        "insurance: every patient's is looked at within 24 hours.",
+        "insurance: every patient's is fetched within 24 hours.",
         "encounter: strategy schedule (the server does not declare what last_updated needs _lastUpdated), "
         "1 calls or more: the number of Practitioner records is not known yet.",
         "The run needs 39 calls or more; how long it takes is not known yet.",

@@ -1,4 +1,4 @@
-"""What a look goes by must have been looked at itself; else it is red, and looked at again."""
+"""What a strategy needs must have been fetched itself; else it is red, and fetched again."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ def refused(pull: Pulling, run: Run, resource: str, told: str) -> None:
     assert pull.rows(f"SELECT * FROM ecw_cursor WHERE resource = '{resource}'") == []  # noqa: S608 - names from below
 
 
-@pytest.mark.parametrize(("resource", "goes_by"), [("encounter", "practitioner"), ("insurance", "patient")])
+@pytest.mark.parametrize(("resource", "depends_on"), [("encounter", "practitioner"), ("insurance", "patient")])
 def test_a_first_look_by_what_was_never_pulled_is_red_and_comes_with_the_next_run(
-    pull: Pulling, sandbox: RunningSandbox, resource: str, goes_by: str
+    pull: Pulling, sandbox: RunningSandbox, resource: str, depends_on: str
 ) -> None:
     alone = pull.begin("manual", options={"resources": [resource]})
-    refused(pull, alone, resource, f"go(es)? by the {goes_by} records, and those were never pulled.*pull {goes_by} too")
+    refused(
+        pull,
+        alone,
+        resource,
+        f"needs the {depends_on} records, and those were never pulled.*pull {depends_on} too",
+    )
 
-    assert pull(goes_by, resource)[resource]["fetched"] > 100
+    assert pull(depends_on, resource)[resource]["fetched"] > 100
 
 
 def test_a_few_who_were_pulled_by_hand_are_not_everybody(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -72,9 +77,7 @@ def test_a_dry_run_whose_practitioners_failed_says_so(pull: Pulling, sandbox: Ru
     assert pull.resource(run, "encounter")["fetched"] > 100
 
 
-def test_a_backfills_interval_is_not_looked_at_without_its_practitioners(
-    pull: Pulling, sandbox: RunningSandbox
-) -> None:
+def test_a_backfills_interval_is_not_fetched_without_its_practitioners(pull: Pulling, sandbox: RunningSandbox) -> None:
     run = pull.begin("backfill", options={"resources": ["practitioner", "encounter"]})
     sandbox.fault("gone", resource="Practitioner")
     with pytest.raises(EcwError):
@@ -102,7 +105,7 @@ def begun_with_a_refused_search(pull: Pulling) -> Run:
 
 
 def test_who_is_asked_instead_of_a_refused_search_is_known_and_bounded(pull: Pulling) -> None:
-    refused(pull, begun_with_a_refused_search(pull), "encounter", "goes by the patient records")
+    refused(pull, begun_with_a_refused_search(pull), "encounter", "needs the patient records")
     pull("patient")
 
     batch = steps.extract(begun_with_a_refused_search(pull), "encounter")

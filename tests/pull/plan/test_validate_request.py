@@ -70,7 +70,7 @@ def test_a_wrong_form_is_refused(form: dict[str, Any], told: str) -> None:
     assert "4711" not in str(error.value)
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"Practitioners is empty.*Until is not after From"):
         resources(mode="schedule", since="2026-11-02T00:00:00Z", until="2026-11-01T00:00:00Z")
 

@@ -50,7 +50,7 @@ def nameless(sandbox: RunningSandbox, number: int) -> str:
     return str(record["id"])
 
 
-def test_after_mending_a_crosswalk_the_rows_come_in_without_a_call_and_the_cursor_stays(
+def test_after_fixing_a_crosswalk_the_rows_are_loaded_without_a_call_and_the_cursor_stays(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path
 ) -> None:
     whole = without_females(mappings)
@@ -225,7 +225,7 @@ def test_a_choice_that_no_reject_fits_is_refused_with_those_there_are(pull: Pull
 
 
 @pytest.mark.parametrize("trouble", ["purged", "damaged"])
-def test_what_is_no_longer_staged_is_told_and_the_others_go_on(
+def test_what_is_no_longer_staged_is_reported_and_the_others_go_on(
     pull: Pulling, sandbox: RunningSandbox, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = nameless(sandbox, 7)
@@ -277,7 +277,7 @@ def test_the_gone_and_those_of_a_push_are_told(
     assert len(pull.rows(OPEN)) == 3
 
 
-def test_what_waits_for_another_record_comes_in_once_that_one_is_here(pull: Pulling) -> None:
+def test_what_waits_for_another_record_is_loaded_once_that_one_is_here(pull: Pulling) -> None:
     waiting = pull("practitioner", "encounter")["encounter"]["rejected"]
     assert waiting > 0
     assert again(pull, "replay__1") == {"encounter": numbers(0)}
@@ -300,7 +300,10 @@ def test_a_record_without_an_id_is_found_by_its_content(pull: Pulling, sandbox: 
 def test_the_shares_of_a_suite_do_not_stop_a_batch_of_rejects(pull: Pulling, mappings: Path) -> None:
     suite = mappings.parent / "quality" / "practitioner.yaml"
     as_it_was = suite.read_text()
-    rule = "\n  - column: active\n    in: [true]\n    otherwise: reject\n    stop_above: 0.5\n"
+    rule = (
+        "  - type: expect_column_values_to_be_in_set\n    kwargs: {column: active, value_set: [true]}\n"
+        "    meta: {on_fail: reject, max_failed_ratio: 0.5}\n"
+    )
     suite.write_text(re.sub(r"small_batch: \d+", "small_batch: 1", as_it_was) + rule)
     held_back = pull("practitioner")["practitioner"]["rejected"]
     assert 1 < held_back < 15, "the rule's share is not reached in a pull"

@@ -61,7 +61,7 @@ def test_a_row_that_goes_while_ecw_is_read(sandbox: Any, crm: Any, pushing: Any)
 
 
 @pytest.mark.parametrize("how", ["merge", "deaf"])
-def test_what_ecw_says_it_took_and_still_shows_as_before_is_told(
+def test_what_ecw_says_it_took_and_still_shows_as_before_is_reported(
     sandbox: Any, crm: Any, run: Any, pull: Any, pushing: Any, how: str
 ) -> None:
     crm_id = crm.add()

@@ -31,7 +31,7 @@ def test_a_change_that_ecw_has_no_code_for_is_a_reject_and_not_agreed(
     [reject] = crm.all("ecw_reject")
     assert (reject["column"], reject["state"], "crosswalk" in reject["reason"]) == (column, "open", True)
     assert (crm.all("ecw_merge_base"), in_ecw(sandbox, ecw_id)) == (agreed, stored)
-    assert outbox(pushing()).kept_back == {"refused": 1}
+    assert outbox(pushing()).not_sent == {"refused": 1}
     crm.edit(crm_id, **{column: before}, city="Lawrence")
     assert push_patient(pushing("r3"), crm_id).fields == ("city",)
     assert crm.all("ecw_reject")[0]["state"] == "resolved"

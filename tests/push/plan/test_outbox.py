@@ -56,7 +56,7 @@ def test_who_is_kept_back_and_why(sandbox: Any, crm: Any, pushing: Any) -> None:
         connection.exec_driver_sql("DELETE FROM ecw_merge_base WHERE ecw_id = 'e.9'")
     found = outbox(pushing())
     assert list(found) == []
-    assert found.kept_back == {"locked": 1, "refused": 1, "held": 1, "not agreed": 1}
+    assert found.not_sent == {"locked": 1, "refused": 1, "held": 1, "not agreed": 1}
     crm.edit(refused, gender="Female")
     intents.choose(crm.engine, pushing().place, near, intents.NEW, "tester")
     assert outbox(pushing()).creates == [refused, near]

@@ -129,7 +129,7 @@ def test_a_look_without_a_change_reads_no_patient(crm: Any, run: Any, watch: Wat
     assert not [statement for statement in asked if "last_name" in statement]
 
 
-def test_trouble_with_the_crm_is_told_once_and_looked_at_again(
+def test_trouble_with_the_crm_is_reported_once_and_fetched_again(
     crm: Any, run: Any, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     crm.add(**person(0))

@@ -1,4 +1,4 @@
-"""What is wrong with a patient is told before it is sent, by the CRM's column."""
+"""What is wrong with a patient is reported before it is sent, by the CRM's column."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_mistake_is_named(changes: dict[str, Any], field: str, rule: str) -
         assert value is None or str(value) not in finding.reason + finding.next_move
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     found = of({"identifier": None, "first_name": None, "birth_date": None, "gender": None, "city": "^"})
     assert {finding.field for finding in found} == {"identifier", "first_name", "birth_date", "gender", "city"}
 

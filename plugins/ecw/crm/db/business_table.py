@@ -23,6 +23,8 @@ from ecw.three_way_merge import Rule
 LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it is pushed
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what happened to the record in eCW: inactive, merged, deceased, deleted, each with why
+PRACTICE = "ecw_practice"  # the practice's code: whose row it is, where practices share the table
+PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option that holds another name for it
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -65,6 +67,7 @@ class BusinessTable:
     key: Column[Any]
     columns: dict[str, Column[Any]]
     converters: dict[str, Converter]
+    practice: Column[Any] | None = None  # whose row it is; None where the table has no such column
 
     def key_of(self, text: str) -> Any:
         """Return a row's key from its text, however that is spelled (01, a UUID in capitals).
@@ -90,7 +93,8 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     Raises CrmSchemaError with everything in the way at once.
     """
     table = _reflect(connection, mapped.table)
-    found = list(_problems(table, mapped))
+    practice = practice_column(connection)
+    found = list(_problems(table, mapped, practice))
     if found:
         raise CrmSchemaError(
             f"The mapping does not fit the CRM's table {mapped.table}: {'; '.join(found)}.",
@@ -99,13 +103,20 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     [key] = table.primary_key.columns
     columns = {name: table.columns[name] for name in mapped.columns}
     fits = {name: fit for name, column in columns.items() if (fit := converter(column.type))}
-    return BusinessTable(mapped, table, key, columns, fits)
+    return BusinessTable(
+        mapped, table, key, columns, fits, None if practice in columns else table.columns.get(practice)
+    )
+
+
+def practice_column(connection: Connection) -> str:
+    """Return the name of the column that says whose a row is; the CRM connection's extra `practice_column` sets it."""
+    return str(connection.get_execution_options().get(PRACTICE_OPTION) or PRACTICE)
 
 
 def key_of(connection: Connection, name: str) -> Column[Any]:
     """Return the key of one of the CRM's tables that a mapping fits: see `problems`.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
     [key] = _reflect(connection, name).primary_key.columns
     return key
@@ -114,9 +125,9 @@ def key_of(connection: Connection, name: str) -> Column[Any]:
 def problems(connection: Connection, mapped: Mapped) -> list[str]:
     """Return why a mapping cannot fill its table; an empty list where it can.
 
-    Raises CrmSchemaError where there is no such table.
+    Raises CrmSchemaError where the table does not exist.
     """
-    return list(_problems(_reflect(connection, mapped.table), mapped))
+    return list(_problems(_reflect(connection, mapped.table), mapped, practice_column(connection)))
 
 
 def _reflect(connection: Connection, name: str) -> Table:
@@ -136,7 +147,7 @@ def _reflect(connection: Connection, name: str) -> Table:
         ) from None
 
 
-def _problems(table: Table, mapped: Mapped) -> Iterable[str]:
+def _problems(table: Table, mapped: Mapped, practice: str) -> Iterable[str]:
     wanted = mapped.columns
     if mapped.key not in wanted:
         yield f"its key {mapped.key} is not among the columns of the mapping"
@@ -155,7 +166,9 @@ def _problems(table: Table, mapped: Mapped) -> Iterable[str]:
             yield f"it has no column {name}" + (f" (did you mean {near[0]}?)" if near else "")
         elif converter(table.columns[name].type) is None:
             yield f"column {name} has a type that we do not fill"
+    if practice in table.columns and practice not in wanted and not isinstance(table.columns[practice].type, String):
+        yield f"column {practice}, which says whose row it is, does not hold text"
     for column in table.columns:
         generated = column.server_default is not None or column.identity is not None or column.computed is not None
-        if not (column.nullable or generated or column.primary_key or column.name in wanted):
+        if not (column.nullable or generated or column.primary_key or column.name in (*wanted, practice)):
             yield f"column {column.name} must be filled, and the mapping does not"

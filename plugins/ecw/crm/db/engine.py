@@ -25,6 +25,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make
 from sqlalchemy.exc import ArgumentError
 
 from ecw.crm.db import lenient_dates
+from ecw.crm.db.business_table import PRACTICE_OPTION
 from ecw.crm.db.errors import listen, translated, working
 from ecw.crm.db.migrations import require_migrated
 from ecw.crm.db.private_files import PrivateFiles
@@ -52,7 +53,9 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
     Raises ConfigurationError (no such connection, no driver, a database or a password refused), DatabaseUnavailable (no
     answer), CrmSchemaError (not migrated).
     """
-    engine = engine_from_url(_with_password(connections.get(conn_id)))
+    found = connections.get(conn_id)
+    engine = engine_from_url(_with_password(found))
+    engine.update_execution_options(**{PRACTICE_OPTION: _practice_column(found)})
     try:
         with working(f"The CRM's database (connection {conn_id!r})"), reading(engine) as connection:
             if migrated:
@@ -67,7 +70,7 @@ def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine
 def open_crm(conn_id: str = "crm_default", *, migrated: bool = True) -> Iterator[Engine]:
     """Give `crm_engine`'s engine for the length of a `with`; no connection stays open after it.
 
-    What goes wrong inside is an error of ours, without a value: see ecw.crm.db.errors.
+    What goes wrong inside is one of the project's errors, without a value: see ecw.crm.db.errors.
     """
     engine = crm_engine(conn_id, migrated=migrated)
     try:
@@ -120,6 +123,17 @@ def engine_from_url(url: str | URL) -> Engine:
 def reading(engine: Engine) -> Connection:
     """Return a connection that only reads: on SQLite it takes no write lock."""
     return engine.connect().execution_options(crm_read=True)
+
+
+def _practice_column(conn: AirflowConnection) -> str | None:
+    """Return the name of the column that says whose a row is, None where the connection says nothing."""
+    name = conn.extra_dejson.get("practice_column")
+    if name is None or (isinstance(name, str) and name.strip()):
+        return None if name is None else name.strip()
+    raise ConfigurationError(
+        f"The extra field `practice_column` of the connection {conn.conn_id!r} is not the name of a column.",
+        next_move='write it as {"practice_column": "ecw_practice"}, or leave it out.',
+    )
 
 
 def _parsed(url: str | URL) -> URL:
@@ -179,7 +193,7 @@ def _with_tls(url: URL) -> URL:
 
 def _authorities() -> str:
     """Return the file of the CAs that this machine trusts; the driver's own libpq does not know where it lies."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS goes by too
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # what HTTPS uses, too
 
     found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     return found or DEFAULT_CA_BUNDLE_PATH

@@ -75,7 +75,8 @@ class PushStatus(StrEnum):
     STOPPED = "stopped"  # by the kill switch
     SKIPPED = "skipped"  # by the options
     MISSING = "missing"  # the CRM has no such row
-    ELSEWHERE = "elsewhere"  # linked to another practice's patient
+    ELSEWHERE = "elsewhere"  # another practice's patient
+    UNASSIGNED = "unassigned"  # the row does not say which practice's patient it is
     WAITING = "waiting"  # for an approval
     NOT_APPROVED = "not approved"
     NOT_TRIED = "not tried"
@@ -84,5 +85,5 @@ class PushStatus(StrEnum):
 WRITTEN = (PushStatus.CREATED, PushStatus.UPDATED, PushStatus.LINKED)  # eCW has it, by this run
 NOT_SENT = (  # nothing was sent, by nobody's fault
     *(PushStatus.STOPPED, PushStatus.BUSY, PushStatus.SKIPPED),
-    *(PushStatus.MISSING, PushStatus.LOCKED, PushStatus.ELSEWHERE),
+    *(PushStatus.MISSING, PushStatus.LOCKED, PushStatus.ELSEWHERE, PushStatus.UNASSIGNED),
 )

@@ -46,13 +46,13 @@ def working(what: str) -> Iterator[None]:
 
 
 def listen(engine: Engine) -> None:
-    """Let every error of the engine be one of ours."""
+    """Turn every error of the engine into one of the project's."""
     event.listen(engine, "handle_error", _handled)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of ours for those of databases, and for those of Python whose text may quote a value."""
+    """Raise the project's errors for those of databases, and for those of Python whose text may quote a value."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -66,7 +66,7 @@ def translated() -> Iterator[None]:
 
 
 def translate_db_error(error: Exception, what: str | None = None) -> EcwError:
-    """Return the error of ours that a database error, SQLAlchemy's or a driver's, stands for; raise it `from None`.
+    """Return the project's error that a database error, SQLAlchemy's or a driver's, stands for; raise it `from None`.
 
     `what` begins its sentence, where `working` does not.
     """
@@ -92,7 +92,7 @@ def _handled(context: ExceptionContext) -> EcwError | None:
     if context.is_pre_ping or context.sqlalchemy_exception is None or not isinstance(error, Exception):
         return None
     found = translate_db_error(context.sqlalchemy_exception)
-    # SQLAlchemy makes it the cause of ours, and a traceback would show its text.
+    # SQLAlchemy makes it the cause of the new one, and a traceback would show its text.
     error.args = ("its text is withheld: it may quote a row",)
     return found
 

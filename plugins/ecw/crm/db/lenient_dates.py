@@ -2,7 +2,7 @@
 
 SQLite keeps any text in a column of dates ("02/28/1980"), PostgreSQL the years beyond 9999 and `infinity`.  The drivers
 raise at such a one, with the value in the error's text, and the other rows of the answer are lost with it.  As a text
-it is a wrong value of one row, which is told and fixed like any other.
+it is a wrong value of one row, which is reported and fixed like any other.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ ecw_initial_sync = Table(
     Column("patient", String(128), primary_key=True, comment="ECW id; '': the first run that was about all"),
     Column("run_id", String(250), comment="The run that looked; none: it is still to come"),
     _partial("ecw_initial_sync_due", "practice", where="run_id IS NULL"),
-    comment="Whose insurance is still to be looked at for the first time: see ecw.crm.load.initial_sync.",
+    comment="Whose insurance is still to be fetched for the first time: see ecw.crm.load.initial_sync.",
 )
 
 ecw_checked = Table(
@@ -246,6 +246,7 @@ ecw_reject = Table(
     # The page of rejects: groups are counted, and one group is paged through, in the index alone.
     Index(
         *("ecw_reject_groups", "practice", "state", "resource", "step", "rule", "column", "first_run", "ecw_id"),
+        "last_run",
     ),
     # What the console counts: open records, and open records by rule.
     _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
@@ -346,7 +347,7 @@ ecw_journal = Table(
     Column("http_status", Integer, comment="The HTTP status of the answer"),
     Column("code", String(16), comment="ECW's own"),
     Column("message", Text, nullable=False, comment="What happened"),
-    Column("outcome", String(32), nullable=False, comment="What came of it"),
+    Column("outcome", String(32), nullable=False, comment="Result"),
     Column("next_step", Text, comment="What to do next"),
     Column("fields", Text, comment="Names of columns, separated by commas"),
     Column("seconds", Float, comment="Time from begin to load"),
@@ -357,7 +358,7 @@ ecw_journal = Table(
     Column(
         "vob",
         String(64),
-        comment="Of a pull's: the key of the request that it opened; '': none; nothing: not looked at",
+        comment="Of a pull's: the key of the request that it opened; '': none; nothing: not read yet",
     ),
     # The pages of the Integration Logs, in their order: see ecw.reports.journal. Of outcome and direction the common
     # word needs no index, and half of the entries none of these.
@@ -400,13 +401,13 @@ ecw_quality_result = Table(
     Column("resource", String(64), primary_key=True, comment="The resource, as in resources.py"),
     Column("number", Integer, primary_key=True, autoincrement=False, comment="The rules in the file's order"),
     Column("at", UtcTime, nullable=False, comment="When it happened"),
-    Column("rule", String(32), nullable=False, comment="The check's word; `volume`"),
+    Column("rule", String(128), nullable=False, comment="The type of the expectation; `volume`"),
     Column("column", Text, nullable=False, comment="'' for the volume"),
     Column("demand", Text, nullable=False, comment="What the rule demands, in words"),
-    Column("otherwise", String(16), nullable=False, comment="Warn, reject, stop"),
-    Column("stop_above", Float, comment="Share of the rows"),
-    Column("why", Text, nullable=False, comment="Why the rule is there"),
-    Column("rows", Integer, nullable=False, comment="Records that were looked at; of the volume: records that eCW has"),
+    Column("on_fail", String(16), nullable=False, comment="Warn, reject, stop"),
+    Column("max_failed_ratio", Float, comment="Above this share of the rows the batch stops"),
+    Column("reason", Text, nullable=False, comment="Why the rule is there"),
+    Column("rows", Integer, nullable=False, comment="Records that were checked; of the volume: records that eCW has"),
     Column("broken", Integer, nullable=False, comment="Rows that break it; of the volume: records fewer than usual"),
     Column("broken_new", Integer, comment="Of those, the ones that no earlier run knew; of the volume: none"),
     Column("verdict", String(16), nullable=False, comment="Pass, warn, reject, stop"),

@@ -1,4 +1,4 @@
-"""Rows that wait: an encounter whose patient is not here yet comes in by itself once the patient is linked."""
+"""Rows that wait: an encounter whose patient is not here yet is loaded once the patient is linked."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: 
         literal("load"),
         literal(RULE),
         s.c.fields,
-        s.c.fields + " means a record that is not here yet; it is looked for, and the row comes in with it",
+        s.c.fields + " means a record that is not here yet; it is looked for, and the row is loaded with it",
         s.c.hash,
         s.c.source_version,
         literal(stage.source) if stage.source else null(),
@@ -119,7 +119,7 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
     settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older)
     connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(gone(stage)))))
     waiting = [
-        _parked(row._mapping, stage, target, run, resource)
+        _deferred_row(row._mapping, stage, target, run, resource)
         for row in connection.execute(select(s).where(s.c.fate == "deferred").order_by(s.c.seq))
     ]
     if not waiting:
@@ -152,7 +152,7 @@ def _today(line: dict[str, Any], target: BusinessTable) -> dict[str, Any]:
     return line | {"row": row, "hash": ""}
 
 
-def _parked(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, Any]:
+def _deferred_row(row: Any, stage: Stage, target: BusinessTable, run: Run, resource: str) -> dict[str, Any]:
     fhir_type, _, missing_id = row[stage.values[row["fields"]].name].partition("/")
     version = row["source_version"]
     staged = dict.fromkeys(target.columns) | orjson.loads(row["agreed_emr"]) | {target.mapped.key: row["ecw_id"]}

@@ -27,8 +27,8 @@ CHUNK = 500
 def brought(connection: Connection, stage: Stage, run: Run, resource: str) -> ColumnElement[bool]:
     """Return what says of a staged row that this load has it from a first look.
 
-    A row that the CRM had before and that is linked now is one. A new policy is one while its patient was not looked at
-    before, and when that first look had brought it and it could not enter yet.
+    A row that the CRM had before and that is linked now is one. A new policy is one while its patient's insurance was
+    not fetched before, and when that first look had brought it and it could not enter yet.
     """
     s, f, r = stage.rows, ecw_initial_sync, ecw_reject
     adopted = s.c.adopted.is_(true())
@@ -52,7 +52,7 @@ def brought(connection: Connection, stage: Stage, run: Run, resource: str) -> Co
 
 
 def looked(connection: Connection, run: Run, queried: Iterable[str] | None, *, about_all: bool) -> None:
-    """Write down, in the load's transaction, who was looked at: those asked about one by one; None: whoever there is.
+    """Write down, in the load's transaction, whose insurance was fetched: those asked about; None: whoever there is.
 
     `about_all`: the run is about all patients, although it may leave some of them to the next ones.
     """
@@ -85,7 +85,7 @@ def _first_run(connection: Connection, practice: str) -> str | None:
 
 
 def _all_are_due(connection: Connection, practice: str) -> None:
-    """Let everybody be due who is known, and whoever is only refused; who was looked at before keeps that."""
+    """Let everybody be due who is known, and whoever is only refused; who was fetched before keeps that."""
     for known, more in ((ecw_link, ()), (ecw_reject, (ecw_reject.c.state == RejectState.OPEN,))):
         patients = select(literal(practice), known.c.ecw_id, null()).distinct()
         patients = patients.where(known.c.practice == practice, known.c.resource == PATIENT, *more)

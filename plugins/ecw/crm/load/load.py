@@ -57,7 +57,7 @@ class LoadRequest:
 def load_rows(engine: Engine, request: LoadRequest) -> Counts:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
-    The link of a record that is unchanged in a newer version is told that version, so that nothing in between is loaded
+    The link of a record that is unchanged in a newer version gets that version, so that nothing in between is loaded
     later. Where a link was changed since the map step, the cursor stays, so that the next run looks again.
 
     Rows that had waited for another record which is here now are loaded with the batch, and count as fetched. A value

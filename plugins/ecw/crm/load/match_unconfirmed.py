@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, and_, cast, exists, select, update
 
-from ecw.crm.db.business_table import BusinessTable
 from ecw.crm.db.converters import Unfit
 from ecw.crm.db.enums import IntentState
 from ecw.crm.db.tables import ecw_intent, ecw_link
 from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.load.stage import Stage, refuse
 from ecw.crm.state import merge_base
+from ecw.crm.state.practices import Rows
 from ecw.identity.compare import Verdict, compare
 from ecw.models import Run
 from ecw.three_way_merge import MergeBase
@@ -30,14 +30,15 @@ UNCONFIRMED = (
 )
 
 
-def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+def adopt_created(connection: Connection, stage: Stage, own: Rows, run: Run, resource: str) -> None:
     """Give new rows to the CRM's rows that they were made from, where a create whose outcome is not known was of the
     same person for certain (ecw.identity.compare), and one row only can be it.
 
     What was sent is agreed on then, so that the merge takes it for no change; and the intent is done.  Those that may
-    be the person are set aside until the push has found out: in the CRM they would be there twice.
+    be the person are rejected until the push has found out: in the CRM they would be there twice.
     """
     waiting: set[int] = set()
+    target = own.target
     i = ecw_intent.c
     mine = {"practice": run["practice"], "resource": resource, "operation": "create"}
     link = ecw_link.c
@@ -45,7 +46,7 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
     opened = select(i.crm_id, i.sent).filter_by(**mine).where(i.state.in_(OPEN), i.sent.is_not(None), ~linked)
     for crm_id, sent in connection.execute(opened).all() if target.mapped.born else ():
         values: dict[str, Any] = orjson.loads(sent)
-        found = _found(connection, stage, target, crm_id, values)
+        found = _found(connection, stage, own, crm_id, values)
         if len(found) != 1 or found[0][3] != Verdict.SAME:
             waiting |= {seq for seq, *_ in found}  # the push searches, and holds it for a person
             continue
@@ -62,12 +63,13 @@ def adopt_created(connection: Connection, stage: Stage, target: BusinessTable, r
 
 
 def _found(
-    connection: Connection, stage: Stage, target: BusinessTable, crm_id: str, sent: Mapping[str, Any]
+    connection: Connection, stage: Stage, own: Rows, crm_id: str, sent: Mapping[str, Any]
 ) -> list[tuple[int, str, Any, Verdict]]:
     """Return the new rows that may be the person that was sent: number, eCW id, the key of the CRM's row, how sure.
 
     None where that row has an eCW id already.
     """
+    target = own.target
     key = target.key_of(crm_id)
     shared = shared_contacts(connection, target, key, target.mapped.contacts)
     person = target.mapped.person({**sent, **dict.fromkeys(shared)})
@@ -79,7 +81,7 @@ def _found(
     except (KeyError, Unfit):
         return []
     s, held = stage.rows, target.columns[target.mapped.key]
-    mine = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, held.is_(None))
+    mine = and_(cast(target.key, ecw_intent.c.crm_id.type) == crm_id, held.is_(None), own.mine)
     rows = connection.execute(
         select(s.c.seq, s.c.ecw_id, target.key, s.c.agreed_emr)
         .select_from(s.join(target.table, mine))

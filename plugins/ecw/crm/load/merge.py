@@ -29,6 +29,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal,
     null,
     or_,
     select,
@@ -43,14 +44,23 @@ from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
 from ecw.crm.load.rewritten import agree_on_what_is_held
-from ecw.crm.load.stage import REFUSED, Stage, differs
+from ecw.crm.load.stage import REFUSED, Stage, differs, refuse
 from ecw.crm.load.three_way import Told, merge_differing
 from ecw.crm.load.write_links import gone, mark, mark_gone, write_agreed, write_links
-from ecw.crm.state import edit_times
+from ecw.crm.state import edit_times, practices
 from ecw.errors import CrmSchemaError
 from ecw.models import Run
 
 GROWN = 1_000  # lines in a batch
+ANOTHERS, UNASSIGNED = "another practice's row", "row without practice"  # rules of rejects
+_THEIRS = (
+    "the CRM's row that is linked to it names another practice; next: correct the row's {column}, or take its link "
+    "away; the next pull loads the record."
+)
+_WHOSE = (
+    "a row of the CRM that does not say whose it is holds this eCW id, and practice {other} uses the table, too; next: "
+    "{fill}; the next pull loads the record."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +85,25 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     without hearing what happened to it.
     """
     whose = edit_times.Whose(run["practice"], resource)
+    own = practices.rows(connection, run["practice"], resource, target)
     edit_times.begin_own_writes(connection)
     _set_duplicates_aside(connection, stage)
     _follow_links(connection, stage, target, run, resource)
-    _adopt(connection, stage, target, resource)
-    adopt_created(connection, stage, target, run, resource)
+    _leave_to_others(connection, stage, own)
+    _adopt(connection, stage, own, resource)
+    adopt_created(connection, stage, own, run, resource)
     deferred.set_aside(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target, resource)
-    _write_rows(connection, stage, target, whose)
+    _write_rows(connection, stage, own, whose)
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
     _count(connection, stage)
     still_stale = write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
     mark_gone(connection, stage, target, run, resource)
+    _name_the_practice(connection, own, whose)
     deferred.keep(connection, stage, target, run, resource)
     journal.write_pulled(connection, stage, run, resource)
     _take_stock(connection, stage, target)
@@ -176,8 +189,22 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     )
 
 
-def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource: str) -> None:
-    """Find the rows that the CRM has by the eCW id that somebody wrote into it, and that no link claims."""
+def _leave_to_others(connection: Connection, stage: Stage, own: practices.Rows) -> None:
+    """Refuse the records whose linked row says that it is another practice's."""
+    s, target = stage.rows, own.target
+    if target.practice is None:
+        return
+    linked = select(s.c.seq).join(target.table, target.key == s.c.crm_id).where(s.c.fate.is_not(None), own.theirs)
+    reason = _THEIRS.format(column=target.practice.name)
+    refuse(connection, stage, dict.fromkeys(connection.scalars(linked), reason), ANOTHERS)
+
+
+def _adopt(connection: Connection, stage: Stage, own: practices.Rows, resource: str) -> None:
+    """Find the practice's rows by the eCW id that somebody wrote into them, and that no link claims.
+
+    Two practices may have the same eCW id: a row that could be either's is adopted by none, nor doubled.
+    """
+    target = own.target
     s, held = stage.rows, target.columns[target.mapped.key]
     claimed = select(ecw_link.c.crm_id).where(
         ecw_link.c.resource == resource, ecw_link.c.crm_id == cast(target.key, ecw_link.c.crm_id.type)
@@ -186,7 +213,7 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
     smallest = cast(func.min(cast(target.key, ecw_link.c.crm_id.type)), target.key.type)
     free = (
         select(held.label("ecw_id"), smallest.label("crm_id"))
-        .where(held.in_(select(s.c.ecw_id).where(s.c.fate.is_(None))), ~claimed.exists())
+        .where(held.in_(select(s.c.ecw_id).where(s.c.fate.is_(None))), ~claimed.exists(), own.mine)
         .group_by(held)
         .subquery()
     )
@@ -196,6 +223,15 @@ def _adopt(connection: Connection, stage: Stage, target: BusinessTable, resource
         .where(s.c.fate.is_(None), s.c.ecw_id == free.c.ecw_id, target.key == free.c.crm_id)
         .values(crm_id=free.c.crm_id, fate=case((differing, "update"), else_="same"), adopted=True)
     )
+    if own.other is None:
+        return
+    anybodys = select(s.c.seq).join(target.table, held == s.c.ecw_id)
+    anybodys = anybodys.where(s.c.fate.is_(None), ~claimed.exists(), own.unassigned).distinct()
+    fill = "give the table a column for the practice, as docs/how-to/many-practices.md says"
+    if target.practice is not None:
+        fill = f"fill its {target.practice.name}; `ecw practice rows` lists such rows"
+    reason = _WHOSE.format(other=own.other, fill=fill)
+    refuse(connection, stage, dict.fromkeys(connection.scalars(anybodys), reason), UNASSIGNED)
 
 
 def _give_back_keys(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
@@ -267,10 +303,19 @@ def _highest_key(connection: Connection, target: BusinessTable, resource: str) -
     return highest
 
 
-def _write_rows(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
+def _name_the_practice(connection: Connection, own: practices.Rows, whose: edit_times.Whose) -> None:
+    """Write the practice into its linked rows that name none."""
+    statement = practices.label(own, whose.resource)
+    if statement is not None:
+        edit_times.write(connection, own.target, whose, statement)
+
+
+def _write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose) -> None:
+    target = own.target
     s, t = stage.rows, target.table
-    names = [target.key.name, *stage.values]
-    staged = select(s.c.crm_id, *stage.values.values()).where(s.c.fate == "insert").order_by(s.c.seq)
+    names = [target.key.name, *stage.values, *own.written]
+    practice = [literal(value) for value in own.written.values()]
+    staged = select(s.c.crm_id, *stage.values.values(), *practice).where(s.c.fate == "insert").order_by(s.c.seq)
     connection.execute(t.insert().from_select(names, staged, include_defaults=False))
     edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(s.c.fate == "insert"))
     changing = stage.values

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, cast, func, select
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import reading
@@ -52,7 +52,7 @@ class LinkedRows:
         link = ecw_link.c
         return (
             select(link.ecw_id)
-            .join(target.table, target.columns[target.mapped.key] == link.ecw_id)
+            .join(target.table, target.key == cast(link.crm_id, target.key.type))
             .where(
                 link.practice == self.practice,
                 link.resource == self.resource,

@@ -59,7 +59,12 @@ def resolve(connection: Connection, target: BusinessTable, whose: edit_times.Who
             )
 
 
-def forget(connection: Connection, target: BusinessTable, reference: str) -> None:
-    """Empty the keys of the rows with this reference: it means another row from now on, which `resolve` finds."""
+def forget(connection: Connection, target: BusinessTable, whose: edit_times.Whose, reference: str) -> None:
+    """Empty the keys of the practice's rows with this reference: it means another row from now on, which `resolve`
+    finds.  Another practice may have the same eCW id."""
+    link = ecw_link.c
+    linked = select(link.crm_id).where(link.practice == whose.practice, link.resource == whose.resource)
+    mine = linked.where(link.crm_id == cast(target.key, link.crm_id.type)).exists()
     for name, meant in target.meant.items():
-        connection.execute(update(target.table).where(target.columns[name] == reference).values({meant.name: None}))
+        held = target.columns[name] == reference
+        connection.execute(update(target.table).where(held, mine).values({meant.name: None}))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from ecw.crm.db.business_table import BusinessTable
 
-MANY = 5  # rows of the CRM with the same value, the patient's own included: more than a household, as a rule
+MANY = 5  # rows of the practice with the same value, the patient's own included: more than a household, as a rule
 
 
 def shared_contacts(connection: Connection, target: BusinessTable, key: Any, columns: Iterable[str]) -> set[str]:
@@ -24,7 +24,11 @@ def shared_contacts(connection: Connection, target: BusinessTable, key: Any, col
     for name in names:
         mine = select(target.table.columns[name]).where(target.key == key).scalar_subquery()
         other = target.table.alias()
-        same = select(other.columns[target.key.name]).where(other.columns[name] == mine).limit(MANY).subquery()
-        counts.append(select(func.count()).select_from(same).scalar_subquery())
+        same = select(other.columns[target.key.name]).where(other.columns[name] == mine)
+        if target.practice is not None:  # one person may be a patient of several practices
+            whose = select(target.practice).where(target.key == key).scalar_subquery()
+            same = same.where(other.columns[target.practice.name].is_not_distinct_from(whose))
+        some = same.limit(MANY).subquery()
+        counts.append(select(func.count()).select_from(some).scalar_subquery())
     found = connection.execute(select(*counts)).one()
     return {name for name, count in zip(names, found, strict=True) if count >= MANY}

@@ -229,8 +229,8 @@ def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: Sta
         connection.execute(CreateIndex(Index(f"{table.name}_ecw_id", table.c.ecw_id)))
     if connection.dialect.name == "postgresql":
         # Of what statements join and filter by: to look at all columns takes as long as to copy them.
-        looked_at = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
-        connection.exec_driver_sql(f"ANALYZE {looked_at}")
+        analyzed = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
+        connection.exec_driver_sql(f"ANALYZE {analyzed}")
 
 
 def refuse(connection: Connection, stage: Stage, found: Mapping[int, str], rule: str) -> None:

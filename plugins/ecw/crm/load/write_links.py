@@ -102,7 +102,7 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
 def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, mapping_version: str) -> int:
     """Give the links of unchanged records their newer versions; return how many are no longer as the map step saw them.
 
-    Those are older than what eCW has, and to be looked at again.
+    Those are older than what eCW has, and are fetched again.
     """
     n, link = stage.newer, ecw_link
     older = and_(
@@ -161,7 +161,7 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     b, link = stage.rejects, ecw_link
     theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
     why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
-    # Without a hash it is looked at again, should it come back as it was; without a version, whatever its version then.
+    # Without a hash it is mapped again, should it come back as it was; without a version, whatever its version then.
     nothing = {"hash": "", "source_version": None, "stale_run": None}
     connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))
     column = _status(target)

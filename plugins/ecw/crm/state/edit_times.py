@@ -1,6 +1,6 @@
 """When the CRM itself last changed a row, or a field of it: what the rule `newest` compares with eCW's version.
 
-Whoever writes the row sets the CRM's `updated_at`, we too: a trigger sees no difference.  So every write of ours notes,
+Whoever writes the row sets the CRM's `updated_at`, we too: a trigger sees no difference.  So each of our writes notes,
 in the same transaction, the time that it left behind and the CRM's own time from before it.  As long as the row still
 has the first, the second is when the CRM changed it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Engine, Table, delete, false, or_, select
+from sqlalchemy import ColumnElement, Engine, Table, cast, delete, false, or_, select
 
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.engine import reading
@@ -77,7 +77,7 @@ def related(
             refers = or_(*(target.columns[name].in_(found.references) for name in sorted(mapped.references)))
             statement = (
                 select(link.ecw_id, link.crm_id)
-                .join(target.table, target.columns[mapped.key] == link.ecw_id)
+                .join(target.table, target.key == cast(link.crm_id, target.key.type))
                 .where(link.practice == practice, link.resource == resource, refers)
             )
             for ecw_id, crm_id in connection.execute(statement).all():

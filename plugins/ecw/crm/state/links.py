@@ -121,7 +121,7 @@ def merged(engine: Engine, practice: str, resource: str) -> set[str]:
 def changed_since(engine: Engine, practice: str, resource: str, follower: str) -> list[str]:
     """Return the eCW ids of a resource that runs made or changed since the `follower`'s cursor was moved.
 
-    The run that moved it looked at what it had loaded by then itself. None before the follower's first look.
+    The run that moved it read what it had loaded by then itself. None before the follower's first look.
     """
     runs = _runs_since(practice, resource, follower)
     statement = (

@@ -1,14 +1,38 @@
-"""The practices of a CRM: which server each code means, and which of them share its tables."""
+"""The practices of a CRM: which server each code means, which of them share its tables, and whose a row is.
+
+A row is a practice's where its practice column says so.  One that says nothing is the practice's that has the CRM to
+itself, and nobody's as soon as there is another one: it is pushed nowhere, and `ecw practice rows` lists it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Update,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
+from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.tables import ecw_intent, ecw_link, ecw_practice, ecw_push_item
 from ecw.crm.db.upsert import insert
 from ecw.errors import ConfigurationError
+
+SHOWN = 20  # CRM ids that a list of rows names
 
 
 def require(connection: Connection, practice: str, base_url: str) -> None:
@@ -46,22 +70,147 @@ def known(connection: Connection) -> list[tuple[str, str]]:
     return [(row.practice, row.base_url) for row in connection.execute(statement)]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows of a business table are a practice's; `other` is another practice that uses the table, if any does.
+
+    The conditions are over the table's own columns, for queries that read or write it.
+    """
+
+    practice: str
+    target: BusinessTable
+    other: str | None
+
+    @property
+    def mine(self) -> ColumnElement[bool]:
+        """The rows that are the practice's."""
+        column = self.target.practice
+        if column is None:
+            return true() if self.other is None else false()
+        named = column == self.practice
+        return named if self.other is not None else or_(named, _empty(column))
+
+    @property
+    def unassigned(self) -> ColumnElement[bool]:
+        """The rows that do not say whose they are, and could be another practice's."""
+        if self.other is None:
+            return false()
+        return true() if self.target.practice is None else _empty(self.target.practice)
+
+    @property
+    def theirs(self) -> ColumnElement[bool]:
+        """The rows that say that they are another practice's."""
+        column = self.target.practice
+        return false() if column is None else and_(~_empty(column), column != self.practice)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What a row of the practice is written with."""
+        return {} if self.target.practice is None else {self.target.practice.name: self.practice}
+
+
+def rows(connection: Connection, practice: str, resource: str, target: BusinessTable) -> Rows:
+    """Return which rows of a resource's table are a practice's as the CRM is now."""
+    return Rows(practice, target, beside(connection, practice, resource, target))
+
+
+def beside(connection: Connection, practice: str, resource: str, target: BusinessTable) -> str | None:
+    """Return another practice that uses a resource's table, None where there is none.
+
+    It was synchronised with this CRM, has links or pushes here, or a row names it.
+    """
+    found = _another(connection, ecw_practice.c.practice, practice) or linked_beside(connection, practice, resource)
+    found = found or pushing_beside(connection, practice, resource)
+    if found is None and target.practice is not None:
+        found = _another(connection, target.practice, practice, func.trim(target.practice) != "")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Unassigned:
+    """Rows of one table that say nothing of a practice (`said` is empty), or name one that the CRM does not know."""
+
+    resource: str
+    table: str
+    said: str
+    rows: int
+    crm_ids: tuple[str, ...]  # the first of them
+
+
+def unassigned(connection: Connection, tables: Iterable[tuple[str, Mapped]]) -> list[Unassigned]:
+    """Return the rows of these resources' tables that are no practice's; none where one practice has the CRM to itself.
+
+    A table without a column for the practice counts as a whole, less the rows that are linked.
+    Raises CrmSchemaError.
+    """
+    codes = {code for code, _ in known(connection)}
+    return [one for resource, mapped in tables for one in _of(connection, resource, mapped, codes)]
+
+
+def _of(connection: Connection, resource: str, mapped: Mapped, known: set[str]) -> Iterator[Unassigned]:
+    target = find(connection, mapped)
+    if len(known) < 2 and beside(connection, min(known, default=""), resource, target) is None:
+        return
+    column, crm_id = target.practice, cast(target.key, ecw_link.c.crm_id.type)
+    table = target.table
+
+    def some(*lost: ColumnElement[bool]) -> tuple[str, ...]:
+        found = select(crm_id).select_from(table).where(*lost).order_by(target.key).limit(SHOWN)
+        return tuple(connection.scalars(found))
+
+    if column is None:
+        linked = select(ecw_link.c.crm_id).where(ecw_link.c.resource == resource, ecw_link.c.crm_id == crm_id)
+        free = ~linked.exists()
+        if count := connection.scalar(select(func.count()).select_from(table).where(free)):
+            yield Unassigned(resource, mapped.table, "", count, some(free))
+        return
+    said = func.trim(func.coalesce(column, ""))
+    lost = or_(said == "", column.not_in(sorted(known)))
+    for word, rows in connection.execute(select(said, func.count()).where(lost).group_by(column)).all():
+        yield Unassigned(resource, mapped.table, word, rows, some(lost, said == word))
+
+
+def label(own: Rows, resource: str) -> Update | None:
+    """Return the UPDATE that names the practice in its linked rows that name none; None without a column for it.
+
+    A row that another practice has linked, too, stays as it is.
+    """
+    target = own.target
+    column, crm_id = target.practice, cast(target.key, ecw_link.c.crm_id.type)
+    if column is None:
+        return None
+
+    def linked(by: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists().where(by, ecw_link.c.resource == resource, ecw_link.c.crm_id == crm_id)
+
+    mine, others = ecw_link.c.practice == own.practice, ecw_link.c.practice != own.practice
+    return update(target.table).where(_empty(column), linked(mine), ~linked(others)).values(own.written)
+
+
 def linked_beside(connection: Connection, practice: str, resource: str) -> str | None:
     """Return another practice that has links to the same table's rows, None where there is none."""
-    return _another(connection, ecw_link, practice, resource)
+    return _another(connection, ecw_link.c.practice, practice, ecw_link.c.resource == resource)
 
 
 def pushing_beside(connection: Connection, practice: str, resource: str) -> str | None:
     """Return another practice that was pushed from this CRM, or is about to be; None where there is none."""
-    return _another(connection, ecw_intent, practice, resource) or _another(
-        connection, ecw_push_item, practice, resource
+    return next(
+        (
+            found
+            for it in (ecw_intent, ecw_push_item)
+            if (found := _another(connection, it.c.practice, practice, it.c.resource == resource))
+        ),
+        None,
     )
 
 
-def _another(connection: Connection, table: Table, practice: str, resource: str) -> str | None:
+def _another(connection: Connection, column: Column[Any], practice: str, *where: ColumnElement[bool]) -> str | None:
     # Two ranges of the key instead of <>, which would walk all rows of our own.
-    for other in (table.c.practice < practice, table.c.practice > practice):
-        statement = select(table.c.practice).where(other, table.c.resource == resource).limit(1)
-        if found := connection.scalar(statement):
+    for other in (column < practice, column > practice):
+        if found := connection.scalar(select(column).where(other, *where).limit(1)):
             return str(found)
     return None
+
+
+def _empty(column: Column[Any]) -> ColumnElement[bool]:
+    return or_(column.is_(None), func.trim(column) == "")

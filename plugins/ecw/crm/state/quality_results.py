@@ -29,19 +29,19 @@ _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that man
 class Finding:
     """What one rule found in a batch; the volume's are records that eCW has, and how many fewer than usual.
 
-    `rows` are all records that the run looked at, the unchanged ones included; `broken` are those of them that were
+    `rows` are all records that the run covered, the unchanged ones included; `broken` are those of them that were
     judged and break the rule, `broken_new` those that an earlier run did not know to break it.
     """
 
     rule: str
     column: str
     demand: str
-    otherwise: str
+    on_fail: str
     rows: int
     broken: int
     verdict: str
-    why: str = ""
-    stop_above: float | None = None
+    reason: str = ""
+    max_failed_ratio: float | None = None
     usual: int | None = None
     scope: str | None = None
     broken_new: int | None = None
@@ -51,7 +51,7 @@ class Finding:
 class Judged:
     """What earlier runs have found out about a record.
 
-    `rejected` are the rules, as (check, column), that this very content (hash) is in quarantine for. `entered` is the
+    `rejected` are the rules, as (name, column), that this very content (hash) is in quarantine for. `entered` is the
     content that the CRM's row was made from, `values` what the row got from it.
     """
 
@@ -132,18 +132,18 @@ def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str
 
 
 def rules_before(engine: Engine, run: Run, resource: str) -> set[tuple[str, str, str, float | None]]:
-    """Return the rules, as (check, columns, otherwise, stop_above), by which a run's rows were judged and loaded."""
+    """Return the rules, as (name, columns, on_fail, max_failed_ratio), by which a run's rows were judged and loaded."""
     q, r = ecw_quality_result, ecw_run
     same = and_(r.c.practice == q.c.practice, r.c.run_id == q.c.run_id, r.c.resource == q.c.resource)
     statement = (
-        select(q.c.rule, q.c.column, q.c.otherwise, q.c.stop_above)
+        select(q.c.rule, q.c.column, q.c.on_fail, q.c.max_failed_ratio)
         .join(r, same)
         .where(q.c.practice == run["practice"], q.c.resource == resource, q.c.run_id != run["run_id"], q.c.number > 0)
         .where(r.c.state == LOADED)
         .distinct()
     )
     with reading(engine) as connection:
-        return {(rule, column, otherwise, above) for rule, column, otherwise, above in connection.execute(statement)}
+        return {(rule, column, on_fail, ratio) for rule, column, on_fail, ratio in connection.execute(statement)}
 
 
 def _judged(connection: Connection, practice: str, resource: str, ecw_ids: list[str]) -> dict[str, Judged]:

@@ -59,7 +59,7 @@ def missing(engine: Engine, practice: str) -> dict[str, int]:
 
 
 def fetched_before(engine: Engine, run: Run, resource: str) -> int | None:
-    """Return how many records the last run before this one fetched that looked at everything, None without one.
+    """Return how many records the last run before this one fetched that covered everything, None without one.
 
     That is the run that moved the cursor; one about single records does not.
     """
@@ -99,7 +99,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
 
 
 def calls_before(engine: Engine, practice: str, resource: str) -> int | None:
-    """Return how many calls the last live run made that looked at everything, None where there was none."""
+    """Return how many calls the last live run made that covered everything, None where there was none."""
     with reading(engine) as connection:
         return connection.execute(_whole_runs(ecw_run.c.calls, practice, resource)).scalar()
 

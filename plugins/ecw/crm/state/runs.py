@@ -97,7 +97,7 @@ def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: st
 def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
     """Record that a resource of the run failed, unless it is loaded; a dry run stays one.
 
-    Of an error of ours the whole text is kept; of any other only its class, since its text may hold a patient's data.
+    Of the project's own errors the whole text is kept; of others only the class: the text may hold a patient's data.
     """
     text = f"{type(error).__name__}: {error}" if isinstance(error, EcwError) else type(error).__name__
     ended = {"state": FAILED, "ended_at": datetime.now(UTC), "error": text}

@@ -85,13 +85,19 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def load_crosswalks(folder: Path, names: set[str]) -> tuple[dict[str, Crosswalk], list[str]]:
-    """Read those crosswalks of a folder; return them and every problem found, with file and line."""
+def load_crosswalks(
+    folder: Path, names: set[str], policies_in: Path | None = None
+) -> tuple[dict[str, Crosswalk], list[str]]:
+    """Read those crosswalks of a folder; return them and every problem found, with file and line.
+
+    `policies_in` is the folder that holds their policies, where it is another one.
+    """
     if not names:
         return {}, []
-    if not (folder / POLICIES).is_file():
-        return {name: Crosswalk(name, ()) for name in names}, [f"{folder / POLICIES}:1:1: is missing"]
-    policies, problems = _policies(folder / POLICIES)
+    file = (policies_in or folder) / POLICIES
+    if not file.is_file():
+        return {name: Crosswalk(name, ()) for name in names}, [f"{file}:1:1: is missing"]
+    policies, problems = _policies(file)
     found = {}
     for name in sorted(names):
         path = folder / f"{name}.csv"
@@ -99,7 +105,7 @@ def load_crosswalks(folder: Path, names: set[str]) -> tuple[dict[str, Crosswalk]
         problems += wrong
         found[name] = Crosswalk(name, lines, **policies.get(name, {}), displays=displays, path=path)
         if name not in policies:
-            problems.append(f"{folder / POLICIES}:1:1: has no policy for {name!r}; {did_you_mean(name, policies)}")
+            problems.append(f"{file}:1:1: has no policy for {name!r}; {did_you_mean(name, policies)}")
     return found, problems
 
 

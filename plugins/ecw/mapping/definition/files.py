@@ -15,7 +15,7 @@ import yaml
 
 from ecw import project_files
 from ecw.errors import MappingError
-from ecw.mapping.definition.crosswalks import Crosswalk, available, load_crosswalks
+from ecw.mapping.definition.crosswalks import POLICIES, Crosswalk, available, load_crosswalks
 from ecw.mapping.definition.model import Column, Fallback, Mapping
 from ecw.mapping.definition.overlap import overlaps
 from ecw.mapping.definition.yaml_positions import Sheet
@@ -41,7 +41,7 @@ from ecw.settings.did_you_mean import did_you_mean
 # Raise it when a change of this package makes other rows of the same file and the same resource.
 RULES = 2
 
-_MEND = "fix the lines named above, then run `ecw mapping check`."
+_FIX = "fix the lines named above, then run `ecw mapping check`."
 # Takes every value as the text that it is, as the rest of this file does.
 _AS_TEXT = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _SQL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
@@ -52,7 +52,7 @@ _NESTED = ("constant", "select", "excluded")  # the other words of a file are te
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
     """Return the folder of the mapping files: the argument, else what ecw.project_files finds.
 
-    Raises MappingError where there is no such folder.
+    Raises MappingError where the folder does not exist.
     """
     found = FilePath(folder) if folder else project_files.folder_of("mappings")
     if found is not None and found.is_dir():
@@ -80,19 +80,26 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
         except MappingError as error:
             problems.append(error.what)
     if problems:
-        raise MappingError("\n".join(problems), next_move=_MEND)
+        raise MappingError("\n".join(problems), next_move=_FIX)
     return found
 
 
-def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] | None = None) -> Mapping:
+def load_mapping(
+    path: str | os.PathLike[str], constants: MappingType[str, str] | None = None, own: FilePath | None = None
+) -> Mapping:
     """Load one mapping file with its crosswalks; a name alone, as `patient`, is looked up in the default folder.
 
-    `constants` stand in for the file's own of those names, where practices differ.
+    `constants` stand in for the file's own of those names, where practices differ; `own` is a practice's folder, whose
+    files and crosswalks stand in for those of the default folder, each by its name.
     Raises MappingError with file, line and column of every problem.
     """
     file = FilePath(path)
+    shared = file.parent
     if str(path) == file.stem:
         file = project_files.file_of("mappings", f"{path}.yaml") or mappings_folder() / f"{path}.yaml"
+        shared = file.parent
+        if own is not None and (own / f"{path}.yaml").is_file():
+            file = own / f"{path}.yaml"
         if not file.is_file():
             known = dict.fromkeys(found.stem for found in sorted(file.parent.glob("*.yaml")))
             raise MappingError(
@@ -102,20 +109,21 @@ def load_mapping(path: str | os.PathLike[str], constants: MappingType[str, str] 
     sheet = Sheet(file)
     if sheet.root is None and not sheet.found:
         sheet.add(1, 1, "the file is empty")
-    reading = _Reading(sheet, constants or {})
+    folders = [shared] if own is None else [own, shared]
+    reading = _Reading(sheet, constants or {}, [folder / "crosswalks" for folder in folders])
     mapping = reading.mapping(sheet.root) if sheet.root is not None else None
     if mapping is None:
         problems = sheet.problems + reading.crosswalk_problems
         mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"
-        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=_MEND)
+        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=_FIX)
     return mapping
 
 
 class _Reading:
     """Goes through one file; what it does not understand becomes a problem of the sheet."""
 
-    def __init__(self, sheet: Sheet, instead: MappingType[str, str]) -> None:
-        self.sheet = sheet
+    def __init__(self, sheet: Sheet, instead: MappingType[str, str], folders: list[FilePath]) -> None:
+        self.sheet, self.folders = sheet, folders  # of the crosswalks: the first that has one counts
         self.instead = instead
         self.constants: dict[str, str] = {}
         self.columns: dict[str, Column] = {}
@@ -331,14 +339,20 @@ class _Reading:
             self.sheet.wrong(node, f"{zone!r} is not a time zone; write it as in America/New_York")
 
     def crosswalks(self) -> dict[str, Crosswalk]:
-        folder = self.sheet.path.parent / "crosswalks"
+        there = {name: folder for folder in reversed(self.folders) for name in available(folder)}
         for name, node in self.crosswalk_nodes.items():
-            if not (folder / f"{name}.csv").is_file():
-                near = did_you_mean(name, dict.fromkeys(available(folder)))
+            if name not in there:
+                near = did_you_mean(name, dict.fromkeys(sorted(there)))
                 self.sheet.wrong(node, f"crosswalk: there is no crosswalks/{name}.csv; {near}")
-        names = {name for name in self.crosswalk_nodes if (folder / f"{name}.csv").is_file()}
-        found, self.crosswalk_problems = load_crosswalks(folder, names)
-        return found
+        found: dict[str, Crosswalk] = {}
+        for folder in self.folders:
+            names = {name for name in self.crosswalk_nodes if there.get(name) == folder}
+            # A practice's own table may leave the policy to that of the default folder.
+            policies = next((each for each in (folder, *self.folders) if (each / POLICIES).is_file()), folder)
+            some, problems = load_crosswalks(folder, names, policies)
+            found |= some
+            self.crosswalk_problems += problems
+        return {name: found[name] for name in sorted(found)}
 
 
 def _version(text: str, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:

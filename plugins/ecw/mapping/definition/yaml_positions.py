@@ -1,4 +1,4 @@
-"""YAML that remembers where each value stands, so that a mistake is told with file, line and column."""
+"""YAML that remembers where each value stands, so that a mistake is reported with file, line and column."""
 
 from __future__ import annotations
 

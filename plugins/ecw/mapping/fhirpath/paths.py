@@ -34,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A polymorphic element (`value[x]`): of one type, or of whatever type it comes in."""
+    """A polymorphic element (`value[x]`): of one type, or of whatever type it has."""
 
     name: str
     type: str | None

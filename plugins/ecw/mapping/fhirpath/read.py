@@ -136,7 +136,7 @@ class Sieve:
         self.members: dict[str, str] = {}  # of each element: the name of the variable that has it
 
     def member(self, name: str) -> str:
-        """Return the variable that holds this member of the element that is looked at."""
+        """Return the variable that holds this member of the current element."""
         return self.members.setdefault(name, f"m{len(self.members)}")
 
     @property
@@ -186,7 +186,7 @@ class Reader:
             several = self.variable(tuple(before))
             code = f"current({several}, {step.uses!r}, {fills}) if {several} else None"
         elif isinstance(step, Member) and before and isinstance(before[-1], Current):
-            element = self.variable(tuple(before))  # one, and it has members: current() has looked at them
+            element = self.variable(tuple(before))  # one, and it has members: current() has read them
             code = f"{element}.get({step.name!r}) if {element} else None"
         elif isinstance(step, Resolve):
             code = f"resolve(r, {self.variable(tuple(before))}) if 'contained' in r else None"

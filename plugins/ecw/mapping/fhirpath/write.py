@@ -79,7 +79,7 @@ def writable(path: Path) -> str | None:
     """Return why a path can be read only, or None."""
     for step in _every(path):
         if isinstance(step, Choice) and step.type is None:
-            return f"{step.name} comes in several types: write {step.name}.ofType(…)"
+            return f"{step.name} has several types: write {step.name}.ofType(…)"
         if isinstance(step, Resolve):
             return "what a reference names is another record"
     for step in _made(path):

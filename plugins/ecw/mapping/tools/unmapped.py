@@ -1,4 +1,4 @@
-"""Codes that no crosswalk line has: how many records have them, how many they hold back, and the line to add."""
+"""Codes that no crosswalk line has: how many records have them, how many are rejected for them, and the line to add."""
 
 from __future__ import annotations
 

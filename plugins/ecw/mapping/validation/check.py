@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Checked:
-    """The mappings that could be read, every problem, and notes on what was not looked at."""
+    """The mappings that could be read, every problem, and notes on what was not checked."""
 
     mappings: list[Mapping] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

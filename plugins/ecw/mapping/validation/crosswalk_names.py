@@ -1,4 +1,4 @@
-"""Crosswalks held against what both sides have at present: a mapped name that is gone on either side is told.
+"""Crosswalks held against what both sides have at present: a mapped name that is gone on either side is reported.
 
 A policy names the columns of the CRM's database to look at. eCW's own lists are there, too: the pulled tables.
 """
@@ -16,7 +16,7 @@ from ecw.mapping.definition.crosswalks import Crosswalk
 
 @dataclass(slots=True)
 class ListsFound:
-    """What is wrong, what could not be looked at, and how much of both lists the crosswalks have."""
+    """What is wrong, what could not be checked, and how much of both lists the crosswalks have."""
 
     problems: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterat
 
 
 def present(connection: Connection, side: str) -> dict[str, bool] | None:
-    """Return the names of a list and whether each is active; None where there is no such list."""
+    """Return the names of a list and whether each is active; None where there is no list of that name."""
     name, _, column_name = side.partition(".")
     try:
         table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)

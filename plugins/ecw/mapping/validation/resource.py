@@ -1,7 +1,7 @@
 """Return True if a resource is FHIR at all, by the models of fhir.resources (R4B; for the five resources the same as
 R4).
 
-A record that is new or changed is looked at when it enters. `quick` passes those of eCW at some 25,000 a second; the
+A record that is new or changed is checked when it enters. `quick` passes those of eCW at some 25,000 a second; the
 models themselves, which alone tell what is wrong, are asked about the rest and take 1.5 ms a record or less.
 https://hl7.org/fhir/R4/validation.html
 """
@@ -18,7 +18,7 @@ from ecw.mapping.validation.fast import accepts
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# pydantic's error types in words; one that is not here is told as it is.
+# pydantic's error types in words; one that is not here is reported as it is.
 RULES = {
     "value_error": "has no value that its type allows",
     "string_pattern_mismatch": "is empty or has characters that its type does not allow",
@@ -107,7 +107,7 @@ def in_full(resource: dict[str, Any]) -> list[Problem]:
     try:
         model = get_fhir_model_class(name)
     except ValueError:
-        return [Problem(None, "not FHIR", "resourceType: there is no such resource")]
+        return [Problem(None, "not FHIR", "resourceType: not a resource type")]
     try:
         model.model_validate(resource)
     except ValidationError as error:

@@ -136,7 +136,7 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
             if pushed and at and known[name].repeats and not isinstance(after, SELECTING):
                 yield f"{name} repeats: say which one a push writes, by where(…), first() or [0]"
             if pushed and isinstance(step, Choice) and step.type is None:
-                yield f"{name} comes in several types: say which one a push writes, by {name}.ofType(…)"
+                yield f"{name} has several types: say which one a push writes, by {name}.ofType(…)"
             at = _type_at((step,), at)
         elif isinstance(step, Extension):
             at = "Extension"

@@ -93,7 +93,7 @@ def date_in(zone: ZoneInfo) -> Converter:
             try:
                 return date.fromisoformat(value).isoformat()
             except ValueError:
-                raise Unusable("date", "there is no such day") from None
+                raise Unusable("date", "not a day of the calendar") from None
         return _moment(value, zone, zone, "a day").date().isoformat()
 
     return convert

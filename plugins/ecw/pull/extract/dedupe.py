@@ -12,12 +12,12 @@ from ecw.errors import StagingUnavailable
 from ecw.fhir.fingerprint import content_hash
 from ecw.settings.name_prefixes import of_record
 
-# A server's clock may be ahead of ours, and an hour too late is what the end of daylight saving makes of a local time.
+# A server's clock may be fast, and an hour too late is what the end of daylight saving makes of a local time.
 AHEAD = timedelta(hours=1)
 
 
 def version(resource: Mapping[str, Any]) -> str | None:
-    """Return `meta.lastUpdated` in UTC, ISO 8601, or None where there is no such time, or one that cannot be yet.
+    """Return `meta.lastUpdated` in UTC, ISO 8601, or None where it has no such time, or one that cannot be yet.
 
     A version in the future says nothing of what is newer; kept, it would be newer than all that comes for years.
     """
@@ -26,7 +26,7 @@ def version(resource: Mapping[str, Any]) -> str | None:
 
 
 def last_updated(resource: Mapping[str, Any]) -> str | None:
-    """Return `meta.lastUpdated` in UTC, ISO 8601, whatever it says, or None where there is no such time.
+    """Return `meta.lastUpdated` in UTC, ISO 8601, whatever it says, or None where it has no such time.
 
     eCW writes the practice's local offset, which changes with daylight saving: only in UTC do versions compare.
     """

@@ -90,7 +90,7 @@ def extract(request: ExtractRequest, client: EcwClient) -> Batch:
             *(name, request.max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
         )
         batch |= {"remaining_patients": left, "remaining_due_at": by.isoformat()}
-    if STRATEGIES[strategy].goes_by == "patient" and (queried := batch_file.manifest(_queried(run, resource))):
+    if STRATEGIES[strategy].depends_on == "patient" and (queried := batch_file.manifest(_queried(run, resource))):
         batch |= {"queried": _queried(run, resource), "patients_queried": queried["count"]}
     return batch
 
@@ -147,7 +147,7 @@ def _by_one_of(request: ExtractRequest, ask: ExtractContext, client: EcwClient, 
             raise ValueError(f"{name} is an export")
         try:
             path = _queried(ask.run, ask.resource)
-            with batch_file.writer(path) if STRATEGIES[name].goes_by == "patient" else nullcontext() as asked:
+            with batch_file.writer(path) if STRATEGIES[name].depends_on == "patient" else nullcontext() as asked:
                 for units in rounds(ask):
                     noted = units if asked is None else _noting(units, asked)
                     fetch(client, ask.resource.fhir_type, noted, parts, ask.options.max_concurrency)

@@ -42,7 +42,7 @@ class Roster:
         return linked + [ecw_id for ecw_id in self._staged(resource, "extract") if ecw_id not in before]
 
     def changed_ids(self, resource: str, follower: str) -> list[str]:
-        """Return the ids that are new or changed: in this run, and since the run that looked at their `follower`
+        """Return the ids that are new or changed: in this run, and since the run that fetched their `follower`
         records last."""
         # Not what was mapped: after an edit of the mapping that is everybody, also where it changed no row.
         here = self._staged(resource, "map") if self._dry_run else self._of_run(resource)
@@ -58,7 +58,7 @@ class Roster:
         return links.merged(self._engine, self._run["practice"], resource)
 
     def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
-        """Return the ids that are merged or gone since the `follower` records were last looked at, each with the id of
+        """Return the ids that are merged or gone since the `follower` records were last fetched, each with the id of
         the record that has taken its place, where eCW says so."""
         return links.left_since(self._engine, self._run["practice"], resource, follower, self._run["run_id"])
 
@@ -67,7 +67,7 @@ class Roster:
         return run_history.refused(self._engine, self._run["practice"], resource)
 
     def required_ids(self, resource: str) -> list[str]:
-        """Return the ids that must be looked at, whatever the strategy brings: other records wait for them, say."""
+        """Return the ids that must be fetched, whatever the strategy brings: other records wait for them, say."""
         return deferred.required_ids(self._engine, self._run["practice"], resource)
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> Iterator[str]:
@@ -84,7 +84,7 @@ class Roster:
             yield from self._rows(resource, mapped).referring(column, theirs)
 
     def urgent(self) -> list[str]:
-        """Return the patients whose insurance is looked at in every run: who comes soon, whose intake is open."""
+        """Return the patients whose insurance is fetched in every run: who comes soon, whose intake is open."""
         groups = urgency.urgent(self._engine, self._run, self._options)
         return [ecw_id for group in urgency.GROUPS for ecw_id in groups[group]]
 

@@ -23,9 +23,9 @@ from ecw.settings.name_prefixes import COMMON, OTHERS
 from ecw.settings.pull import Options
 
 Holds = Callable[[Mapping[str, Any]], bool]
-REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those whose turn it is
+REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those who are due
 PASSES = 3  # over a window by the time of change, before it is halved
-READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those whose turn it is
+READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those who are due
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Known(Protocol):
         """Return all known ids: those in use before the others, the last changed first."""
 
     def changed_ids(self, resource: str, follower: str) -> list[str]:
-        """Return the ids that are new or changed in this run, or since the `follower` records were last looked at."""
+        """Return the ids that are new or changed in this run, or since the `follower` records were last fetched."""
 
     def deleted_ids(self, resource: str) -> set[str]:
         """Return the ids that eCW no longer has."""
@@ -67,7 +67,7 @@ class Known(Protocol):
         """Return the ids that eCW has merged into others."""
 
     def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
-        """Return the ids that are merged or gone since the `follower` records were last looked at, each with the id of
+        """Return the ids that are merged or gone since the `follower` records were last fetched, each with the id of
         the record that has taken its place, where eCW says so."""
 
     def refused(self, resource: str) -> list[str]:
@@ -83,10 +83,10 @@ class Known(Protocol):
         """Return the characters with which names begin that the CRM has."""
 
     def required_ids(self, resource: str) -> list[str]:
-        """Return the ids that must be looked at, whatever the strategy brings."""
+        """Return the ids that must be fetched, whatever the strategy brings."""
 
     def urgent(self) -> list[str]:
-        """Return the patients whose insurance is looked at in every run, the most urgent first."""
+        """Return the patients whose insurance is fetched in every run, the most urgent first."""
 
     def unlinked_patients(self) -> list[str]:
         """Return the patients of this run's encounters who were not linked before the run."""
@@ -151,14 +151,14 @@ def name_sweep(ask: ExtractContext) -> Rounds:
 
 
 def _others_due(ask: ExtractContext) -> set[str]:
-    """Return the characters of other scripts whose turn it is; all where everything is looked at again."""
+    """Return the characters of other scripts that are due; all where everything is fetched again."""
     slots = _number_of_slots(ask.options)
     slot = _end(ask.run, timedelta(minutes=ask.options.every_minutes)) % slots
     return set(OTHERS if ask.options.full else OTHERS[slot::slots])
 
 
 def per_patient(ask: ExtractContext) -> Rounds:
-    """Search by patient: those asked for, else those whose insurance is urgent, those touched, those whose turn it is.
+    """Search by patient: those asked for, else those whose insurance is urgent, those touched, those who are due.
 
     Of those who are gone or merged away nothing is searched, which eCW may refuse, unless they are asked for.
     A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
@@ -303,7 +303,7 @@ class Pass:
 
 
 def required_ids(ask: ExtractContext) -> list[SearchRequest]:
-    """Read what must be looked at and did not come by the strategy."""
+    """Read what must be fetched and did not come by the strategy."""
     return [read(ecw_id) for ecw_id in ask.roster.required_ids(ask.resource.name) if ecw_id not in ask.seen]
 
 
@@ -330,7 +330,7 @@ class Strategy:
     rounds: Callable[[ExtractContext], Rounds] | None  # None: an export, see bulk.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
     full_scan: bool = False  # it asks for all records, whatever the window, and brings as many every time
-    goes_by: str = ""  # the resource whose known records it asks by, one by one
+    depends_on: str = ""  # the resource whose known records it asks by, one by one
     dated: bool = False  # it can look at a window alone; the others see what is there now
     about: str = ""
     proof: str = ""  # how it is known that the answer is complete, as far as it is
@@ -354,14 +354,14 @@ STRATEGIES = {
     "per_patient": Strategy(
         per_patient,
         ("patient",),
-        goes_by="patient",
+        depends_on="patient",
         about="by patient: touched first, the others in turn",
-        proof="of the patients who are known: those who changed, and those whose turn it was",
+        proof="of the patients who are known: those who changed, and those who were due",
     ),
     "schedule": Strategy(
         schedule,
         ("practitioner", "date"),
-        goes_by="practitioner",
+        depends_on="practitioner",
         dated=True,
         about="by practitioner and dates",
         proof="of the practitioners who are known: what begins within the days asked for",
@@ -409,7 +409,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # turns are counted from here; any mom
 
 
 def turns(ask: ExtractContext) -> Callable[[str], bool]:
-    """Return who is looked at in this run.
+    """Return who is fetched in this run.
 
     Every id has one of so many slots as runs fit into `full_cycle_hours`, and every run covers the slots of its
     window: nobody waits longer than `longest_turn`, after an outage too, and no state is kept.
@@ -419,7 +419,7 @@ def turns(ask: ExtractContext) -> Callable[[str], bool]:
 
 
 def share_due(run: Run, options: Options) -> float:
-    """Return the share of all ids whose turn it is in this run."""
+    """Return the share of all ids who are due in this run."""
     slots, due = _slots(run, options)
     return len(due) / slots
 
@@ -436,7 +436,7 @@ def since_turns(run: Run, options: Options, number: int) -> str:
 
 
 def longest_turn(options: Options) -> float:
-    """Return within how many hours everybody is looked at: whole runs, at least one, within `full_cycle_hours`."""
+    """Return within how many hours everybody is fetched: whole runs, at least one, within `full_cycle_hours`."""
     return _number_of_slots(options) * options.every_minutes / 60
 
 
@@ -475,7 +475,7 @@ def _missing(ask: ExtractContext) -> list[str]:
 
 
 def in_turn(ask: ExtractContext, missing: list[str]) -> list[str]:
-    """Return those to be read in this run: all of a few; of many, those whose turn it is."""
+    """Return those to be read in this run: all of a few; of many, those who are due."""
     if len(missing) <= READ_AT_ONCE:
         return missing
     turn = turns(ask)
@@ -485,7 +485,7 @@ def in_turn(ask: ExtractContext, missing: list[str]) -> list[str]:
 def _refused(ask: ExtractContext, besides: Iterable[str]) -> list[str]:
     """Return what was refused, did not appear and is to be read in this run: eCW may have deleted it.
 
-    All of a few; of more those whose turn it is, and never more than a minute's calls. Which the window would hold
+    All of a few; of more those who are due, and never more than a minute's calls. Which the window would hold
     nobody knows, so they come one by one, and too many at once would be most of a quiet run's batch.
     """
     done = ask.roster.deleted_ids(ask.resource.name).union(besides)

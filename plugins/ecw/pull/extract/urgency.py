@@ -1,6 +1,6 @@
-"""Whose insurance is looked at first: those who come in the next days, those whose intake is open, those who changed.
+"""Whose insurance is fetched first: those who come in the next days, those whose intake is open, those who changed.
 
-The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those whose turn
+The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those who are due
 it is.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, select
+from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, exists, select
 from sqlalchemy.exc import NoSuchTableError
 
 from ecw.crm.db.business_table import find
@@ -71,7 +71,7 @@ def report(engine: Engine, run: Run, options: Options, now: datetime | None = No
     if everybody.oldest is None:
         return ""
     parts = [f"{name} {_age(ages, now or datetime.now(UTC))}" for name, ages in told.items() if ages.patients]
-    return f"looked at longest ago, of patients with {'; '.join(parts)}."
+    return f"fetched longest ago, of patients with {'; '.join(parts)}."
 
 
 def _age(ages: Ages, now: datetime) -> str:
@@ -92,8 +92,11 @@ def _with_appointment(connection: Connection, run: Run, options: Options) -> Ite
     start, patient = target.columns[begins], target.columns[whose]
     now = datetime.fromisoformat(run["window_end"])
     fit = target.converters[begins]
+    link = ecw_link.c
+    own = link.crm_id == cast(target.key, link.crm_id.type)
+    mine = exists().where(own, link.practice == run["practice"], link.resource == "encounter")
     statement = select(patient).where(
-        start >= fit(now.isoformat()), start < fit((now + timedelta(days=options.appointment_days)).isoformat())
+        mine, start >= fit(now.isoformat()), start < fit((now + timedelta(days=options.appointment_days)).isoformat())
     )
     if status is not None:
         words = _words(mapping, status)

@@ -25,6 +25,7 @@ from ecw.pull.plan.validate_request import settled, window_of
 from ecw.pull.plan.window import window
 from ecw.resources import RESOURCES
 from ecw.settings import connections, schedule
+from ecw.settings.practices import of_connection
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file, location
 
@@ -32,15 +33,16 @@ log = logging.getLogger(__name__)
 
 
 def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
-    """Do what steps.begin says; nothing is in the ledger before everything that can be refused was looked at."""
+    """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
     now, options = datetime.now(UTC), request.options
     run_id, run_type, ecw_conn_id = request.run_id, request.run_type, request.ecw_conn_id
-    gaps = schedule.gaps(schedule.cron())
+    practice_settings = of_connection(ecw_conn_id)
+    gaps = schedule.gaps(schedule.cron(practice_settings))
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
     by_connection, form = connections.get(ecw_conn_id).extra_dejson.get("pull"), Options.read(options)
     require_within(by_connection, form)
     wanted = Options.read(every, by_connection, options)
-    wanted = settled(wanted, form, run_type, schedule.resources(), now=now)
+    wanted = settled(wanted, form, run_type, schedule.resources(practice_settings), now=now)
     with reading(engine) as connection:
         require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
     client = client_for(ecw_conn_id, run_type, engine)
@@ -127,7 +129,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
             "looks at.",
             next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
-        # Not failed: it may be covered when the run goes on, and is told so then.
+        # Not failed: it may be covered when the run goes on, and learns so then.
         backfill_claims.unclaim(engine, run, [name for name in undated if name not in taken])
         raise error
     return {name: holder.run_id for name, holder in taken.items()}

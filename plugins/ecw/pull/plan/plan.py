@@ -23,7 +23,7 @@ from ecw.staging import batch_file, filesystem
 PAGE = 100  # records on a page; eCW's size is not known
 COPIES = 2.2  # a name sweep finds a patient by family name, by first name, sometimes by an old name
 READ_SECONDS = 3.5  # seen in recorded traffic: 2 to 5
-URGENT_SHARE = 0.5  # of a run's calls, for those whose insurance is looked at in every run
+URGENT_SHARE = 0.5  # of a run's calls, for those whose insurance is fetched in every run
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +36,7 @@ class Line(TypedDict):
     at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
     start: str | None  # where the last run of the resource ended; None: everything
     max_patients: int | None  # a first look patient by patient: so many at most; None: all
-    urgent: int | None  # of those whose insurance is looked at in every run, so many at most; None: all
+    urgent: int | None  # of those whose insurance is fetched in every run, so many at most; None: all
 
 
 class Plan(TypedDict):
@@ -62,7 +62,7 @@ def make(
     lines: dict[str, Line] = {}
     possible = min(rate, options.max_concurrency * 60 / READ_SECONDS)
     for name, run_id in covered.items():
-        log.info("%s: looked at once a backfill, by the run %s.", name, run_id)
+        log.info("%s: fetched once a backfill, by the run %s.", name, run_id)
     for resource in (RESOURCES[name] for name in choices if name not in covered):
         strategies, reason = choices[resource.name]
         start = _start(engine, run, resource.name, strategies[0], options)
@@ -98,7 +98,7 @@ def make(
                 max_patients,
             )
         if strategies[0] == "per_patient" and not options.few and run["run_type"] != "backfill":
-            log.info("%s: every patient's is looked at within %g hours.", resource.name, longest_turn(options))
+            log.info("%s: every patient's is fetched within %g hours.", resource.name, longest_turn(options))
     # A backfill takes what the others leave of the calls, for as long as it takes.
     unhurried = options.ignore_time_budget or run["run_type"] == "backfill"
     if not (options.few or options.full or unhurried):
@@ -167,7 +167,7 @@ def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Opt
 
 
 def _besides(urgent: int, run: Run, options: Options) -> int:
-    """Return about how many of the urgent are asked about besides those whose turn it is."""
+    """Return about how many of the urgent are asked about besides those who are due."""
     return round(urgent * (1 - share_due(run, options)))
 
 
@@ -232,7 +232,7 @@ def _unknown(engine: Engine, run: Run, resource: Resource, strategy: str, option
         return "they depend on the appointments found"
     if options.few or strategy == "bulk":
         return None
-    roster = RESOURCES[STRATEGIES[strategy].goes_by or resource.name]
+    roster = RESOURCES[STRATEGIES[strategy].depends_on or resource.name]
     practice = run["practice"]
     if (
         run_history.linked(engine, practice, roster.name)

@@ -1,4 +1,4 @@
-"""Whether the records that a look goes by are known: without them it would find nothing, and call that everything."""
+"""Whether the records that a strategy needs are known: without them it would find nothing, and call that everything."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ecw.pull.plan.plan import Plan
 def require(engine: Engine, run: Run, resource: str, planned: Plan, strategy: str) -> None:
     """Do not begin a look by records that did not load in this run, or that nobody has ever looked for.
 
-    A later look of a live run goes by those who are known; what is new meanwhile comes with them in the next run. A
+    A later live run needs those who are known; what is new meanwhile comes with them in the next run. A
     first look and a backfill's interval have no later one that would look so far again.
 
     Raises PrerequisiteMissing.
     """
-    goes_by = STRATEGIES[strategy].goes_by
-    if not goes_by or goes_by in planned["covered"]:
+    depends_on = STRATEGIES[strategy].depends_on
+    if not depends_on or depends_on in planned["covered"]:
         return
     only = planned["resources"][resource]["start"] is None or run["run_type"] == "backfill"
-    its = next((row for row in run_history.of_run(engine, run) if row["resource"] == goes_by), None)
+    its = next((row for row in run_history.of_run(engine, run) if row["resource"] == depends_on), None)
     # By its end, because a dry run's row is never anything but dry.
     if its is not None and its["ended_at"] is not None and its["error"] is None:
         return
     if its is not None and only:
         raise PrerequisiteMissing(
-            f"This look at {resource} goes by the {goes_by} records, and those did not load in this run.",
-            next_move=f"fix what the log of {goes_by} says, then clear its tasks, with those downstream.",
+            f"{resource} needs the {depends_on} records, and those did not load in this run.",
+            next_move=f"fix what the log of {depends_on} says, then clear its tasks, with those downstream.",
         )
     # A practice may have none of them: what was pulled and found empty is known.
     practice = run["practice"]
-    looked = cursors.get(engine, practice, goes_by) is not None or run_history.loaded_in_backfill(
-        engine, practice, goes_by
+    looked = cursors.get(engine, practice, depends_on) is not None or run_history.loaded_in_backfill(
+        engine, practice, depends_on
     )
-    if not looked and (only or not run_history.linked(engine, practice, goes_by)):
+    if not looked and (only or not run_history.linked(engine, practice, depends_on)):
         raise PrerequisiteMissing(
-            f"The look at {resource} goes by the {goes_by} records, and those were never pulled.",
-            next_move=f"pull {goes_by} too: trigger again with it beside {resource} under Resources, or add it to the "
-            "variable ecw_pull_resources.",
+            f"{resource} needs the {depends_on} records, and those were never pulled.",
+            next_move=f"pull {depends_on} too: trigger again with it beside {resource} under Resources, or add it to "
+            "the variable ecw_pull_resources.",
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, cast, select
 
 from ecw.crm.db.business_table import find
 from ecw.crm.db.engine import reading
@@ -113,10 +113,11 @@ def _in_crm(
         if MR_NUMBER not in mapped.columns:
             return ids, ids
         target = find(connection, mapped)
-        number, ecw_id = target.columns[MR_NUMBER], target.columns[mapped.key]
+        number = target.columns[MR_NUMBER]
         numbered = (
             select(number, ecw_link.c.ecw_id)
-            .join(ecw_link, ecw_link.c.ecw_id == ecw_id)
+            .select_from(ecw_link)
+            .join(target.table, target.key == cast(ecw_link.c.crm_id, target.key.type))
             .where(*of_patients, number.in_([entry for entry in entries if entry not in found]))
         )
         both = {entry: set(meant) for entry, meant in ids.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ecw.crm.load.deferred import RULE as PARKED
+from ecw.crm.load.deferred import RULE as DEFERRED
 from ecw.crm.load.quarantine import Reject
 from ecw.errors import CorruptBatch
 from ecw.models import Run
@@ -34,7 +34,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
             pushed.add(reject.ecw_id)
         elif reject.rule == GONE:
             gone.add(reject.ecw_id)
-        elif reject.rule != PARKED:  # they wait in the CRM: the load lets them in, if what they wait for is here
+        elif reject.rule != DEFERRED:  # they wait in the CRM: the load lets them in, if what they wait for is here
             wanted.add(reject.ecw_id)
             # The load's own reasons are about a row; the record is where its run has staged it.
             usual = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")

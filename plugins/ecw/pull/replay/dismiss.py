@@ -1,4 +1,4 @@
-"""Rejects that a person has looked at and leaves as they are: they stay out, and nobody is asked about them again.
+"""Rejects that a person has read and leaves as they are: they stay out, and nobody is asked about them again.
 
 Only what the person saw is dismissed: once eCW has another content for the record, a reject opens again.
 """

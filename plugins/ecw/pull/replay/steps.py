@@ -25,12 +25,17 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions, as in steps.py: a DAG file imports this module.
 
 
-def begin_by_form(dag_run: Any = None, params: Mapping[str, Any] | None = None) -> Run:
-    """Begin as the form of a run says; Airflow hands both over.
+def begin_by_form(
+    ecw_conn_id: str = "ecw_default", dag_run: Any = None, params: Mapping[str, Any] | None = None
+) -> Run:
+    """Begin as the form of a run of the practice's says; Airflow hands run and form over.
 
     They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
     """
-    return begin(dag_run.run_id, dict(params or {}))
+    from ecw.settings.practices import of_connection
+
+    practice = of_connection(ecw_conn_id)
+    return begin(dag_run.run_id, dict(params or {}), practice.connection, practice.crm_connection, practice.staging)
 
 
 def begin(
@@ -97,7 +102,7 @@ def begin(
         batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
         runs.begin(engine, run, counted)
     told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
-    log.info("Practice %s: records to be looked at again: %s.", practice, told or "none")
+    log.info("Practice %s: records to replay: %s.", practice, told or "none")
     return run
 
 
@@ -131,7 +136,7 @@ def collect(run: Run, resource: str) -> Batch | None:
         log.warning("%s: %s", resource, sentence)
     if not found:
         return None
-    log.info("%s: %d records are looked at again.", resource, count)
+    log.info("%s: %d records are replayed.", resource, count)
     return Batch(
         run=run,
         resource=resource,

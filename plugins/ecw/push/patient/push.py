@@ -83,8 +83,8 @@ class _Patient(Updating):
     """One patient on its way; the lock is held."""
 
     def push(self) -> Pushed:
-        if self.record.elsewhere:
-            return self.pushed(PushStatus.ELSEWHERE)
+        if self.record.elsewhere or self.record.unassigned:
+            return self.pushed(PushStatus.ELSEWHERE if self.record.elsewhere else PushStatus.UNASSIGNED)
         try:
             return self.settle() or self._send_or_not()
         except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # none of them is about this patient
@@ -223,7 +223,7 @@ class _Patient(Updating):
         chosen_new = self.intent is not None and self.intent.new
         return bundle.condition(resource) if self.pushing.plain and not chosen_new else None
 
-    # -- what came of it
+    # -- the result
 
     def _link(self, match: Match) -> Pushed:
         """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""

@@ -130,7 +130,7 @@ class OnePatient:
                 if fields:
                     self.finished(connection, PushStatus.CREATED, ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
-                self.put_aside(connection, HELD, CREATE, "link", (ecw_id,))
+                self.record_unsent(connection, HELD, CREATE, "link", (ecw_id,))
                 outcome = replace(
                     outcome, kind=Kind.LINK, next_step="join the two CRM records that are the same patient."
                 )
@@ -147,7 +147,7 @@ class OnePatient:
             if sent or not record.linked:
                 one_at_a_time(connection, pushing.place.practice, pushing.place.resource)
                 if not pushing.patients.link(connection, record.crm_id, ecw_id, agreed, pushing.run_id):
-                    self.put_aside(connection, HELD, UPDATE, "link", (ecw_id,))
+                    self.record_unsent(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
                         self.log(connection, UPDATE, outcome, sent)
                     return self.pushed(PushStatus.HELD, outcome)
@@ -200,7 +200,7 @@ class OnePatient:
         message = f"Sent {self.tries} times as it is, and eCW never said what happened to it"
         outcome = Outcome(Kind.ADMINISTRATOR, message, _STAYS_SO, None)
         with self.writing() as connection:
-            self.put_aside(connection, REFUSED, operation)
+            self.record_unsent(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
         return self.pushed(PushStatus.REFUSED, outcome)
 
@@ -221,7 +221,7 @@ class OnePatient:
         candidates = {*match.candidates, *asked_before}
         if not dry_run:
             with self.writing() as connection:
-                self.put_aside(connection, HELD, operation, match.match_rule, sorted(candidates))
+                self.record_unsent(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.pushed(PushStatus.HELD, outcome)
 
@@ -234,11 +234,11 @@ class OnePatient:
             outcome = Outcome(Kind.FIX_DATA, message, found[0].next_move, None)
             with self.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
-                self.put_aside(connection, REFUSED, operation)
+                self.record_unsent(connection, REFUSED, operation)
                 self.log(connection, "reject", outcome, {each.field for each in found})
         return replace(self.pushed(PushStatus.REJECTED), findings=tuple(found))
 
-    def put_aside(
+    def record_unsent(
         self,
         connection: Connection,
         state: str,
@@ -247,8 +247,8 @@ class OnePatient:
         candidates: Iterable[str] = (),
     ) -> None:
         """Note an intent that is not sent."""
-        what = intents.NotSent(state, self.key, operation, self.pushing.run_id, match_rule, tuple(candidates))
-        intents.put_aside(connection, self.pushing.place, self.record.crm_id, what)
+        what = intents.Unsent(state, self.key, operation, self.pushing.run_id, match_rule, tuple(candidates))
+        intents.record_unsent(connection, self.pushing.place, self.record.crm_id, what)
 
     def log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
         """Add a row to the journal."""
@@ -282,6 +282,6 @@ class OnePatient:
         fields: Iterable[str] = (),
         held: Iterable[str] = (),
     ) -> Pushed:
-        """Return what came of it."""
+        """Return the result."""
         found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
         return Pushed(self.record.crm_id, status, found, tuple(fields), outcome, conflicts=tuple(held))

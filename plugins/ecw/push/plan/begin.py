@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.engine import reading
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
@@ -22,6 +23,7 @@ from ecw.push.context import CrmSide
 from ecw.push.intents import CREATE, UPDATE, Place
 from ecw.push.plan.select import choose
 from ecw.settings import connections
+from ecw.settings.practices import of_connection
 from ecw.settings.push import Wanted
 
 log = logging.getLogger(__name__)
@@ -49,22 +51,23 @@ def crm_side(engine: Engine, ecw_conn_id: str) -> CrmSide:
     return CrmSide(engine, practice_of(base_url), mapping_of(ecw_conn_id))
 
 
-def require_one_practice(connection: Connection, place: Place) -> None:
-    """Raise ConfigurationError where the CRM's patients may be another practice's as well.
+def require_own_rows(connection: Connection, side: CrmSide) -> None:
+    """Raise ConfigurationError where the CRM's patients may be another practice's, and no row says whose it is.
 
-    The business tables do not say whose a row is: a push would create the one's patients in the other's eCW.
+    A push would create the one's patients in the other's eCW.
     """
-    for other, how in (
-        (practices.linked_beside(connection, place.practice, place.resource), "has patients in the same table"),
-        (practices.pushing_beside(connection, place.practice, place.resource), "is pushed from the same CRM"),
-    ):
-        if other is not None:
-            raise ConfigurationError(
-                f"Nothing is pushed to practice {place.practice}: practice {other} {how}, and no row says whose "
-                "patient it is.",
-                next_move="give each practice a CRM database of its own, with its own crm connection; of a practice "
-                f"that is no longer synchronised, delete what ecw_link, ecw_intent and ecw_push_item have of {other}.",
-            )
+    rows, target = side.patients.rows(connection), side.patients.target
+    if target.practice is not None or rows.other is None:
+        return
+    table, column = target.mapped.table, practice_column(connection)
+    raise ConfigurationError(
+        f"Nothing is pushed to practice {rows.practice}: practice {rows.other} uses the same CRM, and its table "
+        f"{table} has no column {column}, so no row says whose patient it is.",
+        next_move=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
+        "practice fill it, or give each practice a CRM database of its own; where the column has another name, put it "
+        "into the CRM connection's extra field `practice_column`; of a practice that is no longer synchronised, delete "
+        f"what ecw_practice, ecw_link, ecw_intent and ecw_push_item have of {rows.other}.",
+    )
 
 
 def begin(
@@ -77,12 +80,17 @@ def begin(
 ) -> Push:
     """Do what steps.begin says."""
     wanted = wanted_of(ecw_conn_id, options)
+    if not of_connection(ecw_conn_id).push:
+        raise ConfigurationError(
+            f"Nothing is pushed to the practice at the connection {ecw_conn_id!r}: its push is off.",
+            next_move="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+        )
     base_url = base_url_of(connections.get(ecw_conn_id))
     with reading(engine) as connection:
         require_tables(connection, [mapping_of(ecw_conn_id)])
     side = crm_side(engine, ecw_conn_id)
     with reading(engine) as connection:
-        require_one_practice(connection, side.place)
+        require_own_rows(connection, side)
     watched = run_type == WATCHED
     chosen = choose(side, wanted, watched=watched)
     over = bool(chosen.over) and not wanted.dry_run
@@ -93,9 +101,9 @@ def begin(
     planned = progress.plan(engine, side.place, run_id, plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     log.info(
-        "Practice %s: %d patients to create, %d to update%s; kept back: %s.",
+        "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
         *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
-        ", ".join(f"{count} {why}" for why, count in chosen.kept_back.items()) or "nobody",
+        ", ".join(f"{count} {why}" for why, count in chosen.not_sent.items()) or "nobody",
     )
     return Push(
         practice=side.place.practice,
@@ -106,7 +114,7 @@ def begin(
         crm_conn_id=crm_conn_id,
         creates=creates,
         updates=updates,
-        kept_back=dict(chosen.kept_back),
+        not_sent=dict(chosen.not_sent),
         needs_approval=any(row["status"] in progress.ASKED for row in planned),
         # without the names: an MR number is the patient's
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},

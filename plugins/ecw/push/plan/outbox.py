@@ -1,6 +1,6 @@
-"""What is to be pushed: the CRM's patients that differ from what was last agreed, and are not kept back.
+"""What is to be pushed: the CRM's patients that differ from what was last agreed, and nothing keeps from it.
 
-Found in the CRM alone, without a call.  Kept back are patients that are locked, that were refused or are held with the
+Found in the CRM alone, without a call.  Not sent are patients that are locked, that were refused or are held with the
 very content they have now, and columns that wait for a person.  An outcome that is not known comes first.
 """
 
@@ -19,19 +19,21 @@ from ecw.push.crm_patients import Record
 from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
 from ecw.three_way_merge import MergeBase, Rule
 
+WITHOUT_PRACTICE = "without a practice"
+
 
 @dataclass(slots=True)
 class Outbox:
     """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
 
-    `kept_back`: another practice's, locked, refused, held, not agreed (linked by a pull that wrote down no agreed
-    values yet).
+    `not_sent`: without a practice, another practice's, locked, refused, held, not agreed (linked by a
+    pull that wrote down no agreed values yet).
     """
 
     unsettled: list[str] = field(default_factory=list)
     creates: list[str] = field(default_factory=list)
     updates: list[str] = field(default_factory=list)
-    kept_back: Counter[str] = field(default_factory=Counter)
+    not_sent: Counter[str] = field(default_factory=Counter)
     keys: dict[str, str] = field(default_factory=dict)  # by CRM id, the key of what the CRM says now
     ways: dict[str, str] = field(default_factory=dict)  # by CRM id: create, update
 
@@ -56,22 +58,24 @@ def outbox(side: CrmSide) -> Outbox:
     with reading(side.engine) as connection:
         latest = intents.latest_of_all(connection, place)
         waiting = conflicts.waiting(connection, place.practice, place.resource)
+        if count := side.patients.unassigned(connection):
+            found.not_sent[WITHOUT_PRACTICE] = count
         for record in side.patients.all(connection):
             if record.elsewhere:
-                found.kept_back["another practice's"] += 1
+                found.not_sent["another practice's"] += 1
                 continue
             intent = latest.get(record.crm_id)
             if intent is not None and intent.open:
                 found.add(found.unsettled, record, side.key(record))
                 continue
             if record.linked and record.agreed is None:
-                found.kept_back["not agreed"] += 1
+                found.not_sent["not agreed"] += 1
                 continue
             if record.linked and not _differs(side.rules, record, waiting.get(record.crm_id, {})):
                 continue
             key = side.key(record)
-            if why := _kept_back(record, intent, key):
-                found.kept_back[why] += 1
+            if why := _not_sent(record, intent, key):
+                found.not_sent[why] += 1
             else:
                 found.add(found.updates if record.ecw_id else found.creates, record, key)
     found.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
@@ -83,7 +87,7 @@ def way_of(record: Record) -> str:
     return UPDATE if record.ecw_id else CREATE
 
 
-def _kept_back(record: Record, intent: Intent | None, key: str) -> str | None:
+def _not_sent(record: Record, intent: Intent | None, key: str) -> str | None:
     if record.locked:
         return "locked"
     if intent is None or intent.intent != key:

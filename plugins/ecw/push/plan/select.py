@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, cast, select
+from sqlalchemy import Column, Connection, String, cast, or_, select
 
 from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import PushStatus
@@ -35,7 +35,7 @@ class Chosen:
     that a person is asked."""
 
     planned: list[Planned] = field(default_factory=list)
-    kept_back: Counter[str] = field(default_factory=Counter)
+    not_sent: Counter[str] = field(default_factory=Counter)
     over: list[str] = field(default_factory=list)
 
 
@@ -51,7 +51,7 @@ def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetim
     """
     now = now or datetime.now(UTC)
     found = outbox(side)
-    chosen = Chosen(kept_back=Counter(found.kept_back))
+    chosen = Chosen(not_sent=Counter(found.not_sent))
     if wanted.named:
         ids = crm_ids(side, wanted.named, numbers=wanted.mr_numbers or wanted.test_only)
         chosen.planned = _named(side, ids, found)
@@ -62,7 +62,7 @@ def choose(side: CrmSide, wanted: Wanted, *, watched: bool = False, now: datetim
     if wanted.only:
         chosen.planned = [one for one in chosen.planned if one.operation == wanted.only]
     if wanted.limit and len(chosen.planned) > wanted.limit:
-        chosen.kept_back["over the limit"] = len(chosen.planned) - wanted.limit
+        chosen.not_sent["over the limit"] = len(chosen.planned) - wanted.limit
         chosen.planned = chosen.planned[: wanted.limit]
     _see_whether_it_is_large(side, wanted, chosen, now, watched=watched)
     return chosen
@@ -86,7 +86,7 @@ def _leave_what_is_not_due(side: CrmSide, wanted: Wanted, found: Outbox, chosen:
         if one.crm_id not in found.keys:
             continue  # the connection names it, and it does not differ
         if why := _not_due(before.get(one.crm_id), one.intent, wanted, now):
-            chosen.kept_back[why] += 1
+            chosen.not_sent[why] += 1
         else:
             kept.append(one)
     chosen.planned = kept
@@ -128,7 +128,7 @@ def _see_whether_it_is_large(side: CrmSide, wanted: Wanted, chosen: Chosen, now:
             chosen.over.append(operation)
     if chosen.over and is_open:  # a person is asked one thing at a time; the others go on
         left = [one for one in chosen.planned if one.operation not in chosen.over]
-        chosen.kept_back[WAITS] += len(chosen.planned) - len(left)
+        chosen.not_sent[WAITS] += len(chosen.planned) - len(left)
         chosen.planned, chosen.over = left, []
 
 
@@ -161,11 +161,12 @@ def found(side: CrmSide, connection: Connection, name: str) -> dict[str, bool]:
     """Return the CRM ids that a name can mean, each with whether it is an id that means it, and not a number."""
     kind, colon, rest = name.partition(":")
     kind, wanted = (kind.lower(), rest.strip()) if colon and kind.lower() in KINDS else ("", name)
-    target = side.patients.target
+    target, rows = side.patients.target, side.patients.rows(connection)
+    mine = or_(rows.mine, rows.unassigned)  # what is nobody's is found, and refused with the reason
     found: dict[str, bool] = {}
 
     def by(column: Column[Any], *, is_id: bool) -> None:
-        for value in connection.scalars(select(side.patients.id).where(cast(column, String) == wanted)):
+        for value in connection.scalars(select(side.patients.id).where(cast(column, String) == wanted, mine)):
             found[value] = is_id or found.get(value, False)
 
     if kind in ("", "mr"):

@@ -14,9 +14,10 @@ from ecw.crm.db.engine import crm_engine, reading
 from ecw.crm.db.tables import ecw_conflict, ecw_intent
 from ecw.errors import EcwError
 from ecw.push.context import CrmSide
-from ecw.push.kill_switch import STOP, WATCH, is_on
-from ecw.push.plan.begin import crm_side, wanted_of
+from ecw.push.kill_switch import WATCH, is_on, stopped
+from ecw.push.plan.begin import crm_side, require_own_rows, wanted_of
 from ecw.push.plan.select import due
+from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
 SWITCHES = 30.0  # seconds: how often the switches and the connections are looked up
@@ -41,7 +42,7 @@ class Watch:
         self._trouble = ""
 
     def look(self) -> int:
-        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once and looked at
+        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once, and it tries
         again."""
         try:
             found = self._look()
@@ -80,7 +81,9 @@ class Watch:
     def _switched_on(self) -> bool:
         now = self._clock()
         if self._switched is None or now - self._switched[0] >= SWITCHES:
-            on = is_on(WATCH, unset=True) and not is_on(STOP, unset=False)
+            practice = of_connection(self.ecw_conn_id)
+            started = all(is_on(name, unset=True) for name in {WATCH, practice.variable(WATCH)})
+            on = practice.push and started and stopped(practice) is None
             self._switched = (now, on)
             self._side = None  # the mapping file or the connection may have been changed
         return self._switched[1]
@@ -90,6 +93,8 @@ class Watch:
             self._engine = crm_engine(self.crm_conn_id)
         if self._side is None:
             self._side = crm_side(self._engine, self.ecw_conn_id)
+            with reading(self._engine) as connection:
+                require_own_rows(connection, self._side)
         return self._side
 
     def _changes(self, side: CrmSide) -> Any:

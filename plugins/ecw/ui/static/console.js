@@ -69,7 +69,7 @@ const Console = () => {
   let content;
   if (state.error) content = h(Problem, { error: state.error, retry: () => globalThis.location.reload() });
   else if (!state.rights) content = h(Loading);
-  else if (!page) content = h(Empty, { title: "There is no such page." }, "Choose one above.");
+  else if (!page) content = h(Empty, { title: "This page does not exist." }, "Choose one above.");
   else content = h(RightsProvider, { value: state.rights }, h(Page, { load: page[2] }));
   return h(C.Box, { as: "main", p: { base: 3, md: 4 }, height: "100%", overflowY: "auto", "data-testid": "emr-sync" }, h(Navigation, { current: address }), content);
 };

@@ -1,4 +1,4 @@
-// What the pages about records share: the practice that is looked at, a record's name, and its values on demand.
+// What the pages about records share: the practice that is shown, a record's name, and its values on demand.
 import { C, Choice, Id, Problem, act, h, pageTo, useApi, useQuery, useRights, useState } from "./kit.js";
 
 /** The practice of the address, or the first one: {practice, picker, loading, error}. */

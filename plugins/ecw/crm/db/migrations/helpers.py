@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from ecw.crm.db.business_table import practice_column
+
 
 def say(sentence: str) -> None:
     """Tell whoever runs the migration what was done."""
@@ -23,21 +25,25 @@ def key() -> sa.Column[int]:
 
 
 def business_table(name: str, *columns: sa.Column[Any]) -> bool:
-    """Create a business table with a key of its own and an indexed eCW id, unless the CRM has one of that name.
+    """Create a business table with a key of its own, an indexed eCW id and the practice whose row it is, unless the CRM
+    has one of that name.
 
     Return True if it was created.
     """
     if sa.inspect(op.get_bind()).has_table(name):
         say(f"left the table {name} as it is: it is the CRM's own.")
         return False
+    practice = practice_column(op.get_bind())
     op.create_table(
         name,
         key(),
         sa.Column("ecw_id", sa.String(64)),
+        sa.Column(practice, sa.String(64)),
         *columns,
         sqlite_autoincrement=True,
     )
     op.create_index(f"{name}_ecw_id", name, ["ecw_id"])
+    op.create_index(f"{name}_{practice}", name, [practice])
     for column in columns:
         if column.name.endswith("_id"):
             op.create_index(f"{name}_{column.name}", name, [column.name])
@@ -55,7 +61,10 @@ def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Colum
 
 
 def view(name: str, table: str, needs: Collection[str], query: str) -> None:
-    """Create a view over a business table, unless the name is taken or the CRM's table lacks a column that it needs."""
+    """Create a view over a business table, unless the name is taken or the CRM's table lacks a column that it needs.
+
+    `{practice}` in the query stands for the column that says whose a row is.
+    """
     found = sa.inspect(op.get_bind())
     if found.has_table(name) or name in found.get_view_names():
         say(f"left {name} as it is: it is the CRM's own.")
@@ -64,5 +73,6 @@ def view(name: str, table: str, needs: Collection[str], query: str) -> None:
     if missing:
         say(f"made no view {name}: the table {table} has no {', '.join(sorted(missing))}.")
         return
-    op.execute(f"CREATE VIEW {name} AS {query}")
+    practice = op.get_bind().dialect.identifier_preparer.quote(practice_column(op.get_bind()))
+    op.execute(f"CREATE VIEW {name} AS {query.format(practice=practice)}")
     say(f"made the view {name}.")

@@ -22,7 +22,7 @@ const Checks = ({ practice, row }) => {
   const columns = [
     { title: "Check", cell: (one) => h(To, { to: `${runTo("ecw_pull", one.run_id)}/plugin/ecw-quality-run`, title: one.run_id }, h(Time, { at: one.at })) },
     { title: "Verdict", cell: (one) => h(State, { value: one.verdict }) },
-    { title: "Looked at", align: "end", cell: (one) => number(one.rows) },
+    { title: "Checked", align: "end", cell: (one) => number(one.rows) },
     { title: row.rule === "volume" ? "Fewer than usual" : "Failed", align: "end", cell: (one) => h(Count, { value: one.failed, label: "records that failed", to: row.rule === "volume" ? undefined : pageTo("rejects", { practice, resource: row.resource, run: one.run_id }) }) },
     { title: "New", align: "end", cell: (one) => number(one.new) },
   ];

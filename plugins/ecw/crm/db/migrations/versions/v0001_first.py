@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.migrations.helpers import business_table, key, reference, say, view
 from ecw.crm.db.tables import metadata
 
@@ -40,13 +41,14 @@ def _practitioner() -> None:
         *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
-    # eCW may not say whether somebody is active; then they are offered.
+    practice = practice_column(op.get_bind())
+    # Where eCW does not tell who is active, all are offered.
     view(
         "practitioner_options",
         "practitioner",
-        {"id", "active", "last_name", "first_name", "name_text", "ecw_id"},
+        {"id", "active", "last_name", "first_name", "name_text", "ecw_id", practice},
         "SELECT id, coalesce(last_name || ', ' || first_name, name_text, last_name, ecw_id) AS label, "
-        "coalesce(active, true) AS active FROM practitioner",
+        "coalesce(active, true) AS active, {practice} AS practice FROM practitioner",
     )
 
 
@@ -60,11 +62,13 @@ def _location() -> None:
         sa.Column("longitude", sa.Numeric(11, 8)),
         sa.Column("organization", sa.Text),
     )
+    practice = practice_column(op.get_bind())
     view(
         "location_options",
         "location",
-        {"id", "active", "name", "description", "ecw_id"},
-        "SELECT id, coalesce(name, description, ecw_id) AS label, coalesce(active, true) AS active FROM location",
+        {"id", "active", "name", "description", "ecw_id", practice},
+        "SELECT id, coalesce(name, description, ecw_id) AS label, coalesce(active, true) AS active, "
+        "{practice} AS practice FROM location",
     )
 
 
@@ -168,10 +172,14 @@ END
 """
 
 
+def _not_fields() -> tuple[str, ...]:
+    return (*_NOT_FIELDS, practice_column(op.get_bind()))
+
+
 def _sqlite_fields() -> str:
     names = [column["name"] for column in sa.inspect(op.get_bind()).get_columns("patient")]
     changed = [f"SELECT '{name}' AS field WHERE NEW.{name} IS NOT OLD.{name}" for name in names]
-    fields = [one for name, one in zip(names, changed, strict=True) if name not in _NOT_FIELDS]
+    fields = [one for name, one in zip(names, changed, strict=True) if name not in _not_fields()]
     return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))
 
 
@@ -205,7 +213,7 @@ def _keep_time_of_change() -> None:
             "CREATE TRIGGER ecw_patient_touched BEFORE UPDATE ON patient FOR EACH ROW "
             "WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION ecw_touched()"
         )
-        op.execute(_POSTGRESQL_FIELDS.format(not_fields=", ".join(f"'{name}'" for name in _NOT_FIELDS)))
+        op.execute(_POSTGRESQL_FIELDS.format(not_fields=", ".join(f"'{name}'" for name in _not_fields())))
         op.execute(
             "CREATE TRIGGER ecw_patient_fields AFTER UPDATE ON patient FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.* "
             "AND current_setting('ecw.own_write', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION ecw_fields_changed()"

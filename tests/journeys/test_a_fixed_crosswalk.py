@@ -10,7 +10,7 @@ from ecw.cli import group
 from tests.fixtures.pulling import Pulling
 
 
-def test_mending_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> None:
+def test_fixing_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> None:
     file = mappings / "crosswalks" / "gender.csv"
     whole = file.read_text()
     file.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith("female,")))
@@ -25,11 +25,11 @@ def test_mending_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> 
     listed = (
         CliRunner().invoke(group, ["mapping", "unmapped", "--staging", pull.staging], catch_exceptions=False).output
     )
-    assert f"crosswalks/gender.csv: unmapped codes 1, records held back {held_back['rejected']}" in listed
+    assert f"crosswalks/gender.csv: unmapped codes 1, records rejected {held_back['rejected']}" in listed
     assert "female," in listed
 
     file.write_text(whole)
-    mended = pull("patient")["patient"]
-    assert (mended["rejected"], mended["inserted"]) == (0, held_back["rejected"])
+    fixed = pull("patient")["patient"]
+    assert (fixed["rejected"], fixed["inserted"]) == (0, held_back["rejected"])
     assert pull.rows("SELECT count(*) AS n FROM ecw_reject WHERE state = 'open'") == [{"n": 0}]
     assert pull.rows("SELECT count(*) AS n FROM patient WHERE gender = 'Female'") == [{"n": held_back["rejected"]}]

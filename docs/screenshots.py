@@ -1,0 +1,62 @@
+"""Take the pictures of the console for the docs: `make screenshots`.  They show invented patients alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.browser import find
+from tests.fixtures.browser import ARGUMENTS
+from tests.fixtures.demo import Demo, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = {"width": 1180, "height": 760}
+
+
+def main() -> None:
+    """Start the demo, let it pull and push, and take each page."""
+    path = find()
+    if path is None:
+        sys.exit("make: there is no Chromium here: run include/browser.py and read what it prints")
+    from playwright.sync_api import sync_playwright
+
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), PATIENTS="200", SEED="7") as demo:
+        with closing(sqlite3.connect(demo.folder / "crm.db")) as crm:
+            [(crm_id,)] = crm.execute("SELECT crm_id FROM ecw_conflict WHERE state = 'open' LIMIT 1").fetchall()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+            page = browser.new_context(viewport=SIZE, locale="en-GB", timezone_id="UTC").new_page()  # type: ignore[arg-type]
+            page.set_default_timeout(120_000)
+            _shots(page, demo, str(crm_id))
+            browser.close()
+
+
+def _shots(page: Page, demo: Demo, crm_id: str) -> None:
+    _take(page, demo, "overview", "overview")
+    _take(page, demo, "rejects", "rejects")
+    _take(page, demo, "story", f"story?resource=patient&crm_id={crm_id}")
+    _take(page, demo, "conflict", "conflicts?show=conflicts", "Open the details", "Compare both sides")
+
+
+def _take(page: Page, demo: Demo, name: str, address: str, *presses: str) -> None:
+    page.goto(f"{demo.airflow_url}/plugin/emr-sync/{address}")
+    content = page.get_by_test_id("emr-sync")
+    content.get_by_role("heading", level=1).wait_for()
+    for label in presses:
+        content.get_by_role("button", name=label).first.click()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)  # only for the picture: what glides comes to rest
+    path = IMAGES / f"console-{name}.png"
+    page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""YAML read by a pydantic model; every mistake is reported with file, line, column, key and "did you mean"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import yaml
+
+from ecw.errors import MappingError
+from ecw.settings.did_you_mean import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
+Place = tuple[str | int, ...]
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
+# YAML 1.2's plain scalars: no "Norway problem", no octal postal codes, and a day stays the text that it is.
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_WORDS: MappingProxyType[str, Any] = MappingProxyType(
+    {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
+)
+# pydantic's error types in the words of whoever edits the file.
+_PROBLEMS = MappingProxyType(
+    {
+        "list_type": "is a list, each item after a dash",
+        "tuple_type": "is a list, each item after a dash",
+        "dict_type": "is a list of `key: value` lines",
+        "model_type": "is a list of `key: value` lines",
+        "string_type": "is a text",
+        "string_too_short": "is a text",
+        "bool_type": "is true or false",
+        "bool_parsing": "is true or false",
+        "float_type": "is a number",
+        "float_parsing": "is a number",
+        "int_type": "is a whole number",
+        "int_parsing": "is a whole number",
+        "int_from_float": "is a whole number",
+    }
+)
+
+
+class YamlFile:
+    """One YAML file; it collects every problem that is found in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._found: list[tuple[int, int, str]] = []
+        try:
+            self.text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(
+                f"{path} cannot be read: {type(error).__name__}.",
+                next_move="put the file there, readable and in UTF-8, or name the right one.",
+            ) from None
+        self.root: yaml.Node | None = None
+        try:
+            self.root = yaml.compose(self.text, Loader=_LOADER)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._add(mark.line if mark else 0, mark.column if mark else 0, f"is not YAML: {error.problem}")
+        except yaml.YAMLError:
+            self._add(0, 0, "is not YAML")
+        if self.root is None and not self._found:
+            self._add(0, 0, "the file is empty")
+
+    @property
+    def problems(self) -> list[str]:
+        """The problems found so far, in the order of the file, each with the file, the line and the column."""
+        return [f"{self.path}:{line}:{column}: {problem}" for line, column, problem in sorted(set(self._found))]
+
+    def read(self, model: type[Model], scalar: Callable[[yaml.ScalarNode], Any]) -> Model | None:
+        """Return the file's content as a model, or None where it has problems.
+
+        `scalar` makes a value of a scalar: `as_text` or `as_value`.
+        """
+        from pydantic import ValidationError
+
+        if self.root is None:
+            return None
+        content = self._plain(self.root, scalar)
+        if self._found:  # a key that stands twice
+            return None
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                self._translate(one, model)
+            return None
+
+    def wrong(self, place: Sequence[str | int], problem: str, *, key: bool = False, offset: int = 0) -> None:
+        """Note a problem of the value at a place, or of its key; `offset` counts characters into its text."""
+        found, value = self._nodes(place)
+        if key and found is not None:
+            self._add(found.start_mark.line, found.start_mark.column, problem)
+        elif value is not None:
+            self._add(*self._point(value, offset), problem)
+
+    def line(self, place: Sequence[str | int]) -> int:
+        """Return the line, from 1, in which a value begins."""
+        _, value = self._nodes(place)
+        return value.start_mark.line + 1 if value is not None else 1
+
+    def _add(self, line: int, column: int, problem: str) -> None:
+        self._found.append((line + 1, column + 1, problem))
+
+    def _translate(self, error: Any, model: type[BaseModel]) -> None:
+        place, kind, given = error["loc"], error["type"], error["input"]
+        if kind == "extra_forbidden":
+            known = _keys_at(model, place[:-1])
+            self.wrong(place, f"{place[-1]!r} is not a key here; {did_you_mean(str(place[-1]), known)}", key=True)
+        elif kind == "missing":
+            self.wrong(place[:-1], f"the key {place[-1]!r} is missing")
+        elif kind == "literal_error":
+            words = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+            self.wrong(place, f"{given!r} is not a value of {place[-1]}; {did_you_mean(str(given), words)}")
+        elif kind == "value_error":
+            self.wrong(place, str(error["ctx"]["error"]))
+        else:
+            self.wrong(place, f"{place[-1] if place else 'the file'} {_PROBLEMS.get(kind, error['msg'].lower())}")
+
+    def _plain(self, node: yaml.Node, scalar: Callable[[yaml.ScalarNode], Any]) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, scalar) for item in node.value]
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._add(key.start_mark.line, key.start_mark.column, "a key is a text")
+            elif key.value in found:
+                self._add(key.start_mark.line, key.start_mark.column, f"the key {key.value!r} stands twice")
+            else:
+                found[key.value] = self._plain(value, scalar)
+        return found
+
+    def _nodes(self, place: Sequence[str | int]) -> tuple[yaml.Node | None, yaml.Node | None]:
+        """Return the key and the value at a place; parts that name no node, such as a union's branch, are skipped."""
+        key, value = None, self.root
+        for part in place:
+            if isinstance(value, yaml.SequenceNode) and isinstance(part, int) and part < len(value.value):
+                key, value = None, value.value[part]
+            elif isinstance(value, yaml.MappingNode):
+                pairs = [pair for pair in value.value if pair[0].value == part]
+                if pairs:
+                    key, value = pairs[0]
+        return key, value
+
+    def _point(self, node: yaml.Node, offset: int) -> tuple[int, int]:
+        """Return line and column, both from 0, of a character of a scalar that may be folded over lines."""
+        line, column = node.start_mark.line, node.start_mark.column
+        style = getattr(node, "style", None)
+        lines = self.text.splitlines()
+        if offset and style in ("|", ">"):
+            line, column = line + 1, 0
+        elif offset and style in ("'", '"'):
+            column += 1
+        while line < len(lines):
+            piece = lines[line][column:]
+            indent = len(piece) - len(piece.lstrip()) if column == 0 else 0
+            if offset <= len(piece.strip()) or line >= node.end_mark.line:
+                return line, column + indent + offset
+            offset -= len(piece.strip()) + 1  # the line break became a space
+            line, column = line + 1, 0
+        return line, column
+
+
+def as_text(node: yaml.ScalarNode) -> str:
+    """Return a scalar as the text that was written."""
+    return str(node.value).strip()
+
+
+def as_value(node: yaml.ScalarNode) -> Any:
+    """Return a scalar as YAML 1.2 reads it: text, number, true, false, null; a day is a text."""
+    text = str(node.value)
+    if node.style:  # quoted
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.match(text):
+        return int(text)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
+    """Return the keys that a model knows at a place within it."""
+    found: Any = model
+    for part in place:
+        if isinstance(part, str) and found is not None and part in found.model_fields:
+            found = _model_in(found.model_fields[part].annotation)
+    return [field.alias or name for name, field in found.model_fields.items()] if found is not None else []
+
+
+def _model_in(annotation: Any) -> Any:
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each)) is not None), None)

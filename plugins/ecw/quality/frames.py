@@ -1,0 +1,94 @@
+"""Staged rows as the frame that Great Expectations looks at: a column for each column of the mapping that a rule uses.
+
+Texts, codes and references are texts; a `date` is a day, a `datetime` a moment in UTC; numbers are numbers.  A rule
+that compares a moment with a day looks at the moment's day in the practice's time zone, which is a column of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+from ecw.errors import MappingError
+from ecw.quality.catalogue import catalogue
+from ecw.quality.kwargs import is_day
+from ecw.quality.suite import Rule, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DAY = " (day)"  # behind a column's name: the day of its moments; no column of a database ends like that
+
+
+def frame_kwargs(rule: Rule, types: Mapping[str, str]) -> dict[str, Any]:
+    """Return a rule's kwargs with the names of the frame's columns."""
+    kwargs = dict(rule.kwargs)
+    of_days = any(is_day(kwargs.get(name)) for name in ("min_value", "max_value"))
+    of_days |= {types[name] for name in rule.columns} == {"date", "datetime"}
+    if of_days:
+        for name in catalogue()[rule.type].columns:
+            one = kwargs[name]
+            kwargs[name] = [_day(each, types) for each in one] if isinstance(one, list) else _day(one, types)
+    return kwargs
+
+
+def frame_columns(rules: Iterable[Rule], types: Mapping[str, str]) -> list[str]:
+    """Return the columns of the frame that rules look at."""
+    found: dict[str, None] = {}
+    for rule in rules:
+        kwargs = frame_kwargs(rule, types)
+        for name in catalogue()[rule.type].columns:
+            found |= dict.fromkeys(kwargs[name] if isinstance(kwargs[name], list) else [kwargs[name]])
+        found |= dict.fromkeys(rule.condition)
+    return list(found)
+
+
+def frame(suite: Suite, columns: Sequence[str], names: Sequence[str], values: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return rows, of each the values of the columns `names`, as a frame with these columns.
+
+    Raises MappingError where a value is not of its column's type.
+    """
+    import pandas as pd
+
+    by_name = dict(zip(names, zip(*values, strict=True), strict=True))
+    found = {}
+    for column in columns:
+        name = column.removesuffix(DAY)
+        try:
+            found[column] = _series(by_name[name], suite.types[name], column != name, suite.zone)
+        except (TypeError, ValueError):
+            raise MappingError(
+                f"{suite.path}: a rule looks at the column {name}, and a value there is not of its type, "
+                f"{suite.types[name]}.",
+                next_move="compare the column's type in the mapping with its path.",
+            ) from None
+    return pd.DataFrame(found, index=pd.RangeIndex(len(values)), copy=False)
+
+
+def _day(column: str, types: Mapping[str, str]) -> str:
+    return column + DAY if types[column] == "datetime" else column
+
+
+def _series(values: Sequence[Any], kind: str, of_day: bool, zone: tzinfo) -> pd.Series[Any]:
+    import pandas as pd
+
+    match kind:
+        case "integer":
+            return pd.Series(values, dtype="Int64")
+        case "decimal":
+            return pd.Series(values, dtype="float64")
+        case "date":
+            values = [None if value is None else date.fromisoformat(value) for value in values]
+        case "datetime" if of_day:
+            values = [None if value is None else _moment(value).astimezone(zone).date() for value in values]
+        case "datetime":
+            values = [None if value is None else _moment(value) for value in values]
+    return pd.Series(values, dtype=object)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment

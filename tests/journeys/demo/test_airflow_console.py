@@ -1,0 +1,171 @@
+"""EMR sync in a real browser, on what the demo's own pull and push left behind: find, replay, decide, link.
+
+Each test leaves what it decided done, so that the others find theirs still waiting.  They come before the tests that
+pull everything again: a pull brings the walk-in, whom a test links, as a row of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.demo import LONG, Demo
+from tests.journeys.demo.test_airflow_ui import look
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.airflow
+
+PAGES = ("story", "rejects", "conflicts", "mappings", "quality")
+CODE = "x-not-asked"  # of the demo's gender that no crosswalk has
+
+
+def sql(demo: Demo, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(demo.folder / "crm.db", timeout=600)) as crm, crm:
+        return crm.execute(statement, values).fetchall()
+
+
+def console(page: Page, demo: Demo, address: str) -> Locator:
+    """Open a page of the console; return its content once its heading is there."""
+    page.goto(f"{demo.airflow_url}/plugin/emr-sync/{address}")
+    content = page.get_by_test_id("emr-sync")
+    content.get_by_role("heading", level=1).wait_for()
+    return content
+
+
+def started(page: Page, demo: Demo, label: str, dag: str) -> str:
+    """Press a button that starts a run, confirm, and wait until the run is over; return its state."""
+    page.get_by_role("button", name=label).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Start the run").click()
+    page.wait_for_url(f"**/dags/{dag}/runs/**")
+    run_id = page.url.rpartition("/runs/")[2].partition("/")[0].partition("?")[0]
+    airflow = AirflowApi(demo.airflow_url)
+    airflow.login()
+    assert wait_until(lambda: airflow.run_state(dag, run_id) in ("success", "failed"), LONG)
+    return airflow.run_state(dag, run_id)
+
+
+def faults(page: Page) -> list[str]:
+    """Return what axe-core finds serious on the console's part of the page, each with the place."""
+    found = Axe().run(page, context="[data-testid=emr-sync]", options={"resultTypes": ["violations"]}).response
+    return [
+        f"{each['id']}: {', '.join(str(node['target']) for node in each['nodes'][:3])}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+def of_patient(demo: Demo, crm_id: str) -> dict[str, Any]:
+    """Return what eCW has of a linked patient."""
+    [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM ecw_link WHERE resource = 'patient' AND crm_id = ?", crm_id)
+    return next(one for one in demo.sandbox.records("Patient") if one["id"] == ecw_id)
+
+
+def test_a_reject_is_filtered_told_replayed_and_loaded(demo: Demo, page: Page, mapping_files: Path) -> None:
+    content = console(page, demo, "rejects")
+    content.get_by_role("button", name="unmapped code").click()
+    rows = content.get_by_role("region", name="Rejected records").get_by_role("row")
+    content.get_by_text("the crosswalk gender does not have the code").wait_for()
+    assert rows.count() == 2
+    rows.nth(1).get_by_role("link").first.click()
+    content.get_by_role("heading", name="Why it looks so").wait_for()
+    assert content.get_by_text("Its last version may not enter: unmapped code in gender").is_visible()
+    look(page, demo, "console-story-of-a-reject")
+    [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM ecw_reject WHERE rule = 'unmapped code' AND state = 'open'")
+    with (mapping_files / "crosswalks" / "gender.csv").open("a") as crosswalk:
+        crosswalk.write(f"{CODE},Unknown,http://hl7.org/fhir/administrative-gender,\n")
+
+    content = console(page, demo, "rejects?rule=unmapped%20code")
+    content.get_by_role("checkbox", name=f"Choose {ecw_id}").check()
+    assert started(page, demo, "Replay 1", "ecw_replay") == "success"
+
+    assert sql(demo, "SELECT gender FROM patient WHERE ecw_id = ?", ecw_id) == [("Unknown",)]
+    content = console(page, demo, "rejects?rule=unmapped%20code")
+    content.get_by_text("No reject fits the filters.").wait_for()
+    content = console(page, demo, f"story?resource=patient&ecw_id={ecw_id}")
+    content.get_by_text("No longer rejected: unmapped code in gender").wait_for()
+    content.get_by_text("Created in the CRM").wait_for()
+
+
+def test_rejects_are_dismissed_with_a_note_and_opened_again(demo: Demo, page: Page) -> None:
+    content = console(page, demo, "rejects?resource=patient&step=check")
+    content.get_by_role("checkbox", name="Choose all of this page").check()
+    content.get_by_role("button", name="Dismiss…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Why may they stay out?").fill("a test chart of the clinic")
+    dialog.get_by_role("button", name="Dismiss", exact=True).click()
+    content.get_by_text("No reject fits the filters.").wait_for()
+    content = console(page, demo, "rejects?resource=patient&step=check&state=dismissed")
+    content.get_by_role("checkbox", name="Choose all of this page").check()
+    content.get_by_role("button", name="Open again").click()
+    content.get_by_text("No reject fits the filters.").wait_for()
+    after = "SELECT after FROM ecw_journal WHERE operation = 'reject' ORDER BY at"
+    assert [row[0] for row in sql(demo, after)] == ["dismissed: a test chart of the clinic", "open"]
+
+
+def test_a_conflict_is_compared_decided_and_pushed(demo: Demo, page: Page) -> None:
+    [(crm_id,)] = sql(demo, "SELECT crm_id FROM ecw_conflict WHERE state = 'open' AND choice IS NULL")
+    [(born,)] = sql(demo, "SELECT birth_date FROM patient WHERE id = ?", crm_id)
+    content = console(page, demo, "conflicts?show=conflicts")
+    content.get_by_role("button", name="Open the details").click()
+    assert content.get_by_text(str(born)).count() == 0
+    content.get_by_role("button", name="Compare both sides").click()
+    sides = content.get_by_role("region", name="Both sides")
+    sides.get_by_text(str(born)).wait_for()
+    sides.get_by_text(of_patient(demo, crm_id)["birthDate"]).wait_for()
+    look(page, demo, "console-conflict")
+    content.get_by_role("button", name="Keep the CRM's", exact=True).click()
+    content.get_by_text("the next push sends it").wait_for()
+    assert started(page, demo, "Push this patient now", "ecw_push_patients") == "success"
+    assert of_patient(demo, crm_id)["birthDate"] == str(born)
+    console(page, demo, "conflicts?show=conflicts").get_by_text("No field waits for a choice.").wait_for()
+
+
+def test_a_held_match_is_linked(demo: Demo, page: Page) -> None:
+    [(crm_id,)] = sql(demo, "SELECT crm_id FROM ecw_intent WHERE state = 'held' AND choice IS NULL")
+    content = console(page, demo, "conflicts?show=matches")
+    content.get_by_role("button", name="Open the details").click()
+    content.get_by_role("button", name="Compare both sides").click()
+    content.get_by_role("region", name="Both sides").get_by_text("First Name").wait_for()
+    look(page, demo, "console-held-match")
+    content.get_by_role("button", name="Link to walk-in-1").click()
+    content.get_by_text("walk-in-1; next push").wait_for()
+    assert started(page, demo, "Push this patient now", "ecw_push_patients") == "success"
+    assert of_patient(demo, crm_id)["id"] == "walk-in-1"
+    console(page, demo, "conflicts?show=matches").get_by_text("No match is held.").wait_for()
+
+
+def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
+    [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM patient WHERE last_name IS NOT NULL AND ecw_id IS NOT NULL LIMIT 1")
+    [(name,)] = sql(demo, "SELECT last_name FROM patient WHERE ecw_id = ?", ecw_id)
+    content = console(page, demo, "mappings")
+    content.get_by_label("eCW id").fill(ecw_id)
+    content.get_by_role("button", name="Read from eCW and map").click()
+    row = content.get_by_role("region", name="The row")
+    row.get_by_role("cell", name=name, exact=True).wait_for()
+    content.get_by_label("Or the record as JSON").fill('{"resourceType": "Patient"')
+    content.get_by_role("button", name="Map the JSON").click()
+    content.get_by_text("The text is no JSON: see line 1").wait_for()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_each_page_has_its_heading_in_both_modes_and_widths(demo: Demo, page: Page, mode: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(demo.airflow_url)
+    page.evaluate(f"localStorage.setItem('theme', '{mode}')")
+    for address in PAGES:
+        content = console(page, demo, address)
+        content.get_by_role("status").first.wait_for(state="detached")
+        assert content.get_by_role("alert").count() == 0
+        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, f"{address} is wider than the window"
+        assert faults(page) == [], f"{address} in {mode} at {width} px"
+        look(page, demo, f"console-{address}-{mode}-{width}")

@@ -1,0 +1,158 @@
+"""Practices as configuration: connections of type eClinicalWorks, and what include/practices.yaml says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecw.errors import ConfigurationError
+from ecw.settings import practices, schedule
+from ecw.settings.practice import Practice
+from ecw.settings.practices import known, named, of_connection
+
+WHOLE = """\
+practices:
+  north:
+    connection: ecw_north
+    crm_connection: crm_north
+    schedule: 30 4 * * *
+    resources: [insurance, patient]
+    mappings: north/mappings
+    quality: north/quality
+    alerts: {email: [north@example.org], stale_intervals: 2}
+    staging: s3://staging/north
+    pool: ecw_api_north
+    push: false
+    vob_webhook: vob_north
+  south:
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that writes the file of practices."""
+    file = tmp_path / "practices.yaml"
+    monkeypatch.setenv("ECW_PRACTICES", str(file))
+    for folder in ("mappings", "quality"):
+        (tmp_path / "north" / folder).mkdir(parents=True)
+    file.write_text("practices: {}\n")
+
+    def said(text: str) -> Path:
+        file.write_text(text)
+        practices._of_file.cache_clear()
+        return file
+
+    return said
+
+
+def test_one_practice_needs_no_file_and_its_dags_have_the_ids_that_they_always_had() -> None:
+    [only] = known()
+    assert (only.connection, only.crm_connection, only.dag_id("ecw_pull")) == ("ecw_default", "crm_default", "ecw_pull")
+
+
+@pytest.mark.parametrize("value", ["ecw://login@host", json.dumps({"conn_type": "ecw", "host": "https://x"})])
+def test_a_connection_of_the_type_is_a_practice(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands: in the environment, or in Airflow's database, whose ids the Variable has."""
+    monkeypatch.setenv("AIRFLOW_CONN_ECW_WEST", value)
+    monkeypatch.setenv("AIRFLOW_CONN_HTTP_DEFAULT", "http://x/ecw://")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "http", "extra": {"kind": "ecw"}}))
+    found = {each.connection: each.dag_id("ecw_pull") for each in known("ecw_default, clinic_7")}
+    assert found == {
+        "ecw_default": "ecw_pull",
+        "clinic_7": "ecw_pull__clinic_7",
+        "ecw_west": "ecw_pull__west",
+    }
+
+
+def test_the_file_says_where_a_practice_differs(write: Any, tmp_path: Path) -> None:
+    write(WHOLE)
+    north = of_connection("ecw_north")
+    assert north == Practice(
+        name="north",
+        connection="ecw_north",
+        crm_connection="crm_north",
+        schedule="30 4 * * *",
+        resources=("patient", "insurance"),
+        mappings=tmp_path / "north" / "mappings",
+        quality=tmp_path / "north" / "quality",
+        alerts={"email": ["north@example.org"], "stale_intervals": 2},
+        staging="s3://staging/north",
+        pool="ecw_api_north",
+        push=False,
+        vob_webhook="vob_north",
+    )
+    assert of_connection("ecw_south") == Practice("south", "ecw_south")
+    assert (schedule.cron(north), schedule.cron_of_dag(north)) == ("30 4 * * *", "30 4 * * *")
+    assert schedule.resources(north) == ["patient", "insurance"]
+
+
+def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) -> None:
+    write("practices:\n  main:\n    connection: ecw_default\n    push: false\n")
+    [only] = known()
+    assert (only.name, only.dag_id("ecw_pull"), only.push) == ("", "ecw_pull", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        (
+            "practices:\n  a:\n    conection: x\n",
+            3,
+            "practices.a.conection: this key does not exist; did you mean 'conn",
+        ),
+        ("practises: {}\n", 1, "practises: this key does not exist; did you mean 'practices'?"),
+        ("practices:\n  a:\n    push: maybe\n", 3, "practices.a.push"),
+        ("practices:\n  a:\n    schedule: hourly\n", 3, "no cron expression"),
+        (
+            "practices:\n  a:\n    resources:\n      - patients\n",
+            3,
+            "'patients' is no resource; did you mean 'patient'",
+        ),
+        ("practices:\n  a:\n    alerts:\n      mail: x\n", 4, "practices.a.alerts.mail: this key does not exist"),
+        ("practices:\n  a:\n    mappings: nowhere\n", 3, "there is no folder"),
+        ("practices:\n  a:\n  b:\n    connection: ecw_a\n", 4, "ecw_a is the practice 'a' already"),
+        ("practices:\n  a:\n  a:\n", 3, "it is there twice"),
+        ("practices:\n  a b:\n", 2, "practices.a b"),
+        ("- a\n", 1, "the file"),
+        ("practices: [\n", 2, "not YAML"),
+    ],
+)
+def test_a_mistake_is_reported_with_file_line_and_key(write: Any, text: str, where: int, said: str) -> None:
+    file = write(text)
+    with pytest.raises(ConfigurationError) as refused:
+        known()
+    assert f"{file}:{where}: " in refused.value.what
+    assert said in refused.value.what
+
+
+def test_every_mistake_is_reported_at_once(write: Any) -> None:
+    write("practices:\n  a:\n    pusch: true\n    schedule: never\n")
+    with pytest.raises(ConfigurationError) as refused:
+        known()
+    assert "pusch" in refused.value.what
+    assert "never" in refused.value.what
+
+
+def test_a_practice_is_found_by_its_name(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(WHOLE)
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_default, ecw_east")
+    assert named("north").connection == "ecw_north"
+    assert named("east").connection == "ecw_east"
+    with pytest.raises(ConfigurationError, match="no practice 'nort'") as refused:
+        named("nort")
+    assert "'north'" in refused.value.next_move
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ECW_PRACTICES", str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigurationError, match="There is no file"):
+        known()
+
+
+def test_two_practices_of_one_name_are_refused(write: Any) -> None:
+    write("practices:\n  north:\n    connection: clinic\n")
+    with pytest.raises(ConfigurationError, match="Two practices are called 'north'"):
+        known("ecw_north")
