@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.demo.airflow_api import AirflowApi
-from include.demo.demo import AIRFLOW_PARTS, CLIENT, _number
+from include.demo.demo import AIRFLOW_PARTS, _number
 from include.demo.keys import KEY_ID, kept
 from include.demo.processes import Processes
+from include.demo.setting_up import CLIENT
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

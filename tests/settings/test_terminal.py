@@ -182,6 +182,7 @@ CRM_ONLY = {
     "practice": "practice list",
     "mapping": "mapping unmapped patient --help",
     "migrate": "migrate",
+    "init": "init --help",
     "keys": "keys show",
     "replay": "replay",
     "forget": "forget --help",

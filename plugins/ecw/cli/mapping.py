@@ -33,8 +33,9 @@ def command() -> None:
 @FOLDER
 @PRACTICE
 @CRM
-@click.option("--no-crm", is_flag=True, help="Look at the files only, not at the CRM's tables and lists.")
-def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
+@click.option("--no-crm", is_flag=True, help="Check the files only, not the CRM's tables and lists.")
+@JSON
+def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
     """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
     from ecw.errors import EcwError, MappingError
     from ecw.mapping.validation.check import check_crm, check_files
@@ -48,6 +49,10 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool) -> None:
             if not found.problems:
                 raise
             found.notes.append(f"The CRM was not checked: {error.what}")
+    if as_json:
+        files = [str(mapping.file) for mapping in found.mappings]
+        print_json({"files": files, "problems": found.problems, "notes": found.notes})
+        sys.exit(1 if found.problems else 0)
     for note in found.notes:
         click.echo(note)
     if found.problems:
@@ -72,15 +77,22 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
+    from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.preview import pulled, pushed
 
     mapping = load_mapping(file)
     given = _json_input(source, line)
     shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    wrong_type = [problem for problem in shown.problems if problem.rule == "resource type"]
     if as_json:
         print_json(asdict(shown))
-        return
+        sys.exit(1 if wrong_type else 0)
+    if wrong_type:
+        raise ConfigurationError(
+            f"{source} is no FHIR {mapping.resource}.",
+            next_move=f"name a file with a {mapping.resource}, or its mapping.",
+        )
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
     click.echo(as_table(cells))

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_link, ecw_push_item, ecw_reject, ecw_run
-from ecw.reports.run_times import began
 from ecw.resources import RESOURCES
 
 PAGE = 50
@@ -160,3 +159,19 @@ def _where(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.run:
         found.append(or_(r.first_run == wanted.run, r.last_run == wanted.run))
     return found
+
+
+def began(practice: str, resource: Any, run_id: Any) -> ColumnElement[Any]:
+    """Return when a run of a pull, or of a push, began; NULL where neither is known."""
+    pulled = (
+        select(ecw_run.c.started_at)
+        .where(ecw_run.c.practice == practice, ecw_run.c.run_id == run_id, ecw_run.c.resource == resource)
+        .scalar_subquery()
+    )
+    pushed = (
+        select(ecw_push_item.c.planned_at)
+        .where(ecw_push_item.c.practice == practice, ecw_push_item.c.run_id == run_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(pulled, pushed)

@@ -16,7 +16,7 @@ from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link
 from ecw.crm.load.identity import RUNG
 from ecw.crm.load.match_unconfirmed import HELD
-from ecw.reports.run_times import began
+from ecw.reports.rejects import began
 from ecw.resources import PUSHED, RESOURCES
 
 PAGE = 50

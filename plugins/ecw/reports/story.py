@@ -27,7 +27,7 @@ from ecw.crm.db.tables import (
 from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.crm.load.match_unconfirmed import HELD
 from ecw.reports.find_records import PUSH_REJECT, Found
-from ecw.reports.run_times import began
+from ecw.reports.rejects import began
 
 MOST = 200  # entries of each kind, the newest
 # What a push did that its own journal entry tells already.

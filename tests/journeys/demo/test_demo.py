@@ -71,7 +71,7 @@ def test_the_second_run_reports_everything_else_unchanged(demo: Demo) -> None:
         if resource != "patient":
             assert (inserted, updated) == (0, 0)
         assert rejected + unchanged + inserted + updated == fetched
-        # Insurance is one call a patient, due comes within a day; encounters are those of the run's window; the
+        # Insurance is one call a patient, each of them within a day; encounters are those of the run's window; the
         # story has brought patients.
         if resource == "patient":
             assert fetched >= shown[str(resource)]["fetched"]
