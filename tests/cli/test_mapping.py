@@ -64,11 +64,14 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
 
 
 def test_check_finds_nothing_wrong_with_the_project_s_files() -> None:
-    assert run("check", "--no-crm").output == "5 mapping files with 101 columns: no problems.\n"
+    assert run("check", "--no-crm").output == "5 mapping files with 101 columns, 5 quality suites: no problems.\n"
 
 
 def test_check_looks_at_the_crm(crm: Engine, folder: Path) -> None:
-    assert run("check", "--folder", str(folder)).output == "2 mapping files with 34 columns: no problems.\n"
+    assert (
+        run("check", "--folder", str(folder)).output
+        == "2 mapping files with 34 columns, 2 quality suites: no problems.\n"
+    )
     with crm.begin() as connection:
         connection.execute(text("DROP VIEW practitioner_options"))
         connection.execute(text("ALTER TABLE practitioner DROP COLUMN name_text"))
@@ -97,6 +100,21 @@ def test_check_tells_the_mistakes_of_files_without_a_crm(folder: Path) -> None:
     (folder / "location.yaml").rename(folder / "location.yml")
     with pytest.raises(MappingError, match=r"location\.yml:1: is not read: a mapping file ends in \.yaml"):
         run("check", "--folder", str(folder), "--crm-conn-id", "nowhere")
+
+
+def test_check_reports_the_mistakes_of_suites_with_those_of_mappings(folder: Path) -> None:
+    suites = folder.parent / "quality"
+    suites.mkdir()
+    (suites / "location.yaml").write_text(
+        "resource: location\nexpectations:\n  - type: expect_column_values_to_be_uniqe\n    meta: {on_fail: warn}\n"
+    )
+    (folder / "practitioner.yaml").write_text(
+        (folder / "practitioner.yaml").read_text().replace("[trim]", "[trimm]", 1)
+    )
+    with pytest.raises(MappingError) as error:
+        run("check", "--no-crm", "--folder", str(folder))
+    assert "location.yaml:3:11: 'expect_column_values_to_be_uniqe' is not an expectation; did you" in error.value.what
+    assert "'trimm' is no cleaning function" in error.value.what
 
 
 def test_check_finds_a_crosswalk_that_nobody_uses(folder: Path) -> None:

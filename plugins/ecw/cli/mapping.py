@@ -36,11 +36,16 @@ def command() -> None:
 @click.option("--no-crm", is_flag=True, help="Check the files only, not the CRM's tables and lists.")
 @JSON
 def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
-    """Check all mapping files and crosswalks, and the CRM's tables; tell every problem at once."""
+    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once."""
     from ecw.errors import EcwError, MappingError
     from ecw.mapping.validation.check import check_crm, check_files
+    from ecw.practice.preflight import suite_problems
+    from ecw.resources import RESOURCES
 
     found = check_files(folder)
+    suites = [mapping for mapping in found.mappings if mapping.name in RESOURCES]
+    for mapping in suites:
+        found.problems += suite_problems(mapping.name, mapping, folder)
     if not no_crm and found.mappings:
         try:
             with _crm(crm_conn_id) as connection:
@@ -58,11 +63,15 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
     if found.problems:
         number = f"{len(found.problems)} {'problem' if len(found.problems) == 1 else 'problems'}"
         raise MappingError(
-            f"{number} in the mapping:\n" + "\n".join(found.problems) + "\n",
+            f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
+            + "\n".join(found.problems)
+            + "\n",
             next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
-    click.echo(f"{len(found.mappings)} mapping files with {columns} columns: no problems.")
+    click.echo(
+        f"{len(found.mappings)} mapping files with {columns} columns, {len(suites)} quality suites: no problems."
+    )
 
 
 @command.command("preview")

@@ -30,7 +30,8 @@ def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) ->
 
     `goes_on` tells whether another run of the DAG, by its id, is at work; without it nobody is waited for.
 
-    Raises ConfigurationError, CrmSchemaError (the CRM is not migrated, or cannot hold the rows), DatabaseUnavailable,
+    Raises ConfigurationError, MappingError (a mapping file, a crosswalk, a quality suite), CrmSchemaError (the CRM is
+    not migrated, or cannot hold the rows), DatabaseUnavailable,
     PlanExceedsInterval, ConcurrentRun, and what a call raises: /metadata is read.
     """
     from ecw.crm.db.engine import open_crm

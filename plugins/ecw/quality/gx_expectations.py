@@ -32,6 +32,8 @@ class ColumnValuesReferToLinkedRecords(ColumnMapMetricProvider):
     @column_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column: pd.Series, **_: Any) -> pd.Series:  # noqa: N805 - GX's form
         linked = LINKED.get()
+        if column.empty:
+            return pd.Series(False, index=column.index)
         parts = column.astype(str).str.partition("/")
         found = pd.Series(False, index=column.index)
         for fhir_type, ids in parts[2].groupby(parts[0]):

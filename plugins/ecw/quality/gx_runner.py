@@ -26,6 +26,9 @@ from ecw.quality.suite import Rule, Suite
 RESULT = MappingProxyType(
     {"result_format": "COMPLETE", "include_unexpected_rows": False, "exclude_unexpected_values": True}
 )
+DOMAIN = frozenset(
+    {"column", "column_A", "column_B", "column_list", "row_condition", "condition_parser", "ignore_row_if"}
+)
 ONE_AT_A_TIME = RLock()  # the context, and the data that it holds, are one for the process
 Failed = Mapping[int, Collection[int] | None]  # rule number -> row numbers; None: the batch as a whole
 
@@ -86,10 +89,13 @@ def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Lin
             found = batches.get_batch({"dataframe": data}).validate(
                 part.expectations, result_format=dict(RESULT), expectation_parameters=suite.days
             )
+            return {
+                number: () if _nothing_to_judge(batches, result) else _failed(suite, suite.rules[number], result)
+                for number, result in _numbered(found.results)
+            }
         finally:
             LINKED.reset(token)
             _forget(batches)
-    return {number: _failed(suite, suite.rules[number], result) for number, result in _numbered(found.results)}
 
 
 def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
@@ -114,6 +120,19 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
 
 def _numbered(results: Sequence[Any]) -> list[tuple[int, Any]]:
     return [(int(result.expectation_config.meta["rule"]), result) for result in results]
+
+
+def _nothing_to_judge(batches: Any, result: Any) -> bool:
+    """Return True where an expectation met an error, and no row: some cannot be applied to an empty frame."""
+    if result.result:
+        return False
+    domain = {name: value for name, value in result.expectation_config.kwargs.items() if name in DOMAIN}
+    if "column_A" in domain:
+        domain.setdefault("ignore_row_if", "both_values_are_missing")
+    elif "column_list" in domain:
+        domain.setdefault("ignore_row_if", "all_values_are_missing")
+    rows = batches.data_asset.datasource.get_execution_engine().get_domain_records(domain)
+    return bool(rows.empty or ("column" in domain and rows[domain["column"]].isna().all()))
 
 
 def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:

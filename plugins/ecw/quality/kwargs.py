@@ -81,7 +81,7 @@ def _columns(name: str, value: Any) -> Iterator[tuple[tuple[str | int, ...], Any
 
 
 def _check_value(name: str, value: Any, schema: Mapping[str, Any], wrong: Wrong) -> None:
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
     if isinstance(value, Mapping) and "$PARAMETER" in value:
         if value["$PARAMETER"] not in PARAMETERS:
@@ -91,7 +91,7 @@ def _check_value(name: str, value: Any, schema: Mapping[str, Any], wrong: Wrong)
         wrong((name,), f"{name}: allows no value at all")
         return
     plain = [int(one) if isinstance(one, bool) else one for one in value] if isinstance(value, list) else value
-    if next(Draft202012Validator(schema).iter_errors(plain), None) is not None:
+    if next(Draft7Validator(schema).iter_errors(plain), None) is not None:
         wrong((name,), f"{name}: {_wanted(schema)} is wanted")
         return
     patterns = value if name == "regex_list" else [value] if name == "regex" else []

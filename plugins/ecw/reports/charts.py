@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, literal, select
+from sqlalchemy import Connection, func, select
 
 from ecw.crm.db.tables import UtcTime, ecw_checked, ecw_initial_sync, ecw_push_item, ecw_quota, ecw_run
 from ecw.crm.state import runs as ledger
@@ -106,10 +106,14 @@ def calls(connection: Connection, practice: str, now: datetime) -> list[MinutePo
 def insurance_ages(connection: Connection, practice: str, now: datetime) -> list[AgePoint]:
     """Return when eCW was last asked about each patient's insurance; empty where it is not asked patient by patient."""
     c, i = ecw_checked.c, ecw_initial_sync.c
-    since = [(label, literal(now - timedelta(hours=hours), UtcTime)) for label, hours in _AGES]
-    age = case(*((c.checked_at >= moment, label) for label, moment in since), else_=OLDER).label("age")
-    ages = select(age).where(c.practice == practice, c.resource == INSURANCE).subquery().c
-    counts: dict[str, int] = dict(connection.execute(select(ages.age, func.count()).group_by(ages.age)).tuples().all())
+    of_all = select(func.count()).where(c.practice == practice, c.resource == INSURANCE)
+    counts: dict[str, int] = {}
+    newer = None
+    for label, hours in (*_AGES, (OLDER, None)):
+        since = None if hours is None else now - timedelta(hours=hours)
+        within = of_all if since is None else of_all.where(c.checked_at >= since)
+        counts[label] = connection.scalar(within if newer is None else within.where(c.checked_at < newer)) or 0
+        newer = since
     waiting = select(func.count()).select_from(ecw_initial_sync).where(i.practice == practice, i.run_id.is_(None))
     counts[NEVER] = connection.scalar(waiting) or 0
     labels = [*(label for label, _ in _AGES), OLDER, NEVER]

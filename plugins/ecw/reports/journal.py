@@ -32,7 +32,7 @@ from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
 from ecw.crm.journal import PULL
 
 PAGE = 50
-COUNTED = 1000  # entries of a run that are counted; of more it is said that there are more
+COUNTED = 500  # entries of a run that are counted; of more it is said that there are more
 STEPS = 200  # runs that are read for one page
 CSV_ROWS = 100_000
 DONE = "done"
@@ -126,7 +126,10 @@ def statement(connection: Connection, wanted: Wanted, before: Position | None = 
         query = query.where(tuple_(j.at, j.run_id, j.entry) < _key(before))
     if wanted.record is not None:
         # Two looks into two indexes; an OR would go through the practice's whole journal.
-        sides = [_ordered(query.where(column == wanted.record)).limit(limit) for column in (j.crm_id, j.ecw_id)]
+        sides = [
+            _ordered(query.where(column == wanted.record), _no_order(connection)).limit(limit)
+            for column in (j.crm_id, j.ecw_id)
+        ]
         query = select(union(*(select(side.subquery()) for side in sides)).subquery())
     return _ordered(query).limit(limit)
 
@@ -242,9 +245,14 @@ def _no_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
-def _ordered(query: Select[Any]) -> Select[Any]:
+def _ordered(query: Select[Any], at: ColumnElement[Any] | None = None) -> Select[Any]:
     columns = query.selected_columns
-    return query.order_by(columns.at.desc(), columns.run_id.desc(), columns.entry.desc())
+    return query.order_by((columns.at if at is None else at).desc(), columns.run_id.desc(), columns.entry.desc())
+
+
+def _no_order(connection: Connection) -> ColumnElement[Any]:
+    """Return the time as SQLite does not take it for a reason to walk the whole practice by time."""
+    return _no_index(j.at) if connection.dialect.name == "sqlite" else j.at
 
 
 def _key(at: Position) -> Any:

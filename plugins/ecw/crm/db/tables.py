@@ -206,6 +206,7 @@ ecw_checked = Table(
     Column("resource", String(64), primary_key=True, comment="The resource, as in resources.py"),
     Column("patient", String(128), primary_key=True, comment="ECW id"),
     Column("checked_at", UtcTime, nullable=False, comment="The end of the window of the run that asked"),
+    Index("ecw_checked_at", "practice", "resource", "checked_at"),
     comment="When eCW was last asked about a patient's records, patient by patient: see ecw.crm.state.last_checked.",
 )
 
@@ -249,7 +250,7 @@ ecw_reject = Table(
         "last_run",
     ),
     # What the console counts: open records, and open records by rule.
-    _partial("ecw_reject_open", "practice", "resource", "ecw_id", where="state = 'open'"),
+    _partial("ecw_reject_open", "practice", "resource", "ecw_id", "rule", where="state = 'open'"),
     _partial("ecw_reject_open_rule", "practice", "rule", "resource", "column", "ecw_id", where="state = 'open'"),
     comment="Records that may not enter, one row for each reason.",
 )

@@ -12,10 +12,10 @@ from sqlalchemy import Engine
 from ecw.crm.db.engine import reading
 from ecw.crm.state import backfill_claims, practices, run_history, runs
 from ecw.errors import ConfigurationError, SnapshotPending
-from ecw.mapping.validation.table import require_tables
 from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
 from ecw.practice.mappings import mappings_of
+from ecw.practice.preflight import require_ready
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.pull.plan import plan
 from ecw.pull.plan.capabilities import abilities, keep
@@ -44,7 +44,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     wanted = Options.read(every, by_connection, options)
     wanted = settled(wanted, form, run_type, schedule.resources(practice_settings), now=now)
     with reading(engine) as connection:
-        require_tables(connection, mappings_of(ecw_conn_id, RESOURCES))
+        require_ready(connection, ecw_conn_id, RESOURCES, wanted.resources)
     client = client_for(ecw_conn_id, run_type, engine)
     practice = client.practice
     with reading(engine) as connection:

@@ -49,15 +49,14 @@ def begin(
 
     `chosen` is what the form says: `resources`, `rule`, `run`, `ids`, as an object or as JSON; nothing: all.
 
-    Raises ConfigurationError (a choice that no open reject fits, a run id that a pull has), CrmSchemaError,
-    DatabaseUnavailable.
+    Raises ConfigurationError (a choice that no open reject fits, a run id that a pull has), MappingError,
+    CrmSchemaError, DatabaseUnavailable.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.load import quarantine
     from ecw.crm.state import practices, run_history, runs
     from ecw.fhir.connection import base_url_of, practice_of
-    from ecw.mapping.validation.table import require_tables
-    from ecw.practice.mappings import mappings_of
+    from ecw.practice.preflight import require_ready
     from ecw.pull.plan.plan import Line, Plan
     from ecw.settings import connections
     from ecw.settings.pull import Options
@@ -84,7 +83,7 @@ def begin(
         counted = quarantine.counted(engine, practice, wanted)
         with reading(engine) as connection:
             practices.require(connection, practice, base_url)
-            require_tables(connection, mappings_of(ecw_conn_id, counted))
+            require_ready(connection, ecw_conn_id, counted, counted)
         batch_file.open_folder(folder)
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
         line = Line(

@@ -1,5 +1,5 @@
 // Integration Logs: what happened to which record, grouped by run; filters, entries in full, CSV.
-import { C, Choice, Count, Empty, Field, Fetched, Filters, Id, Pager, RunId, Section, State, Start, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery, Router } from "../kit.js";
+import { C, Choice, Empty, Fetched, Field, Filters, Id, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery } from "../kit.js";
 
 const FILTERS = ["practice", "direction", "resource", "outcome", "code", "run", "record", "start", "end"];
 const SPANS = [["3600", "last hour"], ["86400", "last 24 hours"], ["604800", "last 7 days"], ["1209600", "last 14 days"], ["2592000", "last 30 days"]];
@@ -17,6 +17,9 @@ const taskLog = (entry, runType) => {
   return run && `${run}/tasks/${entry.direction === "push" ? "send" : `${entry.resource}.load`}`;
 };
 const asked = (query) => Object.fromEntries(FILTERS.map((name) => [name, query[name]]));
+
+/** What a phone shows below a row's time, in place of a column. */
+const Narrow = ({ children }) => h(C.Text, { display: { base: "block", md: "none" }, fontSize: "sm", color: "fg.muted", overflowWrap: "anywhere" }, children);
 
 const Detail = ({ entry, practice }) => {
   const line = (name, ...value) => h(C.Flex, { key: name, gap: 3, wrap: "wrap" }, h(C.Text, { minW: "110px", color: "fg.muted", fontSize: "sm" }, name), h(C.Box, { flex: "1", minW: "200px", fontSize: "sm" }, ...value));
@@ -39,12 +42,12 @@ const Detail = ({ entry, practice }) => {
 const Entries = ({ params, practice, nested }) => {
   const found = useApi("logs", { ...params, limit: nested ? 25 : 50 });
   const columns = [
-    { title: "Time", cell: (row) => h(Time, { at: row.at }) },
+    { title: "Time", cell: (row) => h(C.Box, null, h(Time, { at: row.at }), h(Narrow, null, row.message)) },
     { title: "Direction", hide: "base", cell: (row) => row.direction },
     { title: "Resource", hide: "base", cell: (row) => row.resource },
     { title: "What", hide: "base", cell: (row) => WORDS[row.operation] ?? row.operation },
     { title: "Outcome", cell: (row) => h(State, { value: row.outcome }) },
-    { title: "Message", cell: (row) => h(C.Box, { maxW: "420px", overflowWrap: "anywhere" }, row.message) },
+    { title: "Message", hide: "base", cell: (row) => h(C.Box, { maxW: "420px", overflowWrap: "anywhere" }, row.message) },
     { title: "CRM id", hide: "base", cell: (row) => h(Id, { value: row.crm_id }) },
     { title: "eCW id", hide: "base", cell: (row) => h(Id, { value: row.ecw_id }) },
   ];
@@ -66,14 +69,14 @@ const worst = (line) => line.parts.find((part) => part.outcome !== "done")?.outc
 const Runs = ({ params, practice }) => {
   const found = useApi("logs/runs", params);
   const columns = [
-    { title: "Newest entry", cell: (row) => h(Time, { at: row.at }) },
+    { title: "Newest entry", cell: (row) => h(C.Box, null, h(Time, { at: row.at }), h(Narrow, null, summary(row))) },
     { title: "Direction", hide: "base", cell: (row) => (row.run_type === "replay" ? "replay" : row.parts[0]?.direction) },
     { title: "Run", hide: "base", cell: (row) => row.run_id
       ? h(RunId, { value: row.run_id, to: airflowRun(row.run_id, row.parts[0]?.direction, row.run_type) })
       : h(C.Text, { color: "fg.muted" }, "between runs") },
     { title: "Entries", align: "end", cell: (row) => h(To, { to: pageTo("logs", { ...params, practice, run: row.run_id || "-" }), "aria-label": `${number(row.entries)} entries` }, `${number(row.entries)}${row.more ? "+" : ""}`) },
     { title: "Outcome", hide: "base", cell: (row) => h(State, { value: worst(row) }) },
-    { title: "What it did", cell: (row) => h(C.Box, { minW: "120px" }, summary(row),
+    { title: "What it did", hide: "base", cell: (row) => h(C.Box, { minW: "120px" }, summary(row),
         row.more && row.inserted !== null ? h(C.Text, { fontSize: "xs", color: "fg.muted" }, `the run: ${number(row.inserted)} inserted, ${number(row.updated)} updated, ${number(row.rejected)} rejected`) : null) },
   ];
   const none = FILTERS.slice(1).every((name) => !params[name]);
@@ -106,7 +109,7 @@ export default function Logs() {
         h(Choice, { label: "Outcome", value: query.outcome, options: data.outcomes, onChange: set("outcome") }),
         h(Choice, { label: "eCW's code", value: query.code, options: data.codes, onChange: set("code") }),
         h(Choice, { label: "Time", value: query.span, options: SPANS, any: "any time", onChange: set("span") }),
-        h(Field, { label: "Record (CRM or eCW id)", value: query.record, onChange: set("record") }),
+        h(Field, { label: "Record's id", value: query.record, onChange: set("record") }),
         h(Choice, { label: "Show", value: flat ? "entry" : "run", options: [["run", "runs"], ["entry", "entries"]], any: null,
           onChange: (value) => change(value === "run" ? { by: "", run: "", record: "" } : { by: "entry" }) }),
         narrowed ? h(C.Button, { size: "sm", variant: "ghost", onClick: () => change({ ...Object.fromEntries(FILTERS.slice(1).map((name) => [name, ""])), span: "", by: "" }) }, "Clear") : null)),

@@ -1,5 +1,5 @@
 // Overview: how fresh each resource of a practice is, what needs attention first, and what the last days were like.
-import { C, Choice, Count, Empty, Fetched, Field, React, Router, RunId, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, plural, runTo, span, useApi, useQuery, useState } from "../kit.js";
+import { C, Choice, Count, Empty, Fetched, Field, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
 const dagOf = (run) => (run.run_type === "replay" ? "ecw_replay" : "ecw_pull");

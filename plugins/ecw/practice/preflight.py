@@ -1,0 +1,58 @@
+"""What can be wrong before the first call: mapping files, crosswalks, quality suites, the CRM's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from ecw.errors import MappingError
+from ecw.mapping.definition.model import Mapping
+from ecw.mapping.validation.table import require_tables, table_problems
+from ecw.practice.mappings import mappings_of
+from ecw.quality.suite import suite_of
+
+
+def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[str], checked: Collection[str]) -> None:
+    """Raise one error with every problem of the resources' mappings, tables and, of those that are checked, suites.
+
+    Raises MappingError, where only tables are wrong CrmSchemaError; ConfigurationError (the connection).
+    """
+    names = list(resources)
+    mappings: dict[str, Mapping] = {}
+    problems: list[str] = []
+    try:
+        mappings = dict(zip(names, mappings_of(ecw_conn_id, names), strict=True))
+    except MappingError:
+        for name in names:
+            try:
+                mappings[name] = next(mappings_of(ecw_conn_id, [name]))
+            except MappingError as error:
+                problems += _lines(error)
+    for resource in checked:
+        if resource in mappings:
+            problems += suite_problems(resource, mappings[resource])
+    if not problems:
+        require_tables(connection, mappings.values())
+        return
+    problems += [problem for mapping in mappings.values() for problem in table_problems(connection, mapping)]
+    listed = "\n".join(dict.fromkeys(problems))  # a shared crosswalk's problem comes with each file
+    raise MappingError(
+        f"The run does not begin, and nothing was fetched: mapping files or quality suites have mistakes:\n{listed}\n",
+        next_move="fix the lines named above, run `ecw mapping check`, then clear this task.",
+    )
+
+
+def suite_problems(resource: str, mapping: Mapping, mappings_folder: str | None = None) -> list[str]:
+    """Return the mistakes of a resource's suite, with file, line and column; its folder is beside the mappings'."""
+    beside = Path(mappings_folder).parent / "quality" / f"{resource}.yaml" if mappings_folder else None
+    try:
+        suite_of(resource, mapping, beside if beside is not None and beside.is_file() else None)
+    except MappingError as error:
+        return _lines(error)
+    return []
+
+
+def _lines(error: MappingError) -> list[str]:
+    return [line for line in error.what.splitlines()[1:] if line] or [error.what]
