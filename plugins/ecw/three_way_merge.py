@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import orjson
 
 from ecw.identity.text import says_the_same
-from ecw.mapping.definition.model import Column
 from ecw.spelling import is_respelled
+
+if TYPE_CHECKING:
+    from ecw.mapping.definition.model import Column
 
 Side = Literal["crm", "emr"]
 Values = dict[str, Any]

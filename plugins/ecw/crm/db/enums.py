@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: another name of the column of the practice
 GONE = "gone"  # the rule of a reject whose record eCW no longer has
 DELETED = "deleted"  # the status of the link of such a record
 
