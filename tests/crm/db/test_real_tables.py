@@ -16,7 +16,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.schema.fit import require_tables, table_problems
 from ecw.errors import ConfigurationError, CrmSchemaError
 from ecw.mapping.definition.model import Mapping
-from ecw.models import Numbers
+from ecw.models import Counts
 from ecw.pull.mapped_columns import mapped_of
 from ecw.push.context import CrmSide
 from ecw.push.plan.outbox import outbox
@@ -81,7 +81,7 @@ def a_patient(ecw_id: str, hour: int = 10, **values: Any) -> dict[str, Any]:
     return {"ecw_id": ecw_id, "version": version, "hash": repr(row), "row": row}
 
 
-def pulled(engine: Engine, mapping: Mapping, rows: list[dict[str, Any]], run: str = "r1") -> Numbers:
+def pulled(engine: Engine, mapping: Mapping, rows: list[dict[str, Any]], run: str = "r1") -> Counts:
     return load(engine, rows, run=a_run(run), mapped=mapped_of(mapping), resource="patient")
 
 
@@ -183,11 +183,11 @@ def test_a_kind_that_works(crm_engine: Engine, mapping: Mapping, kind: str) -> N
         assert table_problems(connection, mapping) == []
         require_tables(connection, [mapping])
     first = [a_patient("a"), a_patient("b", last_name="Ng", sex="M", active=False, dob=None)]
-    assert pulled(crm_engine, mapping, first) == Numbers(fetched=2, inserted=2)
+    assert pulled(crm_engine, mapping, first) == Counts(fetched=2, inserted=2)
     assert outgoing(crm_engine, mapping) == []
-    assert pulled(crm_engine, mapping, first, "r2") == Numbers(fetched=2, unchanged=2)
+    assert pulled(crm_engine, mapping, first, "r2") == Counts(fetched=2, unchanged=2)
     change = [a_patient("a", 11, last_name="Ruiz", sex="M", active=False)]
-    assert pulled(crm_engine, mapping, change, "r3") == Numbers(fetched=1, updated=1)
+    assert pulled(crm_engine, mapping, change, "r3") == Counts(fetched=1, updated=1)
     rows = held(crm_engine, mapping)
     assert sorted(
         (row["ecw_id"].strip(), row["last_name"].strip(), row["sex"], bool(row["active"]), row["dob"]) for row in rows
@@ -380,8 +380,8 @@ CITEXT = (
 def test_text_that_ignores_capitals_is_compared_with_them(crm_engine: Engine, mapping: Mapping) -> None:
     """Else a name of other capitals would count as the same, and wait to be pushed for ever."""
     case(before=";;".join(CITEXT), last_name="citext").make(crm_engine)
-    assert pulled(crm_engine, mapping, [a_patient("a", last_name="REYES")]) == Numbers(fetched=1, inserted=1)
-    assert pulled(crm_engine, mapping, [a_patient("a", 11)], "r2") == Numbers(fetched=1, updated=1)
+    assert pulled(crm_engine, mapping, [a_patient("a", last_name="REYES")]) == Counts(fetched=1, inserted=1)
+    assert pulled(crm_engine, mapping, [a_patient("a", 11)], "r2") == Counts(fetched=1, updated=1)
     assert [row["last_name"] for row in held(crm_engine, mapping)] == ["Reyes"]
     assert outgoing(crm_engine, mapping) == []
 
@@ -403,7 +403,7 @@ def test_a_key_that_must_be_filled_is_filled_with_the_row(crm_engine: Engine) ->
     load(crm_engine, people, run=a_run("r1"), mapped=patient, resource="patient")
     visits = [a_line("v1", patient="Patient/p1"), a_line("v2", patient="Patient/nobody")]
     found = load(crm_engine, visits, run=a_run("r1"), mapped=visit, resource="encounter")
-    assert found == Numbers(fetched=2, rejected=1, inserted=1)
+    assert found == Counts(fetched=2, rejected=1, inserted=1)
     load(crm_engine, [a_line("v1", 11, patient="Patient/p2")], run=a_run("r2"), mapped=visit, resource="encounter")
     with reading(crm_engine) as connection:
         query = "SELECT p.ecw_id FROM visit v JOIN patient p ON p.id = v.patient_id"

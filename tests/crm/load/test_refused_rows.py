@@ -11,7 +11,7 @@ from ecw.crm.db import in_parts
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.migrations import migrate
 from ecw.errors import CrmSchemaError
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.crm import on_postgresql, psql
 from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load, locations
@@ -157,7 +157,7 @@ def test_what_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engi
     make(crm_engine, *statements)
     ours = {"a", "b", "c"}
     rows = [a_row("a", "A", active=None), a_row("b", "bad"), a_row("c", "C", active=None)]
-    assert load(crm_engine, rows) == Numbers(fetched=3, rejected=1, inserted=2)
+    assert load(crm_engine, rows) == Counts(fetched=3, rejected=1, inserted=2)
     assert linked(crm_engine) == ours - {"b"}
     (refused,) = rejects(crm_engine).items()
     assert refused[0] == "b"
@@ -166,10 +166,10 @@ def test_what_the_crm_refuses_is_a_reject_until_it_is_corrected(crm_engine: Engi
     assert "bad" not in refused[1][1].replace("no_bad", "")
     if "drops" not in kind and "changes the eCW id" not in kind:  # of a change that is dropped, what is held is agreed
         later = [a_row("a", "bad", 11), a_row("c", "C", active=None)]
-        assert load(crm_engine, later, run=a_run("r2")) == Numbers(fetched=2, rejected=1, unchanged=1)
+        assert load(crm_engine, later, run=a_run("r2")) == Counts(fetched=2, rejected=1, unchanged=1)
         assert set(rejects(crm_engine)) == {"a", "b"}
         assert load(crm_engine, [a_row("a", "A", 12, active=None)], run=a_run("r3")).fetched == 1
-    assert load(crm_engine, [a_row("b", "B", 12, active=None)], run=a_run("r4")) == Numbers(fetched=1, inserted=1)
+    assert load(crm_engine, [a_row("b", "B", 12, active=None)], run=a_run("r4")) == Counts(fetched=1, inserted=1)
     assert rejects(crm_engine) == {}
     assert linked(crm_engine) == ours
 
@@ -185,17 +185,17 @@ def test_a_trigger_that_raises_on_either_database(crm_engine: Engine) -> None:
                 "SELECT RAISE(ABORT, 'the name is bad'); END",
             )
     rows = [a_row("a"), a_row("b", "bad"), a_row("c")]
-    assert load(crm_engine, rows, [a_reject("d")]) == Numbers(fetched=4, rejected=2, inserted=2)
+    assert load(crm_engine, rows, [a_reject("d")]) == Counts(fetched=4, rejected=2, inserted=2)
     assert rejects(crm_engine)["b"][0] == "CRM: trigger"
-    assert load(crm_engine, [a_row("a", "bad", 11)], run=a_run("r2")) == Numbers(fetched=1, rejected=1)
+    assert load(crm_engine, [a_row("a", "bad", 11)], run=a_run("r2")) == Counts(fetched=1, rejected=1)
     assert locations(crm_engine) == {"a": "Main Street", "c": "Main Street"}
 
 
 @on_postgresql
 def test_a_key_that_a_trigger_changes_is_followed(crm_engine: Engine) -> None:
     make(crm_engine, "CREATE SEQUENCE own START 1000", *trigger("NEW.id := nextval('own');", "BEFORE INSERT"))
-    assert load(crm_engine, [a_row("a"), a_row("b")]) == Numbers(fetched=2, inserted=2)
-    assert load(crm_engine, [a_row("a", "New", 11), a_row("b")], run=a_run("r2")) == Numbers(
+    assert load(crm_engine, [a_row("a"), a_row("b")]) == Counts(fetched=2, inserted=2)
+    assert load(crm_engine, [a_row("a", "New", 11), a_row("b")], run=a_run("r2")) == Counts(
         fetched=2, updated=1, unchanged=1
     )
     with reading(crm_engine) as connection:
@@ -228,7 +228,7 @@ def test_a_character_that_the_database_does_not_have_is_the_record_s(postgresql_
     try:
         migrate(engine)
         rows = [a_row("a", "Zürich"), a_row("b", "Łódź"), a_row("c")]
-        assert load(engine, rows) == Numbers(fetched=3, rejected=1, inserted=2)
+        assert load(engine, rows) == Counts(fetched=3, rejected=1, inserted=2)
         assert rejects(engine)["b"][0] == "CRM: value"
         assert locations(engine) == {"a": "Zürich", "c": "Main Street"}
     finally:
@@ -247,7 +247,7 @@ def test_whatever_is_refused_the_rest_enters(crm_engine: Engine, bad: list[bool]
     rows = [a_row(str(at), "same" if each else f"name {at}") for at, each in enumerate(bad)]
     wanted = {row["ecw_id"] for row in rows if row["row"]["name"] != "same"}
     wanted |= set([row["ecw_id"] for row in rows if row["row"]["name"] == "same"][:1])  # of those alike, the first
-    expected = Numbers(fetched=len(rows), rejected=len(rows) - len(wanted), inserted=len(wanted))
+    expected = Counts(fetched=len(rows), rejected=len(rows) - len(wanted), inserted=len(wanted))
     assert load(crm_engine, rows) == expected
     assert set(locations(crm_engine)) == linked(crm_engine) == wanted
     assert set(rejects(crm_engine)) == {row["ecw_id"] for row in rows} - wanted

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from ecw.crm.db.engine import reading
 from ecw.crm.state import run_history
-from ecw.models import Numbers
+from ecw.models import Counts
 from tests.fixtures.examples import examples
 from tests.fixtures.loads import a_reject, a_row, a_run, load
 
@@ -21,11 +21,11 @@ def ledger(engine: Engine) -> dict[str, tuple[int, int, int]]:
 
 def test_the_ledger_keeps_every_run_of_an_id(crm_engine: Engine) -> None:
     """Each as it was, and each with numbers of its own: what the first inserted is not the second's."""
-    assert load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")]) == Numbers(fetched=3, rejected=1, inserted=2)
+    assert load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")]) == Counts(fetched=3, rejected=1, inserted=2)
     assert run_history.set_aside(crm_engine, "P1", "r1") == "r1~1"
-    assert load(crm_engine, [a_row("a"), a_row("b", "New", 11)]) == Numbers(fetched=2, unchanged=1, updated=1)
+    assert load(crm_engine, [a_row("a"), a_row("b", "New", 11)]) == Counts(fetched=2, unchanged=1, updated=1)
     assert run_history.set_aside(crm_engine, "P1", "r1") == "r1~2"
-    assert load(crm_engine, [a_row("a")]) == Numbers(fetched=1, unchanged=1)
+    assert load(crm_engine, [a_row("a")]) == Counts(fetched=1, unchanged=1)
     assert ledger(crm_engine) == {"r1~1": (3, 2, 0), "r1~2": (2, 0, 1), "r1": (1, 0, 0)}
     with reading(crm_engine) as connection:
         assert connection.scalar(text("SELECT first_run FROM ecw_reject")) == "r1~1"
