@@ -35,12 +35,21 @@ MOST_MS = 300
 TIMES = 7
 ROUNDS = 10  # of all addresses, between two looks at the memory
 P = "practice=P00"
-# Every GET of the API: how it is asked, and by how many names.
+# The GETs of the API as the pages ask; /api/mappings and /api/records/related read mapping files.
 ASKED = {
     "/api/me": [""],
     "/api/status": [""],
     "/api/overview": [P, "practice=P07"],
+    "/api/practices": [""],
     "/api/logs/choices": [P],
+    "/api/logs/csv": [f"{P}&outcome=unknown"],
+    "/api/rejects/groups": [P, f"{P}&resource=patient"],
+    "/api/rejects": [f"{P}&resource=patient&step=check&rule=required&column=birth_date"],
+    "/api/conflicts": [P],
+    "/api/matches": [P],
+    "/api/quality": [P],
+    "/api/records": [f"{P}&id=pat-77"],
+    "/api/records/story": [f"{P}&resource=patient&ecw_id=pat-77"],
     "/api/logs/runs": [
         *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&outcome=done"),
         *(f"{P}&direction=push&resource=patient", f"{P}&direction=pull&outcome=unknown", "{next}"),
