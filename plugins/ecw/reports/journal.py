@@ -29,7 +29,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
-from ecw.crm.load.journal import PULL
+from ecw.crm.journal import PULL
 
 PAGE = 50
 COUNTED = 500  # entries of a run that are counted; of more it is said that there are more

@@ -24,7 +24,7 @@ from ecw.crm.db.tables import (
     ecw_reject,
     ecw_run,
 )
-from ecw.crm.load.journal import DECISION, PULL, PUSH
+from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.crm.load.match_unconfirmed import HELD
 from ecw.reports.find_records import PUSH_REJECT, Found
 from ecw.reports.journal import no_index

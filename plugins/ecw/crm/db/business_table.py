@@ -15,6 +15,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from ecw.crm.db import lenient_dates
 from ecw.crm.db.converters import Converter, converter
+from ecw.crm.db.enums import PRACTICE_OPTION
 from ecw.errors import CrmSchemaError
 from ecw.identity.person import Person
 from ecw.three_way_merge import Rule
@@ -24,7 +25,6 @@ LOCK = "emr_updates_locked"  # true: the row takes no updates, and nothing of it
 CHANGED = "updated_at"  # when the row was last changed
 STATUS = "emr_status"  # what happened to the record in eCW: inactive, merged, deceased, deleted, each with why
 PRACTICE = "ecw_practice"  # the practice's code: whose row it is, where practices share the table
-PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option that holds another name for it
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 

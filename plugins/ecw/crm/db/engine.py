@@ -25,7 +25,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make
 from sqlalchemy.exc import ArgumentError
 
 from ecw.crm.db import lenient_dates
-from ecw.crm.db.business_table import PRACTICE_OPTION
+from ecw.crm.db.enums import PRACTICE_OPTION
 from ecw.crm.db.errors import listen, translated, working
 from ecw.crm.db.migrations import require_migrated
 from ecw.crm.db.private_files import PrivateFiles
