@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NotRequired, Self, TypedDict
 
@@ -24,6 +25,24 @@ class Run(TypedDict):
     ecw_conn_id: str
     crm_conn_id: str
     staging: str  # ObjectStoragePath of this run's folder
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """The run that `ecw.pull.steps.begin` opens: its id and type, its window, its connections, its form.
+
+    The window's bounds are ISO 8601 with offset. `staging` is another staging area than the variable `ecw_staging`
+    names. `options` are those of the form: ecw.settings.pull.Options, as an object or as JSON.
+    """
+
+    run_id: str
+    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    window_start: str | None
+    window_end: str
+    ecw_conn_id: str = "ecw_default"
+    crm_conn_id: str = "crm_default"
+    staging: str | None = None
+    options: Mapping[str, Any] | str | None = None
 
 
 class Batch(TypedDict):

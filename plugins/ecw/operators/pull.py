@@ -10,7 +10,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ecw.errors import ConcurrentRun, SnapshotPending
-from ecw.models import Batch, Run
+from ecw.models import Batch, PullRequest, Run
 from ecw.pull import steps
 from ecw.settings.practice import DEFAULT_CONNECTION
 from ecw.settings.practices import of_connection
@@ -51,7 +51,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         practice = of_connection(self.ecw_conn_id)
         start, end = dag_run.data_interval_start, dag_run.data_interval_end
         try:
-            run = steps.begin(
+            request = PullRequest(
                 run_id=dag_run.run_id,
                 run_type=dag_run.run_type.value,
                 window_start=start.isoformat() if start else None,
@@ -60,8 +60,8 @@ class BeginOperator(BaseOperator, SkipMixin):
                 crm_conn_id=practice.crm_connection,
                 staging=practice.staging,
                 options=of_form(context["params"]),
-                goes_on=goes_on,
             )
+            run = steps.begin(request, goes_on)
         except (ConcurrentRun, SnapshotPending) as ahead:
             from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 

@@ -171,19 +171,22 @@ def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str
     connection.execute(CreateIndex(Index("ecw_stage_coming_ecw_id", stage.coming.c.ecw_id)))
 
 
-def fill(
-    connection: Connection,
-    stage: Stage,
-    target: BusinessTable,
-    rows: Iterable[dict[str, Any]],
-    rejects: Iterable[dict[str, Any]],
-    deferred_loaded: Sequence[dict[str, Any]] = (),
-    newer: Iterable[dict[str, Any]] = (),
-) -> None:
-    """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
+@dataclass(frozen=True, slots=True)
+class StagedLines:
+    """What a stage is filled with.
 
-    `deferred_loaded` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and
-    are no part of the batch's fingerprint. `newer` are the unchanged ones with a newer version.
+    `waited` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
+    part of the batch's fingerprint. `newer` are the unchanged ones with a newer version.
+    """
+
+    rows: Iterable[dict[str, Any]]
+    rejects: Iterable[dict[str, Any]] = ()
+    waited: Sequence[dict[str, Any]] = ()
+    newer: Iterable[dict[str, Any]] = ()
+
+
+def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: StagedLines) -> None:
+    """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
 
     Raises CrmSchemaError for a row with a column that the mapping does not name.
     """
@@ -191,12 +194,12 @@ def fill(
     fit, reject_seq = _fitter(target), count()
     own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "read_earlier")
     row_names = [*own, *(column.name for column in stage.values.values())]
-    stage.deferred_loaded = len(deferred_loaded)
+    stage.deferred_loaded = len(lines.waited)
 
-    def refuse(lines: Iterable[dict[str, Any]]) -> None:
-        _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in lines])
+    def refuse(refused: Iterable[dict[str, Any]]) -> None:
+        _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in refused])
 
-    for chunk in _chunks(chain(deferred_loaded, rows)):
+    for chunk in _chunks(chain(lines.waited, lines.rows)):
         accepted, unfit = [], []
         for line in chunk:
             stage.lines += 1
@@ -210,11 +213,11 @@ def fill(
             accepted.append(_accepted(stage, target, line) + values)
         _copy(connection, stage.rows, row_names, accepted)
         refuse(unfit)
-    for chunk in _chunks(rejects):
+    for chunk in _chunks(lines.rejects):
         for line in chunk:
             digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
         refuse(chunk)
-    for chunk in _chunks(newer):
+    for chunk in _chunks(lines.newer):
         for line in chunk:
             digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
         alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]

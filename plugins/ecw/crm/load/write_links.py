@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import STATUS, BusinessTable
-from ecw.crm.db.enums import GONE
+from ecw.crm.db.enums import DELETED, GONE
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import insert
 from ecw.crm.load import journal
@@ -37,7 +37,6 @@ RENEWED = (
     *("crm_id", "hash", "mapping_version", "source_version", "last_seen_run", "status", "status_reason"),
     *("read_at", "stale_run"),
 )
-DELETED = "deleted"  # what the record of a reject with the rule GONE is then
 
 
 def gone(stage: Stage) -> Select[str]:

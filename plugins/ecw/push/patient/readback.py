@@ -143,11 +143,8 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     if raced:  # nothing is restored; both values are kept for whoever looks into it
         clinic_won: dict[str, Side | None] = dict.fromkeys(raced, "emr")
         place = pushing.place
-        conflicts.record(
-            *(connection, place.practice, place.resource, record.crm_id, ecw_id, pushing.run_id),
-            *(clinic_won, record.row, emr),
-            done=False,
-        )
+        whose = (place.practice, place.resource, record.crm_id, ecw_id, pushing.run_id)
+        conflicts.record(connection, conflicts.MergedRecord(*whose, clinic_won, record.row, emr), done=False)
     merged = merge(pushing.rules, agreed, record.row, emr)
     gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
     whole = gaps == merged.to_crm and not merged.conflicts and not kept

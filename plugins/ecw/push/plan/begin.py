@@ -97,12 +97,8 @@ def begin(
     if not wanted.dry_run:
         with engine.begin() as connection:
             practices.claim(connection, side.place.practice, base_url)
-    planned = progress.plan(
-        *(engine, side.place, run_id, chosen.planned),
-        dry=wanted.dry_run,
-        waiting=over,
-        auto_started=watched and not over,
-    )
+    plan = progress.Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=watched and not over)
+    planned = progress.plan(engine, side.place, run_id, plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     log.info(
         "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
