@@ -35,12 +35,13 @@ MOST_MS = 300
 TIMES = 7
 ROUNDS = 10  # of all addresses, between two looks at the memory
 P = "practice=P00"
-# Every GET of the API: how it is asked, and by how many names.
+# Every GET of the API that needs the CRM alone: how it is asked, and by how many names.
 ASKED = {
     "/api/me": [""],
     "/api/status": [""],
     "/api/overview": [P, "practice=P07"],
     "/api/logs/choices": [P],
+    "/api/logs/csv": [f"{P}&outcome=unknown"],
     "/api/logs/runs": [
         *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&outcome=done"),
         *(f"{P}&direction=push&resource=patient", f"{P}&direction=pull&outcome=unknown", "{next}"),
@@ -49,6 +50,17 @@ ASKED = {
         *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&code=EMRPAT-21"),
         *(f"{P}&record=pat-77", f"{P}&run={{first}}", f"{P}&direction=pull&outcome=done", "{next}"),
     ],
+    "/api/practices": [""],
+    "/api/quality": [P],
+    "/api/rejects/groups": [P, f"{P}&state=resolved"],
+    "/api/rejects": [
+        *(P, f"{P}&rule=pattern", f"{P}&resource=patient", f"{P}&record=pat-77", f"{P}&run={{first}}", "{next}"),
+        f"{P}&resource=patient&step=check&rule=pattern&column=phone",
+    ],
+    "/api/conflicts": [P, f"{P}&resource=patient&column=phone"],
+    "/api/matches": [P],
+    "/api/records": [f"{P}&id=pat-77", f"{P}&id=nobody"],
+    "/api/records/story": [f"{P}&resource=patient&ecw_id=pat-77", f"{P}&resource=patient&crm_id=4"],
 }
 
 

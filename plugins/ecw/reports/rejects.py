@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
 
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_link, ecw_push_item, ecw_reject, ecw_run
@@ -130,16 +129,6 @@ def page_statement(wanted: Wanted, after: tuple[str, ...] | None = None) -> Sele
         .select_from(found.join(ecw_reject, its).outerjoin(ecw_link, linked))
         .order_by(*(found.c[name] for name in _ORDER))
     )
-
-
-def reasons(connection: Connection, practice: str, resource: str, ecw_id: str) -> list[Mapping[str, Any]]:
-    """Return all rejects that a record has or had, the open ones first."""
-    r = ecw_reject.c
-    statement = select(ecw_reject, began(practice, r.resource, r.first_run).label("since")).filter_by(
-        practice=practice, resource=resource, ecw_id=ecw_id
-    )
-    first = case((r.state == RejectState.OPEN, 0), (r.state == RejectState.DISMISSED, 1), else_=2)
-    return [dict(row) for row in connection.execute(statement.order_by(first, r.step, r.rule, r.column)).mappings()]
 
 
 def _where(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -17,7 +17,7 @@ from ecw.resources import RESOURCES
 from ecw.ui.access import READ, VALUES, from_this_page
 from ecw.ui.api.query import Practice, Resource, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import ECW_CONNECTION, crm_engine, mappings_for
+from ecw.ui.practice import crm_engine, mappings_for, practice_at
 
 router = APIRouter(dependencies=[READ])
 MAX_JSON = 200_000  # characters of one pasted record
@@ -76,7 +76,7 @@ def trial(asked: Trial) -> Tried:
     if name is None or bool(asked.ecw_id) == bool(asked.json_text):
         raise HTTPException(400, "Name the resource, and either an eCW id or a record as JSON.")
     [found] = mappings_for(asked.practice, [name])
-    record = _pasted(asked.json_text, name) if asked.json_text else _read(name, asked.ecw_id)
+    record = _pasted(asked.json_text, name) if asked.json_text else _read(asked)
     shown = pulled(found, record)
 
     def text(problem: Any) -> str:
@@ -90,9 +90,11 @@ def trial(asked: Trial) -> Tried:
     )
 
 
-def _read(resource: str, ecw_id: str) -> dict[str, Any]:
-    with crm_engine() as engine:
-        return client_for(ECW_CONNECTION, "manual", engine).read(RESOURCES[resource].fhir_type, ecw_id)
+def _read(asked: Trial) -> dict[str, Any]:
+    at = practice_at(asked.practice)
+    with crm_engine(at.crm_connection) as engine:
+        client = client_for(at.connection, "manual", engine)
+        return client.read(RESOURCES[asked.resource].fhir_type, asked.ecw_id)
 
 
 def _pasted(text: str, resource: str) -> dict[str, Any]:

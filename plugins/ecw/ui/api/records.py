@@ -17,7 +17,7 @@ from ecw.resources import RESOURCES
 from ecw.ui.access import READ, VALUES, from_this_page
 from ecw.ui.api.query import Practice, RecordId, Resource, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import mappings_for
+from ecw.ui.practice import mappings_for, practice_at, suffixes
 
 router = APIRouter(dependencies=[READ])
 
@@ -46,16 +46,17 @@ class Text(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Practices:
-    """The practices that have run, by name."""
+    """The practices that have run, by name; `suffixes`: what their DAG ids end with."""
 
     practices: list[str]
+    suffixes: dict[str, str]
 
 
 @router.get("/practices")
 def practices() -> Practices:
     """Return the practices of this CRM."""
     with crm() as connection:
-        return Practices(sync_state.practices(connection))
+        return Practices(sync_state.practices(connection), suffixes())
 
 
 @router.get("/records")
@@ -70,6 +71,7 @@ def by_id(practice: Practice, id: RecordId, resource: Resource = "") -> Records:
 def by_value(asked: Text) -> Records:
     """Find records by an MR number or a name."""
     known_resource(asked.resource)
+    practice_at(asked.practice)
     mappings = mappings_for(asked.practice, [asked.resource] if asked.resource else list(RESOURCES))
     with crm() as connection:
         return Records(find_records.by_value(connection, asked.practice, asked.text, mappings))

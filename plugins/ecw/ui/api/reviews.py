@@ -18,7 +18,7 @@ from ecw.ui.access import PUSH_DAG, READ, VALUES, act, from_this_page
 from ecw.ui.api import cursor as cursors
 from ecw.ui.api.query import Cursor, Practice, Resource, Word, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import ECW_CONNECTION, side_of
+from ecw.ui.practice import side_of
 
 router = APIRouter(dependencies=[READ])
 MOST = 200  # fields of one decision
@@ -126,8 +126,8 @@ def matches(practice: Practice, cursor: Cursor = "") -> Matches:
 def sides(asked: Record) -> Sides:
     """Read both sides now and compare them; nothing of it is kept."""
     known_resource(asked.resource)
-    with side_of(asked.practice, asked.resource) as side:
-        client = client_for(ECW_CONNECTION, "manual", side.engine)
+    with side_of(asked.practice, asked.resource) as (side, conn_id):
+        client = client_for(conn_id, "manual", side.engine)
         found = review.sides(side, client, asked.crm_id, asked.ecw_ids)
     columns = [Value(one.column, one.label, one.crm, dict(one.emr), one.differs) for one in found.columns]
     return Sides(columns, list(found.ecw_ids), list(found.missing))
@@ -136,7 +136,7 @@ def sides(asked: Record) -> Sides:
 @router.post("/conflicts/choose", dependencies=act(PUSH_DAG))
 def choose_winner(asked: Winners, user: GetUserDep) -> Done:
     """Choose the side that counts; the first field that waits for no choice ends it, with those before it done."""
-    with side_of(asked.practice) as side:
+    with side_of(asked.practice) as (side, _):
         for one in asked.fields:
             field = ConflictField(asked.practice, one.resource, one.crm_id, one.column)
             review.choose_winner(side, field, asked.winner, user.get_name())
@@ -147,11 +147,11 @@ def choose_winner(asked: Winners, user: GetUserDep) -> Done:
 def choose_match(asked: Decision, user: GetUserDep) -> Done:
     """Say who a held patient is; the next push does it."""
     by = user.get_name()
-    with side_of(asked.practice) as side:
+    with side_of(asked.practice) as (side, conn_id):
         if asked.choice == "same":
-            review.same_person(side, client_for(ECW_CONNECTION, "manual", side.engine), asked.crm_id, by)
+            review.same_person(side, client_for(conn_id, "manual", side.engine), asked.crm_id, by)
         elif asked.choice == "unlink":
-            review.unlink(side, ECW_CONNECTION, asked.crm_id, by)
+            review.unlink(side, conn_id, asked.crm_id, by)
         else:
             review.choose_match(side, asked.crm_id, asked.choice, by)
     return Done(1, PUSH_DAG)

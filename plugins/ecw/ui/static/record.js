@@ -9,7 +9,8 @@ export const usePractice = () => {
   const practice = query.practice ?? names[0];
   const picker = names.length > 1
     ? h(Choice, { key: "practice", label: "Practice", value: practice, options: names, any: null, onChange: (name) => change({ practice: name }) }) : null;
-  return { practice, picker, error, reload, loading: loading && !data, none: Boolean(data) && !practice };
+  const dag = (of) => of + (data?.suffixes[practice] ?? "");
+  return { practice, dag, picker, error, reload, loading: loading && !data, none: Boolean(data) && !practice };
 };
 
 /** The address of a record's story. */

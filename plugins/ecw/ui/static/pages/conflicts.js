@@ -36,13 +36,13 @@ const Choose = ({ label, path, body, done, ...rest }) => {
 
 const field = (row) => ({ resource: row.resource, crm_id: row.crm_id, column: row.column });
 
-const OneConflict = ({ practice, row, done }) => h(Inside, null,
+const OneConflict = ({ practice, dag, row, done }) => h(Inside, null,
   h(Compare, { practice, resource: row.resource, crmId: row.crm_id, ecwIds: [row.ecw_id], first: [row.column] }),
   h(C.HStack, { wrap: "wrap" },
     ...WINNERS.map(([winner, label]) => h(Choose, { key: winner, label, variant: row.choice === winner ? "solid" : "outline", path: "conflicts/choose", body: { practice, winner, fields: [field(row)] }, done })),
     h(C.Text, { fontSize: "xs", color: "fg.muted" }, row.choice ? `Chosen: ${row.choice === "crm" ? "the CRM's value" : "eCW's value"}; ${THEN[row.choice]}.` : "The choice holds for these very values; one that changes again asks again.")),
   row.choice === "crm" && row.resource === "patient"
-    ? h(Start, { dag: DAG, conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends what was chosen, and whatever else of this patient waits." }) : null);
+    ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends what was chosen, and whatever else of this patient waits." }) : null);
 
 const Several = ({ practice, rows, done }) => {
   const rights = useRights();
@@ -53,7 +53,7 @@ const Several = ({ practice, rows, done }) => {
   }, h(C.Text, null, `The fields: ${[...new Set(rows.map((row) => row.column))].join(", ")}. ${winner === "crm" ? "The CRM's values go to eCW with the next push." : "eCW's values come into the CRM with the next pull."} Your name stands in the Integration Logs.`))));
 };
 
-const Conflicts = ({ practice }) => {
+const Conflicts = ({ practice, dag }) => {
   const [query, change] = useQuery();
   const { resource, column, cursor } = query;
   const page = useApi("conflicts", { practice, resource, column, cursor });
@@ -81,13 +81,13 @@ const Conflicts = ({ practice }) => {
         ...groups.map((one) => h(C.Button, { key: `${one.resource} ${one.column}`, size: "xs", variant: one.column === column && one.resource === resource ? "solid" : "outline", "aria-pressed": one.column === column && one.resource === resource,
           onClick: () => change(one.column === column && one.resource === resource ? { column: undefined, resource: undefined } : { column: one.column, resource: one.resource }) },
           `${one.column}: ${number(one.waiting)}${one.chosen ? ` and ${number(one.chosen)} chosen` : ""}`))),
-      h(Table, { caption: "Conflicts", columns, rows, keyOf, select, detail: (row) => h(OneConflict, { practice, row, done }) }), h(Pager, { next }));
+      h(Table, { caption: "Conflicts", columns, rows, keyOf, select, detail: (row) => h(OneConflict, { practice, dag, row, done }) }), h(Pager, { next }));
   });
 };
 
 // ---- Held matches -------------------------------------------------------------------------------------------------
 
-const OneMatch = ({ practice, row, done }) => {
+const OneMatch = ({ practice, dag, row, done }) => {
   const body = (choice) => ({ practice, crm_id: row.crm_id, choice });
   const to = (choice, label, extra) => h(Choose, { key: choice, label, path: "matches/choose", body: body(choice), done, variant: row.choice === choice ? "solid" : "outline", ...extra });
   return h(Inside, null,
@@ -103,10 +103,10 @@ const OneMatch = ({ practice, row, done }) => {
             h(C.Text, null, "The link and the numbers that eCW gave are taken from the CRM's row. The next push looks for the row's person and creates one where eCW has none; the next pull makes a row of its own for the chart."))]
         : [...row.candidates.map((id) => to(id, `Link to ${id}`)), to("new", "Create a new patient"), row.choice ? to("leave", "Take the choice back") : null])),
     row.choice
-      ? h(Start, { dag: DAG, conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Does what was chosen: links the patient, or creates it." }) : null);
+      ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Does what was chosen: links the patient, or creates it." }) : null);
 };
 
-const Matches = ({ practice }) => {
+const Matches = ({ practice, dag }) => {
   const [{ cursor }] = useQuery();
   const page = useApi("matches", { practice, cursor });
   const columns = [
@@ -117,13 +117,13 @@ const Matches = ({ practice }) => {
     { title: "Choice", cell: (row) => row.choice ? h(C.Badge, { colorPalette: "blue" }, `${row.choice === "new" ? "a new patient" : row.choice}; next push`) : h(C.Badge, { colorPalette: "orange" }, "waits") },
   ];
   return h(Fetched, { of: page }, ({ matches: rows, next }) => h(Section, { title: "Held matches" }, rows.length
-    ? h(React.Fragment, null, h(Table, { caption: "Held matches", columns, rows, keyOf: (row) => row.crm_id, detail: (row) => h(OneMatch, { practice, row, done: page.reload }) }), h(Pager, { next }))
+    ? h(React.Fragment, null, h(Table, { caption: "Held matches", columns, rows, keyOf: (row) => row.crm_id, detail: (row) => h(OneMatch, { practice, dag, row, done: page.reload }) }), h(Pager, { next }))
     : h(Empty, { title: "No match is held." }, "A patient whom eCW may have already is not pushed until a person says who it is; it then waits here.")));
 };
 
 export default function ConflictsAndMatches() {
   const [query, change] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const show = query.show ?? "all";
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   if (none) return h(C.Box, null, h(Title, null, "Conflicts and matches"), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " first.")));
@@ -131,6 +131,6 @@ export default function ConflictsAndMatches() {
     h(Title, { subtitle: "What the rules leave to a person. Every choice stands in the Integration Logs with who made it." }, "Conflicts and matches"),
     h(Filters, null, picker,
       h(Choice, { label: "Show", value: show, any: null, options: [["all", "both"], ["matches", "held matches"], ["conflicts", "conflicts"]], onChange: (value) => change({ show: value === "all" ? undefined : value }) })),
-    show === "conflicts" ? null : h(Matches, { practice }),
-    show === "matches" ? null : h(Conflicts, { practice }));
+    show === "conflicts" ? null : h(Matches, { practice, dag }),
+    show === "matches" ? null : h(Conflicts, { practice, dag }));
 }

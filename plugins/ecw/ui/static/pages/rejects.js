@@ -47,7 +47,7 @@ const Reopen = ({ practice, resource, ids, done }) => {
     onClick: async () => { await act("rejects/reopen", { practice, resource, ids }); done(); } }, "Open again");
 };
 
-const Records = ({ practice, state }) => {
+const Records = ({ practice, dag, state }) => {
   const [query] = useQuery();
   const { resource, step, rule, column, run, record, cursor } = query;
   const page = useApi("rejects", { practice, state, resource, step, rule, column, run, record, cursor });
@@ -76,7 +76,7 @@ const Records = ({ practice, state }) => {
     ];
     const actions = state === "resolved" ? null : [
       state === "open"
-        ? h(Start, { key: "replay", dag: "ecw_replay", label: replayable.length ? `Replay ${number(new Set(replayable.map((row) => row.ecw_id)).size)}` : rule ? "Replay the rule" : "Replay all",
+        ? h(Start, { key: "replay", dag: dag("ecw_replay"), label: replayable.length ? `Replay ${number(new Set(replayable.map((row) => row.ecw_id)).size)}` : rule ? "Replay the rule" : "Replay all",
             variant: "solid", conf: { resources: replayable.length ? [...new Set(replayable.map((row) => row.resource))] : resource ? [resource] : [], rule: rule ?? "", run: run ?? "", ids: [...new Set(replayable.map((row) => row.ecw_id))] },
             explain: "After a mapping, a crosswalk or a rule was fixed: the records go through map, check and load again, as eCW gave them. What is still wrong stays rejected." })
         : null,
@@ -98,7 +98,7 @@ const Detail = ({ practice, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontS
 
 export default function Rejects() {
   const [query, change] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const state = query.state ?? "open";
   const clear = { step: undefined, rule: undefined, column: undefined };
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
@@ -112,5 +112,5 @@ export default function Rejects() {
       h(Field, { label: "Run", value: query.run, maxLength: 250, onChange: (value) => change({ run: value }) }),
       query.rule ? h(C.Button, { size: "sm", variant: "ghost", onClick: () => change(clear) }, `All rules`) : null),
     h(Groups, { practice, state, resource: query.resource }),
-    h(Records, { practice, state }));
+    h(Records, { practice, dag, state }));
 }

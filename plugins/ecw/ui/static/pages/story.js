@@ -42,10 +42,10 @@ const Results = ({ practice, records }) => {
     : h(Section, null, h(Empty, { title: "Nothing is known under this." }, "Ids are matched whole. A record that eCW has and no run has fetched yet is not known here: pull it with ecw_pull's form, mode “only these patients”."));
 };
 
-const Found = ({ practice, id, resource }) => {
+const Found = ({ practice, dag, id, resource }) => {
   const found = useApi("records", { practice, id, resource });
   return h(Fetched, { of: found }, ({ records }) => records.length === 1
-    ? h(OneStory, { practice, record: records[0] }) : h(Results, { practice, records }));
+    ? h(OneStory, { practice, dag, record: records[0] }) : h(Results, { practice, records }));
 };
 
 const Why = ({ practice, story }) => h(Section, { title: "Why it looks so" },
@@ -80,15 +80,15 @@ const Links = ({ practice, record }) => {
     : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "No record refers to it, and it refers to none.")));
 };
 
-const OneStory = ({ practice, record }) => {
+const OneStory = ({ practice, dag, record }) => {
   const story = useApi("records/story", { practice, resource: record.resource, ecw_id: record.ecw_id, crm_id: record.crm_id });
   return h(Fetched, { of: story }, (data) => {
     const { ecw_id: ecw, crm_id: crm, resource } = data.record;
     const pull = resource === "patient" && ecw ? { mode: "patients", patients: [ecw] } : undefined;
     return h(C.Box, null,
       h(Section, { title: `One ${resource}`, actions: [
-        pull ? h(Start, { key: "pull", dag: "ecw_pull", conf: pull, label: "Pull this patient", explain: "Fetches the patient again, with insurance and encounters." }) : null,
-        resource === "patient" && crm ? h(Start, { key: "push", dag: "ecw_push_patients", conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends what differs from what was last agreed." }) : null,
+        pull ? h(Start, { key: "pull", dag: dag("ecw_pull"), conf: pull, label: "Pull this patient", explain: "Fetches the patient again, with insurance and encounters." }) : null,
+        resource === "patient" && crm ? h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends what differs from what was last agreed." }) : null,
       ] },
         h(C.Flex, { gap: 6, wrap: "wrap", fontSize: "sm" },
           h(C.Box, null, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
@@ -107,7 +107,7 @@ const OneStory = ({ practice, record }) => {
 
 export default function Story() {
   const [query] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const [found, setFound] = useState();
   React.useEffect(() => setFound(undefined), [query.resource, query.ecw_id, query.crm_id]);
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
@@ -117,7 +117,7 @@ export default function Story() {
     picker,
     h(Search, { practice, onFound: setFound }),
     found ? h(Results, { practice, records: found })
-      : record ? h(OneStory, { practice, record })
-      : query.id ? h(Found, { practice, id: query.id, resource: query.resource ?? query.of })
+      : record ? h(OneStory, { practice, dag, record })
+      : query.id ? h(Found, { practice, dag, id: query.id, resource: query.resource ?? query.of })
       : h(Section, null, h(Empty, { title: none ? "Nothing has been pulled yet." : "Which record?" }, "Name it by its id in eCW or in the CRM. Ids elsewhere in the console, and in the Integration Logs, lead here.")));
 }
