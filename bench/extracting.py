@@ -12,7 +12,7 @@ from typing import Any
 
 from ecw.fhir.client import EcwClient
 from ecw.models import Run
-from ecw.pull.extract.extract import extract
+from ecw.pull.extract.extract import ExtractRequest, extract
 from ecw.pull.extract.strategies import Known
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
@@ -90,7 +90,7 @@ class Practice:
             crm_conn_id="",
             staging=filesystem.join(self.root, run_id),
         )
-        return extract(run, resource, self.client, roster, [strategy], Options())["count"]
+        return extract(ExtractRequest(run, resource, Options(), roster, [strategy]), self.client)["count"]
 
     def load(self, run_id: str) -> None:
         """Take a run's records as those that the CRM has."""

@@ -23,7 +23,7 @@ from ecw.crm.db.business_table import find
 from ecw.crm.db.engine import engine_from_url
 from ecw.crm.db.migrations import migrate
 from ecw.crm.db.upsert import insert
-from ecw.crm.load.load import load_rows
+from ecw.crm.load.load import LoadRequest, load_rows
 from ecw.crm.state.links import known
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.transform.to_row import Mapper
@@ -142,7 +142,7 @@ def pulled_into(url: str, patients: int, folder: str) -> float:
     started = time.monotonic()
     mapping = load_mapping("patient")
     mapped = map_batch(run, batch, Mapper(mapping), known(engine, run["practice"], "patient"))
-    numbers = load_rows(engine, run, mapped, mapped_of(mapping), batch_file.read(mapped["path"]), [])
+    numbers = load_rows(engine, LoadRequest(run, mapped, mapped_of(mapping), batch_file.read(mapped["path"]), []))
     seconds = time.monotonic() - started
     engine.dispose()
     assert numbers.inserted == patients, numbers
@@ -205,7 +205,7 @@ def _loads(folder: str) -> Any:
         batch: Any = {"run": run, "resource": "patient", "path": "", "rejects": [], **counts}
         engine = engine_from_url(url)
         started = time.monotonic()
-        load_rows(engine, run, batch, mapped_of(load_mapping("patient")), lines, [])
+        load_rows(engine, LoadRequest(run, batch, mapped_of(load_mapping("patient")), lines, []))
         seconds = time.monotonic() - started
         engine.dispose()
         return seconds

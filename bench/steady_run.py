@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 import time
-from typing import Any
 
 from bench.extract import practice
 from bench.result import Result
@@ -49,11 +48,12 @@ def results() -> list[Result]:
 
 def run(folder: str, hour: int) -> tuple[float, dict[str, dict[str, int]]]:
     """Run all steps as the DAG does; return the seconds and the numbers."""
+    from ecw.models import PullRequest
     from ecw.pull import steps
     from ecw.resources import RESOURCES
 
     started = time.monotonic()
     ends = f"2026-11-22T{hour}:00:00+00:00"
-    begun: Any = steps.begin(f"bench-{hour}", "scheduled", None, ends, "ecw_bench", "crm_bench", folder)
+    begun = steps.begin(PullRequest(f"bench-{hour}", "scheduled", None, ends, "ecw_bench", "crm_bench", folder))
     found = {name: steps.load(steps.check(steps.map(steps.extract(begun, name)))) for name in RESOURCES}
     return time.monotonic() - started, found

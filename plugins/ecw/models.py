@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict, TypeVar
 
-from ecw.errors import CountMismatch
+from ecw.errors import CorruptBatch, CountMismatch
+
+Left = TypeVar("Left")
 
 
 class Run(TypedDict):
@@ -24,6 +27,24 @@ class Run(TypedDict):
     ecw_conn_id: str
     crm_conn_id: str
     staging: str  # ObjectStoragePath of this run's folder
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """The run that `ecw.pull.steps.begin` opens: its id and type, its window, its connections, its form.
+
+    The window's bounds are ISO 8601 with offset. `staging` is another staging area than the variable `ecw_staging`
+    names. `options` are those of the form: ecw.settings.pull.Options, as an object or as JSON.
+    """
+
+    run_id: str
+    run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    window_start: str | None
+    window_end: str
+    ecw_conn_id: str = "ecw_default"
+    crm_conn_id: str = "crm_default"
+    staging: str | None = None
+    options: Mapping[str, Any] | str | None = None
 
 
 class Batch(TypedDict):
@@ -101,3 +122,17 @@ class Counts:
                 "and report the numbers above if they come out the same.",
             )
         return self
+
+
+def left_by(task: str, found: Left | None) -> Left:
+    """Return what the task before this one has left.
+
+    Raises CorruptBatch where it left nothing: a person marked it success, or Airflow's database was cleaned since.
+    """
+    if found is None:
+        raise CorruptBatch(
+            f"The task {task} of this run has left nothing to go on with: it was marked success by hand, or "
+            "`airflow db clean` has removed what it left.",
+            next_move=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
+        )
+    return found

@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import orjson
 
 from ecw.identity.text import says_the_same
-from ecw.mapping.definition.model import Column
 from ecw.spelling import is_respelled
+
+if TYPE_CHECKING:
+    from ecw.mapping.definition.model import Column
 
 Side = Literal["crm", "emr"]
 Values = dict[str, Any]
@@ -146,13 +148,22 @@ def merge(
     merged = Merged(pulled=_copy(base), pushed=_copy(base))
     for name, rule in rules.items():
         if name in crm and name in emr:
-            _column(merged, name, rule, base, crm[name], emr[name], (choices or {}).get(name), newer)
+            _column(merged, base, _Column(name, rule, crm[name], emr[name], (choices or {}).get(name)), newer)
     return merged
 
 
-def _column(
-    merged: Merged, name: str, rule: Rule, base: MergeBase, crm: Any, emr: Any, choice: Side | None, newer: Newer
-) -> None:
+class _Column(NamedTuple):
+    """One column of a merge: both values now, and a person's choice."""
+
+    name: str
+    rule: Rule
+    crm: Any
+    emr: Any
+    choice: Side | None
+
+
+def _column(merged: Merged, base: MergeBase, column: _Column, newer: Newer) -> None:
+    name, rule, crm, emr, choice = column
     before = (base.crm.get(name), base.emr.get(name))
     if says_the_same(crm, emr):
         _agree(merged, name, (crm, emr), (crm, emr))

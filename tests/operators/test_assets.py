@@ -6,12 +6,11 @@ from typing import Any
 
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from ecw.crm.load.load import load_rows
 from ecw.models import Batch
 from ecw.operators import assets
 from ecw.pull import steps
 from ecw.pull.map_records import what_became
-from tests.fixtures.loads import LOCATION, a_row
+from tests.fixtures.loads import LOCATION, a_row, load_rows
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 

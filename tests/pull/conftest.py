@@ -13,7 +13,7 @@ from ecw.fhir.client import EcwClient
 from ecw.fhir.connection import EcwSettings
 from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.models import Batch, Run
-from ecw.pull.extract.extract import extract
+from ecw.pull.extract.extract import ExtractRequest, extract
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 from tests.fixtures.keys import Keys
@@ -51,6 +51,7 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
             crm_conn_id="",
             staging=str(tmp_path),
         )
-        return extract(this, Resource(name, TYPES[name], ()), client, roster or Roll(), strategies, Options(**options))
+        resource = Resource(name, TYPES[name], ())
+        return extract(ExtractRequest(this, resource, Options(**options), roster or Roll(), strategies), client)
 
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecw.errors import ConcurrentRun
-from ecw.models import Run
+from ecw.models import PullRequest, Run
 from ecw.pull import steps
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -23,7 +23,7 @@ class Airflow:
     def begin(self, name: str) -> Run:
         self.running.add(name)
         ends = {"a": "02", "b": "04"}[name]
-        return steps.begin(
+        request = PullRequest(
             name,
             "scheduled",
             "2026-11-22T00:00:00+00:00",
@@ -31,8 +31,8 @@ class Airflow:
             ecw_conn_id="ecw_test",
             crm_conn_id="crm_test",
             staging=self.pull.staging,
-            goes_on=lambda run_id: run_id in self.running,
         )
+        return steps.begin(request, lambda run_id: run_id in self.running)
 
     def waits(self, name: str) -> bool:
         try:

@@ -25,7 +25,7 @@ def test_the_line_of_a_load_is_all_that_the_ledger_says(crm_engine: Engine) -> N
     assert row is not None
     found = dict(row) | {"seconds": 2.04, "pending_push": 3}
     assert line(found) == (
-        "location: fetched 3, rejected 1, inserted 2, updated 0, unchanged 0, kept 3; 3 calls, 2.0 s; "
+        "location: fetched 3, rejected 1, inserted 2, updated 0, unchanged 0, pending push 3; 3 calls, 2.0 s; "
         "from 2026-11-22 10:00Z to 2026-11-22 12:00Z by list, mapping m1."
     )
     assert line(found | {"state": "dry", "window_start": None}).endswith("mapping m1, dry run.")

@@ -19,7 +19,7 @@ from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.mapping.definition.files import load_mapping
 from ecw.models import Push
 from ecw.push import steps
-from ecw.push.context import Options, Pushing
+from ecw.push.context import Options, Pushing, PushRun
 from tests.fixtures.keys import Keys
 from tests.fixtures.pulling import WITHOUT_WAITING
 from tests.fixtures.pulling import connect as connect_airflow
@@ -119,7 +119,7 @@ def pushing(crm_engine: Engine, sandbox: Any, connect: Any) -> Callable[..., Pus
         run_id: str = "r1", allowed: Callable[[], bool] = lambda: True, timeout: float | None = 10, **options: Any
     ) -> Pushing:
         given = Options(**{"unknown_outcome_wait_seconds": 0.0} | options)
-        return Pushing(crm_engine, connect(sandbox, timeout), mapping, run_id, options=given, allowed=allowed)
+        return Pushing(crm_engine, connect(sandbox, timeout), mapping, PushRun(run_id, given, allowed))
 
     return make
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecw.crm.load.journal import terminal_user
+from ecw.crm.journal import terminal_user
 from ecw.crm.state import conflicts
 from ecw.push import intents, steps
 from ecw.push.intents import HELD, Place
@@ -53,15 +53,7 @@ def test_a_match_and_a_conflict(crm: Any, monkeypatch: pytest.MonkeyPatch) -> No
     me = f"{getpass.getuser()} at a terminal"
     place = Place("P", "patient")
     with crm.engine.begin() as connection:
-        held = {
-            "state": HELD,
-            "intent": "i",
-            "operation": "create",
-            "run_id": "r",
-            "match_rule": "x",
-            "candidates": ("a", "b"),
-        }
-        intents.record_unsent(connection, place, "7", **held)
+        intents.record_unsent(connection, place, "7", intents.Unsent(HELD, "i", "create", "r", "x", ("a", "b")))
     assert intents.choose(crm.engine, place, "7", "a", terminal_user())
     assert intents.choose(crm.engine, place, "7", "a", terminal_user()), "the same again"
     assert intents.choose(crm.engine, place, "7", "b", terminal_user())

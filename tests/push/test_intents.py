@@ -58,9 +58,8 @@ def test_the_unsettled_are_known_the_oldest_first(crm_engine: Engine) -> None:
 def test_a_choice_is_taken_among_the_candidates_and_kept_while_they_stay(crm_engine: Engine) -> None:
     def hold(*candidates: str, state: str = HELD) -> None:
         with crm_engine.begin() as connection:
-            intents.record_unsent(
-                connection, PATIENT, "7", state=state, intent="k", operation=CREATE, run_id="r1", candidates=candidates
-            )
+            what = intents.Unsent(state, "k", CREATE, "r1", candidates=candidates)
+            intents.record_unsent(connection, PATIENT, "7", what)
 
     assert not intents.choose(crm_engine, PATIENT, "7", NEW, "tester")
     hold("a", "b")

@@ -21,7 +21,7 @@ from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.fhir.connection import EcwSettings
 from ecw.crm.db.engine import engine_from_url
 from ecw.mapping.definition.files import load_mapping
-from ecw.push.context import Options, Pushing
+from ecw.push.context import Options, Pushing, PushRun
 from ecw.push.patient.push import push_patient
 
 given = json.loads(sys.argv[1])
@@ -45,10 +45,10 @@ def stopping(bundle, **how):
     return answer
 client.transact = stopping
 options = Options(unknown_outcome_wait_seconds=given["unknown_outcome_wait_seconds"])
-pushing = Pushing(engine_from_url(given["url"]), client, load_mapping("patient"), "worker", options=options)
+pushing = Pushing(engine_from_url(given["url"]), client, load_mapping("patient"), PushRun("worker", options))
 print("ready", flush=True)
 for line in sys.stdin:
-    print(push_patient(pushing, line.strip()).did, flush=True)
+    print(push_patient(pushing, line.strip()).status, flush=True)
 """
 
 

@@ -12,9 +12,8 @@ from sqlalchemy import Engine, text
 
 import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported, which a test must not see
 from ecw.crm.db.business_table import Mapped
-from ecw.crm.load.load import load_rows
 from ecw.vob import steps
-from tests.fixtures.loads import a_row, a_run
+from tests.fixtures.loads import a_row, a_run, load_rows
 
 PATIENTS = Mapped("patient", "ecw_id", ("ecw_id", "last_name", "phone", "language"), "m1")
 INSURANCE = Mapped(

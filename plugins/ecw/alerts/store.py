@@ -18,10 +18,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, or_, select, u
 
 from ecw.alerts.conditions import Fact, Watched, facts
 from ecw.crm.db.engine import exclusive, reading
+from ecw.crm.db.enums import AlertEvent
 from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
 from ecw.crm.db.upsert import insert
 
-BEGIN, OVER = "begin", "over"
+BEGIN, OVER = AlertEvent.BEGIN, AlertEvent.OVER
 CLAIM_HOLDS = timedelta(minutes=10)  # longer than any notifier tries
 
 

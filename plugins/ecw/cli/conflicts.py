@@ -51,7 +51,7 @@ def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, c
 
     The choice holds for these very values: one that changes again asks again.
     """
-    from ecw.crm.load.journal import terminal_user
+    from ecw.crm.journal import terminal_user
     from ecw.crm.state.conflicts import Field
     from ecw.push import review
 

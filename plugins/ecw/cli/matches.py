@@ -79,7 +79,7 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 
     The next push does it.
     """
-    from ecw.crm.load.journal import terminal_user
+    from ecw.crm.journal import terminal_user
     from ecw.push import review
 
     with side(conn_id, crm_conn_id) as crm:

@@ -38,19 +38,16 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     """
     with logs_to_stderr():
         import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
+        from ecw.models import PullRequest
         from ecw.pull import inline_run, steps
         from ecw.pull.summary import as_text
     now = datetime.now(UTC)
-    run = steps.begin(
-        f"terminal__{now.isoformat(timespec='milliseconds')}",
-        "manual",
-        None,
-        now.isoformat(),
-        conn_id,
-        crm_conn_id,
-        staging,
-        _options(**form),
+    run_id = f"terminal__{now.isoformat(timespec='milliseconds')}"
+    connections = {"ecw_conn_id": conn_id, "crm_conn_id": crm_conn_id}
+    request = PullRequest(
+        run_id, "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
     )
+    run = steps.begin(request)
     try:
         inline_run.pull(run)
     finally:

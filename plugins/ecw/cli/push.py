@@ -34,7 +34,7 @@ def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, c
     """
     with logs_to_stderr():
         import ecw.hooks.ecw  # noqa: F401 - with it Airflow, which says now where it logs to
-    from ecw.crm.load.journal import terminal_user
+    from ecw.crm.journal import terminal_user
     from ecw.push import steps
     from ecw.push.plan.select import crm_ids
     from ecw.push.summary import as_text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ecw.errors import ConfigurationError
-from ecw.models import Batch, Run
+from ecw.models import Batch, PullRequest, Run, left_by
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -25,21 +25,10 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
 
 
-def begin(
-    run_id: str,
-    run_type: str,
-    window_start: str | None,
-    window_end: str,
-    ecw_conn_id: str = "ecw_default",
-    crm_conn_id: str = "crm_default",
-    staging: str | None = None,
-    options: Mapping[str, Any] | str | None = None,
-    goes_on: Callable[[str], bool] | None = None,
-) -> Run:
+def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
 
-    `options` are those of the run's form: ecw.settings.pull.Options, as an object or as JSON. `goes_on` tells whether
-    another run of the DAG, by its id, is at work; without it nobody is waited for.
+    `goes_on` tells whether another run of the DAG, by its id, is at work; without it nobody is waited for.
 
     Raises ConfigurationError, MappingError (a mapping file, a crosswalk, a quality suite), CrmSchemaError (the CRM is
     not migrated, or cannot hold the rows), DatabaseUnavailable,
@@ -48,10 +37,27 @@ def begin(
     from ecw.crm.db.engine import open_crm
     from ecw.pull.plan.begin import open_run
 
+    with open_crm(request.crm_conn_id) as engine:
+        return open_run(engine, request, goes_on)
+
+
+def set_aside_earlier(
+    run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
+) -> None:
+    """Let the CRM keep what an earlier run of this id and kind (pull, replay, push) did, under another id.
+
+    Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
+    time.
+    """
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.state import run_history
+    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.settings import connections
+
     with open_crm(crm_conn_id) as engine:
-        return open_run(
-            engine, run_id, run_type, window_start, window_end, ecw_conn_id, crm_conn_id, staging, options, goes_on
-        )
+        practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
+        if earlier := run_history.set_aside(engine, practice, run_id, kind):
+            log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 
 
 def extract(run: Run, resource: str) -> Batch:
@@ -66,7 +72,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     from ecw.crm.state import run_history, runs
     from ecw.practice.client import client_of
     from ecw.pull.extract.bulk_export import export, since_when
-    from ecw.pull.extract.extract import extract
+    from ecw.pull.extract.extract import ExtractRequest, extract
     from ecw.pull.extract.known_ids import Roster
     from ecw.pull.plan import capabilities, plan, prerequisites
     from ecw.resources import resource as row
@@ -89,18 +95,18 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             since = since_when(engine, its_run, row(resource), options)
             return export(its_run, row(resource), client, options, roster, since=since)
         before = run_history.fetched_before(engine, run, resource)
-        return extract(
+        request = ExtractRequest(
             its_run,
             row(resource),
-            client,
+            options,
             roster,
             line["strategies"],
-            options,
             before=before,
             max_patients=line["max_patients"],
             urgent=line["urgent"],
             require=None if options.few else partial(prerequisites.require, engine, run, resource, planned),
         )
+        return extract(request, client)
 
 
 def map(batch: Batch) -> Batch:
@@ -111,7 +117,7 @@ def map(batch: Batch) -> Batch:
     from ecw.pull.map_records import map_batch
     from ecw.pull.plan import plan
 
-    run = batch["run"]
+    run = left_by("extract", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         known = links.known(engine, run["practice"], batch["resource"], table=mapping.table, run_id=run["run_id"])
@@ -130,7 +136,7 @@ def check(batch: Batch) -> Batch:
     from ecw.quality.suite import of_chosen, suite_of
     from ecw.settings.practices import of_connection
 
-    run = batch["run"]
+    run = left_by("map", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         own = of_connection(run["ecw_conn_id"]).quality
         suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]), own)
@@ -160,7 +166,7 @@ def check(batch: Batch) -> Batch:
 def load(batch: Batch) -> dict[str, int]:
     """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
     from ecw.crm.db.engine import reading
-    from ecw.crm.load.load import load_rows
+    from ecw.crm.load.load import LoadRequest, load_rows
     from ecw.crm.state import runs
     from ecw.practice.mappings import mapping_of
     from ecw.pull.mapped_columns import mapped_of
@@ -169,15 +175,14 @@ def load(batch: Batch) -> dict[str, int]:
     from ecw.settings.pull import Options
     from ecw.staging import batch_file, filesystem
 
-    run = batch["run"]
+    run = left_by("check", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         mapped_by = batch_file.manifest(filesystem.join(run["staging"], batch["resource"], "map.ndjson.gz"))
         mapped = mapped_of(mapping, mapped_by["mapping_version"] if mapped_by else None)
         rejects = chain.from_iterable(batch_file.read(path) for path in batch["rejects"])
         options = Options(**plan.of(run)["options"])
-        numbers = load_rows(
-            engine,
+        request = LoadRequest(
             run,
             batch,
             mapped,
@@ -190,6 +195,7 @@ def load(batch: Batch) -> dict[str, int]:
             source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
             queried=(line["patient"] for line in batch_file.read(batch["queried"])) if "queried" in batch else None,
         )
+        numbers = load_rows(engine, request)
         with reading(engine) as connection:
             if recorded := runs.row(connection, run, batch["resource"]):
                 log.info("%s", line(dict(recorded)))

@@ -61,7 +61,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
     `waiting` conflicts of the resource wait for a person.
     """
     state = row["state"]
-    if state == "failed" or (state == runs.DRY and row["error"]):
+    if state == runs.FAILED or (state == runs.DRY and row["error"]):
         error = str(row["error"])
         return error if "Next (" in error else f"{error}: read the log of its task that failed."
     if state in ("not asked for", "once a backfill"):
@@ -111,7 +111,7 @@ def broken(row: Mapping[str, Any]) -> str:
 
 def line(row: Mapping[str, Any]) -> str:
     """Return all that the ledger says of a resource's load, in one line."""
-    noted = "".join(f", {name} {row[name]}" for name in NOTED if row[name])
+    noted = "".join(f", {name.replace('_', ' ')} {row[name]}" for name in NOTED if row[name])
     return (
         f"{row['resource']}: {runs.numbers_of(row)}{noted}; {row['calls']} calls, {row['seconds']:.1f} s; "
         f"from {_time(row['window_start'])} to {_time(row['window_end'])} by {row['strategy'] or 'no strategy'}, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.db.errors import working
 from ecw.crm.state import links
 from ecw.fhir.capability import Declared
@@ -45,15 +46,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of one patient: ids, words and names of fields only.
-
-    `status`: created, updated, linked, unchanged; rejected (findings), refused, held, unknown, later, failed;
-    busy (another worker has it), locked, skipped (the options), stopped, missing; elsewhere (another practice's),
-    unassigned (the row does not say whose it is).
-    """
+    """The result of one patient: ids, words and names of fields only."""
 
     crm_id: str
-    status: str
+    status: PushStatus
     ecw_id: str | None = None
     fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
     outcome: Outcome | None = None
@@ -89,10 +85,19 @@ def canonical(side: CrmSide, crm_id: str) -> str | None:
         return side.patients.canonical(connection, crm_id)
 
 
+@dataclass(frozen=True, slots=True)
+class PushRun:
+    """How one run pushes.  `allowed` is asked before every request: False stops it, as PushStopped."""
+
+    run_id: str
+    options: Options = field(default_factory=Options)
+    allowed: Callable[[], bool] = lambda: True
+    sleep: Callable[[float], None] = time.sleep
+
+
 class Pushing(CrmSide):
     """One run's push of one resource: the CRM's side, and what it learned of the server.
 
-    `allowed` is asked before every request from here on: False stops it, as PushStopped.
     The mapping's resource must be one that eCW takes: Patient.
     """
 
@@ -101,17 +106,14 @@ class Pushing(CrmSide):
         engine: Engine,
         client: EcwClient,
         mapping: Mapping,
-        run_id: str,
+        run: PushRun,
         *,
         resource: str = PUSHED,
-        options: Options | None = None,
-        allowed: Callable[[], bool] = lambda: True,
-        sleep: Callable[[float], None] = time.sleep,
         time_zone: str | None = None,
     ) -> None:
         super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
-        self.client, self.run_id = client, run_id
-        self.options, self.allowed, self.sleep = options or Options(), allowed, sleep
+        self.client, self.run_id = client, run.run_id
+        self.options, self.allowed, self.sleep = run.options, run.allowed, run.sleep
         self.mapper = Mapper(mapping, time_zone=time_zone)
         server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, update
 
+from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load import journal, references
+from ecw.crm.load import references
 from ecw.crm.load.identity import RUNG
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts, edit_times
@@ -116,14 +117,16 @@ def _log(
 ) -> None:
     journal.write(
         connection,
-        practice=side.place.practice,
-        resource=side.place.resource,
-        run_id="",
-        direction=journal.PUSH,
-        operation=operation,
-        outcome="done",
-        message=message,
-        crm_id=record.crm_id,
-        ecw_id=record.ecw_id,
-        fields=fields,
+        journal.JournalEntry(
+            practice=side.place.practice,
+            resource=side.place.resource,
+            run_id="",
+            direction=journal.PUSH,
+            operation=operation,
+            outcome="done",
+            message=message,
+            crm_id=record.crm_id,
+            ecw_id=record.ecw_id,
+            fields=tuple(fields),
+        ),
     )

@@ -24,19 +24,16 @@ import orjson
 from sqlalchemy import Connection, Engine, func, select, update
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import IntentState, Operation
 from ecw.crm.db.tables import ecw_intent
 from ecw.crm.db.upsert import upsert
+from ecw.crm.journal import Choice, decided
 from ecw.crm.load import match_unconfirmed
-from ecw.crm.load.journal import Choice, decided
 
-SENDING, UNKNOWN, DONE, OPEN = (
-    match_unconfirmed.SENDING,
-    match_unconfirmed.UNKNOWN,
-    match_unconfirmed.DONE,
-    match_unconfirmed.OPEN,
-)
-HELD, UPDATE = match_unconfirmed.HELD, match_unconfirmed.UPDATE
-REFUSED, VOID, CREATE = "refused", "void", "create"
+SENDING, UNKNOWN, DONE = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE
+REFUSED, VOID, HELD = IntentState.REFUSED, IntentState.VOID, IntentState.HELD
+OPEN = match_unconfirmed.OPEN
+CREATE, UPDATE = Operation.CREATE, Operation.UPDATE
 TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
 NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
 
@@ -186,40 +183,44 @@ def settle(
     connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(**values))
 
 
-def record_unsent(
-    connection: Connection,
-    place: Place,
-    crm_id: str,
-    *,
-    state: str,
-    intent: str,
-    operation: str,
-    run_id: str,
-    match_rule: str | None = None,
-    candidates: Iterable[str] = (),
-) -> None:
-    """Note that a content is not sent: REFUSED before it was, or HELD for a person to choose among candidates.
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A content that is not sent: REFUSED before it was, or HELD for a person to choose among candidates."""
+
+    state: str
+    intent: str  # the content's digest
+    operation: str
+    run_id: str
+    match_rule: str | None = None
+    candidates: tuple[str, ...] = ()
+
+
+def record_unsent(connection: Connection, place: Place, crm_id: str, what: Unsent) -> None:
+    """Note that a content is not sent.
 
     A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
     that eCW may have done.
     """
     before = latest(connection, place, crm_id)
-    found = tuple(candidates)
     asked = (before.state, before.candidates, before.match_rule) if before else None
-    kept = before.choice if before and asked == (HELD, found, match_rule) and state == HELD else None
+    kept = (
+        before.choice if before and asked == (HELD, what.candidates, what.match_rule) and what.state == HELD else None
+    )
     now = datetime.now(UTC)
-    maybe = before.sent if before and before.maybe_created and operation == CREATE else None
+    maybe = before.sent if before and before.maybe_created and what.operation == CREATE else None
     sent = orjson.dumps(maybe).decode() if maybe else None
-    values: dict[str, Any] = {"intent": intent, "operation": operation, "state": state, "ecw_id": None, "sent": sent}
+    values: dict[str, Any] = {"intent": what.intent, "operation": what.operation, "state": what.state}
     values |= {
+        "ecw_id": None,
+        "sent": sent,
         "attempts": 0,
         "decided_at": now,
         "settled_at": now,
-        "run_id": run_id,
-        "match_rule": match_rule,
+        "run_id": what.run_id,
+        "match_rule": what.match_rule,
         "choice": kept,
     }
-    values["candidates"] = orjson.dumps(found).decode() if state == HELD else None
+    values["candidates"] = orjson.dumps(what.candidates).decode() if what.state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
 

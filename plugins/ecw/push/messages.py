@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.push.context import Pushed
 
 _SAME = "correct what the journal (ecw_journal) names, then push again; a patient named in the form is tried anyway."
 _WORDS = {
-    "refused": ("eCW refused the same content before", _SAME),
-    "held": ("a person chooses", "`ecw matches` lists the candidates and takes the choice."),
-    "unknown": ("what happened to it is not known yet", "nothing: the next run searches for it before it sends."),
-    "later": ("eCW did not answer", "nothing: it is tried again."),
-    "busy": (
+    PushStatus.REFUSED: ("eCW refused the same content before", _SAME),
+    PushStatus.HELD: ("a person chooses", "`ecw matches` lists the candidates and takes the choice."),
+    PushStatus.UNKNOWN: (
+        "what happened to it is not known yet",
+        "nothing: the next run searches for it before it sends.",
+    ),
+    PushStatus.LATER: ("eCW did not answer", "nothing: it is tried again."),
+    PushStatus.BUSY: (
         "another worker has it, or somebody like it was sent a moment ago",
         "nothing: it is tried again.",
     ),
-    "locked": ("the CRM says emr_updates_locked", "take the lock away in the CRM, if the patient is to travel."),
-    "elsewhere": (
+    PushStatus.LOCKED: (
+        "the CRM says emr_updates_locked",
+        "take the lock away in the CRM, if the patient is to travel.",
+    ),
+    PushStatus.ELSEWHERE: (
         "it is another practice's patient",
         "nothing: that practice's push takes it; else correct the row's practice.",
     ),
-    "unassigned": (
+    PushStatus.UNASSIGNED: (
         "the row does not say which practice's patient it is",
         "fill its practice (`ecw practice rows` lists such rows); the next push takes it.",
     ),
-    "stopped": ("the Variable ecw_push_kill_switch is set", "take it away, then clear the task or trigger a run."),
-    "missing": ("the CRM has no such patient any more", ""),
-    "skipped": ("the form asked for the other kind only", ""),
+    PushStatus.STOPPED: (
+        "the Variable ecw_push_kill_switch is set",
+        "take it away, then clear the task or trigger a run.",
+    ),
+    PushStatus.MISSING: ("the CRM has no such patient any more", ""),
+    PushStatus.SKIPPED: ("the form asked for the other kind only", ""),
 }
 
 
@@ -35,7 +45,7 @@ def told_of(pushed: Pushed) -> tuple[str | None, str | None]:
         moves = dict.fromkeys(finding.next_move for finding in pushed.findings)
         return "; ".join(f"{one.field}: {one.reason}" for one in pushed.findings), " ".join(moves)
     reason, move = _WORDS.get(pushed.status, (None, None))
-    if pushed.outcome is not None and pushed.status not in ("created", "updated", "unchanged", "linked"):
+    if pushed.outcome is not None and pushed.status not in (*WRITTEN, PushStatus.UNCHANGED):
         code = f" (eCW's code {pushed.outcome.code})" if pushed.outcome.code else ""
         reason, move = f"{pushed.outcome.message}{code}", pushed.outcome.next_step or move
     if pushed.conflicts:

@@ -5,22 +5,26 @@ killed goes on where it was, and still ends in the whole table.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.crm.db.tables import ecw_push_item
-from ecw.crm.load.journal import Choice, decided
+from ecw.crm.journal import Choice, decided
 from ecw.push.intents import Place
 
 KEEP = timedelta(days=30)  # the journal keeps every attempt for good
-WAITING, NOT_APPROVED, NOT_TRIED = "waiting", "not approved", "not tried"
-UNFINISHED = ("later", "unknown", "busy", "stopped", "failed", NOT_TRIED)  # a run that is retried takes them again
+WAITING, NOT_APPROVED, NOT_TRIED = PushStatus.WAITING, PushStatus.NOT_APPROVED, PushStatus.NOT_TRIED
+UNFINISHED = (  # a run that is retried takes them again
+    *(PushStatus.LATER, PushStatus.UNKNOWN, PushStatus.BUSY),
+    *(PushStatus.STOPPED, PushStatus.FAILED, PushStatus.NOT_TRIED),
+)
 ASKED = (WAITING, NOT_APPROVED)  # a person was asked, and has not said yes
-_SENT = ("created", "updated", "linked", "unknown")
+_SENT = (*WRITTEN, PushStatus.UNKNOWN)
 _CHUNK = 500  # ids in one statement
 p = ecw_push_item.c
 
@@ -34,31 +38,51 @@ class Planned:
     intent: str
 
 
-def plan(
-    engine: Engine,
-    place: Place,
-    run_id: str,
-    planned: Sequence[Planned],
-    *,
-    dry: bool,
-    waiting: bool,
-    auto_started: bool = False,
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Whom a run takes, in their order.  `waiting`: for an approval; `auto_started`: no person has asked for it."""
+
+    patients: Sequence[Planned]
+    dry: bool
+    waiting: bool
+    auto_started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is noted of patients whom a run did not push, and what to do next."""
+
+    status: PushStatus
+    reason: str
+    next_move: str
+
+
+def plan(engine: Engine, place: Place, run_id: str, made: Plan) -> list[dict[str, Any]]:
     """Write a run's plan down, unless it has one already; return the plan that it has.
 
-    `waiting`: for an approval; `auto_started`: no person has asked for it. Plans that are older than KEEP go.
+    Plans that are older than KEEP go.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
         connection.execute(delete(ecw_push_item).where(p.practice == place.practice, p.planned_at < now - KEEP))
-        if not (before := _of_run(connection, place, run_id)) and planned:
+        if not (before := _of_run(connection, place, run_id)) and made.patients:
             rows = [
                 {
                     **place.key(one.crm_id),
-                    **{"run_id": run_id, "position": at, "operation": one.operation, "intent": one.intent, "dry": dry},
-                    **{"planned_at": now, "status": WAITING if waiting else None, "auto_started": auto_started},
+                    **{
+                        "run_id": run_id,
+                        "position": at,
+                        "operation": one.operation,
+                        "intent": one.intent,
+                        "dry": made.dry,
+                    },
+                    **{
+                        "planned_at": now,
+                        "status": WAITING if made.waiting else None,
+                        "auto_started": made.auto_started,
+                    },
                 }
-                for at, one in enumerate(planned)
+                for at, one in enumerate(made.patients)
             ]
             connection.execute(insert(ecw_push_item), rows)
             return _of_run(connection, place, run_id)
@@ -78,7 +102,7 @@ def to_do(engine: Engine, place: Place, run_id: str) -> list[str]:
 
 def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
     """Return the CRM ids that the run has written into eCW and not read back."""
-    return _ids(engine, place, run_id, p.status.in_(["created", "updated", "linked"]), p.confirmed.is_(None), ~p.dry)
+    return _ids(engine, place, run_id, p.status.in_(WRITTEN), p.confirmed.is_(None), ~p.dry)
 
 
 def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
@@ -93,16 +117,14 @@ def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, 
     connection.execute(update(ecw_push_item).filter_by(**key).values(at=datetime.now(UTC), **values))
 
 
-def note_rest(
-    engine: Engine, place: Place, run_id: str, of: Collection[str | None], status: str, reason: str, next_move: str
-) -> None:
+def note_rest(engine: Engine, place: Place, run_id: str, of: Collection[str | None], ending: Ending) -> None:
     """Write down the same of all patients of a run that have one of these words; None: those not begun."""
     words = [word for word in of if word is not None]
     with engine.begin() as connection:
         connection.execute(
             _run(place, run_id)
             .where(or_(p.status.in_(words), *([p.status.is_(None)] if None in of else [])))
-            .values(status=status, reason=reason, next_move=next_move, at=datetime.now(UTC))
+            .values(asdict(ending) | {"at": datetime.now(UTC)})
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from ecw.crm.db.enums import NOT_SENT, PushStatus
 from ecw.errors import AccessDenied, ConfigurationError, PushStopped, ServerUnavailable
 from ecw.fhir.retry import RetryPolicy
 from ecw.fhir.thread_pool import concurrent
@@ -21,7 +22,7 @@ from ecw.models import Push
 from ecw.practice.client import client_of
 from ecw.practice.mappings import connection_of, mapping_of
 from ecw.push import progress
-from ecw.push.context import Options, Pushed, Pushing
+from ecw.push.context import Options, Pushed, Pushing, PushRun
 from ecw.push.intents import Place
 from ecw.push.kill_switch import Allowed
 from ecw.push.messages import told_of
@@ -38,8 +39,6 @@ IN_FLIGHT = 8  # each holds up to three connections to the CRM: see max_overflow
 GIVE_UP = 5  # refusals in a row whose reason is not the patient's: nobody else's turn would come out otherwise
 NOBODY = "nobody in time"  # of an approval that was not answered
 LOOKS = 4  # at a new patient that eCW does not show yet
-
-NOT_TRIED = ("failed", "stopped", "busy", "skipped", "missing", "locked", "elsewhere", "unassigned")
 
 
 @dataclass
@@ -87,9 +86,8 @@ class Running:
         )
         client = client_of(push, self.engine, self.patience)
         mapping = mapping_of(push, self.place.resource)
-        return Pushing(
-            *(self.engine, client, mapping, push["run_id"]), options=options, allowed=self.allowed, sleep=self.sleep
-        )
+        run = PushRun(push["run_id"], options, self.allowed, self.sleep)
+        return Pushing(self.engine, client, mapping, run)
 
 
 def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]:
@@ -101,14 +99,16 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
             progress.reject(engine, place, push["run_id"], who or NOBODY)
             why = f"{who} rejected it" if who else "nobody approved it in time"
             unsent = (None, progress.WAITING, progress.NOT_TRIED)
-            progress.note_rest(engine, place, push["run_id"], unsent, progress.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            ending = progress.Ending(progress.NOT_APPROVED, why, NOT_APPROVED_MOVE)
+            progress.note_rest(engine, place, push["run_id"], unsent, ending)
             return _counts(running)
         progress.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = progress.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
-        reason, next_move = told_of(Pushed("", "stopped"))
+        reason, next_move = told_of(Pushed("", PushStatus.STOPPED))
         left = (None, *progress.UNFINISHED)
-        progress.note_rest(engine, place, push["run_id"], left, "stopped", reason or "", next_move or "")
+        ending = progress.Ending(PushStatus.STOPPED, reason or "", next_move or "")
+        progress.note_rest(engine, place, push["run_id"], left, ending)
     elif todo:
         sending = _Sending(running)
         again = sending.all(todo)
@@ -141,19 +141,20 @@ class _Sending:
     def all(self, crm_ids: Iterable[str]) -> list[str]:
         """Push them; return those whose outcome is not known, or whom another worker had."""
         pushes = concurrent(self.one, crm_ids, IN_FLIGHT)
-        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in ("unknown", "busy")]
+        again = (PushStatus.UNKNOWN, PushStatus.BUSY)
+        return [crm_id for crm_id, pushed in pushes if pushed is not None and pushed.status in again]
 
     def one(self, crm_id: str) -> Pushed | None:
         """Push one patient and write down the result; None where it was not tried."""
         running = self.running
         if self.given_up:
             return None
-        pushed = Pushed(crm_id, "stopped")
+        pushed = Pushed(crm_id, PushStatus.STOPPED)
         if running.allowed():
             try:
                 pushed = push_patient(self.pushing, crm_id)
             except ConfigurationError as error:  # the practice's searches do not suffice; updates need none
-                pushed = Pushed(crm_id, "failed", outcome=raised(error))
+                pushed = Pushed(crm_id, PushStatus.FAILED, outcome=raised(error))
         reason, next_move = told_of(pushed)
         progress.note(
             *(running.engine, running.place, running.push["run_id"], crm_id),
@@ -164,10 +165,10 @@ class _Sending:
             next_move=next_move,
         )
         with self._lock:
-            if pushed.status == "failed":
+            if pushed.status == PushStatus.FAILED:
                 self.failed_in_a_row += not pushed.own
                 self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
-            elif pushed.status not in NOT_TRIED:
+            elif pushed.status not in NOT_SENT:
                 self.failed_in_a_row = 0
         return pushed
 
@@ -180,12 +181,12 @@ class _Sending:
                 f"were not tried. {self.last_words}",
                 next_move="have that fixed, then clear this task: it goes on where it was.",
             )
-        if set(counts) == {"failed"}:
+        if set(counts) == {PushStatus.FAILED}:
             raise AccessDenied(
                 f"Nobody could be pushed. {self.last_words}",
                 next_move="have that fixed, then clear this task.",
             )
-        left = counts.get("later", 0) + (0 if running.dry else counts.get("unknown", 0))
+        left = counts.get(PushStatus.LATER, 0) + (0 if running.dry else counts.get(PushStatus.UNKNOWN, 0))
         if left:
             raise ServerUnavailable(
                 f"{left} patients could not be pushed now, or what happened to them is not known yet.",
@@ -240,4 +241,4 @@ def _word(done: Confirmed) -> str:
 
 def _counts(running: Running) -> dict[str, int]:
     rows = progress.of_run(running.engine, running.place, running.push["run_id"])
-    return dict(Counter(row["status"] or progress.NOT_TRIED for row in rows))
+    return dict(Counter(row["status"] or progress.NOT_TRIED.value for row in rows))

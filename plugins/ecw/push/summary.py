@@ -7,27 +7,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.models import Push
 from ecw.push import progress
 from ecw.push.plan.begin import place_of
 from ecw.push.plan.select import TRIED, WAITS
 
-# In the order in which they are told.
-WORDS = (
-    *("created", "updated", "linked", "unchanged", "rejected", "refused", "held", "unknown", "later", "failed"),
-    *(
-        "locked",
-        "busy",
-        "stopped",
-        "skipped",
-        "missing",
-        "elsewhere",
-        "unassigned",
-        progress.NOT_APPROVED,
-        progress.NOT_TRIED,
-    ),
-)
-WELL = ("created", "updated", "linked", "unchanged", "skipped", "busy")
+# In the order in which they are shown; a patient who waits is shown as not approved, or not tried.
+WORDS = tuple(status for status in PushStatus if status is not PushStatus.WAITING)
+WELL = (*WRITTEN, PushStatus.UNCHANGED, PushStatus.SKIPPED, PushStatus.BUSY)
 NOT_SENT = {
     "refused": "eCW or our checks refused them as they are: fix them in the CRM; `ecw status` counts the reasons.",
     "held": "a person chooses: `ecw matches`.",
@@ -39,7 +27,7 @@ NOT_SENT = {
     TRIED: "nothing: they are tried again within the hour, or as soon as the CRM changes them.",
     "over the limit": "run again: the form's limit let these wait.",
 }
-_LEFT: tuple[tuple[str | None, str, str, str], ...] = (
+_LEFT: tuple[tuple[PushStatus | None, PushStatus, str, str], ...] = (
     (
         *(progress.WAITING, progress.NOT_APPROVED, "the run ended before anybody approved it"),
         "read the log of `approve`, then clear it, or trigger a run by hand.",
@@ -56,7 +44,7 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
     place = place_of(push)
     for was, status, why, move in _LEFT:
-        progress.note_rest(engine, place, push["run_id"], [was], status, why, move)
+        progress.note_rest(engine, place, push["run_id"], [was], progress.Ending(status, why, move))
     rows = progress.of_run(engine, place, push["run_id"])
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["status"] for row in rows)
@@ -68,7 +56,7 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
         "run_id": push["run_id"],
         "dry_run": dry,
         "patients": len(rows),
-        "counts": {word: counts[word] for word in WORDS if counts[word]},
+        "counts": {word.value: counts[word] for word in WORDS if counts[word]},
         "not_sent": push["not_sent"],
         "confirmed": dict(confirmed),
         "normalized_fields": dict(normalized_fields),

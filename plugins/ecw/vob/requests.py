@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, or_, select, true, update
 
+from ecw.crm import journal
 from ecw.crm.db.business_table import Mapped, find
 from ecw.crm.db.engine import reading
 from ecw.crm.db.errors import working
 from ecw.crm.db.tables import ecw_journal, ecw_link
-from ecw.crm.load import journal
 from ecw.crm.load.initial_sync import PATIENT
 from ecw.crm.load.load import one_at_a_time
 from ecw.errors import CrmSchemaError

@@ -17,7 +17,8 @@ def record(
     engine: Engine, run: str, found: dict[str, Any], crm: Any = CRM, emr: Any = EMR, *, done: bool = True
 ) -> None:
     with engine.begin() as connection:
-        conflicts.record(connection, "P1", "patient", "7", "e.7", run, found, crm, emr, done=done)
+        merged = conflicts.MergedRecord("P1", "patient", "7", "e.7", run, found, crm, emr)
+        conflicts.record(connection, merged, done=done)
 
 
 def rows(engine: Engine) -> dict[str, dict[str, Any]]:

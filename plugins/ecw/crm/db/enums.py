@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: another name of the column of the practice
 GONE = "gone"  # the rule of a reject whose record eCW no longer has
+DELETED = "deleted"  # the status of the link of such a record
 
 
 class RejectState(StrEnum):
@@ -20,3 +22,69 @@ class ConflictState(StrEnum):
 
     OPEN = "open"
     SETTLED = "settled"
+
+
+class RunState(StrEnum):
+    """Where one resource of a run stands."""
+
+    RUNNING = "running"
+    LOADED = "loaded"
+    FAILED = "failed"
+    DRY = "dry"  # the numbers of a run that wrote nothing
+
+
+class IntentState(StrEnum):
+    """Where an intent stands: see ecw.push.intents."""
+
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    REFUSED = "refused"
+    VOID = "void"
+    HELD = "held"
+
+
+class Operation(StrEnum):
+    """What a push does to eCW's record."""
+
+    CREATE = "create"
+    UPDATE = "update"
+
+
+class AlertEvent(StrEnum):
+    """What happened to an alert."""
+
+    BEGIN = "begin"
+    OVER = "over"
+
+
+class PushStatus(StrEnum):
+    """What a run did with one patient."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    LINKED = "linked"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"  # our own checks have findings
+    REFUSED = "refused"  # eCW refused this content
+    HELD = "held"  # a person chooses
+    UNKNOWN = "unknown"  # no answer: it is searched for before it is sent again
+    LATER = "later"  # eCW did not answer: it is tried again
+    FAILED = "failed"
+    LOCKED = "locked"  # the CRM says emr_updates_locked
+    BUSY = "busy"  # another worker has it
+    STOPPED = "stopped"  # by the kill switch
+    SKIPPED = "skipped"  # by the options
+    MISSING = "missing"  # the CRM has no such row
+    ELSEWHERE = "elsewhere"  # another practice's patient
+    UNASSIGNED = "unassigned"  # the row does not say which practice's patient it is
+    WAITING = "waiting"  # for an approval
+    NOT_APPROVED = "not approved"
+    NOT_TRIED = "not tried"
+
+
+WRITTEN = (PushStatus.CREATED, PushStatus.UPDATED, PushStatus.LINKED)  # eCW has it, by this run
+NOT_SENT = (  # nothing was sent, by nobody's fault
+    *(PushStatus.STOPPED, PushStatus.BUSY, PushStatus.SKIPPED),
+    *(PushStatus.MISSING, PushStatus.LOCKED, PushStatus.ELSEWHERE, PushStatus.UNASSIGNED),
+)

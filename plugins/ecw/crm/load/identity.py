@@ -11,9 +11,10 @@ import orjson
 from sqlalchemy import Connection, select, update
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.enums import Operation
 from ecw.crm.db.tables import ecw_intent, ecw_link
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.match_unconfirmed import DONE, HELD, OPEN, UPDATE
+from ecw.crm.load.match_unconfirmed import DONE, HELD, OPEN
 from ecw.crm.load.stage import Stage, refuse
 from ecw.identity.guard import Link, mismatch
 from ecw.identity.held import Held
@@ -107,7 +108,13 @@ class Guard:
         if state in OPEN or crm_id in self.held:
             return
         now = datetime.now(UTC)
-        values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": HELD, "ecw_id": None, "sent": None}
+        values: dict[str, Any] = {
+            "intent": "",
+            "operation": Operation.UPDATE,
+            "state": HELD,
+            "ecw_id": None,
+            "sent": None,
+        }
         values |= {
             "attempts": 0,
             "decided_at": now,

@@ -1,14 +1,9 @@
-"""The Integration Logs: what happened to which record, for the CRM's administrators.  Names of fields, never values."""
+"""The Integration Logs of a load: a row for every record that it inserted, updated or marked.  Names of fields only."""
 
 from __future__ import annotations
 
-import getpass
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,99 +24,10 @@ from sqlalchemy import (
 from ecw.crm.db.business_table import STATUS
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import UtcTime, ecw_journal, ecw_run
+from ecw.crm.journal import PULL
 from ecw.crm.load import initial_sync
 from ecw.crm.load.stage import Stage
 from ecw.models import Run
-
-PUSH, PULL, DECISION = "push", "pull", "decision"
-LEARN = "learn"  # the operation: what happened to a push's values in eCW
-LEARNED = "eCW shows these shorter, or in another spelling; the CRM keeps what it has"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a person decided: ids, names of fields and sides, no values."""
-
-    what: str  # approve, choose a match …
-    by: str
-    before: str | None
-    after: str | None
-    crm_id: str | None = None
-    ecw_id: str | None = None
-    fields: tuple[str, ...] = ()
-    run_id: str = ""  # "": between runs
-
-
-def decided(connection: Connection, practice: str, resource: str, decision: Choice) -> None:
-    """Add who decided what, in the transaction that notes the choice itself; the same choice again is none."""
-    if decision.before == decision.after:
-        return
-    connection.execute(
-        insert(ecw_journal).values(
-            practice=practice,
-            entry=str(uuid4()),
-            at=datetime.now(UTC),
-            run_id=decision.run_id,
-            direction=DECISION,
-            resource=resource,
-            operation=decision.what,
-            crm_id=decision.crm_id,
-            ecw_id=decision.ecw_id,
-            message=f"{decision.by}: {decision.before or 'nothing'} → {decision.after or 'nothing'}",
-            outcome="done",
-            fields=", ".join(sorted(decision.fields)) or None,
-            decided_by=decision.by,
-            before=decision.before,
-            after=decision.after,
-        )
-    )
-
-
-def terminal_user() -> str:
-    """Return who sits at the terminal: the shell's user, and who became it by sudo."""
-    became = os.environ.get("SUDO_USER")
-    return f"{getpass.getuser()} at a terminal{f' (sudo by {became})' if became else ''}"
-
-
-def write(
-    connection: Connection,
-    *,
-    practice: str,
-    resource: str,
-    run_id: str,
-    direction: str,
-    operation: str,
-    outcome: str,
-    message: str,
-    next_step: str | None = None,
-    crm_id: str | None = None,
-    ecw_id: str | None = None,
-    http_status: int | None = None,
-    code: str | None = None,
-    fields: Iterable[str] = (),
-    seconds: float | None = None,
-) -> None:
-    """Add a row, in the caller's transaction."""
-    connection.execute(
-        insert(ecw_journal).values(
-            practice=practice,
-            entry=str(uuid4()),
-            at=datetime.now(UTC),
-            run_id=run_id,
-            direction=direction,
-            resource=resource,
-            operation=operation,
-            crm_id=crm_id,
-            ecw_id=ecw_id,
-            http_status=http_status,
-            code=code,
-            message=message,
-            outcome=outcome,
-            next_step=next_step or None,
-            fields=", ".join(sorted(fields)) or None,
-            seconds=None if seconds is None else round(seconds, 3),
-        )
-    )
 
 
 def write_pulled(connection: Connection, stage: Stage, run: Run, resource: str) -> None:

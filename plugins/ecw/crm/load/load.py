@@ -16,7 +16,7 @@ from ecw.crm.db.errors import working
 from ecw.crm.load import deferred, initial_sync
 from ecw.crm.load.merge import merge
 from ecw.crm.load.quarantine import quarantine, rejected
-from ecw.crm.load.stage import REFUSED, Read, Stage, drop_stage, expect, fill, open_stage
+from ecw.crm.load.stage import REFUSED, Read, Stage, StagedLines, drop_stage, expect, fill, open_stage
 from ecw.crm.load.write_links import tell_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError
@@ -26,79 +26,81 @@ NAMED = 5  # ids in a line of the log
 log = logging.getLogger(__name__)
 
 
-def load_rows(
-    engine: Engine,
-    run: Run,
-    batch: Batch,
-    mapped: Mapped,
-    rows: Iterable[dict[str, Any]],
-    rejects: Iterable[dict[str, Any]],
-    newer: Iterable[dict[str, Any]] = (),
-    *,
-    moves_cursor: bool = True,
-    dry_run: bool = False,
-    coming: Iterable[tuple[str, str]] = (),
-    source: str | None = None,
-    queried: Iterable[str] | None = None,
-) -> Counts:
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a load gets: the staged lines of one resource of a run, and what they are a part of.
+
+    `newer` are the unchanged records whose version is newer than that of their link. `moves_cursor` is false for a run
+    that saw only a part of its window. `coming` are the records, as (resource, eCW id), that the run would have loaded
+    before, so that nothing waits for them in a dry run. `source` is the staged file that holds the batch's records;
+    `queried` are the patients that eCW was asked about one by one, where it was.
+    """
+
+    run: Run
+    batch: Batch
+    mapped: Mapped
+    rows: Iterable[dict[str, Any]]
+    rejects: Iterable[dict[str, Any]]
+    newer: Iterable[dict[str, Any]] = ()
+    moves_cursor: bool = True
+    dry_run: bool = False
+    coming: Iterable[tuple[str, str]] = ()
+    source: str | None = None
+    queried: Iterable[str] | None = None
+
+    @property
+    def resource(self) -> str:
+        """The resource's name, as in resources.py."""
+        return self.batch["resource"]
+
+
+def load_rows(engine: Engine, request: LoadRequest) -> Counts:
     """Load the staged rows and rejects of a batch into the CRM; return the resource's numbers of this run.
 
-    `newer` are the unchanged ones whose version is newer than that of their link: the link gets it, so that nothing in
-    between is loaded later. Where a link was changed since the map step, the cursor stays, so that the next run looks
-    again.
+    The link of a record that is unchanged in a newer version gets that version, so that nothing in between is loaded
+    later. Where a link was changed since the map step, the cursor stays, so that the next run looks again.
 
-    Rows that had waited for another record which is here now come in with the batch, and count as fetched. A value that
-    its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what the
-    first time returned. `moves_cursor` is false for a run that saw only a part of its window. A `dry_run` finds the
-    numbers by doing everything, and takes it back; `coming` are the records, as (resource, eCW id), that the run would
-    have loaded before, so that nothing waits for them. `source` is the staged file that holds the batch's records;
-    `asked` are the patients that eCW was asked about one by one, where it was.
+    Rows that had waited for another record which is here now are loaded with the batch, and count as fetched. A value
+    that its column cannot hold makes its record a reject. The same batch loaded again changes nothing and returns what
+    the first time returned. A dry run finds the numbers by doing everything, and takes it back.
 
     Raises CrmSchemaError (the mapping does not fit the table, the database refused a row), DatabaseUnavailable, and
     CountMismatch (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
     """
-    began = time.monotonic()
-    with working(f"The load of {batch['resource']}"), engine.connect() as connection:
+    began, run, resource = time.monotonic(), request.run, request.resource
+    with working(f"The load of {resource}"), engine.connect() as connection:
         # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
         connection.execution_options(crm_read=True)
         try:
             with connection.begin():
-                target = find(connection, mapped)
-                stage = open_stage(connection, target, source)
-                stage.read = Read.of(batch)
-                if dry_run:
-                    expect(connection, stage, coming)
-                deferred_loaded = deferred.ready(connection, stage, target, run["practice"], batch["resource"])
-                fill(connection, stage, target, rows, rejects, deferred_loaded, newer)
+                target = find(connection, request.mapped)
+                stage = open_stage(connection, target, request.source)
+                stage.read = Read.of(request.batch)
+                if request.dry_run:
+                    expect(connection, stage, request.coming)
+                waited = deferred.ready(connection, stage, target, run["practice"], resource)
+                fill(connection, stage, target, StagedLines(request.rows, request.rejects, waited, request.newer))
             connection.execution_options(crm_read=False)
             with connection.begin() as transaction:
-                one_at_a_time(connection, run["practice"], batch["resource"])
-                if not dry_run:
-                    queried = None if queried is None else list(queried)
-                    loaded = _load(connection, stage, target, run, batch, moves_cursor, began)
-                    if batch["resource"] == initial_sync.RESOURCE:
-                        about_all = moves_cursor and run["run_type"] != "backfill"
+                one_at_a_time(connection, run["practice"], resource)
+                if not request.dry_run:
+                    queried = None if request.queried is None else list(request.queried)
+                    loaded = _load(connection, stage, target, request, began)
+                    if resource == initial_sync.RESOURCE:
+                        about_all = request.moves_cursor and run["run_type"] != "backfill"
                         initial_sync.looked(connection, run, queried, about_all=about_all)
-                    last_checked.note(connection, run, batch["resource"], queried or ())
+                    last_checked.note(connection, run, resource, queried or ())
                     return loaded
-                found = _merge(connection, stage, target, run, batch)
+                found = _merge(connection, stage, target, request)
                 transaction.rollback()
             with connection.begin():
-                return _record(connection, run, batch, found, target, began, state=runs.DRY)
+                return _record(connection, request, found.loaded(began, state=runs.DRY))
         finally:
             _tidy(connection)
 
 
-def _load(
-    connection: Connection,
-    stage: Stage,
-    target: BusinessTable,
-    run: Run,
-    batch: Batch,
-    moves_cursor: bool,
-    began: float,
-) -> Counts:
-    resource = batch["resource"]
+def _load(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest, began: float) -> Counts:
+    run, batch, resource = request.run, request.batch, request.resource
     # With the counts: two batches without a line differ only in them.
     counts = (batch["fetched"], batch["rejected"], batch["unchanged"])
     fingerprint = "/".join(str(part) for part in (stage.fingerprint, *counts))
@@ -107,21 +109,27 @@ def _load(
         # This very batch is in the CRM: the task was killed, or its answer was lost, after the commit.
         runs.loaded_already(connection, run, resource)
         return runs.numbers_of(before)
-    found = _merge(connection, stage, target, run, batch)
-    if moves_cursor and not found.overtaken:
+    found = _merge(connection, stage, target, request)
+    if request.moves_cursor and not found.overtaken:
         cursors.move(connection, run, resource)
-    return _record(connection, run, batch, found, target, began, fingerprint=fingerprint)
+    return _record(connection, request, found.loaded(began, fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     numbers: Counts
     notes: runs.Notes
+    mapping_version: str
     overtaken: int  # links that another run changed since the map step counted their records unchanged
 
+    def loaded(self, began: float, fingerprint: str | None = None, state: str = runs.LOADED) -> runs.Loaded:
+        """Return it for the ledger; `began` is a time of time.monotonic()."""
+        seconds = time.monotonic() - began
+        return runs.Loaded(self.numbers, self.notes, self.mapping_version, seconds, fingerprint, state)
 
-def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run, batch: Batch) -> _Found:
-    resource = batch["resource"]
+
+def _merge(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest) -> _Found:
+    run, batch, resource = request.run, request.batch, request.resource
     refused = rejected(connection, stage)
     overtaken = tell_links(connection, stage, run, resource, target.mapped.version)
     merged = merge(connection, stage, target, run, resource)
@@ -156,32 +164,12 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run
         still_stale=len(merged.still_stale),
         rewritten=rewritten or None,
     )
-    return _Found(numbers, notes, overtaken)
+    return _Found(numbers, notes, target.mapped.version, overtaken)
 
 
-def _record(
-    connection: Connection,
-    run: Run,
-    batch: Batch,
-    found: _Found,
-    target: BusinessTable,
-    began: float,
-    *,
-    fingerprint: str | None = None,
-    state: str = runs.LOADED,
-) -> Counts:
-    runs.record(
-        connection,
-        run,
-        batch,
-        found.numbers,
-        notes=found.notes,
-        mapping_version=target.mapped.version,
-        fingerprint=fingerprint,
-        seconds=time.monotonic() - began,
-        state=state,
-    )
-    return found.numbers
+def _record(connection: Connection, request: LoadRequest, loaded: runs.Loaded) -> Counts:
+    runs.record(connection, request.run, request.batch, loaded)
+    return loaded.counts
 
 
 def one_at_a_time(connection: Connection, practice: str, resource: str) -> None:

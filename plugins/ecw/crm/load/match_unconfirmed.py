@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Connection, and_, cast, exists, select, update
 
 from ecw.crm.db.converters import Unfit
+from ecw.crm.db.enums import IntentState
 from ecw.crm.db.tables import ecw_intent, ecw_link
 from ecw.crm.load.shared_contacts import shared_contacts
 from ecw.crm.load.stage import Stage, refuse
@@ -19,8 +20,7 @@ from ecw.identity.compare import Verdict, compare
 from ecw.models import Run
 from ecw.three_way_merge import MergeBase
 
-SENDING, UNKNOWN, DONE = "sending", "unknown", "done"  # states of an intent: ecw.push.intents has all of them
-HELD, UPDATE = "held", "update"
+SENDING, UNKNOWN, DONE, HELD = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE, IntentState.HELD
 OPEN = (SENDING, UNKNOWN)  # its outcome is not known
 
 UNCONFIRMED_RULE = "unconfirmed create"  # of the reject

@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, DateTime, Engine, Select, cast, func, select
 
 from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import DELETED
 from ecw.crm.db.tables import ecw_link
-from ecw.crm.load.write_links import DELETED
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # values in one statement: SQLite and PostgreSQL both take that many
 
 
-def between(
-    engine: Engine, practice: str, resource: str, mapped: Mapped, column: str, start: datetime, end: datetime
-) -> Iterator[str]:
-    """Yield the eCW ids of the rows whose time in `column` is in the half-open span, the earliest first.
+@dataclass(frozen=True, slots=True)
+class LinkedRows:
+    """The rows of a business table that are linked to records of a resource; those gone from eCW are left out."""
 
-    None where that column holds no times with an hour. Those known to be gone from eCW are left out.
-    """
-    with reading(engine) as connection:
-        target = find(connection, mapped)
-        held = target.columns[column]
-        if not isinstance(held.type, DateTime):
-            return
-        fit = target.converters[column]
-        inside = (held >= fit(start.isoformat()), held < fit(end.isoformat()))
-        statement = _linked(target, practice, resource, *inside).order_by(held, ecw_link.c.ecw_id)
-        yield from _ids(connection, statement)
+    engine: Engine
+    practice: str
+    resource: str
+    mapped: Mapped
 
+    def between(self, column: str, start: datetime, end: datetime) -> Iterator[str]:
+        """Yield the eCW ids of the rows whose time in `column` is in the half-open span, the earliest first.
 
-def referring(
-    engine: Engine, practice: str, resource: str, mapped: Mapped, column: str, references: Sequence[str]
-) -> Iterator[str]:
-    """Yield the eCW ids of the rows whose `column` holds one of the references (`Patient/<eCW id>`), in their order.
+        None where that column holds no times with an hour.
+        """
+        with reading(self.engine) as connection:
+            target = find(connection, self.mapped)
+            held = target.columns[column]
+            if not isinstance(held.type, DateTime):
+                return
+            fit = target.converters[column]
+            inside = (held >= fit(start.isoformat()), held < fit(end.isoformat()))
+            yield from _ids(connection, self._linked(target, *inside).order_by(held, ecw_link.c.ecw_id))
 
-    Those known to be gone from eCW are left out.
-    """
-    with reading(engine) as connection:
-        target = find(connection, mapped)
-        for at in range(0, len(references), _ASKED):
-            asked = target.columns[column].in_(references[at : at + _ASKED])
-            yield from _ids(connection, _linked(target, practice, resource, asked).order_by(ecw_link.c.ecw_id))
+    def referring(self, column: str, references: Sequence[str]) -> Iterator[str]:
+        """Yield the eCW ids of the rows whose `column` holds one of the references (`Patient/<eCW id>`)."""
+        with reading(self.engine) as connection:
+            target = find(connection, self.mapped)
+            for at in range(0, len(references), _ASKED):
+                named = target.columns[column].in_(references[at : at + _ASKED])
+                yield from _ids(connection, self._linked(target, named).order_by(ecw_link.c.ecw_id))
+
+    def _linked(self, target: BusinessTable, *where: ColumnElement[bool]) -> Select[str]:
+        link = ecw_link.c
+        return (
+            select(link.ecw_id)
+            .join(target.table, target.key == cast(link.crm_id, target.key.type))
+            .where(
+                link.practice == self.practice,
+                link.resource == self.resource,
+                link.status.is_distinct_from(DELETED),
+                *where,
+            )
+        )
 
 
 def beginnings(engine: Engine, mapped: Mapped, names: Sequence[str]) -> Iterator[str]:
@@ -55,20 +69,6 @@ def beginnings(engine: Engine, mapped: Mapped, names: Sequence[str]) -> Iterator
         for name in names:
             begins = func.substr(func.trim(target.columns[name]), 1, 1)
             yield from filter(None, connection.scalars(select(begins).distinct()))
-
-
-def _linked(target: BusinessTable, practice: str, resource: str, *where: ColumnElement[bool]) -> Select[str]:
-    link = ecw_link.c
-    return (
-        select(link.ecw_id)
-        .join(target.table, target.key == cast(link.crm_id, target.key.type))
-        .where(
-            link.practice == practice,
-            link.resource == resource,
-            link.status.is_distinct_from(DELETED),
-            *where,
-        )
-    )
 
 
 def _ids(connection: Connection, statement: Select[str]) -> Iterator[str]:

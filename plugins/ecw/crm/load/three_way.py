@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, select, update
 
-from ecw.crm.db.business_table import LOCK, BusinessTable
+from ecw.crm import journal
+from ecw.crm.db.business_table import LOCK, BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
-from ecw.crm.load import journal
 from ecw.crm.load.identity import Guard
 from ecw.crm.load.match_unconfirmed import OPEN
 from ecw.crm.load.stage import Stage
@@ -149,23 +149,24 @@ class _Merging:
 
     def _record(self, crm_id: str, ecw_id: str, found: Merged, crm: Row, emr: Row) -> None:
         run = self.run
-        conflicts.record(
-            self.connection, run["practice"], self.resource, crm_id, ecw_id, run["run_id"], found.conflicts, crm, emr
-        )
+        whose = (run["practice"], self.resource, crm_id, ecw_id, run["run_id"])
+        conflicts.record(self.connection, conflicts.MergedRecord(*whose, found.conflicts, crm, emr))
 
     def _log(self, crm_id: str, ecw_id: str, normalized_fields: list[str]) -> None:
         journal.write(
             self.connection,
-            practice=self.run["practice"],
-            resource=self.resource,
-            run_id=self.run["run_id"],
-            direction=journal.PUSH,  # the end of one
-            operation=journal.LEARN,
-            outcome="done",
-            message=journal.LEARNED,
-            crm_id=crm_id,
-            ecw_id=ecw_id,
-            fields=normalized_fields,
+            journal.JournalEntry(
+                practice=self.run["practice"],
+                resource=self.resource,
+                run_id=self.run["run_id"],
+                direction=journal.PUSH,  # the end of one
+                operation=journal.LEARN,
+                outcome="done",
+                message=journal.LEARNED,
+                crm_id=crm_id,
+                ecw_id=ecw_id,
+                fields=tuple(normalized_fields),
+            ),
         )
 
     def _written(self, seq: int, fate: str, found: Merged) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def _differing(connection: Connection, stage: Stage, target: BusinessTable, run:
         select(
             *(s.c.seq, s.c.ecw_id, s.c.source_version, s.c.agreed_emr, s.c.adopted, target.key.label("t__key")),
             *(a.c.emr.label("a_emr"), a.c.crm.label("a_crm"), a.c.sent.label("a_sent")),
-            *(column.label(f"t_{name}") for name, column in target.columns.items()),
+            *(as_read(column).label(f"t_{name}") for name, column in target.columns.items()),
             lock.label("t__lock"),
             *edit_times.columns(connection, target),
         )

@@ -16,40 +16,42 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import ConflictState
 from ecw.crm.db.tables import ecw_conflict
 from ecw.crm.db.upsert import upsert
-from ecw.crm.load.journal import Choice, decided
+from ecw.crm.journal import Choice, decided
 from ecw.three_way_merge import Side
 
 OPEN, SETTLED = ConflictState.OPEN, ConflictState.SETTLED
 Row = Mapping[str, Any]
 
 
-def record(
-    connection: Connection,
-    practice: str,
-    resource: str,
-    crm_id: str,
-    ecw_id: str,
-    run_id: str,
-    conflicts: Mapping[str, Side | None],
-    crm: Row,
-    emr: Row,
-    *,
-    done: bool = True,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class MergedRecord:
+    """One record as a merge has left it: whose it is, the winner of each column that both sides changed, both rows."""
+
+    practice: str
+    resource: str
+    crm_id: str
+    ecw_id: str
+    run_id: str
+    conflicts: Mapping[str, Side | None]  # None: a person chooses
+    crm: Row
+    emr: Row
+
+
+def record(connection: Connection, found: MergedRecord, *, done: bool = True) -> None:
     """Write down the conflicts of one merge, in the caller's transaction; an open one that is none any more is settled.
 
     A person's choice stays as long as both values do. Before the merge is `done`, eCW's value is kept, which is gone
     afterwards; what a person has chosen stays open: the choice would be lost if it came to nothing.
     """
     c = ecw_conflict.c
-    whose = {"practice": practice, "resource": resource, "crm_id": crm_id}
+    whose = {"practice": found.practice, "resource": found.resource, "crm_id": found.crm_id}
     before = {row["column"]: row for row in connection.execute(select(ecw_conflict).filter_by(**whose)).mappings()}
-    over = [name for name, row in before.items() if row["state"] == OPEN and name not in conflicts]
+    over = [name for name, row in before.items() if row["state"] == OPEN and name not in found.conflicts]
     if over and done:
         connection.execute(update(ecw_conflict).filter_by(**whose).where(c.column.in_(over)).values(state=SETTLED))
-    for name, winner in conflicts.items():
+    for name, winner in found.conflicts.items():
         old = before.get(name)
-        values = {"crm_value": text(crm.get(name)), "emr_value": text(emr.get(name))}
+        values = {"crm_value": text(found.crm.get(name)), "emr_value": text(found.emr.get(name))}
         same = old is not None and all(old[key] == value for key, value in values.items())
         if old and same and old["state"] == OPEN and old["choice"] and not done:
             continue
@@ -59,12 +61,12 @@ def record(
             whose | {"column": name},
             values
             | {
-                "ecw_id": ecw_id,
+                "ecw_id": found.ecw_id,
                 "state": OPEN if winner is None else SETTLED,
                 "winner": winner,
                 "choice": old["choice"] if old and same else None,
-                "first_run": old["first_run"] if old and same else run_id,
-                "last_run": run_id,
+                "first_run": old["first_run"] if old and same else found.run_id,
+                "last_run": found.run_id,
             },
         )
 

@@ -12,9 +12,8 @@ from sqlalchemy import ColumnElement, Engine, Select, Table, and_, cast, exists,
 
 from ecw.crm.db.business_table import key_of
 from ecw.crm.db.engine import reading
-from ecw.crm.db.enums import RejectState
+from ecw.crm.db.enums import DELETED, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
-from ecw.crm.load.write_links import DELETED
 
 _CHUNK = 5_000  # rows fetched at a time
 _ASKED = 1_000  # ids in one statement: SQLite and PostgreSQL both take that many

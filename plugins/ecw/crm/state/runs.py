@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, select, update
 
 from ecw.crm.db.engine import exclusive, reading
+from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.db.upsert import insert, upsert
 from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
 from ecw.models import Batch, Counts, Run
 
-RUNNING, LOADED, FAILED, DRY = "running", "loaded", "failed", "dry"  # dry: the numbers of a run that wrote nothing
+RUNNING, LOADED, FAILED, DRY = RunState.RUNNING, RunState.LOADED, RunState.FAILED, RunState.DRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +162,21 @@ def numbers_of(found: RowMapping | Mapping[str, Any]) -> Counts:
     return Counts(*(found[name] for name in ("fetched", "rejected", "inserted", "updated", "unchanged")))
 
 
-def record(
-    connection: Connection,
-    run: Run,
-    batch: Batch,
-    found: Counts,
-    *,
-    notes: Notes,
-    mapping_version: str,
-    fingerprint: str | None,
-    seconds: float,
-    state: str = LOADED,
-) -> None:
-    """Write what a load did, inside its transaction.  `seconds` are those of the load itself."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load did.  `seconds` are those of the load itself; `fingerprint` is the batch's, none of a dry run."""
+
+    counts: Counts
+    notes: Notes
+    mapping_version: str
+    seconds: float
+    fingerprint: str | None = None
+    state: str = LOADED
+
+
+def record(connection: Connection, run: Run, batch: Batch, loaded: Loaded) -> None:
+    """Write what a load did, inside its transaction."""
+    found = loaded.counts
     now = datetime.now(UTC)
     before = row(connection, run, batch["resource"])
     upsert(
@@ -184,7 +187,7 @@ def record(
         # The resource's own window may begin later than the run's: see `planned`.
         | ({} if before is None else {"window_start": before["window_start"]})
         | {
-            "state": state,
+            "state": loaded.state,
             "started_at": before["started_at"] if before else now,
             "ended_at": now,
             "fetched": found.fetched,
@@ -193,9 +196,9 @@ def record(
             "updated": found.updated,
             "unchanged": found.unchanged,
             "calls": batch["calls"],
-            "seconds": batch["seconds"] + seconds,
-            "mapping_version": mapping_version,
-            "fingerprint": fingerprint,
+            "seconds": batch["seconds"] + loaded.seconds,
+            "mapping_version": loaded.mapping_version,
+            "fingerprint": loaded.fingerprint,
             "error": None,
             "full_scan": batch.get("full_scan", False),
             "patients_queried": batch.get("patients_queried"),
@@ -207,7 +210,7 @@ def record(
             else None,
         }
         | ({"strategy": batch["strategy"]} if "strategy" in batch else {})
-        | asdict(notes),
+        | asdict(loaded.notes),
     )
 
 

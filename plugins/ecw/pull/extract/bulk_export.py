@@ -21,7 +21,7 @@ from ecw.models import Batch, Run
 from ecw.pull.extract.checkpoint import PART_RECORDS, Parts
 from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.dedupe import last_updated as its_time
-from ecw.pull.extract.extract import fetch_wanted, read_between, told
+from ecw.pull.extract.extract import Extracted, fetch_wanted, finished_batch, read_between
 from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.strategies import STRATEGIES, ExtractContext, Known, SearchRequest, in_turn, not_come, read
 from ecw.resources import Resource
@@ -176,7 +176,7 @@ def _collect(ask: ExtractContext, client: EcwClient, manifest: Manifest, kept: K
     count = parts.finish(path)
     made = kept.calls + client.calls - calls
     filesystem.remove(kept.path)
-    batch = told(run, resource, "bulk", path, count, made, time.monotonic() - started)
+    batch = finished_batch(run, resource, Extracted("bulk", path, count, made, time.monotonic() - started))
     batch["completeness"] = (
         STRATEGIES["bulk"].proof if since is None else f"what changed in the group since {kept.since}"
     )

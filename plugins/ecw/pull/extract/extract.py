@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -33,47 +34,64 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def extract(
-    run: Run,
-    resource: Resource,
-    client: EcwClient,
-    roster: Known,
-    strategies: Sequence[str],
-    options: Options,
-    *,
-    before: int | None = None,
-    max_patients: int | None = None,
-    urgent: int | None = None,
-    require: Callable[[str], None] | None = None,
-) -> Batch:
-    """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """What an extraction is about: a resource of a run, and the strategies, of which the first is used that eCW takes.
 
-    `before` is how many the last run fetched, `most` how many patients may be asked about one by one, `urgent` how many
-    of those who matter now. `require` raises an error where a strategy cannot be relied on.
+    `before` is how many records the last run fetched, `max_patients` how many patients may be queried one by one,
+    `urgent` how many of those who matter now. `require` raises an error where a strategy cannot be relied on.
+    """
+
+    run: Run
+    resource: Resource
+    options: Options
+    roster: Known
+    strategies: Sequence[str]
+    before: int | None = None
+    max_patients: int | None = None
+    urgent: int | None = None
+    require: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What an extraction brought: the staged file and its lines, API calls, seconds."""
+
+    strategy: str
+    path: str
+    count: int
+    calls: int
+    seconds: float
+
+
+def extract(request: ExtractRequest, client: EcwClient) -> Batch:
+    """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
     A task that was killed continues with the page it had not kept yet.
     """
+    run, resource, options = request.run, request.resource, request.options
     name, started, calls = resource.name, time.monotonic(), client.calls
     parts = Parts(filesystem.join(run["staging"], name, "parts"))
     if parts.resume():
         log.info("%s: %d records are here from an earlier try.", name, len(parts.seen))
-    ask = ExtractContext(run, resource, options, roster, parts.seen, max_patients, urgent)
-    strategy = _by_one_of(strategies, ask, client, parts, require)
+    ask = ExtractContext(run, resource, options, request.roster, parts.seen, request.max_patients, request.urgent)
+    strategy = _by_one_of(request, ask, client, parts)
     fetch_wanted(ask, client, parts)
     path = filesystem.join(run["staging"], name, "extract.ndjson.gz")
     count = parts.finish(path)
-    batch = told(run, resource, strategy, path, count, client.calls - calls, time.monotonic() - started, before=before)
+    found = Extracted(strategy, path, count, client.calls - calls, time.monotonic() - started)
+    batch = finished_batch(run, resource, found, before=request.before)
     batch |= read_between(parts.began, options)
     batch["completeness"] = STRATEGIES[strategy].proof.format_map(ask.tally)
     if strategy == "per_patient" and (left := remaining_patients(ask)):
         by = ask.end + timedelta(hours=longest_turn(options))
         log.warning(
-            "%s: %d patients were asked about, the last changed first; those of %d others come in turn, by %s.",
-            *(name, max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
+            "%s: %d patients were queried, the last changed first; the next runs query the other %d, by %s.",
+            *(name, request.max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
         )
         batch |= {"remaining_patients": left, "remaining_due_at": by.isoformat()}
-    if STRATEGIES[strategy].depends_on == "patient" and (asked := batch_file.manifest(_asked(run, resource))):
-        batch |= {"queried": _asked(run, resource), "patients_queried": asked["count"]}
+    if STRATEGIES[strategy].depends_on == "patient" and (queried := batch_file.manifest(_queried(run, resource))):
+        batch |= {"queried": _queried(run, resource), "patients_queried": queried["count"]}
     return batch
 
 
@@ -94,53 +112,41 @@ def read_between(began: datetime, options: Options) -> Batch:
     return cast(Batch, read)
 
 
-def told(
-    run: Run,
-    resource: Resource,
-    strategy: str,
-    path: str,
-    count: int,
-    calls: int,
-    seconds: float,
-    *,
-    before: int | None = None,
-) -> Batch:
-    """Return the batch of a finished extraction, and log its numbers."""
-    name, full_scan = resource.name, STRATEGIES[strategy].full_scan
-    log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
-    if full_scan and before and not count:
+def finished_batch(run: Run, resource: Resource, found: Extracted, *, before: int | None = None) -> Batch:
+    """Return the batch of a finished extraction, and log its numbers; `before`: what the last run fetched."""
+    name, full_scan = resource.name, STRATEGIES[found.strategy].full_scan
+    log.info(
+        "%s: %d records fetched by %s with %d calls in %.1f s.",
+        *(name, found.count, found.strategy, found.calls, found.seconds),
+    )
+    if full_scan and before and not found.count:
         log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
     return Batch(
         run=run,
         resource=name,
-        path=path,
-        count=count,
-        fetched=count,
+        path=found.path,
+        count=found.count,
+        fetched=found.count,
         rejected=0,
         unchanged=0,
         rejects=[],
-        calls=calls,
-        seconds=round(seconds, 3),
+        calls=found.calls,
+        seconds=round(found.seconds, 3),
         full_scan=full_scan,
-        strategy=strategy,
+        strategy=found.strategy,
     )
 
 
-def _by_one_of(
-    strategies: Sequence[str],
-    ask: ExtractContext,
-    client: EcwClient,
-    parts: Parts,
-    require: Callable[[str], None] | None,
-) -> str:
+def _by_one_of(request: ExtractRequest, ask: ExtractContext, client: EcwClient, parts: Parts) -> str:
+    strategies = request.strategies
     for number, name in enumerate(strategies, 1):
-        if require is not None:
-            require(name)
+        if request.require is not None:
+            request.require(name)
         rounds = STRATEGIES[name].rounds
         if rounds is None:
             raise ValueError(f"{name} is an export")
         try:
-            path = _asked(ask.run, ask.resource)
+            path = _queried(ask.run, ask.resource)
             with batch_file.writer(path) if STRATEGIES[name].depends_on == "patient" else nullcontext() as asked:
                 for units in rounds(ask):
                     noted = units if asked is None else _noting(units, asked)
@@ -163,5 +169,5 @@ def _noting(units: Iterable[SearchRequest], asked: batch_file.Writer) -> Iterato
         yield unit
 
 
-def _asked(run: Run, resource: Resource) -> str:
+def _queried(run: Run, resource: Resource) -> str:
     return filesystem.join(run["staging"], resource.name, "asked.ndjson.gz")

@@ -74,15 +74,14 @@ class Roster:
         """Yield the ids that the CRM has and that begin in the span; none where the mapping keeps no such time."""
         mapped, column = self._column(resource, BEGINS)
         if column is not None:
-            practice = self._run["practice"]
-            yield from not_returned.between(self._engine, practice, resource, mapped, column, start, end)
+            yield from self._rows(resource, mapped).between(column, start, end)
 
     def of_patients(self, resource: str, patients: Sequence[str]) -> Iterator[str]:
         """Yield the ids that the CRM has of these patients; none where the mapping keeps no reference to them."""
         mapped, column = self._column(resource, WHOSE)
         if column is not None:
             theirs = [f"Patient/{ecw_id}" for ecw_id in patients]
-            yield from not_returned.referring(self._engine, self._run["practice"], resource, mapped, column, theirs)
+            yield from self._rows(resource, mapped).referring(column, theirs)
 
     def urgent(self) -> list[str]:
         """Return the patients whose insurance is fetched in every run: who comes soon, whose intake is open."""
@@ -94,6 +93,9 @@ class Roster:
         mapping = mapping_of(self._run, resource)
         mapped = mapped_of(mapping)
         return set(of_texts(not_returned.beginnings(self._engine, mapped, names_of(mapping))))
+
+    def _rows(self, resource: str, mapped: Mapped) -> not_returned.LinkedRows:
+        return not_returned.LinkedRows(self._engine, self._run["practice"], resource, mapped)
 
     def _column(self, resource: str, paths: Iterable[str]) -> tuple[Mapped, str | None]:
         """Return the column that the mapping fills from one of the paths, as it is there."""

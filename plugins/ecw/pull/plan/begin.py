@@ -6,14 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
 from ecw.crm.state import backfill_claims, practices, run_history, runs
 from ecw.errors import ConfigurationError, SnapshotPending
-from ecw.models import Run
+from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
 from ecw.practice.mappings import mappings_of
 from ecw.practice.preflight import require_ready
@@ -33,20 +32,10 @@ from ecw.staging import batch_file, location
 log = logging.getLogger(__name__)
 
 
-def open_run(
-    engine: Engine,
-    run_id: str,
-    run_type: str,
-    window_start: str | None,
-    window_end: str | None,
-    ecw_conn_id: str,
-    crm_conn_id: str,
-    staging_path: str | None,
-    options: Mapping[str, Any] | str | None,
-    goes_on: Callable[[str], bool] | None = None,
-) -> Run:
+def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
-    now = datetime.now(UTC)
+    now, options = datetime.now(UTC), request.options
+    run_id, run_type, ecw_conn_id = request.run_id, request.run_type, request.ecw_conn_id
     practice_settings = of_connection(ecw_conn_id)
     gaps = schedule.gaps(schedule.cron(practice_settings))
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
@@ -69,8 +58,8 @@ def open_run(
             patients=[],
         )
     require_practitioners(engine, client, wanted.practitioners)
-    root = location.staging_root(staging_path)
-    start, end = window(engine, practice, run_type, window_start, window_end, wanted.resources)
+    root = location.staging_root(request.staging)
+    start, end = window(engine, practice, run_type, request.window_start, request.window_end, wanted.resources)
     if wanted.own_window or wanted.practitioners:
         start, end = window_of(wanted, now)
     run = Run(
@@ -81,8 +70,8 @@ def open_run(
         window_start=start,
         window_end=end,
         ecw_conn_id=ecw_conn_id,
-        crm_conn_id=crm_conn_id,
-        staging=batch_file.run_folder(root, practice, run_id),
+        crm_conn_id=request.crm_conn_id,
+        staging=batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id)),
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:

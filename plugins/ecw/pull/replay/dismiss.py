@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Engine, select, update
 
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_reject
-from ecw.crm.load.journal import Choice, decided
+from ecw.crm.journal import Choice, decided
 from ecw.errors import ConfigurationError
 
 MOST = 500  # records of one decision

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.db.errors import working
 from ecw.crm.load.identity import TYPED
 from ecw.errors import (
@@ -56,24 +57,24 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     """
     spelled = canonical(pushing, crm_id)
     if spelled is None:
-        return Pushed(crm_id, "missing")
+        return Pushed(crm_id, PushStatus.MISSING)
     crm_id = spelled
     with working("The push of a patient"), alone(pushing.engine, pushing.place, crm_id) as claim:
         if claim is None:
-            return Pushed(crm_id, "busy")
+            return Pushed(crm_id, PushStatus.BUSY)
         try:
             for _ in range(READS):
                 with reading(pushing.engine) as connection:
                     record = pushing.patients.read(connection, crm_id)
                     intent = intents.latest(connection, pushing.place, crm_id)
                 if record is None:
-                    return Pushed(crm_id, "missing")
+                    return Pushed(crm_id, PushStatus.MISSING)
                 patient = _Patient(pushing, record, intent, pushing.key(record), [claim])
                 try:
                     return patient.push()
                 except RowChanged:
                     continue
-            return Pushed(crm_id, "busy")
+            return Pushed(crm_id, PushStatus.BUSY)
         except ClaimLost:
             return patient.fenced()
 
@@ -83,21 +84,21 @@ class _Patient(Updating):
 
     def push(self) -> Pushed:
         if self.record.elsewhere or self.record.unassigned:
-            return self.pushed("elsewhere" if self.record.elsewhere else "unassigned")
+            return self.pushed(PushStatus.ELSEWHERE if self.record.elsewhere else PushStatus.UNASSIGNED)
         try:
             return self.settle() or self._send_or_not()
         except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # none of them is about this patient
             raise
         except PushStopped:
-            return self.pushed("stopped")
+            return self.pushed(PushStatus.STOPPED)
         except EcwError as error:  # of a read or a search: no write ends here
             outcome = raised(error, read=True)
             if self.pushing.options.dry_run is False:
                 with self.writing() as connection:
                     self.log(connection, "read", outcome)
             if isinstance(error, RecordNotFound) and self.record.ecw_id is not None:
-                return self.pushed("refused", outcome)
-            pushed = self.pushed("later" if isinstance(error, RetryableError) else "failed", outcome)
+                return self.pushed(PushStatus.REFUSED, outcome)
+            pushed = self.pushed(PushStatus.LATER if isinstance(error, RetryableError) else PushStatus.FAILED, outcome)
             return replace(pushed, own=isinstance(error, InvalidResponse))
 
     # -- the two ways
@@ -105,14 +106,14 @@ class _Patient(Updating):
     def _send_or_not(self) -> Pushed:
         intent, options = self.intent, self.pushing.options
         if self.record.locked:
-            return self.pushed("locked")
+            return self.pushed(PushStatus.LOCKED)
         if intent and intent.state == REFUSED and intent.intent == self.key and not options.again:
-            return self.pushed("refused")
+            return self.pushed(PushStatus.REFUSED)
         if self.record.ecw_id is not None and not self.record.linked:
             return self._claim()
         if self.record.ecw_id is None:
-            return self._create_in_turn() if options.create else self.pushed("skipped")
-        return self._update() if options.update else self.pushed("skipped")
+            return self._create_in_turn() if options.create else self.pushed(PushStatus.SKIPPED)
+        return self._update() if options.update else self.pushed(PushStatus.SKIPPED)
 
     def _claim(self) -> Pushed:
         """Link to the eCW id that somebody wrote into the CRM's row, where that is the same person."""
@@ -123,7 +124,7 @@ class _Patient(Updating):
         if choice not in (None, typed):
             return self._disclaim()
         if not pushing.options.update:
-            return self.pushed("skipped")
+            return self.pushed(PushStatus.SKIPPED)
         present = pushing.client.read(pushing.mapping.resource, typed)
         with reading(pushing.engine) as connection:
             owned = pushing.patients.owners(connection, [typed])
@@ -137,7 +138,7 @@ class _Patient(Updating):
         """Take an eCW id out of the CRM's row that a person knows to be another patient's, and go on without it."""
         pushing = self.pushing
         if not pushing.options.create:
-            return self.pushed("skipped")
+            return self.pushed(PushStatus.SKIPPED)
         if not pushing.options.dry_run:
             with self.writing() as connection:
                 self.require_same(connection)
@@ -154,7 +155,7 @@ class _Patient(Updating):
         born = next((c.name for c in self.pushing.mapping.pushed if element_of(c.steps) == "birthDate"), "")
         with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as claim:
             if claim is None:
-                return self.pushed("busy")
+                return self.pushed(PushStatus.BUSY)
             self.claims.append(claim)
             try:
                 return self._create()
@@ -184,10 +185,10 @@ class _Patient(Updating):
         if isinstance(match, Match):
             return self._link(match)
         if self._just_sent(sought):
-            return self.pushed("busy")
+            return self.pushed(PushStatus.BUSY)
         sent = {name: row[name] for name in composed.written}
         if pushing.options.dry_run:
-            return self.pushed("created", fields=sent)
+            return self.pushed(PushStatus.CREATED, fields=sent)
         if self._tried_enough():
             return self.give_up(CREATE)
         # The searches take a while, and the clinic may enter the patient meanwhile: once more, right before it is sent.
@@ -230,15 +231,15 @@ class _Patient(Updating):
             Kind.DONE, f"Linked to the patient that eCW has ({match.match_rule})", "", None, None, match.ecw_id
         )
         if self.pushing.options.dry_run:
-            return self.pushed("linked", ecw_id=match.ecw_id)
+            return self.pushed(PushStatus.LINKED, ecw_id=match.ecw_id)
         if not self.linked(match.ecw_id, MergeBase(), outcome, "link", ()):
-            return self.pushed("held", outcome)
+            return self.pushed(PushStatus.HELD, outcome)
         self.record = replace(self.record, ecw_id=match.ecw_id, linked=True, agreed=MergeBase())
         self.key = self.pushing.key(self.record)
         if not self.pushing.options.update:
-            return self.pushed("linked", outcome)
+            return self.pushed(PushStatus.LINKED, outcome)
         after = self._update()
-        return replace(after, status="linked") if after.status == "unchanged" else after
+        return replace(after, status=PushStatus.LINKED) if after.status == PushStatus.UNCHANGED else after
 
     # -- reading both sides
 

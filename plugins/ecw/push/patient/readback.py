@@ -143,17 +143,14 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     if raced:  # nothing is restored; both values are kept for whoever looks into it
         clinic_won: dict[str, Side | None] = dict.fromkeys(raced, "emr")
         place = pushing.place
-        conflicts.record(
-            *(connection, place.practice, place.resource, record.crm_id, ecw_id, pushing.run_id),
-            *(clinic_won, record.row, emr),
-            done=False,
-        )
+        whose = (place.practice, place.resource, record.crm_id, ecw_id, pushing.run_id)
+        conflicts.record(connection, conflicts.MergedRecord(*whose, clinic_won, record.row, emr), done=False)
     merged = merge(pushing.rules, agreed, record.row, emr)
     gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
     whole = gaps == merged.to_crm and not merged.conflicts and not kept
     learned_of_it = merged.pulled if whole else _with(agreed, gaps)
     if gaps:
-        pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id)
+        pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id, linked=True)
     else:
         pushing.patients.agree(connection, ecw_id, learned_of_it)
     respelled = tuple(name for name in ours if emr[name] != sent[name])

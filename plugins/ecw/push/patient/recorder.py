@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ecw.crm.load import journal
+from ecw.crm import journal
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
 from ecw.identity.held import reason_of
@@ -41,16 +42,18 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, normal
         return
     journal.write(
         connection,
-        practice=pushing.place.practice,
-        resource=pushing.place.resource,
-        run_id=pushing.run_id,
-        direction=journal.PUSH,
-        operation=journal.LEARN,
-        outcome="done",
-        message=journal.LEARNED,
-        crm_id=record.crm_id,
-        ecw_id=record.ecw_id,
-        fields=fields,
+        journal.JournalEntry(
+            practice=pushing.place.practice,
+            resource=pushing.place.resource,
+            run_id=pushing.run_id,
+            direction=journal.PUSH,
+            operation=journal.LEARN,
+            outcome="done",
+            message=journal.LEARNED,
+            crm_id=record.crm_id,
+            ecw_id=record.ecw_id,
+            fields=tuple(fields),
+        ),
     )
 
 
@@ -102,7 +105,7 @@ class OnePatient:
         message = "Another worker has taken the patient over: what this one found is not used"
         with self.pushing.engine.begin() as connection:
             self.log(connection, "fenced", Outcome(Kind.UNKNOWN, message, "", None))
-        return self.pushed("busy")
+        return self.pushed(PushStatus.BUSY)
 
     @property
     def tries(self) -> int:
@@ -125,7 +128,7 @@ class OnePatient:
                 intents.settle(connection, place, crm_id, DONE, ecw_id)
                 rejects.replace(connection, place, crm_id, self.pushing.run_id, ())
                 if fields:
-                    self.finished(connection, "created", ecw_id, fields)
+                    self.finished(connection, PushStatus.CREATED, ecw_id, fields)
             else:  # a pull came upon the new patient first, and made a row of its own for it
                 self.record_unsent(connection, HELD, CREATE, "link", (ecw_id,))
                 outcome = replace(
@@ -147,7 +150,7 @@ class OnePatient:
                     self.record_unsent(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
                         self.log(connection, UPDATE, outcome, sent)
-                    return self.pushed("held", outcome)
+                    return self.pushed(PushStatus.HELD, outcome)
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
             self.write_conflicts(connection, merged, emr)
@@ -158,10 +161,10 @@ class OnePatient:
             if outcome is not None:
                 self.log(connection, UPDATE, outcome, sent)
             if sent:
-                self.finished(connection, "updated", ecw_id, sent)
-        return self.pushed("updated" if sent else "unchanged", outcome, fields=sent, held=merged.held)
+                self.finished(connection, PushStatus.UPDATED, ecw_id, sent)
+        return self.pushed(PushStatus.UPDATED if sent else PushStatus.UNCHANGED, outcome, fields=sent, held=merged.held)
 
-    def finished(self, connection: Connection, status: str, ecw_id: str, fields: Iterable[str]) -> None:
+    def finished(self, connection: Connection, status: PushStatus, ecw_id: str, fields: Iterable[str]) -> None:
         """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
         pushing, crm_id = self.pushing, self.record.crm_id
         progress.note_within(
@@ -174,30 +177,21 @@ class OnePatient:
     def write_conflicts(self, connection: Connection, merged: Merged, emr: Json, *, done: bool = True) -> None:
         """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
         place, record = self.pushing.place, self.record
-        conflicts.record(
-            connection,
-            place.practice,
-            place.resource,
-            record.crm_id,
-            record.ecw_id or "",
-            self.pushing.run_id,
-            merged.conflicts,
-            record.row,
-            emr,
-            done=done,
-        )
+        whose = (place.practice, place.resource, record.crm_id, record.ecw_id or "", self.pushing.run_id)
+        found = conflicts.MergedRecord(*whose, merged.conflicts, record.row, emr)
+        conflicts.record(connection, found, done=done)
 
     def not_done(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
         """Write down an attempt that failed, or whose outcome is not known."""
         state, status = {
-            Kind.UNKNOWN: (UNKNOWN, "unknown"),
-            Kind.FIX_DATA: (REFUSED, "refused"),
-            Kind.LINK: (REFUSED, "refused"),
-            Kind.ADMINISTRATOR: (VOID, "failed"),
-            Kind.RETRY_ONCE: (VOID, "failed"),  # it was sent once more already
-        }.get(outcome.kind, (VOID, "later"))
+            Kind.UNKNOWN: (UNKNOWN, PushStatus.UNKNOWN),
+            Kind.FIX_DATA: (REFUSED, PushStatus.REFUSED),
+            Kind.LINK: (REFUSED, PushStatus.REFUSED),
+            Kind.ADMINISTRATOR: (VOID, PushStatus.FAILED),
+            Kind.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was sent once more already
+        }.get(outcome.kind, (VOID, PushStatus.LATER))
         if outcome.kind is Kind.RETRY_ONCE and self.tries:  # by an earlier push, too
-            state, status, outcome = REFUSED, "refused", replace(outcome, next_step=_STAYS_SO)
+            state, status, outcome = REFUSED, PushStatus.REFUSED, replace(outcome, next_step=_STAYS_SO)
         self.noted(operation, outcome, sent, state)
         return self.pushed(status, outcome, fields=sent)
 
@@ -208,7 +202,7 @@ class OnePatient:
         with self.writing() as connection:
             self.record_unsent(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
-        return self.pushed("refused", outcome)
+        return self.pushed(PushStatus.REFUSED, outcome)
 
     def noted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
         """Write one attempt into the journal, and the intent's new state where there is one."""
@@ -229,7 +223,7 @@ class OnePatient:
             with self.writing() as connection:
                 self.record_unsent(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
-        return self.pushed("held", outcome)
+        return self.pushed(PushStatus.HELD, outcome)
 
     def reject(self, found: list[Finding]) -> Pushed:
         """Write down why the patient is not sent as it is."""
@@ -242,7 +236,7 @@ class OnePatient:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
                 self.record_unsent(connection, REFUSED, operation)
                 self.log(connection, "reject", outcome, {each.field for each in found})
-        return replace(self.pushed("rejected"), findings=tuple(found))
+        return replace(self.pushed(PushStatus.REJECTED), findings=tuple(found))
 
     def record_unsent(
         self,
@@ -253,42 +247,35 @@ class OnePatient:
         candidates: Iterable[str] = (),
     ) -> None:
         """Note an intent that is not sent."""
-        intents.record_unsent(
-            connection,
-            self.pushing.place,
-            self.record.crm_id,
-            state=state,
-            intent=self.key,
-            operation=operation,
-            run_id=self.pushing.run_id,
-            match_rule=match_rule,
-            candidates=candidates,
-        )
+        what = intents.Unsent(state, self.key, operation, self.pushing.run_id, match_rule, tuple(candidates))
+        intents.record_unsent(connection, self.pushing.place, self.record.crm_id, what)
 
     def log(self, connection: Connection, operation: str, outcome: Outcome, fields: Iterable[str] = ()) -> None:
         """Add a row to the journal."""
         done = outcome.kind is Kind.DONE and outcome.http is not None
         journal.write(
             connection,
-            practice=self.pushing.place.practice,
-            resource=self.pushing.place.resource,
-            run_id=self.pushing.run_id,
-            direction=journal.PUSH,
-            operation=operation,
-            outcome=outcome.kind.value,
-            message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
-            next_step=outcome.next_step,
-            crm_id=self.record.crm_id,
-            ecw_id=outcome.ecw_id or self.record.ecw_id,
-            http_status=outcome.http,
-            code=outcome.code,
-            fields=fields,
-            seconds=outcome.seconds,
+            journal.JournalEntry(
+                practice=self.pushing.place.practice,
+                resource=self.pushing.place.resource,
+                run_id=self.pushing.run_id,
+                direction=journal.PUSH,
+                operation=operation,
+                outcome=outcome.kind.value,
+                message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
+                next_step=outcome.next_step,
+                crm_id=self.record.crm_id,
+                ecw_id=outcome.ecw_id or self.record.ecw_id,
+                http_status=outcome.http,
+                code=outcome.code,
+                fields=tuple(fields),
+                seconds=outcome.seconds,
+            ),
         )
 
     def pushed(
         self,
-        status: str,
+        status: PushStatus,
         outcome: Outcome | None = None,
         *,
         ecw_id: str | None = None,

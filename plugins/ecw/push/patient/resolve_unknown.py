@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.identity.person import Person
 from ecw.mapping.transform.person import numbers_of
 from ecw.push import intents
@@ -36,11 +37,11 @@ class Settling(OnePatient):
             self.intent = intent = replace(intent, state=UNKNOWN, decided_at=datetime.now(UTC))
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
         if age < options.unknown_outcome_wait_seconds:
-            return self.pushed("unknown")  # eCW may still be at it
+            return self.pushed(PushStatus.UNKNOWN)  # eCW may still be at it
         if intent.operation != CREATE or self.record.linked:
             return None  # the merge with what eCW has now settles it
         if options.dry_run:
-            return self.pushed("unknown")
+            return self.pushed(PushStatus.UNKNOWN)
         if pushed := self.settle_by_search(intent.sent):
             return pushed
         self.intent = replace(intent, state=VOID, sent={})
@@ -79,8 +80,8 @@ class Settling(OnePatient):
     def created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
         ecw_id = outcome.ecw_id or ""
         if not self.linked(ecw_id, MergeBase(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
-            return self.pushed("held", outcome)
-        return self.pushed("created", outcome, fields=sent, ecw_id=ecw_id)
+            return self.pushed(PushStatus.HELD, outcome)
+        return self.pushed(PushStatus.CREATED, outcome, fields=sent, ecw_id=ecw_id)
 
     def sought(self, row: Mapping[str, Any]) -> MatchQuery:
         """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not.

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.crm.load.identity import RUNG as IDENTITY
 from ecw.crm.state import conflicts, edit_times
 from ecw.errors import EcwError, PushStopped
@@ -44,7 +45,7 @@ class Updating(Settling):
         ecw_id = self.record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
         if not self._is_the_same_now():
-            return self.pushed("busy")
+            return self.pushed(PushStatus.BUSY)
         emr = self._emr(present)
         self.settle_update(emr)
         if why := pushing.patients.another_person(self.record, emr):
@@ -59,7 +60,7 @@ class Updating(Settling):
             return self.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
-            return self.pushed("updated" if sent else "unchanged", fields=sent, held=merged.held)
+            return self.pushed(PushStatus.UPDATED if sent else PushStatus.UNCHANGED, fields=sent, held=merged.held)
         if not sent or composed.resource == present:
             return self.agreed(merged, emr)
         if self._tried_enough():
@@ -129,11 +130,11 @@ class Updating(Settling):
         if self._tried_enough():
             return self.give_up(operation)
         if not pushing.allowed():
-            return self.pushed("stopped")
+            return self.pushed(PushStatus.STOPPED)
         with self.writing(self.sending) as connection:
             now = pushing.patients.read(connection, crm_id, to_write=True)
             if now is None or now.locked:
-                return self.pushed("missing" if now is None else "locked")
+                return self.pushed(PushStatus.MISSING if now is None else PushStatus.LOCKED)
             self.require_same(connection, now)
             decision = intents.Decision(self.key, operation, ecw_id, sent, pushing.run_id)
             intents.decide(connection, pushing.place, crm_id, decision)

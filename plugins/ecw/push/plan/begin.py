@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine
 
 from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.engine import reading
+from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of, practice_of
 from ecw.mapping.definition.model import Mapping as MappingFile
-from ecw.mapping.validation.table import require_tables
 from ecw.models import Push
 from ecw.practice.mappings import mappings_of
 from ecw.push import progress
@@ -97,12 +97,8 @@ def begin(
     if not wanted.dry_run:
         with engine.begin() as connection:
             practices.claim(connection, side.place.practice, base_url)
-    planned = progress.plan(
-        *(engine, side.place, run_id, chosen.planned),
-        dry=wanted.dry_run,
-        waiting=over,
-        auto_started=watched and not over,
-    )
+    plan = progress.Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=watched and not over)
+    planned = progress.plan(engine, side.place, run_id, plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
     log.info(
         "Practice %s: %d patients to create, %d to update%s; not sent: %s.",

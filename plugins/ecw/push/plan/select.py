@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, cast, or_, select
 
 from ecw.crm.db.engine import reading
+from ecw.crm.db.enums import PushStatus
 from ecw.errors import ConfigurationError
 from ecw.mapping.transform.person import element_of
 from ecw.pull.plan.resolve_patients import INSTEAD, KEPT
@@ -25,7 +26,7 @@ AGAIN = timedelta(minutes=30)  # what could not be done is tried again
 DEAD = timedelta(hours=2)  # a run that planned a patient and never came to it
 WINDOW = timedelta(hours=24)  # so far back the patients are counted whom runs took that nobody had asked for
 WAITS, TRIED = "waiting for an approval", "tried before"
-_FINISHED = ("rejected", "refused", "held")
+_FINISHED = (PushStatus.REJECTED, PushStatus.REFUSED, PushStatus.HELD)
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datet
     status = before["status"]
     if status == WAITING and before["planned_at"] > _still_open(wanted, now):
         return WAITS  # whatever changed since: the yes sends it as it is then
-    if before["intent"] != key or status in (WAITING, "stopped"):  # while the switch is on, nobody looks
+    if before["intent"] != key or status in (WAITING, PushStatus.STOPPED):  # while the switch is on, nobody looks
         return None
     if status == NOT_APPROVED:
         return NOT_APPROVED
@@ -106,7 +107,7 @@ def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datet
         return TRIED
     # What is done and differs all the same was changed, and changed back; but it must not start runs without end.
     since: timedelta = now - (before["at"] or before["planned_at"])
-    return None if since > {None: DEAD, "busy": timedelta(minutes=1)}.get(status, AGAIN) else TRIED
+    return None if since > {None: DEAD, PushStatus.BUSY: timedelta(minutes=1)}.get(status, AGAIN) else TRIED
 
 
 def _still_open(wanted: Wanted, now: datetime) -> datetime:

@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import RowMapping
 from starlette.background import BackgroundTask
 
-from ecw.crm.load.journal import DECISION, PULL, PUSH
+from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
 from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
