@@ -41,6 +41,7 @@ ASKED = {
     "/api/status": [""],
     "/api/overview": [P, "practice=P07"],
     "/api/logs/choices": [P],
+    "/api/logs/csv": [f"{P}&outcome=unknown"],
     "/api/logs/runs": [
         *(P, f"{P}&direction=push", f"{P}&outcome=unknown", f"{P}&resource=encounter", f"{P}&outcome=done"),
         *(f"{P}&direction=push&resource=patient", f"{P}&direction=pull&outcome=unknown", "{next}"),

@@ -1,11 +1,13 @@
-"""What parsing each DAG file adds to `import airflow.sdk`, in fresh processes, side by side."""
+"""What parsing each DAG file adds to `import airflow.sdk`, in fresh processes; and what 20 practices add."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.result import Result
 
@@ -20,10 +22,37 @@ if sys.argv[1:]:
     print(time.perf_counter() - begin)
 """
 ROUNDS = 7
+PRACTICES = 20
 
 
 def results() -> list[Result]:
     """Measure the slowest DAG file: seconds beside what `import airflow.sdk` takes by itself."""
+    return [*one_practice(), twenty_practices()]
+
+
+def twenty_practices() -> Result:
+    """Measure what 20 practices in practices.yaml add to parsing the slowest DAG file with one practice."""
+    files = sorted((ROOT / "dags").glob("*.py"))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "practices.yaml"
+        file.write_text("practices:\n" + "".join(f"  site{n}: {{schedule: '{n} * * * *'}}\n" for n in range(PRACTICES)))
+        with_one = {each.name: median(str(each)) for each in files}
+        with_all = {each.name: median(str(each), ECW_PRACTICES=str(file)) for each in files}
+    name = max(files, key=lambda each: with_all[each.name] - with_one[each.name]).name
+    added = with_all[name] - with_one[name]
+    return Result(
+        name="dag_parse_20_practices_added_s",
+        value=round(added, 3),
+        unit="s",
+        baseline=round(with_one[name], 3),
+        ratio=round(added / with_one[name], 3),
+        how=f"dags/{name}, which {PRACTICES} practices in practices.yaml cost most: seconds more than with one; "
+        f"medians of {ROUNDS} fresh processes",
+    )
+
+
+def one_practice() -> list[Result]:
+    """Measure the slowest DAG file with one practice."""
     added = {file.name: median(str(file)) for file in sorted((ROOT / "dags").glob("*.py"))}
     slowest, seconds = max(added.items(), key=lambda item: item[1])
     alone = statistics.median(timed_import() for _ in range(ROUNDS))
@@ -40,9 +69,9 @@ def results() -> list[Result]:
     ]
 
 
-def median(file: str) -> float:
-    """Return the median of what the file adds, in seconds."""
-    return statistics.median(float(run(PROGRAM, file)) for _ in range(ROUNDS))
+def median(file: str, **env: str) -> float:
+    """Return the median of what the file adds, in seconds, with these variables of the environment."""
+    return statistics.median(float(run(PROGRAM, file, **env)) for _ in range(ROUNDS))
 
 
 def timed_import() -> float:
@@ -52,7 +81,8 @@ def timed_import() -> float:
     )
 
 
-def run(program: str, *arguments: str) -> str:
+def run(program: str, *arguments: str, **env: str) -> str:
     """Run a program in a fresh interpreter and return the last line it prints."""
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | env)
     return done.stdout.splitlines()[-1]

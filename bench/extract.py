@@ -88,8 +88,8 @@ def peak(patients: int) -> float:
 
 
 @contextmanager
-def practice(patients: int) -> Iterator[dict[str, Any]]:
-    """Start a sandbox with so many patients and no quota, and publish a client's key for it."""
+def practice(patients: int, code: str = "FFSAND", quota: int = 0) -> Iterator[dict[str, Any]]:
+    """Start a sandbox with so many patients and a quota (0: none), and publish a client's key for it."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
     from jwt.algorithms import RSAAlgorithm
@@ -97,7 +97,8 @@ def practice(patients: int) -> Iterator[dict[str, Any]]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     jwk = {**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": KEY, "alg": "RS384", "use": "sig"}
     with published(json.dumps({"keys": [jwk]}).encode()) as url:
-        command = [sys.executable, "-m", "include.sandbox", "--quiet", "--patients", str(patients), "--quota", "0"]
+        command = [sys.executable, "-m", "include.sandbox", "--quiet", "--patients", str(patients)]
+        command += ["--practice", code, "--quota", str(quota)]
         command += ["--client", f"{CLIENT}={url}", "--today", "2026-11-22"]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
             try:

@@ -86,8 +86,8 @@ for practice in practices():
             "retry_policy": RETRY_POLICY,
             "execution_timeout": timedelta(hours=24),
         },
-        params=PARAMS,
         doc_md=__doc__,
         tags=["ecw", "pull", *practice.tags],
     ) as dag:
         ecw_pull(practice)
+        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing

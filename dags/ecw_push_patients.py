@@ -70,8 +70,8 @@ for practice in pushing():
             "retry_policy": RETRY_POLICY,
             "execution_timeout": timedelta(hours=24),
         },
-        params=PARAMS,
         doc_md=__doc__,
         tags=["ecw", "push", *practice.tags],
     ) as dag:
         ecw_push_patients(practice)
+        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing

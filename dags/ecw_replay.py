@@ -75,8 +75,8 @@ for practice in practices():
             "retry_policy": RETRY_POLICY,
             "execution_timeout": timedelta(hours=6),
         },
-        params=PARAMS,
         doc_md=__doc__,
         tags=["ecw", "pull", *practice.tags],
     ) as dag:
         ecw_replay(practice)
+        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing

@@ -32,6 +32,7 @@ pytest_plugins = [
     "tests.fixtures.keys",
     "tests.fixtures.sandbox",
     "tests.fixtures.crm",
+    "tests.fixtures.mappings",
     "tests.fixtures.pulling",
     "tests.fixtures.marking",
     "tests.fixtures.webhook",

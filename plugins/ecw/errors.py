@@ -27,6 +27,7 @@ EcwError
     │   └── UnreadableRecord  a record that somebody must know in full is broken JSON, too big or nested too deep
     ├── MappingError          a mapping file or a quality suite: file, line, key
     ├── CrmSchemaError         the CRM's table cannot hold what the mapping puts into it
+    │   └── RowRefused         a constraint or a trigger of the CRM refuses a row
     ├── PushStopped           a person has set the kill switch of the push: no request is made
     ├── PlanExceedsInterval           the run cannot be done before the next one begins
     ├── PrerequisiteMissing         the strategy needs records of another resource, and those did not load
@@ -169,6 +170,18 @@ class MappingError(FatalError):
 
 class CrmSchemaError(FatalError):
     """The CRM's table cannot hold what the mapping puts into it."""
+
+
+class RowRefused(CrmSchemaError):
+    """A constraint, a trigger or a column's type refuses a row: in a load, that record's reject.
+
+    `rule` says which kind of thing refused it, `column` which column it is about ('' where that is not known), `reason`
+    is a clause without values.
+    """
+
+    def __init__(self, what: str, *, next_move: str, who: str | None = None) -> None:
+        super().__init__(what, next_move=next_move, who=who)
+        self.rule, self.column, self.reason = "refused", "", "the CRM's database refuses it"
 
 
 class PushStopped(FatalError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict, TypeVar
 
-from ecw.errors import CountMismatch
+from ecw.errors import CorruptBatch, CountMismatch
+
+Left = TypeVar("Left")
 
 
 class Run(TypedDict):
@@ -120,3 +122,17 @@ class Counts:
                 "and report the numbers above if they come out the same.",
             )
         return self
+
+
+def left_by(task: str, found: Left | None) -> Left:
+    """Return what the task before this one has left.
+
+    Raises CorruptBatch where it left nothing: a person marked it success, or Airflow's database was cleaned since.
+    """
+    if found is None:
+        raise CorruptBatch(
+            f"The task {task} of this run has left nothing to go on with: it was marked success by hand, or "
+            "`airflow db clean` has removed what it left.",
+            next_move=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
+        )
+    return found

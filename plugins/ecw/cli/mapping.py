@@ -37,8 +37,9 @@ def command() -> None:
 @JSON
 def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
     """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once."""
+    from ecw.crm.db.schema.check import check_crm
     from ecw.errors import EcwError, MappingError
-    from ecw.mapping.validation.check import check_crm, check_files
+    from ecw.mapping.validation.check import check_files
     from ecw.practice.preflight import suite_problems
     from ecw.resources import RESOURCES
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
-from ecw.models import Push
+from ecw.models import Push, left_by
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +33,7 @@ class ApprovePush(HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return at once where nobody need be asked."""
-        push = self.push
+        push = left_by("begin", self.push)
         if not push["needs_approval"]:
             return {"approved": True, "by": None}
         wanted = push["options"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, AssetWatcher
 
+from ecw.models import left_by
 from ecw.operators import lineage
 from ecw.operators.outbox_trigger import OutboxTrigger
 from ecw.pull import steps
@@ -65,7 +66,7 @@ def inline(run: Run, outlet_events: Any = None) -> dict[str, dict[str, int]]:
     """Pull a few records in one task, all steps of all resources, and report the changes to the assets."""
     from ecw.pull.inline_run import pull
 
-    return pull(run, lambda batch: load(batch, outlet_events))
+    return pull(left_by("begin", run), lambda batch: load(batch, outlet_events))
 
 
 def _has_changed(batch: Batch, numbers: dict[str, int]) -> bool:

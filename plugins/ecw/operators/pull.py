@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecw.errors import ConcurrentRun, SnapshotPending
 from ecw.models import Batch, PullRequest, Run
 from ecw.pull import steps
+from ecw.pull.airflow_run import begins_first, require_not_marked
 from ecw.settings.practice import DEFAULT_CONNECTION
 from ecw.settings.practices import of_connection
 from ecw.settings.pull import of_form
@@ -36,6 +37,10 @@ class BeginOperator(BaseOperator, SkipMixin):
 
     def execute(self, context: Context) -> Run:
         """Begin, or begin to wait."""
+        if begins_first(context["ti"], context["dag_run"]):
+            practice = of_connection(self.ecw_conn_id)
+            run_id = context["dag_run"].run_id
+            steps.set_aside_earlier(run_id, "pull", practice.connection, practice.crm_connection)
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:
@@ -91,6 +96,7 @@ class ExtractOperator(BaseOperator):
     def go_on(self, context: Context, event: Any = None) -> Batch:
         """Extract, or wait once more."""
         if self.pull is None:
+            require_not_marked("begin", context["ti"], context["dag_run"])
             raise AirflowSkipException("The run did not begin.")
         found = steps.extract_or_wait(self.pull, self.resource_name)
         if isinstance(found, float):

@@ -9,6 +9,8 @@ from airflow.sdk import BaseOperator
 
 from ecw.models import Push
 from ecw.operators import lineage
+from ecw.pull.airflow_run import begins_first
+from ecw.pull.steps import set_aside_earlier
 from ecw.push import steps
 from ecw.settings.practice import DEFAULT_CONNECTION
 from ecw.settings.practices import of_connection
@@ -40,6 +42,8 @@ class BeginOperator(BaseOperator):
         """Begin."""
         dag_run = context["dag_run"]
         practice = of_connection(self.ecw_conn_id)
+        if begins_first(context["ti"], dag_run):
+            set_aside_earlier(dag_run.run_id, "push", practice.connection, practice.crm_connection)
         return steps.begin(
             dag_run.run_id,
             dag_run.run_type.value,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from ecw.crm.db.schema.fit import require_tables, table_problems
 from ecw.errors import MappingError
 from ecw.mapping.definition.model import Mapping
-from ecw.mapping.validation.table import require_tables, table_problems
 from ecw.practice.mappings import mappings_of
 from ecw.quality.suite import suite_of
 

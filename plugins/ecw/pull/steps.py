@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ecw.errors import ConfigurationError
-from ecw.models import Batch, PullRequest, Run
+from ecw.models import Batch, PullRequest, Run, left_by
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -39,6 +39,25 @@ def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) ->
 
     with open_crm(request.crm_conn_id) as engine:
         return open_run(engine, request, goes_on)
+
+
+def set_aside_earlier(
+    run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
+) -> None:
+    """Let the CRM keep what an earlier run of this id and kind (pull, replay, push) did, under another id.
+
+    Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
+    time.
+    """
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.state import run_history
+    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.settings import connections
+
+    with open_crm(crm_conn_id) as engine:
+        practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
+        if earlier := run_history.set_aside(engine, practice, run_id, kind):
+            log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 
 
 def extract(run: Run, resource: str) -> Batch:
@@ -98,7 +117,7 @@ def map(batch: Batch) -> Batch:
     from ecw.pull.map_records import map_batch
     from ecw.pull.plan import plan
 
-    run = batch["run"]
+    run = left_by("extract", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         known = links.known(engine, run["practice"], batch["resource"], table=mapping.table, run_id=run["run_id"])
@@ -117,7 +136,7 @@ def check(batch: Batch) -> Batch:
     from ecw.quality.suite import of_chosen, suite_of
     from ecw.settings.practices import of_connection
 
-    run = batch["run"]
+    run = left_by("map", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         own = of_connection(run["ecw_conn_id"]).quality
         suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]), own)
@@ -156,7 +175,7 @@ def load(batch: Batch) -> dict[str, int]:
     from ecw.settings.pull import Options
     from ecw.staging import batch_file, filesystem
 
-    run = batch["run"]
+    run = left_by("check", batch)["run"]
     with _crm(run, batch["resource"]) as engine:
         mapping = mapping_of(run, batch["resource"])
         mapped_by = batch_file.manifest(filesystem.join(run["staging"], batch["resource"], "map.ndjson.gz"))

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, cast, exists, func, not_, select, update
 
-from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, find
+from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, as_read, find
 from ecw.crm.db.converters import plain
+from ecw.crm.db.in_parts import in_parts
 from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.identity import Confirmed
@@ -52,9 +53,12 @@ class Patients:
         mapping = composer.mapping
         self.composer, self.place, self.key = composer, place, mapping.key
         names = tuple(column.name for column in mapping.columns)
+        only_read = frozenset(column.name for column in mapping.columns if not column.pulled)
         self.contacts = contact_columns(mapping)
         self.says, self.person = person_columns(mapping), person_reader(mapping)
-        self.target: BusinessTable = find(connection, Mapped(mapping.table, mapping.key, names, mapping.version))
+        self.target: BusinessTable = find(
+            connection, Mapped(mapping.table, mapping.key, names, mapping.version, only_read)
+        )
         self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
@@ -147,7 +151,7 @@ class Patients:
             upsert(connection, ecw_link, key, values)
         else:
             self.forget_hash(connection, ecw_id)
-        self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id)
+        self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id, linked=True)
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         if (named := practices.label(self.rows(connection), self.place.resource)) is not None:
             edit_times.write(connection, self.target, whose, named.where(self.target.key == self.target.key_of(crm_id)))
@@ -182,11 +186,13 @@ class Patients:
         agreed: MergeBase | None = None,
         *,
         of: str | None = None,
+        linked: bool = False,
     ) -> None:
         """Write values of eCW into the CRM's row, in the caller's transaction, and what is `agreed` then on an eCW id.
 
         What the row holds afterwards is what is agreed on the CRM's side: a trigger of the CRM may change it. It is no
-        edit of the CRM's. Raises crm.convert.Unfit where a column cannot hold its value.
+        edit of the CRM's. Where the row is `linked` already, a refusal by the CRM is logged: the link holds without
+        the id in the row. Raises Unfit where a column cannot hold its value, and RowRefused.
         """
         before = self.read(connection, crm_id, to_write=True)
         fit = self.target.converters
@@ -194,7 +200,19 @@ class Patients:
         statement = update(self.target.table).where(self.target.key == self.target.key_of(crm_id))
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         edit_times.begin_own_writes(connection)
-        edit_times.write(connection, self.target, whose, statement.values(**fitting))
+
+        def write(_: object = None) -> None:
+            edit_times.write(connection, self.target, whose, statement.values(**fitting))
+
+        if linked:
+            for refused in in_parts(connection, lambda: [crm_id], write).values():
+                log.warning(
+                    "The CRM refuses %s in a row of %s: %s. The patient is linked all the same. Next (data engineer): "
+                    "let the CRM take the column from the user of its connection.",
+                    *(", ".join(values), self.target.mapped.table, refused.reason),
+                )
+        else:
+            write()
         edit_times.settle(connection, self.target, whose)
         after = self.read(connection, crm_id)
         if agreed is None or of is None or before is None or after is None:
@@ -234,7 +252,7 @@ class Patients:
         return (
             select(
                 self.id.label("_id"),
-                *self.target.columns.values(),
+                *(as_read(column).label(name) for name, column in self.target.columns.items()),
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
                 ecw_link.c.identity.label("_identity"),

@@ -127,7 +127,7 @@ def statement(connection: Connection, wanted: Wanted, before: Position | None = 
     if wanted.record is not None:
         # Two looks into two indexes; an OR would go through the practice's whole journal.
         sides = [
-            _ordered(query.where(column == wanted.record), _no_order(connection)).limit(limit)
+            _ordered(query.where(column == wanted.record), no_index(connection, j.at)).limit(limit)
             for column in (j.crm_id, j.ecw_id)
         ]
         query = select(union(*(select(side.subquery()) for side in sides)).subquery())
@@ -192,6 +192,13 @@ def codes(connection: Connection, practice: str) -> list[str]:
     return _values(connection, j.code, select(j.code).where(j.practice == practice, j.code.is_not(None)))
 
 
+def no_index(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Keep SQLite, which has no statistics, from walking an index for the sake of this column."""
+    if connection.dialect.name != "sqlite":
+        return column
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
 _NOT_DONE, _NOT_PULLED = text(f"outcome <> '{DONE}'"), text(f"direction <> '{PULL}'")  # as their indexes have it
 
 
@@ -212,7 +219,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     for name in ("direction", "resource", "outcome", "code", "run_id"):
         if (value := getattr(wanted, name)) is None:
             continue
-        column = j[name] if name in leading or connection.dialect.name != "sqlite" else _no_index(j[name])
+        column = j[name] if name in leading else no_index(connection, j[name])
         conditions.append(column == value)
     if "outcome" in leading:
         conditions.append(_NOT_DONE)
@@ -240,19 +247,9 @@ def _leads(wanted: Wanted) -> tuple[str, ...]:
     return ("resource",) if wanted.resource is not None else ()
 
 
-def _no_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Keep SQLite, which has no statistics, from walking this column's index."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
-
-
 def _ordered(query: Select[Any], at: ColumnElement[Any] | None = None) -> Select[Any]:
     columns = query.selected_columns
     return query.order_by((columns.at if at is None else at).desc(), columns.run_id.desc(), columns.entry.desc())
-
-
-def _no_order(connection: Connection) -> ColumnElement[Any]:
-    """Return the time as SQLite does not take it for a reason to walk the whole practice by time."""
-    return _no_index(j.at) if connection.dialect.name == "sqlite" else j.at
 
 
 def _key(at: Position) -> Any:

@@ -27,6 +27,7 @@ from ecw.crm.db.tables import (
 from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.crm.load.match_unconfirmed import HELD
 from ecw.reports.find_records import PUSH_REJECT, Found
+from ecw.reports.journal import no_index
 from ecw.reports.rejects import began
 
 MOST = 200  # entries of each kind, the newest
@@ -114,11 +115,11 @@ class _Teller:
 
     def entries(self) -> list[RowMapping]:
         """Return the newest entries of the Integration Logs, by the ids of both sides: a look into an index each."""
-        j = ecw_journal
+        j, here = ecw_journal, self.connection
         sides = [
             select(j)
-            .where(j.c.practice == self.practice, column == value, j.c.resource == self.record.resource)
-            .order_by(j.c.at.desc())
+            .where(j.c.practice == self.practice, column == value, no_index(here, j.c.resource) == self.record.resource)
+            .order_by(no_index(here, j.c.at).desc())
             .limit(MOST)
             .subquery()
             for column, value in ((j.c.crm_id, self.record.crm_id), (j.c.ecw_id, self.record.ecw_id))

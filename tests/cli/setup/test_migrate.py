@@ -1,9 +1,11 @@
 import json
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from sqlalchemy import inspect
 
 from ecw.cli import group
+from ecw.crm.db.engine import engine_from_url
 
 
 def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
@@ -16,3 +18,60 @@ def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
     assert first.output.endswith("The CRM's database is up to date.\n")
     second = CliRunner().invoke(group, ["migrate", "--crm-conn-id", "my_crm"], catch_exceptions=False)
     assert second.output == "Nothing to do: the CRM's database is up to date.\n"
+
+
+def invoke(monkeypatch: pytest.MonkeyPatch, url: str, *arguments: str, answer: str = "") -> Result:
+    monkeypatch.setenv("AIRFLOW_CONN_MY_CRM", json.dumps({"conn_type": "generic", "extra": {"url": url}}))
+    return CliRunner().invoke(group, ["migrate", "--crm-conn-id", "my_crm", *arguments], input=answer)
+
+
+def tables(url: str) -> set[str]:
+    engine = engine_from_url(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def columns(url: str, table: str) -> list[str]:
+    engine = engine_from_url(url)
+    try:
+        return [column["name"] for column in inspect(engine).get_columns(table)]
+    finally:
+        engine.dispose()
+
+
+def test_sql_is_printed_and_nothing_is_changed(monkeypatch: pytest.MonkeyPatch, empty_crm_url: str) -> None:
+    shown = invoke(monkeypatch, empty_crm_url, "--sql")
+    assert shown.exit_code == 0
+    assert "CREATE TABLE ecw_run" in shown.output
+    assert tables(empty_crm_url) == set()
+    invoke(monkeypatch, empty_crm_url)
+    assert invoke(monkeypatch, empty_crm_url, "--sql").output.startswith("-- Nothing to do")
+
+
+def test_a_table_of_the_crm_s_own_is_changed_only_when_that_is_asked_for_and_confirmed(
+    monkeypatch: pytest.MonkeyPatch, empty_crm_url: str
+) -> None:
+    engine = engine_from_url(empty_crm_url)
+    key = "INTEGER" if engine.dialect.name == "sqlite" else "SERIAL"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE location (id {key} PRIMARY KEY, name TEXT, ours TEXT)")
+    engine.dispose()
+    invoke(monkeypatch, empty_crm_url)
+    assert columns(empty_crm_url, "location") == ["id", "name", "ours"]
+    refused = invoke(monkeypatch, empty_crm_url, "--adopt", answer="n\n")
+    assert "ALTER TABLE location ADD COLUMN ecw_id text;" in refused.output
+    assert columns(empty_crm_url, "location") == ["id", "name", "ours"]
+    done = invoke(monkeypatch, empty_crm_url, "--adopt", answer="y\n" * 5)
+    assert done.exit_code == 0, done.output
+    assert set(columns(empty_crm_url, "location")) > {"id", "name", "ours", "ecw_id", "address_line1"}
+    assert "Change" not in invoke(monkeypatch, empty_crm_url, "--adopt").output, "nothing is left to change"
+
+
+def test_going_back_from_the_first_release_is_refused(monkeypatch: pytest.MonkeyPatch, empty_crm_url: str) -> None:
+    invoke(monkeypatch, empty_crm_url)
+    refused = invoke(monkeypatch, empty_crm_url, "--back")
+    assert refused.exit_code == 1
+    assert "There is no release to go back to" in str(refused.exception)
+    assert invoke(monkeypatch, empty_crm_url, "--back", "--sql").exit_code == 2

@@ -69,6 +69,26 @@ def test_a_database_of_a_newer_version_is_refused(connect, crm_url: str) -> None
         by_connection()
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"conn_type": "mssql", "host": "db", "schema": "crm"}, "SQL Server"),
+        ({"conn_type": "mysql", "host": "db", "schema": "crm"}, "MySQL"),
+        ({"conn_type": "oracle", "host": "db"}, "Oracle"),
+        ({"conn_type": "generic", "extra": {"url": "mssql+pyodbc://user@db/crm"}}, "SQL Server"),
+        ({"conn_type": "generic", "extra": {"url": "mysql+pymysql://user@db/crm"}}, "MySQL"),
+        ({"conn_type": "generic", "host": "mariadb://user@db/crm"}, "MariaDB"),
+        ({"conn_type": "generic", "extra": {"url": "duckdb:///crm"}}, "'duckdb'"),
+    ],
+)
+def test_a_kind_of_database_that_is_not_supported_is_named_with_what_is(
+    connect, fields: dict[str, object], name: str
+) -> None:
+    connect(**fields)
+    with pytest.raises(ConfigurationError, match=f"{name}.* not supported.*use PostgreSQL.*your-own-crm"):
+        by_connection()
+
+
 def test_a_file_in_a_folder_that_is_not_there(connect, tmp_path) -> None:
     connect(conn_type="sqlite", host=str(tmp_path / "nowhere" / "crm.db"))
     with pytest.raises(ConfigurationError, match=r"SQLITE_CANTOPEN.*folder that exists"):
@@ -99,9 +119,8 @@ def test_a_database_that_the_server_does_not_have(connect, postgresql_server: st
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"conn_type": "mysql", "host": "h"}, "does not say where"),
+        ({"conn_type": "http", "host": "h"}, "does not say where"),
         ({"conn_type": "sqlite"}, "does not say where"),
-        ({"conn_type": "generic", "host": "mysql://h/db"}, "use SQLite or PostgreSQL"),
         ({"conn_type": "generic", "extra": {"url": "not a url, hunter2"}}, "cannot be read"),
     ],
 )

@@ -54,6 +54,35 @@ def test_a_new_patient_is_created_linked_and_known(sandbox: Any, crm: Any, pushi
     assert sandbox.served("transaction") == 1
 
 
+@pytest.mark.both_databases
+def test_a_crm_that_takes_no_ecw_id_has_its_patient_linked_and_created_once(
+    sandbox: Any, crm: Any, pushing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The link holds without the id in the row; a patient that is in eCW is not sent again."""
+    crm_id = crm.add()
+    with crm.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(
+                "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "RAISE EXCEPTION 'the row of % is closed', NEW.last_name; END $$"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER guard BEFORE UPDATE ON patient FOR EACH ROW EXECUTE FUNCTION guard()"
+            )
+        else:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER guard BEFORE UPDATE ON patient BEGIN SELECT RAISE(ABORT, 'closed'); END"
+            )
+    pushed = push_patient(pushing(), crm_id)
+    assert (pushed.did, bool(pushed.ecw_id)) == ("created", True)
+    assert [(link["crm_id"], link["ecw_id"]) for link in crm.all("ecw_link")] == [(crm_id, pushed.ecw_id)]
+    assert "a trigger of the CRM refuses it" in caplog.text
+    assert "Kowalczyk" not in caplog.text
+    confirm(pushing(), crm_id)
+    assert push_patient(pushing("r2"), crm_id).did == "unchanged"
+    assert sandbox.served("transaction") == 1
+
+
 def test_the_pull_that_follows_counts_the_patient_unchanged(sandbox: Any, crm: Any, pushing: Any) -> None:
     from ecw.crm.state import links
     from ecw.fhir.fingerprint import content_hash

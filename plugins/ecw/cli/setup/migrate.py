@@ -3,23 +3,80 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import click
 
 from ecw.cli.options import CRM, PRACTICE
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+ROUNDS = 5  # a column that was added may show what else is in the way
+
 
 @click.command("migrate")
 @PRACTICE
 @CRM
-def command(crm_conn_id: str) -> None:
-    """Make or fix the tables in the CRM's database; harmless when there is nothing to do."""
-    from ecw.crm.db.engine import open_crm
-    from ecw.crm.db.migrations import migrate
+@click.option("--sql", "shows", is_flag=True, help="Print the statements for a database administrator; change nothing.")
+@click.option("--adopt", is_flag=True, help="Change the CRM's own tables, too, so that they fit: shows the SQL.")
+@click.option("--yes", is_flag=True, help="With --adopt: do not ask before the SQL is executed.")
+@click.option("--back", is_flag=True, help="Take the newest release's changes back, where that is possible.")
+def command(crm_conn_id: str, shows: bool, adopt: bool, yes: bool, back: bool) -> None:
+    """Make or fix the tables in the CRM's database; harmless when there is nothing to do.
 
+    A table that is the CRM's own is left as it is, unless --adopt says otherwise.
+    """
+    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.migrations import migrate, migrate_back, sql
+
+    if back and (shows or adopt):
+        raise click.UsageError("--back goes with no other option.")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # the sentences below say it in plain words
     with open_crm(crm_conn_id, migrated=False) as engine:
+        if back:
+            click.echo(f"The CRM's database is at version {migrate_back(engine)} again.")
+            return
+        if shows:
+            click.echo(sql(engine) or "-- Nothing to do: the CRM's database is up to date.")
+            for statement in _repairs(engine) if adopt else ():
+                click.echo(statement)
+            return
         done = migrate(engine)
-    for sentence in done:
-        click.echo(sentence)
-    click.echo("The CRM's database is up to date." if done else "Nothing to do: the CRM's database is up to date.")
+        for sentence in done:
+            click.echo(sentence)
+        click.echo("The CRM's database is up to date." if done else "Nothing to do: the CRM's database is up to date.")
+        if adopt:
+            _adopt(engine, yes=yes)
+
+
+def _repairs(engine: Engine) -> list[str]:
+    """Return the SQL that makes the CRM's own tables fit the mapping files, each statement once."""
+    from ecw.crm.db.engine import reading
+    from ecw.crm.db.schema.fit import in_the_way
+    from ecw.mapping.definition.files import all_mappings
+
+    with reading(engine) as connection:
+        found = [each for mapping in all_mappings().values() for each in in_the_way(connection, mapping)]
+    return list(dict.fromkeys(each.repair for each in found if each.repair))
+
+
+def _adopt(engine: Engine, *, yes: bool) -> None:
+    """Show the SQL that changes the CRM's own tables, and execute it in one transaction where that is wanted."""
+    from ecw.crm.db.errors import working
+
+    for _ in range(ROUNDS):
+        statements = _repairs(engine)
+        if not statements:
+            break
+        click.echo("The CRM's own tables do not fit the mapping files. This would be executed:")
+        for statement in statements:
+            click.echo(f"  {statement}")
+        if not yes and not click.confirm("Change the CRM's own tables?", default=False):
+            click.echo("Nothing was changed in the CRM's own tables.")
+            return
+        with working("The change of the CRM's own tables"), engine.begin() as connection:
+            for statement in statements:
+                escaped = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+                connection.exec_driver_sql(escaped)
+    click.echo("`ecw mapping check` says whether the CRM's own tables fit the mapping files.")

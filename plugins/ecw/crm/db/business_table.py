@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Uuid
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import CHAR, Column, ColumnElement, Connection, Integer, Table, Text, Uuid, cast
 
-from ecw.crm.db import lenient_dates
 from ecw.crm.db.converters import Converter, converter
 from ecw.crm.db.enums import PRACTICE_OPTION
+from ecw.crm.db.schema import reflection
+from ecw.crm.db.schema.problems import Problem, unfilled
+from ecw.crm.db.schema.problems import problems as problems_of
+from ecw.crm.db.schema.reflection import reflect
 from ecw.errors import CrmSchemaError
 from ecw.identity.person import Person
 from ecw.three_way_merge import Rule
@@ -38,16 +39,17 @@ class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
     `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
-    those among them without whose record a row waits, `version` is the mapping's own. `rules` says how a column is
-    merged, `cleaned` how the CRM's value of a column is compared: as a pull would clean it. `who` are the columns that
-    tell a person from another, `born` the birth date among them, `contacts` those of phone numbers, e-mail addresses
-    and streets, `person` reads a person from a row.
+    those among them without whose record a row waits, `read` those that are never written, `version` is the mapping's
+    own. `rules` says how a column is merged, `cleaned` how the CRM's value of a column is compared: as a pull would
+    clean it. `who` are the columns that tell a person from another, `born` the birth date among them, `contacts` those
+    of phone numbers, e-mail addresses and streets, `person` reads a person from a row.
     """
 
     table: str
     key: str
     columns: tuple[str, ...]
     version: str
+    read: frozenset[str] = frozenset()
     references: frozenset[str] = frozenset()
     parks: frozenset[str] = frozenset()
     who: tuple[str, ...] = ()
@@ -87,20 +89,24 @@ class BusinessTable:
         return {name: column for name, column in found.items() if column is not None}
 
 
+def as_read(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return how a column is read: one of a fixed length without the blanks that fill it up."""
+    return cast(column, Text) if isinstance(column.type, CHAR) else column
+
+
 def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     """Return the mapping's table, ready to be filled.
 
     Raises CrmSchemaError with everything in the way at once.
     """
-    table = _reflect(connection, mapped.table)
-    practice = practice_column(connection)
-    found = list(_problems(table, mapped, practice))
+    table = reflect(connection, mapped.table)
+    found = _problems(connection, table, mapped)
     if found:
         raise CrmSchemaError(
-            f"The mapping does not fit the CRM's table {mapped.table}: {'; '.join(found)}.",
+            f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in found)}",
             next_move="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
         )
-    [key] = table.primary_key.columns
+    key, practice = reflection.key_of(table), practice_column(connection)
     columns = {name: table.columns[name] for name in mapped.columns}
     fits = {name: fit for name, column in columns.items() if (fit := converter(column.type))}
     return BusinessTable(
@@ -118,57 +124,24 @@ def key_of(connection: Connection, name: str) -> Column[Any]:
 
     Raises CrmSchemaError where the table does not exist.
     """
-    [key] = _reflect(connection, name).primary_key.columns
-    return key
+    return reflection.key_of(reflect(connection, name))
 
 
-def problems(connection: Connection, mapped: Mapped) -> list[str]:
+def problems(connection: Connection, mapped: Mapped) -> list[Problem]:
     """Return why a mapping cannot fill its table; an empty list where it can.
 
     Raises CrmSchemaError where the table does not exist.
     """
-    return list(_problems(_reflect(connection, mapped.table), mapped, practice_column(connection)))
+    return _problems(connection, reflect(connection, mapped.table), mapped)
 
 
-def _reflect(connection: Connection, name: str) -> Table:
-    schema, _, bare = name.rpartition(".")
-    try:
-        return Table(
-            *(bare, MetaData()),
-            schema=schema or None,
-            autoload_with=connection,
-            resolve_fks=False,
-            listeners=[("column_reflect", lenient_dates.reflected)],
-        )
-    except NoSuchTableError:
-        raise CrmSchemaError(
-            f"The CRM has no table {name}.",
-            next_move="run `ecw migrate`, or fix `table` in the mapping file.",
-        ) from None
+def _problems(connection: Connection, table: Table, mapped: Mapped) -> list[Problem]:
+    filled = filled_by_load(connection, mapped.parks)
+    of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read, filled)
+    return [*of_table, *unfilled(connection, table, mapped.columns)]
 
 
-def _problems(table: Table, mapped: Mapped, practice: str) -> Iterable[str]:
-    wanted = mapped.columns
-    if mapped.key not in wanted:
-        yield f"its key {mapped.key} is not among the columns of the mapping"
-    keys = list(table.primary_key.columns)
-    if len(keys) != 1:
-        yield f"it needs a primary key of one column, and has {len(keys)}"
-    elif keys[0].name in wanted:
-        yield f"the mapping fills {keys[0].name}, the table's own key"
-    elif not isinstance(keys[0].type, Integer | String | Uuid):
-        yield f"its key {keys[0].name} is neither a whole number, text nor a UUID"
-    elif keys[0].identity is not None and keys[0].identity.always:
-        yield f"its key {keys[0].name} is GENERATED ALWAYS; BY DEFAULT would do"
-    for name in wanted:
-        if name not in table.columns:
-            near = get_close_matches(name, table.columns.keys(), n=1)
-            yield f"it has no column {name}" + (f" (did you mean {near[0]}?)" if near else "")
-        elif converter(table.columns[name].type) is None:
-            yield f"column {name} has a type that we do not fill"
-    if practice in table.columns and practice not in wanted and not isinstance(table.columns[practice].type, String):
-        yield f"column {practice}, which says whose row it is, does not hold text"
-    for column in table.columns:
-        generated = column.server_default is not None or column.identity is not None or column.computed is not None
-        if not (column.nullable or generated or column.primary_key or column.name in (*wanted, practice)):
-            yield f"column {column.name} must be filled, and the mapping does not"
+def filled_by_load(connection: Connection, parks: Iterable[str]) -> set[str]:
+    """Return the columns that a load fills although no mapping does: the practice, and the keys of the rows that
+    required references mean."""
+    return {practice_column(connection), *(f"{name}_id" for name in parks)}

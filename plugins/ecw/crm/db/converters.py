@@ -43,7 +43,9 @@ def _integer(kind: Any) -> Converter:
     low, high = -(2**bits), 2**bits - 1
 
     def fit(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
+        if isinstance(value, bool):  # a CRM without booleans keeps 0 and 1
+            return int(value)
+        if not isinstance(value, int):
             raise Unfit("is not a whole number")
         if not low <= value <= high:
             raise Unfit("is a number too large for the column")

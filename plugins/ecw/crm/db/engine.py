@@ -44,6 +44,22 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TLS_CHECKED = ("verify-full", "verify-ca")
 TLS_MODES = (*TLS_CHECKED, "require", "prefer", "allow", "disable")
 PASSWORD_FIELD = "the password belongs into the connection's password field, where it needs no quoting and is masked"  # noqa: S105
+SUPPORTED = "docs/how-to/your-own-crm.md"
+# Databases that a CRM may well have, by SQLAlchemy's names and Airflow's connection types.
+OTHERS = {
+    "mssql": "SQL Server",
+    "odbc": "SQL Server",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+    "oracle": "Oracle",
+    "snowflake": "Snowflake",
+    "redshift": "Redshift",
+    "cockroachdb": "CockroachDB",
+    "gcpcloudsql": "Cloud SQL by Google's own connector",
+    "sqlserver": "SQL Server",
+    "db2": "Db2",
+    "salesforce": "Salesforce",
+}
 log = logging.getLogger(__name__)
 
 
@@ -105,7 +121,11 @@ def engine_from_url(url: str | URL) -> Engine:
                 hide_parameters=True,
                 pool_pre_ping=True,
                 max_overflow=20,  # pushes go side by side, and each holds up to three for moments
-                connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "ecw"},
+                connect_args={
+                    "connect_timeout": CONNECT_SECONDS,
+                    "application_name": "ecw",
+                    "client_encoding": "utf8",  # a character that the database lacks is the server's word, row by row
+                },
             )
         except ModuleNotFoundError:
             raise ConfigurationError(
@@ -115,8 +135,16 @@ def engine_from_url(url: str | URL) -> Engine:
         event.listen(engine, "connect", lenient_dates.connected)
         listen(engine)
         return engine
-    raise ConfigurationError(
-        f"The CRM connection names a {kind!r} database.", next_move="use SQLite or PostgreSQL for the CRM's database."
+    raise _unsupported("The CRM connection", kind)
+
+
+def _unsupported(what: str, kind: str) -> ConfigurationError:
+    name = OTHERS.get(kind, repr(kind))
+    return ConfigurationError(
+        f"{what} names a database of {name}, which is not supported: a load needs what PostgreSQL and SQLite do alike "
+        "(INSERT ... ON CONFLICT, RETURNING, DDL in transactions).",
+        next_move="use PostgreSQL for the CRM's database (or SQLite for a trial): "
+        f"{SUPPORTED} says what of it, and how to keep the CRM's tables elsewhere.",
     )
 
 
@@ -223,6 +251,8 @@ def _url(conn: AirflowConnection) -> str | URL:
             database=conn.schema,
             query=options,
         )
+    if kind in OTHERS:
+        raise _unsupported(f"The connection {conn.conn_id!r}", kind)
     raise ConfigurationError(
         f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
         next_move="use type sqlite with the file's path as host, type postgres with its usual fields, "

@@ -21,12 +21,56 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
-from ecw.errors import ConfigurationError, CrmSchemaError, DatabaseUnavailable, EcwError, InternalError
+from ecw.errors import (
+    ConfigurationError,
+    CrmSchemaError,
+    DatabaseUnavailable,
+    EcwError,
+    InternalError,
+    RowRefused,
+)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html, the first two characters of the state
 _TEMPORARY = ("08", "40", "53", "55", "57")  # connection, rollback, resources, lock, shutdown
 _REFUSED = ("28", "3D")  # user or password, no such database
 _NO_RIGHT, _READ_ONLY = "42501", "25006"
+# What is about the row that was written: values, constraints, RAISE in a trigger, a view's or a policy's rule.
+_OF_A_ROW = ("22", "23", "P0", "44")
+_RULES = {
+    "23502": "not null",
+    "23503": "foreign key",
+    "23505": "unique",
+    "23514": "check",
+    "23P01": "exclusion",
+    "23001": "foreign key",
+    "44000": "check",
+}
+_SQLITE_RULES = {
+    "SQLITE_CONSTRAINT_NOTNULL": "not null",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign key",
+    "SQLITE_CONSTRAINT_UNIQUE": "unique",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+    "SQLITE_CONSTRAINT_ROWID": "unique",
+    "SQLITE_CONSTRAINT_CHECK": "check",
+    "SQLITE_CONSTRAINT_TRIGGER": "trigger",
+    "SQLITE_CONSTRAINT_DATATYPE": "value",
+    "SQLITE_MISMATCH": "value",
+    "SQLITE_TOOBIG": "value",
+}
+_SAYS = {
+    "not null": "must not be empty",
+    "foreign key": "names a row that is not there",
+    "unique": "another row has the same value",
+    "check": "breaks a check of the CRM",
+    "exclusion": "another row excludes it",
+    "value": "holds a value that the CRM's column cannot take",
+    "trigger": "a trigger of the CRM refuses it",
+    "not kept": "the CRM's table did not keep the row",
+    "id changed": "the CRM changes the eCW id, by which the row is found again",
+    "row security": "row-level security of the CRM refuses it",
+}
+# Where RAISE stands; the text itself may quote the row.  The function's name is the CRM's own.
+_RAISED = re.compile(r"PL/pgSQL function ([\w.\"]{1,63})\([^)]*\) line \d+ at RAISE")
 # libpq's own words, which hold names of hosts and files only; a session that never began has no state
 _TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
 _OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
@@ -121,6 +165,9 @@ def _postgresql(origin: Any, what: str) -> EcwError:
             "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
             'or write {"sslmode": "disable"} on a network of your own.',
         )
+    refused = _refused_row(origin, what, state)
+    if refused is not None:
+        return refused
     if state == _NO_RIGHT:
         found = _OBJECT.search(str(origin))
         on = f" on the {found[1]} {found[2]}" if found else ""
@@ -157,8 +204,38 @@ def _postgresql(origin: Any, what: str) -> EcwError:
     )
 
 
+def _refused_row(origin: Any, what: str, state: str) -> RowRefused | None:
+    """Return the refusal of a row, None where the error is about something else."""
+    diagnosis = getattr(origin, "diag", None)
+    raised = _RAISED.search(getattr(diagnosis, "context", None) or "")
+    if state == _NO_RIGHT and "row-level security" in str(origin):
+        rule = "row security"
+    elif raised or state.startswith("P0"):
+        rule = "trigger"
+    elif state.startswith(_OF_A_ROW):
+        rule = _RULES.get(state, "value")
+    else:
+        return None
+    column, constraint = (getattr(diagnosis, f"{kind}_name", None) or "" for kind in ("column", "constraint"))
+    by = f"constraint {constraint}" if constraint else f"function {raised[1]}" if raised else ""
+    return row_refused(rule, column, by=f"{by + ', ' if by else ''}state {state}", what=what)
+
+
+def row_refused(rule: str, column: str = "", *, by: str, what: str | None = None) -> RowRefused:
+    """Return the refusal of a row by one of the kinds of _SAYS; `by` names the constraint, the function or the code."""
+    reason = f"{_SAYS[rule]} ({by})"
+    error = RowRefused(
+        f"{what or _work.get()}: {f'column {column}' if column else 'a row'}: {reason}.",
+        next_move="correct the record, the CRM's rule or the mapping file, and run the task again.",
+    )
+    error.rule, error.column, error.reason = f"CRM: {rule}", column, reason
+    return error
+
+
 def _sqlite(error: sqlite3.Error, what: str) -> EcwError:
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    if rule := _SQLITE_RULES.get(name):
+        return row_refused(rule, by=name, what=what)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")):
         return DatabaseUnavailable(
             f"{what}: SQLite gave up ({name}).",

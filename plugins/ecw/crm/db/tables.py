@@ -342,7 +342,7 @@ ecw_journal = Table(
     Column("run_id", String(250), nullable=False, comment="The Airflow run"),
     Column("direction", String(8), nullable=False, comment="Push, pull, decision"),
     Column("resource", String(64), nullable=False, comment="The resource, as in resources.py"),
-    Column("operation", String(16), nullable=False, comment="Create, update, link, settle …"),
+    Column("operation", String(16), nullable=False, comment="Create, update, link, settle, ..."),
     Column("crm_id", String(64), comment="The row's key in the CRM"),
     Column("ecw_id", String(128), comment="The record's id in eCW"),
     Column("http_status", Integer, comment="The HTTP status of the answer"),

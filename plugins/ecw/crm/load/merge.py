@@ -29,8 +29,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    literal,
-    null,
+    literal_column,
     or_,
     select,
     text,
@@ -39,14 +38,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.schema.reflection import default_of
 from ecw.crm.db.tables import ecw_link, ecw_reject
 from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
-from ecw.crm.load.rewritten import agree_on_what_is_held
 from ecw.crm.load.stage import REFUSED, Stage, differs, refuse
 from ecw.crm.load.three_way import Told, merge_differing
-from ecw.crm.load.write_links import gone, mark, mark_gone, write_agreed, write_links
+from ecw.crm.load.write_links import gone, mark_gone, write_agreed, write_links
+from ecw.crm.load.writing.rewritten import agree_on_what_is_held
+from ecw.crm.load.writing.rows import mark, write_rows
 from ecw.crm.state import edit_times, practices
 from ecw.errors import CrmSchemaError
 from ecw.models import Run
@@ -96,7 +97,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     told = merge_differing(connection, stage, target, run, resource)
     _give_back_keys(connection, stage, target, run, resource)
     _give_keys(connection, stage, target, resource)
-    _write_rows(connection, stage, own, whose)
+    write_rows(connection, stage, own, whose)
     rewritten = agree_on_what_is_held(connection, stage, target)
     mark(connection, stage, target, whose)
     _count(connection, stage)
@@ -138,7 +139,8 @@ def _take_stock(connection: Connection, stage: Stage, target: BusinessTable) -> 
         own = ", ".join(quoted.quote(name) for name in (target.key.name, target.mapped.key))
         keys = "practice, resource, ecw_id"
         # Of what statements join by: to look at all columns takes longer than to write them.
-        connection.exec_driver_sql(f"ANALYZE ecw_link ({keys}, crm_id), ecw_merge_base ({keys}), {table} ({own})")
+        named = f"{table} ({own})".replace("%", "%%")
+        connection.exec_driver_sql(f"ANALYZE ecw_link ({keys}, crm_id), ecw_merge_base ({keys}), {named}")
 
 
 def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
@@ -259,7 +261,10 @@ def _give_keys(connection: Connection, stage: Stage, target: BusinessTable, reso
     s = stage.rows
     new = s.c.fate.is_(None)
     crm_id: ColumnElement[Any]
-    if not isinstance(target.key.type, Integer):
+    default = default_of(target.key)
+    if default and connection.dialect.name == "postgresql":
+        crm_id = cast(literal_column(f"({default})"), target.key.type)
+    elif not isinstance(target.key.type, Integer):
         crm_id = _random_key(connection)
     elif connection.dialect.name == "postgresql":
         name = connection.dialect.identifier_preparer.format_table(target.table)
@@ -308,22 +313,3 @@ def _name_the_practice(connection: Connection, own: practices.Rows, whose: edit_
     statement = practices.label(own, whose.resource)
     if statement is not None:
         edit_times.write(connection, own.target, whose, statement)
-
-
-def _write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose) -> None:
-    target = own.target
-    s, t = stage.rows, target.table
-    names = [target.key.name, *stage.values, *own.written]
-    practice = [literal(value) for value in own.written.values()]
-    staged = select(s.c.crm_id, *stage.values.values(), *practice).where(s.c.fate == "insert").order_by(s.c.seq)
-    connection.execute(t.insert().from_select(names, staged, include_defaults=False))
-    edit_times.note_inserted(connection, target, whose, select(s.c.crm_id).where(s.c.fate == "insert"))
-    changing = stage.values
-    # Of a reference that changes, the row that it meant is forgotten; `references.resolve` looks for the new one.
-    forgotten = {
-        meant.name: case((target.columns[name].is_distinct_from(changing[name]), null()), else_=meant)
-        for name, meant in target.meant.items()
-        if name in changing
-    }
-    changed = update(t).where(target.key == s.c.crm_id, s.c.fate == "update")
-    edit_times.write(connection, target, whose, changed.values({**changing, **forgotten}))

@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import Connection, Select, and_, bindparam, not_, null, or_, select, update
 
 from ecw.crm import journal
-from ecw.crm.db.business_table import LOCK, BusinessTable
+from ecw.crm.db.business_table import LOCK, BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
 from ecw.crm.db.tables import ecw_conflict, ecw_intent, ecw_merge_base, ecw_own_write
 from ecw.crm.load.identity import Guard
@@ -205,7 +205,7 @@ def _differing(connection: Connection, stage: Stage, target: BusinessTable, run:
         select(
             *(s.c.seq, s.c.ecw_id, s.c.source_version, s.c.agreed_emr, s.c.adopted, target.key.label("t__key")),
             *(a.c.emr.label("a_emr"), a.c.crm.label("a_crm"), a.c.sent.label("a_sent")),
-            *(column.label(f"t_{name}") for name, column in target.columns.items()),
+            *(as_read(column).label(f"t_{name}") for name, column in target.columns.items()),
             lock.label("t__lock"),
             *edit_times.columns(connection, target),
         )

@@ -133,26 +133,6 @@ def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) 
     )
 
 
-def mark(connection: Connection, stage: Stage, target: BusinessTable, whose: edit_times.Whose) -> None:
-    """Mark the rows of records that are inactive, merged or deceased in eCW, with why, and unmark the others.
-
-    It is an update, as of any other column. Comes after the rows were written: those that eCW and the CRM agree on have
-    staged values that are not the CRM's.
-    """
-    s, column = stage.rows, _status(target)
-    if column is None:
-        return
-    said = s.c.status + ": " + s.c.status_reason
-    differs = column.is_distinct_from(said)
-    connection.execute(
-        update(s)
-        .where(s.c.fate.in_(["update", "same"]), exists().where(target.key == s.c.crm_id, differs))
-        .values(fate="update", fields=func.coalesce(s.c.fields + ", ", "") + STATUS)
-    )
-    marked = update(target.table).where(target.key == s.c.crm_id, s.c.fate.in_(["insert", "update"]), differs)
-    edit_times.write(connection, target, whose, marked.values({column.name: said}))
-
-
 def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
     """Mark the links of records that eCW has no more, and their rows where the table has a column for it.
 
@@ -164,7 +144,7 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     # Without a hash it is mapped again, should it come back as it was; without a version, whatever its version then.
     nothing = {"hash": "", "source_version": None, "stale_run": None}
     connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))
-    column = _status(target)
+    column = status_column(target)
     if column is None:
         return
     crm_id, differs = cast(link.c.crm_id, target.key.type), column.is_distinct_from(DELETED)
@@ -175,6 +155,6 @@ def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: 
     edit_times.write(connection, target, whose, marked.values({column.name: DELETED}))
 
 
-def _status(target: BusinessTable) -> Column[Any] | None:
+def status_column(target: BusinessTable) -> Column[Any] | None:
     """Return the column for the mark, None where there is none, or the mapping fills it."""
     return None if STATUS in target.columns else target.table.columns.get(STATUS)

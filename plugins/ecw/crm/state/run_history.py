@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Engine, Select, and_, exists, func, select
+from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
-from ecw.crm.db.engine import reading
+from ecw.crm.db.engine import exclusive, reading
 from ecw.crm.db.enums import ConflictState, RejectState
-from ecw.crm.db.tables import ecw_conflict, ecw_cursor, ecw_deferred_row, ecw_link, ecw_reject, ecw_run
+from ecw.crm.db.tables import (
+    ecw_conflict,
+    ecw_cursor,
+    ecw_deferred_row,
+    ecw_link,
+    ecw_push_item,
+    ecw_reject,
+    ecw_run,
+    metadata,
+)
 from ecw.crm.state.runs import LOADED
 from ecw.errors import ConfigurationError
 from ecw.models import Run
+
+PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
+AGAIN = "~"  # between a run's id and its number, where Airflow has given the id a second time
+LONGEST_ID = 240  # characters of an id that leave room for the number
 
 
 def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
@@ -36,6 +49,56 @@ def require_own_id(engine: Engine, practice: str, run_id: str, *, replay: bool) 
                 "and staged batches are kept under it.",
                 next_move="trigger this one with another run id, or with none of your own.",
             )
+
+
+def set_aside(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
+    """Let the CRM keep what an earlier run of this id and kind did, under another id; return that, None where there was
+    none.
+
+    Where a run of another kind has the id as well, nothing is renamed: that one may be at work.  Airflow forgets its
+    runs (`airflow db clean`, a run that is deleted), and gives an id a second time: to a backfill of the same interval,
+    or because a person chose it.  The ledger's row of the first is not the second's.
+    """
+    with engine.begin() as connection:
+        exclusive(connection, f"ecw run {practice}")
+        replayed = ecw_run.c.run_type == "replay"
+        known = {
+            PULL: _of(ecw_run, practice, run_id).where(~replayed),
+            REPLAY: _of(ecw_run, practice, run_id).where(replayed),
+            PUSH: _of(ecw_push_item, practice, run_id),
+        }
+        if [name for name, found in known.items() if connection.scalar(select(found.exists()))] != [kind]:
+            return None
+        earlier = f"{run_id[:LONGEST_ID]}{AGAIN}{_times_made(connection, practice, run_id)}"
+        for table in metadata.sorted_tables:
+            for column in table.columns if "practice" in table.columns else ():
+                if column.name == "run_id" or column.name.endswith("_run"):
+                    mine = table.columns["practice"] == practice
+                    connection.execute(update(table).where(mine, column == run_id).values({column.name: earlier}))
+    return earlier
+
+
+def folder_name(engine: Engine, practice: str, run_id: str) -> str:
+    """Return the name of a run's folder in the staging area: an earlier run of the same id has one, too."""
+    with reading(engine) as connection:
+        times = _times_made(connection, practice, run_id)
+    return run_id if times == 1 else f"{run_id[:LONGEST_ID]}{AGAIN}{times}"
+
+
+def _times_made(connection: Connection, practice: str, run_id: str) -> int:
+    """Return how often the id was given, this time included."""
+    earlier = run_id[:LONGEST_ID] + AGAIN
+    ids: set[str] = set()
+    for table in (ecw_run, ecw_push_item):
+        statement = select(table.c.run_id).where(
+            table.c.practice == practice, table.c.run_id.startswith(earlier, autoescape=True)
+        )
+        ids |= set(connection.scalars(statement.distinct()))
+    return 1 + len([found for found in ids if found.startswith(earlier) and found[len(earlier) :].isdecimal()])
+
+
+def _of(table: Table, practice: str, run_id: str) -> Select[Any]:
+    return select(table.c.run_id).where(table.c.practice == practice, table.c.run_id == run_id)
 
 
 def waiting_conflicts(engine: Engine, practice: str) -> dict[str, int]:

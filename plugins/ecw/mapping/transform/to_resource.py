@@ -42,6 +42,8 @@ def cleaned(column: Column, value: Any) -> Any:
         value = CLEANERS[name](value) if isinstance(value, str) else value
     if isinstance(value, str) and (not value.strip() or (column.type in DATED and is_null_date(value))):
         return None
+    if column.type == "boolean" and value in (0, 1):  # a CRM without booleans keeps numbers
+        return bool(value)
     return value
 
 

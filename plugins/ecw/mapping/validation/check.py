@@ -1,18 +1,14 @@
-"""Everything that can be known to be wrong before a run: files, FHIR's structure, crosswalks, the CRM's tables."""
+"""What can be known to be wrong of the mapping files by themselves: the files, FHIR's structure, crosswalks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import available
 from ecw.mapping.definition.files import load_mapping, mapping_files, mappings_folder
 from ecw.mapping.definition.model import Mapping
 from ecw.mapping.validation.structure import check_structure
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 
 @dataclass(slots=True)
@@ -50,17 +46,3 @@ def check_files(folder: str | None = None) -> Checked:
         ]
     found.problems = list(dict.fromkeys(found.problems))  # a shared crosswalk's problem comes with each file
     return found
-
-
-def check_crm(connection: Connection, found: Checked) -> None:
-    """Hold the mappings against the CRM's tables, and the crosswalks against both sides' present lists."""
-    from ecw.mapping.validation.crosswalk_names import check_lists
-    from ecw.mapping.validation.table import table_problems
-
-    for mapping in found.mappings:
-        found.problems += table_problems(connection, mapping)
-    crosswalks = {crosswalk.name: crosswalk for mapping in found.mappings for crosswalk in mapping.crosswalks.values()}
-    lists = check_lists(connection, crosswalks.values())
-    found.problems += lists.problems
-    found.notes += [f"Not verified: {note}." for note in lists.unverified]
-    found.notes += [f"Coverage: {note}." for note in lists.coverage]

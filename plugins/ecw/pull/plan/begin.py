@@ -71,7 +71,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
         window_end=end,
         ecw_conn_id=ecw_conn_id,
         crm_conn_id=request.crm_conn_id,
-        staging=batch_file.run_folder(root, practice, run_id),
+        staging=batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id)),
     )
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:

@@ -26,15 +26,19 @@ log = logging.getLogger(__name__)
 
 
 def begin_by_form(
-    ecw_conn_id: str = "ecw_default", dag_run: Any = None, params: Mapping[str, Any] | None = None
+    ecw_conn_id: str = "ecw_default", dag_run: Any = None, params: Mapping[str, Any] | None = None, ti: Any = None
 ) -> Run:
     """Begin as the form of a run of the practice's says; Airflow hands run and form over.
 
     They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
     """
+    from ecw.pull.airflow_run import begins_first
+    from ecw.pull.steps import set_aside_earlier
     from ecw.settings.practices import of_connection
 
     practice = of_connection(ecw_conn_id)
+    if begins_first(ti, dag_run):
+        set_aside_earlier(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
     return begin(dag_run.run_id, dict(params or {}), practice.connection, practice.crm_connection, practice.staging)
 
 
@@ -65,21 +69,22 @@ def begin(
     wanted = _read(chosen)
     base_url = base_url_of(connections.get(ecw_conn_id))
     practice = practice_of(base_url)
-    folder = batch_file.run_folder(location.staging_root(staging_path), practice, run_id)
+    root = location.staging_root(staging_path)
     now = datetime.now(UTC).isoformat()
-    run = Run(
-        practice=practice,
-        base_url=base_url,
-        run_id=run_id,
-        run_type=RUN_TYPE,
-        window_start=None,
-        window_end=now,
-        ecw_conn_id=ecw_conn_id,
-        crm_conn_id=crm_conn_id,
-        staging=folder,
-    )
     with open_crm(crm_conn_id) as engine:
         run_history.require_own_id(engine, practice, run_id, replay=True)
+        folder = batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id))
+        run = Run(
+            practice=practice,
+            base_url=base_url,
+            run_id=run_id,
+            run_type=RUN_TYPE,
+            window_start=None,
+            window_end=now,
+            ecw_conn_id=ecw_conn_id,
+            crm_conn_id=crm_conn_id,
+            staging=folder,
+        )
         counted = quarantine.counted(engine, practice, wanted)
         with reading(engine) as connection:
             practices.require(connection, practice, base_url)
@@ -150,10 +155,14 @@ def collect(run: Run, resource: str) -> Batch | None:
     )
 
 
-def collect_or_skip(run: Run | None, resource: str) -> Batch:
+def collect_or_skip(run: Run | None, resource: str, ti: Any = None, dag_run: Any = None) -> Batch:
     """Do what `collect` does; leave the resource's other steps out where there is nothing to do."""
     from airflow.sdk.exceptions import AirflowSkipException
 
+    from ecw.pull.airflow_run import require_not_marked
+
+    if run is None and ti is not None:
+        require_not_marked("begin", ti, dag_run)
     found = None if run is None else collect(run, resource)
     if found is None:
         raise AirflowSkipException(f"{resource}: no open reject among the chosen ones.")

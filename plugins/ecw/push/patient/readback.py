@@ -150,7 +150,7 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
     whole = gaps == merged.to_crm and not merged.conflicts and not kept
     learned_of_it = merged.pulled if whole else _with(agreed, gaps)
     if gaps:
-        pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id)
+        pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id, linked=True)
     else:
         pushing.patients.agree(connection, ecw_id, learned_of_it)
     respelled = tuple(name for name in ours if emr[name] != sent[name])

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine
 
 from ecw.crm.db.business_table import practice_column
 from ecw.crm.db.engine import reading
+from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of, practice_of
 from ecw.mapping.definition.model import Mapping as MappingFile
-from ecw.mapping.validation.table import require_tables
 from ecw.models import Push
 from ecw.practice.mappings import mappings_of
 from ecw.push import progress

@@ -1,4 +1,4 @@
-"""Run by Alembic: the connection, with its transaction already begun, comes from `migrate`."""
+"""Run by Alembic: the connection, with its transaction already begun, comes from `migrate`; `sql` only reads it."""
 
 from alembic import context
 
@@ -8,6 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     version_table=VERSION_TABLE,
     transactional_ddl=True,  # on SQLite too: engine.py begins its transactions itself
+    literal_binds=context.is_offline_mode(),
 )
 with context.begin_transaction():
     context.run_migrations()

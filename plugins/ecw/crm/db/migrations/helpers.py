@@ -9,13 +9,29 @@ import sqlalchemy as sa
 from alembic import op
 
 from ecw.crm.db.business_table import practice_column
+from ecw.crm.db.schema.reflection import key_of, reflect
 
 
 def say(sentence: str) -> None:
     """Tell whoever runs the migration what was done."""
+    _attributes()["done"].append(sentence)
+
+
+def crm() -> sa.Connection:
+    """Return the connection to look at the database by; `op.get_bind()` writes, or only prints what it would."""
+    connection: sa.Connection = _attributes()["connection"]
+    return connection
+
+
+def made(name: str) -> list[str]:
+    """Return the columns of a table that this migration has made; none where it has not."""
+    columns: list[str] = _attributes()["made"].get(name, [])
+    return columns
+
+
+def _attributes() -> dict[Any, Any]:
     config = op.get_context().config
-    if config is not None:
-        config.attributes["done"].append(sentence)
+    return {} if config is None else config.attributes
 
 
 def key() -> sa.Column[int]:
@@ -30,11 +46,11 @@ def business_table(name: str, *columns: sa.Column[Any]) -> bool:
 
     Return True if it was created.
     """
-    if sa.inspect(op.get_bind()).has_table(name):
+    if sa.inspect(crm()).has_table(name):
         say(f"left the table {name} as it is: it is the CRM's own.")
         return False
-    practice = practice_column(op.get_bind())
-    op.create_table(
+    practice = practice_column(crm())
+    table = op.create_table(
         name,
         key(),
         sa.Column("ecw_id", sa.String(64)),
@@ -42,6 +58,7 @@ def business_table(name: str, *columns: sa.Column[Any]) -> bool:
         *columns,
         sqlite_autoincrement=True,
     )
+    _attributes()["made"][name] = table.columns.keys()
     op.create_index(f"{name}_ecw_id", name, ["ecw_id"])
     op.create_index(f"{name}_{practice}", name, [practice])
     for column in columns:
@@ -54,10 +71,11 @@ def business_table(name: str, *columns: sa.Column[Any]) -> bool:
 def reference(name: str, table: str, *, nullable: bool = True) -> tuple[sa.Column[Any], sa.Column[Any]]:
     """Return the column of a reference, and beside it the one for the key of the row that it means.
 
-    That key has the type that the other table has, which may be the CRM's own.
+    That key has the type that the other table has, which may be the CRM's own.  Raises CrmSchemaError where that one
+    has no key by which a row can be named.
     """
-    [key] = sa.Table(table, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False).primary_key.columns
-    return sa.Column(name, sa.Text, nullable=nullable), sa.Column(f"{name}_id", key.type)
+    kind = key().type if made(table) else key_of(reflect(crm(), table)).type
+    return sa.Column(name, sa.Text, nullable=nullable), sa.Column(f"{name}_id", kind)
 
 
 def view(name: str, table: str, needs: Collection[str], query: str) -> None:
@@ -65,14 +83,14 @@ def view(name: str, table: str, needs: Collection[str], query: str) -> None:
 
     `{practice}` in the query stands for the column that says whose a row is.
     """
-    found = sa.inspect(op.get_bind())
+    found = sa.inspect(crm())
     if found.has_table(name) or name in found.get_view_names():
         say(f"left {name} as it is: it is the CRM's own.")
         return
-    missing = set(needs) - {column["name"] for column in found.get_columns(table)}
+    missing = set(needs) - set(made(table) or (column["name"] for column in found.get_columns(table)))
     if missing:
         say(f"made no view {name}: the table {table} has no {', '.join(sorted(missing))}.")
         return
-    practice = op.get_bind().dialect.identifier_preparer.quote(practice_column(op.get_bind()))
+    practice = op.get_bind().dialect.identifier_preparer.quote(practice_column(crm()))
     op.execute(f"CREATE VIEW {name} AS {query.format(practice=practice)}")
     say(f"made the view {name}.")

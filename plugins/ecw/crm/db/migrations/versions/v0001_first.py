@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from ecw.crm.db.business_table import practice_column
-from ecw.crm.db.migrations.helpers import business_table, key, reference, say, view
+from ecw.crm.db.migrations.helpers import business_table, crm, key, made, reference, say, view
 from ecw.crm.db.tables import metadata
 
 revision = "0001"
@@ -41,7 +41,7 @@ def _practitioner() -> None:
         *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
-    practice = practice_column(op.get_bind())
+    practice = practice_column(crm())
     # Where eCW does not tell who is active, all are offered.
     view(
         "practitioner_options",
@@ -62,7 +62,7 @@ def _location() -> None:
         sa.Column("longitude", sa.Numeric(11, 8)),
         sa.Column("organization", sa.Text),
     )
-    practice = practice_column(op.get_bind())
+    practice = practice_column(crm())
     view(
         "location_options",
         "location",
@@ -124,7 +124,7 @@ def _encounter() -> None:
 
 
 def _vob_request() -> None:
-    if sa.inspect(op.get_bind()).has_table("vob_request"):
+    if sa.inspect(crm()).has_table("vob_request"):
         say("left the table vob_request as it is: it is the CRM's own.")
         return
     _, patient_id = reference("patient", "patient")
@@ -173,11 +173,11 @@ END
 
 
 def _not_fields() -> tuple[str, ...]:
-    return (*_NOT_FIELDS, practice_column(op.get_bind()))
+    return (*_NOT_FIELDS, practice_column(crm()))
 
 
 def _sqlite_fields() -> str:
-    names = [column["name"] for column in sa.inspect(op.get_bind()).get_columns("patient")]
+    names = made("patient")
     changed = [f"SELECT '{name}' AS field WHERE NEW.{name} IS NOT OLD.{name}" for name in names]
     fields = [one for name, one in zip(names, changed, strict=True) if name not in _not_fields()]
     return _SQLITE_FIELDS.format(changed=" UNION ALL ".join(fields))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text, update
 
-from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.business_table import BusinessTable, as_read
 from ecw.crm.db.converters import Unfit, plain, same
 from ecw.crm.load.stage import Stage, differs
 from ecw.three_way_merge import MergeBase, Values
@@ -26,15 +26,15 @@ def agree_on_what_is_held(connection: Connection, stage: Stage, target: Business
     Comes after the rows were written and before the agreement is.
     """
     s = stage.rows
-    if not _may_rewrite(connection, target):
+    if not may_rewrite(connection, target):
         return {}
     written = (s.c.fate.in_(["insert", "update"]), differs(stage, target))
     joined = s.join(target.table, target.key == s.c.crm_id)
     numbers = list(connection.scalars(select(s.c.seq).select_from(joined).where(*written).order_by(s.c.seq)))
     statement = select(
         *(s.c.seq, s.c.agreed_emr, s.c.agreed_crm, s.c.agreed_sent),
-        *(column.label(f"s_{name}") for name, column in stage.values.items()),
-        *(column.label(f"t_{name}") for name, column in target.columns.items()),
+        *(as_read(column).label(f"s_{name}") for name, column in stage.values.items()),
+        *(as_read(column).label(f"t_{name}") for name, column in target.columns.items()),
     ).select_from(joined)
     found: Counter[str] = Counter()
     for at in range(0, len(numbers), CHUNK):
@@ -47,7 +47,7 @@ def agree_on_what_is_held(connection: Connection, stage: Stage, target: Business
 
 
 # What changes a value on its way in: triggers but ours, rules, partitions with triggers of their own, and types that
-# pad or round. To know it is quicker than to compare every row.
+# pad or round, or a domain may hide. To know it is quicker than to compare every row.
 _REWRITES = """
 SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
         AND tgname NOT IN ('ecw_patient_touched', 'ecw_patient_fields'))
@@ -56,6 +56,7 @@ SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
     OR EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND (
             atttypid = 'bpchar'::regtype OR attgenerated <> ''
+            OR atttypid IN (SELECT oid FROM pg_type WHERE typtype = 'd')
             OR atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype) AND atttypmod >= 0
         )
     )
@@ -63,7 +64,8 @@ FROM (SELECT CAST(:name AS regclass)::oid AS oid) t
 """
 
 
-def _may_rewrite(connection: Connection, target: BusinessTable) -> bool:
+def may_rewrite(connection: Connection, target: BusinessTable) -> bool:
+    """Return True if the table may hold another value than is written, or not keep a row."""
     if connection.dialect.name != "postgresql":
         return True
     name = connection.dialect.identifier_preparer.format_table(target.table)

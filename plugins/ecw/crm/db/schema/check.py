@@ -1,0 +1,25 @@
+"""The mapping files held against the CRM: its tables, the rights on them, and the lists behind crosswalks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecw.crm.db.schema.fit import rights_problems, table_problems
+from ecw.mapping.validation.crosswalk_names import check_lists
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ecw.mapping.validation.check import Checked
+
+
+def check_crm(connection: Connection, found: Checked) -> None:
+    """Add what is wrong between the mappings and the CRM, and what was not verified."""
+    for mapping in found.mappings:
+        in_the_way = table_problems(connection, mapping)
+        found.problems += in_the_way or rights_problems(connection, [mapping])
+    crosswalks = {crosswalk.name: crosswalk for mapping in found.mappings for crosswalk in mapping.crosswalks.values()}
+    lists = check_lists(connection, crosswalks.values())
+    found.problems += lists.problems
+    found.notes += [f"Not verified: {note}." for note in lists.unverified]
+    found.notes += [f"Coverage: {note}." for note in lists.coverage]

@@ -1,0 +1,156 @@
+"""One of the CRM's tables as the database describes it: columns, types beneath domains, and the key of its rows."""
+
+from __future__ import annotations
+
+import warnings
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    inspect,
+    text,
+    types,
+)
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.exc import NoSuchTableError, SAWarning
+
+from ecw.crm.db import lenient_dates
+from ecw.errors import CrmSchemaError
+
+# What is beneath a domain, which may stand over another domain: its type's modifier, and the domain that takes no
+# empty value.  https://www.postgresql.org/docs/current/catalog-pg-type.html
+_DOMAINS = """
+WITH RECURSIVE beneath AS (
+    SELECT a.attname, t.oid, t.typbasetype, t.typtypmod, t.typnotnull
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = CAST(:name AS regclass) AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype = 'd'
+    UNION ALL
+    SELECT b.attname, t.oid, t.typbasetype, t.typtypmod, t.typnotnull
+    FROM beneath b JOIN pg_type t ON t.oid = b.typbasetype
+    WHERE t.typtype = 'd'
+)
+SELECT attname, max(typtypmod), max(format_type(oid, NULL)) FILTER (WHERE typnotnull) FROM beneath GROUP BY attname
+"""
+
+
+FILLED = "domain that is never empty"  # in a column's info
+
+
+def reflect(connection: Connection, name: str) -> Table:
+    """Return one of the CRM's tables (`schema.table` where it has a schema).
+
+    A column of a domain has the type beneath the domain.  Raises CrmSchemaError where there is no such table.
+    """
+    schema, _, bare = name.rpartition(".")
+    try:
+        with warnings.catch_warnings():
+            # Columns that no mapping fills may have any type.
+            warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+            table = Table(
+                *(bare, MetaData()),
+                schema=schema or None,
+                autoload_with=connection,
+                resolve_fks=False,
+                listeners=[("column_reflect", lenient_dates.reflected)],
+            )
+    except NoSuchTableError:
+        raise CrmSchemaError(
+            f"The CRM has no table {name}{_near(connection, schema, bare)}.",
+            next_move="run `ecw migrate`, or fix `table` in the mapping file: capitals count, and a table of another "
+            "schema is written schema.table.",
+        ) from None
+    _see_through_domains(connection, table)
+    return table
+
+
+def quoted(connection: Connection, table: Table) -> str:
+    """Return the table's name as SQL writes it."""
+    return connection.dialect.identifier_preparer.format_table(table)
+
+
+def keys_of(table: Table) -> list[Column[Any]]:
+    """Return the column that names a row; several or none where that is not clear.
+
+    It is the primary key, or else the one unique column that the database itself fills.
+    """
+    primary = list(table.primary_key.columns)
+    if len(primary) == 1:
+        return primary
+    unique = [list(each.columns) for each in table.constraints if isinstance(each, UniqueConstraint)]
+    unique += [list(each.columns) for each in table.indexes if each.unique and not _partial(each)]
+    single = {columns[0].name: columns[0] for columns in unique if len(columns) == 1}
+    return [
+        column
+        for _, column in sorted(single.items())
+        if not column.nullable and is_generated(column) and isinstance(column.type, Integer | String | Uuid)
+    ]
+
+
+def key_of(table: Table) -> Column[Any]:
+    """Return the column that names a row: see `keys_of`.  Raises CrmSchemaError where that is not clear."""
+    keys = keys_of(table)
+    if len(keys) != 1:
+        raise CrmSchemaError(
+            f"The CRM's table {table.fullname} has no key of one column by which a row can be named.",
+            next_move="give it one: `ecw mapping check` prints the SQL.",
+        )
+    return keys[0]
+
+
+def is_generated(column: Column[Any]) -> bool:
+    """Return True if the database fills the column where nothing is written."""
+    if column.identity is not None or column.computed is not None:
+        return True
+    default = default_of(column)
+    return default is not None and not default.upper().startswith("NULL")
+
+
+def default_of(column: Column[Any]) -> str | None:
+    """Return the SQL of what the database fills in, None where it has none, or computes it otherwise."""
+    if column.identity is not None or column.computed is not None or column.server_default is None:
+        return None
+    return str(getattr(column.server_default, "arg", ""))
+
+
+def _partial(index: Any) -> bool:
+    return any(index.dialect_options[name].get("where") is not None for name in ("postgresql", "sqlite"))
+
+
+def _near(connection: Connection, schema: str, bare: str) -> str:
+    found = inspect(connection)
+    if schema and schema not in found.get_schema_names():
+        return f", nor a schema {schema}"
+    names = {name.lower(): name for name in found.get_table_names(schema or None)}
+    near = get_close_matches(bare.lower(), names, n=1)
+    return f"; did you mean {schema + '.' if schema else ''}{names[near[0]]}?" if near else ""
+
+
+def _see_through_domains(connection: Connection, table: Table) -> None:
+    if not any(isinstance(column.type, DOMAIN) for column in table.columns):
+        return
+    for name, modifier, filled in connection.execute(text(_DOMAINS), {"name": quoted(connection, table)}):
+        column = table.columns[name]
+        kind: Any = column.type
+        while isinstance(kind, DOMAIN):
+            kind = kind.data_type
+        column.type = _modified(kind, modifier)
+        if filled:
+            column.nullable = False
+            column.info[FILLED] = filled
+
+
+def _modified(kind: Any, modifier: int) -> types.TypeEngine[Any]:
+    """Return a type with what PostgreSQL keeps as its modifier: the length of a text, the digits of a number."""
+    if modifier < 4:
+        return kind  # type: ignore[no-any-return]
+    if isinstance(kind, types.Numeric):
+        return types.Numeric((modifier - 4) >> 16, (modifier - 4) & 0x7FF)
+    return type(kind)(modifier - 4) if isinstance(kind, types.String) else kind

@@ -1,0 +1,81 @@
+"""What the CRM connection's user may do: rights on tables, and policies that hide rows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Connection, Table, text
+
+from ecw.crm.db.schema.problems import Problem
+from ecw.crm.db.schema.reflection import key_of, quoted
+from ecw.errors import CrmSchemaError
+
+_LACKED = """
+SELECT need FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) need
+WHERE EXISTS (
+    SELECT FROM pg_attribute a WHERE a.attrelid = CAST(:name AS regclass) AND a.attname = ANY(:columns)
+    AND NOT has_column_privilege(a.attrelid, a.attnum, need)
+)
+"""
+# The sequence that numbers new rows, and the temporary tables of a load.
+_NO_SEQUENCE = """
+SELECT found.sequence FROM (SELECT pg_get_serial_sequence(:name, :key) AS sequence) found
+WHERE found.sequence IS NOT NULL AND NOT has_sequence_privilege(found.sequence, 'USAGE')
+"""
+_NO_TEMPORARY = """
+SELECT quote_ident(current_database()) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+# A policy that shows and takes every row does no harm, as long as none restricts it.
+_HIDES = """
+SELECT row_security_active(t.oid) AND (
+    NOT EXISTS (
+        SELECT FROM pg_policy p WHERE p.polrelid = t.oid AND p.polpermissive AND p.polcmd = '*'
+        AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+        AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'
+        AND (p.polroles = '{0}' OR EXISTS (
+            SELECT FROM unnest(p.polroles) role WHERE pg_has_role(current_user, role, 'USAGE')))
+    ) OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.oid AND NOT p.polpermissive)
+)
+FROM (SELECT CAST(:name AS regclass)::oid AS oid) t
+"""
+
+
+def table_rights(connection: Connection, table: Table, columns: Iterable[str]) -> Iterator[Problem]:
+    """Yield what the user may not do with a table whose columns are these, and whether rows may be hidden from it.
+
+    On SQLite whoever can open the file may do everything.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    name, user = quoted(connection, table), _user(connection)
+    try:
+        keys = [key_of(table).name]
+    except CrmSchemaError:  # told elsewhere
+        keys = []
+    given = {"name": name, "columns": [*columns, *keys]}
+    lacked = list(connection.scalars(text(_LACKED), given))
+    if lacked:
+        yield Problem(
+            "",
+            f"{user} lacks a right on the table {table.fullname}: {', '.join(lacked)}",
+            f"GRANT {', '.join(lacked)} ON {name} TO {user};",
+        )
+    for key in keys:
+        for sequence in connection.scalars(text(_NO_SEQUENCE), {"name": name, "key": key}).all():
+            yield Problem(
+                "", f"{user} may not number rows by {sequence}", f"GRANT USAGE ON SEQUENCE {sequence} TO {user};"
+            )
+    for database in connection.scalars(text(_NO_TEMPORARY)).all():
+        grant = f"GRANT TEMPORARY ON DATABASE {database} TO {user};"
+        yield Problem("", f"{user} may make no temporary tables, in which a load stages its rows", grant)
+    if connection.scalar(text(_HIDES), {"name": name}):
+        yield Problem(
+            "",
+            f"row-level security of the table {table.fullname} holds for {user}: a row that it hides would be loaded a "
+            "second time",
+            f"CREATE POLICY ecw_sync ON {name} TO {user} USING (true) WITH CHECK (true);",
+        )
+
+
+def _user(connection: Connection) -> str:
+    return str(connection.scalar(text("SELECT quote_ident(current_user)")))
