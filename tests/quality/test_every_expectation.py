@@ -109,8 +109,12 @@ OF_TEXTS = ("distinct", "common", "unique")
 
 def failed(folder: Path, name: str, kwargs: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
     """Return the places of the rows that fail an expectation; None for a batch that does."""
+    from great_expectations.expectations.registry import list_registered_expectation_implementations
+
     from ecw.quality.gx_runner import compiled, judge
 
+    if f"expect_{name}" not in list_registered_expectation_implementations():
+        pytest.skip("Great Expectations has it from a later version on than the installed one")
     file = folder / "person.yaml"
     rule = {"type": f"expect_{name}", "kwargs": kwargs, "meta": {"on_fail": "warn"}}
     file.write_text(json.dumps({"resource": "person", "expectations": [rule]}))

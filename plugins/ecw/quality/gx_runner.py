@@ -112,7 +112,7 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
             lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
                 f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
-                next_move="fix the kwargs named above.",
+                next_move="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
             ) from None
     columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
     return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
