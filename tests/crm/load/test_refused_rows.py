@@ -221,7 +221,6 @@ def test_a_partition_that_is_missing_is_the_record_s(crm_engine: Engine) -> None
     assert found.rejected == len(rejects(crm_engine)) > 0
 
 
-@on_postgresql
 def test_a_character_that_the_database_does_not_have_is_the_record_s(postgresql_server: str) -> None:
     psql(postgresql_server, "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     engine = engine_from_url(postgresql_server.format("latin"))
