@@ -43,15 +43,12 @@ def _shots(page: Page, demo: Demo, crm_id: str) -> None:
     _take(page, demo, "overview", "overview")
     _take(page, demo, "rejects", "rejects")
     _take(page, demo, "story", f"story?resource=patient&crm_id={crm_id}")
-    _take(page, demo, "conflict", "conflicts?show=conflicts", "Open the details", "Compare both sides")
 
 
-def _take(page: Page, demo: Demo, name: str, address: str, *presses: str) -> None:
+def _take(page: Page, demo: Demo, name: str, address: str) -> None:
     page.goto(f"{demo.airflow_url}/plugin/emr-sync/{address}")
     content = page.get_by_test_id("emr-sync")
     content.get_by_role("heading", level=1).wait_for()
-    for label in presses:
-        content.get_by_role("button", name=label).first.click()
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(500)  # only for the picture: what glides comes to rest
     path = IMAGES / f"console-{name}.png"

@@ -248,8 +248,8 @@ EVENTS = st.one_of(
 
 
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
-@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
-@given(events=st.lists(EVENTS, min_size=4, max_size=12))
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck))
+@given(events=st.lists(EVENTS, min_size=4, max_size=8))
 def test_nothing_of_a_practice_reaches_another_whatever_happens(
     worlds: Callable[[], World], events: list[tuple[Any, ...]]
 ) -> None:

@@ -146,10 +146,12 @@ def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path)
     assert "Traceback" not in no_tables.stderr
     run(BIN / "airflow", "db", "migrate")
     run(sys.executable, "-c", BEFORE)
-    assert run(BIN / "ecw", "settings", "apply", "--only", "pools") == "pool ecw_api: 4 slots\n"
-    assert "connection ecw_default: updated" in run(BIN / "ecw", "settings", "apply")
+    assert run(BIN / "ecw", "settings", "apply") == "pool ecw_api: 4 slots\n", (
+        "the project's own file makes the pool alone"
+    )
+    assert "connection ecw_default: updated" in run(BIN / "ecw", "settings", "apply", "--file", DEMO)
     first = run(sys.executable, "-c", AFTER).splitlines()[-1]
-    assert "connection crm_default: updated" in run(BIN / "ecw", "settings", "apply")
+    assert "connection crm_default: updated" in run(BIN / "ecw", "settings", "apply", "--file", DEMO)
     assert run(sys.executable, "-c", AFTER).splitlines()[-1] == first
     connections, slots, staging = json.loads(first)
     connections = {name: json.loads(connection) for name, connection in connections.items()}

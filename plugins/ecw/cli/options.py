@@ -22,7 +22,7 @@ def ECW(command: F) -> F:  # noqa: N802 - a decorator, as click's own options ar
     """Give a command `--practice`, and `--conn-id` as its argument `conn_id`."""
     return PRACTICE(
         click.option(
-            *("--conn-id", "--conn", "conn_id"),
+            *("--conn-id", "--conn", "--ecw-conn-id", "conn_id"),
             callback=_conn_id,
             help=f"The Airflow connection of eCW. [default: the practice's, {DEFAULT_CONNECTION}]",
         )(command)
