@@ -30,13 +30,23 @@ def read(*arguments: str) -> Any:
         ("matches", "list", "--json", *BOTH),
         ("conflicts", "list", "--json", *BOTH),
         ("find", "nobody", "--json", *BOTH),
-        ("practice", "list", "--json", *CRM),
         ("quality", "--json", *CRM),
     ],
 )
 @pytest.mark.usefixtures("run")
 def test_nothing_to_tell_is_an_empty_list(arguments: tuple[str, ...]) -> None:
     assert read(*arguments) == []
+
+
+@pytest.mark.usefixtures("run")
+def test_a_practice_that_is_configured_is_listed_before_its_first_run(sandbox: Any) -> None:
+    [listed] = read("practice", "list", "--json", *CRM)
+    assert listed == {
+        "name": "test",
+        "practice": sandbox.practice,
+        "connection": "ecw_test",
+        "address": sandbox.base_url,
+    }
 
 
 def test_a_program_reads_what_a_person_sees(sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811

@@ -153,6 +153,7 @@ def run(sandbox: RunningSandbox, keys: Keys, crm_url: str, monkeypatch: pytest.M
         connect_airflow(monkeypatch, sandbox, keys, push=WITHOUT_WAITING | push)
 
     monkeypatch.setenv("AIRFLOW_CONN_CRM_TEST", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PRACTICES", "ecw_test")
     for name in ("ECW_PUSH_KILL_SWITCH", "ECW_PUSH_AUTO_START"):
         for practice in ("", "__TEST"):
             monkeypatch.setenv(f"AIRFLOW_VAR_{name}{practice}", "no" if name.endswith("SWITCH") else "yes")

@@ -151,7 +151,7 @@ def test_a_record_that_waited_and_its_newer_copy_are_two_when_neither_fits(crm_e
 
 def test_a_mapping_that_does_not_fit_the_table_names_everything_in_the_way(crm_engine: Engine) -> None:
     mapped = Mapped("location", "ecw_id", ("ecw_id", "nmae", "id"), "m1")
-    with pytest.raises(CrmSchemaError, match=r"fills id.*no column nmae \(did you mean name\?\)"):
+    with pytest.raises(CrmSchemaError, match=r"'id': the mapping fills it.*'nmae'.*did you mean 'name'\?"):
         load(crm_engine, [], mapped=mapped)
 
 
