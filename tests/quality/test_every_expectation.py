@@ -109,9 +109,11 @@ OF_TEXTS = ("distinct", "common", "unique")
 
 def failed(folder: Path, name: str, kwargs: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
     """Return the places of the rows that fail an expectation; None for a batch that does."""
-    from great_expectations.expectations.registry import list_registered_expectation_implementations
+    from ecw.quality.gx_runner import compiled, judge  # first: it imports Great Expectations without its warnings
 
-    from ecw.quality.gx_runner import compiled, judge
+    from great_expectations.expectations.registry import (  # isort: skip
+        list_registered_expectation_implementations,
+    )
 
     if f"expect_{name}" not in list_registered_expectation_implementations():
         pytest.skip("Great Expectations has it from a later version on than the installed one")

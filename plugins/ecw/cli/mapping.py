@@ -46,7 +46,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
     found = check_files(folder)
     suites = [mapping for mapping in found.mappings if mapping.name in RESOURCES]
     for mapping in suites:
-        found.problems += suite_problems(mapping.name, mapping, folder)
+        found.problems += suite_problems(mapping.name, mapping, Path(folder).parent / "quality" if folder else None)
     if not no_crm and found.mappings:
         try:
             with _crm(crm_conn_id) as connection:

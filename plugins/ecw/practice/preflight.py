@@ -12,6 +12,7 @@ from ecw.errors import MappingError
 from ecw.mapping.definition.model import Mapping
 from ecw.practice.mappings import mappings_of
 from ecw.quality.suite import suite_of
+from ecw.settings.practices import of_connection
 
 
 def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[str], checked: Collection[str]) -> None:
@@ -30,9 +31,10 @@ def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[
                 mappings[name] = next(mappings_of(ecw_conn_id, [name]))
             except MappingError as error:
                 problems += _lines(error)
+    own = of_connection(ecw_conn_id).quality
     for resource in checked:
         if resource in mappings:
-            problems += suite_problems(resource, mappings[resource])
+            problems += suite_problems(resource, mappings[resource], own)
     if not problems:
         require_tables(connection, mappings.values())
         return
@@ -44,11 +46,10 @@ def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[
     )
 
 
-def suite_problems(resource: str, mapping: Mapping, mappings_folder: str | None = None) -> list[str]:
-    """Return the mistakes of a resource's suite, with file, line and column; its folder is beside the mappings'."""
-    beside = Path(mappings_folder).parent / "quality" / f"{resource}.yaml" if mappings_folder else None
+def suite_problems(resource: str, mapping: Mapping, own: Path | None = None) -> list[str]:
+    """Return the mistakes of a resource's suite, with file, line and column; suites in the folder `own` go first."""
     try:
-        suite_of(resource, mapping, beside if beside is not None and beside.is_file() else None)
+        suite_of(resource, mapping, own)
     except MappingError as error:
         return _lines(error)
     return []

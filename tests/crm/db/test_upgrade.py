@@ -182,7 +182,7 @@ def test_a_migration_that_does_not_end_is_named(crm_engine: Engine, monkeypatch:
 
 
 @on_postgresql
-def test_a_user_who_may_not_create_tables_is_told_whom_to_ask(crm_engine: Engine, crm_url: str) -> None:
+def test_a_user_who_may_not_create_tables_is_reported_whom_to_ask(crm_engine: Engine, crm_url: str) -> None:
     user = f"reader_{crm_engine.url.database}"
     with crm_engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {user} LOGIN")

@@ -47,7 +47,7 @@ FILLED = "domain that is never empty"  # in a column's info
 def reflect(connection: Connection, name: str) -> Table:
     """Return one of the CRM's tables (`schema.table` where it has a schema).
 
-    A column of a domain has the type beneath the domain.  Raises CrmSchemaError where there is no such table.
+    A column of a domain has the type beneath the domain.  Raises CrmSchemaError where the table does not exist.
     """
     schema, _, bare = name.rpartition(".")
     try:
