@@ -55,6 +55,8 @@ def update_code(sandbox: Sandbox, patient: Resource, url: str) -> int:
         return 100
     if code := _invalid(sandbox, patient):
         return code
+    if not stored.get("identifier"):
+        return 1  # a patient who was put here without a number gets one
     own = {ecw_id, account_number(stored)}
     return 1 if {each.get("value") for each in patient["identifier"]} <= own else 608
 

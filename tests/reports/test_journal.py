@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert
 
@@ -64,7 +64,7 @@ FILTERS: dict[str, list[str | None]] = {
 KEYS = ("direction", "resource", "outcome", "code", "crm_id", "ecw_id")
 
 
-@settings(max_examples=examples(20))
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some=SOME)
 def test_pages_and_runs_have_each_wanted_entry_once(crm_engine: Engine, some: list[tuple[Any, ...]]) -> None:
     rows = [

@@ -199,6 +199,13 @@ def test_updates_that_name_no_patient_or_the_wrong_one_have_their_codes(caller):
     assert code_of(caller.write("PUT", {**first, "gender": "other"})) == "117"
 
 
+def test_a_patient_without_a_number_takes_an_update(caller):
+    bare = new_patient(id="bare.1", identifier=None)
+    caller.sandbox.put(bare)
+    assert code_of(caller.write("PUT", new_patient(id="bare.1", gender="male"))) == "1"
+    assert caller.get("Patient/bare.1").json()["gender"] == "male"
+
+
 def test_some_tenants_want_the_id_in_the_url(caller):
     patient = caller.sandbox.records("Patient")[0]
     caller.sandbox.set(update_by="url")

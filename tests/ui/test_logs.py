@@ -96,7 +96,7 @@ def test_the_csv_has_what_is_filtered_and_no_formula(filled: Client, crm_engine:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert {row["outcome"] for row in rows} == {"unknown"}
     assert len(rows) == 1 + 3
-    assert (rows[0]["message"], rows[0]["ecw_id"]) == ("'=HYPERLINK(1)", "'-1+2")
+    assert ("'=HYPERLINK(1)", "'-1+2") in {(row["message"], row["ecw_id"]) for row in rows}
     whole = filled.get("/api/logs/csv").text.splitlines()
     assert len(whole) == 1 + 70 + 20 + 11 * 29 + 3 * 6 + 1 + 1  # first load, later runs, pushes, the decision, ours
 

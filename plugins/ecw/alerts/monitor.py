@@ -29,6 +29,7 @@ def watch(crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None) -> d
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable; a target that does not answer is only logged.
     """
+    settings(None)  # a mistake in the Variable is reported, also before a practice has run
     with open_crm(crm_conn_id) as engine:
         now, sent = datetime.now(UTC), 0
         for code, practice in _practices(engine, crm_conn_id, ecw_conn_id).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -154,9 +154,25 @@ class Patients:
         self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id, linked=True)
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         if (named := practices.label(self.rows(connection), self.place.resource)) is not None:
-            edit_times.write(connection, self.target, whose, named.where(self.target.key == self.target.key_of(crm_id)))
+            mine = named.where(self.target.key == self.target.key_of(crm_id))
+
+            def name_practice(_: object = None) -> None:
+                edit_times.write(connection, self.target, whose, mine)
+
+            self._write_if_taken(connection, crm_id, ["the practice"], name_practice)
             edit_times.settle(connection, self.target, whose)
         return True
+
+    def _write_if_taken(
+        self, connection: Connection, crm_id: str, columns: Iterable[str], write: Callable[..., None]
+    ) -> None:
+        """Write into the row of a patient who is linked already; a refusal by the CRM is logged and changes nothing."""
+        for refused in in_parts(connection, lambda: [crm_id], write).values():
+            log.warning(
+                "The CRM refuses %s in a row of %s: %s. The patient is linked all the same. Next (data engineer): "
+                "let the CRM take the column from the user of its connection.",
+                *(", ".join(columns), self.target.mapped.table, refused.reason),
+            )
 
     def _linked_to(self, connection: Connection, crm_id: str) -> str | None:
         found: str | None = connection.scalar(select(ecw_link.c.ecw_id).filter_by(**self.place.key(crm_id)))
@@ -205,12 +221,7 @@ class Patients:
             edit_times.write(connection, self.target, whose, statement.values(**fitting))
 
         if linked:
-            for refused in in_parts(connection, lambda: [crm_id], write).values():
-                log.warning(
-                    "The CRM refuses %s in a row of %s: %s. The patient is linked all the same. Next (data engineer): "
-                    "let the CRM take the column from the user of its connection.",
-                    *(", ".join(values), self.target.mapped.table, refused.reason),
-                )
+            self._write_if_taken(connection, crm_id, values, write)
         else:
             write()
         edit_times.settle(connection, self.target, whose)

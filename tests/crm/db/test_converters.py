@@ -14,6 +14,7 @@ from ecw.crm.db.converters import Unfit, converter
         (types.Boolean(), True, True),
         (types.Integer(), 7, 7),
         (types.BigInteger(), 2**40, 2**40),
+        (types.SmallInteger(), True, 1),
         (types.Numeric(11, 8), -71.0589, Decimal("-71.0589")),
         (types.Numeric(), 5, Decimal(5)),
         (types.Float(), 5, 5.0),
@@ -37,7 +38,6 @@ def test_a_value_that_fits(kind: types.TypeEngine[Any], value: Any, expected: An
     [
         (types.Boolean(), "true", "true or false"),
         (types.Integer(), 2**31, "too large"),
-        (types.Integer(), True, "whole number"),
         (types.Integer(), 1.5, "whole number"),
         (types.SmallInteger(), 40_000, "too large"),
         (types.Numeric(11, 8), 1234.5, "too large"),

@@ -73,7 +73,7 @@ def test_no_error_quotes_a_row_wherever_it_comes_up(crm: Engine, work: Callable[
     thread.start()
     thread.join()
 
-    assert [type(error) for error in told] == [CrmSchemaError, CrmSchemaError]
+    assert [isinstance(error, CrmSchemaError) for error in told] == [True, True]
     assert all(str(error).startswith("The test: ") and "Next (" in str(error) for error in told)
     for error in told:
         lines = "".join(traceback.format_exception(error))

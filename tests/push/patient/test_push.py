@@ -64,7 +64,7 @@ def test_a_crm_that_takes_no_ecw_id_has_its_patient_linked_and_created_once(
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(
                 "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                "RAISE EXCEPTION 'the row of % is closed', NEW.last_name; END $$"
+                "RAISE EXCEPTION 'the row of %% is closed', NEW.last_name; END $$"
             )
             connection.exec_driver_sql(
                 "CREATE TRIGGER guard BEFORE UPDATE ON patient FOR EACH ROW EXECUTE FUNCTION guard()"
@@ -74,12 +74,12 @@ def test_a_crm_that_takes_no_ecw_id_has_its_patient_linked_and_created_once(
                 "CREATE TRIGGER guard BEFORE UPDATE ON patient BEGIN SELECT RAISE(ABORT, 'closed'); END"
             )
     pushed = push_patient(pushing(), crm_id)
-    assert (pushed.did, bool(pushed.ecw_id)) == ("created", True)
+    assert (pushed.status, bool(pushed.ecw_id)) == ("created", True)
     assert [(link["crm_id"], link["ecw_id"]) for link in crm.all("ecw_link")] == [(crm_id, pushed.ecw_id)]
     assert "a trigger of the CRM refuses it" in caplog.text
     assert "Kowalczyk" not in caplog.text
     confirm(pushing(), crm_id)
-    assert push_patient(pushing("r2"), crm_id).did == "unchanged"
+    assert push_patient(pushing("r2"), crm_id).status == "unchanged"
     assert sandbox.served("transaction") == 1
 
 
