@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ecw.cli import group
-from ecw.errors import ConfigurationError, MappingError
+from ecw.errors import ConfigurationError, EcwError, MappingError
 from ecw.resources import RESOURCES
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
@@ -92,15 +92,23 @@ def test_a_form_that_makes_no_sense_is_refused_before_anything_is_fetched(ecw: A
 
 
 def test_a_failure_ends_with_the_table_and_the_error_and_stops_no_other_resource(
-    ecw: Any, pull: Pulling, mappings: Path
+    ecw: Any, pull: Pulling, sandbox: RunningSandbox
 ) -> None:
-    suite = mappings.parent / "quality" / "location.yaml"
-    suite.write_text("rules: [\n")
+    sandbox.fault("gone", resource="Location")
     failed = ecw("location", "practitioner", "--json")
     assert failed.exit_code == 1
-    assert isinstance(failed.exception, MappingError)
+    assert isinstance(failed.exception, EcwError)
     assert "Next (" in str(failed.exception)
     rows = {row["resource"]: row for row in json.loads(failed.stdout)["resources"]}
     assert rows["location"]["state"] == "failed"
-    assert "location.yaml" in rows["location"]["next"]
+    assert rows["location"]["next"]
     assert count(pull, "practitioner") == rows["practitioner"]["inserted"] > 0
+
+
+def test_a_broken_suite_ends_it_before_any_call(ecw: Any, sandbox: RunningSandbox, mappings: Path) -> None:
+    (mappings.parent / "quality" / "location.yaml").write_text("rules: [\n")
+    failed = ecw("location", "practitioner")
+    assert failed.exit_code == 1
+    assert isinstance(failed.exception, MappingError)
+    assert "location.yaml" in str(failed.exception)
+    assert sandbox.served("search") == 0

@@ -39,7 +39,7 @@ def test_a_table_of_the_crm_is_left_as_it_is(empty_crm_url: str) -> None:
     assert "left the table practitioner as it is: it is the CRM's own." in done
     assert (
         "made no view practitioner_options: the table practitioner has no "
-        "active, ecw_id, first_name, last_name, name_text." in done
+        "active, ecw_id, ecw_practice, first_name, last_name, name_text." in done
     )
     assert "left location_options as it is: it is the CRM's own." in done
     assert [column["name"] for column in inspect(engine).get_columns("practitioner")] == ["id", "surname"]

@@ -169,7 +169,7 @@ def test_a_ready_environment_is_left_as_it_is() -> None:
 
 def test_a_morning_s_edits_are_pushed_and_what_waits_is_printed(demo: Demo) -> None:
     """One edit of each kind; nothing of a patient is printed."""
-    done = [line for line in demo.printed.splitlines() if re.match(r"\d+ +an? ", line)]
+    done = [line for line in demo.printed.splitlines() if re.match(r"\d+ +an?", line)]
     assert [bool(re.search(rf" {word} ", line)) for word, line in zip(KINDS, done, strict=True)] == [True] * len(KINDS)
     assert [line.endswith("200 OK") for line in done] == [word in ("created", "updated") for word in KINDS]
     waits = demo.printed.partition("Waits for a person:")[2].partition("Console")[0]

@@ -191,7 +191,7 @@ def test_a_first_look_spends_minutes_on_those_who_matter_and_the_others_come_in_
     assert loaded["patient"]["inserted"] == 120
     assert loaded["insurance"]["fetched"] == sum(covered.count(row["ecw_id"]) for row in newest)
     assert sandbox.served("search", "Coverage") == 17
-    told = "17 patients were asked about, the last changed first; those of 103 others come in turn, by"
+    told = "17 patients were queried, the last changed first; the next runs query the other 103, by"
     assert f"insurance: {told} 2026-11-22 05:00Z." in caplog.messages
     [row] = [row for row in steps.summary(first) if row["resource"] == "insurance"]
     assert row["next"] == "nothing to do: the next runs query the other 103 patients, by 2026-11-22 05:00Z."
