@@ -29,7 +29,9 @@ def checked(pull: Pulling, resource: str = "location") -> Batch:
 def test_what_changed_is_reported_and_nothing_changed_is_not(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = checked(pull)
     counts = {"inserted": 12, "updated": 0, "rejected": 0}
-    assert told(first) == [("ecw_location", {"practice": sandbox.practice, "run_id": first["run"]["run_id"], **counts})]
+    assert told(first) == [
+        ("ecw_location__test", {"practice": sandbox.practice, "run_id": first["run"]["run_id"], **counts})
+    ]
     assert told(checked(pull)) == []
 
     sandbox.put({**sandbox.records("Location")[3], "name": "Harbour House"})
@@ -43,13 +45,13 @@ def test_marks_are_told_too(pull: Pulling, sandbox: RunningSandbox) -> None:
 
     sandbox.put({**merged, "link": [{"type": "replaced-by", "other": {"reference": "Patient/other"}}]})
     [(name, extra)] = told(checked(pull, "patient"))
-    assert (name, extra["updated"]) == ("ecw_patient", 1)
+    assert (name, extra["updated"]) == ("ecw_patient__test", 1)
 
     sandbox.delete("Patient", deleted["id"])
     batch = checked(pull, "patient")
     for _ in range(2):  # the second time as if the first one's answer had been lost
         [(name, extra)] = told(batch)
-        assert (name, extra["updated"], extra["rejected"]) == ("ecw_patient", 0, 1)
+        assert (name, extra["updated"], extra["rejected"]) == ("ecw_patient__test", 0, 1)
     assert told(checked(pull, "patient")) == []
 
 
@@ -57,7 +59,7 @@ def test_a_load_that_was_killed_after_its_commit_tells_when_it_is_tried_again(pu
     batch = checked(pull)
     steps.load(batch)
     [(name, extra)] = told(batch)
-    assert (name, extra["inserted"]) == ("ecw_location", 12)
+    assert (name, extra["inserted"]) == ("ecw_location__test", 12)
 
 
 def test_the_numbers_of_a_dry_run_are_told_to_nobody(pull: Pulling) -> None:
