@@ -31,10 +31,13 @@ QUOTA = 250  # calls a minute of each practice, as eCW has it
 PULL = """
 import json, sys
 import ecw.hooks.ecw
+from ecw.models import PullRequest
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 conn_id, staging = sys.argv[1:]
-run = steps.begin("scheduled__soak", "scheduled", None, "2026-11-22T10:00:00+00:00", conn_id, "crm_soak", staging)
+run = steps.begin(
+    PullRequest("scheduled__soak", "scheduled", None, "2026-11-22T10:00:00+00:00", conn_id, "crm_soak", staging)
+)
 found = {name: steps.load(steps.check(steps.map(steps.extract(run, name)))) for name in RESOURCES}
 print(json.dumps(found))
 """

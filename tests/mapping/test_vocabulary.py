@@ -37,7 +37,7 @@ WORDS = {
 def test_every_word_is_explained_as_the_code_explains_it() -> None:
     told = ROW.findall(README)
     rows = {(word, text.replace(" (what is meant where nothing is said)", "")) for word, text in told if text}
-    headers = {"type", "sync", "on_conflict", "keep", "clean", "unmapped"}
+    headers = {"type", "sync", "on_conflict", "update", "clean", "unmapped"}
     assert {word for word, _ in rows} == set(WORDS) | {"column"}
     for word, text in rows:
         options = [words[word] for words in (FILE_KEYS, GROUP_KEYS, COLUMN_KEYS, POLICY_KEYS) if word in words]

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select, text
 
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.tables import metadata
-from ecw.models import Run
+from ecw.models import PullRequest, Run
 from ecw.pull import steps as pulling
 from ecw.pull.replay import steps as replaying
 from ecw.push import steps as pushing
@@ -171,7 +171,9 @@ class World:
     def _run(self, code: str) -> Run:
         number = self.runs[code] = self.runs.get(code, 0) + 1
         span = f"2026-11-22T{number - 1:02}:00:00+00:00", f"2026-11-22T{number:02}:00:00+00:00"
-        return pulling.begin(f"scheduled__{number}", "scheduled", *span, conn(code), "crm_test", self.staging)
+        return pulling.begin(
+            PullRequest(f"scheduled__{number}", "scheduled", *span, conn(code), "crm_test", self.staging)
+        )
 
     def _load(self, batch: Any) -> None:
         pulling.load(pulling.check(pulling.map(batch)))
