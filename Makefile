@@ -19,7 +19,7 @@ PINNED := requirements-cluster.txt pyproject.toml --all-extras
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
 
-run: python ## set everything up, pull and push on the embedded demo and serve until Ctrl-C (ONCE=1 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
+run: python ## set everything up, pull and push on the embedded demo and serve until Ctrl-C (ONCE=1 STORY=0 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
 	@"$(PYTHON)" include/bootstrap.py run
 	@exec $(BIN)/python -m include.demo
 

@@ -50,6 +50,7 @@ class Options:
 
     folder: Path
     once: bool
+    story: bool  # edits, a push of them, and two charts that are dirty; else the pull alone
     patients: int
     seed: int
     schedule: str
@@ -78,6 +79,7 @@ class Options:
         return cls(
             folder=(ROOT / os.environ.get("RUN_DIR", ".run")).resolve(),
             once=os.environ.get("ONCE", "0") not in ("", "0"),
+            story=os.environ.get("STORY", "1") not in ("", "0"),
             patients=_number("PATIENTS", 200),
             seed=_number("SEED", 7),
             schedule=os.environ.get("SCHEDULE", ""),
@@ -116,7 +118,8 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     processes.start("sandbox", sandbox_command(options), env)
     clinic = Clinic(f"http://127.0.0.1:{options.token_port}/admin")
     wait(processes, "The sandbox did not come up", clinic.ready)
-    dirty(clinic)
+    if options.story:
+        dirty(clinic)
     run([BIN / "airflow", "db", "migrate"], env, processes.log("airflow-db"))
     for part, arguments in AIRFLOW_PARTS.items():
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
@@ -148,7 +151,7 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
             f"the run has no table; its log says why: {options.folder}/airflow/logs/dag_id={DAG}/run_id={run_id}"
         )
     say(as_text(airflow.returned(DAG, run_id, "summary")))
-    if not known:
+    if options.story and not known:
         succeeded = push_edits(airflow, processes, Crm(options.folder / "crm.db"), clinic) and succeeded
     say(f"\nConsole  {airflow.url}/plugin/{CONSOLE}\nAirflow  {airflow.url}")
     say(f"CRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")

@@ -117,7 +117,7 @@ def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -
     psql(postgresql_server, "CREATE DATABASE airflow")
     folder = tmp_path_factory.mktemp("disturbed")
     database = postgresql_server.format("airflow")
-    with serving(folder, PATIENTS="30", SEED="11", AIRFLOW_DB=database) as demo:
+    with serving(folder, PATIENTS="30", SEED="11", STORY="0", AIRFLOW_DB=database) as demo:
         practice = Practice(demo)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
         # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
