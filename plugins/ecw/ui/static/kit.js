@@ -64,17 +64,23 @@ const call = async (address, options = {}) => {
 };
 /** Read from the API. */
 export const read = (path, params, signal) => call(apiHref(path, params), { signal });
-const sent = (address, body) =>
+const sent = (address, body, method = "POST") =>
   call(address, {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json", "X-ECW-Console": "1" },
     body: JSON.stringify(body ?? {}),
   });
 /** Act through the API; resolves to its answer. */
 export const act = (path, body) => sent(new URL(path, API), body);
-/** Start a run through Airflow's own API, which checks the right and keeps who did it; resolves to the run's id. */
-export const trigger = async (dag, conf) =>
-  (await sent(new URL(`dags/${encodeURIComponent(dag)}/dagRuns`, AIRFLOW), { logical_date: null, conf })).dag_run_id;
+/**
+ * Start a run through Airflow's own API, which checks the right and keeps who did it; resolves to the run's id.
+ * A run of a paused DAG would stay queued, so the DAG is unpaused, as Airflow's own form does.
+ */
+export const trigger = async (dag, conf) => {
+  const address = new URL(`dags/${encodeURIComponent(dag)}`, AIRFLOW);
+  if ((await call(address)).is_paused) await sent(`${address}?update_mask=is_paused`, { is_paused: false }, "PATCH");
+  return (await sent(`${address}/dagRuns`, { logical_date: null, conf })).dag_run_id;
+};
 
 /** Data of an address: {data, error, loading, reload}. Old data stays while new data is fetched. */
 export const useApi = (path, params, { skip = false } = {}) => {
@@ -368,6 +374,7 @@ export const Start = ({ dag, conf, label, explain, size = "sm", variant = "outli
   if (!allowed) return button;
   return h(Confirm, { title: label, yes: "Start the run", button, ready, onYes: async () => navigate(runTo(dag, await trigger(dag, conf))) },
     h(C.Text, { mb: 2 }, explain),
+    h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 2 }, "If the DAG is paused, this unpauses it; a DAG with a schedule then runs by it."),
     children,
     h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 1 }, "The form of ", h(To, { to: dagTo(dag) }, dag), ", filled in:"),
     h(C.Code, { as: "pre", display: "block", whiteSpace: "pre-wrap", p: 2 }, JSON.stringify(conf, null, 2)));
