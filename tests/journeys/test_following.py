@@ -71,7 +71,7 @@ def mapped_by(tmp_path: Path) -> Path:
 def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
     """A demo that has pulled by those."""
     (tmp_path / "demo").mkdir()
-    demo = start_demo(tmp_path / "demo", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
+    demo = start_demo(tmp_path / "demo", STORY="0", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
     try:
         demo.wait_for("Serving until Ctrl-C.")
         yield demo
