@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 
-from ecw.errors import MappingError
+from ecw.mapping.definition.yaml_positions import composed
 from ecw.settings.did_you_mean import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="BaseModel")
 Place = tuple[str | int, ...]
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
 # YAML 1.2's plain scalars: no "Norway problem", no octal postal codes, and a day stays the text that it is.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -51,21 +50,9 @@ class YamlFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._found: list[tuple[int, int, str]] = []
-        try:
-            self.text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MappingError(
-                f"{path} cannot be read: {type(error).__name__}.",
-                next_move="put the file there, readable and in UTF-8, or name the right one.",
-            ) from None
-        self.root: yaml.Node | None = None
-        try:
-            self.root = yaml.compose(self.text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._add(mark.line if mark else 0, mark.column if mark else 0, f"is not YAML: {error.problem}")
-        except yaml.YAMLError:
-            self._add(0, 0, "is not YAML")
+        self.text, self.root, trouble = composed(path)
+        if trouble:
+            self._found.append(trouble)
         if self.root is None and not self._found:
             self._add(0, 0, "the file is empty")
 

@@ -14,28 +14,38 @@ from ecw.settings.did_you_mean import did_you_mean
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
 
 
+def composed(path: Path) -> tuple[str, yaml.Node | None, tuple[int, int, str] | None]:
+    """Return a file's text and its node, or line, column (from 1) and problem where it is not YAML.
+
+    Raises MappingError where it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(
+            f"{path} cannot be read: {type(error).__name__}.",
+            next_move="put the file there, readable and in UTF-8, or name the right one.",
+        ) from None
+    try:
+        return text, yaml.compose(text, Loader=_LOADER), None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return text, None, (line, column, f"is not YAML: {error.problem}")
+    except yaml.YAMLError:
+        return text, None, (1, 1, "is not YAML")
+
+
 class Sheet:
     """One YAML file being read; it collects every problem that its reader notes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.found: list[tuple[int, int, str]] = []
-        try:
-            self.text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MappingError(
-                f"{path} cannot be read: {type(error).__name__}.",
-                next_move="put the file there, readable and in UTF-8, or name the right one.",
-            ) from None
+        self.text, self.root, trouble = composed(path)
         self.lines = self.text.splitlines()
-        self.root: yaml.Node | None = None
-        try:
-            self.root = yaml.compose(self.text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.add(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, f"is not YAML: {error.problem}")
-        except yaml.YAMLError:
-            self.add(1, 1, "is not YAML")
+        if trouble:
+            self.add(*trouble)
 
     def add(self, line: int, column: int, problem: str) -> None:
         self.found.append((line, column, problem))
