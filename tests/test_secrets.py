@@ -66,7 +66,8 @@ def test_a_planted_secret_is_found(kind: str, name: str, tmp_path: Path, monkeyp
     path.parent.mkdir(parents=True)
     text = PLANTED[kind] if path.suffix == ".py" else PLANTED[kind].replace(" = ", ": ")
     path.write_text(f"first line\n{text}")
-    assert kind in {secret.type for _, secret in scan(name) - accepted()}
+    known = accepted()  # with the rules of the scan
+    assert kind in {secret.type for _, secret in scan(name) - known}
 
 
 def test_a_file_without_secrets_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
