@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection, Engine, MetaData, Text, insert, select, text, update
 from sqlalchemy import String as AnyText
@@ -26,6 +28,7 @@ from tests.fixtures.fab import SEE_VALUES, Users, fab_users, of_dag
 from tests.ui.conftest import Client
 
 MARK = "theirs-"
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 THEIRS = {"SOUTH2": "south", "EAST3": "east"}  # the code, and what the DAG ids end with
 DAGS = ("ecw_pull", "ecw_push_patients", "ecw_replay")
 FILES = {route.path for route in static_files.router.routes if isinstance(route, APIRoute)}
@@ -60,16 +63,26 @@ def fab() -> Iterator[Users]:
         yield users
 
 
-@pytest.fixture
-def clinics(crm_url: str, crm_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def clinics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Two CRMs with three practices, and a fourth, OLD9, that no connection has; gives the shared CRM."""
-    east_url = f"sqlite:///{tmp_path / 'east.db'}"
-    east = engine_from_url(east_url)
-    migrate(east)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield from _clinics(tmp_path_factory.mktemp("clinics"), monkeypatch)
+
+
+def _clinics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    crm_url, east_url = (f"sqlite:///{folder / name}.db" for name in ("crm", "east"))
+    crm_engine, east = engine_from_url(crm_url), engine_from_url(east_url)
+    for engine in (crm_engine, east):
+        migrate(engine)
     for engine, code in ((crm_engine, "NORTH1"), (crm_engine, "SOUTH2"), (crm_engine, "OLD9"), (east, "EAST3")):
         fill(engine, code, Scale(days=1, first_load=20, patients=5))
         with engine.begin() as connection:
-            connection.execute(insert(t.ecw_practice).values(practice=code, base_url=host(code), since=t_zero()))
+            connection.execute(
+                insert(t.ecw_practice).values(
+                    practice=code, base_url=host(code), since=datetime(2026, 1, 1, tzinfo=UTC)
+                )
+            )
             if code != "NORTH1":
                 _mark(connection, code)
     with crm_engine.begin() as connection:
@@ -84,21 +97,16 @@ def clinics(crm_url: str, crm_engine: Engine, tmp_path: Path, monkeypatch: pytes
         extra = {"calls_per_minute": len(name) * 10, "client_secret": uuid4().hex}
         said = {"conn_type": "ecw", "host": host(code), "login": "c", "extra": extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(said))
-    file = tmp_path / "practices.yaml"
+    file = folder / "practices.yaml"
     file.write_text("practices: {north: {}, south: {}, east: {crm_connection: crm_east, schedule: '0 6 * * *'}}\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
     yield crm_engine
+    crm_engine.dispose()
     east.dispose()
 
 
 def host(code: str) -> str:
     return f"http://127.0.0.1:9/fhir/r4/{code}"
-
-
-def t_zero() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _mark(connection: Connection, code: str) -> None:
@@ -114,8 +122,6 @@ def _mark(connection: Connection, code: str) -> None:
 
 
 def client_of(user: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
-    from airflow.api_fastapi.core_api.security import get_user
-
     monkeypatch.setitem(app.dependency_overrides, get_user, lambda: user)
     return Client(app)
 
@@ -248,7 +254,7 @@ def test_reading_one_practice_alone_lets_nobody_act(
 
 
 def test_who_may_read_all_practices_sees_each_in_its_own_crm(
-    clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    clinics: Engine, fab: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = client_of(fab.of_role("Admin"), monkeypatch)
     status = page.get("/api/status").json()
