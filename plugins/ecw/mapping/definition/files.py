@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping as MappingType
+from functools import lru_cache
 from pathlib import Path as FilePath
 
 from ecw import project_files
@@ -72,8 +74,19 @@ def load_mapping(
                 f"{file.parent} has no mapping file {path!r}; {did_you_mean(str(path), known)}",
                 next_move="name a file of that folder, or the path of another with its .yaml.",
             )
-    folders = [shared] if own is None else [own, shared]
-    mapping, problems = build_mapping(file, constants or {}, [folder / "crosswalks" for folder in folders])
+    folders = tuple(folder / "crosswalks" for folder in ([shared] if own is None else [own, shared]))
+    contents = hashlib.sha256()
+    for each in (file, *(found for folder in folders for found in sorted(folder.glob("*")))):
+        contents.update(f"{each}\0".encode() + each.read_bytes() if each.is_file() else b"")
+    return _load(file, folders, tuple(sorted((constants or {}).items())), contents.digest())
+
+
+@lru_cache(maxsize=128)
+def _load(
+    file: FilePath, folders: tuple[FilePath, ...], constants: tuple[tuple[str, str], ...], contents: bytes
+) -> Mapping:
+    """Load a mapping; every step of a run does, so a process keeps those whose files hold what they held."""
+    mapping, problems = build_mapping(file, dict(constants), list(folders))
     if mapping is None:
         mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"
         raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=FIX)
