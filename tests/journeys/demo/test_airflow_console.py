@@ -157,9 +157,9 @@ def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
     content.get_by_text("The text is no JSON: see line 1").wait_for()
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
-def test_each_page_has_its_heading_in_both_modes_and_widths(demo: Demo, page: Page, mode: str, width: int) -> None:
+@pytest.mark.parametrize(("mode", "width"), [("light", 1400), ("dark", 390)])
+def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page, mode: str, width: int) -> None:
+    """tests/journeys/test_console.py tries both modes in both widths."""
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(demo.airflow_url)
     page.evaluate(f"localStorage.setItem('theme', '{mode}')")
