@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from ecw.cli import group
 from tests.fixtures.pulling import Pulling
 
 
+@pytest.mark.large_practice
 def test_fixing_a_crosswalk_lets_the_rows_in(pull: Pulling, mappings: Path) -> None:
     file = mappings / "crosswalks" / "gender.csv"
     whole = file.read_text()

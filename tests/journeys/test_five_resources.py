@@ -7,7 +7,7 @@ import pytest
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.large_practice]
 
 TYPES = {
     "practitioner": "Practitioner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from ecw.models import Batch
@@ -26,6 +27,7 @@ def checked(pull: Pulling, resource: str = "location") -> Batch:
     return steps.check(steps.map(steps.extract(pull.begin(), resource)))
 
 
+@pytest.mark.large_practice
 def test_what_changed_is_reported_and_nothing_changed_is_not(pull: Pulling, sandbox: RunningSandbox) -> None:
     first = checked(pull)
     counts = {"inserted": 12, "updated": 0, "rejected": 0}
@@ -55,6 +57,7 @@ def test_marks_are_told_too(pull: Pulling, sandbox: RunningSandbox) -> None:
     assert told(checked(pull, "patient")) == []
 
 
+@pytest.mark.large_practice
 def test_a_load_that_was_killed_after_its_commit_tells_when_it_is_tried_again(pull: Pulling) -> None:
     batch = checked(pull)
     steps.load(batch)

@@ -95,6 +95,7 @@ def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling
 
 
 @on_sqlite
+@pytest.mark.large_practice
 def test_a_practitioners_schedule_brings_their_patients(pull: Pulling, sandbox: RunningSandbox) -> None:
     booked = sandbox.records("Encounter")
     asked = booked[0]["participant"][0]["individual"]["reference"].removeprefix("Practitioner/")
@@ -174,6 +175,7 @@ def test_from_and_until_are_refused_where_no_search_takes_dates(pull: Pulling) -
     assert pull.rows("SELECT * FROM ecw_cursor") == [], "it saw its own window alone"
 
 
+@pytest.mark.large_practice
 def test_a_dry_run_tells_the_numbers_and_moves_nothing(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     run = form(pull, resources=["practitioner"], dry_run=True)

@@ -67,6 +67,7 @@ def test_a_stopped_run_that_is_cleared_goes_on(pull: Pulling, sandbox: RunningSa
 
 
 @on_sqlite
+@pytest.mark.large_practice
 def test_a_second_backfill_that_is_to_map_everything_does_so_however_soon_it_comes(pull: Pulling) -> None:
     pull.resource(pull.begin("backfill", options={"resources": ["location"]}), "location")
     everything = {"resources": ["location"], "mode": "full"}

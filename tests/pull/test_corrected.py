@@ -10,6 +10,7 @@ from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.replay.test_steps import OPEN, again, nameless, numbers
 
 
+@pytest.mark.large_practice
 def test_a_record_that_is_corrected_back_leaves_the_quarantine(pull: Pulling, sandbox: RunningSandbox) -> None:
     good = sandbox.records("Practitioner")[7]
     pull("practitioner")
@@ -40,6 +41,7 @@ def test_a_slow_run_does_not_bring_back_what_was_taken_back_meanwhile(pull: Pull
 
 
 @pytest.mark.parametrize(("resource", "fhir_type"), [("practitioner", "Practitioner"), ("patient", "Patient")])
+@pytest.mark.large_practice
 def test_a_refused_record_that_ecw_has_deleted_is_no_longer_replayed(
     pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str
 ) -> None:

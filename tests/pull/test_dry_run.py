@@ -28,6 +28,7 @@ def watched(sandbox: RunningSandbox, *resources: str) -> Watched:
     return Watched(sandbox.practice, timedelta(hours=2), resources, Thresholds())
 
 
+@pytest.mark.large_practice
 def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     before = kept(pull)

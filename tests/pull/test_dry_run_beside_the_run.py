@@ -24,6 +24,7 @@ def numbers(pull: Pulling, *, dry_run: bool) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("before", [(), ("practitioner", "encounter")], ids=["first load", "rows wait for patients"])
+@pytest.mark.large_practice
 def test_a_dry_run_tells_what_the_run_then_does(
     pull: Pulling, sandbox: RunningSandbox, before: tuple[str, ...]
 ) -> None:

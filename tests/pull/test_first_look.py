@@ -13,7 +13,7 @@ from tests.fixtures.sandbox import RunningSandbox
 
 SMALL = {"max_concurrency": 1, "initial_sync_minutes": 1}  # 17 patients
 
-pytestmark = on_sqlite
+pytestmark = [on_sqlite, pytest.mark.large_practice]
 
 
 def insurance(pull: Pulling, **options: object) -> set[str]:

@@ -35,6 +35,7 @@ def test_what_a_retry_can_fix_is_retried_although_a_person_must_fix_the_rest(
 
 
 @on_sqlite
+@pytest.mark.large_practice
 def test_a_retry_of_a_schedule_tells_of_the_patients_that_the_first_try_made(
     pull: Pulling, sandbox: RunningSandbox
 ) -> None:

@@ -15,6 +15,8 @@ from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.extract.test_strategies import Roll, ask, params
 
+pytestmark = pytest.mark.large_practice
+
 FAR = {"start": "2028-01-03T10:00:00-05:00", "end": "2028-01-03T10:30:00-05:00"}
 
 

@@ -19,6 +19,8 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
+pytestmark = pytest.mark.large_practice
+
 SAID = ("family", "given", "text", "line", "city", "value", "birthDate", "postalCode")  # elements that say who it is
 
 

@@ -48,6 +48,7 @@ def held(secrets: set[str], told: str) -> list[str]:
 
 
 @on_sqlite
+@pytest.mark.large_practice
 def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(
     pull: Pulling, sandbox: RunningSandbox, mappings: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,7 +18,7 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-pytestmark = on_sqlite
+pytestmark = [on_sqlite, pytest.mark.large_practice]
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.extract.test_extract import held, records
 from tests.pull.extract.test_strategies import Roll
 
+pytestmark = pytest.mark.large_practice
+
 Staged = Callable[..., Batch]
 EVERYTHING: dict[str, Any] = {"end": "2026-11-22T10"}
 WINDOW = {"start": "2020-01-01T00:00:00+00:00", "end": "2026-11-22T10"}

@@ -13,6 +13,8 @@ from ecw.staging import batch_file
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
+pytestmark = pytest.mark.large_practice
+
 HELD = {"practitioner": ("Practitioner", 30), "location": ("Location", 12)}
 
 

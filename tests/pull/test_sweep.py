@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.settings.name_prefixes import COMMON, OTHERS, of_record, of_texts
 from ecw.settings.pull import Options
 from tests.pull.extract.test_strategies import Roll, ask
+
+pytestmark = pytest.mark.large_practice
 
 
 def named(ecw_id: str, family: str, *given: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from ecw.staging import batch_file, filesystem
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
+pytestmark = pytest.mark.large_practice
+
 OPEN = "SELECT resource, ecw_id, rule FROM ecw_reject WHERE state = 'open' ORDER BY resource, ecw_id, rule"
 
 
