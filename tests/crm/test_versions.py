@@ -79,7 +79,7 @@ def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tel
     load(crm_engine, rejects=[a_reject("b") | {"version": version}], run=a_run("r2"), **read(9))
     load(crm_engine, [a_row("a", "Now", None)], run=a_run("r3"), **read(10))
     old = [a_row(ecw_id, "Then") | {"version": version} for ecw_id in ("a", "b")]
-    load(crm_engine, old, run=a_run("again", run_type="replay"))
+    load(crm_engine, old, run=a_run("again", mode="replay"))
     assert locations(crm_engine) == {"a": "Now", "b": "Then"}
 
 
@@ -87,5 +87,5 @@ def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tel
 def test_without_the_time_of_reading_versions_decide(crm_engine: Engine, known: bool) -> None:
     """A replay brings what a run has read once."""
     load(crm_engine, [a_row("a", "New", 10)], **(read(9) if known else {}))
-    load(crm_engine, [a_row("a", "Old", 8)], run=a_run("r2", run_type="replay"))
+    load(crm_engine, [a_row("a", "Old", 8)], run=a_run("r2", mode="replay"))
     assert locations(crm_engine) == {"a": "New"}

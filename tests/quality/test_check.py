@@ -36,6 +36,7 @@ def run(tmp_path: Path) -> Run:
         practice="p",
         run_id="r",
         run_type="scheduled",
+        mode="changes",
         window_start=None,
         window_end="2026-11-22T10:00:00+00:00",
         ecw_conn_id="ecw",

@@ -137,7 +137,7 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
 def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
-        ecw_run.c.run_type.not_in(("backfill", "replay")),
+        ledger.is_live(),
         ecw_run.c.ended_at.is_not(None),
         ecw_run.c.state != ledger.DRY,
     )

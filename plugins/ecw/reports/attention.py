@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from ecw.crm.db.tables import ecw_alert
 from ecw.crm.state import runs as ledger
+from ecw.models import Mode
 from ecw.reports.sync_state import Clock, PracticeState, ResourceState
 
 ERROR, WARNING = "error", "warning"
@@ -87,7 +88,7 @@ def _of_resource(one: ResourceState, clock: Clock) -> Iterator[Attention]:
             f"The last run of {one.resource} failed: {what}",
             step,
             "Open the run",
-            dag_id="ecw_replay" if run.run_type == "replay" else _PULL,
+            dag_id="ecw_replay" if run.mode == Mode.REPLAY else _PULL,
             run_id=run.run_id,
         )
     if one.late:

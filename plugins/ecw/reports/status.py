@@ -12,7 +12,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import runs as ledger
-from ecw.models import Counts
+from ecw.models import Counts, Mode
 from ecw.resources import RESOURCES
 
 EVERY = timedelta(
@@ -74,7 +74,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
     if last is None:
         return _never(practice, resource)
     # A replay asks eCW for nothing, so it makes nothing fresh.
-    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.run_type != "replay")
+    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.mode != Mode.REPLAY)
     loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
     if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:

@@ -26,6 +26,7 @@ from ecw.crm.db.tables import (
 )
 from ecw.crm.journal import DECISION, PULL, PUSH
 from ecw.crm.load.match_unconfirmed import HELD
+from ecw.models import Mode
 from ecw.reports.find_records import PUSH_REJECT, Found
 from ecw.reports.journal import no_index
 from ecw.reports.rejects import began
@@ -129,23 +130,23 @@ class _Teller:
         return self.rows(select(both).order_by(both.c.at.desc()).limit(MOST))
 
     def versions(self, run_ids: set[str]) -> dict[str, tuple[str, str | None]]:
-        """Return a run's type and its mapping's version."""
+        """Return a run's mode and its mapping's version."""
         r = ecw_run.c
-        statement = select(r.run_id, r.run_type, r.mapping_version).filter_by(**self.place)
+        statement = select(r.run_id, r.mode, r.mapping_version).filter_by(**self.place)
         rows = self.connection.execute(statement.where(r.run_id.in_(run_ids)))
-        return {run_id: (run_type, version) for run_id, run_type, version in rows}
+        return {run_id: (mode, version) for run_id, mode, version in rows}
 
     def journaled(self, entries: list[RowMapping]) -> Iterator[Event]:
         runs = self.versions({row["run_id"] for row in entries if row["direction"] == PULL})
         for row in entries:
             direction = row["direction"]
-            run_type, version = runs.get(row["run_id"], ("", None))
+            mode, version = runs.get(row["run_id"], ("", None))
             yield Event(
                 at=row["at"],
                 kind={PULL: "loaded", PUSH: "pushed", DECISION: "decision"}[direction],
                 title=row["message"],
                 run_id=row["run_id"] or None,
-                dag="ecw_replay" if run_type == "replay" else _DAGS.get(direction),
+                dag="ecw_replay" if mode == Mode.REPLAY else _DAGS.get(direction),
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
                 by=row["decided_by"],
                 code=" ".join(str(one) for one in (row["http_status"], row["code"]) if one) or None,

@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
+from ecw.models import Mode
 from ecw.resources import RESOURCES
 from ecw.settings.base import (
     OPTIONS,
@@ -30,7 +31,7 @@ from ecw.settings.base import (
 )
 from ecw.settings.name_prefixes import ALWAYS
 
-CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
+CHANGES, FULL, PATIENTS, SCHEDULE = (mode.value for mode in Mode if mode is not Mode.REPLAY)
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # a strategy that nobody chose
 _STRATEGY = "strategy_"  # the form has a field for each resource

@@ -21,6 +21,7 @@ def a_run(number: int, *, run_type: str = "backfill", ends: datetime | None = No
         practice="P",
         run_id=f"{run_type}__{number}",
         run_type=run_type,
+        mode="changes",
         window_start=(end - timedelta(hours=2)).isoformat(),
         window_end=end.isoformat(),
         ecw_conn_id="",

@@ -50,7 +50,7 @@ from ecw.crm.load.writing.rewritten import agree_on_what_is_held
 from ecw.crm.load.writing.rows import mark, write_rows
 from ecw.crm.state import edit_times, practices
 from ecw.errors import CrmSchemaError
-from ecw.models import Run
+from ecw.models import Mode, Run
 
 GROWN = 1_000  # lines in a batch
 ANOTHERS, UNASSIGNED = "another practice's row", "row without practice"  # rules of rejects
@@ -161,7 +161,7 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     # A row that has waited was read before; only its version says when.
     crosses = or_(s.c.seq <= stage.deferred_loaded, stage.read.crosses(ecw_link.c.read_at))
     stale = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
-    if run["run_type"] == "replay":  # its records were read when they were refused
+    if run["mode"] == Mode.REPLAY:  # its records were read when they were refused
         refused = exists().where(
             ecw_reject.c.practice == run["practice"],
             ecw_reject.c.resource == resource,

@@ -2,7 +2,7 @@
 import { C, Choice, Count, Empty, Fetched, Field, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
-const dagOf = (run) => (run.run_type === "replay" ? "ecw_replay" : "ecw_pull");
+const dagOf = (run) => (run.mode === "replay" ? "ecw_replay" : "ecw_pull");
 const changed = (run) => (run ? (run.inserted ?? 0) + (run.updated ?? 0) : null);
 
 const columns = (practice) => [
