@@ -138,6 +138,7 @@ class Update:
                 record.changed_at,
                 None if changed is None else datetime.fromisoformat(changed),
             )
-        base, normalized = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
-        merged = merge(pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
+            base, normalized = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
+            # `newer` asks the CRM only where both sides changed a column.
+            merged = merge(pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
         return MergedSides(merged, emr, tuple(name for name in normalized if emr[name] != record.ecw_id))
