@@ -52,7 +52,7 @@ def test_everything_again_and_single_records_always_win(crm_engine: Engine) -> N
 
 def test_a_tombstone_clears_the_version(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Before", 10)], **read(10))
-    load(crm_engine, rejects=[a_reject("a", rule="gone", column=None)], run=a_run("r2"), **read(10, 11))
+    load(crm_engine, rejects=[a_reject("a", rule="deleted", column=None)], run=a_run("r2"), **read(10, 11))
     assert [row["source_version"] for row in table(crm_engine, "ecw_link")] == [None]
     load(crm_engine, [a_row("a", "Undeleted", 9)], run=a_run("r3"), **read(11))
     assert locations(crm_engine) == {"a": "Undeleted"}

@@ -16,7 +16,7 @@ from tests.push.names import NAMES, person
 def test_new_and_changed_patients_are_pushed_and_read_back(sandbox: Any, crm: Any, run: Any) -> None:
     first, second = crm.add(**person(0)), crm.add(**person(1))
     table = run()
-    assert (table["counts"], table["confirmed"], table["shown"]) == ({"created": 2}, {"whole": 2}, [])
+    assert (table["counts"], table["confirmed"], table["shown"]) == ({"created": 2}, {"complete": 2}, [])
     crm.edit(first, city="Lawrence")
     table = run()
     assert (table["patients"], table["counts"]) == (1, {"updated": 1})

@@ -404,9 +404,7 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
 
     be = "expect_column_values_to_"
     assert report == [
-        Finding(
-            "volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "whole"
-        ),
+        Finding("volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "full"),
         Finding(f"{be}not_be_null", "ecw_id", "to not be null", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
         Finding(f"{be}be_unique", "name", "to be unique", "warn", 3, 2, "warn", reason="twice", broken_new=2),
         Finding(f"{be}be_between", "size", "to be between (min_value 0)", "reject", 3, 1, "reject", broken_new=1),

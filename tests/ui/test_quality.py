@@ -20,7 +20,7 @@ from tests.ui.conftest import AsRole, Client
 pytestmark = pytest.mark.both_databases
 
 RUN = "scheduled__2026-11-22T10:00:00+00:00"
-VOLUME = Finding("volume", "", "at least 50% of the usual number", "stop", 12, 0, "pass", usual=12, scope="whole")
+VOLUME = Finding("volume", "", "at least 50% of the usual number", "stop", 12, 0, "pass", usual=12, scope="full")
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -62,7 +62,7 @@ def test_a_stopped_run_shows_the_error_and_its_next_move(console: Client, crm_en
     error = ConfigurationError("It went wrong.", next_move="fix it.")
     runs.fail(crm_engine, run, "patient", error)
     quality_results.write(
-        crm_engine, run, "patient", [Finding("volume", "", "x", "stop", 0, 9, "stop", usual=9, scope="whole")]
+        crm_engine, run, "patient", [Finding("volume", "", "x", "stop", 0, 9, "stop", usual=9, scope="full")]
     )
 
     page = console.get("/quality/run", params={"run_id": RUN})

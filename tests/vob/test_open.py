@@ -76,7 +76,7 @@ def test_a_changed_policy_opens_one_request_with_names_and_no_values(vob: Vob) -
 def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_back(vob: Vob) -> None:
     vob.first()
     for _ in range(2):
-        vob.load("insurance", rejects=[a_reject("i2", "gone", None, hour=None)])
+        vob.load("insurance", rejects=[a_reject("i2", "deleted", None, hour=None)])
         vob.open()
     assert shown(vob) == [("p2", "insurance", "i2", "emr_status")]
     vob.policies(("i2", 2))
@@ -85,7 +85,7 @@ def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_bac
 
 def test_a_patient_who_is_marked_opens_none(vob: Vob) -> None:
     vob.first()
-    vob.load("patient", rejects=[a_reject("p2", "gone", None, hour=None)])
+    vob.load("patient", rejects=[a_reject("p2", "deleted", None, hour=None)])
     assert vob.open() == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as model
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from ecw.crm.db.enums import GONE, RejectState
+from ecw.crm.db.enums import DELETED, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import baselines
 from ecw.crm.state import runs as ledger
@@ -170,7 +170,7 @@ def _fewer(connection: Connection, practice: str, resource: str, limits: Thresho
 def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
     """Compare the open rejects with all records, so that a run about a single one changes nothing."""
     here = {"practice": practice, "resource": resource}
-    is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != GONE)
+    is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != DELETED)
     rejects = select(func.count(ecw_reject.c.ecw_id.distinct())).filter_by(**here).where(is_open)
     rejected = int(connection.execute(rejects).scalar_one())
     if not rejected or rejected < limits.reject_least:

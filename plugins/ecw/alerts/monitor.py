@@ -90,7 +90,7 @@ def _deliver(engine: Engine, practice: str, target: str, said: Settings) -> int:
                 *(title(notice), type(error).__name__, *_connection(target, said)),
             )
             break
-        store.told(engine, notice, datetime.now(UTC))
+        store.mark_sent(engine, notice, datetime.now(UTC))
         sent += 1
         log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notice))
     return sent

@@ -1,7 +1,7 @@
 """Alerts and their notices: what is wrong from when to when, who is to be told, and who was.
 
     ecw_alert    a row each time something begins to be wrong; closed when it is over
-    ecw_alert_notification   a row for each alert, event (begin, over) and target; told once it was sent
+    ecw_alert_notification   a row for each alert, event (begin, over) and target, and when it was sent
 
 A notice is claimed before it is sent and marked after, so two runs at once send one, and one that was killed between
 the two is sent again when its claim is old.
@@ -116,7 +116,7 @@ def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
     return taken.rowcount == 1
 
 
-def told(engine: Engine, notice: Notice, now: datetime) -> None:
+def mark_sent(engine: Engine, notice: Notice, now: datetime) -> None:
     """Write down that a notice was sent."""
     with engine.begin() as connection:
         connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(sent_at=now))

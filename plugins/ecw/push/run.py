@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw.crm.db.enums import NOT_SENT, PushStatus
+from ecw.crm.db.enums import NOT_SENT, PushStatus, ReadBack
 from ecw.errors import AccessDenied, ConfigurationError, PushStopped, ServerUnavailable
 from ecw.fhir.retry import RetryPolicy
 from ecw.fhir.thread_pool import concurrent
@@ -233,10 +233,10 @@ def _left(running: Running, waiting: list[str], wait: float) -> float:
     return max(0.0, wait - since)
 
 
-def _word(done: Confirmed) -> str:
+def _word(done: Confirmed) -> ReadBack:
     if done.kept:
-        return "not taken"
-    return "whole" if done.whole else "seen" if done.seen else "not shown"
+        return ReadBack.NOT_TAKEN
+    return ReadBack.COMPLETE if done.complete else ReadBack.SEEN if done.seen else ReadBack.NOT_SHOWN
 
 
 def _counts(running: Running) -> dict[str, int]:

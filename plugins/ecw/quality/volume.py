@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecw.crm.db.enums import VolumeScope
 from ecw.crm.state.quality_results import PASS, STOP, VOLUME, WARN, Finding, Usual
 from ecw.errors import QualityGateFailed
 from ecw.quality.suite import Suite
@@ -34,7 +35,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
         broken=0 if verdict == PASS or usual.number is None else usual.number - found,
         verdict=verdict,
         usual=usual.number,
-        scope="whole" if usual.full_scan else "part",
+        scope=VolumeScope.FULL if usual.full_scan else VolumeScope.PARTIAL,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, union
 
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import WRITTEN, ConflictState, IntentState, PushStatus, RejectState
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_deferred_row,
@@ -25,7 +25,6 @@ from ecw.crm.db.tables import (
     ecw_run,
 )
 from ecw.crm.journal import DECISION, PULL, PUSH
-from ecw.crm.load.match_unconfirmed import HELD
 from ecw.models import Mode
 from ecw.reports.find_records import PUSH_REJECT, Found
 from ecw.reports.journal import no_index
@@ -33,7 +32,7 @@ from ecw.reports.rejects import began
 
 MOST = 200  # entries of each kind, the newest
 # What a push did that its own journal entry tells already.
-_IN_JOURNAL = ("created", "updated", "linked", "refused", "unknown")
+_IN_JOURNAL = (*WRITTEN, PushStatus.REFUSED, PushStatus.UNKNOWN)
 _DAGS = {PULL: "ecw_pull", PUSH: "ecw_push_patients"}
 
 
@@ -259,7 +258,7 @@ def _reasons(teller: _Teller, link: Link | None) -> Iterator[Reason]:
 
 def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
     state = intent["state"]
-    if state == HELD:
+    if state == IntentState.HELD:
         chosen = intent["choice"]
         if chosen:
             yield Reason(f"Held for a person, who chose {chosen}; the next push does it", page="conflicts")
@@ -267,9 +266,9 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
             yield Reason(
                 f"It is not pushed until a person says who it is (found by {intent['match_rule']})", True, "conflicts"
             )
-    elif state == "refused":
+    elif state == IntentState.REFUSED:
         yield Reason(
             "The last push was refused; the same content is not sent again until the CRM changes it", waits=True
         )
-    elif state in ("sending", "unknown"):
+    elif state in (IntentState.SENDING, IntentState.UNKNOWN):
         yield Reason("The result of the last push is not known yet: the next one searches eCW for it first")

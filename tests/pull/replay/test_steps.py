@@ -262,13 +262,13 @@ def test_the_gone_and_those_of_a_push_are_told(
     pull("practitioner")
     with pull.crm.begin() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'gone', '', reason, hash, source_version, "
-            "batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject WHERE rule <> 'gone'"
+            "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'deleted', '', reason, hash, "
+            "source_version, batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject WHERE rule <> 'deleted'"
         )
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'crm:17', 'push', 'required', 'gender', reason, hash, "
             "source_version, NULL, state, first_run, last_run, resolved_run, read_at FROM ecw_reject "
-            "WHERE rule <> 'gone'"
+            "WHERE rule <> 'deleted'"
         )
     with caplog.at_level(logging.WARNING):
         assert again(pull) == {"practitioner": numbers(1, rejected=1)}

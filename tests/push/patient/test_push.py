@@ -21,7 +21,7 @@ def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
     assert (pushed.status, bool(pushed.ecw_id)) == ("created", True)
-    assert confirm(pushing(), crm_id).whole
+    assert confirm(pushing(), crm_id).complete
     return crm_id, pushed.ecw_id
 
 

@@ -321,7 +321,7 @@ ecw_push_item = Table(
     Column("fields", Text, comment="Names of columns that were sent, separated by commas"),
     Column("reason", Text, comment="Why, without values"),
     Column("next_move", Text, comment="What to do next"),
-    Column("confirmed", String(16), comment="Whole, seen, not shown, not taken: what reading it back found"),
+    Column("confirmed", String(16), comment="Complete, seen, not shown, not taken: what reading it back found"),
     Column("normalized_fields", Text, comment="Names of columns that eCW stores in its own spelling"),
     Column(
         "auto_started", Boolean, comment="The watcher started the run, and it was not so large that a person was asked"
@@ -414,7 +414,7 @@ ecw_quality_result = Table(
     Column("broken_new", Integer, comment="Of those, the ones that no earlier run knew; of the volume: none"),
     Column("verdict", String(16), nullable=False, comment="Pass, warn, reject, stop"),
     Column("usual", Integer, comment="Of the volume: what comparable runs fetched"),
-    Column("scope", String(16), comment="Of the volume: whole, part"),
+    Column("scope", String(16), comment="Of the volume: full, partial"),
     Index("ecw_quality_result_at", "practice", "resource", "at"),
     Index("ecw_quality_result_run", "run_id"),
     _partial("ecw_quality_runs", "practice", "run_id", "at", "number", where="number = 0"),  # the list of runs

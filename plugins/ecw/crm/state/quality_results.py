@@ -64,8 +64,8 @@ class Judged:
 class Usual:
     """How many records comparable runs find; None where there was none.
 
-    `whole`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each of
-    them found something. `alike`: they saw a part, but always one of like size.
+    `full_scan`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each
+    of them found something. `alike`: they saw a part, but always one of like size.
     """
 
     number: int | None

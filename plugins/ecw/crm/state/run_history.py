@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
 from ecw.crm.db.engine import exclusive, reading
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import DELETED, ConflictState, RejectState
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_cursor,
@@ -136,7 +136,7 @@ def deleted_ids(engine: Engine, practice: str, resource: str) -> set[str]:
     statement = select(ecw_reject.c.ecw_id).where(
         ecw_reject.c.practice == practice,
         ecw_reject.c.resource == resource,
-        ecw_reject.c.rule == "gone",
+        ecw_reject.c.rule == DELETED,
         ecw_reject.c.state == RejectState.OPEN,
     )
     with reading(engine) as connection:
@@ -152,7 +152,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
         r.c.practice == practice,
         r.c.resource == resource,
         r.c.state == RejectState.OPEN,
-        r.c.rule != "gone",
+        r.c.rule != DELETED,
         r.c.step != "push",
         ~r.c.ecw_id.startswith("no-id-"),
         ~linked,
