@@ -263,7 +263,8 @@ def test_the_gone_and_those_of_a_push_are_told(
     with pull.crm.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'deleted', '', reason, hash, "
-            "source_version, batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject WHERE rule <> 'deleted'"
+            "source_version, batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject "
+            "WHERE rule <> 'deleted'"
         )
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'crm:17', 'push', 'required', 'gender', reason, hash, "
