@@ -255,7 +255,7 @@ def test_what_is_no_longer_staged_is_reported_and_the_others_go_on(
     assert {row["ecw_id"] for row in pull.rows(OPEN)} == {lost, there}
 
 
-def test_the_gone_and_those_of_a_push_are_told(
+def test_the_deleted_and_those_of_a_push_are_reported(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     nameless(sandbox, 7)
@@ -273,7 +273,7 @@ def test_the_gone_and_those_of_a_push_are_told(
         )
     with caplog.at_level(logging.WARNING):
         assert again(pull) == {"practitioner": numbers(1, rejected=1)}
-    assert "1 records are gone from eCW and cannot be replayed: g-1." in caplog.text
+    assert "1 records are no longer in eCW and cannot be replayed: g-1." in caplog.text
     assert "1 rejects are of a push and cannot be replayed: crm:17." in caplog.text
     assert len(pull.rows(OPEN)) == 3
 
