@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping as MappingType
+from functools import lru_cache
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -106,11 +107,22 @@ def load_mapping(
                 f"{file.parent} has no mapping file {path!r}; {did_you_mean(str(path), known)}",
                 next_move="name a file of that folder, or the path of another with its .yaml.",
             )
+    folders = tuple(folder / "crosswalks" for folder in ([shared] if own is None else [own, shared]))
+    contents = hashlib.sha256()
+    for each in (file, *(found for folder in folders for found in sorted(folder.glob("*")))):
+        contents.update(f"{each}\0".encode() + each.read_bytes() if each.is_file() else b"")
+    return _load(file, folders, tuple(sorted((constants or {}).items())), contents.digest())
+
+
+@lru_cache(maxsize=128)
+def _load(
+    file: FilePath, folders: tuple[FilePath, ...], constants: tuple[tuple[str, str], ...], contents: bytes
+) -> Mapping:
+    """Load a mapping; every step of a run does, so a process keeps those whose files hold what they held."""
     sheet = Sheet(file)
     if sheet.root is None and not sheet.found:
         sheet.add(1, 1, "the file is empty")
-    folders = [shared] if own is None else [own, shared]
-    reading = _Reading(sheet, constants or {}, [folder / "crosswalks" for folder in folders])
+    reading = _Reading(sheet, dict(constants), list(folders))
     mapping = reading.mapping(sheet.root) if sheet.root is not None else None
     if mapping is None:
         problems = sheet.problems + reading.crosswalk_problems
