@@ -8,7 +8,7 @@ rules/       pure: is it in eCW already (match), what eCW takes (validate, bundl
 
 context      what the pushes of a run share
 intents      what was decided, written before the request; locks: one worker a patient
-crm_patients the CRM's side; review, decide_identity: what a person decides
+crm_patients the CRM's side: crm_records reads a patient; review, decide_identity: what a person decides
 kill_switch  stops a push before its next request
 
 The merge itself is ecw.three_way_merge.

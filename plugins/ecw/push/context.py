@@ -18,7 +18,8 @@ from ecw.mapping.definition.model import Mapping
 from ecw.mapping.transform.to_resource import Composed, Composer
 from ecw.mapping.transform.to_row import Mapper
 from ecw.push import intents
-from ecw.push.crm_patients import Patients, Record
+from ecw.push.crm_patients import Patients
+from ecw.push.crm_records import Record
 from ecw.push.intents import Place
 from ecw.push.kill_switch import Switched
 from ecw.push.rules.match import PatientMatcher

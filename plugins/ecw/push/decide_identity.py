@@ -21,7 +21,7 @@ from ecw.errors import ConfigurationError
 from ecw.mapping.transform.person import element_of
 from ecw.push import intents, progress
 from ecw.push.context import CrmSide
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.intents import HELD, NEW, UPDATE, VOID
 from ecw.push.locks import alone
 from ecw.three_way_merge import MergeBase

@@ -21,7 +21,7 @@ from ecw.fhir.fingerprint import content_hash
 from ecw.pull.extract.dedupe import version
 from ecw.push import intents
 from ecw.push.context import Pushing, canonical
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.locks import Claim, ClaimLost, alone
 from ecw.push.patient import rejects
 from ecw.push.patient.recorder import log_learned

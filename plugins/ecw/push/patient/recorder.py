@@ -17,7 +17,7 @@ from ecw.crm.state import conflicts
 from ecw.identity.held import reason_of
 from ecw.push import intents, progress
 from ecw.push.context import Pushed, Pushing
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.intents import CREATE, DONE, HELD, REFUSED, UNKNOWN, UPDATE, VOID
 from ecw.push.patient import rejects
 from ecw.push.patient.state import PatientState

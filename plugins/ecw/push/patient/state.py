@@ -17,7 +17,7 @@ from ecw.crm.db.enums import PushStatus
 from ecw.mapping.transform.person import element_of
 from ecw.push import intents
 from ecw.push.context import Pushed, Pushing
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.intents import Intent
 from ecw.push.locks import LEASE, Claim, in_turn
 from ecw.push.rules.outcome import Outcome
