@@ -131,7 +131,7 @@ class Counts:
         if self.fetched != self.rejected + self.inserted + self.updated + self.unchanged:
             raise CountMismatch(
                 f"Records went missing between extract and load: {self}.",
-                next_move="nothing was written; clear the resource's task group to run it again, "
+                next_step="nothing was written; clear the resource's task group to run it again, "
                 "and report the numbers above if they come out the same.",
             )
         return self
@@ -146,6 +146,6 @@ def left_by(task: str, found: Left | None) -> Left:
         raise CorruptBatch(
             f"The task {task} of this run has left nothing to go on with: it was marked success by hand, or "
             "`airflow db clean` has removed what it left.",
-            next_move=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
+            next_step=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
         )
     return found

@@ -72,7 +72,7 @@ def test_a_push_is_refused_where_two_practices_share_a_table_that_does_not_say_w
     beside(crm, theirs)
     with pytest.raises(ConfigurationError, match=f"practice {OTHER}.*no column ecw_practice") as refused:
         run(patients=[mine], **options)
-    assert "ADD COLUMN ecw_practice" in refused.value.next_move
+    assert "ADD COLUMN ecw_practice" in refused.value.next_step
     assert sandbox.served("transaction") == 0
 
 

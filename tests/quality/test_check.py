@@ -275,7 +275,7 @@ def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
     ) as error:
         checked(run, [{"name": "A"}, {}], rule("not_be_null", "stop", column="name"))
 
-    assert "person.yaml" in error.value.next_move
+    assert "person.yaml" in error.value.next_step
     assert batch_file.manifest(f"{run['staging']}/person/check.ndjson.gz") is None
 
 

@@ -228,7 +228,7 @@ def test_a_table_of_the_crm_that_lacks_columns_is_reported_with_all_of_them(vob:
     assert "no column key" in str(told.value)
     assert "no column delivery_note" in str(told.value)
     assert "column owner must be filled" in str(told.value)
-    assert "v008_vob.py" in told.value.next_move
+    assert "v008_vob.py" in told.value.next_step
     with vob.crm.begin() as connection:
         connection.execute(text("DROP TABLE vob_request"))
     with pytest.raises(CrmSchemaError, match="no table vob_request"):

@@ -39,7 +39,7 @@ class Fact:
     kind: str
     subject: str
     message: str
-    next_move: str
+    next_step: str
     run_id: str | None = None
 
     @property
@@ -66,9 +66,9 @@ def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]
     """Return all that is wrong with a practice."""
     practice, every, limits = watched.practice, watched.every, watched.limits
     return [
-        Fact(practice, kind, resource, message, next_move, run_id)
+        Fact(practice, kind, resource, message, next_step, run_id)
         for resource in watched.resources
-        for kind, message, next_move, run_id in _of(connection, practice, resource, now, every, limits)
+        for kind, message, next_step, run_id in _of(connection, practice, resource, now, every, limits)
     ]
 
 

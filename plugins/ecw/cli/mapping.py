@@ -67,7 +67,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
             f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
             + "\n".join(found.problems)
             + "\n",
-            next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
+            next_step="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
     click.echo(
@@ -101,7 +101,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     if wrong_type:
         raise ConfigurationError(
             f"{source} is no FHIR {mapping.resource}.",
-            next_move=f"name a file with a {mapping.resource}, or its mapping.",
+            next_step=f"name a file with a {mapping.resource}, or its mapping.",
         )
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
@@ -203,7 +203,7 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
-        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_move=did_you_mean(crosswalk, using))
+        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_step=did_you_mean(crosswalk, using))
     table = using[crosswalk].crosswalks[crosswalk]
     with _crm(crm_conn_id) as connection:
         ecw, crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)
@@ -289,7 +289,7 @@ def _json_input(source: str, line: int) -> dict[str, Any]:
         text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
+            f"{source} cannot be read: {type(error).__name__}.", next_step="name a JSON file, or - for standard input."
         ) from None
     lines = text.splitlines()
     for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
@@ -301,7 +301,7 @@ def _json_input(source: str, line: int) -> dict[str, Any]:
             return found
     raise ConfigurationError(
         f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
-        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
+        next_step="name a JSON file with one record, or an NDJSON file with one in each line.",
     )
 
 

@@ -83,7 +83,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         if resource not in planned["resources"]:
             raise ConfigurationError(
                 f"The run is not about {resource}.",
-                next_move=f"trigger another run with {resource} among its resources.",
+                next_step=f"trigger another run with {resource} among its resources.",
             )
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}

@@ -51,11 +51,11 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
         if row["state"] == runs.DRY:
             ended = "dry run, failed" if row["error"] else "dry run, not ended"
             values["state"] = "dry run" if row["fetched"] is not None and not row["error"] else ended
-        rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
+        rows.append({"resource": resource, **values, "next": next_step(row, waiting.get(resource, 0))})
     return rows
 
 
-def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
+def next_step(row: Mapping[str, Any], waiting: int = 0) -> str:
     """Say what is to be done about a resource of a run, nothing where all is well.
 
     `waiting` conflicts of the resource wait for a person.

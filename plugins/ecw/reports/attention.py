@@ -118,7 +118,7 @@ def _alerts(connection: Connection, practice: str) -> Iterator[Attention]:
     for row in connection.execute(rows).mappings():
         run = {"dag_id": _PULL, "run_id": row["run_id"]} if row["run_id"] else {"page": "quality"}
         button = "Open the run" if row["run_id"] else "Open Quality"
-        yield Attention(ERROR, row["message"], row["next_move"], button, **run)
+        yield Attention(ERROR, row["message"], row["next_step"], button, **run)
 
 
 def _waiting(state: PracticeState) -> Iterator[Attention]:

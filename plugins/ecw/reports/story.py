@@ -215,7 +215,7 @@ class _Teller:
                 run_id=row["run_id"],
                 dag=_DAGS[PUSH],
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
-                next_step=row["next_move"],
+                next_step=row["next_step"],
             )
 
     def intent(self) -> RowMapping | None:

@@ -228,12 +228,12 @@ def require_within(connection: Mapping[str, Any] | str | None, form: Options) ->
         raise ConfigurationError(
             f"The connection lets runs pull {', '.join(limits['resources'])} only, and this one asks for "
             f"{', '.join(beyond)}.",
-            next_move="choose among these, or have the connection's extra field `pull` changed.",
+            next_step="choose among these, or have the connection's extra field `pull` changed.",
         )
     if form.ignore_time_budget and limits.get("ignore_time_budget") is False:
         raise ConfigurationError(
             "The connection lets no run begin that does not fit before the next one.",
-            next_move="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
+            next_step="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
         )
 
 

@@ -43,7 +43,7 @@ def practice_at(code: str) -> Practice:
             return each
     raise ConfigurationError(
         f"No connection of this Airflow is that of practice {code}; they are those of {', '.join(codes)}.",
-        next_move=f"decide for {code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
+        next_step=f"decide for {code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
     )
 
 

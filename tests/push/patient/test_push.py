@@ -151,7 +151,7 @@ def test_ecw_wins_where_the_rule_says_so_and_the_conflict_is_recorded(sandbox: A
     assert (conflict["state"], conflict["winner"], conflict["crm_value"]) == ("settled", "emr", '"Male"')
 
 
-def test_a_bad_patient_is_a_reject_with_field_and_next_move_until_it_is_fixed(
+def test_a_bad_patient_is_a_reject_with_field_and_next_step_until_it_is_fixed(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(gender="Other", identifier=None)

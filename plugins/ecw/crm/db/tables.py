@@ -320,7 +320,7 @@ ecw_push_item = Table(
     Column("ecw_id", String(128), comment="The record's id in eCW"),
     Column("fields", Text, comment="Names of columns that were sent, separated by commas"),
     Column("reason", Text, comment="Why, without values"),
-    Column("next_move", Text, comment="What to do next"),
+    Column("next_step", Text, comment="What to do next"),
     Column("confirmed", String(16), comment="Complete, seen, not shown, not taken: what reading it back found"),
     Column("normalized_fields", Text, comment="Names of columns that eCW stores in its own spelling"),
     Column(
@@ -430,7 +430,7 @@ ecw_alert = Table(
     Column("kind", String(16), nullable=False, comment="Stale, equation, volume, stopped, rejects"),
     Column("subject", String(64), nullable=False, comment="A resource"),
     Column("message", Text, nullable=False, comment="What is wrong"),
-    Column("next_move", Text, nullable=False, comment="What to do next"),
+    Column("next_step", Text, nullable=False, comment="What to do next"),
     Column("opened_at", UtcTime, nullable=False, comment="When it began"),
     Column("resolved_at", UtcTime, comment="None: open"),
     Column("run_id", String(250), comment="The run in which it was seen"),

@@ -47,7 +47,7 @@ def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> Non
             raise ConfigurationError(
                 f"A {'pull' if replay else 'replay'} of the practice has the run id {run_id} already, and its numbers "
                 "and staged batches are kept under it.",
-                next_move="trigger this one with another run id, or with none of your own.",
+                next_step="trigger this one with another run id, or with none of your own.",
             )
 
 

@@ -74,7 +74,7 @@ def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], boo
     )
     for other in connection.scalars(statement).all():
         if goes_on(other):
-            raise ConcurrentRun(f"The run {other} pulls this practice.", next_move="wait until it is over.")
+            raise ConcurrentRun(f"The run {other} pulls this practice.", next_step="wait until it is over.")
 
 
 def begun(
@@ -129,7 +129,7 @@ def give_back(engine: Engine, run: Run) -> int:
     ended = RetryableError(
         "The run ended before this was loaded.",
         who="data engineer",
-        next_move=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
+        next_step=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
     )
     of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
     told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
@@ -145,7 +145,7 @@ def require_begun(engine: Engine, run: Run) -> None:
             raise ConfigurationError(
                 f"This CRM does not know the run {run['run_id']}: the connection {run['crm_conn_id']!r} names another "
                 "database than when the run began.",
-                next_move="trigger a new run; to finish this one, point the connection back and clear the failed "
+                next_step="trigger a new run; to finish this one, point the connection back and clear the failed "
                 "tasks.",
             )
 

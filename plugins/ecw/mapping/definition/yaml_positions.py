@@ -24,7 +24,7 @@ def composed(path: Path) -> tuple[str, yaml.Node | None, tuple[int, int, str] | 
     except (OSError, UnicodeDecodeError) as error:
         raise MappingError(
             f"{path} cannot be read: {type(error).__name__}.",
-            next_move="put the file there, readable and in UTF-8, or name the right one.",
+            next_step="put the file there, readable and in UTF-8, or name the right one.",
         ) from None
     try:
         return text, yaml.compose(text, Loader=_LOADER), None

@@ -97,7 +97,7 @@ def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:
     if options.own_window and not any(STRATEGIES[choice.strategies[0]].dated for choice in choices.values()):
         raise ConfigurationError(
             f"The form is refused: no search of {', '.join(choices)} takes dates, so From and Until change nothing.",
-            next_move="empty From and Until, or add encounter to the resources, and trigger again.",
+            next_step="empty From and Until, or add encounter to the resources, and trigger again.",
         )
 
 
@@ -115,7 +115,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
         error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners, whose schedules this one "
             "looks at.",
-            next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
+            next_step="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
         # Not failed: it may be covered when the run goes on, and learns so then.
         backfill_claims.unclaim(engine, run, [name for name in undated if name not in taken])

@@ -208,7 +208,7 @@ class Recorder:
         if not pushing.options.dry_run:
             operation = UPDATE if record.ecw_id else CREATE
             message = "; ".join(f"{each.field}: {each.reason}" for each in found)
-            outcome = Outcome(Kind.FIX_DATA, message, found[0].next_move, None)
+            outcome = Outcome(Kind.FIX_DATA, message, found[0].next_step, None)
             with self.patient.writing() as connection:
                 rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
                 self._record_unsent(connection, REFUSED, operation)
