@@ -15,7 +15,7 @@ from ecw.operators.outbox_trigger import OutboxTrigger
 from ecw.push import intents, progress
 from ecw.push.patient.push import push_patient
 from ecw.push.plan.select import due
-from ecw.push.plan.watcher import SWITCHES, COMPARE, Watch
+from ecw.push.plan.watcher import COMPARE, SWITCHES, Watch
 from ecw.settings.push import Wanted
 from tests.push.names import person
 
