@@ -340,7 +340,7 @@ def test_a_spelling_of_ecw_s_own_is_learned_and_not_sent_again(sandbox: Any, crm
     clinic(sandbox, ecw_id, address=[stored["address"][0] | {"city": "ST LOUIS"}])
     confirmed = confirm(pushing(), crm_id)
     assert set(confirmed.normalized_fields) == {"city", "identifier"}
-    assert confirmed.whole
+    assert confirmed.complete
     assert push_patient(pushing("r2"), crm_id).status == "unchanged"
     assert (crm.row(crm_id)["city"], sandbox.served("transaction")) == ("St. Louis", 1)
 
@@ -352,7 +352,7 @@ def test_an_edit_of_the_clinic_right_after_the_push_is_not_taken_for_a_spelling(
     ecw_id = push_patient(pushing(), crm_id).ecw_id
     clinic(sandbox, ecw_id, gender="unknown")
     confirmed = confirm(pushing(), crm_id)
-    assert (confirmed.whole, "gender" in confirmed.normalized_fields) == (False, False)
+    assert (confirmed.complete, "gender" in confirmed.normalized_fields) == (False, False)
     crm.edit(crm_id, gender="Male")
     push_patient(pushing("r2"), crm_id)
     assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"
