@@ -168,7 +168,7 @@ BANNED = {
     "whose turn": "due",
     "there is no such": "does not exist",
     "say whether": "return True if",
-    "next_step": "next_step",
+    "next_move": "next_step",
     "told_of": "describe_result",
     "ladder": "matcher, searches",
     "without_gone|mark_gone": "without_deleted, mark_deleted",
