@@ -16,7 +16,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecw.mapping.fhirpath.write import Slot
+    from ecw.mapping.fhirpath.find import Slot
 
 Json = dict[str, Any]
 STANDARD = "http://hl7.org/fhir/StructureDefinition/"
