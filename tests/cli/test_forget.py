@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 from ecw.cli import group
 from ecw.crm.db.tables import metadata
@@ -35,6 +36,11 @@ def told(pull: Pulling) -> str:
             *(gzip.decompress(one.read_bytes()).decode() if one.suffix == ".gz" else one.read_text() for one in files),
         ]
     )
+
+
+def planned(pull: Pulling, *ids: str) -> str:
+    """Begin a run of these patients only; return its folder."""
+    return pull.begin("manual", options={"mode": "patients", "patients": list(ids)})["staging"]
 
 
 def test_a_patient_is_forgotten_with_all_that_is_about_them_and_nobody_else_is(
@@ -75,10 +81,7 @@ def test_what_a_run_was_to_fetch_no_longer_names_the_patient(pull: Pulling, sand
     """Nor does a replay's choice, what it left, what an export had to hold, or how far an extraction had come."""
     who, other = [one["id"] for one in sandbox.records("Patient") if one.get("active") is not False][:2]
     pull("practitioner", "location", "patient")
-    alone, both, replay = (
-        pull.begin("manual", options={"patients": [f"ecw:{one}" for one in ids], "resources": ["patient"]})["staging"]
-        for ids in ([who], [who, other], [other])
-    )
+    alone, both, replay = (planned(pull, *ids) for ids in ([who], [who, other], [other]))
     batch_file.write_json(f"{replay}/chosen.json", {"ids": [who, other], "rule": "", "resources": ["patient"]})
     (Path(replay) / "patient").mkdir(exist_ok=True)
     batch_file.write_json(f"{replay}/patient/left.json", [f"Not found: {who}.", f"Not found: {other}."])
@@ -86,6 +89,8 @@ def test_what_a_run_was_to_fetch_no_longer_names_the_patient(pull: Pulling, sand
     with batch_file.writer(f"{replay}/insurance/parts/000000-x.ndjson.gz") as part:
         link = f"http://x/Coverage?patient={who}&page=2"
         part.extra["units"] = {who: [link, False], other: [None, True]}
+    with pull.crm.begin() as connection:  # none of them is at work any more
+        connection.execute(text("UPDATE ecw_run SET state = 'failed'"))
 
     assert ecw("forget", who, "--yes", "--staging", pull.staging).exit_code == 0
 

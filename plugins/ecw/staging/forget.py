@@ -63,7 +63,7 @@ def _rewritten(path: str, named: re.Pattern[str] | None) -> None:
 def _named(records: Records) -> re.Pattern[str] | None:
     """Return what a text fits that names one of the records: the id as a word of its own."""
     ids = sorted({one for each in records.ecw_ids.values() for one in each if one})
-    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, ids))})(?![\w.-])") if ids else None
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, ids))})(?![\w-]|\.[\w-])") if ids else None
 
 
 def _left(value: Any, named: re.Pattern[str] | None) -> Any:

@@ -48,7 +48,7 @@ def test_a_run_that_takes_nobody_or_may_not_write_reads_nothing(
     assert sandbox.served() == 0
 
 
-def test_each_run_goes_by_what_the_server_said_to_it(sandbox: Any, crm: Any, run: Any) -> None:
+def test_each_run_uses_what_the_server_said_to_it(sandbox: Any, crm: Any, run: Any) -> None:
     crm.add(**person(0))
     before = run.begin()
     sandbox.set(profile="fhir")
