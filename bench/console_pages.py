@@ -175,7 +175,7 @@ def measured(name: str, ask: Any, postmaster: psutil.Process | None) -> Iterator
         unit="MB",
         baseline=None,
         ratio=None,
-        how=f"{ROUNDS * len(every)} answers after {3 * len(every)} others, in one process",
+        how=f"{ROUNDS * len(every)} answers after {(TIMES + 3) * len(every)} others, in one process",
     )
 
 
@@ -185,9 +185,9 @@ def _postmaster(url: str) -> psutil.Process | None:
         return None
     engine = engine_from_url(url)
     with engine.connect() as connection:
-        backend = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()")))
+        postmaster = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()"))).parent()
     engine.dispose()
-    return backend.parent()
+    return postmaster
 
 
 def _cpu(postmaster: psutil.Process | None) -> float:

@@ -176,8 +176,9 @@ export const Time = ({ at, ago = false }) => {
 export const Id = ({ value, to, length = 12, text }) => {
   const [copied, setCopied] = useState(false);
   if (!value) return h("span", null, "–");
+  // A long one that is wanted whole breaks where it must.
   const short = text ?? (value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value);
-  const face = { whiteSpace: "nowrap", ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
+  const face = { ...(length > 24 ? { whiteSpace: "normal", overflowWrap: "anywhere" } : { whiteSpace: "nowrap" }), ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
   const copy = (event) => {
     event.stopPropagation();
     navigator.clipboard?.writeText(value).then(() => {
@@ -185,7 +186,7 @@ export const Id = ({ value, to, length = 12, text }) => {
       setTimeout(() => setCopied(false), 1500);
     });
   };
-  return h(C.HStack, { as: "span", display: "inline-flex", gap: 1 },
+  return h(C.HStack, { as: "span", display: "inline-flex", gap: 1, minW: 0, maxW: "100%" },
     to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", ...face }, short))
        : h(C.Box, { as: "span", ...face, title: value }, short),
     h(C.Button, { size: "2xs", variant: "ghost", px: 1, minW: 5, color: "fg.muted", onClick: copy, title: `Copy ${value}`, "aria-label": `Copy ${value}` },
