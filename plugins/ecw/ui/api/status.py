@@ -58,7 +58,7 @@ def status(mine: Everywhere, practice: Practice = "") -> Status:
             if len(conn_ids) == 1:
                 raise
             names = [site.code for site in mine.readable if site.crm == conn_id and site.code]
-            found.unreachable.append(Unreachable(names, error.what, error.next_move, error.who))
+            found.unreachable.append(Unreachable(names, error.what, error.next_step, error.who))
     found.practices.sort(key=lambda one: one.practice)
     return found
 
