@@ -8,7 +8,8 @@ through it once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
+from types import CodeType
 from typing import Any
 
 from ecw.mapping.fhirpath.companions import ABSENT
@@ -190,10 +191,16 @@ def build(name: str, arguments: list[str], lines: list[str], names: dict[str, An
     source = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in lines)
     scope: dict[str, Any] = {**HELPERS, **names}
     # Every piece of the source is ours or a repr() of a literal: see where `!r` stands, and the tests of hostile paths.
-    exec(compile(source, f"<{name}>", "exec"), scope)  # noqa: S102
+    exec(_code(source, f"<{name}>"), scope)  # noqa: S102
     function: Callable[..., Any] = scope[name]
     function.__doc__ = source
     return function
+
+
+@lru_cache(maxsize=2000)  # the paths of five mappings, both ways, of several practices
+def _code(source: str, name: str) -> CodeType:
+    code: CodeType = compile(source, name, "exec")
+    return code
 
 
 def _step(step: Step, base: str, depth: int = 0) -> str:
