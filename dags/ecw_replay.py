@@ -33,6 +33,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup, task
 
 from ecw.operators import assets
+from ecw.operators.form import give
 from ecw.operators.replay_params import PARAMS
 from ecw.pull import steps
 from ecw.pull.replay import steps as replay
@@ -79,4 +80,4 @@ for practice in practices():
         tags=["ecw", "pull", *practice.tags],
     ) as dag:
         ecw_replay(practice)
-        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing
+        give(dag, PARAMS)
