@@ -21,5 +21,5 @@ def test_each_dag_has_the_whole_form_and_refuses_what_the_form_refuses() -> None
         give(dag, PARAMS)
         assert set(dag.params) == set(PARAMS)
     with pytest.raises(ParamValidationError):
-        north.params["full"] = "perhaps"
+        north.params["dry_run"] = "perhaps"
     assert north.params is not south.params

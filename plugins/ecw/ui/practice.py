@@ -38,11 +38,14 @@ def practice_at(code: str) -> Practice:
     """
     codes = []
     for each in practices.known(connections.variable(practices.VARIABLE) or ""):
-        codes.append(practice_of(base_url_of(connections.get(each.connection))))
+        try:
+            codes.append(practice_of(base_url_of(connections.get(each.connection))))
+        except ConfigurationError:  # named, and not there yet, or wrong: that practice's own pull says so
+            continue
         if codes[-1] == code:
             return each
     raise ConfigurationError(
-        f"No connection of this Airflow is that of practice {code}; they are those of {', '.join(codes)}.",
+        f"No connection of this Airflow is that of practice {code}; they are those of {', '.join(codes) or 'none'}.",
         next_move=f"decide for {code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
     )
 
