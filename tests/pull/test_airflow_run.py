@@ -21,7 +21,6 @@ from ecw.pull.airflow_run import begins_first
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 
-pytestmark = on_sqlite
 RUN = "manual__again"
 FORM = {"resources": ["location"], "mode": "changes", "dry_run": False, "ignore_time_budget": False}
 
@@ -78,6 +77,7 @@ def ledger(pull: Pulling) -> dict[str, int]:
     return {row["run_id"]: row["inserted"] for row in found}
 
 
+@on_sqlite
 def test_what_airflow_s_db_clean_forgot_keeps_its_row_in_the_ledger(in_airflow: Pulling) -> None:
     began = datetime.now(UTC) - timedelta(days=90)
     with create_session() as session:
@@ -103,6 +103,7 @@ def test_what_airflow_s_db_clean_forgot_keeps_its_row_in_the_ledger(in_airflow: 
     assert list(kept.values()) == [first["inserted"]], "the first run's row has another id now"
 
 
+@on_sqlite
 @pytest.mark.parametrize("again", [{"try_number": 2}, {"clear_number": 1}])
 def test_a_retry_and_a_cleared_run_go_on_with_their_own_row(in_airflow: Pulling, again: dict[str, int]) -> None:
     first = begin(in_airflow)

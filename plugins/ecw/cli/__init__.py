@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return int(value.total_seconds())
     if isinstance(value, Mapping):  # a row of a query
-        return dict(value)
+        return {str(name): each for name, each in value.items()}
     raise TypeError(type(value).__name__)
 
 
