@@ -86,34 +86,37 @@ class Beside:
         """Return how many rows of a table are the practice's."""
         return len(everything(self.crm.engine, self.sandbox.practice)[table])
 
-    def patient(self) -> tuple[str, dict[str, Any]]:
-        """Return a linked patient: the CRM's id and the record."""
+    def patient(self, but: int = 0) -> tuple[str, dict[str, Any]]:
+        """Return a linked patient, less so many of the first ones: the CRM's id and the record."""
         links = [each for each in self.crm.all("ecw_link") if each["practice"] == self.sandbox.practice]
-        link = min((each for each in links if each["resource"] == "patient"), key=lambda each: each["ecw_id"])
-        return link["crm_id"], self.sandbox.record("Patient", link["ecw_id"])
+        linked = sorted((each["ecw_id"], each["crm_id"]) for each in links if each["resource"] == "patient")
+        found = [(crm_id, self.sandbox.record("Patient", ecw_id)) for ecw_id, crm_id in linked]
+        return [one for one in found if len(one[1].get("birthDate", "")) == len("1980-01-02")][but]
 
     def conflict(self) -> None:
-        """Both sides change a first name."""
+        """Both sides correct a birth date, each to another day of the month."""
         crm_id, record = self.patient()
-        self.crm.edit(crm_id, first_name="Wilhelmina")
-        names = [each | {"given": ["Theodora"], "text": None} for each in record["name"]]
-        self.sandbox.put(record | {"name": [{k: v for k, v in each.items() if v} for each in names]})
-        self.pull("patient")
+        born = record["birthDate"]
+        here, there = [day for day in ("14", "15", "16") if day != born[8:]][:2]
+        self.crm.edit(crm_id, birth_date=born[:8] + here)
+        self.sandbox.put(record | {"birthDate": born[:8] + there})
+        self.push()
         assert self.mine("ecw_conflict") == 1
 
     def held(self) -> None:
         """A row that is nearly a patient of eCW's is held by the push."""
-        crm_id, _ = self.patient()
+        crm_id, _ = self.patient(1)
         row = self.crm.row(crm_id)
-        near = {name: row[name] for name in ("last_name", "birth_date", "gender")}
-        self.crm.add(**near, identifier=None, phone=None, city=None, ecw_practice=self.sandbox.practice)
+        near = {name: row[name] for name in ("last_name", "birth_date", "gender")} | {"identifier": "other"}
+        near |= {"first_name": f"{row['first_name'][:-1]}x", "phone": None, "city": None}
+        self.crm.add(**near, ecw_practice=self.sandbox.practice)
         self.push()
         states = {each["state"] for each in self.crm.all("ecw_intent") if each["practice"] == self.sandbox.practice}
         assert "held" in states
 
     def edit(self) -> None:
         """A user of the CRM changes a phone number, which is pushed."""
-        crm_id, _ = self.patient()
+        crm_id, _ = self.patient(2)
         self.crm.edit(crm_id, phone="9135550147")
         assert self.push()["counts"].get("updated") == 1
 
