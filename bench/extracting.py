@@ -84,6 +84,7 @@ class Practice:
             practice=self.client.practice,
             run_id=run_id,
             run_type="scheduled",
+            mode="changes",
             window_start=start,
             window_end=end,
             ecw_conn_id="",

@@ -6,7 +6,7 @@ within a minute; *Trigger* starts one by hand, for all or for the patients that 
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `begin` | finds in the CRM who is to be pushed, without a call | a form or a setting that is wrong |
+| `begin` | finds in the CRM who is to be pushed; asks eCW once what it can do | a form or a setting that is wrong |
 | `approve` | asks a person where it is more than usual; without a yes nothing is sent | waits up to a day |
 | `send` | unknown outcomes first, then new and changed patients, side by side | eCW down, refused, quota spent |
 | `confirm` | reads back what was written, so that its echo is not a change | eCW down |
@@ -29,19 +29,17 @@ Held matches: `ecw matches`. Fields that both sides changed: `ecw conflicts`. Fr
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
 from ecw.operators.approval import ApprovePush
 from ecw.operators.assets import outbox
+from ecw.operators.defaults import task_defaults
 from ecw.operators.form import give
 from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
-from ecw.retry_policy import RETRY_POLICY
 from ecw.settings.practice import Practice
 from ecw.settings.practices import pushing
 
@@ -65,12 +63,7 @@ for practice in pushing():
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=4,  # one that waits for an approval keeps nobody else waiting
-        default_args={
-            "retries": 3,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": RETRY_POLICY,
-            "execution_timeout": timedelta(hours=24),
-        },
+        default_args=task_defaults(hours=24),
         doc_md=__doc__,
         tags=["ecw", "push", *practice.tags],
     ) as dag:

@@ -209,14 +209,14 @@ def test_whom_the_clinic_enters_while_the_searches_go_on_is_found(sandbox: Any, 
     person = {"resourceType": "Patient", "id": "e.1", "birthDate": "1980-01-02", "gender": "female"}
     person |= {"name": [{"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}]}
     person |= {"identifier": [{"use": "usual", "system": "urn:oid:1", "value": "e.1"}]}
-    find = run.ladder.find
+    find = run.matcher.find
 
     def finding(sought: Any) -> Any:
         found = find(sought)
         sandbox.put(person)
         return found
 
-    run.ladder.find = finding
+    run.matcher.find = finding
     push_patient(run, crm_id)
     assert sandbox.held()["Patient"] == BORN + 1, "the clinic's patient, and no second one"
     assert "create" not in [operation for operation, _ in crm.journal()]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, update
 
-from ecw.crm.db.tables import ecw_alert
+from ecw.crm.db.tables import ecw_alert, ecw_intent
 from tests.fixtures.console_data import Scale, fill
 from tests.ui.conftest import Client
 
@@ -43,13 +43,16 @@ def test_open_alerts_and_switches_are_named(
     filled: Client, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = {"practice": "P1", "alert": "a", "kind": "volume", "subject": "patient", "run_id": "r1"}
-    words = {"message": "eCW gave 3 records of patient; 90 are usual.", "next_move": "ask the practice."}
+    words = {"message": "eCW gave 3 records of patient; 90 are usual.", "next_step": "ask the practice."}
     with crm_engine.begin() as connection:
         connection.execute(insert(ecw_alert).values(**alert, **words, opened_at=datetime.now(UTC)))
+        connection.execute(update(ecw_intent).where(ecw_intent.c.state == "held").values(choice="pat-4"))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "1")
     messages = [item["message"] for item in filled.get("/api/overview").json()["attention"]]
     assert messages[0].startswith("The push is stopped by its kill switch")
     assert words["message"] in messages
+    assert "1 record decided and not pushed yet." in messages
+    assert "1 match held (patient 1)." not in messages
 
 
 def test_the_charts_add_up(filled: Client) -> None:
@@ -85,5 +88,6 @@ def test_the_status_says_the_same_to_machines(filled: Client, monkeypatch: pytes
     for one, other in zip(practice["resources"], overview["practice"]["resources"], strict=True):
         assert one | {"age_seconds": 0} == other | {"age_seconds": 0}
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 * * * *")
-    assert filled.get("/api/status").json()["interval_seconds"] == timedelta(hours=1).total_seconds()
+    [practice] = filled.get("/api/status").json()["practices"]
+    assert practice["interval_seconds"] == timedelta(hours=1).total_seconds()
     assert filled.get("/api/status", params={"practice": "nowhere"}).json()["practices"] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +18,7 @@ from ecw.settings.connections import in_terminal
 JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 COMMANDS: dict[str, str] = {
     "check": "ecw.cli.check",
+    "check-config": "ecw.cli.check_config",
     "conflicts": "ecw.cli.conflicts",
     "find": "ecw.cli.find",
     "forget": "ecw.cli.forget",
@@ -57,6 +58,11 @@ def logs_to_stderr() -> Iterator[None]:
     """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
     with redirect_stdout(sys.stderr):
         yield
+
+
+def run_id(now: datetime) -> str:
+    """Return the id of a run that a command begins: Airflow has none for it."""
+    return f"terminal__{now.isoformat(timespec='milliseconds')}"
 
 
 def print_json(value: Any) -> None:

@@ -72,7 +72,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
             f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
             + "\n".join(found.problems)
             + "\n",
-            next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
+            next_step="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
     click.echo(
@@ -95,10 +95,11 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.preview import pulled, pushed
+    from ecw.mapping.tools.read_record import read_record
 
     mapping = load_mapping(file)
-    given = _json_input(source, line)
-    shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    given = read_record(source, line)
+    shown = pushed(mapping, given, read_record(into, 1) if into else None) if push else pulled(mapping, given)
     wrong_type = [problem for problem in shown.problems if problem.rule == "resource type"]
     if as_json:
         print_json(asdict(shown))
@@ -106,7 +107,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     if wrong_type:
         raise ConfigurationError(
             f"{source} is no FHIR {mapping.resource}.",
-            next_move=f"name a file with a {mapping.resource}, or its mapping.",
+            next_step=f"name a file with a {mapping.resource}, or its mapping.",
         )
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
@@ -208,7 +209,7 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
-        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_move=did_you_mean(crosswalk, using))
+        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_step=did_you_mean(crosswalk, using))
     table = using[crosswalk].crosswalks[crosswalk]
     with _crm(crm_conn_id) as connection:
         ecw, crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)
@@ -238,7 +239,7 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     if write and found.lines and table.path is not None:
         text = table.path.read_text(encoding="utf-8")
         table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
-        click.echo(f"Added to {table.path}: the next run maps every record again.")
+        click.echo(f"Added to {table.path}: the runs map again what they fetch; `ecw pull --mode full` fetches all.")
 
 
 @command.command("export")
@@ -283,31 +284,6 @@ def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:
             if known not in seen:
                 seen.add(known)
                 yield resource
-
-
-def _json_input(source: str, line: int) -> dict[str, Any]:
-    import orjson
-
-    from ecw.errors import ConfigurationError
-
-    try:
-        text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
-        ) from None
-    lines = text.splitlines()
-    for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
-        try:
-            found = orjson.loads(candidate)
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(found, dict):
-            return found
-    raise ConfigurationError(
-        f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
-        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
-    )
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from ecw.cli import JSON, logs_to_stderr, print_json
+from ecw.cli import JSON, logs_to_stderr, print_json, run_id
 from ecw.cli.options import CRM, ECW
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
@@ -42,20 +45,30 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
         from ecw.pull import inline_run, steps
         from ecw.pull.summary import as_text
     now = datetime.now(UTC)
-    run_id = f"terminal__{now.isoformat(timespec='milliseconds')}"
     connections = {"ecw_conn_id": conn_id, "crm_conn_id": crm_conn_id}
     request = PullRequest(
-        run_id, "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
+        run_id(now), "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
     )
     run = steps.begin(request)
     try:
         inline_run.pull(run)
     finally:
-        rows = steps.summary(run, crm_conn_id)
+        with _only_warnings(steps.log):  # it would show the table, too
+            rows = steps.summary(run, crm_conn_id)
         if as_json:
             print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
         else:
             click.echo(as_text(rows))
+
+
+@contextmanager
+def _only_warnings(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _options(

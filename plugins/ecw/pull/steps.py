@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ecw.errors import ConfigurationError
-from ecw.models import Batch, PullRequest, Run, left_by
+from ecw.models import Batch, Mode, PullRequest, Run, left_by
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -86,7 +86,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
         if resource not in planned["resources"]:
             raise ConfigurationError(
                 f"The run is not about {resource}.",
-                next_move=f"trigger another run with {resource} among its resources.",
+                next_step=f"trigger another run with {resource} among its resources.",
             )
         line, options = planned["resources"][resource], Options(**planned["options"])
         its_run: Run = {**run, "window_start": line["start"]}
@@ -143,7 +143,7 @@ def check(batch: Batch) -> Batch:
     with _crm(run, batch["resource"]) as engine:
         own = of_connection(run["ecw_conn_id"]).quality
         suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]), own)
-        if plan.of(run)["options"]["ids"]:  # a replay has some, too
+        if run["mode"] == Mode.REPLAY or plan.of(run)["options"]["ids"]:
             suite = of_chosen(suite)
         return check(
             run,
@@ -192,7 +192,7 @@ def load(batch: Batch) -> dict[str, int]:
             batch_file.read(batch["path"]),
             rejects,
             batch_file.read(batch["newer"]) if "newer" in batch else (),
-            moves_cursor=not (options.few or options.own_window),
+            moves_cursor=not (run["mode"] == Mode.REPLAY or options.few or options.own_window),
             dry_run=options.dry_run,
             coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
             source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),

@@ -63,16 +63,18 @@ def sides(crm: CrmSide, client: EcwClient, crm_id: str, ecw_ids: Iterable[str]) 
             theirs[ecw_id] = mapper.row(client.read(crm.mapping.resource, ecw_id)).row
         except RecordNotFound:
             missing.append(ecw_id)
-    ours = record.row if record and not record.elsewhere else {}  # another practice's is shown to nobody here
+    # Another practice's row is shown to nobody here, nor one that could be another's.
+    mine = record is not None and not record.elsewhere and (record.linked or not record.unassigned)
+    ours = record.row if record and mine else {}
     compared = []
     for column in crm.mapping.columns:
         emr = {ecw_id: row.get(column.name) for ecw_id, row in theirs.items()}
-        mine = ours.get(column.name)
-        nothing = mine is None and all(value is None for value in emr.values())
+        here = ours.get(column.name)
+        nothing = here is None and all(value is None for value in emr.values())
         if nothing or column.name == crm.mapping.key:  # the key is the eCW id itself
             continue
-        differs = any(not says_the_same(mine, value) for value in emr.values())
-        compared.append(Compared(column.name, column.label, mine, emr, differs))
+        differs = any(not says_the_same(here, value) for value in emr.values())
+        compared.append(Compared(column.name, column.label, here, emr, differs))
     return Sides(compared, tuple(theirs), tuple(missing))
 
 
@@ -80,7 +82,7 @@ def spelled(crm: CrmSide, crm_id: str) -> str:
     """Return a patient's id as links, locks and intents have it.  Raises ConfigurationError: the CRM has no such."""
     found = canonical(crm, crm_id)
     if found is None:
-        raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_move=decide_identity.LIST)
+        raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_step=decide_identity.LIST)
     return found
 
 
@@ -90,7 +92,7 @@ def held(crm: CrmSide, crm_id: str) -> Intent:
         found = intents.latest(connection, crm.place, crm_id)
     if found is None or found.state != intents.HELD:
         raise ConfigurationError(
-            f"No match of the CRM's patient {crm_id} is held.", next_move="`ecw matches list` shows who is."
+            f"No match of the CRM's patient {crm_id} is held.", next_step="`ecw matches list` shows who is."
         )
     return found
 
@@ -105,12 +107,12 @@ def choose_match(crm: CrmSide, crm_id: str, choice: str, by: str) -> None:
     if found.match_rule == RUNG:
         raise ConfigurationError(
             f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
-            next_move=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
+            next_step=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
         )
     if not intents.choose(crm.engine, crm.place, crm_id, None if choice == LEAVE else choice, by):
         raise ConfigurationError(
             f"{choice!r} is none of the eCW ids that this patient may be.",
-            next_move=f"choose one of {', '.join([*found.candidates, intents.NEW, LEAVE])}.",
+            next_step=f"choose one of {', '.join([*found.candidates, intents.NEW, LEAVE])}.",
         )
     progress.forget(crm.engine, crm.place, crm_id)
 
@@ -120,7 +122,7 @@ def choose_winner(crm: CrmSide, conflict: conflicts.Field, winner: Side, by: str
     if not conflicts.choose(crm.engine, conflict, winner, by):
         raise ConfigurationError(
             f"The field {conflict.column} of the CRM's {conflict.resource} {conflict.crm_id} waits for no choice.",
-            next_move="`ecw conflicts list` shows what does.",
+            next_step="`ecw conflicts list` shows what does.",
         )
     progress.forget(crm.engine, crm.place, conflict.crm_id)
 
@@ -131,7 +133,7 @@ def same_person(crm: CrmSide, client: EcwClient, crm_id: str, by: str) -> None:
     candidates = held(crm, crm_id).candidates
     if len(candidates) != 1:
         raise ConfigurationError(
-            f"The identity of the CRM's patient {crm_id} is not held.", next_move=decide_identity.LIST
+            f"The identity of the CRM's patient {crm_id} is not held.", next_step=decide_identity.LIST
         )
     present = client.read(crm.mapping.resource, candidates[0])
     decide_identity.same_person(crm, crm_id, Mapper(crm.mapping).row(present).row, by)

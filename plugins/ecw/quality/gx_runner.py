@@ -19,7 +19,13 @@ import orjson
 from ecw.errors import MappingError
 from ecw.quality.catalogue import Scope
 from ecw.quality.frames import DAY, frame, frame_columns, frame_kwargs
-from ecw.quality.gx_core import GreatExpectationsError, ProgressBarsConfig, get_expectation_impl, gx
+from ecw.quality.gx_core import (
+    GreatExpectationsError,
+    ProgressBarsConfig,
+    configurations_kept,
+    get_expectation_impl,
+    gx,
+)
 from ecw.quality.gx_expectations import LINKED, Linked
 from ecw.quality.suite import Rule, Suite
 
@@ -81,7 +87,7 @@ def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Lin
     if not part.rules:
         return {}
     data = frame(suite, part.columns, part.names, values)
-    with ONE_AT_A_TIME, warnings.catch_warnings():
+    with ONE_AT_A_TIME, configurations_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         token = LINKED.set(linked)
         batches = _batches()
@@ -112,7 +118,7 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
             lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
                 f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
-                next_move="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
+                next_step="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
             ) from None
     columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
     return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
@@ -142,7 +148,7 @@ def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:
         raise MappingError(
             f"{suite.path}:{rule.line}: the rule {rule.name} cannot be applied to "
             f"{' and '.join(f'{name} ({suite.types[name]})' for name in rule.columns) or 'the batch'}.",
-            next_move="compare the column's type in the mapping with what the rule expects.",
+            next_step="compare the column's type in the mapping with what the rule expects.",
         )
     if names_rows:
         return result.result.get("unexpected_index_list") or ()

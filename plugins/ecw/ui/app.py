@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ecw.errors import EcwError, RetryableError
 from ecw.ui import jwks, quality, static_files
-from ecw.ui.api import logs, mappings, me, overview, records, rejects, reviews, status
+from ecw.ui.api import logs, mappings, me, overview, practices, records, rejects, reviews, status
 from ecw.ui.api import quality as expectations
 from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
@@ -23,6 +23,7 @@ API_ROUTERS = (
     reviews.router,
     logs.router,
     overview.router,
+    practices.router,
     status.router,
 )
 ROUTERS = (quality.router, static_files.router)
@@ -49,6 +50,6 @@ def failed(request: Request, error: EcwError) -> Response:
     """Answer with one of the project's errors and its next move: JSON to the console, a page in a frame."""
     status = 503 if isinstance(error, RetryableError) else 500
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith(f"{API}/"):
-        detail = {"what": error.what, "next_step": error.next_move, "who": error.who, "kind": type(error).__name__}
+        detail = {"what": error.what, "next_step": error.next_step, "who": error.who, "kind": type(error).__name__}
         return JSONResponse({"detail": detail}, status)
     return render("error.html", error=error, status=status)

@@ -130,7 +130,7 @@ def engine_from_url(url: str | URL) -> Engine:
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "The driver for PostgreSQL, psycopg, is not installed.",
-                next_move="install the project's requirements: pip install -r requirements.txt.",
+                next_step="install the project's requirements: pip install -r requirements.txt.",
             ) from None
         event.listen(engine, "connect", lenient_dates.connected)
         listen(engine)
@@ -143,7 +143,7 @@ def _unsupported(what: str, kind: str) -> ConfigurationError:
     return ConfigurationError(
         f"{what} names a database of {name}, which is not supported: a load needs what PostgreSQL and SQLite do alike "
         "(INSERT ... ON CONFLICT, RETURNING, DDL in transactions).",
-        next_move="use PostgreSQL for the CRM's database (or SQLite for a trial): "
+        next_step="use PostgreSQL for the CRM's database (or SQLite for a trial): "
         f"{SUPPORTED} says what of it, and how to keep the CRM's tables elsewhere.",
     )
 
@@ -160,7 +160,7 @@ def _practice_column(conn: AirflowConnection) -> str | None:
         return None if name is None else name.strip()
     raise ConfigurationError(
         f"The extra field `practice_column` of the connection {conn.conn_id!r} is not the name of a column.",
-        next_move='write it as {"practice_column": "ecw_practice"}, or leave it out.',
+        next_step='write it as {"practice_column": "ecw_practice"}, or leave it out.',
     )
 
 
@@ -172,7 +172,7 @@ def _parsed(url: str | URL) -> URL:
     if parsed is None or "@" in (parsed.host or ""):
         raise ConfigurationError(
             "The CRM connection's URL cannot be read.",
-            next_move="write it as sqlite:////path/crm.db or postgresql://user@host:5432/database; "
+            next_step="write it as sqlite:////path/crm.db or postgresql://user@host:5432/database; "
             f"{PASSWORD_FIELD} (in a URL, @ is written %40 and : is written %3A).",
         )
     return parsed
@@ -204,7 +204,7 @@ def _with_tls(url: URL) -> URL:
     mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or TLS_CHECKED[0]
     if mode not in TLS_MODES:
         raise ConfigurationError(
-            "The CRM connection's sslmode is none that PostgreSQL knows.", next_move=f"use {TLS_CHECKED[0]}."
+            "The CRM connection's sslmode is none that PostgreSQL knows.", next_step=f"use {TLS_CHECKED[0]}."
         )
     if mode not in TLS_CHECKED:
         _warn_once(
@@ -255,7 +255,7 @@ def _url(conn: AirflowConnection) -> str | URL:
         raise _unsupported(f"The connection {conn.conn_id!r}", kind)
     raise ConfigurationError(
         f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
-        next_move="use type sqlite with the file's path as host, type postgres with its usual fields, "
+        next_step="use type sqlite with the file's path as host, type postgres with its usual fields, "
         'or {"url": "<SQLAlchemy URL>"} as the extra, and the password into the password field.',
     )
 

@@ -41,7 +41,7 @@ def require(connection: Connection, practice: str, base_url: str) -> None:
     if known not in (None, base_url):
         raise ConfigurationError(
             f"In this CRM the practice code {practice} means {known}, and the connection says {base_url}.",
-            next_move="give each practice a CRM database of its own, or correct the connection; where eCW has moved "
+            next_step="give each practice a CRM database of its own, or correct the connection; where eCW has moved "
             "the practice to another address, say so with `ecw practice moved`.",
         )
 
@@ -112,6 +112,19 @@ class Rows:
 def rows(connection: Connection, practice: str, resource: str, target: BusinessTable) -> Rows:
     """Return which rows of a resource's table are a practice's as the CRM is now."""
     return Rows(practice, target, beside(connection, practice, resource, target))
+
+
+def shown(connection: Connection, practice: str, resource: str, target: BusinessTable) -> ColumnElement[bool]:
+    """Return which rows of a resource's table the console shows of a practice: those that name it, those that name
+    nobody and that it has linked, and all that name nobody where the bookkeeping knows no other practice.
+    """
+    column, unnamed = target.practice, true() if target.practice is None else _empty(target.practice)
+    other = _another(connection, ecw_practice.c.practice, practice) or linked_beside(connection, practice, resource)
+    if other or pushing_beside(connection, practice, resource):
+        link = ecw_link.alias().c  # the query may have the table for itself
+        its = link.crm_id == cast(target.key, link.crm_id.type)
+        unnamed = and_(unnamed, exists().where(link.practice == practice, link.resource == resource, its))
+    return unnamed if column is None else or_(column == practice, unnamed)
 
 
 def beside(connection: Connection, practice: str, resource: str, target: BusinessTable) -> str | None:

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.fhirpath import companions
+from ecw.mapping.fhirpath.clear import clear as take_away
+from ecw.mapping.fhirpath.find import Slot, find, slot_of
 from ecw.mapping.fhirpath.paths import Choice, Path
-from ecw.mapping.fhirpath.write import Slot, find, put, put_each, slot_of
-from ecw.mapping.fhirpath.write import clear as take_away
+from ecw.mapping.fhirpath.write import put, put_each
 from ecw.mapping.transform.concepts import Unmapped, is_coding, kept, with_value, written
 from ecw.mapping.transform.to_row import NO_MEMBERS, ColumnCode, Problem
 from ecw.mapping.values.clean import CLEANERS
@@ -66,10 +67,13 @@ class Composer:
         What already says the same in eCW's spelling stays as it is.
         """
         composed = Composed(deepcopy(into) if into is not None else self.new())
-        before = companions.Before(composed.resource)
+        before, said = companions.Before(composed.resource), []
         for column in self.columns:
             value = self.cleaned(column, row.get(column.name))
-            if value is None or same(column, value, self.present(column, composed.resource)):
+            if value is None:
+                continue
+            said.append(column.writes)
+            if same(column, value, self.present(column, composed.resource)):
                 continue
             if _says_it_better(column, value, composed.resource):
                 continue
@@ -85,7 +89,7 @@ class Composer:
             if column.name in wanted:
                 self.take_away(column, composed.resource)
                 composed.written.append(column.name)
-        before.agree()
+        before.agree(said, [column.writes for column in self.columns])
         return composed
 
     def new(self) -> dict[str, Any]:

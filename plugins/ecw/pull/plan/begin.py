@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
-from ecw.crm.state import backfill_claims, practices, run_history, runs
+from ecw.crm.state import backfill_claims, practices, runs
 from ecw.errors import ConfigurationError, SnapshotPending
 from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
@@ -19,6 +19,7 @@ from ecw.practice.preflight import require_ready
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.pull.plan import plan
 from ecw.pull.plan.capabilities import abilities, keep
+from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
 from ecw.pull.plan.select_strategy import Choice, choose
 from ecw.pull.plan.validate_request import settled, window_of
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
     now, options = datetime.now(UTC), request.options
-    run_id, run_type, ecw_conn_id = request.run_id, request.run_type, request.ecw_conn_id
+    run_type, ecw_conn_id = request.run_type, request.ecw_conn_id
     practice_settings = of_connection(ecw_conn_id)
     gaps = schedule.gaps(schedule.cron(practice_settings))
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
@@ -45,11 +46,9 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     wanted = settled(wanted, form, run_type, schedule.resources(practice_settings), now=now)
     with reading(engine) as connection:
         require_ready(connection, ecw_conn_id, RESOURCES, wanted.resources)
+    run = new_run(engine, request, wanted.mode)
+    practice = run["practice"]
     client = client_for(ecw_conn_id, run_type, engine)
-    practice = client.practice
-    with reading(engine) as connection:
-        practices.require(connection, practice, client.base_url)
-    run_history.require_own_id(engine, practice, run_id, replay=False)
     if wanted.patients:
         mapping = next(mappings_of(ecw_conn_id, ["patient"]))
         wanted = replace(
@@ -58,21 +57,10 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
             patients=[],
         )
     require_practitioners(engine, client, wanted.practitioners)
-    root = location.staging_root(request.staging)
     start, end = window(engine, practice, run_type, request.window_start, request.window_end, wanted.resources)
     if wanted.own_window or wanted.practitioners:
         start, end = window_of(wanted, now)
-    run = Run(
-        practice=practice,
-        base_url=client.base_url,
-        run_id=run_id,
-        run_type=run_type,
-        window_start=start,
-        window_end=end,
-        ecw_conn_id=ecw_conn_id,
-        crm_conn_id=request.crm_conn_id,
-        staging=batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id)),
-    )
+    run["window_start"], run["window_end"] = start, end
     log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
     if wanted.dry_run:
         log.info("This is a dry run: nothing is written but its own row in the ledger and its quality report.")
@@ -84,7 +72,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
         with reading(engine) as connection:
             runs.require_alone(connection, run, goes_on)
     batch_file.open_folder(run["staging"])
-    server = abilities(client, root)
+    server = abilities(client, location.staging_root(request.staging))
     keep(run, server)
     choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
     _require_dates(wanted, choices)
@@ -109,7 +97,7 @@ def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:
     if options.own_window and not any(STRATEGIES[choice.strategies[0]].dated for choice in choices.values()):
         raise ConfigurationError(
             f"The form is refused: no search of {', '.join(choices)} takes dates, so From and Until change nothing.",
-            next_move="empty From and Until, or add encounter to the resources, and trigger again.",
+            next_step="empty From and Until, or add encounter to the resources, and trigger again.",
         )
 
 
@@ -127,7 +115,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
         error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners, whose schedules this one "
             "looks at.",
-            next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
+            next_step="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
         # Not failed: it may be covered when the run goes on, and learns so then.
         backfill_claims.unclaim(engine, run, [name for name in undated if name not in taken])

@@ -116,7 +116,7 @@ def make(
             f"The run needs about {minutes:.0f} minutes ({total} calls at {possible:.0f} a minute), and the next "
             f"one begins after {options.every_minutes}. The largest part is {largest}: {lines[largest]['calls']} calls "
             f"by {lines[largest]['strategies'][0]}.",
-            next_move="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, "
+            next_step="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, "
             "or choose "
             f"another strategy for {largest} (a bulk export needs a handful of calls).",
         )
@@ -180,7 +180,7 @@ def of(run: Run) -> Plan:
     if found is None:
         raise CorruptBatch(
             f"The plan of the run {run['run_id']} is not in its staging folder.",
-            next_move="clear the run's first task; if that does not help, check that all workers share the folder.",
+            next_step="clear the run's first task; if that does not help, check that all workers share the folder.",
         )
     return found
 

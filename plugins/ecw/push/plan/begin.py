@@ -15,12 +15,16 @@ from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of, practice_of
+from ecw.fhir.retry import AT_ONCE
 from ecw.mapping.definition.model import Mapping as MappingFile
 from ecw.models import Push
+from ecw.practice.client import client_of
 from ecw.practice.mappings import mappings_of
 from ecw.push import progress
 from ecw.push.context import CrmSide
 from ecw.push.intents import CREATE, UPDATE, Place
+from ecw.push.kill_switch import Allowed
+from ecw.push.plan import capability
 from ecw.push.plan.select import choose
 from ecw.settings import connections
 from ecw.settings.practices import of_connection
@@ -63,7 +67,7 @@ def require_own_rows(connection: Connection, side: CrmSide) -> None:
     raise ConfigurationError(
         f"Nothing is pushed to practice {rows.practice}: practice {rows.other} uses the same CRM, and its table "
         f"{table} has no column {column}, so no row says whose patient it is.",
-        next_move=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
+        next_step=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
         "practice fill it, or give each practice a CRM database of its own; where the column has another name, put it "
         "into the CRM connection's extra field `practice_column`; of a practice that is no longer synchronised, delete "
         f"what ecw_practice, ecw_link, ecw_intent and ecw_push_item have of {rows.other}.",
@@ -83,7 +87,7 @@ def begin(
     if not of_connection(ecw_conn_id).push:
         raise ConfigurationError(
             f"Nothing is pushed to the practice at the connection {ecw_conn_id!r}: its push is off.",
-            next_move="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+            next_step="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
         )
     base_url = base_url_of(connections.get(ecw_conn_id))
     with reading(engine) as connection:
@@ -105,7 +109,7 @@ def begin(
         *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
         ", ".join(f"{count} {why}" for why, count in chosen.not_sent.items()) or "nobody",
     )
-    return Push(
+    push = Push(
         practice=side.place.practice,
         base_url=base_url,
         run_id=run_id,
@@ -120,6 +124,9 @@ def begin(
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),
     )
+    if planned and Allowed(of_connection(ecw_conn_id))():
+        capability.keep(push, client_of(push, engine, AT_ONCE), side.mapping.resource)
+    return push
 
 
 def place_of(push: Push) -> Place:

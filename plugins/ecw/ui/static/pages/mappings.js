@@ -14,7 +14,7 @@ const Columns = ({ mapping }) => {
   const columns = [
     { title: "In the CRM", cell: (row) => h(C.Box, null, h(C.Text, { fontWeight: "semibold", title: row.description }, row.label, row.required ? h(C.Badge, { ml: 2 }, "required") : null), mono(row.column)) },
     { title: `In eCW's ${mapping.fhir_type}`, cell: (row) => mono(row.path) },
-    { title: "Travels", cell: (row) => row.direction, hide: "base" },
+    { title: "Travels", cell: (row) => h(C.Text, { whiteSpace: "nowrap" }, row.direction), hide: "base" },
     { title: "Conflict", cell: (row) => ({ crm: "the CRM wins", emr: "eCW wins", newest: "the newer wins", hold: "a person chooses" })[row.on_conflict] ?? "", hide: "base" },
     { title: "Crosswalk", cell: (row) => row.crosswalk ? h("a", { href: `#crosswalk-${row.crosswalk}`, style: { textDecoration: "underline" } }, row.crosswalk) : "", hide: "base" },
     { title: "Cleaned", cell: (row) => wrapped(row.cleaned), hide: "base" },
@@ -35,7 +35,7 @@ const Crosswalk = ({ practice, resource, one }) => {
   const lists = one.missing !== null || one.unused !== null;
   return h(C.Box, { id: `crosswalk-${one.name}`, borderTopWidth: "1px", borderColor: "border", py: 3 },
     h(C.Flex, { justify: "space-between", gap: 3, wrap: "wrap" },
-      h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, one.name), h(C.Text, { fontSize: "sm", color: "fg.muted" },
+      h(C.Box, { minW: 0, overflowWrap: "anywhere" }, h(C.Text, { fontWeight: "semibold" }, one.name), h(C.Text, { fontSize: "sm", color: "fg.muted" },
         `${plural(one.lines.length, "code")} · a code that it lacks ${THEN[one.unmapped] ?? one.unmapped}${one.default ? ` “${one.default}”` : ""} · ${one.columns.join(", ")}`)),
       h(C.HStack, { gap: 5, fontSize: "sm", wrap: "wrap" },
         one.missing === null ? null : h(C.Box, null, h(C.Text, { color: "fg.muted" }, "eCW's codes it lacks"), h(Count, { value: one.missing.length })),
@@ -56,7 +56,7 @@ const Crosswalk = ({ practice, resource, one }) => {
 const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 const Try = ({ practice, resource }) => {
-  const { values } = useRights();
+  const { values, crm } = useRights(practice);
   const [form, setForm] = useState({ id: "", json: "" });
   const [state, setState] = useState({});
   const go = async (body) => {
@@ -73,7 +73,7 @@ const Try = ({ practice, resource }) => {
     { title: "Taken from", cell: (row) => mono(row.place || "–") },
     { title: "Why", cell: (row) => wrapped(row.why.join("; ")), hide: "base" },
   ];
-  if (!values) return h(Section, { title: "Try a record" }, h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Needs the right to see values: edit the connection crm_default."));
+  if (!values) return h(Section, { title: "Try a record" }, h(C.Text, { fontSize: "sm", color: "fg.muted" }, `Needs the right to see values: edit the connection ${crm}.`));
   return h(Section, { title: "Try a record" },
     h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 3 }, "Shows the row that the mapping makes and where each value came from. Nothing is written, logged or kept."),
     h(C.Flex, { gap: 3, wrap: "wrap", align: "flex-end", mb: 3 },
@@ -92,15 +92,15 @@ const Try = ({ practice, resource }) => {
 
 export default function Mappings() {
   const [query, change] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const resource = query.resource ?? "patient";
   const found = useApi("mappings", { practice, resource }, { skip: !practice });
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   return h(C.Box, null,
     h(Title, { subtitle: "What becomes what, which way it travels, and what is left out. The files are edited in include/mappings." }, "Mappings"),
     h(Filters, null, picker, h(Choice, { label: "Resource", value: resource, any: null, options: RESOURCES, onChange: (value) => change({ resource: value }) })),
-    none ? h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " first."))
+    none ? h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " first."))
       : h(Fetched, { of: found }, ({ mapping, crosswalks }) => h(C.Box, null,
           crosswalks.length ? h(Section, { title: "Crosswalks" }, ...crosswalks.map((one) => h(Crosswalk, { key: one.name, practice, resource, one }))) : null,
-          h(Columns, { mapping }), h(Excluded, { mapping }), h(Try, { key: resource, practice, resource }))));
+          h(Columns, { mapping }), h(Excluded, { mapping }), h(Try, { key: `${practice} ${resource}`, practice, resource }))));
 }

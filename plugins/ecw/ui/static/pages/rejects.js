@@ -1,13 +1,13 @@
 // Rejects: what may not enter, by rule; replay what was fixed, dismiss what may stay out.
 import {
-  C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Pager, React, Section, Start, State, Table, Time, Title, To,
+  C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Narrow, Pager, React, Section, Start, State, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
 import { Inside, RecordId, usePractice } from "../record.js";
 
 const STATES = [["open", "open"], ["dismissed", "dismissed"], ["resolved", "resolved"]];
 const PULL_STEPS = ["map", "check", "load"];
-const dagOf = (step) => (step === "push" ? "ecw_push_patients" : "ecw_pull");
+const dagOf = (step, dag) => dag(step === "push" ? "ecw_push_patients" : "ecw_pull");
 const same = (one, query) => one.resource === query.resource && one.step === query.step && one.rule === query.rule && (one.column || WHOLE) === query.column;
 const WHOLE = "-"; // the reason is about the record and not about a field
 
@@ -15,13 +15,14 @@ const Groups = ({ practice, state, resource }) => {
   const [query, change] = useQuery();
   const groups = useApi("rejects/groups", { practice, state, resource });
   const columns = [
-    { title: "Rule", cell: (row) => h(C.HStack, { gap: 2 },
-      h(C.Button, { size: "xs", variant: same(row, query) ? "solid" : "ghost", "aria-pressed": same(row, query), onClick: () => change({ resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }, row.rule)) },
-    { title: "Field", cell: (row) => row.column || h(C.Text, { as: "span", color: "fg.muted" }, "the record") },
-    { title: "Resource", cell: (row) => row.resource },
+    { title: "Rule", cell: (row) => h(C.Box, null,
+      h(C.Button, { size: "xs", variant: same(row, query) ? "solid" : "ghost", px: 2, ml: same(row, query) ? 0 : -2, "aria-pressed": same(row, query), onClick: () => change({ resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }, row.rule),
+      h(Narrow, null, `${row.column || "the record"} · ${row.resource} · oldest `, h(Time, { at: row.oldest, ago: true }))) },
+    { title: "Field", hide: "base", cell: (row) => row.column || h(C.Text, { as: "span", color: "fg.muted" }, "the record") },
+    { title: "Resource", hide: "base", cell: (row) => row.resource },
     { title: "Step", cell: (row) => row.step, hide: "base" },
     { title: "Records", align: "end", cell: (row) => h(Count, { value: row.records, label: `rejects by ${row.rule}`, to: pageTo("rejects", { practice, state, resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }) },
-    { title: "Oldest", cell: (row) => h(Time, { at: row.oldest, ago: true }) },
+    { title: "Oldest", hide: "base", cell: (row) => h(Time, { at: row.oldest, ago: true }) },
   ];
   return h(Fetched, { of: groups }, ({ groups: rows }) => rows.length
     ? h(Section, { title: "By rule" }, h(Table, { caption: "Rejects by rule", columns, rows, keyOf: (row) => [row.resource, row.step, row.rule, row.column].join(" ") }))
@@ -31,9 +32,9 @@ const Groups = ({ practice, state, resource }) => {
 
 const Dismiss = ({ practice, resource, ids, done }) => {
   const [note, setNote] = useState("");
-  const { act: rights } = useRights();
-  const allowed = rights.includes("ecw_replay");
-  const button = h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !allowed, title: allowed ? undefined : "You may not trigger ecw_replay." }, "Dismiss…");
+  const { act: rights, dag } = useRights(practice);
+  const allowed = rights.includes(dag("ecw_replay"));
+  const button = h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !allowed, title: allowed ? undefined : `You may not trigger ${dag("ecw_replay")}.` }, "Dismiss…");
   return h(Confirm, { title: `Dismiss ${plural(ids.length, "record")}`, yes: "Dismiss", button,
     onYes: async () => { await act("rejects/dismiss", { practice, resource, ids, note }); setNote(""); done(); } },
     h(C.Text, { mb: 3 }, "They stay out of the CRM, and nobody is asked about them again until eCW has another content for them. Your name and the note stand in the Integration Logs."),
@@ -42,8 +43,8 @@ const Dismiss = ({ practice, resource, ids, done }) => {
 };
 
 const Reopen = ({ practice, resource, ids, done }) => {
-  const { act: rights } = useRights();
-  return h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !rights.includes("ecw_replay"),
+  const { act: rights, dag } = useRights(practice);
+  return h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !rights.includes(dag("ecw_replay")),
     onClick: async () => { await act("rejects/reopen", { practice, resource, ids }); done(); } }, "Open again");
 };
 
@@ -67,11 +68,11 @@ const Records = ({ practice, dag, state }) => {
       cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.ecw_id}`, checked: chosen.has(keyOf(row)), onChange: () => flip(row) }),
     };
     const columns = [
-      { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
-      { title: "Reason", cell: (row) => h(C.Text, { fontSize: "sm", whiteSpace: "normal", minW: "200px" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
+      { title: "Record", cell: (row) => h(C.Box, null, h(RecordId, { practice, record: row }), h(Narrow, null, `${row.column ? `${row.column}: ` : ""}${row.reason} · `, h(Time, { at: row.since, ago: true }))) },
+      { title: "Reason", hide: "base", cell: (row) => h(C.Text, { fontSize: "sm", whiteSpace: "normal", minW: "200px" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
       ...(rule ? [] : [{ title: "Rule", cell: (row) => row.rule, hide: "base" }]),
       { title: "Resource", cell: (row) => row.resource, hide: "base" },
-      { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }) },
+      { title: "Since", hide: "base", cell: (row) => h(Time, { at: row.since, ago: true }) },
       ...(state === "open" ? [] : [{ title: "State", cell: (row) => h(State, { value: row.state }) }]),
     ];
     const actions = state === "resolved" ? null : [
@@ -86,13 +87,13 @@ const Records = ({ practice, dag, state }) => {
     ];
     if (!rows.length) return h(Section, null, h(Empty, { title: "No reject fits the filters." }, "Take one away, or choose another state."));
     return h(Section, { title: rule ? `${rule}${column && column !== WHOLE ? ` in ${column}` : ""}` : "Records", actions },
-      h(Table, { caption: "Rejected records", columns, rows, keyOf, select, detail: (row) => h(Detail, { practice, row }) }), h(Pager, { next }));
+      h(Table, { caption: "Rejected records", columns, rows, keyOf, select, detail: (row) => h(Detail, { practice, dag, row }) }), h(Pager, { next }));
   });
 };
 
-const Detail = ({ practice, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
+const Detail = ({ practice, dag, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
   h(C.Text, null, `${row.step} · ${row.rule}${row.column ? ` · ${row.column}` : ""}: ${row.reason}`),
-  h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step), row.last_run) }, row.last_run)),
+  h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step, dag), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step, dag), row.last_run) }, row.last_run)),
   row.step === "push" ? h(C.Text, { color: "fg.muted" }, "A push's reject goes away by itself once the patient is corrected in the CRM.") : null,
   row.rule === "unmapped code" ? h(To, { to: pageTo("mappings", { practice, resource: row.resource }) }, "The crosswalk and its unmapped codes") : null));
 
@@ -102,7 +103,7 @@ export default function Rejects() {
   const state = query.state ?? "open";
   const clear = { step: undefined, rule: undefined, column: undefined };
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
-  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), "; what may not enter the CRM then stands here.")));
+  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), "; what may not enter the CRM then stands here.")));
   return h(C.Box, null,
     h(Title, { subtitle: "Records that may not enter the CRM, or may not be sent, each with its reason." }, "Rejects"),
     h(Filters, null, picker,

@@ -1,6 +1,6 @@
 // A record's story: found by an id, or by a number or name; why it looks so, what happened to it, what belongs to it.
 import {
-  C, Choice, Empty, Fetched, Field, Filters, Id, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
+  C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
   act, clockTime, h, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
 import { Compare, RecordId, storyTo, usePractice } from "../record.js";
@@ -10,7 +10,7 @@ const TONES = { loaded: "green", pushed: "blue", rejected: "orange", deferred: "
 
 const Search = ({ practice, onFound }) => {
   const [query, change] = useQuery();
-  const rights = useRights();
+  const rights = useRights(practice);
   const [error, setError] = useState();
   const byValue = async (text) => {
     setError(undefined);
@@ -27,7 +27,7 @@ const Search = ({ practice, onFound }) => {
       h(Field, { label: "eCW id or CRM id", value: query.id, placeholder: "press Enter", onChange: (value) => { onFound(undefined); change({ id: value, resource: undefined, ecw_id: undefined, crm_id: undefined }); } }),
       rights.values
         ? h(Field, { label: "MR number or name", value: "", placeholder: "patient data: kept nowhere", width: "230px", onChange: byValue })
-        : h(C.Text, { fontSize: "xs", color: "fg.muted", maxW: "220px" }, "Searching by MR number or name needs the right to edit the connection crm_default.")),
+        : h(C.Text, { fontSize: "xs", color: "fg.muted", maxW: "220px" }, `Searching by MR number or name needs the right to edit the connection ${rights.crm}.`)),
     error ? h(Problem, { error }) : null);
 };
 
@@ -54,7 +54,7 @@ const Why = ({ practice, story }) => h(Section, { title: "Why it looks so" },
     h(C.Text, { fontSize: "sm" }, one.text, " ",
       one.page ? h(To, { to: pageTo(one.page, { practice, ...(one.page === "rejects" ? { record: story.record.ecw_id ?? `crm:${story.record.crm_id}` } : {}) }) }, "Act on it") : null)))));
 
-const Happened = ({ event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWidth: "1px", borderColor: "border", direction: { base: "column", md: "row" } },
+const Happened = ({ dag, event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWidth: "1px", borderColor: "border", direction: { base: "column", md: "row" } },
   h(C.Box, { minW: "165px", fontSize: "sm", color: "fg.muted" }, h(Time, { at: event.at })),
   h(C.Box, { minW: "90px" }, h(State, { value: event.kind, tone: TONES[event.kind] })),
   h(C.Box, { fontSize: "sm", minW: 0 },
@@ -63,15 +63,17 @@ const Happened = ({ event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWi
     event.next_step ? h(C.Text, null, `Next: ${event.next_step}`) : null,
     h(C.HStack, { gap: 3, color: "fg.muted", wrap: "wrap" },
       event.by ? `by ${event.by}` : null,
-      event.run_id && event.dag ? h(To, { to: runTo(event.dag, event.run_id), title: event.run_id }, event.dag) : event.run_id,
+      event.run_id && event.dag ? h(To, { to: runTo(dag(event.dag), event.run_id), title: event.run_id }, dag(event.dag)) : event.run_id,
       event.mapping_version ? h("span", { title: event.mapping_version }, `mapping ${event.mapping_version.slice(0, 8)}`) : null)));
+
+const refers = (row) => (row.refers === "to" ? "refers to" : "is referred to by");
 
 const Links = ({ practice, record }) => {
   const related = useApi("records/related", { practice, ...record }, { skip: !record.ecw_id });
   if (!record.ecw_id) return null;
   const columns = [
-    { title: "", cell: (row) => row.refers === "to" ? "refers to" : "is referred to by" },
-    { title: "Resource", cell: (row) => row.resource },
+    { title: "Reference", hide: "base", cell: refers },
+    { title: "Resource", cell: (row) => h(C.Box, null, row.resource, h(Narrow, null, refers(row))) },
     { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
     { title: "Field", cell: (row) => row.column, hide: "base" },
   ];
@@ -91,14 +93,14 @@ const OneStory = ({ practice, dag, record }) => {
         resource === "patient" && crm ? h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends what differs from what was last agreed." }) : null,
       ] },
         h(C.Flex, { gap: 6, wrap: "wrap", fontSize: "sm" },
-          h(C.Box, null, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
-          h(C.Box, null, h(C.Text, { color: "fg.muted" }, "CRM id"), h(Id, { value: crm, length: 40 })),
+          h(C.Box, { minW: 0 }, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
+          h(C.Box, { minW: 0 }, h(C.Text, { color: "fg.muted" }, "CRM id"), h(Id, { value: crm, length: 40 })),
           data.link ? h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Last fetched"), h(Time, { at: data.link.last_seen_at, ago: true })) : null,
           data.link?.source_version ? h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Version in eCW"), h(Time, { at: data.link.source_version })) : null),
         crm && ecw ? h(C.Box, { mt: 3 }, h(Compare, { practice, resource, crmId: crm, ecwIds: [ecw] })) : null),
       h(Why, { practice, story: data }),
       h(Section, { title: "What happened, the newest first" }, data.events.length
-        ? h(C.Box, { as: "ol", listStyleType: "none" }, ...data.events.map((event, at) => h(Happened, { key: at, event })))
+        ? h(C.Box, { as: "ol", listStyleType: "none" }, ...data.events.map((event, at) => h(Happened, { key: at, dag, event })))
         : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Nothing yet: no run has changed it."),
         data.more ? h(To, { to: pageTo("logs", { practice, record: ecw ?? crm }) }, "All entries in the Integration Logs") : null),
       h(Links, { practice, record: data.record }));
