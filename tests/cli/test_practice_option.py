@@ -53,7 +53,7 @@ def shared(crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch) ->
             practices.claim(connection, code, URL.format(code))
             whole = {"number": 0, "rule": "volume", "column": "", "demand": "as usual", "verdict": "pass"}
             connection.execute(insert(t.ecw_quality_result), [key | rule | found, key | rule | found | whole])
-            connection.execute(insert(t.ecw_alert).values(alert | {"next_move": "wait", "opened_at": NOW}))
+            connection.execute(insert(t.ecw_alert).values(alert | {"next_step": "wait", "opened_at": NOW}))
             connection.execute(
                 insert(t.ecw_link).values(link | {"hash": "", "mapping_version": "m", "last_seen_run": ""})
             )

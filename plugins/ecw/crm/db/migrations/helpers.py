@@ -85,7 +85,7 @@ def _require(name: str, other: str) -> None:
     except CrmSchemaError as error:
         raise CrmSchemaError(
             f"The mapping files put each {name} into the table {other}. {error.what}",
-            next_move="make that table, or fix `table` in the mapping file, then run `ecw migrate` again.",
+            next_step="make that table, or fix `table` in the mapping file, then run `ecw migrate` again.",
         ) from None
 
 
