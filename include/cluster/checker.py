@@ -52,14 +52,14 @@ def compare(admin: str, crm: Engine, practice: str | None = None, now: datetime 
     found = Compared()
     now = now or datetime.now(UTC)
     given = {"practice": practice} if practice else {}
-    of_row, of_ours = ("ecw_practice = :practice", "practice = :practice") if practice else ("true", "true")
+    of_row, of_bookkeeping = ("ecw_practice = :practice", "practice = :practice") if practice else ("true", "true")
     with crm.connect() as connection:
         for kind, table in TABLES.items():
             records = held(admin, kind)
             query = text(f'SELECT * FROM "{table}" WHERE {of_row}')  # noqa: S608
             rows = [dict(row) for row in connection.execute(query, given).mappings()]
-            links = _ids(connection, f"ecw_link WHERE {of_ours}", table, given)
-            rejected = _ids(connection, f"ecw_reject WHERE state = 'open' AND {of_ours}", table, given)
+            links = _ids(connection, f"ecw_link WHERE {of_bookkeeping}", table, given)
+            rejected = _ids(connection, f"ecw_reject WHERE state = 'open' AND {of_bookkeeping}", table, given)
             needed = {one for one, record in records.items() if kind != "Encounter" or is_near(record, now)}
             found.counts[table] = len(needed)
             _missing(found, table, needed - links - rejected)
@@ -67,7 +67,7 @@ def compare(admin: str, crm: Engine, practice: str | None = None, now: datetime 
             if kind == "Patient":
                 _same_people(found, records, {row["ecw_id"]: row for row in rows})
         uneven = "fetched <> rejected + inserted + updated + unchanged"
-        query = text(f"SELECT count(*) FROM ecw_run WHERE {uneven} AND {of_ours}")  # noqa: S608
+        query = text(f"SELECT count(*) FROM ecw_run WHERE {uneven} AND {of_bookkeeping}")  # noqa: S608
         if wrong := connection.execute(query, given).scalar_one():
             found.problems.append(f"{wrong} rows of the ledger do not add up")
     return found

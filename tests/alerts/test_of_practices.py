@@ -73,7 +73,7 @@ def test_a_notice_goes_to_the_practice_s_own_and_by_its_own_threshold(
         assert {one["practice"] for one in webhook.received} == {"SOUTH"}
 
 
-def test_after_a_run_of_a_practice_only_its_alerts_are_looked_at(
+def test_after_a_run_of_a_practice_only_its_alerts_are_checked(
     north: Webhook, webhook: Webhook, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))

@@ -123,7 +123,7 @@ def test_a_list_is_the_practice_s_own(shared: Engine, command: tuple[str, ...]) 
     assert read(*command, "--conn-id", "ecw_north") == of_each["north"]
 
 
-def test_alerts_are_told_of_the_practice_alone(shared: Engine) -> None:
+def test_alerts_are_reported_for_the_practice_alone(shared: Engine) -> None:
     of_north = ecw("status", "--practice", "north").output
     assert of_north.count("alert stale") == 1
     assert "(practice NORTH01)" in of_north

@@ -1,5 +1,5 @@
 """A practice beside a twin of itself in one CRM, with the same eCW ids, runs and people: whatever the one does, nothing
-that is the twin's changes, in its rows or in any table of ours.
+that is the twin's changes, in its rows or in any bookkeeping table.
 
 The events are given, where tests/push/test_three_practices.py draws them: a conflict, a held match, a reject, a replay,
 a push, requests for verification of benefits, alerts.
@@ -30,8 +30,8 @@ pytestmark = on_sqlite
 TWIN = "TWIN01"
 
 
-def of_ours(practice: str) -> list[tuple[Table, Any]]:
-    """Return the tables of ours that are about practices, each with what makes a row the practice's."""
+def of_bookkeeping(practice: str) -> list[tuple[Table, Any]]:
+    """Return the bookkeeping tables that are about practices, each with what makes a row the practice's."""
     found = [(table, table.c.practice == practice) for table in metadata.sorted_tables if "practice" in table.c]
     assert len(found) > 15
     return found
@@ -44,7 +44,7 @@ def of_crm(engine: Engine, practice: str) -> list[tuple[Table, Any]]:
 
 
 def everything(engine: Engine, practice: str) -> dict[str, list[tuple[Any, ...]]]:
-    tables = [*of_ours(practice), *of_crm(engine, practice)]
+    tables = [*of_bookkeeping(practice), *of_crm(engine, practice)]
     with reading(engine) as connection:
         return {
             table.name: sorted(map(tuple, connection.execute(select(table).where(its))), key=repr)
@@ -63,7 +63,7 @@ def make_twin(engine: Engine, practice: str) -> None:
                 made = connection.execute(insert(table).values(copy).returning(table.c.id)).scalar_one()
                 keys[table.name, str(row["id"])] = str(made)
         practices.claim(connection, TWIN, f"https://fhir.example/fhir/r4/{TWIN}")
-        for table, its in of_ours(practice):
+        for table, its in of_bookkeeping(practice):
             for row in connection.execute(select(table).where(its)).mappings().all():
                 if table.name == "ecw_practice":
                     continue
@@ -75,7 +75,7 @@ def make_twin(engine: Engine, practice: str) -> None:
 
 @dataclass
 class Beside:
-    """The practice whose turn it is."""
+    """The practice that acts."""
 
     pull: Pulling
     push: Any
@@ -142,7 +142,7 @@ class Beside:
         assert {row["practice"] for row in opened} == {self.sandbox.practice}
 
     def alerts(self) -> None:
-        """What is wrong with the practice's runs is looked at after each of them."""
+        """What is wrong with the practice's runs is checked after each of them."""
         watch("crm_test", "ecw_test")
 
 

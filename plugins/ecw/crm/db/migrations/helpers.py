@@ -31,7 +31,7 @@ def made(name: str) -> list[str]:
 
 
 def named(name: str) -> str:
-    """Return the table that the mapping files name in place of a business table of ours; most often that one itself."""
+    """Return the table that the mapping files name in place of a business table; most often that one itself."""
     tables: dict[str, str] = _attributes()["tables"]
     return tables.get(name, name)
 
