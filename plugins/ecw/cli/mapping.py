@@ -106,7 +106,7 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
         sys.exit(1 if wrong_type else 0)
     if wrong_type:
         raise ConfigurationError(
-            f"{source} is no FHIR {mapping.resource}.",
+            f"{source} is not a FHIR {mapping.resource}.",
             next_step=f"name a file with a {mapping.resource}, or its mapping.",
         )
     cells = [("Label", "Column", "Value", "Place in the resource")]
