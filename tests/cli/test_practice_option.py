@@ -29,7 +29,7 @@ pytestmark = on_sqlite
 INCLUDE = Path(__file__).parents[2] / "include"
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 CODES = {"north": "NORTH01", "south": "SOUTH01"}
-PATIENTS = {"north": 901, "south": 902}  # their ids in the CRM; both are `pat-9` in their own eCW
+PATIENTS = {"north": 987654301, "south": 987654302}  # their ids in the CRM; both are `pat-9` in their own eCW
 URL = "https://fhir.example/fhir/r4/{}"
 
 
@@ -132,8 +132,8 @@ def test_alerts_are_reported_for_the_practice_alone(shared: Engine) -> None:
 
 
 WRITES = {
-    "conflicts choose": (("conflicts", "choose", "901", "phone", "crm"), "ecw_conflict"),
-    "matches choose": (("matches", "choose", "901", "pat-44"), "ecw_intent"),
+    "conflicts choose": (("conflicts", "choose", "987654301", "phone", "crm"), "ecw_conflict"),
+    "matches choose": (("matches", "choose", "987654301", "pat-44"), "ecw_intent"),
     "forget": (("forget", "ecw:pat-9", "--yes"), "ecw_link"),
     "practice moved": (("practice", "moved", "--yes"), "ecw_practice"),
 }

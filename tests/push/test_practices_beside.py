@@ -18,6 +18,7 @@ from ecw.alerts.monitor import watch
 from ecw.crm.db.engine import reading
 from ecw.crm.db.tables import metadata
 from ecw.crm.state import practices
+from ecw.models import PullRequest
 from ecw.pull import steps as pulling
 from ecw.pull.replay import steps as replaying
 from ecw.resources import RESOURCES
@@ -126,7 +127,9 @@ class Beside:
         self.sandbox.put(record | {"name": [{"use": "usual", "given": ["Nobody"]}]})
         self.pull("practitioner")
         assert self.mine("ecw_reject") >= 1
-        run = replaying.begin("replay__1", None, "ecw_test", "crm_test", self.pull.staging)
+        end = "2026-11-22T12:00:00+00:00"
+        request = PullRequest("manual__replay", "manual", None, end, "ecw_test", "crm_test", self.pull.staging)
+        run = replaying.begin(request)
         batch = replaying.collect(run, "practitioner")
         assert batch is not None
         pulling.load(pulling.check(pulling.map(batch)))
