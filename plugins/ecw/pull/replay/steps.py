@@ -60,6 +60,7 @@ def begin(
     from ecw.crm.load import quarantine
     from ecw.crm.state import practices, run_history, runs
     from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
     from ecw.pull.plan.plan import Line, Plan
     from ecw.settings import connections
@@ -67,7 +68,8 @@ def begin(
     from ecw.staging import batch_file, filesystem, location
 
     wanted = _read(chosen)
-    base_url = base_url_of(connections.get(ecw_conn_id))
+    ecw_connection = connections.get(ecw_conn_id)
+    base_url = base_url_of(ecw_connection)
     practice = practice_of(base_url)
     root = location.staging_root(staging_path)
     now = datetime.now(UTC).isoformat()
@@ -88,7 +90,7 @@ def begin(
         counted = quarantine.counted(engine, practice, wanted)
         with reading(engine) as connection:
             practices.require(connection, practice, base_url)
-            require_ready(connection, ecw_conn_id, counted, counted)
+            require_ready(connection, PracticeMappings(ecw_connection), counted, counted)
         batch_file.open_folder(folder)
         # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
         line = Line(
