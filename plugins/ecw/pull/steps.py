@@ -202,18 +202,18 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
 
-    rows: list[dict[str, Any]] = []
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-    else:
-        with open_crm(run["crm_conn_id"]) as engine:
-            runs.give_back(engine, run)
-            made = plan.read(run)
-            rows = table(engine, run, made["covered"] if made else None)
-            if made:
-                urgency.note(PullContext.planned(run, engine, made), rows)
+        watch_quietly(crm_conn_id)
+        return []
+    with open_crm(run["crm_conn_id"]) as engine:
+        runs.give_back(engine, run)
+        made = plan.read(run)
+        rows = table(engine, run, made["covered"] if made else None)
+        if made:
+            urgency.note(PullContext.planned(run, engine, made), rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-    watch_quietly(run["crm_conn_id"] if run else crm_conn_id, run["ecw_conn_id"] if run else None)
+        watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
