@@ -2,6 +2,7 @@
 
 A million entries, 200,000 rejects and 200,000 patients' insurance of one practice, 19 small practices beside it, on
 both databases. Each address is asked as a browser asks it, without the network: rights, CRM connection, JSON.
+Times are of CPU, of this process and the database's, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import asyncio
 import gc
 import json
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,7 +73,7 @@ def results() -> list[Result]:
             url = fresh(database)
             made(url)
             with served(url) as ask:
-                found += list(measured(name, ask))
+                found += list(measured(name, ask, _postmaster(url)))
     return found
 
 
@@ -105,6 +105,9 @@ def served(url: str) -> Iterator[Any]:
         Base.metadata.create_all(session.get_bind())
     create_auth_manager()
     os.environ["AIRFLOW_CONN_CRM_DEFAULT"] = json.dumps({"conn_type": "generic", "extra": {"url": url}})
+    for number in range(PRACTICES):
+        said = {"conn_type": "ecw", "host": f"https://fhir.example/fhir/r4/P{number:02}"}
+        os.environ[f"AIRFLOW_CONN_ECW_P{number:02}"] = json.dumps(said)
     app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="bench", role="admin")
     with asyncio.Runner() as loop:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bench", timeout=600)
@@ -140,19 +143,17 @@ def oldest(ask: Any) -> datetime:
     return datetime.fromisoformat(runs[0]["at"]).astimezone(UTC)
 
 
-def measured(name: str, ask: Any) -> Iterator[Result]:
+def measured(name: str, ask: Any, postmaster: psutil.Process | None) -> Iterator[Result]:
     """Yield the figures of one database."""
     every = addresses(ask)
     slowest: dict[str, tuple[float, str]] = {}
     for address in every:
         path = address.partition("?")[0]
         ask(address)
-        taken = []
+        before = _cpu(postmaster)
         for _ in range(TIMES):
-            began = time.perf_counter()
             ask(address)
-            taken.append(1000 * (time.perf_counter() - began))
-        slowest[path] = max(slowest.get(path, (0.0, "")), (statistics.median(taken), address))
+        slowest[path] = max(slowest.get(path, (0.0, "")), (1000 * (_cpu(postmaster) - before) / TIMES, address))
     for path, (milliseconds, address) in slowest.items():
         yield Result(
             name=f"console_{path.removeprefix('/api/').replace('/', '_')}_ms_{name}",
@@ -160,7 +161,7 @@ def measured(name: str, ask: Any) -> Iterator[Result]:
             unit="ms",
             baseline=MOST_MS,
             ratio=round(milliseconds / MOST_MS, 3),
-            how=f"{ENTRIES:,} entries of a practice, {PRACTICES} practices; median of {TIMES}; slowest: {address}",
+            how=f"{ENTRIES:,} entries of one of {PRACTICES} practices; CPU time, mean of {TIMES}; slowest: {address}",
         )
     for address in every * 2:
         ask(address)
@@ -176,6 +177,29 @@ def measured(name: str, ask: Any) -> Iterator[Result]:
         ratio=None,
         how=f"{ROUNDS * len(every)} answers after {3 * len(every)} others, in one process",
     )
+
+
+def _postmaster(url: str) -> psutil.Process | None:
+    """Return the process whose children serve a PostgreSQL; None for SQLite, which this process itself serves."""
+    if not url.startswith("postgresql"):
+        return None
+    engine = engine_from_url(url)
+    with engine.connect() as connection:
+        backend = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()")))
+    engine.dispose()
+    return backend.parent()
+
+
+def _cpu(postmaster: psutil.Process | None) -> float:
+    """Return the CPU seconds of this process and the database's, those of its children that ended included."""
+    mine = time.process_time()
+    if postmaster is None:
+        return mine
+    alive = 0.0
+    for child in postmaster.children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended: the postmaster's own times have it
+            alive += sum(child.cpu_times()[:2])
+    return float(mine + sum(postmaster.cpu_times()[:4]) + alive)
 
 
 def memory() -> float:

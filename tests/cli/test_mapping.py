@@ -92,8 +92,8 @@ def test_check_tells_the_mistakes_of_all_files(folder: Path) -> None:
     )
     with pytest.raises(MappingError) as error:
         run("check", "--no-crm", "--folder", str(folder))
-    assert "location.yaml:1:1: a mapping file has a `table`" in error.value.what
-    assert "'trimm' is no cleaning function" in error.value.what
+    assert "location.yaml:1:1: the key 'table' is missing" in error.value.what
+    assert "'trimm' is not a value of clean" in error.value.what
 
 
 def test_check_tells_the_mistakes_of_files_without_a_crm(folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_check_reports_the_mistakes_of_suites_with_those_of_mappings(folder: Pat
     with pytest.raises(MappingError) as error:
         run("check", "--no-crm", "--folder", str(folder))
     assert "location.yaml:3:11: 'expect_column_values_to_be_uniqe' is not an expectation; did you" in error.value.what
-    assert "'trimm' is no cleaning function" in error.value.what
+    assert "'trimm' is not a value of clean" in error.value.what
 
 
 def test_check_finds_a_crosswalk_that_nobody_uses(folder: Path) -> None:

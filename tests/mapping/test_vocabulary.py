@@ -5,30 +5,22 @@ from __future__ import annotations
 import re
 
 from ecw.mapping.definition.files import mappings_folder
+from ecw.mapping.definition.mapping_file import ColumnEntry, GroupEntry, MappingFile, PolicyEntry
 from ecw.mapping.values.clean import CLEANERS
-from ecw.mapping.vocabulary import (
-    COLUMN_KEYS,
-    FILE_KEYS,
-    GROUP_KEYS,
-    ON_CONFLICT,
-    POLICY_KEYS,
-    SYNC,
-    TYPES,
-    UNMAPPED,
-    UPDATE,
-)
+from ecw.mapping.vocabulary import ON_CONFLICT, SYNC, TYPES, UNMAPPED, UPDATE
 
+KEYS = [
+    {field.alias or name: field.description or "" for name, field in model.model_fields.items()}
+    for model in (MappingFile, GroupEntry, ColumnEntry, PolicyEntry)
+]
 README = (mappings_folder() / "README.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|$", re.MULTILINE)
 WORDS = {
-    **FILE_KEYS,
-    **GROUP_KEYS,
-    **COLUMN_KEYS,
+    **{key: text for keys in KEYS for key, text in keys.items()},
     **TYPES,
     **SYNC,
     **ON_CONFLICT,
     **UPDATE,
-    **POLICY_KEYS,
     **UNMAPPED,
     **{name: (cleaner.__doc__ or "").splitlines()[0] for name, cleaner in CLEANERS.items()},
 }
@@ -40,7 +32,7 @@ def test_every_word_is_explained_as_the_code_explains_it() -> None:
     headers = {"type", "sync", "on_conflict", "update", "clean", "unmapped"}
     assert {word for word, _ in rows} == set(WORDS) | {"column"}
     for word, text in rows:
-        options = [words[word] for words in (FILE_KEYS, GROUP_KEYS, COLUMN_KEYS, POLICY_KEYS) if word in words]
+        options = [words[word] for words in KEYS if word in words]
         options += [words[word] for words in (TYPES, SYNC, ON_CONFLICT, UPDATE, UNMAPPED) if word in words]
         options += [(CLEANERS[word].__doc__ or "").splitlines()[0]] if word in CLEANERS else []
         assert text in options, word

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
@@ -71,8 +71,8 @@ class World:
         number = self.runs[code] = self.runs.get(code, 0) + 1
         run = replaying.begin(f"replay__{number}", None, conn(code), "crm_test", self.staging)
         for resource in RESOURCES:
-            if (gathered := replaying.gather(run, resource)) is not None:
-                self._load(gathered)
+            if (batch := replaying.collect(run, resource)) is not None:
+                self._load(batch)
 
     def push(self, code: str) -> None:
         number = self.runs[code] = self.runs.get(code, 0) + 1
@@ -250,7 +250,12 @@ EVENTS = st.one_of(
 
 
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
-@settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(15, at_least=3),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds: shrinking one, many minutes
+)
 @given(events=st.lists(EVENTS, min_size=4, max_size=8))
 def test_nothing_of_a_practice_reaches_another_whatever_happens(
     worlds: Callable[[], World], events: list[tuple[Any, ...]]

@@ -136,6 +136,20 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
             "row_condition: 'state =='\n      condition_parser: pandas",
             "is not an expression of pandas",
         ),
+        ("{type: nullity", "{tipe: nullity", "8:23: 'tipe' is not a key here; did you mean 'type'?"),
+        ("{type: nullity", "{type: nulity", "8:29: 'nulity' is not a value of type; did you mean 'nullity'?"),
+        ("is_null: true", "is_nul: true", "8:62: 'is_nul' is not a key here; did you mean 'is_null'?"),
+        (", is_null: true", "", "8:22: the key 'is_null' is missing"),
+        ("column: {name: ecw_id}", "column: ecw_id", "8:46: column is written as {name: <column>}"),
+        ("column: {name: ecw_id}", "column: {nam: ecw_id}", "8:47: 'nam' is not a key here; did you mean 'name'?"),
+        (
+            "{type: nullity, column: {name: ecw_id}, is_null: true}",
+            "{type: and, conditions: [{type: pass_through, pass_trough_filter: x}]}",
+            "'pass_trough_filter' is not a key here; did you mean 'pass_through_filter'?",
+        ),
+        ("{type: nullity, column: {name: ecw_id}, is_null: true}", "{type: or, conditions: x}", "conditions is a list"),
+        ("{type: nullity, column: {name: ecw_id}, is_null: true}", "{type: or, conditions: [x]}", "a condition is a "),
+        ("{$PARAMETER: tom", "{$PARAMETR: tom", "14:63: '$PARAMETR' is not a key here; did you mean '$PARAMETER'?"),
         ("min_value: 1900-01-01", "min_value: 1900-13-01", "14:39: min_value: neither a number nor a day such as"),
         ("min_value: 1900-01-01", "min_value: 5", "14:39: min_value: the column's type is date: a day such as 1900"),
         ("min_value: 1900-01-01", "min_value: 1900-01-01T00:00:00Z", "min_value: the column's type is date: a day"),
@@ -187,6 +201,14 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 
     assert "'stat'" in str(error.value)
     assert "'nam'" in str(error.value)
+
+
+def test_a_mistake_of_one_expectation_hides_none_of_another(tmp_path: Path) -> None:
+    with pytest.raises(MappingError) as error:
+        read(tmp_path, GOOD.replace("column: state", "column: stat").replace("on_fail: reject", "on_fial: reject"))
+
+    assert "'stat'" in str(error.value)
+    assert "'on_fial'" in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["NO", "ON", "1990-01-01", "01234", "'5'", "y"])

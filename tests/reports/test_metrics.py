@@ -59,12 +59,40 @@ def test_each_gauge_is_sent_with_and_without_tags(
 def test_every_metric_is_documented_and_sent(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1), now=NOW)
     with reading(crm_engine) as connection:
-        found = {gauge.name for gauge in gauges(connection, Clock(NOW, timedelta(hours=2)))}
+        found = {gauge.name for gauge in gauges(connection, {"P1": Clock(NOW, timedelta(hours=2))}, {"P1": 90})}
     assert found == set(METRICS)
     page = PAGE.read_text()
     assert [name for name, meaning in METRICS.items() if f"| `{name}` | {meaning} |" not in page] == []
 
 
-def test_a_crm_without_runs_sends_nothing(crm_engine: Engine) -> None:
-    with reading(crm_engine) as connection:
-        assert list(gauges(connection, Clock(NOW, timedelta(hours=2)))) == []
+def test_a_crm_without_runs_sends_nothing(
+    kept: Kept, crm_engine: Engine, crm_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    assert emit() == 0
+    assert kept.sent == []
+
+
+def test_each_practice_is_measured_by_its_own_schedule_and_quota(
+    kept: Kept, crm_engine: Engine, crm_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
+    for name, calls in (("north", 60), ("south", 90)):
+        host = f"https://fhir.example/fhir/r4/{name.upper()}1"
+        said = {"conn_type": "ecw", "host": host, "extra": {"calls_per_minute": calls}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(said))
+        fill(crm_engine, f"{name.upper()}1", Scale(days=1))
+    file = tmp_path / "practices.yaml"
+    file.write_text(
+        "practices: {north: {connection: ecw_north, schedule: '0 0 * * *'}, south: {resources: [patient]}}\n"
+    )
+    monkeypatch.setenv("ECW_PRACTICES", str(file))
+    emit()
+    plain = {name: value for name, value, tags in kept.sent if not tags}
+    # The last good sync of encounter is ten hours ago: too old every two hours, not once a day, and not without one.
+    assert (plain["ecw.late.NORTH1.encounter"], plain["ecw.late.SOUTH1.encounter"]) == (0, 0)
+    assert (plain["ecw.calls_per_minute_limit.NORTH1"], plain["ecw.calls_per_minute_limit.SOUTH1"]) == (60, 90)
+    file.write_text("practices: {north: {schedule: '0 0 * * *'}, south: {}}\n")
+    emit()
+    plain = {name: value for name, value, tags in kept.sent if not tags}
+    assert (plain["ecw.late.NORTH1.encounter"], plain["ecw.late.SOUTH1.encounter"]) == (0, 1)

@@ -22,7 +22,7 @@ def test_what_waits_is_counted_by_record(crm_engine: Engine) -> None:
     fill(crm_engine, "P2", Scale(days=1, rejects=0), now=NOW)
     with reading(crm_engine) as connection:
         assert practices(connection) == ["P1", "P2"]
-        first, second = states(connection, ["P1", "P2"], CLOCK)
+        first, second = states(connection, dict.fromkeys(["P1", "P2"], CLOCK))
     found = {one.resource: one for one in first.resources}
     assert list(found) == list(RESOURCES)
     assert {name: one.open_rejects for name, one in found.items() if one.open_rejects} == {
@@ -37,7 +37,7 @@ def test_what_waits_is_counted_by_record(crm_engine: Engine) -> None:
 def test_age_counts_from_the_last_good_sync_and_lateness_from_the_schedule(crm_engine: Engine) -> None:
     fill(crm_engine, "P1", Scale(days=1, rejects=0), now=NOW)
     with reading(crm_engine) as connection:
-        [state] = states(connection, ["P1"], CLOCK)
+        [state] = states(connection, {"P1": CLOCK})
     late = {one.resource: (one.late, one.last_run.state if one.last_run else None) for one in state.resources}
     assert late == {**dict.fromkeys(RESOURCES, (False, "loaded")), "encounter": (True, "failed")}
     encounter = state.resources[-1]
@@ -49,5 +49,5 @@ def test_age_counts_from_the_last_good_sync_and_lateness_from_the_schedule(crm_e
 def test_a_practice_that_never_ran_has_no_age(crm_engine: Engine) -> None:
     with reading(crm_engine) as connection:
         assert practices(connection) == []
-        [state] = states(connection, ["NEW"], CLOCK)
+        [state] = states(connection, {"NEW": CLOCK})
     assert {(one.age_seconds, one.late, one.last_run) for one in state.resources} == {(None, False, None)}

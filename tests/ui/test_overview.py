@@ -85,5 +85,6 @@ def test_the_status_says_the_same_to_machines(filled: Client, monkeypatch: pytes
     for one, other in zip(practice["resources"], overview["practice"]["resources"], strict=True):
         assert one | {"age_seconds": 0} == other | {"age_seconds": 0}
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 * * * *")
-    assert filled.get("/api/status").json()["interval_seconds"] == timedelta(hours=1).total_seconds()
+    [practice] = filled.get("/api/status").json()["practices"]
+    assert practice["interval_seconds"] == timedelta(hours=1).total_seconds()
     assert filled.get("/api/status", params={"practice": "nowhere"}).json()["practices"] == []

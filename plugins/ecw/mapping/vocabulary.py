@@ -1,8 +1,4 @@
-"""The words of a mapping file; include/mappings/README.md explains them to the people who write one.
-
-Where SQL-on-FHIR's ViewDefinition has a word (`resource`, `select`, `column`, `name`, `path`, `type`, `description`,
-`forEachOrNull`, `constant`), it is that one. https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition
-"""
+"""The words that are values in a mapping file; include/mappings/README.md explains them to those who write one."""
 
 from __future__ import annotations
 
@@ -19,46 +15,6 @@ NULL_DAYS = frozenset(
     }
 )
 NULL_YEARS = frozenset({"0001", "0001-01", "9999", "9999-12"})
-FILE_KEYS = MappingProxyType(
-    {
-        "resource": "the FHIR type that the file maps",
-        "table": "the CRM's table",
-        "key": "the column that holds the eCW id",
-        "description": "one line on what the table is for",
-        "time_zone": "the practice's time zone; needed by date and datetime columns",
-        "profile": "what a resource made from a row claims in meta.profile",
-        "constant": "names for values that paths use as %name",
-        "select": "groups of columns",
-        "excluded": "FHIR elements that the CRM does not get, each with the reason",
-    }
-)
-GROUP_KEYS = MappingProxyType(
-    {
-        "forEachOrNull": "the one element that the paths of this group start from; it ends in first() or [n]",
-        "column": "the columns",
-    }
-)
-COLUMN_KEYS = MappingProxyType(
-    {
-        "name": "the CRM's column",
-        "label": "what the CRM's users call it",
-        "description": "a line for whoever needs more than the label",
-        "path": "where the value lies in the FHIR resource; the first value found is taken",
-        "fallback": "the path of a value that stands in where `path` finds none; a push never writes it",
-        "write_path": "where a push writes, if that is narrower than what `path` reads",
-        "type": "what the value is",
-        "required": "a record without it is rejected",
-        "sync": "which way it travels",
-        "on_conflict": "who wins when both sides changed it",
-        "update": "whether a later value replaces the first",
-        "clean": "small named functions, applied in order to eCW's value, and to the CRM's before a push",
-        "null_if": "values that mean nothing, as eCW sends them; null dates mean nothing without being named here",
-        "to": "of a reference, the FHIR types that it may name; a reference to another type is passed over",
-        "several": "all values of an element that repeats enter the column, with this text between them",
-        "crosswalk": "the table of codes in crosswalks/ that turns the code into the CRM's word, and back",
-        "set_with": "what is written beside the value: path, and a text or %value, %code, %system",
-    }
-)
 TYPES = MappingProxyType(
     {
         "string": "text",
@@ -98,20 +54,6 @@ UNMAPPED = MappingProxyType(
         "reject": "the record may not enter",
         "keep": "the code itself enters",
         "default": "the crosswalk's default enters",
-    }
-)
-POLICY_KEYS = MappingProxyType(
-    {
-        "unmapped": "what becomes of a code that the crosswalk does not have",
-        "default": "the CRM value for such a code, where the policy is default",
-        "ecw_list": "table.column of the CRM's database that lists eCW's present codes",
-        "crm_list": "table.column of the CRM's database that lists the CRM's present values",
-    }
-)
-FALLBACK_KEYS = MappingProxyType(
-    {
-        "path": "where the value that stands in lies",
-        "take": "the part of a name's text that is taken: family or given",
     }
 )
 SET_WITH_WORDS = ("%value", "%code", "%system")

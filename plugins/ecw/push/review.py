@@ -63,16 +63,18 @@ def sides(crm: CrmSide, client: EcwClient, crm_id: str, ecw_ids: Iterable[str]) 
             theirs[ecw_id] = mapper.row(client.read(crm.mapping.resource, ecw_id)).row
         except RecordNotFound:
             missing.append(ecw_id)
-    ours = record.row if record and not record.elsewhere else {}  # another practice's is shown to nobody here
+    # Another practice's row is shown to nobody here, nor one that could be another's.
+    mine = record is not None and not record.elsewhere and (record.linked or not record.unassigned)
+    ours = record.row if record and mine else {}
     compared = []
     for column in crm.mapping.columns:
         emr = {ecw_id: row.get(column.name) for ecw_id, row in theirs.items()}
-        mine = ours.get(column.name)
-        nothing = mine is None and all(value is None for value in emr.values())
+        here = ours.get(column.name)
+        nothing = here is None and all(value is None for value in emr.values())
         if nothing or column.name == crm.mapping.key:  # the key is the eCW id itself
             continue
-        differs = any(not says_the_same(mine, value) for value in emr.values())
-        compared.append(Compared(column.name, column.label, mine, emr, differs))
+        differs = any(not says_the_same(here, value) for value in emr.values())
+        compared.append(Compared(column.name, column.label, here, emr, differs))
     return Sides(compared, tuple(theirs), tuple(missing))
 
 

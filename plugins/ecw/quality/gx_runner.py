@@ -19,7 +19,13 @@ import orjson
 from ecw.errors import MappingError
 from ecw.quality.catalogue import Scope
 from ecw.quality.frames import DAY, frame, frame_columns, frame_kwargs
-from ecw.quality.gx_core import GreatExpectationsError, ProgressBarsConfig, get_expectation_impl, gx
+from ecw.quality.gx_core import (
+    GreatExpectationsError,
+    ProgressBarsConfig,
+    configurations_kept,
+    get_expectation_impl,
+    gx,
+)
 from ecw.quality.gx_expectations import LINKED, Linked
 from ecw.quality.suite import Rule, Suite
 
@@ -81,7 +87,7 @@ def judge(suite: Suite, part: Part, values: Sequence[Sequence[Any]], linked: Lin
     if not part.rules:
         return {}
     data = frame(suite, part.columns, part.names, values)
-    with ONE_AT_A_TIME, warnings.catch_warnings():
+    with ONE_AT_A_TIME, configurations_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         token = LINKED.set(linked)
         batches = _batches()

@@ -12,6 +12,18 @@ from typing import Any
 from ecw.quality.catalogue import Known, Scope
 from ecw.settings.did_you_mean import did_you_mean
 
+BOUNDS = ("min_value", "max_value")
+# Great Expectations' kinds of row_condition and their keys; it ignores a key that it does not know.
+CONDITION_KEYS = MappingProxyType(
+    {
+        "comparison": ("type", "column", "operator", "parameter"),
+        "nullity": ("type", "column", "is_null"),
+        "pass_through": ("type", "pass_through_filter"),
+        "and": ("type", "conditions"),
+        "or": ("type", "conditions"),
+    }
+)
+PARAMETER = "$PARAMETER"
 PARAMETERS = ("today", "tomorrow")  # days that a suite may name as {$PARAMETER: today}
 CONDITIONS = ("row_condition", "condition_parser")
 INSTEAD = MappingProxyType(
@@ -83,9 +95,11 @@ def _columns(name: str, value: Any) -> Iterator[tuple[tuple[str | int, ...], Any
 def _check_value(name: str, value: Any, schema: Mapping[str, Any], wrong: Wrong) -> None:
     from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
-    if isinstance(value, Mapping) and "$PARAMETER" in value:
-        if value["$PARAMETER"] not in PARAMETERS:
-            wrong((name, "$PARAMETER"), f"the parameter does not exist; use one of: {', '.join(PARAMETERS)}")
+    if isinstance(value, Mapping) and schema.get("type") != "object":
+        for key in value.keys() - {PARAMETER}:
+            wrong((name, key), f"{key!r} is not a key here; did you mean {PARAMETER!r}?", key=True)
+        if value.get(PARAMETER, PARAMETERS[0]) not in PARAMETERS:
+            wrong((name, PARAMETER), f"the parameter does not exist; use one of: {', '.join(PARAMETERS)}")
         return
     if value == []:
         wrong((name,), f"{name}: allows no value at all")
@@ -116,7 +130,7 @@ def _check_bounds(kwargs: Mapping[str, Any], known: Known, columns: Mapping[str,
     kind = columns.get(str(kwargs.get("column")))
     schema = known.properties.get("min_value", {})
     of_values = {"type": "string", "format": "date"} in schema.get("anyOf", ())
-    for name in ("min_value", "max_value"):
+    for name in BOUNDS:
         bound = kwargs.get(name)
         if bound is None or not (of_values or isinstance(bound, str)):
             continue
@@ -148,6 +162,12 @@ def _check_condition(kwargs: Mapping[str, Any], columns: Mapping[str, str], wron
         return
     if isinstance(condition, str) and kwargs.get("condition_parser") != "pandas":
         wrong(("row_condition",), "a row_condition that is a text needs `condition_parser: pandas`")
+    if isinstance(condition, Mapping):
+        before = list(_condition_mistakes(condition, ("row_condition",)))
+        for place, problem, is_key in before:
+            wrong(place, problem, key=is_key)
+        if before:
+            return
     try:
         names = condition_columns(condition)
     except SyntaxError as error:
@@ -157,3 +177,33 @@ def _check_condition(kwargs: Mapping[str, Any], columns: Mapping[str, str], wron
         wrong(
             ("row_condition",), f"row_condition: {name!r} is not a column of the mapping; {did_you_mean(name, columns)}"
         )
+
+
+def _condition_mistakes(
+    condition: Any, place: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
+    """Yield place and problem of each key of a condition that is unknown or missing; True: of the key itself."""
+    if not isinstance(condition, Mapping):
+        yield place, "a condition is a list of `key: value` lines", False
+        return
+    kind = condition.get("type")
+    keys = CONDITION_KEYS.get(str(kind), tuple(dict.fromkeys(key for each in CONDITION_KEYS.values() for key in each)))
+    for name in condition.keys() - set(keys):
+        yield (*place, name), f"{name!r} is not a key here; {did_you_mean(name, keys)}", True
+    if kind not in CONDITION_KEYS:
+        if "type" in condition:
+            yield (*place, "type"), f"{kind!r} is not a value of type; {did_you_mean(str(kind), CONDITION_KEYS)}", False
+        return
+    for name in keys:
+        if name not in condition:
+            yield place, f"the key {name!r} is missing", False
+    column = condition.get("column")
+    if "column" in condition and (not isinstance(column, Mapping) or "name" not in column):
+        yield (*place, "column"), "column is written as {name: <column>}", False
+    for name in column.keys() - {"name"} if isinstance(column, Mapping) else ():
+        yield (*place, "column", name), f"{name!r} is not a key here; did you mean 'name'?", True
+    if "conditions" in condition and not isinstance(condition["conditions"], list):
+        yield (*place, "conditions"), "conditions is a list, each item after a dash", False
+    elif "conditions" in condition:
+        for at, each in enumerate(condition["conditions"]):
+            yield from _condition_mistakes(each, (*place, "conditions", at))

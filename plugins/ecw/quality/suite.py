@@ -14,7 +14,7 @@ from ecw import project_files
 from ecw.errors import MappingError
 from ecw.mapping.definition.files import mappings_folder
 from ecw.mapping.definition.model import Mapping as ResourceMapping
-from ecw.mapping.definition.yaml_file import YamlFile, as_value
+from ecw.mapping.definition.yaml_file import Place, YamlFile, as_value
 from ecw.quality.catalogue import Scope, catalogue
 from ecw.quality.kwargs import check_kwargs, condition_columns
 from ecw.quality.suite_file import Expectation, SuiteFile, Volume
@@ -116,9 +116,9 @@ def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, to
 
     Raises MappingError with file, line and column of every mistake.
     """
-    file = YamlFile(path)
-    found = file.read(SuiteFile, as_value)
-    rules = _rules(file, found, types) if found is not None else ()
+    file = YamlFile(path, as_value)
+    found = file.read(SuiteFile)
+    rules = _rules(file, types)
     if found is not None and found.resource != path.stem:
         file.wrong(("resource",), f"{found.resource!r} is not the resource of this file; use {path.stem!r}")
     if file.problems or found is None:
@@ -136,22 +136,22 @@ def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, to
     )
 
 
-def _rules(file: YamlFile, suite: SuiteFile, types: Mapping[str, str]) -> tuple[Rule, ...]:
+def _rules(file: YamlFile, types: Mapping[str, str]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     names: Counter[tuple[str, str]] = Counter()
-    for number, each in enumerate(suite.expectations):
-        rule = _rule(file, number, each, types)
+    for place in file.places(("expectations",)):
+        each = file.read(Expectation, place)
+        rule = _rule(file, place, each, types) if each else None
         if rule is not None:
             if any(rule.type == other.type and rule.kwargs == other.kwargs for other in rules):
-                file.wrong(("expectations", number), f"the same expectation stands above: {rule}")
+                file.wrong(place, f"the same expectation stands above: {rule}")
             names[rule.type, rule.column] += 1
             again = names[rule.type, rule.column]
             rules.append(replace(rule, name=f"{rule.type} ({again})") if again > 1 else rule)
     return tuple(rules)
 
 
-def _rule(file: YamlFile, number: int, each: Expectation, types: Mapping[str, str]) -> Rule | None:
-    place: tuple[str | int, ...] = ("expectations", number)
+def _rule(file: YamlFile, place: Place, each: Expectation, types: Mapping[str, str]) -> Rule | None:
     known = catalogue().get(each.type)
     if known is None:
         file.wrong((*place, "type"), f"{each.type!r} is not an expectation; {did_you_mean(each.type, catalogue())}")

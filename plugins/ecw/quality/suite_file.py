@@ -39,9 +39,9 @@ class Expectation(_Keys):
 
 
 class SuiteFile(_Keys):
-    """The suite of one resource."""
+    """The suite of one resource; its expectations are read one by one, so that a mistake in one hides none."""
 
     resource: Text
     small_batch: Annotated[int, Field(ge=0, strict=True)] = 0
     volume: Volume | None = None
-    expectations: list[Expectation]
+    expectations: list[Any]

@@ -18,7 +18,7 @@ ERROR, WARNING = "error", "warning"
 COVERED = frozenset({"stale", "rejects"})  # alerts that the ages and counts say as well
 _NEXT = re.compile(r"^(?P<what>.*?)\s*Next \((?P<who>[^)]*)\): (?P<step>.*)$", re.DOTALL)
 _CLASS = re.compile(r"^[A-Z]\w*: ")  # the error's class, which the ledger keeps before its words
-_PULL, _PUSH = "ecw_pull", "ecw_push_patients"
+_PULL, _PUSH, _REPLAY = "ecw_pull", "ecw_push_patients", "ecw_replay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +43,45 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What a person has switched off: the DAGs that are paused, and the push by its kill switch."""
+    """What a person has switched off of a practice: the DAGs that are paused, and the push by a kill switch.
 
+    `suffix` is what the practice's DAG ids end with, `push_stopped` the Variable that stops its push.
+    """
+
+    suffix: str = ""
     paused: Collection[str] = ()
-    push_stopped: bool = False
+    push_stopped: str | None = None
 
 
 def attention(connection: Connection, state: PracticeState, clock: Clock, switches: Switches) -> list[Attention]:
     """Return what needs somebody, the most urgent first."""
     found = [*_switches(switches)]
     for one in state.resources:
-        found += _of_resource(one, clock)
-    found += _alerts(connection, state.practice)
-    found += _waiting(state)
+        found += _of_resource(one, clock, switches.suffix)
+    found += _alerts(connection, state.practice, switches.suffix)
+    found += _waiting(state, switches.suffix)
     return sorted(found, key=lambda each: each.severity != ERROR)  # stable: within each, as above
 
 
 def _switches(switches: Switches) -> Iterator[Attention]:
-    if switches.push_stopped:
+    if switches.push_stopped is not None:
         message = "The push is stopped by its kill switch: nothing is sent to eCW."
         yield Attention(
             ERROR,
             message,
-            "remove the Variable ecw_push_kill_switch once it is safe to go on.",
+            f"remove the Variable {switches.push_stopped} once it is safe to go on.",
             "Open Variables",
             airflow="/variables",
         )
     names = {_PULL: "pulled from eCW", _PUSH: "pushed to eCW"}
-    for dag, what in names.items():
+    for name, what in names.items():
+        dag = name + switches.suffix
         if dag in switches.paused:
             message = f"The DAG {dag} is paused: nothing is {what} by itself."
             yield Attention(WARNING, message, "unpause it.", "Open the DAG", airflow=f"/dags/{dag}")
 
 
-def _of_resource(one: ResourceState, clock: Clock) -> Iterator[Attention]:
+def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Attention]:
     run = one.last_run
     if run is not None and run.state in (ledger.FAILED, "dead"):
         what, step = _told(run.error)
@@ -87,7 +92,7 @@ def _of_resource(one: ResourceState, clock: Clock) -> Iterator[Attention]:
             f"The last run of {one.resource} failed: {what}",
             step,
             "Open the run",
-            dag_id="ecw_replay" if run.run_type == "replay" else _PULL,
+            dag_id=(_REPLAY if run.run_type == "replay" else _PULL) + suffix,
             run_id=run.run_id,
         )
     if one.late:
@@ -95,9 +100,9 @@ def _of_resource(one: ResourceState, clock: Clock) -> Iterator[Attention]:
         yield Attention(
             WARNING,
             f"{one.resource.capitalize()} was last in step {age}; it is due every {_span(clock.every)}.",
-            "see that the scheduler runs and ecw_pull is not paused, or pull it now.",
+            f"see that the scheduler runs and {_PULL}{suffix} is not paused, or pull it now.",
             f"Pull {one.resource}",
-            dag_id=_PULL,
+            dag_id=_PULL + suffix,
             conf={"resources": [one.resource]},
         )
 
@@ -111,16 +116,16 @@ def _told(error: str | None) -> tuple[str, str]:
     return found["what"], found["step"]
 
 
-def _alerts(connection: Connection, practice: str) -> Iterator[Attention]:
+def _alerts(connection: Connection, practice: str, suffix: str) -> Iterator[Attention]:
     a = ecw_alert.c
     rows = select(ecw_alert).where(a.practice == practice, a.resolved_at.is_(None), a.kind.not_in(COVERED)).limit(20)
     for row in connection.execute(rows).mappings():
-        run = {"dag_id": _PULL, "run_id": row["run_id"]} if row["run_id"] else {"page": "quality"}
+        run = {"dag_id": _PULL + suffix, "run_id": row["run_id"]} if row["run_id"] else {"page": "quality"}
         button = "Open the run" if row["run_id"] else "Open Quality"
         yield Attention(ERROR, row["message"], row["next_move"], button, **run)
 
 
-def _waiting(state: PracticeState) -> Iterator[Attention]:
+def _waiting(state: PracticeState, suffix: str) -> Iterator[Attention]:
     practice = {"practice": state.practice}
     if unknown := sum(one.unknown for one in state.resources):
         yield Attention(
@@ -128,7 +133,16 @@ def _waiting(state: PracticeState) -> Iterator[Attention]:
             f"{_number(unknown, 'push', 'pushes')} without a known outcome.",
             "the next push searches eCW before it sends anything again.",
             "Push now",
-            dag_id=_PUSH,
+            dag_id=_PUSH + suffix,
+            conf={},
+        )
+    if decided := sum(one.decided for one in state.resources):
+        yield Attention(
+            WARNING,
+            f"{_number(decided, 'record', 'records')} decided and not pushed yet.",
+            "the next push does what was chosen.",
+            "Push now",
+            dag_id=_PUSH + suffix,
             conf={},
         )
     kinds = (

@@ -9,6 +9,7 @@ from sqlalchemy import Column, Connection, String, cast, func, or_, select
 
 from ecw.crm.db.business_table import BusinessTable, find
 from ecw.crm.db.tables import ecw_deferred_row, ecw_intent, ecw_link, ecw_reject
+from ecw.crm.state.practices import shown
 from ecw.mapping.definition.model import Mapping
 from ecw.mapping.transform.person import element_of
 from ecw.pull.mapped_columns import mapped_of, names_of
@@ -90,7 +91,7 @@ def _rows(
     statement = (
         select(crm_id.label("crm_id"), ecw_link.c.ecw_id)
         .select_from(target.table.outerjoin(ecw_link, link))
-        .where(or_(*conditions))  # type: ignore[arg-type]  # they are column expressions
+        .where(shown(connection, practice, resource, target), or_(*conditions))  # type: ignore[arg-type]  # they are column expressions
         .order_by(target.key)
         .limit(MOST)
     )

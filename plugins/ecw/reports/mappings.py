@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from ecw.crm.db.business_table import find
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_reject
+from ecw.crm.state.practices import shown
 from ecw.mapping.definition.crosswalks import Crosswalk
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.tools.propose import crm_names, ecw_names
@@ -102,8 +103,10 @@ def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[
 
     Raises CrmSchemaError where the mapping does not fit its table.
     """
-    held_back = _held_back(connection, practice, resource_of(mapping))
+    resource = resource_of(mapping)
+    held_back = _held_back(connection, practice, resource)
     target = find(connection, mapped_of(mapping))
+    mine = shown(connection, practice, resource, target)
     found = []
     for crosswalk in mapping.crosswalks.values():
         names = [column.name for column in mapping.columns if column.crosswalk == crosswalk.name]
@@ -111,7 +114,9 @@ def crosswalks(connection: Connection, practice: str, mapping: Mapping) -> list[
         if crosswalk.default is not None:
             pulled = [target.columns[name] for name in names if name in target.columns]
             defaulted = sum(
-                connection.scalar(select(func.count()).select_from(target.table).where(column == crosswalk.default))
+                connection.scalar(
+                    select(func.count()).select_from(target.table).where(mine, column == crosswalk.default)
+                )
                 or 0
                 for column in pulled
             )

@@ -7,7 +7,7 @@ Airflow's own are: `ecw.age_seconds` with practice and resource, `ecw.age_second
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,8 +28,10 @@ METRICS = {
     "ecw.conflicts_open": "records that both sides changed and that wait for a choice",
     "ecw.matches_held": "patients who may be in eCW already and wait for a choice",
     "ecw.pushes_unknown": "pushes without a known outcome",
+    "ecw.pushes_decided": "records about which somebody chose, and that the next push sends",
     "ecw.calls": "calls of the last 30 minutes, by kind: on_demand, scheduled, backfill; refused: answers 429",
     "ecw.calls_per_minute_max": "calls of the busiest of the last 30 minutes",
+    "ecw.calls_per_minute_limit": "calls a minute that the practice's connection permits",
     "ecw.pushed": "patients that were pushed in the last day, by status",
 }
 
@@ -45,19 +47,22 @@ class Gauge(NamedTuple):
 
 
 def emit(crm_conn_id: str = "crm_default") -> int:
-    """Send all gauges to Airflow's metrics; return how many. Where Airflow has no metrics on, it does nothing else.
+    """Send the gauges of a CRM's practices to Airflow's metrics; return how many. Without metrics it does nothing else.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
     from airflow.sdk.observability.stats import gauge, normalize_name_for_stats
 
-    from ecw.alerts.settings import schedule, settings
     from ecw.crm.db.engine import open_crm, reading
-    from ecw.reports.sync_state import Clock
+    from ecw.reports import sync_state
+    from ecw.reports.configured import calls_per_minute, clock_of, configured
 
-    clock = Clock(datetime.now(UTC), schedule()[0], settings().thresholds.stale_intervals)
+    now = datetime.now(UTC)
+    ours = {code: practice for code, practice in configured() if practice.crm_connection == crm_conn_id}
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
-        found = list(gauges(connection, clock))
+        names = sync_state.practices(connection)
+        clocks = {name: clock_of(ours.get(name), now) for name in names}
+        found = list(gauges(connection, clocks, {name: calls_per_minute(ours.get(name)) for name in names}))
     for name, value, tags in found:
         gauge(name, value, tags=tags)
         parts = [normalize_name_for_stats(part.replace(".", "__"), log_warning=False) for part in tags.values()]
@@ -66,13 +71,14 @@ def emit(crm_conn_id: str = "crm_default") -> int:
     return len(found)
 
 
-def gauges(connection: Connection, clock: Clock) -> Iterator[Gauge]:
-    """Yield the gauges of every practice."""
+def gauges(connection: Connection, clocks: Mapping[str, Clock], limits: Mapping[str, int]) -> Iterator[Gauge]:
+    """Yield the gauges of practices, each by its own clock and its limit of calls a minute."""
     from ecw.reports import sync_state
 
-    for state in sync_state.states(connection, sync_state.practices(connection), clock):
+    for state in sync_state.states(connection, clocks):
         yield from _of_resources(state)
-        yield from _of_practice(connection, state.practice, clock.now)
+        yield from _of_practice(connection, state.practice, clocks[state.practice].now)
+        yield Gauge("ecw.calls_per_minute_limit", limits[state.practice], {"practice": state.practice})
 
 
 def _of_resources(state: PracticeState) -> Iterator[Gauge]:
@@ -84,6 +90,7 @@ def _of_resources(state: PracticeState) -> Iterator[Gauge]:
         waiting = {
             **{"rejects_open": one.open_rejects, "unmapped": one.unmapped, "conflicts_open": one.conflicts},
             **{"matches_held": one.held, "pushes_unknown": one.unknown},
+            "pushes_decided": one.decided,
         }
         for name, number in waiting.items():
             yield Gauge(f"ecw.{name}", number, tags)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, cast, select
 
 from ecw.crm.db.business_table import find
 from ecw.crm.db.tables import ecw_link
+from ecw.crm.state.practices import shown
 from ecw.mapping.definition.model import Mapping
 from ecw.pull.mapped_columns import mapped_of
 from ecw.reports.find_records import Found, resource_of
@@ -40,10 +41,10 @@ def related(connection: Connection, practice: str, record: Found, mappings: Iter
     for mapping in mappings:
         target = find(connection, mapped_of(mapping))
         resource, references = resource_of(mapping), sorted(target.mapped.references)
-        key = target.columns[mapping.key]
+        key, mine = target.columns[mapping.key], shown(connection, practice, resource, target)
         if resource == record.resource and references:
             columns = [target.columns[column] for column in references]
-            row = connection.execute(select(*columns).where(key == record.ecw_id).limit(1)).one_or_none()
+            row = connection.execute(select(*columns).where(mine, key == record.ecw_id).limit(1)).one_or_none()
             for column, value in zip(references, row or (), strict=False):
                 fhir_type, _, ecw_id = str(value or "").partition("/")
                 of = next((one.name for one in RESOURCES.values() if one.fhir_type == fhir_type), None)
@@ -51,10 +52,10 @@ def related(connection: Connection, practice: str, record: Found, mappings: Iter
                     found.insert(0, Related(of, ecw_id, _crm_id(connection, practice, of, ecw_id), column, "to"))
         for column in references:
             crm_id = cast(target.key, ecw_link.c.crm_id.type)
-            rows = select(key, crm_id).where(target.columns[column] == name).order_by(target.key.desc()).limit(MOST)
+            rows = select(key, crm_id).where(mine, target.columns[column] == name)
             found += [
                 Related(resource, str(ecw_id), crm_key, column, "from")
-                for ecw_id, crm_key in connection.execute(rows)
+                for ecw_id, crm_key in connection.execute(rows.order_by(target.key.desc()).limit(MOST))
                 if ecw_id is not None
             ]
     return found

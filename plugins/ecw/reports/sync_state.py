@@ -5,7 +5,7 @@ Ids and counts only.  `ecw.reports.status` is the terminal's twin, with the reas
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,7 +49,8 @@ class ResourceState:
     """One resource of a practice.
 
     `age_seconds` counts from the last good sync; `late` once it is more than the alerts' number of intervals. The
-    other numbers are records or fields that wait: for a fix, a choice, a crosswalk line, an answer of eCW.
+    other numbers are records that wait: for a fix, a crosswalk line, a choice (`conflicts`, `held`), an answer of eCW,
+    and, as `decided`, for the next push to do what was chosen.
     """
 
     resource: str
@@ -62,27 +63,35 @@ class ResourceState:
     conflicts: int = 0
     held: int = 0
     unknown: int = 0
+    decided: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PracticeState:
-    """A practice: its resources in the order of resources.py."""
+    """A practice: the longest time between its scheduled runs, what they pull, and its resources as in resources.py."""
 
     practice: str
+    interval_seconds: float
+    scheduled: list[str]
     resources: list[ResourceState] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What ages are measured against: the present, the interval of the schedule, and how many of them are too many."""
+    """What a practice's ages are measured against: the present, the interval of its schedule, how many of them are too
+    many, and what the schedule pulls.
+    """
 
     now: datetime
     every: timedelta
     late_after: float = 3
+    scheduled: tuple[str, ...] = tuple(RESOURCES)
 
-    def late(self, since: datetime | None) -> bool:
-        """Return True if something that should come with every interval is overdue."""
-        return since is not None and self.now - since > self.late_after * self.every
+    def late(self, resource: str, since: datetime | None) -> bool:
+        """Return True if a resource that should come with every interval is overdue."""
+        if since is None or resource not in self.scheduled:
+            return False
+        return self.now - since > self.late_after * self.every
 
 
 def practices(connection: Connection) -> list[str]:
@@ -97,40 +106,49 @@ def practices(connection: Connection) -> list[str]:
     return found
 
 
-def states(connection: Connection, names: Sequence[str], clock: Clock) -> list[PracticeState]:
-    """Return the state of these practices."""
-    if not names:
+def states(connection: Connection, clocks: Mapping[str, Clock]) -> list[PracticeState]:
+    """Return the state of practices, each by its own clock."""
+    if not clocks:
         return []
-    last = _last_runs(connection, names, clock)
+    names = list(clocks)
+    last = _last_runs(connection, clocks)
     good = _last_good(connection, names)
     rejects, unmapped = _open_rejects(connection, names)
     conflicts = _counts(connection, _open_conflicts(names))
     held = _counts(connection, _intents(names, (HELD,), chosen=False))
     unknown = _counts(connection, _intents(names, (SENDING, UNKNOWN)))
+    chosen = _counts(connection, _intents(names, (HELD,), chosen=True))
+    to_send = _counts(connection, _open_conflicts(names, "crm"))
 
     def one(practice: str, resource: str) -> ResourceState:
-        key = (practice, resource)
+        key, clock = (practice, resource), clocks[practice]
         since = good.get(key)
         run = last.get(key)
         return ResourceState(
             resource=resource,
             last_good_at=since,
             age_seconds=(clock.now - since).total_seconds() if since else None,
-            late=clock.late(since or (run.started_at if run else None)),
+            late=clock.late(resource, since or (run.started_at if run else None)),
             last_run=run,
             open_rejects=rejects.get(key, 0),
             unmapped=unmapped.get(key, 0),
             conflicts=conflicts.get(key, 0),
             held=held.get(key, 0),
             unknown=unknown.get(key, 0),
+            decided=chosen.get(key, 0) + to_send.get(key, 0),
         )
 
-    return [PracticeState(name, [one(name, resource) for resource in RESOURCES]) for name in names]
+    return [
+        PracticeState(
+            name, clock.every.total_seconds(), list(clock.scheduled), [one(name, resource) for resource in RESOURCES]
+        )
+        for name, clock in clocks.items()
+    ]
 
 
-def _last_runs(connection: Connection, names: Sequence[str], clock: Clock) -> dict[Key, LastRun]:
+def _last_runs(connection: Connection, clocks: Mapping[str, Clock]) -> dict[Key, LastRun]:
     """Return the last run of each; two steps, so that each practice and resource is one look into the index."""
-    pairs = [(name, resource) for name in names for resource in RESOURCES]
+    pairs = [(name, resource) for name in clocks for resource in RESOURCES]
     rows = union_all(
         *(select(literal(name).label("practice"), literal(resource).label("resource")) for name, resource in pairs)
     ).subquery()
@@ -146,7 +164,7 @@ def _last_runs(connection: Connection, names: Sequence[str], clock: Clock) -> di
     if not keys:
         return {}
     found = connection.execute(select(ecw_run).where(tuple_(r.practice, r.run_id, r.resource).in_(keys))).mappings()
-    return {(row["practice"], row["resource"]): _run(row, clock) for row in found}
+    return {(row["practice"], row["resource"]): _run(row, clocks[row["practice"]]) for row in found}
 
 
 def _run(row: RowMapping, clock: Clock) -> LastRun:
@@ -180,10 +198,10 @@ def _open_rejects(connection: Connection, names: Sequence[str]) -> tuple[dict[Ke
     return rejects, codes
 
 
-def _open_conflicts(names: Sequence[str]) -> Select[Any]:
+def _open_conflicts(names: Sequence[str], choice: str | None = None) -> Select[Any]:
     c = ecw_conflict.c
     key = (c.practice, c.resource)
-    waits = (c.practice.in_(names), c.state == ConflictState.OPEN, c.choice.is_(None))
+    waits = (c.practice.in_(names), c.state == ConflictState.OPEN, c.choice == choice)
     return select(*key, func.count(c.crm_id.distinct())).where(*waits).group_by(*key)
 
 

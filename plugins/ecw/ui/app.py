@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ecw.errors import EcwError, RetryableError
 from ecw.ui import jwks, quality, static_files
-from ecw.ui.api import logs, mappings, me, overview, records, rejects, reviews, status
+from ecw.ui.api import logs, mappings, me, overview, practices, records, rejects, reviews, status
 from ecw.ui.api import quality as expectations
 from ecw.ui.headers import StrictHeaders
 from ecw.ui.page import render
@@ -23,6 +23,7 @@ API_ROUTERS = (
     reviews.router,
     logs.router,
     overview.router,
+    practices.router,
     status.router,
 )
 ROUTERS = (quality.router, static_files.router)

@@ -22,7 +22,7 @@ def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
 
 
 @contextmanager
-def crm(conn_id: str = "crm_default") -> Iterator[Connection]:
+def crm(conn_id: str) -> Iterator[Connection]:
     """Give a page the CRM for reading.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.

@@ -1,9 +1,10 @@
-"""The practice that a page decides for: the CRM's side of it, over the connections that the DAGs use."""
+"""The practices that the console shows, and the CRM's side of one of them, over the connections that its DAGs use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -11,18 +12,79 @@ from ecw.crm.db.engine import open_crm, reading
 from ecw.crm.db.errors import working
 from ecw.crm.state.practices import require
 from ecw.errors import ConfigurationError
-from ecw.fhir.connection import base_url_of, practice_of
+from ecw.fhir.connection import base_url_of
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
 from ecw.practice.mappings import mappings_of
 from ecw.push.context import CrmSide
+from ecw.reports.configured import configured
 from ecw.resources import PUSHED
-from ecw.settings import connections, practices
+from ecw.settings import connections
 from ecw.settings.practice import DEFAULT_CRM, Practice
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A practice as the console shows it: its code, "" where its connection does not say it, and its configuration.
+
+    `practice` is None where no connection of this Airflow has the code: rows of such a practice may be in the CRM.
+    """
+
+    code: str
+    practice: Practice | None
+    crm: str = DEFAULT_CRM  # the connection of the CRM that its rows are in
+    suffix: str = ""  # what its DAG ids end with
+
+    def dag_id(self, of: str) -> str:
+        """Return the id of one of its DAGs."""
+        return f"{of}{self.suffix}"
+
+    def required(self) -> Practice:
+        """Return the configuration.
+
+        Raises ConfigurationError where no connection of this Airflow is the practice's.
+        """
+        if self.practice is None:
+            raise ConfigurationError(
+                f"No connection of this Airflow is that of practice {self.code}.",
+                next_move=f"decide for {self.code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
+            )
+        return self.practice
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The practices of this Airflow's connections, and where the rows of others are looked for."""
+
+    ours: tuple[Site, ...]
+
+    @classmethod
+    def read(cls) -> Sites:
+        """Return the practices that are configured.  Raises ConfigurationError where a file or a Variable is wrong."""
+        return cls(tuple(Site(code, each, each.crm_connection, each.suffix) for code, each in configured()))
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes that the connections say."""
+        return {site.code for site in self.ours if site.code}
+
+    @property
+    def crms(self) -> list[str]:
+        """The connections of all CRMs."""
+        return list(dict.fromkeys(site.crm for site in self.ours))
+
+    def other(self, code: str) -> Site:
+        """Return a practice that no connection here has: its rows are looked for in the CRM that practices share.
+
+        Its DAGs are those of the one connection that does not say its code, where there is one.
+        """
+        crm = DEFAULT_CRM if DEFAULT_CRM in self.crms else self.crms[0]
+        silent = [site for site in self.ours if not site.code]
+        return Site(code, None, crm, silent[0].suffix if len(silent) == 1 else "")
+
+
 @contextmanager
-def crm_engine(conn_id: str = DEFAULT_CRM) -> Iterator[Engine]:
+def crm_engine(conn_id: str) -> Iterator[Engine]:
     """Give an action the CRM's database.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
@@ -31,54 +93,25 @@ def crm_engine(conn_id: str = DEFAULT_CRM) -> Iterator[Engine]:
         yield engine
 
 
-def practice_at(code: str) -> Practice:
-    """Return the practice whose connection in this Airflow has that code.
-
-    Raises ConfigurationError where none has.
-    """
-    codes = []
-    for each in practices.known(connections.variable(practices.VARIABLE) or ""):
-        codes.append(practice_of(base_url_of(connections.get(each.connection))))
-        if codes[-1] == code:
-            return each
-    raise ConfigurationError(
-        f"No connection of this Airflow is that of practice {code}; they are those of {', '.join(codes)}.",
-        next_move=f"decide for {code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
-    )
-
-
-def suffixes() -> dict[str, str]:
-    """Return what the DAG ids of the practices end with, by the practice's code; of those whose connection says it."""
-    found = {}
-    for each in practices.known(connections.variable(practices.VARIABLE) or ""):
-        try:
-            found[practice_of(base_url_of(connections.get(each.connection)))] = each.suffix
-        except ConfigurationError:  # Test Connection explains it; this page is about the others
-            continue
-    return found
-
-
 @contextmanager
-def side_of(practice: str, resource: str = PUSHED) -> Iterator[tuple[CrmSide, str]]:
+def side_of(site: Site, resource: str = PUSHED) -> Iterator[tuple[CrmSide, str]]:
     """Give the CRM's side of a practice's resource, and the id of its connection; nothing is called.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
-    at = practice_at(practice)
+    at = site.required()
     [mapping] = mappings_of(at.connection, [resource])
     with crm_engine(at.crm_connection) as engine:
         with reading(engine) as connection:
-            require(connection, practice, base_url_of(connections.get(at.connection)))
-        yield CrmSide(engine, practice, mapping, resource=resource), at.connection
+            require(connection, site.code, base_url_of(connections.get(at.connection)))
+        yield CrmSide(engine, site.code, mapping, resource=resource), at.connection
 
 
-def mappings_for(practice: str, names: list[str]) -> list[Mapping]:
+def mappings_for(site: Site, names: list[str]) -> list[Mapping]:
     """Return mappings as a practice wants them; as the files say, where no connection here is the practice's.
 
     Raises MappingError.
     """
-    try:
-        conn_id = practice_at(practice).connection
-    except ConfigurationError:
+    if site.practice is None:
         return [load_mapping(name) for name in names]
-    return list(mappings_of(conn_id, names))
+    return list(mappings_of(site.practice.connection, names))

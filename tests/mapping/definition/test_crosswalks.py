@@ -30,11 +30,23 @@ def test_of_several_codes_the_first_is_written() -> None:
         ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line has a code"),
         ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line has a code"),
         ("sx: {unmapped: reject}", "male,Male,,\n", "policies.yaml:1:1: has no policy for 'sex'; did you mean 'sx'?"),
-        ("sex: {unmapped: rejects}", "male,Male,,\n", "policies.yaml:1:17: 'rejects' is no policy; did you mean"),
-        ("sex: {unmaped: keep}", "male,Male,,\n", "policies.yaml:1:7: 'unmaped' is no word of a crosswalk's policy"),
+        (
+            "sex: {unmapped: rejects}",
+            "male,Male,,\n",
+            "policies.yaml:1:17: 'rejects' is not a value of unmapped; did you mean",
+        ),
+        (
+            "sex: {unmaped: keep}",
+            "male,Male,,\n",
+            "policies.yaml:1:7: 'unmaped' is not a key here; did you mean 'unmapped'?",
+        ),
         ("sex: {unmapped: default}", "male,Male,,\n", "`unmapped: default` and `default:` go together"),
-        ("sex: {unmapped: keep}\nsex: {unmapped: keep}", "male,Male,,\n", "policies.yaml:2:1: 'sex' is said twice"),
-        ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: crm_list is table.column"),
+        (
+            "sex: {unmapped: keep}\nsex: {unmapped: keep}",
+            "male,Male,,\n",
+            "policies.yaml:2:1: the key 'sex' stands twice",
+        ),
+        ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: 'x' is not table.column"),
     ],
 )
 def test_a_mistake(mapping_of: Callable[..., Mapping], policies: str, lines: str, problem: str) -> None:

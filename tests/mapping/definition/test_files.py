@@ -76,14 +76,14 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("sync: both", "sync: bth"),
         ("label: Last Name", "labl: Last Name"),
     ) == [
-        "patient.yaml:1:1: a mapping file has a `table`: the CRM's table",
-        "patient.yaml:2:1: 'tabel' is no word of a mapping file; did you mean 'table'?",
-        "patient.yaml:10:82: 'text' is no type; use one of: string, date, datetime, boolean, integer, decimal, code, "
-        "concept, reference",
-        "patient.yaml:10:96: 'trimm' is no cleaning function; did you mean 'trim'?",
-        "patient.yaml:13:9: a column has a `label`: what the CRM's users call it",
-        "patient.yaml:14:9: 'labl' is no word of a column; did you mean 'label'?",
-        "patient.yaml:19:15: 'bth' is no sync; did you mean 'both'?",
+        "patient.yaml:1:1: the key 'table' is missing: the CRM's table",
+        "patient.yaml:2:1: 'tabel' is not a key here; did you mean 'table'?",
+        "patient.yaml:10:82: 'text' is not a value of type; use one of: string, date, datetime, boolean, integer, "
+        "decimal, code, concept, reference",
+        "patient.yaml:10:96: 'trimm' is not a value of clean; did you mean 'trim'?",
+        "patient.yaml:13:9: the key 'label' is missing: what the CRM's users call it",
+        "patient.yaml:14:9: 'labl' is not a key here; did you mean 'label'?",
+        "patient.yaml:19:15: 'bth' is not a value of sync; did you mean 'both'?",
     ]
 
 
@@ -105,26 +105,26 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("{name: npi", "{name: n-p-i", "10:16", "letters, digits and _"),
         ("required: true", "required: maybe", "9:84", "required is true or false"),
         ("America/New_York", "Eastern", "4:12", "'Eastern' is not a time zone"),
-        ('"%value"', '"%valu"', "23:27", "did you mean '%value'?"),
+        ('"%value"', '"%valu"', "23:26", "did you mean '%value'?"),
         ("clean: [trim]", "crosswalk: npi", "10:101", "there is no crosswalks/npi.csv"),
-        ("photo: no pictures", "photo:", "25:9", "the reason why photo is left out is a text"),
+        ("photo: no pictures", "photo:", "25:9", "photo is a text"),
         ("excluded:", "excluded: [", "26:1", "is not YAML"),
-        ("label: Last Name", "label: Last Name\n        label: Name", "15:9", "'label' is said twice"),
-        ("select:", "column:", "1:1", "a mapping file has a `select`"),
+        ("label: Last Name", "label: Last Name\n        label: Name", "15:9", "the key 'label' stands twice"),
+        ("select:", "column:", "1:1", "the key 'select' is missing"),
         ("resource: Patient", "resource: [Patient]", "1:11", "resource is a text"),
         ("time_zone: America/New_York", "time_zone:", "4:11", "time_zone is a text"),
-        ("photo: no pictures", "photo: no pictures\n  photo: none", "26:3", "'photo' is said twice"),
-        ("photo: no pictures", "[photo]: no pictures", "25:3", "a key of excluded is a text"),
-        ("{name: ecw_id, label", "{label", "9:9", "a column has a `name`"),
+        ("photo: no pictures", "photo: no pictures\n  photo: none", "26:3", "the key 'photo' stands twice"),
+        ("photo: no pictures", "[photo]: no pictures", "25:3", "a key is a text"),
+        ("{name: ecw_id, label", "{label", "9:9", "the key 'name' is missing"),
         ("type: string, clean: [trim]", "type: boolean, crosswalk: npi", "10:102", "turns a text into a text"),
-        ("        path: >-\n          family |\n          text\n", "", "13:9", "a column has a `path`"),
+        ("        path: >-\n          family |\n          text\n", "", "13:9", "the key 'path' is missing"),
         (
             'set_with: {text: "%value"}',
             "set_with: {extension('u').value: x}",
             "23:19",
             "set_with: sync both writes, and value has",
         ),
-        ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:99", "is a day, as in"),
+        ("type: string, clean: [trim]", "type: date, null_if: ['1899-12-30T00:00']", "10:98", "is a day, as in"),
     ],
 )
 def test_a_mistake(tmp_path: Path, old: str, new: str, place: str, problem: str) -> None:
@@ -132,7 +132,14 @@ def test_a_mistake(tmp_path: Path, old: str, new: str, place: str, problem: str)
     assert any(line.startswith(f"patient.yaml:{place}: ") and problem in line for line in told), told
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "just text", "a: [b: c: d", "key: \tx: y"])
+def test_a_misspelled_key_hides_no_mistake_in_a_path(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, ("table: patient", "tabel: patient"), ("path: id,", "path: id.last(),"))
+    assert [line.partition(": ")[0] for line in told] == ["patient.yaml:1:1", "patient.yaml:2:1", "patient.yaml:9:59"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: &a [*a]", "# nothing\n", "- a\n- b\n", "just text", "a: [b: c: d", "key: \tx: y"]
+)
 def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
     with pytest.raises(MappingError, match=r"patient\.yaml"):
         load_mapping(write(tmp_path, text))

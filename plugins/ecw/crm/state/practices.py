@@ -114,6 +114,19 @@ def rows(connection: Connection, practice: str, resource: str, target: BusinessT
     return Rows(practice, target, beside(connection, practice, resource, target))
 
 
+def shown(connection: Connection, practice: str, resource: str, target: BusinessTable) -> ColumnElement[bool]:
+    """Return which rows of a resource's table the console shows of a practice: those that name it, those that name
+    nobody and that it has linked, and all that name nobody where the bookkeeping knows no other practice.
+    """
+    column, unnamed = target.practice, true() if target.practice is None else _empty(target.practice)
+    other = _another(connection, ecw_practice.c.practice, practice) or linked_beside(connection, practice, resource)
+    if other or pushing_beside(connection, practice, resource):
+        link = ecw_link.alias().c  # the query may have the table for itself
+        its = link.crm_id == cast(target.key, link.crm_id.type)
+        unnamed = and_(unnamed, exists().where(link.practice == practice, link.resource == resource, its))
+    return unnamed if column is None else or_(column == practice, unnamed)
+
+
 def beside(connection: Connection, practice: str, resource: str, target: BusinessTable) -> str | None:
     """Return another practice that uses a resource's table, None where there is none.
 

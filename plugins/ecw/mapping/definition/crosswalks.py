@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ecw.mapping.definition.code_systems import canonical
-from ecw.mapping.definition.yaml_positions import Sheet
-from ecw.mapping.vocabulary import POLICY_KEYS, UNMAPPED
+from ecw.mapping.definition.mapping_file import PolicyEntry
+from ecw.mapping.definition.yaml_file import YamlFile, as_text
 from ecw.settings.did_you_mean import did_you_mean
 
 POLICIES = "policies.yaml"
@@ -103,7 +103,8 @@ def load_crosswalks(
         path = folder / f"{name}.csv"
         lines, displays, wrong = _lines(path)
         problems += wrong
-        found[name] = Crosswalk(name, lines, **policies.get(name, {}), displays=displays, path=path)
+        policy = policies.get(name)
+        found[name] = Crosswalk(name, lines, **(policy.model_dump() if policy else {}), displays=displays, path=path)
         if name not in policies:
             problems.append(f"{file}:1:1: has no policy for {name!r}; {did_you_mean(name, policies)}")
     return found, problems
@@ -114,23 +115,12 @@ def available(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.csv"))
 
 
-def _policies(path: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
-    sheet = Sheet(path)
-    found: dict[str, dict[str, str]] = {}
-    for key, node in sheet.entries(sheet.root, "the file of policies") if sheet.root else []:
-        words = sheet.keys(node, POLICY_KEYS, "a crosswalk's policy")
-        policy = {word: sheet.string(value, word) for word, value in words.items()}
-        if "unmapped" in words:
-            sheet.word(words["unmapped"], UNMAPPED, "policy")
-        else:
-            sheet.wrong(key, f"{key.value!r} does not say `unmapped`: one of {', '.join(UNMAPPED)}")
-        if (policy.get("unmapped") == "default") != ("default" in policy):
-            sheet.wrong(key, f"{key.value!r}: `unmapped: default` and `default:` go together")
-        for word in ("ecw_list", "crm_list"):
-            if policy.get(word, "a.b").count(".") != 1:
-                sheet.wrong(words[word], f"{word} is table.column")
-        found[key.value] = policy
-    return found, sheet.problems
+def _policies(path: Path) -> tuple[dict[str, PolicyEntry | None], list[str]]:
+    file = YamlFile(path, as_text)
+    if file.root is not None and not isinstance(file.content, dict):
+        file.wrong((), "the file is a list of `crosswalk: policy` lines")
+    names = file.content if isinstance(file.content, dict) else ()
+    return {name: file.read(PolicyEntry, (name,)) for name in names}, file.problems
 
 
 _Displays = tuple[tuple[str, str], ...]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.definition.used_elements import paths_of
 from ecw.mapping.definition.used_elements import used_elements as used_elements
+from ecw.mapping.definition.yaml_file import YamlFile, as_text
 from ecw.mapping.fhirpath.paths import (
     Choice,
     Current,
@@ -109,7 +111,7 @@ def check_structure(mapping: Mapping) -> list[str]:
             place = f"{mapping.file}:{column.line}: column {column.name!r}"
             problems += [f"{place}: {problem}" for problem in _walk(path, mapping.resource, _is_written(column, path))]
         problems += [f"{place}: {problem}" for problem in _misfits(column, column.steps, mapping.resource)]
-    return list(dict.fromkeys(problems)) + [f"{mapping.file}:1: {problem}" for problem in _forgotten(mapping)]
+    return list(dict.fromkeys(problems)) + list(_forgotten(mapping))
 
 
 def _is_written(column: Column, path: Path) -> bool:
@@ -192,7 +194,8 @@ def _type_at(path: Path, type_name: str | None) -> str | None:
 
 
 def _forgotten(mapping: Mapping) -> Iterator[str]:
-    """Yield the elements, to the second level, that are in no column and not left out; and leave-outs of nothing."""
+    """Yield the elements, to the second level, that no column uses and `excluded` does not name; and wrong names."""
+    file = YamlFile(mapping.file, as_text)
     used = {name for column in mapping.columns for name in used_elements(column)}
     top = elements(mapping.resource)
     used |= {top[name].common for name in used if name in top}
@@ -201,11 +204,16 @@ def _forgotten(mapping: Mapping) -> Iterator[str]:
         if top[name].type:
             wanted += [f"{name}.{child}" for child in elements(top[name].type) if child not in EVERYWHERE]
     wanted += [f"{US_CORE}{name}" for name in US_CORE_EXTENSIONS.get(mapping.resource, ())]
-    for name in wanted:
-        if name in used and name in mapping.excluded:
-            yield f"{name} is left out, but a column uses it"
-        elif name not in used and name not in mapping.excluded:
-            yield f"{name} is in no column and not left out: map it, or say under excluded why not"
+    forgotten = [name for name in wanted if name not in used and name not in mapping.excluded]
+    for name in forgotten:
+        file.wrong(
+            ("excluded",), f"{name} is in no column: map it, or write it under excluded with the reason", key=True
+        )
     for name in mapping.excluded:
-        if name not in wanted and "://" not in name and name != "extension":
-            yield f"excluded: {mapping.resource} has no element {name!r}; {did_you_mean(name, dict.fromkeys(wanted))}"
+        own_extension = "://" in name and not get_close_matches(name, forgotten, n=1, cutoff=0.9)
+        if name in used:
+            file.wrong(("excluded", name), f"{name} is excluded, but a column uses it", key=True)
+        elif name not in wanted and not own_extension and name != "extension":
+            near = did_you_mean(name, dict.fromkeys(wanted))
+            file.wrong(("excluded", name), f"{mapping.resource} has no element {name!r}; {near}", key=True)
+    yield from file.problems

@@ -21,8 +21,9 @@ from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.reports import journal
 from ecw.reports.journal import CSV_ROWS, Position, RunLine, Wanted
 from ecw.resources import RESOURCES
-from ecw.ui.access import READ
-from ecw.ui.api.query import Cursor, Limit, Practice, RecordId, RunId, Word, known_resource, moment
+from ecw.ui.access import READ, Everywhere, Here
+from ecw.ui.api.practices import names_of
+from ecw.ui.api.query import Cursor, Limit, RecordId, RunId, Word, known_resource, moment
 from ecw.ui.page import crm
 
 router = APIRouter(prefix="/logs", dependencies=[READ])
@@ -73,8 +74,9 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the filters offer."""
+    """What the filters offer, and the practice whose entries are shown."""
 
+    practice: str
     practices: list[str]
     directions: list[str]
     resources: list[str]
@@ -86,7 +88,6 @@ class Choices:
 class Filter:
     """What narrows the entries down, besides their times; `run` is `-` for what belongs to no run."""
 
-    practice: Practice = ""
     direction: Word = ""
     resource: Word = ""
     outcome: Word = ""
@@ -95,15 +96,11 @@ class Filter:
     record: RecordId = ""
 
 
-def wanted(which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> Wanted:
-    """Return what the parameters ask for; without a practice, the first one's."""
+def wanted(here: Here, which: Annotated[Filter, Depends()], start: Word = "", end: Word = "") -> Wanted:
+    """Return what the parameters ask for."""
     times = {"start": moment(start, "start"), "end": moment(end, "end")}
-    practice = which.practice.strip()
-    if not practice:
-        with crm() as connection:
-            practice = next(iter(journal.practices(connection)), "")
     return Wanted(
-        practice=practice,
+        practice=here.code,
         direction=which.direction or None,
         resource=known_resource(which.resource),
         outcome=which.outcome or None,
@@ -129,39 +126,38 @@ Begin = Annotated[Position | None, Depends(begin)]
 
 
 @router.get("/choices")
-def choices(practice: Practice = "") -> Choices:
-    """Return what the filters offer, of a practice or of the first one."""
-    with crm() as connection:
-        names = journal.practices(connection)
-        one = practice or next(iter(names), "")
-        found = (journal.outcomes(connection, one), journal.codes(connection, one))
-    return Choices(names, [PULL, PUSH, DECISION], list(RESOURCES), *found)
+def choices(here: Here, mine: Everywhere) -> Choices:
+    """Return what the filters offer."""
+    with crm(here.crm) as connection:
+        names = names_of(mine, mine.shown(connection, here.crm))
+        found = (journal.outcomes(connection, here.code), journal.codes(connection, here.code))
+    return Choices(here.code, names, [PULL, PUSH, DECISION], list(RESOURCES), *found)
 
 
 @router.get("/runs")
-def runs(which: Asked, before: Begin, limit: Limit = 25) -> Runs:
+def runs(here: Here, which: Asked, before: Begin, limit: Limit = 25) -> Runs:
     """Return runs that have such entries, with counts."""
     if which.record is not None:
         raise HTTPException(400, "record: the entries of a record are not grouped by run; ask /logs for them.")
-    with crm() as connection:
+    with crm(here.crm) as connection:
         found, after = journal.runs(connection, which, before, min(limit, 50))
     return Runs(found, str(after) if after else None)
 
 
 @router.get("")
-def entries(which: Asked, before: Begin, limit: Limit = 50) -> Entries:
+def entries(here: Here, which: Asked, before: Begin, limit: Limit = 50) -> Entries:
     """Return entries, the newest first."""
-    with crm() as connection:
+    with crm(here.crm) as connection:
         found, after = journal.entries(connection, which, before, limit)
     return Entries([entry_of(row) for row in found], str(after) if after else None)
 
 
 @router.get("/csv", response_class=StreamingResponse)
-def as_csv(which: Asked) -> StreamingResponse:
+def as_csv(here: Here, which: Asked) -> StreamingResponse:
     """Return the entries as a table for a spreadsheet: at most CSV_ROWS."""
     # In a file of its own that has no name: the CRM is let go before a slow reader begins, and memory stays flat.
     file = tempfile.SpooledTemporaryFile(max_size=SPOOLED, mode="w+b")  # noqa: SIM115 - closed with the answer
-    with crm() as connection:
+    with crm(here.crm) as connection:
         file.write(_line(_CSV))
         for row in journal.every(connection, which, CSV_ROWS):
             entry = entry_of(row)

@@ -14,10 +14,10 @@ from ecw.practice.client import client_for
 from ecw.reports import mappings
 from ecw.reports.mappings import CrosswalkState, MappingTable
 from ecw.resources import RESOURCES
-from ecw.ui.access import READ, VALUES, from_this_page
-from ecw.ui.api.query import Practice, Resource, known_resource
+from ecw.ui.access import READ, VALUES, Here, from_this_page
+from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import crm_engine, mappings_for, practice_at
+from ecw.ui.practice import Site, crm_engine, mappings_for
 
 router = APIRouter(dependencies=[READ])
 MAX_JSON = 200_000  # characters of one pasted record
@@ -34,7 +34,7 @@ class Mappings:
 class Trial(BaseModel):
     """A record of eCW's: its id, which is read now, or the record itself as JSON."""
 
-    practice: str = Field(max_length=64)
+    practice: str = Field(min_length=1, max_length=64)
     resource: str = Field(max_length=64)
     ecw_id: Annotated[str, Field(max_length=128)] = ""
     json_text: Annotated[str, Field(max_length=MAX_JSON)] = ""
@@ -62,21 +62,21 @@ class Tried:
 
 
 @router.get("/mappings")
-def mapping(practice: Practice, resource: Resource = "patient") -> Mappings:
+def mapping(here: Here, resource: Resource = "patient") -> Mappings:
     """Return a resource's mapping and its crosswalks."""
-    [found] = mappings_for(practice, [known_resource(resource) or "patient"])
-    with crm() as connection:
-        return Mappings(mappings.table_of(found), mappings.crosswalks(connection, practice, found))
+    [found] = mappings_for(here, [known_resource(resource) or "patient"])
+    with crm(here.crm) as connection:
+        return Mappings(mappings.table_of(found), mappings.crosswalks(connection, here.code, found))
 
 
 @router.post("/mappings/try", dependencies=[Depends(from_this_page), VALUES])
-def trial(asked: Trial) -> Tried:
+def trial(here: Here, asked: Trial) -> Tried:
     """Map one record as a pull would; nothing is written."""
     name = known_resource(asked.resource)
     if name is None or bool(asked.ecw_id) == bool(asked.json_text):
         raise HTTPException(400, "Name the resource, and either an eCW id or a record as JSON.")
-    [found] = mappings_for(asked.practice, [name])
-    record = _pasted(asked.json_text, name) if asked.json_text else _read(asked)
+    [found] = mappings_for(here, [name])
+    record = _pasted(asked.json_text, name) if asked.json_text else _read(here, asked)
     shown = pulled(found, record)
 
     def text(problem: Any) -> str:
@@ -90,8 +90,8 @@ def trial(asked: Trial) -> Tried:
     )
 
 
-def _read(asked: Trial) -> dict[str, Any]:
-    at = practice_at(asked.practice)
+def _read(here: Site, asked: Trial) -> dict[str, Any]:
+    at = here.required()
     with crm_engine(at.crm_connection) as engine:
         client = client_for(at.connection, "manual", engine)
         return client.read(RESOURCES[asked.resource].fhir_type, asked.ecw_id)

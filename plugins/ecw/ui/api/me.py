@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
 
-from ecw.ui.access import DAGS, READ, can_act, can_see_values
+from ecw.ui.access import DAGS, READ_ANY, Allowed, Everywhere
+from ecw.ui.practice import Site
 
-router = APIRouter(dependencies=[READ])
+router = APIRouter(dependencies=[READ_ANY])
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
-    """The user's name and rights; `act` names the DAGs that this user may trigger."""
+class OfPractice:
+    """A user's rights to a practice: `act` names those of its DAGs that may be triggered; `suffix` ends its DAG ids.
 
-    name: str
+    `crm` is the connection whose editors see values; `practice` is "" for all that no connection here has.
+    """
+
+    practice: str
+    suffix: str
+    crm: str
     act: list[str]
     values: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Me:
+    """The user's name, and the rights to each practice that the user may read."""
+
+    name: str
+    practices: list[OfPractice]
+
+
 @router.get("/me")
-def me(user: GetUserDep) -> Me:
+def me(mine: Everywhere) -> Me:
     """Return the user's rights."""
-    return Me(user.get_name(), [dag for dag in DAGS if can_act(user, dag)], can_see_values(user))
+    sites = [site for site in mine.readable if site.code]
+    if mine.all_of_them:
+        sites.append(mine.sites.other(""))
+    else:
+        sites += [site for site in mine.readable if not site.code][:1]
+    return Me(mine.user.get_name(), [_of(mine, site) for site in sites])
+
+
+def _of(mine: Allowed, site: Site) -> OfPractice:
+    act = [site.dag_id(dag) for dag in DAGS if mine.can_act(site, dag)]
+    return OfPractice(site.code, site.suffix, site.crm, act, mine.can_see_values(site))

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from ecw.reports import quality_history
 from ecw.reports.quality_history import Check
 from ecw.resources import RESOURCES
-from ecw.ui.access import READ
-from ecw.ui.api.query import Practice, Resource, known_resource
+from ecw.ui.access import READ, Here
+from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
 
 router = APIRouter(dependencies=[READ])
@@ -35,9 +35,9 @@ class History:
 
 
 @router.get("/quality")
-def history(practice: Practice, resource: Resource = "") -> History:
+def history(here: Here, resource: Resource = "") -> History:
     """Return the expectations with their last checks."""
     name = known_resource(resource)
-    with crm() as connection:
-        found = quality_history.history(connection, practice, [name] if name else list(RESOURCES))
+    with crm(here.crm) as connection:
+        found = quality_history.history(connection, here.code, [name] if name else list(RESOURCES))
     return History([Expectation(one.resource, one.rule, one.column, one.demand, one.checks) for one in found])

@@ -9,7 +9,8 @@ from fastapi import HTTPException, Query
 
 from ecw.resources import RESOURCES
 
-Practice = Annotated[str, Query(max_length=64, description="The practice's code")]
+MOST_CODE = 64
+Practice = Annotated[str, Query(max_length=MOST_CODE, description="The practice's code")]
 Resource = Annotated[str, Query(max_length=64, description="A resource, as in resources.py")]
 RecordId = Annotated[str, Query(max_length=128, description="An id of either side")]
 RunId = Annotated[str, Query(max_length=250, description="An Airflow run")]

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from ecw.reports import find_records, related, story, sync_state
+from ecw.reports import find_records, related, story
 from ecw.reports.find_records import Found
 from ecw.reports.related import Related
 from ecw.reports.story import Story
 from ecw.resources import RESOURCES
-from ecw.ui.access import READ, VALUES, from_this_page
-from ecw.ui.api.query import Practice, RecordId, Resource, known_resource
+from ecw.ui.access import READ, VALUES, Here, from_this_page
+from ecw.ui.api.query import RecordId, Resource, known_resource
 from ecw.ui.page import crm
-from ecw.ui.practice import mappings_for, practice_at, suffixes
+from ecw.ui.practice import mappings_for
 
 router = APIRouter(dependencies=[READ])
 
@@ -39,58 +39,43 @@ class Relations:
 class Text(BaseModel):
     """A number or a name, or how it begins: patient data, so it stands in no address."""
 
-    practice: str = Field(max_length=64)
+    practice: str = Field(min_length=1, max_length=64)
     resource: str = Field("", max_length=64)
     text: Annotated[str, Field(min_length=2, max_length=128)]
 
 
-@dataclass(frozen=True, slots=True)
-class Practices:
-    """The practices that have run, by name; `suffixes`: what their DAG ids end with."""
-
-    practices: list[str]
-    suffixes: dict[str, str]
-
-
-@router.get("/practices")
-def practices() -> Practices:
-    """Return the practices of this CRM."""
-    with crm() as connection:
-        return Practices(sync_state.practices(connection), suffixes())
-
-
 @router.get("/records")
-def by_id(practice: Practice, id: RecordId, resource: Resource = "") -> Records:
+def by_id(here: Here, id: RecordId, resource: Resource = "") -> Records:
     """Find records by an id of either side."""
     known_resource(resource)
-    with crm() as connection:
-        return Records(find_records.by_id(connection, practice, id, resource) if id.strip() else [])
+    with crm(here.crm) as connection:
+        return Records(find_records.by_id(connection, here.code, id, resource) if id.strip() else [])
 
 
 @router.post("/records/search", dependencies=[Depends(from_this_page), VALUES])
-def by_value(asked: Text) -> Records:
+def by_value(here: Here, asked: Text) -> Records:
     """Find records by an MR number or a name."""
     known_resource(asked.resource)
-    practice_at(asked.practice)
-    mappings = mappings_for(asked.practice, [asked.resource] if asked.resource else list(RESOURCES))
-    with crm() as connection:
-        return Records(find_records.by_value(connection, asked.practice, asked.text, mappings))
+    here.required()
+    mappings = mappings_for(here, [asked.resource] if asked.resource else list(RESOURCES))
+    with crm(here.crm) as connection:
+        return Records(find_records.by_value(connection, here.code, asked.text, mappings))
 
 
 @router.get("/records/story")
-def tell(practice: Practice, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Story:
+def tell(here: Here, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Story:
     """Return all that is known of one record."""
-    with crm() as connection:
-        return story.tell(connection, practice, _one(connection, practice, resource, ecw_id, crm_id))
+    with crm(here.crm) as connection:
+        return story.tell(connection, here.code, _one(connection, here.code, resource, ecw_id, crm_id))
 
 
 @router.get("/records/related")
-def relations(practice: Practice, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Relations:
+def relations(here: Here, resource: Resource, ecw_id: RecordId = "", crm_id: RecordId = "") -> Relations:
     """Return what belongs to one record: of a patient the policies and encounters."""
-    mappings = mappings_for(practice, list(RESOURCES))
-    with crm() as connection:
-        record = _one(connection, practice, resource, ecw_id, crm_id)
-        return Relations(related.related(connection, practice, record, mappings))
+    mappings = mappings_for(here, list(RESOURCES))
+    with crm(here.crm) as connection:
+        record = _one(connection, here.code, resource, ecw_id, crm_id)
+        return Relations(related.related(connection, here.code, record, mappings))
 
 
 def _one(connection: Connection, practice: str, resource: str, ecw_id: str, crm_id: str) -> Found:

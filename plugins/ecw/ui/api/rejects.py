@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 from ecw.pull.replay import dismiss as dismissing
 from ecw.reports import rejects
 from ecw.reports.rejects import Group, Wanted
-from ecw.ui.access import READ, REPLAY_DAG, act
+from ecw.ui.access import READ, REPLAY_DAG, Here, act
 from ecw.ui.api import cursor as cursors
-from ecw.ui.api.query import Practice, Resource, known_resource
+from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
 from ecw.ui.practice import crm_engine
 
@@ -60,7 +60,7 @@ class Page:
 class Selection(BaseModel):
     """Records of one resource, by the ids under which their rejects stand."""
 
-    practice: str = Field(max_length=64)
+    practice: str = Field(min_length=1, max_length=64)
     resource: str = Field(max_length=64)
     ids: list[Annotated[str, Field(max_length=128)]] = Field(min_length=1, max_length=dismissing.MOST)
 
@@ -79,18 +79,18 @@ class Done:
 
 
 @router.get("/rejects/groups")
-def groups(practice: Practice, state: State = "open", resource: Resource = "") -> Groups:
+def groups(here: Here, state: State = "open", resource: Resource = "") -> Groups:
     """Return the rejects by rule and column."""
     known_resource(resource)
-    with crm() as connection:
-        found = rejects.groups(connection, practice, state)
+    with crm(here.crm) as connection:
+        found = rejects.groups(connection, here.code, state)
     return Groups([one for one in found if resource in ("", one.resource)])
 
 
 class Asked(BaseModel):
     """Which rejects, and where the page before ended."""
 
-    practice: str = Field(max_length=64)
+    practice: str = Field("", max_length=64, description="read by `Here`")
     state: State = "open"
     resource: str = Field("", max_length=64)
     step: str = Field("", max_length=64)
@@ -102,11 +102,11 @@ class Asked(BaseModel):
 
 
 @router.get("/rejects")
-def page(asked: Annotated[Asked, Query()]) -> Page:
+def page(here: Here, asked: Annotated[Asked, Query()]) -> Page:
     """Return a page of rejects."""
     known_resource(asked.resource)
     wanted = Wanted(
-        practice=asked.practice,
+        practice=here.code,
         state=asked.state,
         resource=asked.resource,
         step=asked.step,
@@ -115,7 +115,7 @@ def page(asked: Annotated[Asked, Query()]) -> Page:
         run=asked.run,
         record=asked.record,
     )
-    with crm() as connection:
+    with crm(here.crm) as connection:
         found = rejects.page(connection, wanted, cursors.after(asked.cursor, 6))
     return Page([Reject(**one) for one in found.rejects], cursors.cursor(found.next))
 
@@ -125,17 +125,17 @@ def _column(name: str) -> str | None:
 
 
 @router.post("/rejects/dismiss", dependencies=act(REPLAY_DAG))
-def dismiss(asked: Dismissal, user: GetUserDep) -> Done:
+def dismiss(here: Here, asked: Dismissal, user: GetUserDep) -> Done:
     """Dismiss the open rejects of records, with a note."""
     known_resource(asked.resource)
-    with crm_engine() as engine:
+    with crm_engine(here.crm) as engine:
         by, ids = user.get_name(), asked.ids
-        return Done(dismissing.dismiss(engine, asked.practice, asked.resource, ids, by, asked.note))
+        return Done(dismissing.dismiss(engine, here.code, asked.resource, ids, by, asked.note))
 
 
 @router.post("/rejects/reopen", dependencies=act(REPLAY_DAG))
-def reopen(asked: Selection, user: GetUserDep) -> Done:
+def reopen(here: Here, asked: Selection, user: GetUserDep) -> Done:
     """Open dismissed rejects again."""
     known_resource(asked.resource)
-    with crm_engine() as engine:
-        return Done(dismissing.reopen(engine, asked.practice, asked.resource, asked.ids, user.get_name()))
+    with crm_engine(here.crm) as engine:
+        return Done(dismissing.reopen(engine, here.code, asked.resource, asked.ids, user.get_name()))

@@ -7,36 +7,70 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from ecw.alerts.settings import schedule, settings
-from ecw.reports import sync_state
-from ecw.reports.sync_state import Clock, PracticeState
-from ecw.ui.access import READ
+from ecw.errors import EcwError
+from ecw.reports import charts, sync_state
+from ecw.reports.configured import calls_per_minute, clock_of
+from ecw.reports.sync_state import PracticeState
+from ecw.ui.access import READ_ANY, Allowed, Everywhere
 from ecw.ui.api.query import Practice
 from ecw.ui.page import crm
 
-router = APIRouter(dependencies=[READ])
+router = APIRouter(dependencies=[READ_ANY])
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The calls to eCW in the present minute, and how many the practice's connection permits."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A CRM that cannot be read, and whose state is therefore not known."""
+
+    practices: list[str]
+    what: str
+    next_step: str
+    who: str
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All practices, or the one that was asked for; `interval_seconds` is the longest time between scheduled runs."""
+    """All practices that the user may read, or the one that was asked for; `calls` are by practice."""
 
     at: datetime
-    interval_seconds: float
-    scheduled: list[str]
     practices: list[PracticeState]
-
-
-def clock() -> Clock:
-    """Return the present, and the schedule and thresholds of the Variables."""
-    return Clock(datetime.now(UTC), schedule()[0], settings().thresholds.stale_intervals)
+    calls: dict[str, Calls]
+    unreachable: list[Unreachable]
 
 
 @router.get("/status")
-def status(practice: Practice = "") -> Status:
-    """Return ages, last runs and counts of what waits."""
-    time = clock()
-    with crm() as connection:
-        names = [name for name in sync_state.practices(connection) if practice in ("", name)]
-        found = sync_state.states(connection, names, time)
-    return Status(time.now, time.every.total_seconds(), list(schedule()[1]), found)
+def status(mine: Everywhere, practice: Practice = "") -> Status:
+    """Return ages, last runs and counts of what waits; of several CRMs, also where one of them cannot be read."""
+    conn_ids = [mine.site(practice).crm] if practice else mine.crms
+    found = Status(datetime.now(UTC), [], {}, [])
+    for conn_id in conn_ids:
+        try:
+            _read(found, mine, conn_id, practice)
+        except EcwError as error:
+            if len(conn_ids) == 1:
+                raise
+            names = [site.code for site in mine.readable if site.crm == conn_id and site.code]
+            found.unreachable.append(Unreachable(names, error.what, error.next_move, error.who))
+    found.practices.sort(key=lambda one: one.practice)
+    return found
+
+
+def _read(found: Status, mine: Allowed, conn_id: str, practice: str) -> None:
+    with crm(conn_id) as connection:
+        names = [name for name in mine.shown(connection, conn_id) if practice in ("", name)]
+        sites = {name: mine.site(name) for name in names}
+        clocks = {name: clock_of(site.practice, found.at) for name, site in sites.items()}
+        states = sync_state.states(connection, clocks)
+        used = charts.calls_now(connection, names, found.at)
+    found.practices.extend(states)
+    found.calls.update(
+        {name: Calls(used.get(name, 0), calls_per_minute(site.practice)) for name, site in sites.items()}
+    )

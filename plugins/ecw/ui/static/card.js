@@ -18,13 +18,17 @@ const Line = ({ practice: { practice, resources } }) => {
     h(C.Text, { fontSize: "sm", color: waits.length ? "fg" : "fg.muted" }, waits.length ? `needs a person: ${waits.join(", ")}` : "nothing waits"));
 };
 
+const Unread = ({ crm }) =>
+  h(C.Text, { as: "li", fontSize: "sm", py: 1 }, `${crm.practices.join(", ")}: ${crm.what} Next (${crm.who}): ${crm.next_step}`);
+
 const Card = () => {
   const { data, error } = useApi("status");
   if (error?.status === 403 || error?.status === 401) return null; // whoever may not see the runs sees no card
   return h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: 4, "aria-label": "EMR sync" },
     h(C.Heading, { as: "h2", size: "md", mb: 2 }, h(To, { to: pageTo("overview") }, "EMR sync")),
     error ? h(Problem, { error }) : !data ? h(C.Skeleton, { height: "24px" })
-      : data.practices.length ? h(C.Box, { as: "ul", listStyleType: "none" }, ...data.practices.map((one) => h(Line, { key: one.practice, practice: one })))
+      : data.practices.length || data.unreachable.length ? h(C.Box, { as: "ul", listStyleType: "none" },
+          ...data.practices.map((one) => h(Line, { key: one.practice, practice: one })), ...data.unreachable.map((one) => h(Unread, { key: one.practices[0], crm: one })))
       : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "No practice has been pulled yet: unpause ", h(To, { to: "/dags/ecw_pull" }, "ecw_pull"), " and trigger it."));
 };
 

@@ -1,16 +1,16 @@
 // What the pages about records share: the practice that is shown, a record's name, and its values on demand.
 import { C, Choice, Id, Problem, act, h, pageTo, useApi, useQuery, useRights, useState } from "./kit.js";
 
-/** The practice of the address, or the first one: {practice, picker, loading, error}. */
+/** The practice of the address, or the first one: {practice, dag(of), picker, loading, error, none: it never ran}. */
 export const usePractice = () => {
   const [query, change] = useQuery();
-  const { data, error, loading, reload } = useApi("practices");
+  const { data, error, loading, reload } = useApi("practices", { practice: query.practice });
   const names = data?.practices ?? [];
-  const practice = query.practice ?? names[0];
+  const practice = data?.practice;
+  const { dag } = useRights(practice);
   const picker = names.length > 1
     ? h(Choice, { key: "practice", label: "Practice", value: practice, options: names, any: null, onChange: (name) => change({ practice: name }) }) : null;
-  const dag = (of) => of + (data?.suffixes[practice] ?? "");
-  return { practice, dag, picker, error, reload, loading: loading && !data, none: Boolean(data) && !practice };
+  return { practice, dag, picker, error, reload, loading: loading && !data, none: Boolean(data) && !data.ran };
 };
 
 /** The address of a record's story. */
@@ -74,12 +74,12 @@ export const Inside = ({ children }) =>
 
 /** A button that shows both sides, or why it cannot; nothing is fetched before it is pressed. */
 export const Compare = ({ practice, resource, crmId, ecwIds, first }) => {
-  const { values } = useRights();
+  const { values, crm } = useRights(practice);
   const sides = useSides(practice, resource, crmId, ecwIds);
   if (sides.error) return h(Problem, { error: sides.error, retry: sides.load });
   if (sides.data) return h(Sides, { sides: sides.data, first });
   return h(C.Box, null,
     h(C.Button, { size: "xs", variant: "outline", loading: sides.loading, disabled: !values, onClick: sides.load }, "Compare both sides"),
     h(C.Text, { as: "span", fontSize: "xs", color: "fg.muted", ml: 2 },
-      values ? "reads the CRM and eCW now: patient data, kept nowhere" : "needs the right to see values: edit the connection crm_default"));
+      values ? "reads the CRM and eCW now: patient data, kept nowhere" : `needs the right to see values: edit the connection ${crm}`));
 };

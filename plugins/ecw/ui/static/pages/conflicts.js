@@ -6,13 +6,13 @@ import {
 import { Compare, Inside, RecordId, storyTo, usePractice } from "../record.js";
 
 const DAG = "ecw_push_patients";
-const may = (rights) => rights.act.includes(DAG);
+const may = (rights) => rights.act.includes(rights.dag(DAG));
 const WINNERS = [["crm", "Keep the CRM's"], ["emr", "Take eCW's"]];
 const THEN = { crm: "the next push sends it", emr: "the next pull brings it" };
 
 /** A button that acts at once, shows its error, and reloads the page's data. */
 const Choose = ({ label, path, body, done, ...rest }) => {
-  const rights = useRights();
+  const rights = useRights(body.practice);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState();
   const go = async () => {
@@ -28,7 +28,7 @@ const Choose = ({ label, path, body, done, ...rest }) => {
     }
   };
   return h(C.Box, { display: "inline-block" },
-    h(C.Button, { size: "xs", variant: "outline", loading: busy, disabled: !may(rights), title: may(rights) ? undefined : `You may not trigger ${DAG}.`, onClick: go, ...rest }, label),
+    h(C.Button, { size: "xs", variant: "outline", loading: busy, disabled: !may(rights), title: may(rights) ? undefined : `You may not trigger ${rights.dag(DAG)}.`, onClick: go, ...rest }, label),
     error ? h(Problem, { error }) : null);
 };
 
@@ -45,7 +45,7 @@ const OneConflict = ({ practice, dag, row, done }) => h(Inside, null,
     ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Sends what was chosen, and whatever else of this patient waits." }) : null);
 
 const Several = ({ practice, rows, done }) => {
-  const rights = useRights();
+  const rights = useRights(practice);
   return h(C.HStack, null, ...WINNERS.map(([winner, label]) => h(Confirm, {
     key: winner, title: `${label} value in ${plural(rows.length, "field")}`, yes: label,
     button: h(C.Button, { size: "sm", variant: "outline", disabled: !rows.length || !may(rights) }, `${label} (${number(rows.length)})`),
@@ -126,7 +126,7 @@ export default function ConflictsAndMatches() {
   const { practice, dag, picker, error, loading, none } = usePractice();
   const show = query.show ?? "all";
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
-  if (none) return h(C.Box, null, h(Title, null, "Conflicts and matches"), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " first.")));
+  if (none) return h(C.Box, null, h(Title, null, "Conflicts and matches"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " first.")));
   return h(C.Box, null,
     h(Title, { subtitle: "What the rules leave to a person. Every choice stands in the Integration Logs with who made it." }, "Conflicts and matches"),
     h(Filters, null, picker,

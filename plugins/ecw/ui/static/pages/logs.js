@@ -1,5 +1,5 @@
 // Integration Logs: what happened to which record, grouped by run; filters, entries in full, CSV.
-import { C, Choice, Empty, Fetched, Field, Filters, Id, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery } from "../kit.js";
+import { C, Choice, Empty, Fetched, Field, Filters, Id, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery, useRights } from "../kit.js";
 
 const FILTERS = ["practice", "direction", "resource", "outcome", "code", "run", "record", "start", "end"];
 const SPANS = [["3600", "last hour"], ["86400", "last 24 hours"], ["604800", "last 7 days"], ["1209600", "last 14 days"], ["2592000", "last 30 days"]];
@@ -8,12 +8,12 @@ const WORDS = { insert: "created in the CRM", update: "updated", create: "create
 
 const dagOf = (direction, runType) => (runType === "replay" ? "ecw_replay" : DAGS[direction]);
 /** The page of a run in Airflow; none for a run of the terminal, and for decisions between runs. */
-const airflowRun = (runId, direction, runType) => {
-  const dag = dagOf(direction, runType);
-  return runId && dag && !runId.startsWith("terminal__") ? runTo(dag, runId) : undefined;
+const airflowRun = (dag, runId, direction, runType) => {
+  const of = dagOf(direction, runType);
+  return runId && of && !runId.startsWith("terminal__") ? runTo(dag(of), runId) : undefined;
 };
-const taskLog = (entry, runType) => {
-  const run = airflowRun(entry.run_id, entry.direction, runType);
+const taskLog = (dag, entry) => {
+  const run = airflowRun(dag, entry.run_id, entry.direction);
   return run && `${run}/tasks/${entry.direction === "push" ? "send" : `${entry.resource}.load`}`;
 };
 const asked = (query) => Object.fromEntries(FILTERS.map((name) => [name, query[name]]));
@@ -23,7 +23,8 @@ const Narrow = ({ children }) => h(C.Text, { display: { base: "block", md: "none
 
 const Detail = ({ entry, practice }) => {
   const line = (name, ...value) => h(C.Flex, { key: name, gap: 3, wrap: "wrap" }, h(C.Text, { minW: "110px", color: "fg.muted", fontSize: "sm" }, name), h(C.Box, { flex: "1", minW: "200px", fontSize: "sm" }, ...value));
-  const log = taskLog(entry);
+  const { dag } = useRights(practice);
+  const log = taskLog(dag, entry);
   return h(C.Stack, { gap: 2, py: 2 },
     line("Request", `${entry.direction} · ${entry.operation} of a ${entry.resource}`, entry.fields.length ? `: ${entry.fields.join(", ")}` : ""),
     line("Answer", entry.answer ?? (entry.direction === "push" ? "none" : "–"), entry.code ? ` · eCW's code ${entry.code}` : "", entry.seconds !== null ? ` · after ${entry.seconds} s` : ""),
@@ -36,7 +37,7 @@ const Detail = ({ entry, practice }) => {
       entry.crm_id || entry.ecw_id ? h(To, { to: pageTo("story", { practice, resource: entry.resource, id: entry.ecw_id ?? entry.crm_id }) }, "The record's story") : null,
       entry.crm_id || entry.ecw_id ? h(To, { to: pageTo("logs", { practice, record: entry.ecw_id ?? entry.crm_id }) }, "All entries of the record") : null,
       log ? h(To, { to: log }, "The task's log") : null,
-      DAGS[entry.direction] ? h(To, { to: dagTo(DAGS[entry.direction]) }, "The DAG") : null));
+      DAGS[entry.direction] ? h(To, { to: dagTo(dag(DAGS[entry.direction])) }, "The DAG") : null));
 };
 
 const Entries = ({ params, practice, nested }) => {
@@ -67,12 +68,13 @@ const summary = (line) => {
 const worst = (line) => line.parts.find((part) => part.outcome !== "done")?.outcome ?? "done";
 
 const Runs = ({ params, practice }) => {
+  const { dag } = useRights(practice);
   const found = useApi("logs/runs", params);
   const columns = [
     { title: "Newest entry", cell: (row) => h(C.Box, null, h(Time, { at: row.at }), h(Narrow, null, summary(row))) },
     { title: "Direction", hide: "base", cell: (row) => (row.run_type === "replay" ? "replay" : row.parts[0]?.direction) },
     { title: "Run", hide: "base", cell: (row) => row.run_id
-      ? h(RunId, { value: row.run_id, to: airflowRun(row.run_id, row.parts[0]?.direction, row.run_type) })
+      ? h(RunId, { value: row.run_id, to: airflowRun(dag, row.run_id, row.parts[0]?.direction, row.run_type) })
       : h(C.Text, { color: "fg.muted" }, "between runs") },
     { title: "Entries", align: "end", cell: (row) => h(To, { to: pageTo("logs", { ...params, practice, run: row.run_id || "-" }), "aria-label": `${number(row.entries)} entries` }, `${number(row.entries)}${row.more ? "+" : ""}`) },
     { title: "Outcome", hide: "base", cell: (row) => h(State, { value: worst(row) }) },
@@ -84,7 +86,7 @@ const Runs = ({ params, practice }) => {
     h(C.Box, null,
       h(Table, { caption: "Runs", columns, rows: data.runs, keyOf: (row) => row.run_id, detail: (row) => h(Entries, { nested: true, practice, params: { ...params, cursor: undefined, run: row.run_id || "-" } }),
         empty: none
-          ? h(Empty, { title: "Nothing has been pulled or pushed yet.", action: h(Start, { dag: "ecw_pull", conf: {}, label: "Pull now", explain: "Pulls what changed since the last good run." }) }, "Each record that a run changes, and each attempt to push, stands here.")
+          ? h(Empty, { title: "Nothing has been pulled or pushed yet.", action: h(Start, { dag: dag("ecw_pull"), conf: {}, label: "Pull now", explain: "Pulls what changed since the last good run." }) }, "Each record that a run changes, and each attempt to push, stands here.")
           : h(Empty, { title: "No entry is like that." }, "Take a filter away, or choose a longer time.") }),
       h(Pager, { next: data.next })));
 };
@@ -92,7 +94,7 @@ const Runs = ({ params, practice }) => {
 export default function Logs() {
   const [query, change] = useQuery();
   const choices = useApi("logs/choices", { practice: query.practice });
-  const practice = query.practice ?? choices.data?.practices[0] ?? "";
+  const practice = query.practice ?? choices.data?.practice ?? "";
   const since = useMemo(() => (query.span ? new Date(Date.now() - Number(query.span) * 1000).toISOString() : undefined), [query.span, query.cursor]);
   const params = { ...asked(query), practice, start: query.start ?? since, cursor: query.cursor };
   const flat = Boolean(query.record || query.run || query.by === "entry");

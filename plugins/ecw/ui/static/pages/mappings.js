@@ -56,7 +56,7 @@ const Crosswalk = ({ practice, resource, one }) => {
 const text = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 const Try = ({ practice, resource }) => {
-  const { values } = useRights();
+  const { values, crm } = useRights(practice);
   const [form, setForm] = useState({ id: "", json: "" });
   const [state, setState] = useState({});
   const go = async (body) => {
@@ -73,7 +73,7 @@ const Try = ({ practice, resource }) => {
     { title: "Taken from", cell: (row) => mono(row.place || "–") },
     { title: "Why", cell: (row) => wrapped(row.why.join("; ")), hide: "base" },
   ];
-  if (!values) return h(Section, { title: "Try a record" }, h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Needs the right to see values: edit the connection crm_default."));
+  if (!values) return h(Section, { title: "Try a record" }, h(C.Text, { fontSize: "sm", color: "fg.muted" }, `Needs the right to see values: edit the connection ${crm}.`));
   return h(Section, { title: "Try a record" },
     h(C.Text, { fontSize: "sm", color: "fg.muted", mb: 3 }, "Shows the row that the mapping makes and where each value came from. Nothing is written, logged or kept."),
     h(C.Flex, { gap: 3, wrap: "wrap", align: "flex-end", mb: 3 },
@@ -92,15 +92,15 @@ const Try = ({ practice, resource }) => {
 
 export default function Mappings() {
   const [query, change] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const resource = query.resource ?? "patient";
   const found = useApi("mappings", { practice, resource }, { skip: !practice });
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   return h(C.Box, null,
     h(Title, { subtitle: "What becomes what, which way it travels, and what is left out. The files are edited in include/mappings." }, "Mappings"),
     h(Filters, null, picker, h(Choice, { label: "Resource", value: resource, any: null, options: RESOURCES, onChange: (value) => change({ resource: value }) })),
-    none ? h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " first."))
+    none ? h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " first."))
       : h(Fetched, { of: found }, ({ mapping, crosswalks }) => h(C.Box, null,
           crosswalks.length ? h(Section, { title: "Crosswalks" }, ...crosswalks.map((one) => h(Crosswalk, { key: one.name, practice, resource, one }))) : null,
-          h(Columns, { mapping }), h(Excluded, { mapping }), h(Try, { key: resource, practice, resource }))));
+          h(Columns, { mapping }), h(Excluded, { mapping }), h(Try, { key: `${practice} ${resource}`, practice, resource }))));
 }

@@ -1,15 +1,15 @@
 // Overview: how fresh each resource of a practice is, what needs attention first, and what the last days were like.
-import { C, Choice, Count, Empty, Fetched, Field, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useState } from "../kit.js";
+import { C, Choice, Count, Empty, Fetched, Field, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useRights, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
-const dagOf = (run) => (run.run_type === "replay" ? "ecw_replay" : "ecw_pull");
+const dagOf = (run, dag) => dag(run.run_type === "replay" ? "ecw_replay" : "ecw_pull");
 const changed = (run) => (run ? (run.inserted ?? 0) + (run.updated ?? 0) : null);
 
-const columns = (practice) => [
+const columns = (practice, dag) => [
   { title: "Resource", cell: (row) => h(C.Text, { fontWeight: "semibold" }, row.resource) },
   { title: "Last good sync", cell: (row) => h(C.HStack, { gap: 2 }, h(Time, { at: row.last_good_at, ago: true }), row.late ? h(State, { value: "late" }) : null) },
   { title: "Last run", cell: (row) => row.last_run
-    ? h(C.HStack, { gap: 2 }, h(State, { value: row.last_run.state }), h(To, { to: runTo(dagOf(row.last_run), row.last_run.run_id), title: row.last_run.run_id }, h(Time, { at: row.last_run.started_at })))
+    ? h(C.HStack, { gap: 2 }, h(State, { value: row.last_run.state }), h(To, { to: runTo(dagOf(row.last_run, dag), row.last_run.run_id), title: row.last_run.run_id }, h(Time, { at: row.last_run.started_at })))
     : h(C.Text, { color: "fg.muted" }, "never") },
   { title: "Fetched", align: "end", hide: "base", cell: (row) => number(row.last_run?.fetched) },
   { title: "Changed", align: "end", cell: (row) => h(Count, { value: changed(row.last_run), label: `changed records of ${row.resource}`, to: pageTo("logs", { practice, run: row.last_run?.run_id, resource: row.resource }) }) },
@@ -18,6 +18,7 @@ const columns = (practice) => [
   { title: "Conflicts", align: "end", cell: (row) => h(Count, { value: row.conflicts, label: `conflicts of ${row.resource}`, tone: "warning", to: pageTo("conflicts", { practice, resource: row.resource }) }) },
   { title: "Held", align: "end", cell: (row) => h(Count, { value: row.held, label: `held matches of ${row.resource}`, tone: "warning", to: pageTo("conflicts", { practice }) }) },
   { title: "Unknown", align: "end", cell: (row) => h(Count, { value: row.unknown, label: `pushes of ${row.resource} without a known outcome`, tone: "warning", to: pageTo("logs", { practice, direction: "push", outcome: "unknown" }) }) },
+  { title: "Decided", align: "end", cell: (row) => h(Count, { value: row.decided, label: `records of ${row.resource} that somebody decided and the next push sends`, to: pageTo("conflicts", { practice }) }) },
 ];
 
 const Button = ({ item }) => {
@@ -73,7 +74,7 @@ const CallsChart = ({ quota }) => {
 
 const GOOD = ["created", "updated", "linked", "unchanged"];
 const BAD = ["refused", "failed", "rejected", "stopped"];
-const PushChart = ({ data, practice }) => {
+const PushChart = ({ data, practice, dag }) => {
   const counts = new Map();
   for (const point of data.pushes) {
     const name = point.status ?? "not begun";
@@ -82,7 +83,7 @@ const PushChart = ({ data, practice }) => {
   const rows = [...counts].sort((one, other) => other[1] - one[1]).map(([label, value]) => ({ label, value, colour: GOOD.includes(label) ? COLOURS.good : BAD.includes(label) ? COLOURS.bad : COLOURS.warn }));
   return h(Section, { title: "Push outcomes, 14 days", actions: h(To, { to: pageTo("logs", { practice, direction: "push" }), fontSize: "sm" }, "Integration Logs") },
     rows.length ? h(Shares, { rows, summary: `Patients pushed in 14 days: ${rows.map((row) => `${number(row.value)} ${row.label}`).join(", ")}.` })
-      : h(Empty, { title: "Nothing was pushed." }, "Unpause ", h(To, { to: dagTo("ecw_push_patients") }, "ecw_push_patients"), ": a patient that changes in the CRM is then pushed within a minute."));
+      : h(Empty, { title: "Nothing was pushed." }, "Unpause ", h(To, { to: dagTo(dag("ecw_push_patients")) }, dag("ecw_push_patients")), ": a patient that changes in the CRM is then pushed within a minute."));
 };
 
 const AGE = { "6 hours": COLOURS.good, "1 day": COLOURS.good, "3 days": COLOURS.changed, "1 week": COLOURS.warn, older: COLOURS.bad, "never asked": COLOURS.quiet };
@@ -93,10 +94,10 @@ const InsuranceChart = ({ ages }) =>
 
 // ---- Buttons
 
-const PullSchedule = () => {
+const PullSchedule = ({ dag }) => {
   const [ids, setIds] = useState("");
   const practitioners = ids.split(/[\s,;]+/).filter(Boolean);
-  return h(Start, { dag: "ecw_pull", label: "Pull a schedule", conf: { mode: "schedule", practitioners }, ready: practitioners.length > 0,
+  return h(Start, { dag: dag("ecw_pull"), label: "Pull a schedule", conf: { mode: "schedule", practitioners }, ready: practitioners.length > 0,
     explain: "Pulls the appointments of practitioners, and patients who are not in the CRM yet." },
     h(Field, { label: "Practitioners' eCW ids, separated by blanks", value: ids, onChange: setIds, width: "100%", maxLength: 2000, live: true }));
 };
@@ -104,22 +105,26 @@ const PullSchedule = () => {
 export default function Overview() {
   const [query, change] = useQuery();
   const found = useApi("overview", { practice: query.practice });
+  const { dag } = useRights(found.data?.name);
   return h(Fetched, { of: found }, (data) => {
+    const practice = data.name;
+    const picker = data.practices.length > 1
+      ? h(Choice, { key: "practice", label: "Practice", value: practice, options: data.practices, any: null, width: "160px", onChange: (name) => change({ practice: name }) }) : null;
     if (!data.practice) {
-      return h(Section, null, h(Empty, { title: "Nothing has been pulled yet.", action: h(Start, { dag: "ecw_pull", conf: {}, label: "Pull now", explain: "Pulls everything for the first time." }) },
-        "Connect the practice (", h(To, { to: "/connections" }, "Admin > Connections"), ", ecw_default), unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), `, and pull. It then runs every ${span(data.interval_seconds)}.`));
+      return h(C.Box, null, picker ? h(Title, { actions: [picker] }, `Overview of ${practice}`) : null,
+        h(Section, null, h(Empty, { title: "Nothing has been pulled yet.", action: h(Start, { dag: dag("ecw_pull"), conf: {}, label: "Pull now", explain: "Pulls everything for the first time." }) },
+          "Connect the practice (", h(To, { to: "/connections" }, "Admin > Connections"), "), unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), `, and pull. It then runs every ${span(data.interval_seconds)}.`)));
     }
-    const practice = data.practice.practice;
     return h(C.Box, null,
       h(Title, { subtitle: `Pulled every ${span(data.interval_seconds)}: ${data.scheduled.join(", ")}.`, actions: [
-        data.practices.length > 1 ? h(Choice, { key: "practice", label: "Practice", value: practice, options: data.practices, any: null, width: "160px", onChange: (name) => change({ practice: name }) }) : null,
-        h(Start, { key: "pull", dag: "ecw_pull", conf: {}, label: "Pull now", variant: "solid", explain: "Pulls what changed since the last good run, of every resource that the schedule pulls." }),
-        h(PullSchedule, { key: "schedule" }),
-        h(Start, { key: "push", dag: "ecw_push_patients", conf: {}, label: "Push now", explain: "Pushes the patients whose demographics changed in the CRM." }),
+        picker,
+        h(Start, { key: "pull", dag: dag("ecw_pull"), conf: {}, label: "Pull now", variant: "solid", explain: "Pulls what changed since the last good run, of every resource that the schedule pulls." }),
+        h(PullSchedule, { key: "schedule", dag }),
+        h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: {}, label: "Push now", explain: "Pushes the patients whose demographics changed in the CRM." }),
       ] }, `Overview of ${practice}`),
       h(Attention, { items: data.attention }),
-      h(Section, { title: "Resources" }, h(Table, { caption: `Resources of ${practice}`, columns: columns(practice), rows: data.practice.resources, keyOf: (row) => row.resource })),
+      h(Section, { title: "Resources" }, h(Table, { caption: `Resources of ${practice}`, columns: columns(practice, dag), rows: data.practice.resources, keyOf: (row) => row.resource })),
       h(C.SimpleGrid, { columns: { base: 1, lg: 2 }, gap: 4 },
-        h(RecordsChart, { data }), h(CallsChart, { quota: data.quota }), h(PushChart, { data, practice }), h(InsuranceChart, { ages: data.insurance })));
+        h(RecordsChart, { data }), h(CallsChart, { quota: data.quota }), h(PushChart, { data, practice, dag }), h(InsuranceChart, { ages: data.insurance })));
   });
 }

@@ -18,9 +18,9 @@ const History = ({ row }) => {
       title: `${clockTime(one.at)}: ${one.verdict}, ${number(one.failed)} of ${number(one.rows)}` })));
 };
 
-const Checks = ({ practice, row }) => {
+const Checks = ({ practice, dag, row }) => {
   const columns = [
-    { title: "Check", cell: (one) => h(To, { to: `${runTo("ecw_pull", one.run_id)}/plugin/ecw-quality-run`, title: one.run_id }, h(Time, { at: one.at })) },
+    { title: "Check", cell: (one) => h(To, { to: `${runTo(dag("ecw_pull"), one.run_id)}/plugin/ecw-quality-run`, title: one.run_id }, h(Time, { at: one.at })) },
     { title: "Verdict", cell: (one) => h(State, { value: one.verdict }) },
     { title: "Checked", align: "end", cell: (one) => number(one.rows) },
     { title: row.rule === "volume" ? "Fewer than usual" : "Failed", align: "end", cell: (one) => h(Count, { value: one.failed, label: "records that failed", to: row.rule === "volume" ? undefined : pageTo("rejects", { practice, resource: row.resource, run: one.run_id }) }) },
@@ -31,7 +31,7 @@ const Checks = ({ practice, row }) => {
 
 export default function Quality() {
   const [query, change] = useQuery();
-  const { practice, picker, error, loading, none } = usePractice();
+  const { practice, dag, picker, error, loading, none } = usePractice();
   const found = useApi("quality", { practice, resource: query.resource }, { skip: !practice });
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
   const columns = [
@@ -48,12 +48,12 @@ export default function Quality() {
     h(Filters, null, picker,
       h(Choice, { label: "Resource", value: query.resource, options: ["practitioner", "location", "patient", "insurance", "encounter"], onChange: (value) => change({ resource: value }) }),
       h(Choice, { label: "Show", value: query.show, any: "what failed lately", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
-    none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), ": each run checks what it fetched."))
+    none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), ": each run checks what it fetched."))
       : h(Fetched, { of: found }, ({ expectations }) => {
           const rows = shown(expectations);
-          if (!expectations.length) return h(Section, null, h(Empty, { title: "No check has ended yet." }, "The first run of ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), " brings one for each resource."));
+          if (!expectations.length) return h(Section, null, h(Empty, { title: "No check has ended yet." }, "The first run of ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), " brings one for each resource."));
           return h(Section, { title: `${number(rows.length)} of ${number(expectations.length)} expectations` }, rows.length
-            ? h(Table, { caption: "Expectations", columns, rows, keyOf: (row) => [row.resource, row.rule, row.column, row.demand].join(" "), detail: (row) => h(Checks, { practice, row }) })
+            ? h(Table, { caption: "Expectations", columns, rows, keyOf: (row) => [row.resource, row.rule, row.column, row.demand].join(" "), detail: (row) => h(Checks, { practice, dag, row }) })
             : h(Empty, { title: "Every expectation holds." }, "Show every expectation to see what is checked."));
         }));
 }

@@ -7,7 +7,7 @@ import { Inside, RecordId, usePractice } from "../record.js";
 
 const STATES = [["open", "open"], ["dismissed", "dismissed"], ["resolved", "resolved"]];
 const PULL_STEPS = ["map", "check", "load"];
-const dagOf = (step) => (step === "push" ? "ecw_push_patients" : "ecw_pull");
+const dagOf = (step, dag) => dag(step === "push" ? "ecw_push_patients" : "ecw_pull");
 const same = (one, query) => one.resource === query.resource && one.step === query.step && one.rule === query.rule && (one.column || WHOLE) === query.column;
 const WHOLE = "-"; // the reason is about the record and not about a field
 
@@ -31,9 +31,9 @@ const Groups = ({ practice, state, resource }) => {
 
 const Dismiss = ({ practice, resource, ids, done }) => {
   const [note, setNote] = useState("");
-  const { act: rights } = useRights();
-  const allowed = rights.includes("ecw_replay");
-  const button = h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !allowed, title: allowed ? undefined : "You may not trigger ecw_replay." }, "Dismiss…");
+  const { act: rights, dag } = useRights(practice);
+  const allowed = rights.includes(dag("ecw_replay"));
+  const button = h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !allowed, title: allowed ? undefined : `You may not trigger ${dag("ecw_replay")}.` }, "Dismiss…");
   return h(Confirm, { title: `Dismiss ${plural(ids.length, "record")}`, yes: "Dismiss", button,
     onYes: async () => { await act("rejects/dismiss", { practice, resource, ids, note }); setNote(""); done(); } },
     h(C.Text, { mb: 3 }, "They stay out of the CRM, and nobody is asked about them again until eCW has another content for them. Your name and the note stand in the Integration Logs."),
@@ -42,8 +42,8 @@ const Dismiss = ({ practice, resource, ids, done }) => {
 };
 
 const Reopen = ({ practice, resource, ids, done }) => {
-  const { act: rights } = useRights();
-  return h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !rights.includes("ecw_replay"),
+  const { act: rights, dag } = useRights(practice);
+  return h(C.Button, { size: "sm", variant: "outline", disabled: !ids.length || !rights.includes(dag("ecw_replay")),
     onClick: async () => { await act("rejects/reopen", { practice, resource, ids }); done(); } }, "Open again");
 };
 
@@ -86,13 +86,13 @@ const Records = ({ practice, dag, state }) => {
     ];
     if (!rows.length) return h(Section, null, h(Empty, { title: "No reject fits the filters." }, "Take one away, or choose another state."));
     return h(Section, { title: rule ? `${rule}${column && column !== WHOLE ? ` in ${column}` : ""}` : "Records", actions },
-      h(Table, { caption: "Rejected records", columns, rows, keyOf, select, detail: (row) => h(Detail, { practice, row }) }), h(Pager, { next }));
+      h(Table, { caption: "Rejected records", columns, rows, keyOf, select, detail: (row) => h(Detail, { practice, dag, row }) }), h(Pager, { next }));
   });
 };
 
-const Detail = ({ practice, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
+const Detail = ({ practice, dag, row }) => h(Inside, null, h(C.Stack, { gap: 1, fontSize: "sm" },
   h(C.Text, null, `${row.step} · ${row.rule}${row.column ? ` · ${row.column}` : ""}: ${row.reason}`),
-  h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step), row.last_run) }, row.last_run)),
+  h(C.Text, null, "First found by ", h(To, { to: runTo(dagOf(row.step, dag), row.first_run) }, row.first_run), ", last by ", h(To, { to: runTo(dagOf(row.step, dag), row.last_run) }, row.last_run)),
   row.step === "push" ? h(C.Text, { color: "fg.muted" }, "A push's reject goes away by itself once the patient is corrected in the CRM.") : null,
   row.rule === "unmapped code" ? h(To, { to: pageTo("mappings", { practice, resource: row.resource }) }, "The crosswalk and its unmapped codes") : null));
 
@@ -102,7 +102,7 @@ export default function Rejects() {
   const state = query.state ?? "open";
   const clear = { step: undefined, rule: undefined, column: undefined };
   if (error || loading) return h(Fetched, { of: { error, loading } }, () => null);
-  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo("ecw_pull") }, "ecw_pull"), "; what may not enter the CRM then stands here.")));
+  if (none) return h(C.Box, null, h(Title, null, "Rejects"), h(Filters, null, picker), h(Section, null, h(Empty, { title: "Nothing has been pulled yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), "; what may not enter the CRM then stands here.")));
   return h(C.Box, null,
     h(Title, { subtitle: "Records that may not enter the CRM, or may not be sent, each with its reason." }, "Rejects"),
     h(Filters, null, picker,

@@ -10,7 +10,7 @@ const TONES = { loaded: "green", pushed: "blue", rejected: "orange", deferred: "
 
 const Search = ({ practice, onFound }) => {
   const [query, change] = useQuery();
-  const rights = useRights();
+  const rights = useRights(practice);
   const [error, setError] = useState();
   const byValue = async (text) => {
     setError(undefined);
@@ -27,7 +27,7 @@ const Search = ({ practice, onFound }) => {
       h(Field, { label: "eCW id or CRM id", value: query.id, placeholder: "press Enter", onChange: (value) => { onFound(undefined); change({ id: value, resource: undefined, ecw_id: undefined, crm_id: undefined }); } }),
       rights.values
         ? h(Field, { label: "MR number or name", value: "", placeholder: "patient data: kept nowhere", width: "230px", onChange: byValue })
-        : h(C.Text, { fontSize: "xs", color: "fg.muted", maxW: "220px" }, "Searching by MR number or name needs the right to edit the connection crm_default.")),
+        : h(C.Text, { fontSize: "xs", color: "fg.muted", maxW: "220px" }, `Searching by MR number or name needs the right to edit the connection ${rights.crm}.`)),
     error ? h(Problem, { error }) : null);
 };
 
@@ -54,7 +54,7 @@ const Why = ({ practice, story }) => h(Section, { title: "Why it looks so" },
     h(C.Text, { fontSize: "sm" }, one.text, " ",
       one.page ? h(To, { to: pageTo(one.page, { practice, ...(one.page === "rejects" ? { record: story.record.ecw_id ?? `crm:${story.record.crm_id}` } : {}) }) }, "Act on it") : null)))));
 
-const Happened = ({ event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWidth: "1px", borderColor: "border", direction: { base: "column", md: "row" } },
+const Happened = ({ dag, event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWidth: "1px", borderColor: "border", direction: { base: "column", md: "row" } },
   h(C.Box, { minW: "165px", fontSize: "sm", color: "fg.muted" }, h(Time, { at: event.at })),
   h(C.Box, { minW: "90px" }, h(State, { value: event.kind, tone: TONES[event.kind] })),
   h(C.Box, { fontSize: "sm", minW: 0 },
@@ -63,7 +63,7 @@ const Happened = ({ event }) => h(C.Flex, { as: "li", gap: 3, py: 2, borderTopWi
     event.next_step ? h(C.Text, null, `Next: ${event.next_step}`) : null,
     h(C.HStack, { gap: 3, color: "fg.muted", wrap: "wrap" },
       event.by ? `by ${event.by}` : null,
-      event.run_id && event.dag ? h(To, { to: runTo(event.dag, event.run_id), title: event.run_id }, event.dag) : event.run_id,
+      event.run_id && event.dag ? h(To, { to: runTo(dag(event.dag), event.run_id), title: event.run_id }, dag(event.dag)) : event.run_id,
       event.mapping_version ? h("span", { title: event.mapping_version }, `mapping ${event.mapping_version.slice(0, 8)}`) : null)));
 
 const Links = ({ practice, record }) => {
@@ -98,7 +98,7 @@ const OneStory = ({ practice, dag, record }) => {
         crm && ecw ? h(C.Box, { mt: 3 }, h(Compare, { practice, resource, crmId: crm, ecwIds: [ecw] })) : null),
       h(Why, { practice, story: data }),
       h(Section, { title: "What happened, the newest first" }, data.events.length
-        ? h(C.Box, { as: "ol", listStyleType: "none" }, ...data.events.map((event, at) => h(Happened, { key: at, event })))
+        ? h(C.Box, { as: "ol", listStyleType: "none" }, ...data.events.map((event, at) => h(Happened, { key: at, dag, event })))
         : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "Nothing yet: no run has changed it."),
         data.more ? h(To, { to: pageTo("logs", { practice, record: ecw ?? crm }) }, "All entries in the Integration Logs") : null),
       h(Links, { practice, record: data.record }));
