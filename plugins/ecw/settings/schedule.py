@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,6 +75,7 @@ def checked(written: object) -> str:
     return text
 
 
+@lru_cache(maxsize=64)
 def gaps(expression: str) -> Gaps:
     """Return how long it is from one run to the next."""
     from croniter import croniter

@@ -109,6 +109,8 @@ def _with_appointment(connection: Connection, context: PullContext) -> Iterator[
 
 def _with_open_intake(connection: Connection, context: PullContext) -> Iterator[str]:
     """Yield whose intake is open in the CRM, as the option `intake_open` says; a CRM that does not tell has none."""
+    if not context.options.intake_open:
+        return
     link, target = ecw_link, find(connection, mapped_of(context.mapping("patient")))
     for place, values in context.options.intake_open.items():
         name, _, column = place.rpartition(".")
