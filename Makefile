@@ -78,9 +78,9 @@ constraints: python ## resolve constraints.txt (versions) and requirements.lock 
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
 
-audit: python ## ask PyPI for known vulnerabilities of every pinned package (needs the network; a package without an answer fails)
+audit: python ## ask PyPI for known vulnerabilities of every pinned package, and record it in audit.json (needs the network; a package without an answer fails)
 	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+	@$(BIN)/python -m include.audit
 
 secrets: python ## accept what the secret scan finds today: look at the difference before you commit it
 	@"$(PYTHON)" include/bootstrap.py dev

@@ -185,9 +185,9 @@ def _postmaster(url: str) -> psutil.Process | None:
         return None
     engine = engine_from_url(url)
     with engine.connect() as connection:
-        backend = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()")))
+        postmaster = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()"))).parent()
     engine.dispose()
-    return backend.parent()
+    return postmaster
 
 
 def _cpu(postmaster: psutil.Process | None) -> float:

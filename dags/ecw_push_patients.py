@@ -6,7 +6,7 @@ within a minute; *Trigger* starts one by hand, for all or for the patients that 
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `begin` | finds in the CRM who is to be pushed, without a call | a form or a setting that is wrong |
+| `begin` | finds in the CRM who is to be pushed; asks eCW once what it can do | a form or a setting that is wrong |
 | `approve` | asks a person where it is more than usual; without a yes nothing is sent | waits up to a day |
 | `send` | unknown outcomes first, then new and changed patients, side by side | eCW down, refused, quota spent |
 | `confirm` | reads back what was written, so that its echo is not a change | eCW down |

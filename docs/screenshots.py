@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,13 +43,16 @@ def main() -> None:
 def _shots(page: Page, demo: Demo, crm_id: str) -> None:
     _take(page, demo, "overview", "overview")
     _take(page, demo, "rejects", "rejects")
+    _take(page, demo, "conflicts", "conflicts", press=["Open the details", "Compare both sides"])
     _take(page, demo, "story", f"story?resource=patient&crm_id={crm_id}")
 
 
-def _take(page: Page, demo: Demo, name: str, address: str) -> None:
+def _take(page: Page, demo: Demo, name: str, address: str, press: Sequence[str] = ()) -> None:
     page.goto(f"{demo.airflow_url}/plugin/emr-sync/{address}")
     content = page.get_by_test_id("emr-sync")
     content.get_by_role("heading", level=1).wait_for()
+    for button in press:
+        content.get_by_role("button", name=button).first.click()
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(500)  # only for the picture: what glides comes to rest
     path = IMAGES / f"console-{name}.png"

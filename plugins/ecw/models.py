@@ -77,6 +77,13 @@ class Batch(TypedDict):
     remaining_due_at: NotRequired[str]  # when the last of them is queried
 
 
+class KeptCapability(TypedDict):
+    """What a practice's server said it can do with the type that a run pushes."""
+
+    read_at: str  # ISO 8601 with offset
+    statement: str  # ecw.fhir.capability.Capability, as text
+
+
 class Push(TypedDict):
     """One run of the push as its steps see it; whom it takes, and what happened to each, stands in the CRM."""
 
@@ -92,6 +99,7 @@ class Push(TypedDict):
     needs_approval: bool
     options: dict[str, Any]  # ecw.settings.push.Wanted, without the names of patients
     named: bool  # a person named the patients
+    server: NotRequired[KeptCapability]  # where somebody is to be pushed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 from ecw.cli import group
 from ecw.crm.db.tables import metadata
 from ecw.crm.state import runs
 from ecw.errors import ConcurrentRun
+from ecw.staging import batch_file
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -27,13 +29,18 @@ def ecw(*arguments: str, **options: Any) -> Result:
 def told(pull: Pulling) -> str:
     """Everything that the bookkeeping and the staging area hold."""
     tables = [str(pull.rows(f"SELECT * FROM {table.name}")) for table in metadata.sorted_tables]  # noqa: S608
-    files = [path for path in Path(pull.staging).rglob("*") if path.is_file() and path.name != "plan.json"]
+    files = [path for path in Path(pull.staging).rglob("*") if path.is_file()]
     return "\n".join(
         [
             *tables,
             *(gzip.decompress(one.read_bytes()).decode() if one.suffix == ".gz" else one.read_text() for one in files),
         ]
     )
+
+
+def planned(pull: Pulling, *ids: str) -> str:
+    """Begin a run of these patients only; return its folder."""
+    return pull.begin("manual", options={"mode": "patients", "patients": list(ids)})["staging"]
 
 
 def test_a_patient_is_forgotten_with_all_that_is_about_them_and_nobody_else_is(
@@ -67,6 +74,35 @@ def test_a_patient_is_forgotten_with_all_that_is_about_them_and_nobody_else_is(
     assert pull.rows("SELECT count(*) AS n FROM patient")[0]["n"] >= len(patients), "the CRM's rows are the CRM's"
     again = ecw("forget", who, "--yes", "--staging", pull.staging)
     assert "ecw_link" not in again.output
+
+
+@on_sqlite
+def test_what_a_run_was_to_fetch_no_longer_names_the_patient(pull: Pulling, sandbox: RunningSandbox) -> None:
+    """Nor does a replay's choice, what it left, what an export had to hold, or how far an extraction had come."""
+    who, other = [one["id"] for one in sandbox.records("Patient") if one.get("active") is not False][:2]
+    pull("practitioner", "location", "patient")
+    alone, both, replay = (planned(pull, *ids) for ids in ([who], [who, other], [other]))
+    batch_file.write_json(f"{replay}/chosen.json", {"ids": [who, other], "rule": "", "resources": ["patient"]})
+    (Path(replay) / "patient").mkdir(exist_ok=True)
+    batch_file.write_json(f"{replay}/patient/left.json", [f"Not found: {who}.", f"Not found: {other}."])
+    batch_file.write_json(f"{replay}/patient/export.json", {"expected": [who, other], "handle": "h"})
+    with batch_file.writer(f"{replay}/insurance/parts/000000-x.ndjson.gz") as part:
+        link = f"http://x/Coverage?patient={who}&page=2"
+        part.extra["units"] = {who: [link, False], other: [None, True]}
+    with pull.crm.begin() as connection:  # none of them is at work any more
+        connection.execute(text("UPDATE ecw_run SET state = 'failed'"))
+
+    assert ecw("forget", who, "--yes", "--staging", pull.staging).exit_code == 0
+
+    assert who not in told(pull)
+    assert not (Path(alone) / "plan.json").exists(), "without a name a cleared task would take everybody"
+    assert batch_file.read_json(f"{both}/plan.json")["options"]["ids"] == {"patient": [other]}
+    assert batch_file.read_json(f"{replay}/chosen.json")["ids"] == [other]
+    assert batch_file.read_json(f"{replay}/patient/left.json") == [f"Not found: {other}."]
+    assert batch_file.read_json(f"{replay}/patient/export.json") == {"expected": [other], "handle": "h"}
+    [found] = [batch_file.manifest(str(path)) for path in Path(replay).rglob("000000-x.ndjson.gz")]
+    assert found is not None
+    assert found["units"] == {other: [None, True]}
 
 
 @on_sqlite

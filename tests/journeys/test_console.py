@@ -18,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from ecw.crm.db.engine import engine_from_url
 from tests.fixtures.api_server import Server, api_server
+from tests.fixtures.browser import too_wide
 from tests.fixtures.console_data import Scale, fill
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def test_each_page_is_readable_in_both_modes_and_widths(opened: Open, server: Se
             settled(page, PAGES[name])
             if folder := os.environ.get("SCREENSHOTS"):
                 page.screenshot(path=Path(folder) / f"console-{name}-{mode}-{width}.png")
-            wide = page.evaluate("document.querySelector('[data-testid=emr-sync]').scrollWidth")
-            assert wide <= width, "the page scrolls sideways"
+            assert too_wide(page) == [], f"{name} in {mode} at {width} px scrolls sideways"
             assert serious(page) == []
             page.context.close()
 

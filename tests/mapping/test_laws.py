@@ -200,3 +200,11 @@ def test_an_element_without_what_the_profile_demands_does_not_stay(resource: dic
         if "us-core-race" in extension["url"] or "us-core-ethnicity" in extension["url"]:
             assert "text" in [each["url"] for each in extension["extension"]]
     assert MAPPER.row({**cleared, "id": "p"}).problems == []
+
+
+@given(resource=PATIENTS, name=st.sampled_from(sorted(CHANGES.keys() - {"last_name"})))
+@settings(max_examples=examples(400), derandomize=True)
+def test_what_was_cleared_is_not_read_from_a_sibling(resource: dict[str, Any], name: str) -> None:
+    before = {other: present(other, resource) for other in CHANGES}
+    cleared = COMPOSER.resource({}, into=resource, clear=[name]).resource
+    assert {other: present(other, cleared) for other in CHANGES} == before | {name: None}

@@ -9,6 +9,7 @@ import pytest
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
+from tests.fixtures.crm import on_sqlite
 from tests.push.patient.test_push import clinic, created, in_ecw
 
 
@@ -35,3 +36,76 @@ def test_a_cleared_middle_name_and_first_line_move_nothing(
     crm.edit(crm_id, middle_name="Ana")
     assert push_patient(pushing("r3"), crm_id).fields == ("middle_name",)
     assert in_ecw(sandbox, ecw_id)["name"][0]["given"] == ["Ewa", "Ana", "Luz"]
+
+
+STREET = {"line": ["9 Next Road"], "city": "Salem", "state": "OR", "postalCode": "97301"}
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("cleared", "sibling"),
+    [
+        ("address_line1", {"address": STREET}),
+        ("phone", {"telecom": {"system": "phone", "value": "5035550100"}}),
+        ("language", {"communication": {"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "es"}]}}}),
+    ],
+)
+def test_what_is_cleared_does_not_come_back_from_a_sibling(
+    sandbox: Any, crm: Any, pull: Any, pushing: Any, cleared: str, sibling: dict[str, Any]
+) -> None:
+    crm_id, ecw_id = created(crm, pushing, address_line1="12 Main Street", language="English")
+    for name, element in sibling.items():
+        clinic(sandbox, ecw_id, **{name: [*in_ecw(sandbox, ecw_id)[name], element]})
+    pull("patient")
+    before = crm.row(crm_id)
+    crm.edit(crm_id, **{cleared: None})
+    assert push_patient(pushing("r2"), crm_id).fields == (cleared,)
+    for _ in range(2):
+        pull("patient")
+        assert list(outbox(pushing())) == []
+    row = crm.row(crm_id)
+    changed = {name: row[name] for name in row if row[name] != before[name] and name != "updated_at"}
+    assert cleared in changed
+    assert changed in ({cleared: None}, {cleared: None, f"{cleared}_text": None})
+    for name, element in sibling.items():
+        assert element in in_ecw(sandbox, ecw_id)[name]
+    crm.edit(crm_id, **{cleared: before[cleared]})
+    assert push_patient(pushing("r3"), crm_id).fields == (cleared,)
+    assert list(outbox(pushing())) == []
+
+
+CDC = "urn:oid:2.16.840.1.113883.6.238"
+CUBAN = {"url": "detailed", "valueCoding": {"system": CDC, "code": "2182-4", "display": "Cuban"}}
+
+
+@on_sqlite
+@pytest.mark.parametrize("read_back", [True, False])
+def test_a_detail_that_contradicts_goes_on_both_sides_and_stays_away(
+    sandbox: Any, crm: Any, pull: Any, pushing: Any, read_back: bool
+) -> None:
+    crm_id, ecw_id = created(crm, pushing, ethnicity="Hispanic or Latino", ethnicity_detail="Cuban")
+    pull("patient")
+    crm.edit(crm_id, ethnicity="Not Hispanic or Latino")
+    assert push_patient(pushing("r2"), crm_id).fields == ("ethnicity",)
+    if read_back:
+        confirm(pushing("r2"), crm_id)
+    for _ in range(2):
+        pull("patient")
+        assert list(outbox(pushing())) == []
+    assert "Cuban" not in str(in_ecw(sandbox, ecw_id))
+    row = crm.row(crm_id)
+    assert (row["ethnicity"], row["ethnicity_detail"]) == ("Not Hispanic or Latino", None)
+
+
+@on_sqlite
+def test_the_county_of_the_city_before_is_not_left(sandbox: Any, crm: Any, pull: Any, pushing: Any) -> None:
+    crm_id, ecw_id = created(crm, pushing)
+    [address] = in_ecw(sandbox, ecw_id)["address"]
+    clinic(sandbox, ecw_id, address=[address | {"district": "Shawnee"}])
+    pull("patient")
+    crm.edit(crm_id, city="Lawrence")
+    assert push_patient(pushing("r2"), crm_id).fields == ("city",)
+    [address] = in_ecw(sandbox, ecw_id)["address"]
+    assert (address["city"], "district" in address) == ("Lawrence", False)
+    pull("patient")
+    assert list(outbox(pushing())) == []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, update
 
-from ecw.crm.db.tables import ecw_alert
+from ecw.crm.db.tables import ecw_alert, ecw_intent
 from tests.fixtures.console_data import Scale, fill
 from tests.ui.conftest import Client
 
@@ -46,10 +46,13 @@ def test_open_alerts_and_switches_are_named(
     words = {"message": "eCW gave 3 records of patient; 90 are usual.", "next_move": "ask the practice."}
     with crm_engine.begin() as connection:
         connection.execute(insert(ecw_alert).values(**alert, **words, opened_at=datetime.now(UTC)))
+        connection.execute(update(ecw_intent).where(ecw_intent.c.state == "held").values(choice="pat-4"))
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "1")
     messages = [item["message"] for item in filled.get("/api/overview").json()["attention"]]
     assert messages[0].startswith("The push is stopped by its kill switch")
     assert words["message"] in messages
+    assert "1 record decided and not pushed yet." in messages
+    assert "1 match held (patient 1)." not in messages
 
 
 def test_the_charts_add_up(filled: Client) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from ecw.crm.db.engine import reading
 from ecw.fhir.connection import practice_of
+from ecw.reports.sync_state import Clock, states
 from tests.push.conftest import Crm, crm, run  # noqa: F401 - fixtures
 from tests.push.names import NAMES, person
 from tests.ui.conftest import AsRole, Client
@@ -75,7 +78,41 @@ def test_conflicts_that_are_alike_are_decided_at_once(
     now = {one["id"]: one["birthDate"] for one in sandbox.records("Patient")}
     assert {now[linked[crm_id]] for crm_id in ids} == {"1950-01-04" if winner == "crm" else "1950-01-03"}
     assert page.get("/api/conflicts", params=practice).json()["groups"] == []
+    journal = page.get("/api/logs", params=practice | {"direction": "decision"}).json()["entries"]
+    assert sorted((one["decided_by"], one["crm_id"]) for one in journal) == [("uma", crm_id) for crm_id in sorted(ids)]
     assert page.post("/api/conflicts/choose", practice | {"winner": winner, "fields": fields}).status_code == 500
+
+
+def test_a_held_match_is_linked_left_and_linked_again(page: Client, sandbox: Any, crm: Crm, run: Any) -> None:  # noqa: F811
+    crm.add(**person(0) | {"first_name": "Eva"})
+    run()
+    near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
+    run()
+    practice = {"practice": practice_of(sandbox.base_url)}
+    [match] = page.get("/api/matches", params=practice).json()["matches"]
+    [ecw_id] = match["candidates"]
+
+    def choose(choice: str) -> tuple[str | None, int, int]:
+        """Choose; return what is chosen now, how many wait for a choice, and how many for the next push."""
+        done = page.post("/api/matches/choose", practice | {"crm_id": near, "choice": choice}).json()
+        assert done == {"decided": 1, "dag": "ecw_push_patients"}
+        [now] = page.get("/api/matches", params=practice).json()["matches"]
+        with reading(crm.engine) as connection:
+            [state] = states(connection, {practice["practice"]: Clock(datetime.now(UTC), timedelta(hours=2))})
+        patient = next(one for one in state.resources if one.resource == "patient")
+        return now["choice"], patient.held, patient.decided
+
+    assert choose(ecw_id) == (ecw_id, 0, 1)
+    assert choose("leave") == (None, 1, 0)
+    assert "created" not in run()["counts"]
+    assert choose(ecw_id) == (ecw_id, 0, 1)
+    journal = page.get("/api/logs", params=practice | {"direction": "decision"}).json()["entries"]
+    assert [(one["decided_by"], one["after"]) for one in journal][::-1] == [
+        ("uma", ecw_id),
+        ("uma", None),
+        ("uma", ecw_id),
+    ]
+    assert all(one["at"] for one in journal)
 
 
 def test_another_practices_records_are_not_decided_over_this_connection(page: Client) -> None:

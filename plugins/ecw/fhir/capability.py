@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 
@@ -57,6 +57,11 @@ class Capability:
             fhir_type: Declared(*(frozenset(names) for names in each)) for fhir_type, each in kept["resources"].items()
         }
         return cls(kept["software"], kept["fhir_version"], resources)
+
+    def of_type(self, fhir_type: str) -> Self:
+        """Return what is declared for one type alone."""
+        declared = {name: each for name, each in self.resources.items() if name == fhir_type}
+        return replace(self, resources=declared)
 
     def text(self) -> str:
         """Return what can be kept of it: a few KB, where the statement of a large server is 1.5 MB."""

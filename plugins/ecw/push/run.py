@@ -29,6 +29,7 @@ from ecw.push.messages import told_of
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confirmed
 from ecw.push.patient.readback import confirm as read_back
+from ecw.push.plan import capability
 from ecw.push.plan.begin import place_of
 from ecw.push.rules.outcome import raised
 from ecw.push.rules.validate import Limits
@@ -74,7 +75,7 @@ class Running:
             )
 
     def pushing(self) -> Pushing:
-        """Return what the pushes share; /metadata is called."""
+        """Return what the pushes share; /metadata is called where the run has not kept what it says."""
         push, wanted = self.push, self.push["options"]
         options = Options(
             create=wanted["only"] != "update",
@@ -85,6 +86,7 @@ class Running:
             limits=Limits(max_text_length=wanted["max_text_length"], allowed_characters=wanted["allowed_characters"]),
         )
         client = client_of(push, self.engine, self.patience)
+        capability.know(push, client)
         mapping = mapping_of(push, self.place.resource)
         run = PushRun(push["run_id"], options, self.allowed, self.sleep)
         return Pushing(self.engine, client, mapping, run)

@@ -31,7 +31,9 @@ def begin(
     crm_conn_id: str = "crm_default",
     options: Mapping[str, Any] | str | None = None,
 ) -> Push:
-    """Plan the run: whom it takes, found in the CRM without a call, and whether that needs an approval.
+    """Plan the run: whom it takes, found in the CRM, and whether that needs an approval.
+
+    Where it takes anybody, eCW is asked once what it can do, for all steps of the run.
 
     `options` are those of the run's form: ecw.settings.push.Wanted, as an object or as JSON.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,64 @@ def forget(root: str, practice: str, records: Records) -> int:
         for resource in RESOURCES:
             for path in _batches(filesystem.join(folder, run, resource)):
                 gone += _without(path, resource, records)
+    # Last: by now the ids of all that is about the patient are known.
+    named = _named(records)
+    for run in filesystem.names(folder, hidden=True):
+        for resource in RESOURCES:
+            for path in _batches(filesystem.join(folder, run, resource)):
+                _rewritten(batch_file.manifest_path(path), named)
+            _rewritten(filesystem.join(folder, run, resource, "left.json"), named)
+            _rewritten(filesystem.join(folder, run, resource, "export.json"), named)
+        gone += _plan_without(filesystem.join(folder, run), named)
     return gone
+
+
+def _plan_without(folder: str, named: re.Pattern[str] | None) -> int:
+    """Take the patient out of what a run was to fetch; return 1 where it named the patient.
+
+    One that named nobody else goes: without a name in it a task that is cleared would take everybody.
+    """
+    plan, chosen = (filesystem.join(folder, name) for name in ("plan.json", "chosen.json"))
+    before = [(path, batch_file.read_json(path)) for path in (plan, chosen)]
+    theirs = [_left(found, named) != found for _, found in before]
+    if any(its and _emptied(found, _left(found, named)) for its, (_, found) in zip(theirs, before, strict=True)):
+        for path in (plan, chosen):
+            filesystem.remove(path)
+        return 1
+    for path in (plan, chosen):
+        _rewritten(path, named)
+    return int(any(theirs))
+
+
+def _rewritten(path: str, named: re.Pattern[str] | None) -> None:
+    found = batch_file.read_json(path)
+    left = _left(found, named)
+    if left != found:
+        batch_file.write_json(path, left)
+
+
+def _named(records: Records) -> re.Pattern[str] | None:
+    """Return what a text fits that names one of the records: the id as a word of its own."""
+    ids = sorted({one for each in records.ecw_ids.values() for one in each if one})
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, ids))})(?![\w-]|\.[\w-])") if ids else None
+
+
+def _left(value: Any, named: re.Pattern[str] | None) -> Any:
+    """Return what was read of a JSON file without what names the records: items of lists, entries by their key."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return [one for one in value if named is None or not named.search(one)]
+    if isinstance(value, list):
+        return [_left(one, named) for one in value]
+    if isinstance(value, dict):
+        return {key: _left(one, named) for key, one in value.items() if named is None or not named.search(key)}
+    return value
+
+
+def _emptied(before: Any, left: Any) -> bool:
+    """Return True if a list has lost all that it had."""
+    if isinstance(before, dict):
+        return any(_emptied(before[key], one) for key, one in left.items())
+    return isinstance(before, list) and bool(before) and left == []
 
 
 def _batches(folder: str) -> Iterator[str]:

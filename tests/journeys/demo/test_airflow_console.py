@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from include.demo.airflow_api import AirflowApi, wait_until
+from tests.fixtures.browser import too_wide
 from tests.fixtures.demo import LONG, Demo
 from tests.journeys.demo.test_airflow_ui import look
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.airflow
 
-PAGES = ("story", "rejects", "conflicts", "mappings", "quality")
+PAGES = ("overview", "logs", "story", "rejects", "conflicts", "mappings", "quality")
 CODE = "x-not-asked"  # of the demo's gender that no crosswalk has
 
 
@@ -166,7 +167,6 @@ def test_each_page_has_its_heading_in_both_modes_and_widths(demo: Demo, page: Pa
         content = console(page, demo, address)
         content.get_by_role("status").first.wait_for(state="detached")
         assert content.get_by_role("alert").count() == 0
-        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wider <= 0, f"{address} is wider than the window"
+        assert too_wide(page) == [], f"{address} in {mode} at {width} px scrolls sideways"
         assert faults(page) == [], f"{address} in {mode} at {width} px"
         look(page, demo, f"console-{address}-{mode}-{width}")

@@ -24,6 +24,7 @@ PATIENT = load_mapping("patient")
 COMPOSER = Composer(PATIENT)
 MAPPER = Mapper(PATIENT)
 GAP = {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
+NONE = {"extension": [{"url": ABSENT, "valueCode": "not-applicable"}]}
 ROW: dict[str, Any] = {
     "active": True,
     "identifier": "Lt2IFR5Ah76n4d8TFP5g",
@@ -195,6 +196,67 @@ def test_clearing_is_asked_for_by_name() -> None:
             {"name": [{"use": "usual", "family": "F", "given": ["A"]}, {"use": "usual", "family": "G"}]},
             "last_name",
             {"name": [{"use": "usual", "_family": GAP, "given": ["A"]}, {"use": "usual", "family": "G"}]},
+        ),
+        # Nor does a sibling of a later use or rank come in its place, wherever it stands.
+        (
+            {"address": [{"line": ["B"], "city": "Y"}, {"use": "home", "line": ["A"], "city": "X"}]},
+            "address_line1",
+            {"address": [{"line": ["B"], "city": "Y"}, {"use": "home", "line": [None], "_line": [NONE], "city": "X"}]},
+        ),
+        (
+            {"address": [{"use": "home", "line": ["A"]}, {"use": "temp", "line": ["B"], "city": "Y"}]},
+            "address_line1",
+            {
+                "address": [
+                    {"use": "home", "line": [None], "_line": [NONE]},
+                    {"use": "temp", "line": ["B"], "city": "Y"},
+                ]
+            },
+        ),
+        (
+            {"telecom": [{"system": "phone", "value": "2"}, {"system": "phone", "use": "home", "value": "1"}]},
+            "phone",
+            {"telecom": [{"system": "phone", "value": "2"}, {"system": "phone", "use": "home", "_value": NONE}]},
+        ),
+        (
+            {
+                "telecom": [
+                    {"system": "email", "use": "home", "value": "1"},
+                    {"system": "email", "use": "work", "value": "2"},
+                ]
+            },
+            "email",
+            {
+                "telecom": [
+                    {"system": "email", "use": "home", "_value": NONE},
+                    {"system": "email", "use": "work", "value": "2"},
+                ]
+            },
+        ),
+        (
+            {
+                "telecom": [
+                    {"system": "phone", "use": "mobile", "rank": 2, "value": "2"},
+                    {"system": "phone", "use": "mobile", "rank": 1, "value": "1"},
+                ]
+            },
+            "mobile_phone",
+            {
+                "telecom": [
+                    {"system": "phone", "use": "mobile", "rank": 2, "value": "2"},
+                    {"system": "phone", "use": "mobile", "rank": 1, "_value": NONE},
+                ]
+            },
+        ),
+        (
+            {
+                "communication": [
+                    {"language": {"coding": [{"code": "es"}]}},
+                    {"language": {"coding": [{"code": "fr"}]}, "preferred": True},
+                ]
+            },
+            "language",
+            {"communication": [{"language": {"coding": [{"code": "es"}]}}, {"language": GAP, "preferred": True}]},
         ),
         # What nothing would take the place of goes.
         (

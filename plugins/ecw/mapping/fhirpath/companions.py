@@ -4,6 +4,7 @@
     name.text, address.text   made anew of the parts, in the order that it had; R4: "the text should not hold anything
                               that is not in a part"
     telecom, address          extensions that hold parts of a number, or the place on the map
+    address.district, details the county of another city, a race's details of another category: see details.py
     coding, reference         the other codings and the text of a concept, the display of a reference
 
 Whatever else an element holds, unknown extensions among it, stays. https://hl7.org/fhir/R4/datatypes.html
@@ -11,9 +12,12 @@ Whatever else an element holds, unknown extensions among it, stays. https://hl7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
+
+from ecw.mapping.fhirpath.details import DETAILED, DISTRICT, Categories, county_agrees
+from ecw.mapping.fhirpath.paths import Extension, Member, Path, Step
 
 if TYPE_CHECKING:
     from ecw.mapping.fhirpath.write import Slot
@@ -76,20 +80,33 @@ def _contradicts(extension: Any, value: Any) -> bool:
 
 
 class Before:
-    """The names, addresses and telecoms of a resource before a write."""
+    """The names, addresses and telecoms of a resource before a write, and its categories."""
 
     def __init__(self, resource: Json) -> None:
+        self.resource, self.categories = resource, Categories(resource)
         self.elements = [(kind, element, deepcopy(element)) for kind, element in _elements(resource)]
 
-    def agree(self) -> None:
-        """Let what stands beside the parts agree with those that were written."""
+    def agree(self, said: Iterable[Path], pushed: Iterable[Path]) -> None:
+        """Let what stands beside the parts agree with those that were written.
+
+        `pushed` are the paths of all columns, `said` those that the CRM gave a value now.
+        """
+        names = [{_name(step) for step in path} for path in said]
+        self.categories.agree(self.resource, {name for path in names if DETAILED in path for name in path})
+        has_county = any(_name(path[-1]) == DISTRICT for path in pushed)  # the CRM knows it itself
         for kind, element, before in self.elements:
             parts, extensions = PARTS[kind]
             if all(element.get(part) == before.get(part) for part in parts):
                 continue
+            if kind == "address" and not has_county:
+                county_agrees(element, before)
             if kind != "telecom":
                 _retell(kind, element, before)
             _drop_extensions(element, extensions)
+
+
+def _name(step: Step) -> str:
+    return step.url if isinstance(step, Extension) else step.name if isinstance(step, Member) else ""
 
 
 def _elements(resource: Json) -> Iterator[tuple[str, Json]]:

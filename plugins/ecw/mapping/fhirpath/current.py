@@ -10,8 +10,9 @@
 4. Use, in the order asked for; where none is asked for: usual, official, any other.
 5. `rank`, 1 first.  6. The latest `period.start`.  7. The order of the record.
 
-Of elements that 3 to 5 make equal, one that says its value is absent can go before one that fills (6 and 7 decide): a
-push leaves that statement where a value was cleared, and the next pull finds nothing in its place.
+One that says its value is absent keeps its turn before one that fills: of elements that 3 to 5 make equal always (6 and
+7 decide), else where it says that there is none (`not-applicable`). A push leaves that statement where a value was
+cleared and a sibling would be read for it, so that the next pull finds nothing, too. `unknown` asks the next sibling.
 
 A null date in a period is not a date. A write goes to the element that is read; where there is none, one is made with
 the first use asked for. https://hl7.org/fhir/R4/datatypes.html#HumanName
@@ -26,7 +27,10 @@ from typing import Any
 from ecw.mapping.vocabulary import is_null_date
 
 Element = dict[str, Any]
-Fills = Callable[[Element], bool | None]  # None: it says that what the column takes is absent
+# A text: it says that what the column takes is absent, and why. https://hl7.org/fhir/R4/valueset-data-absent-reason.html
+Fills = Callable[[Element], bool | str]
+NONE = "not-applicable"
+Standing = tuple[bool, bool, int, int]
 FORMER = frozenset({"old", "maiden"})
 LAST = frozenset({"temp", "nickname", "anonymous"})
 _USUAL_ORDER = {"usual": 0, "official": 1}
@@ -62,16 +66,22 @@ def choose(left: Sequence[Element], uses: tuple[str, ...], fills: Fills) -> Elem
     keys = [standing(element, uses, fills) for element in left]
     best = min(keys)
     equal = [element for element, key in zip(left, keys, strict=True) if key == best]
-    taken = max(equal, key=_start) if len(equal) > 1 else equal[0]
-    at = next(n for n, element in enumerate(left) if element is taken)
-    for n, (element, key) in enumerate(zip(left, keys, strict=True)):
-        held = key[0] and not best[0] and key[1:] == best[1:] and (_start(element), -n) > (_start(taken), -at)
-        if held and fills(element) is None:
-            return element
-    return taken
+    if not best[0] and any(key[0] for key in keys):
+        # Those that say they are absent stand with those that fill.
+        keys = [
+            (key[0] and not _keeps_turn(fills(element), key, best), *key[1:])
+            for element, key in zip(left, keys, strict=True)
+        ]
+        best = min(keys)
+        equal = [element for element, key in zip(left, keys, strict=True) if key == best]
+    return max(equal, key=_start) if len(equal) > 1 else equal[0]  # `max` takes the first of equals
 
 
-def standing(element: Element, uses: tuple[str, ...], fills: Fills) -> tuple[bool, bool, int, int]:
+def _keeps_turn(filled: bool | str, key: Standing, best: Standing) -> bool:
+    return filled == NONE or (isinstance(filled, str) and key[1:] == best[1:])
+
+
+def standing(element: Element, uses: tuple[str, ...], fills: Fills) -> Standing:
     """Return where an element stands, best first: does not fill, not for now, use, rank."""
     use, rank = element.get("use"), element.get("rank")
     if uses:
@@ -80,7 +90,7 @@ def standing(element: Element, uses: tuple[str, ...], fills: Fills) -> tuple[boo
     else:
         order = _USUAL_ORDER.get(use or "", 2)
     return (
-        not fills(element),
+        fills(element) is not True,
         use in LAST or _start(element)[:10] > today(),
         order,
         rank if type(rank) is int else 2**31,
@@ -99,7 +109,7 @@ def why_later(element: Element, taken: Element, uses: tuple[str, ...], fills: Fi
     """Return why another element was taken although this one counts, too."""
     mine, best = standing(element, uses, fills), standing(taken, uses, fills)
     if best[0] and not mine[0]:
-        return "the other, its equal, says that the value is absent"
+        return "the other, which goes before it, says that the value is absent"
     for reason, own, other in zip(STANDINGS, mine, best, strict=True):
         if own != other:
             return reason

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from ecw.mapping.fhirpath.companions import ABSENT
-from ecw.mapping.fhirpath.current import current
+from ecw.mapping.fhirpath.current import Fills, current
 from ecw.mapping.fhirpath.paths import (
     Choice,
     Current,
@@ -247,23 +247,22 @@ def reader(path: Path) -> Callable[[dict[str, Any]], Any]:
 
 
 @cache
-def filler(needs: Path) -> Callable[[dict[str, Any]], bool | None]:
-    """Compile what current() looks for to a function: element -> whether it has that; None: it says that it has not."""
+def filler(needs: Path) -> Fills:
+    """Compile what current() looks for to a function: element -> whether it has it; a text: why it says it has not."""
     if not needs:
         return lambda element: True
     read = reader(needs)
     companion = f"_{needs[0].name}" if isinstance(needs[0], Member) else ""
-    return lambda element: True if read(element) is not None else None if _absent(element.get(companion)) else False
+    return lambda element: True if read(element) is not None else why_absent(element.get(companion)) or False
 
 
-def _absent(companion: Any) -> bool:
-    """Return True if the companion of a primitive, or of one of several, says that the value is absent."""
-    return any(
-        each.get("url") == ABSENT
-        for item in many(companion)
-        if item is not None
-        for each in many(item.get("extension"))
-    )
+def why_absent(companion: Any) -> str | None:
+    """Return why the companion of a primitive, or of one of several, says that the value is absent; else None."""
+    for item in many(companion):
+        for each in many(item.get("extension")) if item is not None else ():
+            if each.get("url") == ABSENT:
+                return str(each.get("valueCode"))
+    return None
 
 
 def holds(test: Test) -> Callable[[dict[str, Any]], bool]:

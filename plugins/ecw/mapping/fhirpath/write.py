@@ -17,7 +17,7 @@ from typing import Any
 
 from ecw.mapping.fhirpath import companions
 from ecw.mapping.fhirpath.companions import ABSENT as ABSENT
-from ecw.mapping.fhirpath.current import choose, why_not
+from ecw.mapping.fhirpath.current import NONE, choose, why_not
 from ecw.mapping.fhirpath.paths import (
     Choice,
     Current,
@@ -37,6 +37,7 @@ from ecw.mapping.fhirpath.paths import (
 from ecw.mapping.fhirpath.read import filler, holds, reader
 from ecw.mapping.values.convert import Unusable
 
+UNKNOWN = "unknown"  # why a value is absent, where nobody says more
 # What the profile demands of an element: without it the element goes. https://hl7.org/fhir/us/core/STU3.1.1/
 DEMANDED = frozenset(
     {
@@ -127,7 +128,7 @@ def clear(resource: dict[str, Any], path: Path) -> None:
 
     The items after it in a list keep their places: a gap says in FHIR's way that its value is absent (R4, 2.6.2: a null
     and its extension). Otherwise they would move up, and a path that counts would read them in its place. An element
-    goes where nothing would take its place; another branch of a union may then be read.
+    goes where no sibling, before or after it, would be read in its place; else it says that its value is absent.
     """
     if (slot := slot_of(resource, path)) is not None:
         take_away(resource, slot, path)
@@ -140,8 +141,9 @@ def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool =
     value = found.value
     while slot is not None:
         if isinstance(slot.holder, list):
-            after = gaps and any(item is not None for item in slot.holder[slot.key + 1 :])
-            if after and _left_gap(resource, path, slot, taken):
+            # A plain item is counted from the first; of elements, those before it can be read for it, too.
+            others = slot.holder[slot.key + 1 :] + (slot.holder[: slot.key] if taken else [])
+            if gaps and any(item is not None for item in others) and _left_gap(resource, path, slot, taken):
                 return
             slot.holder.pop(slot.key)
             _drop_companion(slot)
@@ -356,16 +358,11 @@ def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str
     if taken is None:
         _leave_gap(slot, taken)
         return True
-    items, element = list(slot.holder), dict(slot.value)
+    items = list(slot.holder)
     slot.holder.pop(slot.key)
     another = not _is_nothing(_reader(path)(resource))
     slot.holder[:] = items
-    if another:
-        _leave_gap(slot, taken)
-        if _is_nothing(_reader(path)(resource)):
-            return True
-        slot.holder[slot.key] = element
-    return False
+    return another and _leave_gap_that_holds(resource, path, slot, taken)
 
 
 def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
@@ -374,30 +371,36 @@ def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, An
         return False
     if not isinstance(slot.holder, list) or _is_nothing(_reader(path)(resource)):
         return False
+    return _leave_gap_that_holds(resource, path, slot, taken)
+
+
+def _leave_gap_that_holds(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any]) -> bool:
+    """Leave the gap with which the path reads nothing: `unknown`, as US Core wants it, else that there is none."""
     element = dict(slot.value)
-    _leave_gap(slot, taken)
-    if _is_nothing(_reader(path)(resource)):
-        return True
-    slot.holder[slot.key] = element
+    for reason in (UNKNOWN, NONE):
+        _leave_gap(slot, taken, reason)
+        if _is_nothing(_reader(path)(resource)):
+            return True
+        slot.holder[slot.key] = dict(element)
     return False
 
 
 def _is_nothing(value: Any) -> bool:
-    return value is None or value == _absent()
+    return value is None or value in (_absent(), _absent(NONE))
 
 
-def _leave_gap(slot: Slot, taken: tuple[str, Any] | None) -> None:
+def _leave_gap(slot: Slot, taken: tuple[str, Any] | None, reason: str = UNKNOWN) -> None:
     """Say of an item of a list that its value is absent, in its place: of a plain one itself, else of the member."""
     if taken is not None:
         name, had = taken
         if isinstance(had, dict):
-            slot.value[name] = _absent()
+            slot.value[name] = _absent(reason)
         elif isinstance(had, list) and isinstance(had[0], dict):
-            slot.value[name] = [_absent()]
+            slot.value[name] = [_absent(reason)]
         elif isinstance(had, list):
-            slot.value.update({name: [None], f"_{name}": [_absent()]})
+            slot.value.update({name: [None], f"_{name}": [_absent(reason)]})
         else:
-            slot.value[f"_{name}"] = _absent()
+            slot.value[f"_{name}"] = _absent(reason)
         return
     slot.holder[slot.key] = None
     if slot.above is None:
@@ -409,8 +412,8 @@ def _leave_gap(slot: Slot, taken: tuple[str, Any] | None) -> None:
     slot.above.holder[f"_{slot.above.key}"] = companions
 
 
-def _absent() -> dict[str, Any]:
-    return {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
+def _absent(reason: str = UNKNOWN) -> dict[str, Any]:
+    return {"extension": [{"url": ABSENT, "valueCode": reason}]}
 
 
 def _drop_gaps(slot: Slot) -> None:

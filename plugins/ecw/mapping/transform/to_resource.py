@@ -66,10 +66,13 @@ class Composer:
         What already says the same in eCW's spelling stays as it is.
         """
         composed = Composed(deepcopy(into) if into is not None else self.new())
-        before = companions.Before(composed.resource)
+        before, said = companions.Before(composed.resource), []
         for column in self.columns:
             value = self.cleaned(column, row.get(column.name))
-            if value is None or same(column, value, self.present(column, composed.resource)):
+            if value is None:
+                continue
+            said.append(column.writes)
+            if same(column, value, self.present(column, composed.resource)):
                 continue
             if _says_it_better(column, value, composed.resource):
                 continue
@@ -85,7 +88,7 @@ class Composer:
             if column.name in wanted:
                 self.take_away(column, composed.resource)
                 composed.written.append(column.name)
-        before.agree()
+        before.agree(said, [column.writes for column in self.columns])
         return composed
 
     def new(self) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
 from ecw.fhir.connection import base_url_of, practice_of
+from ecw.fhir.retry import AT_ONCE
 from ecw.mapping.definition.model import Mapping as MappingFile
 from ecw.models import Push
+from ecw.practice.client import client_of
 from ecw.practice.mappings import mappings_of
 from ecw.push import progress
 from ecw.push.context import CrmSide
 from ecw.push.intents import CREATE, UPDATE, Place
+from ecw.push.kill_switch import Allowed
+from ecw.push.plan import capability
 from ecw.push.plan.select import choose
 from ecw.settings import connections
 from ecw.settings.practices import of_connection
@@ -105,7 +109,7 @@ def begin(
         *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
         ", ".join(f"{count} {why}" for why, count in chosen.not_sent.items()) or "nobody",
     )
-    return Push(
+    push = Push(
         practice=side.place.practice,
         base_url=base_url,
         run_id=run_id,
@@ -120,6 +124,9 @@ def begin(
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),
     )
+    if planned and Allowed(of_connection(ecw_conn_id))():
+        capability.keep(push, client_of(push, engine, AT_ONCE), side.mapping.resource)
+    return push
 
 
 def place_of(push: Push) -> Place:

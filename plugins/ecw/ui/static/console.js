@@ -46,7 +46,7 @@ class Guard extends React.Component {
 const Navigation = ({ current }) =>
   h(C.Flex, { as: "nav", "aria-label": "EMR sync", gap: 1, wrap: "wrap", mb: 4, borderBottomWidth: "1px", borderColor: "border" },
     ...PAGES.map(([address, name]) =>
-      h(C.Link, { key: address, asChild: true, px: 3, py: 2, mb: "-1px", fontSize: "sm", fontWeight: current === address ? "semibold" : "normal",
+      h(C.Link, { key: address, asChild: true, px: { base: 2, md: 3 }, py: { base: 1, md: 2 }, mb: "-1px", fontSize: "sm", fontWeight: current === address ? "semibold" : "normal",
         color: current === address ? "fg" : "fg.muted", borderBottomWidth: "3px", borderColor: current === address ? "border.info" : "transparent",
         _hover: { color: "fg", textDecoration: "none" } },
         h(Router.Link, { to: `${HOME}/${address}`, "aria-current": current === address ? "page" : undefined }, name))));

@@ -176,8 +176,9 @@ export const Time = ({ at, ago = false }) => {
 export const Id = ({ value, to, length = 12, text }) => {
   const [copied, setCopied] = useState(false);
   if (!value) return h("span", null, "–");
+  // A long one that is wanted whole breaks where it must.
   const short = text ?? (value.length > length ? `${value.slice(0, length - 4)}…${value.slice(-3)}` : value);
-  const face = { whiteSpace: "nowrap", ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
+  const face = { ...(length > 24 ? { whiteSpace: "normal", overflowWrap: "anywhere" } : { whiteSpace: "nowrap" }), ...(text ? {} : { fontFamily: "mono", fontSize: "sm" }) };
   const copy = (event) => {
     event.stopPropagation();
     navigator.clipboard?.writeText(value).then(() => {
@@ -185,7 +186,7 @@ export const Id = ({ value, to, length = 12, text }) => {
       setTimeout(() => setCopied(false), 1500);
     });
   };
-  return h(C.HStack, { as: "span", display: "inline-flex", gap: 1 },
+  return h(C.HStack, { as: "span", display: "inline-flex", gap: 1, minW: 0, maxW: "100%" },
     to ? h(To, { to, title: value, "aria-label": value }, h(C.Box, { as: "span", ...face }, short))
        : h(C.Box, { as: "span", ...face, title: value }, short),
     h(C.Button, { size: "2xs", variant: "ghost", px: 1, minW: 5, color: "fg.muted", onClick: copy, title: `Copy ${value}`, "aria-label": `Copy ${value}` },
@@ -225,10 +226,10 @@ export const State = ({ value, tone }) =>
 export const Title = ({ children, actions, subtitle }) =>
   h(C.Flex, { justify: "space-between", align: "flex-start", gap: 3, wrap: "wrap", mb: 4 },
     h(C.Box, null, h(C.Heading, { as: "h1", size: "xl" }, children), subtitle ? h(C.Text, { color: "fg.muted", fontSize: "sm" }, subtitle) : null),
-    actions ? h(C.HStack, { wrap: "wrap", gap: 2 }, actions) : null);
+    actions ? h(C.HStack, { wrap: "wrap", gap: 2, align: "flex-end" }, actions) : null);
 
 export const Section = ({ title, actions, children, ...rest }) =>
-  h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: 4, mb: 4, minW: 0, ...rest },
+  h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: { base: 3, md: 4 }, mb: 4, minW: 0, ...rest },
     title || actions
       ? h(C.Flex, { justify: "space-between", align: "center", mb: 3, gap: 2, wrap: "wrap" },
           h(C.Heading, { as: "h2", size: "md" }, title), actions ? h(C.HStack, { wrap: "wrap" }, actions) : null)
@@ -282,7 +283,7 @@ export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) 
   const shown = (column) => (column.hide ? { display: { [column.hide]: "none", md: "table-cell" } } : {});
   const width = columns.length + (detail ? 1 : 0) + (select ? 1 : 0);
   return h(C.Table.ScrollArea, { tabIndex: 0, role: "region", "aria-label": caption, maxW: "100%", whiteSpace: "normal" },
-    h(C.Table.Root, { size: "sm", interactive: Boolean(detail) },
+    h(C.Table.Root, { size: "sm", interactive: Boolean(detail), css: { "& :is(th, td)": { paddingInline: { base: "1", md: "2" } } } },
       h(C.Table.Caption, { captionSide: "top", css: { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" } }, caption),
       h(C.Table.Header, null, h(C.Table.Row, null,
         detail ? h(C.Table.ColumnHeader, { width: 8 }, h(C.VisuallyHidden, null, "Details")) : null,
@@ -298,6 +299,9 @@ export const Table = ({ columns, rows, keyOf, caption, empty, detail, select }) 
         return isOpen ? [line, h(C.Table.Row, { key: `${key} details` }, h(C.Table.Cell, { colSpan: width, bg: "bg.subtle" }, detail(row)))] : [line];
       }))));
 };
+
+/** What a phone shows below a cell's own text, in place of the columns that it hides. */
+export const Narrow = ({ children }) => h(C.Box, { display: { base: "block", md: "none" }, fontSize: "sm", color: "fg.muted", overflowWrap: "anywhere", whiteSpace: "normal" }, children);
 
 /** A filter as a choice. `options`: words, or [value, label] pairs. */
 export const Choice = ({ label, value, options, onChange, any = "all", width = "150px" }) => {

@@ -1,6 +1,6 @@
 // Conflicts and matches: what waits for a person; both sides side by side, and the decision.
 import {
-  C, Choice, Confirm, Count, Empty, Fetched, Filters, Id, Pager, Problem, React, Section, Start, Table, Time, Title, To,
+  C, Choice, Confirm, Count, Empty, Fetched, Filters, Id, Narrow, Pager, Problem, React, Section, Start, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, useApi, useQuery, useRights, useState,
 } from "../kit.js";
 import { Compare, Inside, RecordId, storyTo, usePractice } from "../record.js";
@@ -36,6 +36,9 @@ const Choose = ({ label, path, body, done, ...rest }) => {
 
 const field = (row) => ({ resource: row.resource, crm_id: row.crm_id, column: row.column });
 
+const Chosen = ({ row }) => row.choice
+  ? h(C.Badge, { colorPalette: "blue" }, row.choice === "crm" ? "the CRM's; next push" : "eCW's; next pull") : h(C.Badge, { colorPalette: "orange" }, "waits");
+
 const OneConflict = ({ practice, dag, row, done }) => h(Inside, null,
   h(Compare, { practice, resource: row.resource, crmId: row.crm_id, ecwIds: [row.ecw_id], first: [row.column] }),
   h(C.HStack, { wrap: "wrap" },
@@ -46,7 +49,7 @@ const OneConflict = ({ practice, dag, row, done }) => h(Inside, null,
 
 const Several = ({ practice, rows, done }) => {
   const rights = useRights(practice);
-  return h(C.HStack, null, ...WINNERS.map(([winner, label]) => h(Confirm, {
+  return h(C.HStack, { wrap: "wrap" }, ...WINNERS.map(([winner, label]) => h(Confirm, {
     key: winner, title: `${label} value in ${plural(rows.length, "field")}`, yes: label,
     button: h(C.Button, { size: "sm", variant: "outline", disabled: !rows.length || !may(rights) }, `${label} (${number(rows.length)})`),
     onYes: async () => { await act("conflicts/choose", { practice, winner, fields: rows.map(field) }); done(); },
@@ -69,11 +72,11 @@ const Conflicts = ({ practice, dag }) => {
       cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.column} of ${row.crm_id}`, checked: chosen.has(keyOf(row)), onChange: () => flip(row) }),
     };
     const columns = [
-      { title: "Field", cell: (row) => h(C.Text, { fontWeight: "semibold" }, row.column) },
+      { title: "Field", cell: (row) => h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, row.column), h(Narrow, null, h(Chosen, { row }))) },
       { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
       { title: "Resource", cell: (row) => row.resource, hide: "base" },
       { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }), hide: "base" },
-      { title: "Choice", cell: (row) => row.choice ? h(C.Badge, { colorPalette: "blue" }, row.choice === "crm" ? "the CRM's; next push" : "eCW's; next pull") : h(C.Badge, { colorPalette: "orange" }, "waits") },
+      { title: "Choice", cell: (row) => h(Chosen, { row }), hide: "base" },
     ];
     if (!groups.length) return h(Section, { title: "Conflicts" }, h(Empty, { title: "No field waits for a choice." }, "Where the CRM and eCW change the same field and no rule says who wins, it waits here."));
     return h(Section, { title: "Conflicts", actions: h(Several, { practice, rows: rows.filter((row) => chosen.has(keyOf(row))), done }) },
@@ -106,15 +109,21 @@ const OneMatch = ({ practice, dag, row, done }) => {
       ? h(Start, { dag: dag(DAG), conf: { patients: [`crm:${row.crm_id}`] }, label: "Push this patient now", explain: "Does what was chosen: links the patient, or creates it." }) : null);
 };
 
+const Candidates = ({ row }) => h(C.HStack, { wrap: "wrap", gap: 2 }, ...row.candidates.slice(0, 3).map((id) => h(Id, { key: id, value: id })),
+  row.candidates.length > 3 ? `and ${row.candidates.length - 3} more` : null, row.candidates.length ? null : "nobody");
+const Decided = ({ row }) => row.choice
+  ? h(C.Badge, { colorPalette: "blue" }, `${row.choice === "new" ? "a new patient" : row.choice}; next push`) : h(C.Badge, { colorPalette: "orange" }, "waits");
+
 const Matches = ({ practice, dag }) => {
   const [{ cursor }] = useQuery();
   const page = useApi("matches", { practice, cursor });
   const columns = [
-    { title: "Patient in the CRM", cell: (row) => h(Id, { value: row.crm_id, to: storyTo(practice, { resource: "patient", crm_id: row.crm_id }) }) },
-    { title: "May be, in eCW", cell: (row) => h(C.HStack, { wrap: "wrap", gap: 2 }, ...row.candidates.slice(0, 3).map((id) => h(Id, { key: id, value: id })), row.candidates.length > 3 ? `and ${row.candidates.length - 3} more` : null, row.candidates.length ? null : "nobody") },
+    { title: "Patient in the CRM", cell: (row) => h(C.Box, null, h(Id, { value: row.crm_id, to: storyTo(practice, { resource: "patient", crm_id: row.crm_id }) }),
+      h(Narrow, null, "may be ", h(Candidates, { row }), h(Decided, { row }))) },
+    { title: "May be, in eCW", cell: (row) => h(Candidates, { row }), hide: "base" },
     { title: "Found by", cell: (row) => row.found_by, hide: "base" },
     { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }), hide: "base" },
-    { title: "Choice", cell: (row) => row.choice ? h(C.Badge, { colorPalette: "blue" }, `${row.choice === "new" ? "a new patient" : row.choice}; next push`) : h(C.Badge, { colorPalette: "orange" }, "waits") },
+    { title: "Choice", cell: (row) => h(Decided, { row }), hide: "base" },
   ];
   return h(Fetched, { of: page }, ({ matches: rows, next }) => h(Section, { title: "Held matches" }, rows.length
     ? h(React.Fragment, null, h(Table, { caption: "Held matches", columns, rows, keyOf: (row) => row.crm_id, detail: (row) => h(OneMatch, { practice, dag, row, done: page.reload }) }), h(Pager, { next }))

@@ -1,5 +1,5 @@
 // Integration Logs: what happened to which record, grouped by run; filters, entries in full, CSV.
-import { C, Choice, Empty, Fetched, Field, Filters, Id, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery, useRights } from "../kit.js";
+import { C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Pager, RunId, Section, Start, State, Table, Time, Title, To, apiHref, dagTo, h, number, pageTo, plural, runTo, useApi, useMemo, useQuery, useRights } from "../kit.js";
 
 const FILTERS = ["practice", "direction", "resource", "outcome", "code", "run", "record", "start", "end"];
 const SPANS = [["3600", "last hour"], ["86400", "last 24 hours"], ["604800", "last 7 days"], ["1209600", "last 14 days"], ["2592000", "last 30 days"]];
@@ -17,9 +17,6 @@ const taskLog = (dag, entry) => {
   return run && `${run}/tasks/${entry.direction === "push" ? "send" : `${entry.resource}.load`}`;
 };
 const asked = (query) => Object.fromEntries(FILTERS.map((name) => [name, query[name]]));
-
-/** What a phone shows below a row's time, in place of a column. */
-const Narrow = ({ children }) => h(C.Text, { display: { base: "block", md: "none" }, fontSize: "sm", color: "fg.muted", overflowWrap: "anywhere" }, children);
 
 const Detail = ({ entry, practice }) => {
   const line = (name, ...value) => h(C.Flex, { key: name, gap: 3, wrap: "wrap" }, h(C.Text, { minW: "110px", color: "fg.muted", fontSize: "sm" }, name), h(C.Box, { flex: "1", minW: "200px", fontSize: "sm" }, ...value));

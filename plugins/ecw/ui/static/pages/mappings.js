@@ -14,7 +14,7 @@ const Columns = ({ mapping }) => {
   const columns = [
     { title: "In the CRM", cell: (row) => h(C.Box, null, h(C.Text, { fontWeight: "semibold", title: row.description }, row.label, row.required ? h(C.Badge, { ml: 2 }, "required") : null), mono(row.column)) },
     { title: `In eCW's ${mapping.fhir_type}`, cell: (row) => mono(row.path) },
-    { title: "Travels", cell: (row) => row.direction, hide: "base" },
+    { title: "Travels", cell: (row) => h(C.Text, { whiteSpace: "nowrap" }, row.direction), hide: "base" },
     { title: "Conflict", cell: (row) => ({ crm: "the CRM wins", emr: "eCW wins", newest: "the newer wins", hold: "a person chooses" })[row.on_conflict] ?? "", hide: "base" },
     { title: "Crosswalk", cell: (row) => row.crosswalk ? h("a", { href: `#crosswalk-${row.crosswalk}`, style: { textDecoration: "underline" } }, row.crosswalk) : "", hide: "base" },
     { title: "Cleaned", cell: (row) => wrapped(row.cleaned), hide: "base" },
@@ -35,7 +35,7 @@ const Crosswalk = ({ practice, resource, one }) => {
   const lists = one.missing !== null || one.unused !== null;
   return h(C.Box, { id: `crosswalk-${one.name}`, borderTopWidth: "1px", borderColor: "border", py: 3 },
     h(C.Flex, { justify: "space-between", gap: 3, wrap: "wrap" },
-      h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, one.name), h(C.Text, { fontSize: "sm", color: "fg.muted" },
+      h(C.Box, { minW: 0, overflowWrap: "anywhere" }, h(C.Text, { fontWeight: "semibold" }, one.name), h(C.Text, { fontSize: "sm", color: "fg.muted" },
         `${plural(one.lines.length, "code")} · a code that it lacks ${THEN[one.unmapped] ?? one.unmapped}${one.default ? ` “${one.default}”` : ""} · ${one.columns.join(", ")}`)),
       h(C.HStack, { gap: 5, fontSize: "sm", wrap: "wrap" },
         one.missing === null ? null : h(C.Box, null, h(C.Text, { color: "fg.muted" }, "eCW's codes it lacks"), h(Count, { value: one.missing.length })),

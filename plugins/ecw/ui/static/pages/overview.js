@@ -1,24 +1,34 @@
 // Overview: how fresh each resource of a practice is, what needs attention first, and what the last days were like.
-import { C, Choice, Count, Empty, Fetched, Field, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useRights, useState } from "../kit.js";
+import { C, Choice, Count, Empty, Fetched, Field, Narrow, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useRights, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
 const dagOf = (run, dag) => dag(run.run_type === "replay" ? "ecw_replay" : "ecw_pull");
 const changed = (run) => (run ? (run.inserted ?? 0) + (run.updated ?? 0) : null);
 
+// title, name in the data, what is counted, the page that shows it with what parameters
+const WAITS = [
+  ["Rejects", "open_rejects", "open rejects of", (row) => ["rejects", { resource: row.resource }]],
+  ["Unmapped", "unmapped", "records with an unmapped code of", (row) => ["mappings", { resource: row.resource }]],
+  ["Conflicts", "conflicts", "conflicts of", (row) => ["conflicts", { resource: row.resource }]],
+  ["Held", "held", "held matches of", () => ["conflicts", { show: "matches" }]],
+  ["Unknown", "unknown", "pushes without a known outcome of", () => ["logs", { direction: "push", outcome: "unknown" }]],
+  ["Decided", "decided", "records that somebody decided and the next push sends of", () => ["conflicts", {}]],
+];
+const Waits = ({ practice, row, of: [, name, counted, page] }) => {
+  const [address, params] = page(row);
+  return h(Count, { value: row[name], label: `${counted} ${row.resource}`, tone: "warning", to: pageTo(address, { practice, ...params }) });
+};
+
 const columns = (practice, dag) => [
-  { title: "Resource", cell: (row) => h(C.Text, { fontWeight: "semibold" }, row.resource) },
+  { title: "Resource", cell: (row) => h(C.Box, null, h(C.Text, { fontWeight: "semibold" }, row.resource),
+    h(Narrow, null, ...WAITS.filter(([, name]) => row[name]).map((of) => h(C.Box, { key: of[0] }, `${of[0]}: `, h(Waits, { practice, row, of }))))) },
   { title: "Last good sync", cell: (row) => h(C.HStack, { gap: 2 }, h(Time, { at: row.last_good_at, ago: true }), row.late ? h(State, { value: "late" }) : null) },
-  { title: "Last run", cell: (row) => row.last_run
+  { title: "Last run", hide: "base", cell: (row) => row.last_run
     ? h(C.HStack, { gap: 2 }, h(State, { value: row.last_run.state }), h(To, { to: runTo(dagOf(row.last_run, dag), row.last_run.run_id), title: row.last_run.run_id }, h(Time, { at: row.last_run.started_at })))
     : h(C.Text, { color: "fg.muted" }, "never") },
   { title: "Fetched", align: "end", hide: "base", cell: (row) => number(row.last_run?.fetched) },
-  { title: "Changed", align: "end", cell: (row) => h(Count, { value: changed(row.last_run), label: `changed records of ${row.resource}`, to: pageTo("logs", { practice, run: row.last_run?.run_id, resource: row.resource }) }) },
-  { title: "Rejects", align: "end", cell: (row) => h(Count, { value: row.open_rejects, label: `open rejects of ${row.resource}`, tone: "warning", to: pageTo("rejects", { practice, resource: row.resource }) }) },
-  { title: "Unmapped", align: "end", cell: (row) => h(Count, { value: row.unmapped, label: `records of ${row.resource} with an unmapped code`, tone: "warning", to: pageTo("mappings", { practice, resource: row.resource }) }) },
-  { title: "Conflicts", align: "end", cell: (row) => h(Count, { value: row.conflicts, label: `conflicts of ${row.resource}`, tone: "warning", to: pageTo("conflicts", { practice, resource: row.resource }) }) },
-  { title: "Held", align: "end", cell: (row) => h(Count, { value: row.held, label: `held matches of ${row.resource}`, tone: "warning", to: pageTo("conflicts", { practice }) }) },
-  { title: "Unknown", align: "end", cell: (row) => h(Count, { value: row.unknown, label: `pushes of ${row.resource} without a known outcome`, tone: "warning", to: pageTo("logs", { practice, direction: "push", outcome: "unknown" }) }) },
-  { title: "Decided", align: "end", cell: (row) => h(Count, { value: row.decided, label: `records of ${row.resource} that somebody decided and the next push sends`, to: pageTo("conflicts", { practice }) }) },
+  { title: "Changed", align: "end", hide: "base", cell: (row) => h(Count, { value: changed(row.last_run), label: `changed records of ${row.resource}`, to: pageTo("logs", { practice, run: row.last_run?.run_id, resource: row.resource }) }) },
+  ...WAITS.map((of) => ({ title: of[0], align: "end", hide: "base", cell: (row) => h(Waits, { practice, row, of }) })),
 ];
 
 const Button = ({ item }) => {

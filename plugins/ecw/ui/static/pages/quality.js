@@ -47,7 +47,7 @@ export default function Quality() {
     h(Title, { subtitle: "What the expectations found in the last 30 checks of each resource, the worst first." }, "Quality"),
     h(Filters, null, picker,
       h(Choice, { label: "Resource", value: query.resource, options: ["practitioner", "location", "patient", "insurance", "encounter"], onChange: (value) => change({ resource: value }) }),
-      h(Choice, { label: "Show", value: query.show, any: "what failed lately", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
+      h(Choice, { label: "Show", value: query.show, width: "190px", any: "what failed lately", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
     none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), ": each run checks what it fetched."))
       : h(Fetched, { of: found }, ({ expectations }) => {
           const rows = shown(expectations);

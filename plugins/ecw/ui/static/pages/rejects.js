@@ -1,6 +1,6 @@
 // Rejects: what may not enter, by rule; replay what was fixed, dismiss what may stay out.
 import {
-  C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Pager, React, Section, Start, State, Table, Time, Title, To,
+  C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Narrow, Pager, React, Section, Start, State, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
 import { Inside, RecordId, usePractice } from "../record.js";
@@ -15,13 +15,14 @@ const Groups = ({ practice, state, resource }) => {
   const [query, change] = useQuery();
   const groups = useApi("rejects/groups", { practice, state, resource });
   const columns = [
-    { title: "Rule", cell: (row) => h(C.HStack, { gap: 2 },
-      h(C.Button, { size: "xs", variant: same(row, query) ? "solid" : "ghost", "aria-pressed": same(row, query), onClick: () => change({ resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }, row.rule)) },
-    { title: "Field", cell: (row) => row.column || h(C.Text, { as: "span", color: "fg.muted" }, "the record") },
-    { title: "Resource", cell: (row) => row.resource },
+    { title: "Rule", cell: (row) => h(C.Box, null,
+      h(C.Button, { size: "xs", variant: same(row, query) ? "solid" : "ghost", px: 2, ml: same(row, query) ? 0 : -2, "aria-pressed": same(row, query), onClick: () => change({ resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }, row.rule),
+      h(Narrow, null, `${row.column || "the record"} · ${row.resource} · oldest `, h(Time, { at: row.oldest, ago: true }))) },
+    { title: "Field", hide: "base", cell: (row) => row.column || h(C.Text, { as: "span", color: "fg.muted" }, "the record") },
+    { title: "Resource", hide: "base", cell: (row) => row.resource },
     { title: "Step", cell: (row) => row.step, hide: "base" },
     { title: "Records", align: "end", cell: (row) => h(Count, { value: row.records, label: `rejects by ${row.rule}`, to: pageTo("rejects", { practice, state, resource: row.resource, step: row.step, rule: row.rule, column: row.column || WHOLE }) }) },
-    { title: "Oldest", cell: (row) => h(Time, { at: row.oldest, ago: true }) },
+    { title: "Oldest", hide: "base", cell: (row) => h(Time, { at: row.oldest, ago: true }) },
   ];
   return h(Fetched, { of: groups }, ({ groups: rows }) => rows.length
     ? h(Section, { title: "By rule" }, h(Table, { caption: "Rejects by rule", columns, rows, keyOf: (row) => [row.resource, row.step, row.rule, row.column].join(" ") }))
@@ -67,11 +68,11 @@ const Records = ({ practice, dag, state }) => {
       cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.ecw_id}`, checked: chosen.has(keyOf(row)), onChange: () => flip(row) }),
     };
     const columns = [
-      { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
-      { title: "Reason", cell: (row) => h(C.Text, { fontSize: "sm", whiteSpace: "normal", minW: "200px" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
+      { title: "Record", cell: (row) => h(C.Box, null, h(RecordId, { practice, record: row }), h(Narrow, null, `${row.column ? `${row.column}: ` : ""}${row.reason} · `, h(Time, { at: row.since, ago: true }))) },
+      { title: "Reason", hide: "base", cell: (row) => h(C.Text, { fontSize: "sm", whiteSpace: "normal", minW: "200px" }, row.column ? h(C.Text, { as: "span", fontFamily: "mono" }, `${row.column}: `) : null, row.reason) },
       ...(rule ? [] : [{ title: "Rule", cell: (row) => row.rule, hide: "base" }]),
       { title: "Resource", cell: (row) => row.resource, hide: "base" },
-      { title: "Since", cell: (row) => h(Time, { at: row.since, ago: true }) },
+      { title: "Since", hide: "base", cell: (row) => h(Time, { at: row.since, ago: true }) },
       ...(state === "open" ? [] : [{ title: "State", cell: (row) => h(State, { value: row.state }) }]),
     ];
     const actions = state === "resolved" ? null : [

@@ -1,6 +1,6 @@
 // A record's story: found by an id, or by a number or name; why it looks so, what happened to it, what belongs to it.
 import {
-  C, Choice, Empty, Fetched, Field, Filters, Id, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
+  C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
   act, clockTime, h, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
 import { Compare, RecordId, storyTo, usePractice } from "../record.js";
@@ -66,12 +66,14 @@ const Happened = ({ dag, event }) => h(C.Flex, { as: "li", gap: 3, py: 2, border
       event.run_id && event.dag ? h(To, { to: runTo(dag(event.dag), event.run_id), title: event.run_id }, dag(event.dag)) : event.run_id,
       event.mapping_version ? h("span", { title: event.mapping_version }, `mapping ${event.mapping_version.slice(0, 8)}`) : null)));
 
+const refers = (row) => (row.refers === "to" ? "refers to" : "is referred to by");
+
 const Links = ({ practice, record }) => {
   const related = useApi("records/related", { practice, ...record }, { skip: !record.ecw_id });
   if (!record.ecw_id) return null;
   const columns = [
-    { title: "", cell: (row) => row.refers === "to" ? "refers to" : "is referred to by" },
-    { title: "Resource", cell: (row) => row.resource },
+    { title: "Reference", hide: "base", cell: refers },
+    { title: "Resource", cell: (row) => h(C.Box, null, row.resource, h(Narrow, null, refers(row))) },
     { title: "Record", cell: (row) => h(RecordId, { practice, record: row }) },
     { title: "Field", cell: (row) => row.column, hide: "base" },
   ];
@@ -91,8 +93,8 @@ const OneStory = ({ practice, dag, record }) => {
         resource === "patient" && crm ? h(Start, { key: "push", dag: dag("ecw_push_patients"), conf: { patients: [`crm:${crm}`] }, label: "Push this patient", explain: "Sends what differs from what was last agreed." }) : null,
       ] },
         h(C.Flex, { gap: 6, wrap: "wrap", fontSize: "sm" },
-          h(C.Box, null, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
-          h(C.Box, null, h(C.Text, { color: "fg.muted" }, "CRM id"), h(Id, { value: crm, length: 40 })),
+          h(C.Box, { minW: 0 }, h(C.Text, { color: "fg.muted" }, "eCW id"), h(Id, { value: ecw, length: 40 })),
+          h(C.Box, { minW: 0 }, h(C.Text, { color: "fg.muted" }, "CRM id"), h(Id, { value: crm, length: 40 })),
           data.link ? h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Last fetched"), h(Time, { at: data.link.last_seen_at, ago: true })) : null,
           data.link?.source_version ? h(C.Box, null, h(C.Text, { color: "fg.muted" }, "Version in eCW"), h(Time, { at: data.link.source_version })) : null),
         crm && ecw ? h(C.Box, { mt: 3 }, h(Compare, { practice, resource, crmId: crm, ecwIds: [ecw] })) : null),

@@ -1,0 +1,68 @@
+"""`make audit`: known vulnerabilities of all that requirements.lock pins, and a record of what was asked.
+
+pip-audit needs the network; the record, audit.json, does not: `make test` compares it with the lock.  See
+docs/decisions/0020-what-guards-the-dependencies-without-a-network.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK, RECORD = ROOT / "requirements.lock", ROOT / "audit.json"
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+def pins(lock: str) -> set[tuple[str, str]]:
+    """Return what a lock pins: names as PyPI normalizes them (PEP 503), and versions."""
+    return {(_normal(name), version) for name, version in PIN.findall(lock)}
+
+
+def record_of(report: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what is kept of pip-audit's report: when, and which versions it knows nothing against.
+
+    Raises ValueError where it knows something, or was not told.
+    """
+    bad = sorted(
+        f"{one['name']} {one.get('version', '')}: {one.get('skip_reason') or [each['id'] for each in one['vulns']]}"
+        for one in report["dependencies"]
+        if one.get("skip_reason") or one["vulns"]
+    )
+    if bad:
+        raise ValueError("\n".join(bad))
+    packages = {_normal(one["name"]): one["version"] for one in report["dependencies"]}
+    return {"at": now.date().isoformat(), "packages": dict(sorted(packages.items()))}
+
+
+def not_audited(lock: str, record: dict[str, Any]) -> list[str]:
+    """Return the pins that the record does not name in that version."""
+    asked = {(name, version) for name, version in record["packages"].items()}
+    return [f"{name}=={version}" for name, version in sorted(pins(lock) - asked)]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def main() -> int:
+    """Ask, and write the record down."""
+    options = ["--strict", "--requirement", str(LOCK), "--require-hashes", "--disable-pip", "--progress-spinner", "off"]
+    pip_audit = Path(sys.executable).with_name("pip-audit")
+    done = subprocess.run([pip_audit, *options, "--format", "json"], stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        record = record_of(json.loads(done.stdout), datetime.now(UTC))
+    except ValueError as error:  # no report, too: pip-audit has said why
+        sys.stderr.write(f"{error if done.stdout else ''}\nNothing is recorded.\n")
+        return done.returncode or 1
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

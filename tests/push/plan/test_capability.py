@@ -1,0 +1,93 @@
+"""A push reads /metadata once a run, and no step believes what another run, or an old one, has read."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ecw.push import run as batch
+from ecw.push import steps
+from tests.fixtures.crm import on_sqlite
+from tests.push.names import person
+
+pytestmark = on_sqlite
+
+
+@pytest.mark.parametrize("profile", ["ecw", "fhir"])
+def test_a_whole_run_reads_metadata_once(sandbox: Any, crm: Any, run: Any, profile: str) -> None:
+    sandbox.set(profile=profile)
+    first = crm.add(**person(0))
+    assert run()["counts"] == {"created": 1}
+    assert sandbox.served("metadata") == 1
+    crm.edit(first, city="Lawrence")
+    for at in range(1, batch.IN_FLIGHT + 3):
+        crm.add(**person(at))
+    assert run()["counts"] == {"created": batch.IN_FLIGHT + 2, "updated": 1}
+    assert sandbox.served("metadata") == 2, "once each run: begin, send, confirm and summary together"
+
+
+def test_a_step_that_is_tried_again_does_not_read_it_again(sandbox: Any, crm: Any, run: Any) -> None:
+    crm.add(**person(0))
+    push = run.begin()
+    for _ in range(2):
+        steps.send(push)
+        steps.confirm(push)
+    assert sandbox.served("metadata") == 1
+
+
+def test_a_run_that_takes_nobody_or_may_not_write_reads_nothing(
+    sandbox: Any, crm: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    crm.add(**person(0))
+    monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "yes")
+    run()
+    assert sandbox.served() == 0
+
+
+def test_each_run_uses_what_the_server_said_to_it(sandbox: Any, crm: Any, run: Any) -> None:
+    crm.add(**person(0))
+    before = run.begin()
+    sandbox.set(profile="fhir")
+    crm.add(**person(1))
+    after = run.begin()
+    assert before["server"] != after["server"]
+    pushing = [batch.Running(crm.engine, push).pushing() for push in (before, after)]
+    assert [each.plain for each in pushing] == [False, True]
+
+
+def damaged(push: Any, how: str) -> Any:
+    push = copy.deepcopy(push)
+    if how == "old":
+        push["server"]["read_at"] = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    elif how == "without a zone":
+        push["server"]["read_at"] = "2026-11-22T10:00:00"
+    elif how == "another release's":
+        push["server"]["statement"] = '{"resources": {"Patient": {"interactions": []}}}'
+    elif how == "no JSON":
+        push["server"]["statement"] = "{"
+    elif how == "of another kind":
+        push["server"] = "R4"
+    else:
+        del push["server"]
+    return push
+
+
+@pytest.mark.parametrize("how", ["old", "without a zone", "another release's", "no JSON", "of another kind", "absent"])
+def test_what_cannot_be_used_is_read_again(sandbox: Any, crm: Any, run: Any, how: str) -> None:
+    sandbox.set(profile="fhir")
+    crm.add(**person(0))
+    push = damaged(run.begin(), how)
+    pushing = batch.Running(crm.engine, push).pushing()
+    assert (pushing.plain, sandbox.served("metadata")) == (True, 2)
+
+
+def test_a_server_that_cannot_say_it_yet_is_asked_by_the_next_step(sandbox: Any, crm: Any, run: Any) -> None:
+    crm.add(**person(0))
+    sandbox.fault("server_error", interaction="metadata", times=1)
+    push = run.begin()
+    assert "server" not in push
+    assert run.finish(push)["counts"] == {"created": 1}
