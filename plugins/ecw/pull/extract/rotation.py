@@ -1,4 +1,4 @@
-"""Whose turn it is: what is too much for one run is fetched in turns, a part of it in each."""
+"""What is due in a run: what is too much for one is fetched in turns, a part of it in each."""
 
 from __future__ import annotations
 
