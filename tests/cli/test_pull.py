@@ -38,11 +38,16 @@ def count(pull: Pulling, table: str) -> int:
     return int(row["number"])
 
 
-def test_all_resources_are_loaded_without_a_scheduler(ecw: Any, pull: Pulling, sandbox: RunningSandbox) -> None:
+def test_all_resources_are_loaded_without_a_scheduler(
+    ecw: Any, pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     """What is fetched of one resource depends on what was loaded of another, so their order counts."""
+    caplog.set_level("INFO")
     first = ecw()
     assert first.exit_code == 0, first.output
     assert {line.split()[0] for line in first.stdout.splitlines()[1:6]} == set(RESOURCES)
+    assert "unchanged" in first.stdout  # a column of the table, which a terminal shows once
+    assert not [one for one in caplog.messages if "unchanged" in one and "\n" in one]
     for name, row in RESOURCES.items():
         assert 0 < count(pull, name) <= len(sandbox.records(row.fhir_type))
     again = numbers(ecw("--json"))

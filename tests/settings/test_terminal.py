@@ -190,6 +190,7 @@ CRM_ONLY = {
     "pull": "pull --help",
     "push": "push --help",
     "check": "check --help",
+    "check-config": "check-config",
 }
 
 

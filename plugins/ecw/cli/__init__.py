@@ -18,6 +18,7 @@ from ecw.settings.connections import in_terminal
 JSON = click.option("--json", "as_json", is_flag=True, help="For programs: JSON.")
 COMMANDS: dict[str, str] = {
     "check": "ecw.cli.check",
+    "check-config": "ecw.cli.check_config",
     "conflicts": "ecw.cli.conflicts",
     "find": "ecw.cli.find",
     "forget": "ecw.cli.forget",

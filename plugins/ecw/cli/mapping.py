@@ -90,10 +90,11 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.preview import pulled, pushed
+    from ecw.mapping.tools.read_record import read_record
 
     mapping = load_mapping(file)
-    given = _json_input(source, line)
-    shown = pushed(mapping, given, _json_input(into, 1) if into else None) if push else pulled(mapping, given)
+    given = read_record(source, line)
+    shown = pushed(mapping, given, read_record(into, 1) if into else None) if push else pulled(mapping, given)
     wrong_type = [problem for problem in shown.problems if problem.rule == "resource type"]
     if as_json:
         print_json(asdict(shown))
@@ -233,7 +234,7 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     if write and found.lines and table.path is not None:
         text = table.path.read_text(encoding="utf-8")
         table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
-        click.echo(f"Added to {table.path}: the next run maps every record again.")
+        click.echo(f"Added to {table.path}: the runs map again what they fetch; `ecw pull --mode full` fetches all.")
 
 
 @command.command("export")
@@ -278,31 +279,6 @@ def _staged(mapping: Mapping, asked: str | None) -> Iterator[dict[str, Any]]:
             if known not in seen:
                 seen.add(known)
                 yield resource
-
-
-def _json_input(source: str, line: int) -> dict[str, Any]:
-    import orjson
-
-    from ecw.errors import ConfigurationError
-
-    try:
-        text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
-        ) from None
-    lines = text.splitlines()
-    for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
-        try:
-            found = orjson.loads(candidate)
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(found, dict):
-            return found
-    raise ConfigurationError(
-        f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
-        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
-    )
 
 
 def _text(value: Any) -> str:

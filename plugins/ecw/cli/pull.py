@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,11 +54,22 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
     try:
         inline_run.pull(run)
     finally:
-        rows = steps.summary(run, crm_conn_id)
+        with _only_warnings(steps.log):  # it would show the table, too
+            rows = steps.summary(run, crm_conn_id)
         if as_json:
             print_json({"practice": run["practice"], "run_id": run["run_id"], "resources": rows})
         else:
             click.echo(as_text(rows))
+
+
+@contextmanager
+def _only_warnings(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _options(

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecw.mapping.definition.files import load_mapping
+from ecw.mapping.fhirpath.clear import clear
+from ecw.mapping.fhirpath.companions import ABSENT
 from ecw.mapping.fhirpath.parse import parse
 from ecw.mapping.fhirpath.paths import Index
 from ecw.mapping.fhirpath.read import reader
-from ecw.mapping.fhirpath.write import ABSENT, clear, put, writable
+from ecw.mapping.fhirpath.write import put, writable
 from ecw.mapping.values.convert import Unusable
 from tests.fixtures.examples import examples
 from tests.mapping.generated import resources

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
-from ecw.mapping.fhirpath.write import ABSENT
+from ecw.mapping.fhirpath.companions import ABSENT
 from ecw.mapping.transform.to_resource import Composer
 from ecw.mapping.transform.to_row import Mapper
 from ecw.push.rules import bundle

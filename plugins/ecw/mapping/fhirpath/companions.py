@@ -20,7 +20,7 @@ from ecw.mapping.fhirpath.details import DETAILED, DISTRICT, Categories, county_
 from ecw.mapping.fhirpath.paths import Extension, Member, Path, Step
 
 if TYPE_CHECKING:
-    from ecw.mapping.fhirpath.write import Slot
+    from ecw.mapping.fhirpath.find import Slot
 
 Json = dict[str, Any]
 STANDARD = "http://hl7.org/fhir/StructureDefinition/"

@@ -165,6 +165,14 @@ def filling(path: Path, needs: Path = ()) -> Path:
     return steps
 
 
+def first_branches(path: Path) -> Path:
+    """Return the steps that making a value goes through: of a union, the first branch."""
+    steps: Path = ()
+    for step in path:
+        steps += first_branches(step.branches[0]) if isinstance(step, Union) else (step,)
+    return steps
+
+
 def fhirpath(path: Path) -> str:
     """Write the path as FHIRPath itself has it, as near as it comes: without periods, ranks and the order of uses."""
     text = ""

@@ -11,9 +11,9 @@ from typing import Any
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.definition.overlap import branches
 from ecw.mapping.fhirpath.current import why_later, why_not
+from ecw.mapping.fhirpath.find import Slot, find, location
 from ecw.mapping.fhirpath.paths import Current, First, Index, Path, Where, show
 from ecw.mapping.fhirpath.read import filler
-from ecw.mapping.fhirpath.write import Slot, find, location
 from ecw.mapping.transform.concepts import codings_of, meaning
 from ecw.mapping.values.references import record_of
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecw.mapping.definition.model import Column, Mapping
-from ecw.mapping.fhirpath.write import location
+from ecw.mapping.fhirpath.find import location
 from ecw.mapping.tools.explain import taken, why
 from ecw.mapping.transform.to_resource import Composer
 from ecw.mapping.transform.to_row import Mapper, Problem

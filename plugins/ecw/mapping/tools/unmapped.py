@@ -9,7 +9,7 @@ from typing import Any
 
 from ecw.mapping.definition.crosswalks import for_spreadsheets
 from ecw.mapping.definition.model import Mapping
-from ecw.mapping.fhirpath.write import find
+from ecw.mapping.fhirpath.find import find
 from ecw.mapping.transform.concepts import codings_of
 from ecw.mapping.transform.to_row import Mapper
 

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from ecw.mapping.definition.model import Column, Mapping
 from ecw.mapping.fhirpath import companions
+from ecw.mapping.fhirpath.clear import clear as take_away
+from ecw.mapping.fhirpath.find import Slot, find, slot_of
 from ecw.mapping.fhirpath.paths import Choice, Path
-from ecw.mapping.fhirpath.write import Slot, find, put, put_each, slot_of
-from ecw.mapping.fhirpath.write import clear as take_away
+from ecw.mapping.fhirpath.write import put, put_each
 from ecw.mapping.transform.concepts import Unmapped, is_coding, kept, with_value, written
 from ecw.mapping.transform.to_row import NO_MEMBERS, ColumnCode, Problem
 from ecw.mapping.values.clean import CLEANERS

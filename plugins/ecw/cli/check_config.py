@@ -1,0 +1,167 @@
+"""`ecw check-config`: everything that is configured, read as a run reads it, and every mistake at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecw.cli import JSON, print_json
+from ecw.cli.options import PRACTICE, chosen
+from ecw.errors import EcwError
+
+if TYPE_CHECKING:
+    from ecw.mapping.definition.model import Mapping
+    from ecw.settings.practice import Practice
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong, where it was found, and what to do about it."""
+
+    where: str
+    problem: str
+    next_step: str
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was read without a mistake, every mistake, and notes on what was not checked."""
+
+    correct: list[str] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def reading(self, where: str) -> Iterator[None]:
+        """Note what is inside as correct, or its error as mistakes: one for each line of a list."""
+        try:
+            yield
+        except EcwError as error:
+            first, *listed = [line for line in error.what.splitlines() if line] or [type(error).__name__]
+            self.add(where, listed or [first], error.next_move)
+        else:
+            self.correct.append(where)
+
+    def add(self, where: str, problems: list[str], next_step: str) -> None:
+        known = {one.problem for one in self.mistakes}
+        self.mistakes += [Mistake(where, problem, next_step) for problem in problems if problem not in known]
+
+
+@click.command("check-config")
+@PRACTICE
+@click.option("--no-crm", is_flag=True, help="Do not open the CRM: its tables and lists are not checked.")
+@JSON
+def command(no_crm: bool, as_json: bool) -> None:
+    """Read connections, options, Variables, mappings, crosswalks, suites and the CRM's tables; report every mistake.
+
+    Of all practices, or of one. eCW is not called: `ecw check` does that. Exit code 1 if anything is wrong.
+    """
+    found = Checked()
+    practices = _practices(found, chosen())
+    for practice in practices:
+        _connection(found, practice)
+        _settings(found, practice)
+    mappings = _files(found)
+    for practice in practices if not no_crm else ():
+        _crm(found, practice, mappings)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for where in found.correct:
+            click.echo(f"✓ {where}")
+        for note in found.notes:
+            click.echo(f"  {note}")
+        for one in found.mistakes:
+            click.echo(f"✗ {one.where}: {one.problem}\n  Next: {one.next_step}")
+        number = len(found.mistakes)
+        click.echo(f"{number} {'mistake' if number == 1 else 'mistakes'}." if number else "No mistakes.")
+    sys.exit(1 if found.mistakes else 0)
+
+
+def _practices(found: Checked, asked: Practice | None) -> list[Practice]:
+    from ecw.settings import connections
+    from ecw.settings.practices import VARIABLE, known
+
+    practices: list[Practice] = []
+    with found.reading(f"practices: include/practices.yaml and the Variable {VARIABLE}"):
+        practices = known(connections.variable(VARIABLE) or "")
+    return [asked] if asked else practices
+
+
+def _connection(found: Checked, practice: Practice) -> None:
+    """Read a practice's connection: its own fields, and the options in its extra."""
+    from ecw.fhir.connection import EcwSettings
+    from ecw.settings import connections, pull, push
+    from ecw.vob.settings import VobSettings
+
+    where, extra = f"connection {practice.connection}", None
+    with found.reading(f"{where}: address, client, key"):
+        connection = connections.get(practice.connection)
+        extra = connection.extra_dejson
+        EcwSettings.from_connection(connection)
+    readers: dict[str, Callable[[Any], object]] = {
+        "pull": pull.Options.read,
+        "push": push.Wanted.read,
+        "vob": VobSettings.read,
+    }
+    for name, read in readers.items() if extra is not None else ():
+        with found.reading(f"{where}: extra field {name}"):
+            read(extra.get(name))
+
+
+def _settings(found: Checked, practice: Practice) -> None:
+    """Read what Variables and include/practices.yaml say of a practice."""
+    from ecw.alerts.settings import settings
+    from ecw.settings.schedule import cron, resources
+
+    name = practice.name or "default"
+    with found.reading(f"practice {name}: schedule"):
+        cron(practice)
+    with found.reading(f"practice {name}: resources"):
+        resources(practice)
+    with found.reading(f"practice {name}: alerts"):
+        settings(practice)
+
+
+def _files(found: Checked) -> list[Mapping]:
+    """Read the project's mapping files, crosswalks and suites; return the mappings that could be read."""
+    from ecw.mapping.validation.check import check_files
+    from ecw.practice.preflight import suite_problems
+    from ecw.resources import RESOURCES
+
+    where = "mapping files, crosswalks and quality suites"
+    try:
+        checked = check_files()
+    except EcwError as error:
+        found.add(where, [error.what], error.next_move)
+        return []
+    for mapping in checked.mappings:
+        checked.problems += suite_problems(mapping.name, mapping) if mapping.name in RESOURCES else []
+    if checked.problems:
+        found.add(where, checked.problems, "fix the line that is named.")
+    else:
+        found.correct.append(where)
+    return checked.mappings
+
+
+def _crm(found: Checked, practice: Practice, mappings: list[Mapping]) -> None:
+    """Do what `begin` does before its first call, and compare rights and crosswalks with the CRM's database."""
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.db.schema.check import check_crm
+    from ecw.mapping.validation.check import Checked as CheckedFiles
+    from ecw.practice.preflight import require_ready
+    from ecw.resources import RESOURCES
+
+    name, conn_id = practice.name or "default", practice.crm_connection
+    with found.reading(f"connection {conn_id}"), open_crm(conn_id) as engine, reading(engine) as connection:
+        with found.reading(f"practice {name}: its mappings and suites, and the tables of {conn_id}"):
+            require_ready(connection, practice.connection, RESOURCES, RESOURCES)
+        held = CheckedFiles(mappings=mappings)
+        check_crm(connection, held)
+        found.add(conn_id, held.problems, "fix it in the file that is named, or in the CRM.")
+        found.notes += [note for note in held.notes if note not in found.notes]
