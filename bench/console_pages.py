@@ -175,7 +175,7 @@ def measured(name: str, ask: Any, postmaster: psutil.Process | None) -> Iterator
         unit="MB",
         baseline=None,
         ratio=None,
-        how=f"{ROUNDS * len(every)} answers after {3 * len(every)} others, in one process",
+        how=f"{ROUNDS * len(every)} answers after {(TIMES + 3) * len(every)} others, in one process",
     )
 
 

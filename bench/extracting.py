@@ -94,6 +94,7 @@ class Practice:
             base_url=self.client.base_url,
             run_id=run_id,
             run_type="scheduled",
+            mode="changes",
             window_start=start,
             window_end=end,
             ecw_conn_id="",

@@ -160,6 +160,7 @@ def _run(folder: str) -> Run:
         practice="BENCH",
         run_id=uuid4().hex,
         run_type="scheduled",
+        mode="changes",
         window_start=None,
         window_end="2026-11-22T12:00:00+00:00",
         ecw_conn_id="ecw_default",

@@ -26,9 +26,9 @@ def results() -> list[Result]:
             address = f"{sandbox['admin_url']}/records/Patient/{each.theirs['id']}"
             requests.put(address, json=each.theirs, timeout=30).raise_for_status()
         client = as_in_a_task(sandbox)
-        ladder = PatientMatcher(client, lambda ids: set())
+        matcher = PatientMatcher(client, lambda ids: set())
         before = client.calls
-        found = [(each, _found(ladder, each)) for each in labelled]
+        found = [(each, _found(matcher, each)) for each in labelled]
         calls = (client.calls - before) / len(labelled)
     _print(found)
     certain = [each.same and what == "certain" for each, what in found if what in ("certain", "another")]
@@ -43,11 +43,11 @@ def results() -> list[Result]:
     ]
 
 
-def _found(ladder: Any, pair: Pair) -> str:
+def _found(matcher: Any, pair: Pair) -> str:
     from ecw.push.rules.match import Match, MatchQuery
 
     accounts = [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
-    found = ladder.find(MatchQuery.of(pair.ours, (), accounts))
+    found = matcher.find(MatchQuery.of(pair.ours, (), accounts))
     if found is None or pair.theirs["id"] not in found.candidates:
         return "another" if isinstance(found, Match) else "created" if found is None else "held"
     return "certain" if isinstance(found, Match) else "held"

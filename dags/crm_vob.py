@@ -26,13 +26,11 @@ more than 500: the log says so, and the form opens those of a run after all.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, task
 
 from ecw.operators import assets
-from ecw.retry_policy import RETRY_POLICY
+from ecw.operators.defaults import task_defaults
 from ecw.settings.practice import Practice
 from ecw.settings.practices import practices
 from ecw.vob import steps
@@ -54,12 +52,7 @@ for practice in practices():
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=1,
-        default_args={
-            "retries": 3,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": RETRY_POLICY,
-            "execution_timeout": timedelta(hours=6),
-        },
+        default_args=task_defaults(),
         params={
             "of_run": Param(
                 "",

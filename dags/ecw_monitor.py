@@ -24,14 +24,12 @@ without it, the log and `ecw status`.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.sdk import dag, task
 
+from ecw.operators.defaults import task_defaults
 from ecw.pull import steps
 from ecw.reports import metrics
-from ecw.retry_policy import RETRY_POLICY
 from ecw.settings.practices import crms
 
 
@@ -40,12 +38,7 @@ from ecw.settings.practices import crms
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": RETRY_POLICY,
-        "execution_timeout": timedelta(hours=6),
-    },
+    default_args=task_defaults(),
     doc_md=__doc__,
     tags=["ecw", "watch"],
 )

@@ -32,18 +32,16 @@ On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
 from ecw.operators import assets
+from ecw.operators.defaults import task_defaults
 from ecw.operators.pull import BeginOperator, ExtractOperator
 from ecw.operators.pull_params import PARAMS
 from ecw.pull import steps
 from ecw.resources import RESOURCES
-from ecw.retry_policy import RETRY_POLICY
 from ecw.settings.practice import Practice
 from ecw.settings.practices import practices
 from ecw.settings.schedule import cron_of_dag
@@ -80,12 +78,7 @@ for practice in practices():
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=16,  # one about a few patients waits for nobody, not for those that wait in `begin` either
-        default_args={
-            "retries": 3,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": RETRY_POLICY,
-            "execution_timeout": timedelta(hours=24),
-        },
+        default_args=task_defaults(hours=24),
         doc_md=__doc__,
         tags=["ecw", "pull", *practice.tags],
     ) as dag:

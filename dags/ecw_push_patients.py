@@ -29,18 +29,16 @@ Held matches: `ecw matches`. Fields that both sides changed: `ecw conflicts`. Fr
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
 from ecw.operators.approval import ApprovePush
 from ecw.operators.assets import outbox
+from ecw.operators.defaults import task_defaults
 from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
-from ecw.retry_policy import RETRY_POLICY
 from ecw.settings.practice import Practice
 from ecw.settings.practices import pushing
 
@@ -64,12 +62,7 @@ for practice in pushing():
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=4,  # one that waits for an approval keeps nobody else waiting
-        default_args={
-            "retries": 3,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": RETRY_POLICY,
-            "execution_timeout": timedelta(hours=24),
-        },
+        default_args=task_defaults(hours=24),
         doc_md=__doc__,
         tags=["ecw", "push", *practice.tags],
     ) as dag:

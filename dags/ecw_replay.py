@@ -26,18 +26,16 @@ From a terminal: `ecw replay`.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup, task
 
 from ecw.operators import assets
+from ecw.operators.defaults import task_defaults
 from ecw.operators.replay_params import PARAMS
 from ecw.pull import steps
 from ecw.pull.replay import steps as replay
 from ecw.resources import RESOURCES
-from ecw.retry_policy import RETRY_POLICY
 from ecw.settings.practice import Practice
 from ecw.settings.practices import practices
 
@@ -69,12 +67,7 @@ for practice in practices():
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=1,
-        default_args={
-            "retries": 3,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": RETRY_POLICY,
-            "execution_timeout": timedelta(hours=6),
-        },
+        default_args=task_defaults(),
         doc_md=__doc__,
         tags=["ecw", "pull", *practice.tags],
     ) as dag:

@@ -25,7 +25,7 @@ def test_the_refusal_names_the_reason_and_the_way_out(name: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         require_pushed(name)
     assert reason.why in raised.value.what
-    assert raised.value.next_move == reason.instead
+    assert raised.value.next_step == reason.instead
 
 
 def test_a_name_that_is_none() -> None:

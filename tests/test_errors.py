@@ -30,11 +30,11 @@ def test_every_error_says_try_again_or_a_person_must_act() -> None:
 
 
 def test_a_message_names_what_then_who_does_what_next() -> None:
-    error = ServerUnavailable("eCW answered 503.", next_move="wait; the task is tried again.")
+    error = ServerUnavailable("eCW answered 503.", next_step="wait; the task is tried again.")
     assert str(error) == "eCW answered 503. Next (Airflow): wait; the task is tried again."
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
-    error = RateLimited("The calls are used up.", next_move="wait a minute.", who="the practice")
+    error = RateLimited("The calls are used up.", next_step="wait a minute.", who="the practice")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  -- our own bytes
     assert (type(again), str(again), again.who) == (RateLimited, str(error), "the practice")

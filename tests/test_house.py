@@ -168,6 +168,10 @@ BANNED = {
     "whose turn": "due",
     "there is no such": "does not exist",
     "say whether": "return True if",
+    "next_move": "next_step",
+    "told_of": "describe_result",
+    "ladder": "matcher, searches",
+    "without_gone|mark_gone": "without_deleted, mark_deleted",
 }
 SPACE = r"[\s_#*-]+"  # of a name, or of a comment over two lines, too
 READ = (".py", ".md", ".yaml", ".html", ".js")

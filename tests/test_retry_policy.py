@@ -21,11 +21,11 @@ from ecw.retry_policy import RETRY_POLICY
     ],
 )
 def test_an_error_is_tried_again_or_fails_at_once(kind: type[Exception], action: RetryAction) -> None:
-    error = kind("What.", next_move="do this.") if issubclass(kind, EcwError) else kind("What.")
+    error = kind("What.", next_step="do this.") if issubclass(kind, EcwError) else kind("What.")
     assert RETRY_POLICY.evaluate(error, 1, 3).action is action
 
 
 def test_a_spent_quota_waits_for_the_next_clock_minute() -> None:
-    delay = RETRY_POLICY.evaluate(RateLimited("What.", next_move="wait."), 1, 3).retry_delay
+    delay = RETRY_POLICY.evaluate(RateLimited("What.", next_step="wait."), 1, 3).retry_delay
     assert delay is not None
     assert delay.total_seconds() > 60

@@ -44,24 +44,24 @@ from __future__ import annotations
 class EcwError(Exception):
     """What happened, then who does what next.
 
-    `what` is a sentence that names what and where; `next_move` finishes the sentence "Next, ..." in the
+    `what` is a sentence that names what and where; `next_step` finishes the sentence "Next, ..." in the
     imperative; `who` overrides the class's answer to who can do it.
     """
 
     who = "data engineer"
 
-    def __init__(self, what: str, *, next_move: str, who: str | None = None) -> None:
+    def __init__(self, what: str, *, next_step: str, who: str | None = None) -> None:
         self.what = what
-        self.next_move = next_move
+        self.next_step = next_step
         self.who = who or type(self).who
-        super().__init__(f"{what} Next ({self.who}): {next_move}")
+        super().__init__(f"{what} Next ({self.who}): {next_step}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.next_move, self.who)
+        return _rebuild, (type(self), self.what, self.next_step, self.who)
 
 
-def _rebuild(cls: type[EcwError], what: str, next_move: str, who: str) -> EcwError:
-    return cls(what, next_move=next_move, who=who)
+def _rebuild(cls: type[EcwError], what: str, next_step: str, who: str) -> EcwError:
+    return cls(what, next_step=next_step, who=who)
 
 
 class RetryableError(EcwError):
@@ -179,8 +179,8 @@ class RowRefused(CrmSchemaError):
     is a clause without values.
     """
 
-    def __init__(self, what: str, *, next_move: str, who: str | None = None) -> None:
-        super().__init__(what, next_move=next_move, who=who)
+    def __init__(self, what: str, *, next_step: str, who: str | None = None) -> None:
+        super().__init__(what, next_step=next_step, who=who)
         self.rule, self.column, self.reason = "refused", "", "the CRM's database refuses it"
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from typing import Any, NotRequired, Self, TypedDict, TypeVar
 
 from ecw.errors import CorruptBatch, CountMismatch
 
 Left = TypeVar("Left")
+
+
+class Mode(StrEnum):
+    """What a run of the pull is about."""
+
+    CHANGES = "changes"  # what the schedule pulls: what changed
+    FULL = "full"  # everything again
+    PATIENTS = "patients"
+    SCHEDULE = "schedule"  # of practitioners
+    REPLAY = "replay"  # rejected records, from the staging area: no form of a pull has it
 
 
 class Run(TypedDict):
@@ -22,6 +33,7 @@ class Run(TypedDict):
     base_url: str  # the practice's server and code, as the connection named them when the run began
     run_id: str
     run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
+    mode: str  # a Mode, as text
     window_start: str | None
     window_end: str
     ecw_conn_id: str
@@ -31,10 +43,11 @@ class Run(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """The run that `ecw.pull.steps.begin` opens: its id and type, its window, its connections, its form.
+    """The run that `ecw.pull.steps.begin` opens, or that of a replay: id and type, window, connections, form.
 
     The window's bounds are ISO 8601 with offset. `staging` is another staging area than the variable `ecw_staging`
-    names. `options` are those of the form: ecw.settings.pull.Options, as an object or as JSON.
+    names. `options` are those of the form, as an object or as JSON: ecw.settings.pull.Options; of a replay
+    ecw.settings.replay.ReplayOptions.
     """
 
     run_id: str
@@ -126,7 +139,7 @@ class Counts:
         if self.fetched != self.rejected + self.inserted + self.updated + self.unchanged:
             raise CountMismatch(
                 f"Records went missing between extract and load: {self}.",
-                next_move="nothing was written; clear the resource's task group to run it again, "
+                next_step="nothing was written; clear the resource's task group to run it again, "
                 "and report the numbers above if they come out the same.",
             )
         return self
@@ -141,6 +154,6 @@ def left_by(task: str, found: Left | None) -> Left:
         raise CorruptBatch(
             f"The task {task} of this run has left nothing to go on with: it was marked success by hand, or "
             "`airflow db clean` has removed what it left.",
-            next_move=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
+            next_step=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
         )
     return found

@@ -50,7 +50,7 @@ def resource(name: str) -> Resource:
     except KeyError:
         near = get_close_matches(name, RESOURCES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(RESOURCES)}."
-        raise ConfigurationError(f"There is no resource {name!r}.", next_move=hint) from None
+        raise ConfigurationError(f"There is no resource {name!r}.", next_step=hint) from None
 
 
 # Which way each travels, and why some cannot be pushed: for the form, the command and mapping files.
@@ -106,7 +106,7 @@ def require_pushed(name: str) -> str:
     if name.strip().lower() in ("", PUSHED, "patients"):
         return PUSHED
     if reason := no_push(name):
-        raise ConfigurationError(f"{name} cannot be pushed: {reason.why}.", next_move=reason.instead)
+        raise ConfigurationError(f"{name} cannot be pushed: {reason.why}.", next_step=reason.instead)
     raise ConfigurationError(
-        f"There is no resource {name!r}.", next_move=f"push {PUSHED}; nothing else travels from the CRM to eCW."
+        f"There is no resource {name!r}.", next_step=f"push {PUSHED}; nothing else travels from the CRM to eCW."
     )

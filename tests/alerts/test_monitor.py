@@ -83,7 +83,7 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
         "Next: see that Airflow's scheduler runs and ecw_pull is not paused, then read `ecw status` and its last run."
     )
     assert over["resolved_at"] == "2026-11-22T19:01:00+00:00"
-    assert over["next_move"] is None
+    assert over["next_step"] is None
 
 
 def test_a_pull_that_never_got_through_is_stale_from_its_first_run_on(
@@ -119,7 +119,7 @@ def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshe
 ) -> None:
     refresh(crm_engine)
     clock.shift(timedelta(minutes=5))
-    stop = QualityGateFailed("eCW gave 5 records, the last run fetched 12.", next_move="look.")
+    stop = QualityGateFailed("eCW gave 5 records, the last run fetched 12.", next_step="look.")
     runs.fail(crm_engine, a_run("stopped", run_type="manual"), "location", stop)
     watch()
     clock.shift(timedelta(minutes=5))
@@ -339,7 +339,7 @@ def test_notices_alternate_for_each_subject(
                 refresh(crm_engine)
             case "stop":
                 stopped = a_run(f"run {next(_numbers)}")
-                runs.fail(crm_engine, stopped, "location", QualityGateFailed("No.", next_move="look."))
+                runs.fail(crm_engine, stopped, "location", QualityGateFailed("No.", next_step="look."))
             case "wait":
                 clock.shift(timedelta(hours=7))
             case "rejects":

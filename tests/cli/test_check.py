@@ -31,7 +31,7 @@ def test_one_line_per_step_and_exit_code_0(environment):
 def test_a_connection_that_is_not_there_is_named(environment):
     result = check("--conn-id", "ecw_missing")
     assert isinstance(result.exception, ConfigurationError)
-    assert "AIRFLOW_CONN_ECW_MISSING" in result.exception.next_move
+    assert "AIRFLOW_CONN_ECW_MISSING" in result.exception.next_step
 
 
 def test_it_stops_at_the_step_that_fails(environment):

@@ -13,7 +13,7 @@ from ecw.quality.suite import suite_of
 from ecw.resources import RESOURCES
 from tests.fixtures.loads import a_run
 
-VOLUME = Finding("volume", "", "x", "stop", 12, 0, "pass", usual=13, scope="whole")
+VOLUME = Finding("volume", "", "x", "stop", 12, 0, "pass", usual=13, scope="full")
 
 
 @pytest.fixture(autouse=True)

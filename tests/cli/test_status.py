@@ -40,7 +40,7 @@ def test_json_is_for_programs(crm_engine: Engine) -> None:
     assert location["numbers"] == {"fetched": 1, "rejected": 0, "inserted": 1, "updated": 0, "unchanged": 0}
     assert location["state"] == "loaded"
     assert 0 <= location["age"] < 300
-    assert location["next_move"] is None
+    assert location["next_step"] is None
 
 
 def test_open_alerts_are_shown(crm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_everything_again_and_single_records_always_win(crm_engine: Engine) -> N
 
 def test_a_tombstone_clears_the_version(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a", "Before", 10)], **read(10))
-    load(crm_engine, rejects=[a_reject("a", rule="gone", column=None)], run=a_run("r2"), **read(10, 11))
+    load(crm_engine, rejects=[a_reject("a", rule="deleted", column=None)], run=a_run("r2"), **read(10, 11))
     assert [row["source_version"] for row in table(crm_engine, "ecw_link")] == [None]
     load(crm_engine, [a_row("a", "Undeleted", 9)], run=a_run("r3"), **read(11))
     assert locations(crm_engine) == {"a": "Undeleted"}
@@ -79,7 +79,7 @@ def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tel
     load(crm_engine, rejects=[a_reject("b") | {"version": version}], run=a_run("r2"), **read(9))
     load(crm_engine, [a_row("a", "Now", None)], run=a_run("r3"), **read(10))
     old = [a_row(ecw_id, "Then") | {"version": version} for ecw_id in ("a", "b")]
-    load(crm_engine, old, run=a_run("again", run_type="replay"))
+    load(crm_engine, old, run=a_run("again", mode="replay"))
     assert locations(crm_engine) == {"a": "Now", "b": "Then"}
 
 
@@ -87,5 +87,5 @@ def test_a_replay_of_what_was_read_before_does_not_win_where_versions_do_not_tel
 def test_without_the_time_of_reading_versions_decide(crm_engine: Engine, known: bool) -> None:
     """A replay brings what a run has read once."""
     load(crm_engine, [a_row("a", "New", 10)], **(read(9) if known else {}))
-    load(crm_engine, [a_row("a", "Old", 8)], run=a_run("r2", run_type="replay"))
+    load(crm_engine, [a_row("a", "Old", 8)], run=a_run("r2", mode="replay"))
     assert locations(crm_engine) == {"a": "New"}

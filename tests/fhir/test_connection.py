@@ -92,7 +92,7 @@ def test_a_wrong_field_is_named_with_what_belongs_into_it(given, field, says):
         EcwSettings.from_connection(conn(**given))
     assert f"field {field} " in refused.value.what
     assert says in refused.value.what
-    assert refused.value.next_move.endswith(".")
+    assert refused.value.next_step.endswith(".")
 
 
 def test_a_port_apart_from_the_url_is_refused():

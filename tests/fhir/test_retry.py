@@ -34,7 +34,7 @@ class Server:
     def __call__(self) -> str:
         self.calls += 1
         if self.errors:
-            raise self.errors.pop(0)("it failed.", next_move="nothing.")
+            raise self.errors.pop(0)("it failed.", next_step="nothing.")
         return "answer"
 
 

@@ -54,7 +54,7 @@ def test_no_item_no_call():
 def test_the_first_error_stops_everything():
     def call(number: int) -> int:
         if number == 40:
-            raise ServerUnavailable("it failed.", next_move="nothing.")
+            raise ServerUnavailable("it failed.", next_step="nothing.")
         return number
 
     gauge = Gauge()

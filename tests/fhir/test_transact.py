@@ -52,7 +52,7 @@ def test_a_write_that_may_have_been_done_is_never_sent_twice(sandbox, patient_cl
     sandbox.fault(fault, interaction="transaction")
     with pytest.raises(OutcomeUnknown) as unknown:
         patient_client.transact(bundle())
-    assert "search for the patient in eCW" in unknown.value.next_move
+    assert "search for the patient in eCW" in unknown.value.next_step
     assert posts(sandbox) == 1
     assert patients(sandbox) <= 121
 

@@ -128,7 +128,7 @@ def test_nothing_listens():
 def test_a_certificate_that_is_not_accepted_needs_a_person(secure_wire):
     with pytest.raises(ConfigurationError, match="certificate was not accepted") as wrong:
         Transport(Session()).send("GET", f"{secure_wire.url}/a")
-    assert "verify" in wrong.value.next_move
+    assert "verify" in wrong.value.next_step
 
 
 def test_a_server_without_tls_needs_a_person(wire):
@@ -148,7 +148,7 @@ def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
     setattr(session, option, str(tmp_path / "nowhere.pem"))
     with pytest.raises(ConfigurationError, match="file of certificates is not there") as wrong:
         Transport(session).send("GET", "https://127.0.0.1:1/a")
-    assert option in wrong.value.next_move
+    assert option in wrong.value.next_step
 
 
 def test_a_redirect_to_what_is_no_address_is_an_error_of_the_project(wire, says):

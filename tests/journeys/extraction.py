@@ -73,6 +73,7 @@ class Try:
             base_url=self.base_url,
             run_id="journey",
             run_type="scheduled",
+            mode="changes",
             window_start=None,
             window_end="2026-11-22T10:00:00+00:00",
             ecw_conn_id="ecw_test",

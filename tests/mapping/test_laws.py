@@ -202,9 +202,26 @@ def test_an_element_without_what_the_profile_demands_does_not_stay(resource: dic
     assert MAPPER.row({**cleared, "id": "p"}).problems == []
 
 
-@given(resource=PATIENTS, name=st.sampled_from(sorted(CHANGES.keys() - {"last_name"})))
+def with_siblings(resource: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Put another address, phone, e-mail and language beside those that are there: of a later use, before or after."""
+    others: dict[str, list[dict[str, Any]]] = {
+        "address": [{"line": ["7 Other St"], "city": "Auburn"}, {"use": "temp", "line": ["8 Hotel"], "city": "Paris"}],
+        "telecom": [{"system": "phone", "value": "1"}, {"system": "email", "use": "work", "value": "w@example.org"}],
+        "communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "fr"}]}}],
+    }
+    for name, more in others.items():
+        there = resource.get(name, [])
+        resource[name] = [*more, *there] if seed % 2 else [*there, *more]
+    return resource
+
+
+@given(
+    resource=st.builds(with_siblings, PATIENTS, st.integers(0, 1)),
+    name=st.sampled_from(sorted(CHANGES.keys() - {"last_name"})),
+)
 @settings(max_examples=examples(400), derandomize=True)
 def test_what_was_cleared_is_not_read_from_a_sibling(resource: dict[str, Any], name: str) -> None:
-    before = {other: present(other, resource) for other in CHANGES}
-    cleared = COMPOSER.resource({}, into=resource, clear=[name]).resource
+    filled = COMPOSER.resource({name: CHANGES[name]}, into=resource).resource
+    before = {other: present(other, filled) for other in CHANGES}
+    cleared = COMPOSER.resource({}, into=filled, clear=[name]).resource
     assert {other: present(other, cleared) for other in CHANGES} == before | {name: None}

@@ -45,6 +45,7 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
             practice="FFSAND",
             run_id="r",
             run_type="scheduled",
+            mode="changes",
             window_start=start,
             window_end=f"{end}:00:00+00:00",
             ecw_conn_id="",

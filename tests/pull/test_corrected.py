@@ -49,6 +49,6 @@ def test_a_refused_record_that_ecw_has_deleted_is_no_longer_replayed(
     assert pull(resource)[resource]["rejected"] == 1
     sandbox.delete(fhir_type, record["id"])
     assert pull(resource)[resource]["rejected"] == 1
-    assert pull.rows(OPEN) == [{"resource": resource, "ecw_id": record["id"], "rule": "gone"}]
+    assert pull.rows(OPEN) == [{"resource": resource, "ecw_id": record["id"], "rule": "deleted"}]
     assert again(pull) == {resource: numbers(0)}
     assert pull(resource)[resource]["rejected"] == 0, "it is asked for once"

@@ -47,7 +47,7 @@ def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: 
     assert told["next"].startswith("QualityGateFailed: location: eCW gave 0 records, usual are 12")
     report = "SELECT verdict FROM ecw_quality_result WHERE run_id = '{}'"
     assert pull.rows(report.format(run["run_id"])) == [{"verdict": "stop"}], "it says what the rules found"
-    assert [one.next_move for one in status(pull.crm) if one.resource == "location"] == [None]
+    assert [one.next_step for one in status(pull.crm) if one.resource == "location"] == [None]
 
 
 def test_a_practice_that_was_only_tried_dry_is_not_stale(pull: Pulling, sandbox: RunningSandbox) -> None:

@@ -11,8 +11,8 @@ from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-FIX = ConfigurationError("The mapping is wrong.", next_move="fix it.")
-WAIT = DatabaseUnavailable("The CRM is busy.", next_move="wait.")
+FIX = ConfigurationError("The mapping is wrong.", next_step="fix it.")
+WAIT = DatabaseUnavailable("The CRM is busy.", next_step="wait.")
 
 
 @pytest.mark.parametrize(

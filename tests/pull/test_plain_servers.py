@@ -132,6 +132,7 @@ def test_whatever_is_edited_nothing_of_the_window_is_lost(moments: list[int], ed
     run = Run(
         **dict.fromkeys(("practice", "run_id", "ecw_conn_id", "crm_conn_id", "staging"), ""),  # type: ignore[typeddict-item]
         run_type="backfill",
+        mode="changes",
         window_start=EPOCH.isoformat(),
         window_end=(EPOCH + timedelta(seconds=end)).isoformat(),
     )
@@ -197,6 +198,7 @@ def first_unit(start: str) -> Any:
     run = Run(
         **dict.fromkeys(("practice", "run_id", "ecw_conn_id", "crm_conn_id", "staging"), ""),  # type: ignore[typeddict-item]
         run_type="backfill",
+        mode="changes",
         window_start=start,
         window_end="2026-11-22T10:00:00+00:00",
     )

@@ -107,7 +107,7 @@ def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: 
         ("running", None, "look at the log of the resource's first task that is not green."),
     ],
 )
-def test_every_state_names_its_next_move(crm_engine: Engine, state: str, error: str | None, told: str) -> None:
+def test_every_state_names_its_next_step(crm_engine: Engine, state: str, error: str | None, told: str) -> None:
     load(crm_engine, [a_row("a")])
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET state = :state, error = :error"), {"state": state, "error": error})

@@ -34,7 +34,7 @@ def test_a_run_whose_approval_failed_asks_again_when_it_is_cleared(sandbox: Any,
     assert push["needs_approval"]
     table = steps.summary(push)
     assert table["counts"] == {"not approved": 3}
-    assert "`approve`" in table["shown"][0]["next_move"]
+    assert "`approve`" in table["shown"][0]["next_step"]
     cleared = again(push)
     assert cleared["needs_approval"]
     assert run.finish(cleared, NO)["counts"] == {"not approved": 3}
@@ -61,7 +61,7 @@ def test_a_rejection_says_who_and_what_next(sandbox: Any, crm: Any, run: Any) ->
         crm.add(**person(at))
     [one, *_] = run(approval=NO)["shown"]
     assert "bob rejected it" in one["reason"]
-    assert "`limit`" in one["next_move"]
+    assert "`limit`" in one["next_step"]
     assert sandbox.served("transaction") == 0
 
 

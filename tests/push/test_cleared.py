@@ -24,7 +24,7 @@ def test_a_cleared_middle_name_and_first_line_move_nothing(
     crm.edit(crm_id, middle_name=None, address_line1=None)
     assert set(push_patient(pushing("r2"), crm_id).fields) == {"middle_name", "address_line1"}
     if read_back:
-        assert confirm(pushing("r2"), crm_id).whole
+        assert confirm(pushing("r2"), crm_id).complete
     pull("patient")
     found = in_ecw(sandbox, ecw_id)
     assert (found["name"][0]["given"], found["address"][0]["line"]) == (["Ewa", None, "Luz"], [None, "Apt 4"])

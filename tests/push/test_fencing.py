@@ -204,19 +204,23 @@ def test_a_search_that_decides_a_create_is_not_answered_from_a_cache(sandbox: An
     assert sandbox.held()["Patient"] == BORN + 1
 
 
-def test_whom_the_clinic_enters_while_the_searches_go_on_is_found(sandbox: Any, crm: Any, pushing: Any) -> None:
+@pytest.mark.parametrize("cache_seconds", [0, 60])
+def test_whom_the_clinic_enters_while_the_searches_go_on_is_found(
+    sandbox: Any, crm: Any, pushing: Any, cache_seconds: float
+) -> None:
+    sandbox.set(cache_seconds=cache_seconds)
     crm_id, run = crm.add(phone=None), pushing()
     person = {"resourceType": "Patient", "id": "e.1", "birthDate": "1980-01-02", "gender": "female"}
     person |= {"name": [{"use": "usual", "family": "Kowalczyk", "given": ["Ewa"]}]}
     person |= {"identifier": [{"use": "usual", "system": "urn:oid:1", "value": "e.1"}]}
-    find = run.ladder.find
+    find = run.matcher.find
 
     def finding(sought: Any) -> Any:
         found = find(sought)
         sandbox.put(person)
         return found
 
-    run.ladder.find = finding
+    run.matcher.find = finding
     push_patient(run, crm_id)
     assert sandbox.held()["Patient"] == BORN + 1, "the clinic's patient, and no second one"
     assert "create" not in [operation for operation, _ in crm.journal()]

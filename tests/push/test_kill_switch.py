@@ -117,7 +117,7 @@ def test_nothing_is_read_back_while_it_is_set(
     assert steps.confirm(push) == {}
     assert calls(sandbox) == before
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PUSH_KILL_SWITCH", "0")
-    assert steps.confirm(push) == {"whole": 1}
+    assert steps.confirm(push) == {"complete": 1}
 
 
 def test_the_switch_is_read_anew_at_most_a_second_later(monkeypatch: pytest.MonkeyPatch) -> None:

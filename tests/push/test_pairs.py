@@ -40,10 +40,10 @@ def test_the_searches_find_them(sandbox: Any, connect: Any) -> None:
     labelled = list(pairs(2))
     for each in labelled:
         sandbox.put(each.theirs)
-    ladder = PatientMatcher(connect(sandbox), lambda ids: set())
+    matcher = PatientMatcher(connect(sandbox), lambda ids: set())
     wrong, doubled, certain = [], [], Counter[str]()
     for each in labelled:
-        found = ladder.find(MatchQuery.of(each.ours, (), accounts(each)))
+        found = matcher.find(MatchQuery.of(each.ours, (), accounts(each)))
         if isinstance(found, Match):
             certain[each.kind] += 1
             if not each.same or found.ecw_id != each.theirs["id"]:

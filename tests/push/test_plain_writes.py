@@ -108,7 +108,7 @@ def test_the_element_is_named_wherever_the_refusal_stands() -> None:
     for found in (
         understand({"resourceType": "Bundle", "entry": [entry]}, plain=True),
         understand(told),
-        raised(BadRequest("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_move="fix it.")),
+        raised(BadRequest("POST x: refused (HTTP 422, invariant), at Patient.gender.", next_step="fix it.")),
     ):
         assert found.kind is Kind.FIX_DATA
         assert found.places == ("Patient.gender",)

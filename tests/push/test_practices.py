@@ -72,7 +72,7 @@ def test_a_push_is_refused_where_two_practices_share_a_table_that_does_not_say_w
     beside(crm, theirs)
     with pytest.raises(ConfigurationError, match=f"practice {OTHER}.*no column ecw_practice") as refused:
         run(patients=[mine], **options)
-    assert "ADD COLUMN ecw_practice" in refused.value.next_move
+    assert "ADD COLUMN ecw_practice" in refused.value.next_step
     assert sandbox.served("transaction") == 0
 
 
@@ -218,7 +218,7 @@ def test_a_run_of_few_records_and_a_replay_stay_with_their_practice_too(
     nameless = sandbox.records("Practitioner")[3]
     sandbox.put({**nameless, "name": [{"use": "usual", "given": ["Nobody"]}]})
     pull("practitioner")
-    replayed = replay.begin("replay__1", None, "ecw_test", "crm_test", pull.staging)
+    replayed = pull.replay()
     patient = sandbox.records("Patient")[0]["id"]
     few = pull.begin("manual", options={"mode": "patients", "patients": [patient]})
     connect(monkeypatch, sandbox_factory(patients=3, practice=OTHER), keys)

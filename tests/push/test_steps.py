@@ -16,7 +16,7 @@ from tests.push.names import NAMES, person
 def test_new_and_changed_patients_are_pushed_and_read_back(sandbox: Any, crm: Any, run: Any) -> None:
     first, second = crm.add(**person(0)), crm.add(**person(1))
     table = run()
-    assert (table["counts"], table["confirmed"], table["shown"]) == ({"created": 2}, {"whole": 2}, [])
+    assert (table["counts"], table["confirmed"], table["shown"]) == ({"created": 2}, {"complete": 2}, [])
     crm.edit(first, city="Lawrence")
     table = run()
     assert (table["patients"], table["counts"]) == (1, {"updated": 1})
@@ -195,7 +195,7 @@ def test_patients_whom_ecw_does_not_have_any_more_keep_nobody_waiting(sandbox: A
         crm.edit(crm_id, city="Lawrence")
     table = run()
     assert table["counts"] == {"updated": 4, "refused": 8}
-    assert "may have been merged or deleted in eCW" in table["shown"][0]["next_move"]
+    assert "may have been merged or deleted in eCW" in table["shown"][0]["next_step"]
     assert run("asset_triggered")["not_sent"] == {"tried before": 8}
 
 
@@ -230,7 +230,7 @@ def test_a_location_must_be_one_that_was_pulled(sandbox: Any, crm: Any, run: Any
     told = {one["crm_id"]: one for one in table["shown"]}
     assert "default_location: eCW has no such location" in told[unknown]["reason"]
     assert "default_location: " in told[word]["reason"]
-    assert "crosswalk" in told[word]["next_move"]
+    assert "crosswalk" in told[word]["next_step"]
     assert [row["crm_id"] for row in crm.all("ecw_link") if row["resource"] == "patient"] == [good]
 
 
@@ -245,7 +245,7 @@ def test_a_batch_of_200_with_bad_ones_among_them(sandbox: Any, crm: Any, run: An
     table = run()
     assert table["counts"] == {"created": 190, "rejected": 10}
     assert {one["crm_id"]: one["reason"].split(":")[0] for one in table["shown"]} == bad
-    assert all(one["next_move"] for one in table["shown"])
+    assert all(one["next_step"] for one in table["shown"])
     assert {row["ecw_id"].removeprefix("crm:") for row in crm.all("ecw_reject")} == set(bad)
 
 
@@ -255,7 +255,7 @@ def test_held_matches_and_conflicts_stand_in_the_table(sandbox: Any, crm: Any, r
     near = crm.add(**person(0) | {"identifier": "other", "first_name": "Ewa"})
     [one] = run()["shown"]
     assert (one["crm_id"], one["status"]) == (near, "held")
-    assert "ecw matches" in one["next_move"]
+    assert "ecw matches" in one["next_step"]
     assert run()["not_sent"] == {"held": 1}
 
 

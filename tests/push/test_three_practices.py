@@ -69,7 +69,9 @@ class World:
 
     def replay(self, code: str) -> None:
         number = self.runs[code] = self.runs.get(code, 0) + 1
-        run = replaying.begin(f"replay__{number}", None, conn(code), "crm_test", self.staging)
+        end = f"2026-11-22T{number:02}:00:00+00:00"
+        request = PullRequest(f"manual__{number}", "manual", None, end, conn(code), "crm_test", self.staging)
+        run = replaying.begin(request)
         for resource in RESOURCES:
             if (batch := replaying.collect(run, resource)) is not None:
                 self._load(batch)

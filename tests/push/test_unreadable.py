@@ -27,7 +27,7 @@ def test_it_is_rejected_and_the_others_are_pushed(
     assert table["counts"] == {"created": 1, "rejected": 1}
     [told] = table["shown"]
     assert (told["crm_id"], told["reason"].split(":")[0]) == (wrong, "birth_date")
-    assert told["next_move"]
+    assert told["next_step"]
     assert bad not in caplog.text + repr(table) + repr(crm.all("ecw_reject"))
     assert run()["not_sent"] == {"refused": 1}
     crm.edit(wrong, birth_date=date(1980, 2, 28))

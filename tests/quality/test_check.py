@@ -36,6 +36,7 @@ def run(tmp_path: Path) -> Run:
         practice="p",
         run_id="r",
         run_type="scheduled",
+        mode="changes",
         window_start=None,
         window_end="2026-11-22T10:00:00+00:00",
         ecw_conn_id="ecw",
@@ -274,7 +275,7 @@ def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
     ) as error:
         checked(run, [{"name": "A"}, {}], rule("not_be_null", "stop", column="name"))
 
-    assert "person.yaml" in error.value.next_move
+    assert "person.yaml" in error.value.next_step
     assert batch_file.manifest(f"{run['staging']}/person/check.ndjson.gz") is None
 
 
@@ -403,9 +404,7 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
 
     be = "expect_column_values_to_"
     assert report == [
-        Finding(
-            "volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "whole"
-        ),
+        Finding("volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "full"),
         Finding(f"{be}not_be_null", "ecw_id", "to not be null", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
         Finding(f"{be}be_unique", "name", "to be unique", "warn", 3, 2, "warn", reason="twice", broken_new=2),
         Finding(f"{be}be_between", "size", "to be between (min_value 0)", "reject", 3, 1, "reject", broken_new=1),

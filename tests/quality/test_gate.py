@@ -168,7 +168,7 @@ def test_a_drop_to_zero_stops(pull: Pulling, sandbox: RunningSandbox, resource: 
         pull(resource)
 
     [found] = pull.rows("SELECT * FROM ecw_quality_result WHERE verdict <> 'pass'")
-    assert (found["rule"], found["verdict"], found["rows"], found["scope"]) == ("volume", "stop", 0, "whole")
+    assert (found["rule"], found["verdict"], found["rows"], found["scope"]) == ("volume", "stop", 0, "full")
     assert found["broken"] == found["usual"] == len(pull.rows(f"SELECT id FROM {resource}")) > 0  # noqa: S608
 
 

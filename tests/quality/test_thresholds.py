@@ -166,7 +166,7 @@ def test_in_a_replay_a_record_that_would_stop_everything_is_rejected_alone(
     pull("patient")
     text = suite.read_text().replace("min_value: 1900-01-01", "min_value: 1800-01-01", 1)
     suite.write_text(text + expected("ecw_id", "nobody", "on_fail: stop"))
-    run = replay.begin("replay__1", {}, "ecw_test", "crm_test", pull.staging)
+    run = pull.replay()
     batch = replay.collect(run, "patient")
     assert batch is not None
 

@@ -163,9 +163,9 @@ def test_the_ledger_says_what_kind_of_run_it_was(crm_engine: Engine) -> None:
     with crm_engine.begin() as connection:
         connection.execute(
             insert(ecw_run).values(
-                **{"practice": "P1", "run_id": "r1", "resource": "patient", "run_type": "replay", "state": "loaded"},
-                **{"started_at": HOUR, "inserted": 3, "updated": 2, "rejected": 1},
+                **{"practice": "P1", "run_id": "r1", "resource": "patient", "run_type": "manual", "mode": "replay"},
+                **{"state": "loaded", "started_at": HOUR, "inserted": 3, "updated": 2, "rejected": 1},
             )
         )
     [line] = all_runs(crm_engine, Wanted("P1"))
-    assert (line.run_type, line.inserted, line.updated, line.rejected, line.state) == ("replay", 3, 2, 1, "loaded")
+    assert (line.mode, line.inserted, line.updated, line.rejected, line.state) == ("replay", 3, 2, 1, "loaded")

@@ -18,13 +18,13 @@ def test_before_the_first_run_every_resource_says_how_to_start_one(crm_engine: E
     found = status(crm_engine)
     assert {"practitioner", "location"} <= {one.resource for one in found}
     assert {one.state for one in found} == {"never"}
-    assert all(one.next_move == "unpause the DAG ecw_pull and trigger it." for one in found)
+    assert all(one.next_step == "unpause the DAG ecw_pull and trigger it." for one in found)
 
 
 def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")], [a_reject("b")])
     found = of_location(crm_engine)
-    assert (found.practice, found.state, found.run_id, found.next_move) == ("P1", "loaded", "r1", None)
+    assert (found.practice, found.state, found.run_id, found.next_step) == ("P1", "loaded", "r1", None)
     assert found.numbers == Counts(fetched=2, rejected=1, inserted=1)
     assert (found.links, found.open_rejects, found.calls) == (1, 1, 3)
     assert found.reasons == {"map required name": 1}
@@ -33,19 +33,19 @@ def test_a_run_that_is_loaded_shows_its_numbers_and_asks_for_nothing(crm_engine:
     assert timedelta() <= found.age < timedelta(minutes=5)
 
 
-def test_a_failure_after_it_shows_its_next_move_and_the_age_of_what_is_loaded(crm_engine: Engine) -> None:
+def test_a_failure_after_it_shows_its_next_step_and_the_age_of_what_is_loaded(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
     runs.begin(crm_engine, a_run("r2"), ["location"])
-    runs.fail(crm_engine, a_run("r2"), "location", ConfigurationError("No key.", next_move="add one."))
+    runs.fail(crm_engine, a_run("r2"), "location", ConfigurationError("No key.", next_step="add one."))
     found = of_location(crm_engine)
     assert (found.state, found.numbers) == ("failed", None)
     assert found.loaded_at is not None
-    assert found.next_move == "the run r2 failed: ConfigurationError: No key. Next (data engineer): add one."
+    assert found.next_step == "the run r2 failed: ConfigurationError: No key. Next (data engineer): add one."
 
 
 def test_a_failure_of_another_kind_points_at_the_log(crm_engine: Engine) -> None:
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
-    assert of_location(crm_engine).next_move == "the run r2 failed: KeyError; read the log of its task in Airflow."
+    assert of_location(crm_engine).next_step == "the run r2 failed: KeyError; read the log of its task in Airflow."
 
 
 def test_a_run_that_began_and_never_ended_is_dead_after_a_while(crm_engine: Engine) -> None:
@@ -53,10 +53,10 @@ def test_a_run_that_began_and_never_ended_is_dead_after_a_while(crm_engine: Engi
     assert of_location(crm_engine).state == "running"
     dead = of_location(crm_engine, after=timedelta(hours=7))
     assert dead.state == "dead"
-    assert dead.next_move == "the run r1 began and never ended: look at its tasks in Airflow, and clear it."
+    assert dead.next_step == "the run r1 began and never ended: look at its tasks in Airflow, and clear it."
 
 
 def test_what_is_not_refreshed_for_three_intervals_is_reported(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
-    assert of_location(crm_engine, after=timedelta(hours=5)).next_move is None
-    assert "for three intervals" in (of_location(crm_engine, after=timedelta(hours=7)).next_move or "")
+    assert of_location(crm_engine, after=timedelta(hours=5)).next_step is None
+    assert "for three intervals" in (of_location(crm_engine, after=timedelta(hours=7)).next_step or "")

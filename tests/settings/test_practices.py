@@ -143,7 +143,7 @@ def test_a_practice_is_found_by_its_name(write: Any, monkeypatch: pytest.MonkeyP
     assert named("east").connection == "ecw_east"
     with pytest.raises(ConfigurationError, match="no practice 'nort'") as refused:
         named("nort")
-    assert "'north'" in refused.value.next_move
+    assert "'north'" in refused.value.next_step
 
 
 def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

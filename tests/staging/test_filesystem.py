@@ -106,7 +106,7 @@ def test_a_staging_area_that_cannot_be_used_is_named_with_the_variable_that_name
     with pytest.raises(ConfigurationError, match="staging area cannot be used") as caught:
         USES[use](folder)
     assert folder[:40] in str(caught.value)
-    assert "ecw_staging" in caught.value.next_move
+    assert "ecw_staging" in caught.value.next_step
 
 
 def test_a_disk_that_is_full_is_worth_another_try_and_nothing_is_left(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_disk_that_is_full_is_worth_another_try_and_nothing_is_left(tmp_path: 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert isinstance(caught.value, RetryableError)
-    assert "ecw_staging_days" in caught.value.next_move
+    assert "ecw_staging_days" in caught.value.next_step
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -143,7 +143,7 @@ def test_a_store_whose_packages_are_missing_names_them(path: str, monkeypatch: p
     with pytest.raises(ConfigurationError, match=f"needs packages for {path.partition(':')[0]}://") as caught:
         filesystem.names(path)
     package = filesystem.PACKAGES[path.partition(":")[0]]
-    assert f'pip install "{package}"' in caught.value.next_move
+    assert f'pip install "{package}"' in caught.value.next_step
 
 
 def test_keys_do_not_stand_in_the_address() -> None:
@@ -155,7 +155,7 @@ def test_keys_do_not_stand_in_the_address() -> None:
 def test_a_scheme_that_nobody_knows_is_refused_with_those_that_work() -> None:
     with pytest.raises(ConfigurationError, match="nonsense://") as caught:
         batch_file.open_folder("nonsense://bucket/run")
-    assert "s3://conn_id@bucket/prefix" in caught.value.next_move
+    assert "s3://conn_id@bucket/prefix" in caught.value.next_step
 
 
 def test_a_file_among_the_folders_is_no_run_and_no_trouble(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_open_alerts_and_switches_are_named(
     filled: Client, crm_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = {"practice": "P1", "alert": "a", "kind": "volume", "subject": "patient", "run_id": "r1"}
-    words = {"message": "eCW gave 3 records of patient; 90 are usual.", "next_move": "ask the practice."}
+    words = {"message": "eCW gave 3 records of patient; 90 are usual.", "next_step": "ask the practice."}
     with crm_engine.begin() as connection:
         connection.execute(insert(ecw_alert).values(**alert, **words, opened_at=datetime.now(UTC)))
         connection.execute(update(ecw_intent).where(ecw_intent.c.state == "held").values(choice="pat-4"))

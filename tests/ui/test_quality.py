@@ -20,7 +20,7 @@ from tests.ui.conftest import AsRole, Client
 pytestmark = pytest.mark.both_databases
 
 RUN = "scheduled__2026-11-22T10:00:00+00:00"
-VOLUME = Finding("volume", "", "at least 50% of the usual number", "stop", 12, 0, "pass", usual=12, scope="whole")
+VOLUME = Finding("volume", "", "at least 50% of the usual number", "stop", 12, 0, "pass", usual=12, scope="full")
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -57,12 +57,12 @@ def test_a_task_shows_its_resource_alone(console: Client, crm_engine: Engine) ->
         assert "column of location" in console.get("/quality/run", params={"run_id": RUN, "task_id": task}).text
 
 
-def test_a_stopped_run_shows_the_error_and_its_next_move(console: Client, crm_engine: Engine) -> None:
+def test_a_stopped_run_shows_the_error_and_its_next_step(console: Client, crm_engine: Engine) -> None:
     run = a_run(RUN)
-    error = ConfigurationError("It went wrong.", next_move="fix it.")
+    error = ConfigurationError("It went wrong.", next_step="fix it.")
     runs.fail(crm_engine, run, "patient", error)
     quality_results.write(
-        crm_engine, run, "patient", [Finding("volume", "", "x", "stop", 0, 9, "stop", usual=9, scope="whole")]
+        crm_engine, run, "patient", [Finding("volume", "", "x", "stop", 0, 9, "stop", usual=9, scope="full")]
     )
 
     page = console.get("/quality/run", params={"run_id": RUN})
@@ -87,7 +87,7 @@ def test_what_the_tables_hold_is_escaped(console: Client, crm_engine: Engine) ->
     assert "&lt;script&gt;" in page.text
 
 
-def test_a_crm_that_is_not_there_is_named_with_the_next_move(as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crm_that_is_not_there_is_named_with_the_next_step(as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "http", "host": "nowhere"}))
     page = as_role("viewer").get("/quality/run?run_id=x")
     assert page.status_code == 500

@@ -76,7 +76,7 @@ def test_a_changed_policy_opens_one_request_with_names_and_no_values(vob: Vob) -
 def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_back(vob: Vob) -> None:
     vob.first()
     for _ in range(2):
-        vob.load("insurance", rejects=[a_reject("i2", "gone", None, hour=None)])
+        vob.load("insurance", rejects=[a_reject("i2", "deleted", None, hour=None)])
         vob.open()
     assert shown(vob) == [("p2", "insurance", "i2", "emr_status")]
     vob.policies(("i2", 2))
@@ -85,7 +85,7 @@ def test_a_policy_that_ecw_has_no_more_opens_one_request_and_one_if_it_comes_bac
 
 def test_a_patient_who_is_marked_opens_none(vob: Vob) -> None:
     vob.first()
-    vob.load("patient", rejects=[a_reject("p2", "gone", None, hour=None)])
+    vob.load("patient", rejects=[a_reject("p2", "deleted", None, hour=None)])
     assert vob.open() == {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 
 
@@ -228,7 +228,7 @@ def test_a_table_of_the_crm_that_lacks_columns_is_reported_with_all_of_them(vob:
     assert "no column key" in str(told.value)
     assert "no column delivery_note" in str(told.value)
     assert "column owner must be filled" in str(told.value)
-    assert "v008_vob.py" in told.value.next_move
+    assert "v008_vob.py" in told.value.next_step
     with vob.crm.begin() as connection:
         connection.execute(text("DROP TABLE vob_request"))
     with pytest.raises(CrmSchemaError, match="no table vob_request"):

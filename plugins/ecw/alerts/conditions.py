@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as model
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from ecw.crm.db.enums import GONE, RejectState
+from ecw.crm.db.enums import DELETED, RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import baselines
 from ecw.crm.state import runs as ledger
@@ -39,7 +39,7 @@ class Fact:
     kind: str
     subject: str
     message: str
-    next_move: str
+    next_step: str
     run_id: str | None = None
 
     @property
@@ -66,9 +66,9 @@ def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]
     """Return all that is wrong with a practice."""
     practice, every, limits = watched.practice, watched.every, watched.limits
     return [
-        Fact(practice, kind, resource, message, next_move, run_id)
+        Fact(practice, kind, resource, message, next_step, run_id)
         for resource in watched.resources
-        for kind, message, next_move, run_id in _of(connection, practice, resource, now, every, limits)
+        for kind, message, next_step, run_id in _of(connection, practice, resource, now, every, limits)
     ]
 
 
@@ -137,7 +137,7 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
 def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
-        ecw_run.c.run_type.not_in(("backfill", "replay")),
+        ledger.is_live(),
         ecw_run.c.ended_at.is_not(None),
         ecw_run.c.state != ledger.DRY,
     )
@@ -170,7 +170,7 @@ def _fewer(connection: Connection, practice: str, resource: str, limits: Thresho
 def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
     """Compare the open rejects with all records, so that a run about a single one changes nothing."""
     here = {"practice": practice, "resource": resource}
-    is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != GONE)
+    is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != DELETED)
     rejects = select(func.count(ecw_reject.c.ecw_id.distinct())).filter_by(**here).where(is_open)
     rejected = int(connection.execute(rejects).scalar_one())
     if not rejected or rejected < limits.reject_least:

@@ -44,7 +44,7 @@ def watch(
                 if change.event == store.OVER:
                     log.info("Practice %s: over: %s", change.practice, change.message)
                 else:
-                    log.warning("Practice %s: %s Next: %s", change.practice, change.message, change.next_move)
+                    log.warning("Practice %s: %s Next: %s", change.practice, change.message, change.next_step)
             sent += sum(_deliver(engine, code, target, said) for target in said.targets)
         return {"open": len(store.open_alerts(engine)), "sent": sent}
 
@@ -94,7 +94,7 @@ def _deliver(engine: Engine, practice: str, target: str, said: Settings) -> int:
                 *(title(notice), type(error).__name__, *_connection(target, said)),
             )
             break
-        store.told(engine, notice, datetime.now(UTC))
+        store.mark_sent(engine, notice, datetime.now(UTC))
         sent += 1
         log.info("Sent to %s: %s.", target.split(" ", 1)[0], title(notice))
     return sent

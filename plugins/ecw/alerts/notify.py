@@ -49,7 +49,7 @@ def text(notice: Notice) -> str:
     if notice.event == OVER:
         lines.append(f"Over since {one.resolved_at:%Y-%m-%d %H:%M} UTC: nothing to do.")
     else:
-        lines.append(f"Next: {one.next_move}")
+        lines.append(f"Next: {one.next_step}")
     return "\n".join(lines)
 
 
@@ -65,6 +65,6 @@ def document(notice: Notice) -> dict[str, Any]:
         "message": one.message,
         "opened_at": one.opened_at.isoformat(),
         "resolved_at": one.resolved_at.isoformat() if notice.event == OVER and one.resolved_at else None,
-        "next_move": None if notice.event == OVER else one.next_move,
+        "next_step": None if notice.event == OVER else one.next_step,
         "run_id": one.run_id,
     }

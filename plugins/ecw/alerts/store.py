@@ -1,7 +1,7 @@
 """Alerts and their notices: what is wrong from when to when, who is to be told, and who was.
 
     ecw_alert    a row each time something begins to be wrong; closed when it is over
-    ecw_alert_notification   a row for each alert, event (begin, over) and target; told once it was sent
+    ecw_alert_notification   a row for each alert, event (begin, over) and target, and when it was sent
 
 A notice is claimed before it is sent and marked after, so two runs at once send one, and one that was killed between
 the two is sent again when its claim is old.
@@ -35,7 +35,7 @@ class Alert:
     kind: str
     subject: str
     message: str
-    next_move: str
+    next_step: str
     opened_at: datetime
     resolved_at: datetime | None
     run_id: str | None
@@ -57,7 +57,7 @@ class Change:
     event: str
     practice: str
     message: str
-    next_move: str
+    next_step: str
 
 
 def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
@@ -76,8 +76,8 @@ def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
         for one in ended:
             connection.execute(update(ecw_alert).where(*_is(one)).values(resolved_at=now))
         _plan_notices(connection, ended, watched, now)
-    changes = [Change(BEGIN, fact.practice, fact.message, fact.next_move) for fact in began]
-    return changes + [Change(OVER, one.practice, one.message, one.next_move) for one in ended]
+    changes = [Change(BEGIN, fact.practice, fact.message, fact.next_step) for fact in began]
+    return changes + [Change(OVER, one.practice, one.message, one.next_step) for one in ended]
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
@@ -116,7 +116,7 @@ def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
     return taken.rowcount == 1
 
 
-def told(engine: Engine, notice: Notice, now: datetime) -> None:
+def mark_sent(engine: Engine, notice: Notice, now: datetime) -> None:
     """Write down that a notice was sent."""
     with engine.begin() as connection:
         connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(sent_at=now))
@@ -145,7 +145,7 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
             kind=fact.kind,
             subject=fact.subject,
             message=fact.message,
-            next_move=fact.next_move,
+            next_step=fact.next_step,
             opened_at=now,
             run_id=fact.run_id,
         )

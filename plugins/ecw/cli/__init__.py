@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -58,6 +58,11 @@ def logs_to_stderr() -> Iterator[None]:
     """Keep standard output for the result: Airflow, imported in here, logs to what standard output is at that time."""
     with redirect_stdout(sys.stderr):
         yield
+
+
+def run_id(now: datetime) -> str:
+    """Return the id of a run that a command begins: Airflow has none for it."""
+    return f"terminal__{now.isoformat(timespec='milliseconds')}"
 
 
 def print_json(value: Any) -> None:

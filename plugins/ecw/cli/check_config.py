@@ -43,7 +43,7 @@ class Checked:
             yield
         except EcwError as error:
             first, *listed = [line for line in error.what.splitlines() if line] or [type(error).__name__]
-            self.add(where, listed or [first], error.next_move)
+            self.add(where, listed or [first], error.next_step)
         else:
             self.correct.append(where)
 
@@ -138,7 +138,7 @@ def _files(found: Checked) -> list[Mapping]:
     try:
         checked = check_files()
     except EcwError as error:
-        found.add(where, [error.what], error.next_move)
+        found.add(where, [error.what], error.next_step)
         return []
     for mapping in checked.mappings:
         checked.problems += suite_problems(mapping.name, mapping) if mapping.name in RESOURCES else []

@@ -39,7 +39,7 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
         if len(meant) > 1:
             raise ConfigurationError(
                 f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
-                next_move="write crm:, ecw: or mr: before it.",
+                next_step="write crm:, ecw: or mr: before it.",
             )
         mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, ["insurance", "encounter"])}
         # One whom the CRM has erased already is known by what was linked.

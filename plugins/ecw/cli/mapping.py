@@ -67,7 +67,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
             f"{number} in mapping files, crosswalks, quality suites or the CRM's tables:\n"
             + "\n".join(found.problems)
             + "\n",
-            next_move="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
+            next_step="fix what is named above, in the file or in the CRM, and run `ecw mapping check` again.",
         )
     columns = sum(len(mapping.columns) for mapping in found.mappings)
     click.echo(
@@ -101,8 +101,8 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
         sys.exit(1 if wrong_type else 0)
     if wrong_type:
         raise ConfigurationError(
-            f"{source} is no FHIR {mapping.resource}.",
-            next_move=f"name a file with a {mapping.resource}, or its mapping.",
+            f"{source} is not a FHIR {mapping.resource}.",
+            next_step=f"name a file with a {mapping.resource}, or its mapping.",
         )
     cells = [("Label", "Column", "Value", "Place in the resource")]
     cells += [(one.label, one.column, _text(one.value), one.place) for one in shown.columns]
@@ -204,7 +204,7 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
 
     using = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
     if crosswalk not in using:
-        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_move=did_you_mean(crosswalk, using))
+        raise ConfigurationError(f"No column uses a crosswalk {crosswalk!r}.", next_step=did_you_mean(crosswalk, using))
     table = using[crosswalk].crosswalks[crosswalk]
     with _crm(crm_conn_id) as connection:
         ecw, crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ecw.cli import JSON, logs_to_stderr, print_json
+from ecw.cli import JSON, logs_to_stderr, print_json, run_id
 from ecw.cli.options import CRM, ECW
 from ecw.resources import RESOURCES
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
@@ -45,10 +45,9 @@ def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, 
         from ecw.pull import inline_run, steps
         from ecw.pull.summary import as_text
     now = datetime.now(UTC)
-    run_id = f"terminal__{now.isoformat(timespec='milliseconds')}"
     connections = {"ecw_conn_id": conn_id, "crm_conn_id": crm_conn_id}
     request = PullRequest(
-        run_id, "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
+        run_id(now), "manual", None, now.isoformat(), **connections, staging=staging, options=_options(**form)
     )
     run = steps.begin(request)
     try:

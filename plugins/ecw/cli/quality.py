@@ -52,7 +52,7 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
         found = quality.of_run(connection, run_id, practice=practice) if run_id else []
     if run and not found:
         raise ConfigurationError(
-            f"The CRM knows no run {run!r}.", next_move="name it as Airflow's list of the runs of ecw_pull does."
+            f"The CRM knows no run {run!r}.", next_step="name it as Airflow's list of the runs of ecw_pull does."
         )
     if as_json:
         print_json([asdict(report) for report in found])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ecw.cli import JSON, print_json
+from ecw.cli import JSON, print_json, run_id
 from ecw.cli.options import CRM, ECW
 from ecw.resources import RESOURCES
 
@@ -22,13 +22,15 @@ from ecw.resources import RESOURCES
 def command(
     resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, conn_id: str, crm_conn_id: str, **chosen: str
 ) -> None:
-    """Map, check and load rejected records again, all of them or the chosen ones; eCW is not asked."""
+    """Map, check and load rejected records again, all of them or the chosen ones; eCW is not called."""
+    from ecw.models import PullRequest
     from ecw.pull import steps
     from ecw.pull.replay import steps as replay
     from ecw.pull.summary import as_text
 
     form = chosen | {"resources": list(resources), "ids": list(ids)}
-    run = replay.begin(f"replay__{datetime.now(UTC).isoformat()}", form, conn_id, crm_conn_id)
+    now = datetime.now(UTC)
+    run = replay.begin(PullRequest(run_id(now), "manual", None, now.isoformat(), conn_id, crm_conn_id, options=form))
     for resource in RESOURCES:
         if (collected := replay.collect(run, resource)) is not None:
             steps.load(steps.check(steps.map(collected)))

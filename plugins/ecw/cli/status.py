@@ -69,7 +69,7 @@ def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Un
 def _told(alerts: list[Alert]) -> list[str]:
     lines = [
         f"{one.subject}: alert {one.kind} since {one.opened_at:%Y-%m-%d %H:%M} UTC (practice {one.practice}): "
-        f"{one.message} Next: {one.next_move}"
+        f"{one.message} Next: {one.next_step}"
         for one in alerts
     ]
     return ["", *lines] if lines else []
@@ -84,7 +84,7 @@ def _lost(lost: list[Unassigned]) -> list[str]:
 
 def _table(found: list[ResourceStatus]) -> str:
     table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
-    told = [f"{one.resource}: {one.next_move}" for one in found if one.next_move]
+    told = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
     told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
     return "\n".join([table, *([""] if told else []), *told])
 

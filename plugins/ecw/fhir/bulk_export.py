@@ -95,7 +95,7 @@ def kick_off(
         if response.status_code == 200 and "duplicate" in codes_of(response):
             raise ExportRunning(
                 "eCW is making another export for this practice, and makes one at a time.",
-                next_move="wait until it is ready; if nobody here started it, ask who else exports this practice.",
+                next_step="wait until it is ready; if nobody here started it, ask who else exports this practice.",
             )
         if response.status_code == 200:
             raise outcome_error(response)
@@ -103,7 +103,7 @@ def kick_off(
             raise error_of(response)
         handle = response.headers.get("Content-Location")
         if not handle:
-            raise ServerUnavailable("eCW accepted an export and did not say where it is.", next_move="try again later.")
+            raise ServerUnavailable("eCW accepted an export and did not say where it is.", next_step="try again later.")
         return handle
 
     handle = pinned(client.trying(start), client.base_url, also=client.settings.file_urls)
@@ -125,12 +125,12 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
         if page in visited:
             raise InvalidResponse(
                 "The pages of an export's manifest lead back to one already read.",
-                next_move="start the export again; if it stays, ask eCW support.",
+                next_step="start the export again; if it stays, ask eCW support.",
             )
         visited.add(page)
         found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called at once
         if isinstance(found, Underway):
-            raise ServerUnavailable("A page of the export's manifest is not ready.", next_move="try again later.")
+            raise ServerUnavailable("A page of the export's manifest is not ready.", next_step="try again later.")
         pages.append(_manifest(client, found))
     return Manifest(
         pages[0].transaction_time,
@@ -172,7 +172,7 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
     if file.count is not None and file.count != count:
         raise InvalidResponse(
             f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
-            next_move="start the export again; if it stays, ask eCW support.",
+            next_step="start the export again; if it stays, ask eCW support.",
         )
 
 
@@ -186,7 +186,7 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
         raise InvalidResponse(
             f"eCW could not export everything: {len(issues)} errors "
             f"({', '.join(sorted(known_codes(issues))) or 'no code'}).",
-            next_move="start the export again; if it stays, ask eCW support.",
+            next_step="start the export again; if it stays, ask eCW support.",
         )
 
 
@@ -212,7 +212,7 @@ def _polled(client: EcwClient, handle: str) -> Underway | Json:
         raise outcome_error(response)
     if not isinstance(body.get("output"), list) or not body.get("transactionTime"):
         raise ServerUnavailable(
-            "The export's manifest is not one: no output, or no time.", next_move="try again later."
+            "The export's manifest is not one: no output, or no time.", next_step="try again later."
         )
     return body
 
@@ -249,7 +249,7 @@ def _refuse(response: Response) -> None:
         return
     error = error_of(response)
     if isinstance(error, RecordNotFound):
-        raise ExportExpired(f"{error.what} eCW no longer knows this export.", next_move="start the export again.")
+        raise ExportExpired(f"{error.what} eCW no longer knows this export.", next_step="start the export again.")
     raise error
 
 

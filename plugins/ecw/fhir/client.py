@@ -101,7 +101,7 @@ class EcwClient:
         if not ID.fullmatch(ecw_id):
             raise BadRequest(
                 f"A {fhir_type} id of {len(ecw_id)} characters is not a FHIR id.",
-                next_move="check where the id came from.",
+                next_step="check where the id came from.",
             )
         if fhir_type == "Practitioner" and "." in ecw_id:
             return self._read_by_search(fhir_type, ecw_id)
@@ -113,12 +113,12 @@ class EcwClient:
         if found.get("resourceType") == fhir_type and _replaces(found, f"{fhir_type}/{ecw_id}"):
             raise RecordNotFound(
                 f"{fhir_type}/{ecw_id}: merged into another record, which came back in its place.",
-                next_move="look for the other record in eCW.",
+                next_step="look for the other record in eCW.",
                 who="clinic staff",
             )
         raise (WrongRecord if found.get("resourceType") == fhir_type else InvalidResponse)(
             f"{fhir_type}/{ecw_id} was asked for, and another record came back.",
-            next_move="ask eCW support; nothing of the answer was used.",
+            next_step="ask eCW support; nothing of the answer was used.",
         )
 
     def search(
@@ -190,7 +190,7 @@ class EcwClient:
             self.tokens.forget(purpose, response.request.headers.get("Authorization"))
             raise TokenRevoked(
                 f"{method} {without_values(url)}: two tokens in a row were refused, and others had worked.",
-                next_move="try again; if it stays, see whether the app was switched off for this practice.",
+                next_step="try again; if it stays, see whether the app was switched off for this practice.",
             )
         return response
 
@@ -223,7 +223,7 @@ class EcwClient:
             raise
         except (ServerUnavailable, InvalidResponse) as error:  # the latter: too large an answer
             raise OutcomeUnknown(
-                error.what, next_move="search for the patient in eCW before it is sent again."
+                error.what, next_step="search for the patient in eCW before it is sent again."
             ) from None
 
     def _read_by_search(self, fhir_type: str, ecw_id: str) -> Json:
@@ -232,12 +232,12 @@ class EcwClient:
         found = refuse_unreadable(resources_of(self._get(url), url), url)
         if not found:
             raise RecordNotFound(
-                f"{fhir_type}/{ecw_id}: not there.", next_move="check whether the record was deleted or merged in eCW."
+                f"{fhir_type}/{ecw_id}: not there.", next_step="check whether the record was deleted or merged in eCW."
             )
         if any(resource.get("id") != ecw_id for resource in found):
             raise InvalidResponse(
                 f"{fhir_type}?_id={ecw_id} brought {len(found)} records: the server ignored the filter.",
-                next_move="ask eCW support; nothing of the answer was used.",
+                next_step="ask eCW support; nothing of the answer was used.",
             )
         return found[0]
 

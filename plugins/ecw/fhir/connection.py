@@ -259,5 +259,5 @@ def _timeout(extra: Mapping[str, Any]) -> float | None:
     return float(timeout)
 
 
-def _wrong(name: str, how: str, next_move: str) -> ConfigurationError:
-    return ConfigurationError(f"The connection's field {name} {how}.", next_move=next_move)
+def _wrong(name: str, how: str, next_step: str) -> ConfigurationError:
+    return ConfigurationError(f"The connection's field {name} {how}.", next_step=next_step)

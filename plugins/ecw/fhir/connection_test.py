@@ -61,7 +61,7 @@ def _told(name: str, step: Callable[[EcwClient], str], client: EcwClient) -> Ste
     try:
         return Step(name, True, step(client))
     except RetryableError as error:  # a person is waiting here, not Airflow
-        return Step(name, False, f"{error.what} Next (data engineer): {error.next_move}")
+        return Step(name, False, f"{error.what} Next (data engineer): {error.next_step}")
     except EcwError as error:
         return Step(name, False, str(error), isinstance(error, AuthenticationError | AccessDenied | KeyNotPublished))
 

@@ -41,12 +41,12 @@ def pages(
         if url in visited:
             raise InvalidResponse(
                 f"The pages of {without_values(first)} lead back to one already read, after {len(visited)}.",
-                next_move="try again once; if it stays, ask eCW support: a list that never ends cannot be complete.",
+                next_step="try again once; if it stays, ask eCW support: a list that never ends cannot be complete.",
             )
         if len(visited) >= MAX_PAGES:
             raise InvalidResponse(
                 f"The pages of {without_values(first)} do not end: {len(visited)} read.",
-                next_move="ask eCW support; a narrower search may have an end.",
+                next_step="ask eCW support; a narrower search may have an end.",
             )
         visited.add(url)
         url, page = _one(fetch(url), progress, partial(_pin, base_url, unsupported, url))
@@ -75,7 +75,7 @@ class _Progress:
             raise InvalidResponse(
                 f"A page of {without_values(self.first)} says that there is another one, and not where: "
                 f"its next link has no url, after {self.records} records.",
-                next_move="try again; if it stays, choose another strategy for this resource in the connection's extra "
+                next_step="try again; if it stays, choose another strategy for this resource in the connection's extra "
                 "field `pull`, and ask whoever runs the server.",
             )
 
@@ -96,7 +96,7 @@ def next_link(bundle: Json) -> str | None:
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise InvalidResponse(
             "A page's links are not FHIR, so whether there is another page is not known.",
-            next_move="ask eCW support; nothing of the page was used.",
+            next_step="ask eCW support; nothing of the page was used.",
         )
     return max((str(link.get("url") or "") for link in links if link.get("relation") == "next"), default=None)
 
@@ -110,7 +110,7 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset" or not isinstance(entries, list):
         raise InvalidResponse(
             f"{without_values(where)} answered with something else than a searchset.",
-            next_move="check that the connection's base URL is the practice's FHIR API.",
+            next_step="check that the connection's base URL is the practice's FHIR API.",
         )
     found: list[Json] = []
     for entry in entries:
@@ -120,14 +120,14 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
         if not resource:
             raise InvalidResponse(
                 f"{without_values(where)} answered with an entry that holds no record.",
-                next_move="ask eCW support; nothing of the page was used.",
+                next_step="ask eCW support; nothing of the page was used.",
             )
         if resource.get("resourceType") != "OperationOutcome":
             found.append(resource)
         elif reason_of(resource) or _tells_of_error(resource.get("issue") or []):
             raise InvalidResponse(
                 f"{without_values(where)} answered with a page that holds an error of the server.",
-                next_move="try again; if it stays, ask for less, or ask eCW support.",
+                next_step="try again; if it stays, ask for less, or ask eCW support.",
             )
     return found
 
@@ -141,7 +141,7 @@ def refuse_unreadable(resources: list[Json], where: str) -> list[Json]:
         if reason := reason_of(resource):
             raise UnreadableRecord(
                 f"{without_values(where)} answered with a record that cannot be read: {reason}.",
-                next_move=f"ask eCW support to fix the record with the id {resource.get('id', '(not readable)')!r}.",
+                next_step=f"ask eCW support to fix the record with the id {resource.get('id', '(not readable)')!r}.",
             )
     return resources
 

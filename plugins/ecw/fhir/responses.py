@@ -66,7 +66,7 @@ def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     if text.lstrip()[:1] == b"<":
         raise ServerUnavailable(
             f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
-            next_move="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
+            next_step="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
         )
     try:
         body = orjson.loads(text)
@@ -75,10 +75,10 @@ def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     if body is None:
         raise ServerUnavailable(
             f"{where} answered with JSON that is cut off or damaged ({len(text)} bytes).",
-            next_move="try again; if it stays, report the address to eCW support.",
+            next_step="try again; if it stays, report the address to eCW support.",
         )
     if not isinstance(body, dict):
-        raise ServerUnavailable(f"{where} answered with JSON that is not an object.", next_move="try again.")
+        raise ServerUnavailable(f"{where} answered with JSON that is not an object.", next_step="try again.")
     return body
 
 
@@ -89,32 +89,32 @@ def error_of(response: Response) -> EcwError:
     if status == 429:
         return RateLimited(
             f"{where}: the practice's calls of this minute are used up (HTTP 429).",
-            next_move="wait for the next clock minute; if it is often so, look for other programs that use the "
+            next_step="wait for the next clock minute; if it is often so, look for other programs that use the "
             "same practice's quota.",
         )
     if status in {401, 403}:
         return AccessDenied(
             f"{where}: the token does not reach this (HTTP {status}{codes}).",
-            next_move="check that the app registered with eCW has the scope for this resource and that the "
+            next_step="check that the app registered with eCW has the scope for this resource and that the "
             "connection's scopes name it.",
         )
     if status in TOO_LATE:
         return RecordNotFound(
             f"{where}: not there (HTTP {status}{codes}).",
-            next_move="check whether the record was deleted or merged in eCW.",
+            next_step="check whether the record was deleted or merged in eCW.",
             who="clinic staff",
         )
     if status in TRANSIENT or status >= 500:
-        return ServerUnavailable(f"{where}: HTTP {status}{codes}.", next_move="try again later.")
+        return ServerUnavailable(f"{where}: HTTP {status}{codes}.", next_step="try again later.")
     if 300 <= status < 400:
         return BadRequest(
             f"{where}: redirects elsewhere (HTTP {status}), which is not followed with a token.",
-            next_move="put the address that eCW gave for this practice into the connection's base URL.",
+            next_step="put the address that eCW gave for this practice into the connection's base URL.",
         )
     places = f", at {', '.join(found)}" if (found := places_of(_issues(response))) else ""
     return BadRequest(
         f"{where}: refused (HTTP {status}{codes}){places}.",
-        next_move="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
+        next_step="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
     )
 
 
@@ -129,10 +129,10 @@ def outcome_error(response: Response) -> EcwError:
     ]
     for names, kind, move in kinds:
         if names & set(codes):
-            return kind(f"{what}.", next_move=move)
+            return kind(f"{what}.", next_step=move)
     if {"timeout", "exception", "transient", "lock-error", "no-store", "throttled"} & set(codes):
-        return ServerUnavailable(f"{what}.", next_move="try again later.")
-    return BadRequest(f"{what}.", next_move="compare the request with what the practice's /metadata declares.")
+        return ServerUnavailable(f"{what}.", next_step="try again later.")
+    return BadRequest(f"{what}.", next_step="compare the request with what the practice's /metadata declares.")
 
 
 def codes_of(response: Response) -> list[str]:

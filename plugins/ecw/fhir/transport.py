@@ -125,7 +125,7 @@ class Transport:
             if until is not None and time.monotonic() > until:
                 raise RateLimited(
                     f"{where}: the wait for the quota was too long for what was to be sent.",
-                    next_move="try again, from what eCW has then.",
+                    next_step="try again, from what eCW has then.",
                 )
             settings = self._environment(prepared.url or url)
             with deadline(self.limits.file_seconds if stream else self.limits.answer_seconds):
@@ -161,7 +161,7 @@ class Transport:
                 if size > self.limits.answer_bytes:
                     raise InvalidResponse(
                         f"{where}: the answer has more than {self.limits.answer_bytes:,} bytes and was not used.",
-                        next_move="ask for less in one request (another strategy, fewer patients); "
+                        next_step="ask for less in one request (another strategy, fewer patients); "
                         "if it is one record, ask eCW support.",
                     )
         response._content = b"".join(pieces)  # where requests keeps it too
@@ -180,21 +180,21 @@ def explained(error: Exception, where: str) -> EcwError:
     ):  # of the answer: ours are without request
         return ServerUnavailable(
             f"{where}: the answer's headers are malformed.",
-            next_move="try again; if it stays, ask whoever runs the gateway before eCW.",
+            next_step="try again; if it stays, ask whoever runs the gateway before eCW.",
         )
     if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError; a redirect to no URL
         return ConfigurationError(
-            f"{where}: this is not an address that can be called.", next_move="check the URLs of the connection."
+            f"{where}: this is not an address that can be called.", next_step="check the URLs of the connection."
         )
     if not isinstance(error, trouble.RequestException):
         return ConfigurationError(
             f"{where}: a file of certificates is not there.",
-            next_move="check the paths in the connection's extra fields `verify` and `cert`, and REQUESTS_CA_BUNDLE.",
+            next_step="check the paths in the connection's extra fields `verify` and `cert`, and REQUESTS_CA_BUNDLE.",
         )
     if isinstance(error, trouble.SSLError) and any(sign in repr(error) for sign in TLS_REFUSED):
         return ConfigurationError(
             f"{where}: the server's certificate was not accepted, or it does not speak TLS.",
-            next_move="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
+            next_step="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
             "the connection's extra field `verify`.",
         )
     kind, move = ServerUnavailable, "try again; if it stays, check the address and the firewall."
@@ -216,4 +216,4 @@ def explained(error: Exception, where: str) -> EcwError:
         kind, how = ConnectionFailed, "nothing answers at this address"
     else:
         how = "the connection was dropped"
-    return kind(f"{where}: {how}.", next_move=move)
+    return kind(f"{where}: {how}.", next_step=move)

@@ -187,7 +187,7 @@ def record_of(line: Line, fhir_type: str, number: int) -> dict[str, Any]:
         if not whole and salvaged(text) is None:
             raise ServerUnavailable(
                 f"Line {number} of the export's {fhir_type} file is cut off or damaged.",
-                next_move="try again: the file is read from its start.",
+                next_step="try again: the file is read from its start.",
             ) from None
         return stand_in(text, BROKEN, fhir_type)
     if isinstance(record, dict):

@@ -30,7 +30,7 @@ def pinned(
         # Where it leads is not said: an address that the server made is a text of the server's.
         raise InvalidResponse(
             f"The server's answer goes on {_where_to(parts, allowed[0])}, outside {base_url}.",
-            next_move="compare the base URL of the connection with the practice's own. If it is right, and the server "
+            next_step="compare the base URL of the connection with the practice's own. If it is right, and the server "
             "is known to keep its exports elsewhere, put that address into the connection's extra field file_urls.",
         )
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in unsupported]

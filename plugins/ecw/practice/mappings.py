@@ -42,7 +42,7 @@ def require_same(run: Run | Push, base_url: str) -> None:
         raise ConfigurationError(
             f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} names "
             f"{base_url} now: nothing of the run may reach, or come from, another practice.",
-            next_move="trigger a new run for the other practice; to finish this one, point the connection back and "
+            next_step="trigger a new run for the other practice; to finish this one, point the connection back and "
             "clear the failed tasks. A connection for each practice avoids this.",
         )
 
@@ -84,7 +84,7 @@ class PracticeMappings:
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise ConfigurationError(
                 "The connection's extra field `mapping` is not a JSON object of texts.",
-                next_move='write it as {"time_zone": "America/Chicago"}, or leave it out.',
+                next_step='write it as {"time_zone": "America/Chicago"}, or leave it out.',
             )
         if TIME_ZONE in found:
             _require(found[TIME_ZONE])
@@ -117,7 +117,7 @@ class PracticeMappings:
             raise ConfigurationError(
                 f"The connection's extra field `mapping` names {unknown[0]!r}, which no mapping file has as a "
                 "constant.",
-                next_move=f"{did_you_mean(unknown[0], [TIME_ZONE, *sorted(known)])}",
+                next_step=f"{did_you_mean(unknown[0], [TIME_ZONE, *sorted(known)])}",
             )
 
 
@@ -127,5 +127,5 @@ def _require(zone: str) -> None:
     except (KeyError, ValueError, OSError):
         raise ConfigurationError(
             f"The connection's extra field `mapping` names a time zone {zone!r} that there is not.",
-            next_move="use a name such as America/Chicago.",
+            next_step="use a name such as America/Chicago.",
         ) from None

@@ -41,7 +41,7 @@ def require_ready(
     listed = "\n".join(dict.fromkeys(problems))  # a shared crosswalk's problem comes with each file
     raise MappingError(
         f"The run does not begin, and nothing was fetched: mapping files or quality suites have mistakes:\n{listed}\n",
-        next_move="fix the lines named above, run `ecw mapping check`, then clear this task.",
+        next_step="fix the lines named above, run `ecw mapping check`, then clear this task.",
     )
 
 

@@ -56,7 +56,7 @@ class PullContext:
         if self.plan is None or resource not in self.plan["resources"]:
             raise ConfigurationError(
                 f"The run is not about {resource}.",
-                next_move=f"trigger another run with {resource} among its resources.",
+                next_step=f"trigger another run with {resource} among its resources.",
             )
         return self.plan["resources"][resource]
 

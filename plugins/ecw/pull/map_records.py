@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ecw.crm.db.enums import DELETED
 from ecw.fhir.fingerprint import content_hash
 from ecw.fhir.unreadable_records import KEY as UNREADABLE
 from ecw.fhir.unreadable_records import reason_of
@@ -16,7 +17,6 @@ from ecw.mapping.validation.resource import judge
 from ecw.mapping.vocabulary import is_null_date
 from ecw.models import Batch, Run
 from ecw.pull.extract.dedupe import version
-from ecw.pull.tombstone import RULE as GONE
 from ecw.pull.tombstone import is_tombstone, merged_into
 from ecw.staging import batch_file, filesystem
 
@@ -40,7 +40,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
     staged_as = ("map", "map-rejects", "map-newer")
     path, rejects, newer = (filesystem.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
-    unchanged = rejected = gone = 0
+    unchanged = rejected = deleted = 0
     unmapped: Counter[tuple[str, str]] = Counter()
     warned: Counter[str] = Counter()
     with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused, batch_file.writer(newer) as alike:
@@ -71,7 +71,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 refused.write(line | told)
             if problems:
                 rejected += 1
-                gone += is_tombstone(resource)
+                deleted += is_tombstone(resource)
             else:
                 became = what_became(resource)
                 passed.write(line | {"row": row} | ({"status": became} if became else {}))
@@ -92,7 +92,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
         "unchanged": batch["unchanged"] + unchanged,
         "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
         "newer": newer,
-        "deleted_at_source": gone,
+        "deleted_at_source": deleted,
         "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
     }
     return staged
@@ -126,7 +126,7 @@ def _refused(
     if ecw_id is None:
         return [(None, "id", "the record has no id that FHIR allows")]
     if is_tombstone(resource):
-        return [(None, GONE, "eCW no longer has this record: it was deleted, or merged into another")]
+        return [(None, DELETED, "eCW no longer has this record: it was deleted, or merged into another")]
     wrong, spared = judge(resource, mapper.elements)
     if spared and not wrong:
         warned.update({_POSITION.sub("", problem.reason) for problem in spared})

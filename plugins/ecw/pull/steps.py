@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from ecw.models import Batch, PullRequest, Run, left_by
+from ecw.models import Batch, Mode, PullRequest, Run, left_by
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def check(batch: Batch) -> Batch:
         return check(
             run,
             batch,
-            of_chosen(suite) if step.options.ids else suite,  # a replay has some, too
+            of_chosen(suite) if run["mode"] == Mode.REPLAY or step.options.ids else suite,
             linked=partial(links.among, engine, run["practice"]),
             report=partial(quality_results.write, engine, run, name),
             before=Before(usual, judged, quality_results.rules_before(engine, run, name)),
@@ -164,7 +164,7 @@ def load(batch: Batch) -> dict[str, int]:
             batch_file.read(batch["path"]),
             chain.from_iterable(batch_file.read(path) for path in batch["rejects"]),
             batch_file.read(batch["newer"]) if "newer" in batch else (),
-            moves_cursor=not (options.few or options.own_window),
+            moves_cursor=not (run["mode"] == Mode.REPLAY or options.few or options.own_window),
             dry_run=options.dry_run,
             coming=_loaded_before(run, name) if options.dry_run else (),
             source=filesystem.join(folder, "extract.ndjson.gz"),

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from ecw.crm.state import run_history, runs
 from ecw.errors import CountMismatch
-from ecw.models import Run
+from ecw.models import Mode, Run
 from ecw.printable import as_table
 from ecw.resources import RESOURCES
 
@@ -51,11 +51,11 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
         if row["state"] == runs.DRY:
             ended = "dry run, failed" if row["error"] else "dry run, not ended"
             values["state"] = "dry run" if row["fetched"] is not None and not row["error"] else ended
-        rows.append({"resource": resource, **values, "next": next_move(row, waiting.get(resource, 0))})
+        rows.append({"resource": resource, **values, "next": next_step(row, waiting.get(resource, 0))})
     return rows
 
 
-def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
+def next_step(row: Mapping[str, Any], waiting: int = 0) -> str:
     """Say what is to be done about a resource of a run, nothing where all is well.
 
     `waiting` conflicts of the resource wait for a person.
@@ -91,7 +91,7 @@ def next_move(row: Mapping[str, Any], waiting: int = 0) -> str:
         moves.append(f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice.")
     if locked := row.get("locked"):
         moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
-    if (older := row.get("stale")) and row["run_type"] not in ("backfill", "replay"):
+    if (older := row.get("stale")) and row["run_type"] != "backfill" and row["mode"] != Mode.REPLAY:
         moves.append(f"{older} changed nothing: a run beside this one brought a newer version.")
         if still := row.get("still_stale"):
             moves.append(

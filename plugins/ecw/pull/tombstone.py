@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecw.crm.db.enums import DELETED
 from ecw.fhir.references import others
 from ecw.mapping.values.references import record_of
 
-RULE = "gone"  # among the rejects
-TAG = {"system": "urn:ecw:sync", "code": "gone"}
+TAG = {"system": "urn:ecw:sync", "code": DELETED}
 
 
 def tombstone(fhir_type: str, ecw_id: str) -> dict[str, Any]:

@@ -15,15 +15,16 @@ from ecw.crm.db.errors import working
 from ecw.crm.state import links
 from ecw.fhir.capability import Declared
 from ecw.mapping.definition.model import Mapping
-from ecw.mapping.transform.to_resource import Composer
+from ecw.mapping.transform.to_resource import Composed, Composer
 from ecw.mapping.transform.to_row import Mapper
 from ecw.push import intents
-from ecw.push.crm_patients import Patients, Record
+from ecw.push.crm_patients import Patients
+from ecw.push.crm_records import Record
 from ecw.push.intents import Place
 from ecw.push.kill_switch import Switched
 from ecw.push.rules.match import PatientMatcher
 from ecw.push.rules.outcome import Outcome
-from ecw.push.rules.validate import Finding, Limits
+from ecw.push.rules.validate import Finding, Limits, findings
 from ecw.resources import PUSHED
 from ecw.three_way_merge import Rule
 
@@ -123,12 +124,17 @@ class Pushing(CrmSide):
         known = server.resources.get(mapping.resource, Declared()).profiles
         self.claims = not self.plain or mapping.profile in {url.partition("|")[0] for url in known}
         self.id_in_url = self.plain
-        self._ladder: PatientMatcher | None = None
+        self._matcher: PatientMatcher | None = None
         self._locations: set[str] | None = None
 
     def claimed(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Return a new resource as the server takes it: without the mapping's profile where it does not know that."""
         return resource if self.claims else {name: value for name, value in resource.items() if name != "meta"}
+
+    def findings(self, composed: Composed, row: dict[str, Any], before: dict[str, Any] | None = None) -> list[Finding]:
+        """Return what eCW would not take of a composed patient; `before` is what it has."""
+        limits, ids = self.options.limits, {"Location": self.locations}
+        return findings(composed, self.mapping.pushed, row, before=before, limits=limits, ids=ids)
 
     @property
     def locations(self) -> set[str]:
@@ -138,11 +144,11 @@ class Pushing(CrmSide):
         return self._locations
 
     @property
-    def ladder(self) -> PatientMatcher:
+    def matcher(self) -> PatientMatcher:
         """The search for patients whom eCW may have.  Raises ConfigurationError where the practice allows none."""
-        if self._ladder is None:
-            self._ladder = PatientMatcher(self.client, self._owned)
-        return self._ladder
+        if self._matcher is None:
+            self._matcher = PatientMatcher(self.client, self._owned)
+        return self._matcher
 
     def _owned(self, ecw_ids: Iterable[str]) -> set[str]:
         with reading(self.engine) as connection:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, exists, func, not_, select, update
+from sqlalchemy import Connection, func, not_, select, update
 
-from ecw.crm.db.business_table import LOCK, BusinessTable, Mapped, as_read, find
-from ecw.crm.db.converters import plain
+from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.in_parts import in_parts
-from ecw.crm.db.tables import ecw_link, ecw_merge_base, ecw_own_write
+from ecw.crm.db.tables import ecw_link
 from ecw.crm.db.upsert import upsert
 from ecw.crm.load.identity import Confirmed
 from ecw.crm.load.shared_contacts import shared_contacts
@@ -23,27 +21,11 @@ from ecw.identity.guard import Link
 from ecw.identity.held import Held
 from ecw.mapping.transform.person import contact_columns, person_columns, person_reader
 from ecw.mapping.transform.to_resource import Composer
+from ecw.push.crm_records import Record, Records
 from ecw.push.intents import Place
 from ecw.three_way_merge import MergeBase
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A patient of the CRM: `row` as the mapping's rows are, cleaned as a pull cleans; it holds patient data."""
-
-    crm_id: str
-    row: dict[str, Any]
-    ecw_id: str | None
-    linked: bool
-    locked: bool
-    changed_at: datetime | None  # by the CRM itself: what we write is no edit of its
-    agreed: MergeBase | None = None  # None: never written down
-    confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
-    names_id: str | None = None  # the eCW id that the row itself names
-    elsewhere: bool = False  # the row names another practice, or another's link claims it: it is that one's patient
-    unassigned: bool = False  # it does not say whose it is, and another practice uses the table, too
 
 
 class Patients:
@@ -59,7 +41,8 @@ class Patients:
         self.target: BusinessTable = find(
             connection, Mapped(mapping.table, mapping.key, names, mapping.version, only_read)
         )
-        self.id = cast(self.target.key, ecw_link.c.crm_id.type)  # as links have it
+        self.records = Records(composer, place, self.target)
+        self.id = self.records.id
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
         """Return one patient, None where the CRM has none of that id.
@@ -70,11 +53,11 @@ class Patients:
             key = self.target.key_of(crm_id)
         except ValueError:
             return None
-        query = self._query(connection).where(self.target.key == key)
+        query = self.records.query(connection).where(self.target.key == key)
         if to_write and connection.dialect.name == "postgresql":
             query = query.with_for_update(of=self.target.table)
         found = connection.execute(query).mappings().first()
-        return self._record(found) if found else None
+        return self.records.of(found) if found else None
 
     def canonical(self, connection: Connection, crm_id: str) -> str | None:
         """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row,
@@ -92,7 +75,7 @@ class Patients:
 
     def rows(self, connection: Connection) -> practices.Rows:
         """Return which rows of the table are the practice's."""
-        return practices.rows(connection, self.place.practice, self.place.resource, self.target)
+        return self.records.rows(connection)
 
     def unassigned(self, connection: Connection) -> int:
         """Return how many rows do not say whose they are, where that matters: they are pushed nowhere."""
@@ -105,10 +88,10 @@ class Patients:
 
     def all(self, connection: Connection) -> Iterator[Record]:
         """Yield every patient of the practice, with its link and what is agreed."""
-        query = self._query(connection).where(self.rows(connection).mine)
+        query = self.records.query(connection).where(self.rows(connection).mine)
         with connection.execute(query, execution_options={"yield_per": 1_000}) as result:
             for found in result.mappings():
-                yield self._record(found)
+                yield self.records.of(found)
 
     def owners(self, connection: Connection, ecw_ids: Iterable[str]) -> dict[str, str]:
         """Return the CRM ids of those eCW ids that are linked."""
@@ -236,66 +219,3 @@ class Patients:
                 *(self.target.mapped.table, ", ".join(changed)),
             )
         self.agree(connection, of, held)
-
-    def _query(self, connection: Connection) -> Select[Any]:
-        table, key, place = self.target.table, self.target.key, self.place
-        extra = [table.columns[LOCK]] if LOCK in table.columns else []
-        whose = edit_times.Whose(place.practice, place.resource)
-        mine = (
-            (ecw_link.c.practice == place.practice)
-            & (ecw_link.c.resource == place.resource)
-            & (ecw_link.c.crm_id == self.id)
-        )
-        agreed = (
-            (ecw_merge_base.c.practice == place.practice)
-            & (ecw_merge_base.c.resource == place.resource)
-            & (ecw_merge_base.c.ecw_id == ecw_link.c.ecw_id)
-        )
-        rows = self.rows(connection)
-        elsewhere: ColumnElement[bool] = rows.theirs
-        if practices.linked_beside(connection, place.practice, place.resource):
-            other = ecw_link.alias()
-            elsewhere = elsewhere | exists().where(
-                other.c.practice != place.practice,
-                other.c.resource == place.resource,
-                other.c.crm_id == cast(key, other.c.crm_id.type),
-            )
-        return (
-            select(
-                self.id.label("_id"),
-                *(as_read(column).label(name) for name, column in self.target.columns.items()),
-                *extra,
-                ecw_link.c.ecw_id.label("_ecw_id"),
-                ecw_link.c.identity.label("_identity"),
-                elsewhere.label("_elsewhere"),
-                rows.unassigned.label("_unassigned"),
-                ecw_merge_base.c.emr.label("_emr"),
-                ecw_merge_base.c.crm.label("_crm"),
-                ecw_merge_base.c.sent.label("_sent"),
-                *edit_times.columns(connection, self.target),
-            )
-            .select_from(
-                table.outerjoin(ecw_link, mine)
-                .outerjoin(ecw_merge_base, agreed)
-                .outerjoin(ecw_own_write, edit_times.joined(self.target, whose))
-            )
-            # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
-            .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
-        )
-
-    def _record(self, found: Mapping[Any, Any]) -> Record:
-        columns = self.composer.mapping.columns
-        row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
-        return Record(
-            crm_id=found["_id"],
-            row=row,
-            ecw_id=found["_ecw_id"] or row[self.key],
-            linked=found["_ecw_id"] is not None,
-            locked=bool(found.get(LOCK)),
-            changed_at=edit_times.edited(found),
-            elsewhere=bool(found["_elsewhere"]),
-            unassigned=bool(found["_unassigned"]),
-            agreed=None if found["_emr"] is None else MergeBase.parse(found["_emr"], found["_crm"], found["_sent"]),
-            confirmed=Confirmed.parse(found["_identity"]),
-            names_id=row[self.key],
-        )

@@ -21,7 +21,7 @@ from ecw.errors import ConfigurationError
 from ecw.mapping.transform.person import element_of
 from ecw.push import intents, progress
 from ecw.push.context import CrmSide
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.intents import HELD, NEW, UPDATE, VOID
 from ecw.push.locks import alone
 from ecw.three_way_merge import MergeBase
@@ -40,7 +40,7 @@ def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> 
     def decide(connection: Connection, record: Record) -> None:
         held = intents.latest(connection, place, record.crm_id)
         if held is None or (held.state, held.match_rule) != (HELD, RUNG) or not record.linked:
-            raise ConfigurationError(f"The identity of the CRM's patient {record.crm_id} is not held.", next_move=LIST)
+            raise ConfigurationError(f"The identity of the CRM's patient {record.crm_id} is not held.", next_step=LIST)
         side.patients.confirm(connection, record, record.ecw_id or "", emr)
         side.patients.write(connection, record.crm_id, {side.mapping.key: record.ecw_id})
         side.patients.forget_hash(connection, record.ecw_id or "")
@@ -63,7 +63,7 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
     def decide(connection: Connection, record: Record) -> None:
         nonlocal former
         if not record.linked or record.ecw_id is None:
-            raise ConfigurationError(f"The CRM's patient {record.crm_id} has no link.", next_move=LIST)
+            raise ConfigurationError(f"The CRM's patient {record.crm_id} has no link.", next_step=LIST)
         former, agreed = record.ecw_id, record.agreed or MergeBase()
         theirs = {
             column.name
@@ -96,13 +96,13 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
 def _decided(side: CrmSide, crm_id: str, decide: Callable[[Connection, Record], None]) -> None:
     with alone(side.engine, side.place, crm_id) as claim:
         if claim is None:
-            raise ConfigurationError(f"The CRM's patient {crm_id} is being pushed.", next_move=BUSY)
+            raise ConfigurationError(f"The CRM's patient {crm_id} is being pushed.", next_step=BUSY)
         with side.engine.begin() as connection:
             claim.keep(connection)
             one_at_a_time(connection, side.place.practice, side.place.resource)
             record = side.patients.read(connection, crm_id, to_write=True)
             if record is None:
-                raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_move=LIST)
+                raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_step=LIST)
             decide(connection, record)
     progress.forget(side.engine, side.place, crm_id)
 

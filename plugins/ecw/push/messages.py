@@ -39,10 +39,10 @@ _WORDS = {
 }
 
 
-def told_of(pushed: Pushed) -> tuple[str | None, str | None]:
+def describe_result(pushed: Pushed) -> tuple[str | None, str | None]:
     """Return the reason and the next move; None where nothing is to be said."""
     if pushed.findings:
-        moves = dict.fromkeys(finding.next_move for finding in pushed.findings)
+        moves = dict.fromkeys(finding.next_step for finding in pushed.findings)
         return "; ".join(f"{one.field}: {one.reason}" for one in pushed.findings), " ".join(moves)
     reason, move = _WORDS.get(pushed.status, (None, None))
     if pushed.outcome is not None and pushed.status not in (*WRITTEN, PushStatus.UNCHANGED):

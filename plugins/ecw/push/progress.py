@@ -54,7 +54,7 @@ class Ending:
 
     status: PushStatus
     reason: str
-    next_move: str
+    next_step: str
 
 
 def plan(engine: Engine, place: Place, run_id: str, made: Plan) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
     with engine.begin() as connection:
         before = _asked(connection, place, run_id)
         connection.execute(
-            _run(place, run_id).where(p.status.in_(ASKED)).values(status=None, reason=None, next_move=None, at=None)
+            _run(place, run_id).where(p.status.in_(ASKED)).values(status=None, reason=None, next_step=None, at=None)
         )
         if before is not None:
             decision = Choice("approve", by, before, "approved", run_id=run_id)

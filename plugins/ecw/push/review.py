@@ -82,7 +82,7 @@ def spelled(crm: CrmSide, crm_id: str) -> str:
     """Return a patient's id as links, locks and intents have it.  Raises ConfigurationError: the CRM has no such."""
     found = canonical(crm, crm_id)
     if found is None:
-        raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_move=decide_identity.LIST)
+        raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_step=decide_identity.LIST)
     return found
 
 
@@ -92,7 +92,7 @@ def held(crm: CrmSide, crm_id: str) -> Intent:
         found = intents.latest(connection, crm.place, crm_id)
     if found is None or found.state != intents.HELD:
         raise ConfigurationError(
-            f"No match of the CRM's patient {crm_id} is held.", next_move="`ecw matches list` shows who is."
+            f"No match of the CRM's patient {crm_id} is held.", next_step="`ecw matches list` shows who is."
         )
     return found
 
@@ -107,12 +107,12 @@ def choose_match(crm: CrmSide, crm_id: str, choice: str, by: str) -> None:
     if found.match_rule == RUNG:
         raise ConfigurationError(
             f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
-            next_move=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
+            next_step=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
         )
     if not intents.choose(crm.engine, crm.place, crm_id, None if choice == LEAVE else choice, by):
         raise ConfigurationError(
             f"{choice!r} is none of the eCW ids that this patient may be.",
-            next_move=f"choose one of {', '.join([*found.candidates, intents.NEW, LEAVE])}.",
+            next_step=f"choose one of {', '.join([*found.candidates, intents.NEW, LEAVE])}.",
         )
     progress.forget(crm.engine, crm.place, crm_id)
 
@@ -122,7 +122,7 @@ def choose_winner(crm: CrmSide, conflict: conflicts.Field, winner: Side, by: str
     if not conflicts.choose(crm.engine, conflict, winner, by):
         raise ConfigurationError(
             f"The field {conflict.column} of the CRM's {conflict.resource} {conflict.crm_id} waits for no choice.",
-            next_move="`ecw conflicts list` shows what does.",
+            next_step="`ecw conflicts list` shows what does.",
         )
     progress.forget(crm.engine, crm.place, conflict.crm_id)
 
@@ -133,7 +133,7 @@ def same_person(crm: CrmSide, client: EcwClient, crm_id: str, by: str) -> None:
     candidates = held(crm, crm_id).candidates
     if len(candidates) != 1:
         raise ConfigurationError(
-            f"The identity of the CRM's patient {crm_id} is not held.", next_move=decide_identity.LIST
+            f"The identity of the CRM's patient {crm_id} is not held.", next_step=decide_identity.LIST
         )
     present = client.read(crm.mapping.resource, candidates[0])
     decide_identity.same_person(crm, crm_id, Mapper(crm.mapping).row(present).row, by)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from ecw.crm.db.enums import NOT_SENT, PushStatus
+from ecw.crm.db.enums import NOT_SENT, PushStatus, ReadBack
 from ecw.errors import AccessDenied, ConfigurationError, PushStopped, ServerUnavailable
 from ecw.fhir.retry import RetryPolicy
 from ecw.fhir.thread_pool import concurrent
@@ -25,7 +25,7 @@ from ecw.push import progress
 from ecw.push.context import Options, Pushed, Pushing, PushRun
 from ecw.push.intents import Place
 from ecw.push.kill_switch import Allowed
-from ecw.push.messages import told_of
+from ecw.push.messages import describe_result
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import KEPT, KEPT_MOVE, RACED, RACED_MOVE, Confirmed
 from ecw.push.patient.readback import confirm as read_back
@@ -71,7 +71,7 @@ class Running:
             raise ConfigurationError(
                 f"This CRM has no plan of the run {push['run_id']}: the connection {push['crm_conn_id']!r} names "
                 f"another database than when the run began, or the run is older than {progress.KEEP.days} days.",
-                next_move="trigger a new run; to finish this one, point the connection back and clear the task.",
+                next_step="trigger a new run; to finish this one, point the connection back and clear the task.",
             )
 
     def pushing(self) -> Pushing:
@@ -107,9 +107,9 @@ def send(running: Running, approval: Mapping[str, Any] | None) -> dict[str, int]
         progress.approve(engine, place, push["run_id"], (approval or {}).get("by") or NOBODY)
     todo = progress.to_do(engine, place, push["run_id"])
     if todo and not running.allowed():
-        reason, next_move = told_of(Pushed("", PushStatus.STOPPED))
+        reason, next_step = describe_result(Pushed("", PushStatus.STOPPED))
         left = (None, *progress.UNFINISHED)
-        ending = progress.Ending(PushStatus.STOPPED, reason or "", next_move or "")
+        ending = progress.Ending(PushStatus.STOPPED, reason or "", next_step or "")
         progress.note_rest(engine, place, push["run_id"], left, ending)
     elif todo:
         sending = _Sending(running)
@@ -157,19 +157,19 @@ class _Sending:
                 pushed = push_patient(self.pushing, crm_id)
             except ConfigurationError as error:  # the practice's searches do not suffice; updates need none
                 pushed = Pushed(crm_id, PushStatus.FAILED, outcome=raised(error))
-        reason, next_move = told_of(pushed)
+        reason, next_step = describe_result(pushed)
         progress.note(
             *(running.engine, running.place, running.push["run_id"], crm_id),
             status=pushed.status,
             ecw_id=pushed.ecw_id,
             fields=progress.names(pushed.fields),
             reason=reason,
-            next_move=next_move,
+            next_step=next_step,
         )
         with self._lock:
             if pushed.status == PushStatus.FAILED:
                 self.failed_in_a_row += not pushed.own
-                self.last_words = f"{(reason or '').rstrip('.')}: {next_move}"
+                self.last_words = f"{(reason or '').rstrip('.')}: {next_step}"
             elif pushed.status not in NOT_SENT:
                 self.failed_in_a_row = 0
         return pushed
@@ -181,18 +181,18 @@ class _Sending:
             raise AccessDenied(
                 f"eCW refused {self.failed_in_a_row} patients in a row for a reason that is not theirs; the others "
                 f"were not tried. {self.last_words}",
-                next_move="have that fixed, then clear this task: it goes on where it was.",
+                next_step="have that fixed, then clear this task: it goes on where it was.",
             )
         if set(counts) == {PushStatus.FAILED}:
             raise AccessDenied(
                 f"Nobody could be pushed. {self.last_words}",
-                next_move="have that fixed, then clear this task.",
+                next_step="have that fixed, then clear this task.",
             )
         left = counts.get(PushStatus.LATER, 0) + (0 if running.dry else counts.get(PushStatus.UNKNOWN, 0))
         if left:
             raise ServerUnavailable(
                 f"{left} patients could not be pushed now, or what happened to them is not known yet.",
-                next_move="try again: those that are done are not sent again, and the unknown are searched for first.",
+                next_step="try again: those that are done are not sent again, and the unknown are searched for first.",
             )
 
 
@@ -215,9 +215,9 @@ def confirm(running: Running) -> dict[str, int]:
         for crm_id, done in shown.items():
             if done.seen or last:
                 found[word := _word(done)] += 1
-                why = {"reason": f"{KEPT}: {progress.names(done.kept)}", "next_move": KEPT_MOVE} if done.kept else {}
+                why = {"reason": f"{KEPT}: {progress.names(done.kept)}", "next_step": KEPT_MOVE} if done.kept else {}
                 if done.raced and not done.kept:
-                    why = {"reason": f"{RACED}: {progress.names(done.raced)}", "next_move": RACED_MOVE}
+                    why = {"reason": f"{RACED}: {progress.names(done.raced)}", "next_step": RACED_MOVE}
                 normalized_fields = progress.names(done.normalized_fields)
                 progress.note(engine, place, run_id, crm_id, confirmed=word, normalized_fields=normalized_fields, **why)
         waiting = [crm_id for crm_id, done in shown.items() if not done.seen]
@@ -235,10 +235,10 @@ def _left(running: Running, waiting: list[str], wait: float) -> float:
     return max(0.0, wait - since)
 
 
-def _word(done: Confirmed) -> str:
+def _word(done: Confirmed) -> ReadBack:
     if done.kept:
-        return "not taken"
-    return "whole" if done.whole else "seen" if done.seen else "not shown"
+        return ReadBack.NOT_TAKEN
+    return ReadBack.COMPLETE if done.complete else ReadBack.SEEN if done.seen else ReadBack.NOT_SHOWN
 
 
 def _counts(running: Running) -> dict[str, int]:

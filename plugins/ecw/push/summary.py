@@ -66,7 +66,7 @@ def close(engine: Engine, push: Push) -> dict[str, Any]:
 
 
 def _one(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("crm_id", "ecw_id", "status", "fields", "reason", "next_move")
+    names = ("crm_id", "ecw_id", "status", "fields", "reason", "next_step")
     return {name: row[name] for name in names if row[name]}
 
 
@@ -89,4 +89,4 @@ def as_text(table: dict[str, Any]) -> str:
 def _line(one: dict[str, Any]) -> str:
     parts = [f"{one['crm_id']}: {one['status']}", one.get("fields"), one.get("reason")]
     said = ", ".join(part for part in parts if part)
-    return f"{said}. Next: {one['next_move']}" if one.get("next_move") else said
+    return f"{said}. Next: {one['next_step']}" if one.get("next_step") else said

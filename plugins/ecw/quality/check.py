@@ -232,6 +232,6 @@ def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
     if stops:
         raise QualityGateFailed(
             f"{suite.resource}: nothing of this batch enters: {'; '.join(stops)}.",
-            next_move="look at such records in eCW. Fix them there, or the mapping, or the rule in "
+            next_step="look at such records in eCW. Fix them there, or the mapping, or the rule in "
             f"{suite.path.name}; then clear the resource's tasks.",
         )

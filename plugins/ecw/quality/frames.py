@@ -61,7 +61,7 @@ def frame(suite: Suite, columns: Sequence[str], names: Sequence[str], values: Se
             raise MappingError(
                 f"{suite.path}: a rule looks at the column {name}, and a value there is not of its type, "
                 f"{suite.types[name]}.",
-                next_move="compare the column's type in the mapping with its path.",
+                next_step="compare the column's type in the mapping with its path.",
             ) from None
     return pd.DataFrame(found, index=pd.RangeIndex(len(values)), copy=False)
 

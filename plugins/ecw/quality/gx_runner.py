@@ -118,7 +118,7 @@ def _part(suite: Suite, scopes: Collection[Scope]) -> Part:
             lines = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) or str(error)
             raise MappingError(
                 f"{suite.path}:{rule.line}: Great Expectations does not take {rule.type}: {lines}.",
-                next_move="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
+                next_step="fix the kwargs named above; a type that is not found needs a newer Great Expectations.",
             ) from None
     columns = tuple(frame_columns((rule for _, rule in rules), suite.types))
     return Part(rules, columns, tuple(dict.fromkeys(name.removesuffix(DAY) for name in columns)), expectations)
@@ -148,7 +148,7 @@ def _failed(suite: Suite, rule: Rule, result: Any) -> Collection[int] | None:
         raise MappingError(
             f"{suite.path}:{rule.line}: the rule {rule.name} cannot be applied to "
             f"{' and '.join(f'{name} ({suite.types[name]})' for name in rule.columns) or 'the batch'}.",
-            next_move="compare the column's type in the mapping with what the rule expects.",
+            next_step="compare the column's type in the mapping with what the rule expects.",
         )
     if names_rows:
         return result.result.get("unexpected_index_list") or ()

@@ -133,7 +133,7 @@ def _load(
         file.wrong(("resource",), f"{found.resource!r} is not the resource of this file; use {path.stem!r}")
     if file.problems or found is None:
         mistakes = "\n".join(file.problems)
-        raise MappingError(f"{path.name} has mistakes:\n{mistakes}\n", next_move="fix the lines named above.")
+        raise MappingError(f"{path.name} has mistakes:\n{mistakes}\n", next_step="fix the lines named above.")
     return Suite(
         resource=found.resource,
         path=path,

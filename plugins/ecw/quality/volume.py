@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecw.crm.db.enums import VolumeScope
 from ecw.crm.state.quality_results import PASS, STOP, VOLUME, WARN, Finding, Usual
 from ecw.errors import QualityGateFailed
 from ecw.quality.suite import Suite
@@ -20,7 +21,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     verdict = PASS
     if usual.number and volume is not None and found < least * usual.number:
         # What is known to be gone is reported, and stops nothing again.
-        known = usual.without_gone is not None and found >= least * usual.without_gone
+        known = usual.without_deleted is not None and found >= least * usual.without_deleted
         verdict = WARN if known else volume.on_fail
     elif usual.number and not found and (usual.full_scan or usual.never_nothing >= LEAST_RUNS):
         verdict = WARN
@@ -34,7 +35,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
         broken=0 if verdict == PASS or usual.number is None else usual.number - found,
         verdict=verdict,
         usual=usual.number,
-        scope="whole" if usual.full_scan else "part",
+        scope=VolumeScope.FULL if usual.full_scan else VolumeScope.PARTIAL,
     )
 
 
@@ -48,7 +49,7 @@ def require(suite: Suite, found: Finding) -> None:
     if found.verdict == STOP:
         raise QualityGateFailed(
             f"{said(suite, found)} (the median of the last runs that saw as much); {found.demand} must come again.",
-            next_move="look into eCW whether the records are gone. If they are, set volume.at_least in "
+            next_step="look into eCW whether the records are gone. If they are, set volume.at_least in "
             f"{suite.path.name} lower, clear the resource's check task, and set it back once the run is loaded; if "
             "not, clear its extract task.",
         )

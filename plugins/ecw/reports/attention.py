@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from ecw.crm.db.tables import ecw_alert
 from ecw.crm.state import runs as ledger
+from ecw.models import Mode
 from ecw.reports.sync_state import Clock, PracticeState, ResourceState
 
 ERROR, WARNING = "error", "warning"
@@ -92,7 +93,7 @@ def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Atte
             f"The last run of {one.resource} failed: {what}",
             step,
             "Open the run",
-            dag_id=(_REPLAY if run.run_type == "replay" else _PULL) + suffix,
+            dag_id=(_REPLAY if run.mode == Mode.REPLAY else _PULL) + suffix,
             run_id=run.run_id,
         )
     if one.late:
@@ -122,7 +123,7 @@ def _alerts(connection: Connection, practice: str, suffix: str) -> Iterator[Atte
     for row in connection.execute(rows).mappings():
         run = {"dag_id": _PULL + suffix, "run_id": row["run_id"]} if row["run_id"] else {"page": "quality"}
         button = "Open the run" if row["run_id"] else "Open Quality"
-        yield Attention(ERROR, row["message"], row["next_move"], button, **run)
+        yield Attention(ERROR, row["message"], row["next_step"], button, **run)
 
 
 def _waiting(state: PracticeState, suffix: str) -> Iterator[Attention]:

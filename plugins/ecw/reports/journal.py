@@ -90,7 +90,7 @@ class Part:
 class RunLine:
     """A run among the entries that are wanted: when its newest one was, how many, and what they did.
 
-    `run_type` and the numbers are the ledger's, of a pull: all of the run, whatever the filters are.
+    `mode` and the numbers are the ledger's, of a pull: all of the run, whatever the filters are.
     """
 
     run_id: str
@@ -98,7 +98,7 @@ class RunLine:
     entries: int
     more: bool
     parts: list[Part]
-    run_type: str | None = None
+    mode: str | None = None
     inserted: int | None = None
     updated: int | None = None
     rejected: int | None = None
@@ -276,10 +276,10 @@ def _with_ledger(connection: Connection, practice: str, lines: Sequence[RunLine]
     r = ecw_run.c
     ids = [line.run_id for line in lines]
     sums = [func.sum(column).label(column.name) for column in (r.inserted, r.updated, r.rejected)]
-    states = (func.min(r.run_type).label("run_type"), func.min(r.state).label("state"))
+    states = (func.min(r.mode).label("mode"), func.min(r.state).label("state"))
     query = select(r.run_id, *sums, *states).where(r.practice == practice, r.run_id.in_(ids)).group_by(r.run_id)
     known = {row["run_id"]: row for row in connection.execute(query).mappings()} if ids else {}
-    names = ("run_type", "inserted", "updated", "rejected", "state")
+    names = ("mode", "inserted", "updated", "rejected", "state")
     return [
         replace(line, **{name: known[line.run_id][name] for name in names}) if line.run_id in known else line
         for line in lines

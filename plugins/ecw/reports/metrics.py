@@ -55,13 +55,13 @@ def emit(crm_conn_id: str = "crm_default") -> int:
 
     from ecw.crm.db.engine import open_crm, reading
     from ecw.reports import sync_state
-    from ecw.reports.configured import calls_per_minute, clock_of, configured
+    from ecw.reports.configured import calls_per_minute, clocks_of, configured
 
     now = datetime.now(UTC)
     ours = {code: practice for code, practice in configured() if practice.crm_connection == crm_conn_id}
     with open_crm(crm_conn_id) as engine, reading(engine) as connection:
         names = sync_state.practices(connection)
-        clocks = {name: clock_of(ours.get(name), now) for name in names}
+        clocks = clocks_of({name: ours.get(name) for name in names}, now)
         found = list(gauges(connection, clocks, {name: calls_per_minute(ours.get(name)) for name in names}))
     for name, value, tags in found:
         gauge(name, value, tags=tags)

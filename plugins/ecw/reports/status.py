@@ -12,7 +12,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import RejectState
 from ecw.crm.db.tables import ecw_cursor, ecw_link, ecw_reject, ecw_run
 from ecw.crm.state import runs as ledger
-from ecw.models import Counts
+from ecw.models import Counts, Mode
 from ecw.resources import RESOURCES
 
 EVERY = timedelta(
@@ -43,7 +43,7 @@ class ResourceStatus:
     links: int = 0
     open_rejects: int = 0
     reasons: dict[str, int] = field(default_factory=dict)  # step, rule and column -> how many records
-    next_move: str | None = None
+    next_step: str | None = None
 
 
 def status(engine: Engine, *, now: datetime | None = None, every: timedelta = EVERY) -> list[ResourceStatus]:
@@ -60,7 +60,7 @@ def status(engine: Engine, *, now: datetime | None = None, every: timedelta = EV
 
 
 def _never(practice: str | None, resource: str) -> ResourceStatus:
-    return ResourceStatus(practice, resource, "never", next_move="unpause the DAG ecw_pull and trigger it.")
+    return ResourceStatus(practice, resource, "never", next_step="unpause the DAG ecw_pull and trigger it.")
 
 
 def _one(connection: Connection, practice: str, resource: str, now: datetime, every: timedelta) -> ResourceStatus:
@@ -74,7 +74,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
     if last is None:
         return _never(practice, resource)
     # A replay asks eCW for nothing, so it makes nothing fresh.
-    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.run_type != "replay")
+    fresh = runs.where(ecw_run.c.state == ledger.LOADED, ecw_run.c.mode != Mode.REPLAY)
     loaded = connection.execute(fresh).mappings().one_or_none()
     state = last["state"]
     if state == ledger.RUNNING and now - last["started_at"] > DEAD_AFTER:
@@ -96,7 +96,7 @@ def _one(connection: Connection, practice: str, resource: str, now: datetime, ev
         links=_count(connection, ecw_link, here),
         open_rejects=_count(connection, ecw_reject, here | {"state": RejectState.OPEN}),
         reasons=_reasons(connection, here),
-        next_move=_next_move(state, last["run_id"], last["error"], age, every),
+        next_step=_next_step(state, last["run_id"], last["error"], age, every),
     )
 
 
@@ -111,7 +111,7 @@ def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _next_move(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
+def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
     if state == ledger.FAILED:
         told = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
         return f"the run {run_id} failed: {told}"

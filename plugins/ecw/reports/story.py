@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, union
 
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import WRITTEN, ConflictState, IntentState, PushStatus, RejectState
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_deferred_row,
@@ -25,14 +25,14 @@ from ecw.crm.db.tables import (
     ecw_run,
 )
 from ecw.crm.journal import DECISION, PULL, PUSH
-from ecw.crm.load.match_unconfirmed import HELD
+from ecw.models import Mode
 from ecw.reports.find_records import PUSH_REJECT, Found
 from ecw.reports.journal import no_index
 from ecw.reports.rejects import began
 
 MOST = 200  # entries of each kind, the newest
 # What a push did that its own journal entry tells already.
-_IN_JOURNAL = ("created", "updated", "linked", "refused", "unknown")
+_IN_JOURNAL = (*WRITTEN, PushStatus.REFUSED, PushStatus.UNKNOWN)
 _DAGS = {PULL: "ecw_pull", PUSH: "ecw_push_patients"}
 
 
@@ -129,23 +129,23 @@ class _Teller:
         return self.rows(select(both).order_by(both.c.at.desc()).limit(MOST))
 
     def versions(self, run_ids: set[str]) -> dict[str, tuple[str, str | None]]:
-        """Return a run's type and its mapping's version."""
+        """Return a run's mode and its mapping's version."""
         r = ecw_run.c
-        statement = select(r.run_id, r.run_type, r.mapping_version).filter_by(**self.place)
+        statement = select(r.run_id, r.mode, r.mapping_version).filter_by(**self.place)
         rows = self.connection.execute(statement.where(r.run_id.in_(run_ids)))
-        return {run_id: (run_type, version) for run_id, run_type, version in rows}
+        return {run_id: (mode, version) for run_id, mode, version in rows}
 
     def journaled(self, entries: list[RowMapping]) -> Iterator[Event]:
         runs = self.versions({row["run_id"] for row in entries if row["direction"] == PULL})
         for row in entries:
             direction = row["direction"]
-            run_type, version = runs.get(row["run_id"], ("", None))
+            mode, version = runs.get(row["run_id"], ("", None))
             yield Event(
                 at=row["at"],
                 kind={PULL: "loaded", PUSH: "pushed", DECISION: "decision"}[direction],
                 title=row["message"],
                 run_id=row["run_id"] or None,
-                dag="ecw_replay" if run_type == "replay" else _DAGS.get(direction),
+                dag="ecw_replay" if mode == Mode.REPLAY else _DAGS.get(direction),
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
                 by=row["decided_by"],
                 code=" ".join(str(one) for one in (row["http_status"], row["code"]) if one) or None,
@@ -215,7 +215,7 @@ class _Teller:
                 run_id=row["run_id"],
                 dag=_DAGS[PUSH],
                 fields=(row["fields"] or "").split(", ") if row["fields"] else [],
-                next_step=row["next_move"],
+                next_step=row["next_step"],
             )
 
     def intent(self) -> RowMapping | None:
@@ -258,7 +258,7 @@ def _reasons(teller: _Teller, link: Link | None) -> Iterator[Reason]:
 
 def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
     state = intent["state"]
-    if state == HELD:
+    if state == IntentState.HELD:
         chosen = intent["choice"]
         if chosen:
             yield Reason(f"Held for a person, who chose {chosen}; the next push does it", page="conflicts")
@@ -266,9 +266,9 @@ def _of_intent(intent: Mapping[Any, Any]) -> Iterator[Reason]:
             yield Reason(
                 f"It is not pushed until a person says who it is (found by {intent['match_rule']})", True, "conflicts"
             )
-    elif state == "refused":
+    elif state == IntentState.REFUSED:
         yield Reason(
             "The last push was refused; the same content is not sent again until the CRM changes it", waits=True
         )
-    elif state in ("sending", "unknown"):
+    elif state in (IntentState.SENDING, IntentState.UNKNOWN):
         yield Reason("The result of the last push is not known yet: the next one searches eCW for it first")

@@ -30,7 +30,7 @@ class LastRun:
     """The last run of a resource; `error` holds no values, `state` is `dead` where it never ended."""
 
     run_id: str
-    run_type: str
+    mode: str
     state: str
     started_at: datetime
     ended_at: datetime | None
@@ -172,7 +172,7 @@ def _run(row: RowMapping, clock: Clock) -> LastRun:
     numbers = ("fetched", "rejected", "inserted", "updated", "unchanged", "calls", "seconds", "error")
     return LastRun(
         state="dead" if dead else row["state"],
-        **{name: row[name] for name in ("run_id", "run_type", "started_at", "ended_at", *numbers)},
+        **{name: row[name] for name in ("run_id", "mode", "started_at", "ended_at", *numbers)},
     )
 
 

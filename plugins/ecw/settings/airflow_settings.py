@@ -50,17 +50,17 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read ({error.strerror}).", next_move="name the file with --file."
+            f"{path} cannot be read ({error.strerror}).", next_step="name the file with --file."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # the line alone: the parser's own text quotes it, and it may be a password's
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{path}{where}: this is not YAML.", next_move="fix the line.") from None
+        raise ConfigurationError(f"{path}{where}: this is not YAML.", next_step="fix the line.") from None
     sections = document.get("airflow") if isinstance(document, dict) else None
     if not isinstance(sections, dict):
         raise ConfigurationError(
-            f"{path} has no top key 'airflow'.", next_move="put connections, pools and variables below it."
+            f"{path} has no top key 'airflow'.", next_step="put connections, pools and variables below it."
         )
     _known(path, "the key 'airflow'", sections, KEYS)
     entries = {name: tuple(_entries(path, name, sections.get(name) or ())) for name in KEYS}
@@ -74,17 +74,17 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
 
 def _entries(path: Path, section: str, listed: Any) -> Iterable[dict[str, Any]]:
     if not isinstance(listed, list | tuple):
-        raise ConfigurationError(f"{path}: {section!r} is not a list.", next_move="begin every entry with a dash.")
+        raise ConfigurationError(f"{path}: {section!r} is not a list.", next_step="begin every entry with a dash.")
     name_key = KEYS[section][0]
     for number, entry in enumerate(listed, start=1):
         where = f"entry {number} of {section!r}"
         if not isinstance(entry, dict):
-            raise ConfigurationError(f"{path}: {where} is not a table of keys.", next_move=f"give it {name_key!r}.")
+            raise ConfigurationError(f"{path}: {where} is not a table of keys.", next_step=f"give it {name_key!r}.")
         _known(path, where, entry, KEYS[section])
         filled = {key: value for key, value in entry.items() if value not in (None, "")}
         if filled:  # the Astro CLI writes an empty entry into a new file as a form to fill in
             if name_key not in filled:
-                raise ConfigurationError(f"{path}: {where} has no {name_key!r}.", next_move="give it one.")
+                raise ConfigurationError(f"{path}: {where} has no {name_key!r}.", next_step="give it one.")
             yield filled
 
 
@@ -93,7 +93,7 @@ def _whole_numbers(where: str, entry: dict[str, Any]) -> None:
         try:
             entry |= {key: int(entry[key])} if key in entry else {}
         except (TypeError, ValueError):
-            raise ConfigurationError(f"{where}: {key} is not a whole number.", next_move="give it one.") from None
+            raise ConfigurationError(f"{where}: {key} is not a whole number.", next_step="give it one.") from None
 
 
 def _known(path: Path, where: str, found: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -101,7 +101,7 @@ def _known(path: Path, where: str, found: Mapping[str, Any], known: Iterable[str
         if key not in known:
             near = get_close_matches(str(key), list(known), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}."
-            raise ConfigurationError(f"{path}: {where} has an unknown key {key!r}.", next_move=hint)
+            raise ConfigurationError(f"{path}: {where} has an unknown key {key!r}.", next_step=hint)
 
 
 def _change(entries: dict[str, tuple[dict[str, Any], ...]], change: str) -> None:
@@ -115,7 +115,7 @@ def _change(entries: dict[str, tuple[dict[str, Any], ...]], change: str) -> None
                 entry[key] = {**(entry.get(key) or {}), inner: value} if inner else value
                 return
     raise ConfigurationError(
-        f"--set {target!r} fits no entry of the file.", next_move="write NAME.KEY=VALUE, as in ecw_default.conn_host=…."
+        f"--set {target!r} fits no entry of the file.", next_step="write NAME.KEY=VALUE, as in ecw_default.conn_host=…."
     )
 
 
@@ -134,7 +134,7 @@ def apply_settings(settings: Settings) -> list[str]:
     except DBAPIError as error:
         raise ConfigurationError(
             f"Airflow's own database cannot be used ({type(error.orig).__name__}).",
-            next_move="set AIRFLOW_HOME to your Airflow's (for the demo: `. .run/env`), or run `airflow db migrate`.",
+            next_step="set AIRFLOW_HOME to your Airflow's (for the demo: `. .run/env`), or run `airflow db migrate`.",
         ) from None
 
 

@@ -74,7 +74,7 @@ def said(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> di
     if source is None:
         return {}
     if not isinstance(source, Mapping):
-        raise ConfigurationError(f"The options of a {of} are no JSON object.", next_move=f"write them as {example}.")
+        raise ConfigurationError(f"The options of a {of} are no JSON object.", next_step=f"write them as {example}.")
     return dict(source)
 
 
@@ -105,10 +105,10 @@ def explained(error: ValidationError, names: Collection[str], *, of: str, where:
             name = str(each["loc"][-1])
             return ConfigurationError(
                 f"There is no option {name!r} of a {of}.",
-                next_move=f"{_sentence(did_you_mean(name, names))} It stands in {where}.",
+                next_step=f"{_sentence(did_you_mean(name, names))} It stands in {where}.",
             )
     wrong = "; ".join(f"the option {_place(each['loc'])} of a {of} {_demand(each['msg'])}" for each in found)
-    return ConfigurationError(f"{wrong[0].upper()}{wrong[1:]}.", next_move=f"fix it in {where}.")
+    return ConfigurationError(f"{wrong[0].upper()}{wrong[1:]}.", next_step=f"fix it in {where}.")
 
 
 def require_own_keys(form: Mapping[str, Any], own: Collection[str], of: str, elsewhere: Collection[str] = ()) -> None:
@@ -122,7 +122,7 @@ def require_own_keys(form: Mapping[str, Any], own: Collection[str], of: str, els
         if name in elsewhere:
             raise ConfigurationError(
                 f"The option {name!r} of a {of} is for the connection alone: a run may only be more careful than it.",
-                next_move=f"take it out of the run's configuration; whoever may edit the connection sets it there, in "
+                next_step=f"take it out of the run's configuration; whoever may edit the connection sets it there, in "
                 f"the extra field `{of}`.",
             )
         hint = did_you_mean(name, own)
@@ -131,7 +131,7 @@ def require_own_keys(form: Mapping[str, Any], own: Collection[str], of: str, els
             f"The form of a {of} has no field {name!r}."
             if hint.startswith("did you mean")
             else f"The form of a {of} lacks a field that was sent.",
-            next_move=_sentence(hint),
+            next_step=_sentence(hint),
         )
 
 

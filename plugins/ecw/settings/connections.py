@@ -94,7 +94,7 @@ def variable(name: str) -> str | None:
 def _unknown(conn_id: str) -> ConfigurationError:
     return ConfigurationError(
         f"There is no connection {conn_id!r}.",
-        next_move=f"add it in Airflow under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}; "
+        next_step=f"add it in Airflow under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}; "
         "in a terminal, set AIRFLOW_HOME (for the demo: `. .run/env`).",
     )
 

@@ -25,7 +25,7 @@ def sync() -> list[str]:
     except DBAPIError as error:
         raise ConfigurationError(
             f"Airflow's own database cannot be used ({type(error.orig).__name__}).",
-            next_move="set AIRFLOW_HOME to your Airflow's (for the demo: `. .run/env`), or run `airflow db migrate`.",
+            next_step="set AIRFLOW_HOME to your Airflow's (for the demo: `. .run/env`), or run `airflow db migrate`.",
         ) from None
 
 

@@ -59,7 +59,7 @@ def known(written: str = "") -> list[Practice]:
     if twice := [name for name, after in pairwise(names) if name == after]:
         raise ConfigurationError(
             f"Two practices are called {twice[0]!r}.",
-            next_move="give one of them another name in include/practices.yaml, or rename its connection.",
+            next_step="give one of them another name in include/practices.yaml, or rename its connection.",
         )
     return sorted(found.values(), key=lambda each: each.name)
 
@@ -86,7 +86,7 @@ def named(name: str) -> Practice:
             return each
     raise ConfigurationError(
         f"There is no practice {name!r}.",
-        next_move=f"{did_you_mean(name, list(found))}; `ecw practice list` shows them.",
+        next_step=f"{did_you_mean(name, list(found))}; `ecw practice list` shows them.",
     )
 
 
@@ -103,7 +103,7 @@ def file() -> Path | None:
     if asked := os.environ.get(FILE):
         if Path(asked).is_file():
             return Path(asked)
-        raise ConfigurationError(f"There is no file {asked}.", next_move=f"fix or remove the variable {FILE}.")
+        raise ConfigurationError(f"There is no file {asked}.", next_step=f"fix or remove the variable {FILE}.")
     return project_files.include_file("practices.yaml")
 
 
@@ -126,7 +126,7 @@ def _ids(written: str) -> list[str]:
     if wrong := [each for each in found if not _NAME.fullmatch(each)]:
         raise ConfigurationError(
             f"The variable {VARIABLE} holds {wrong[0][:40]!r}, which is no connection's id.",
-            next_move="run `ecw practice sync`, which writes it.",
+            next_step="run `ecw practice sync`, which writes it.",
         )
     return found
 

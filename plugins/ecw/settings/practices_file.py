@@ -98,7 +98,7 @@ def read(path: Path) -> tuple[Practice, ...]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        raise ConfigurationError(f"{path}:{line}: this is not YAML.", next_move="fix the line.") from None
+        raise ConfigurationError(f"{path}:{line}: this is not YAML.", next_step="fix the line.") from None
     mistakes: list[tuple[int, str]] = []
     found: tuple[Practice, ...] = ()
     try:
@@ -109,7 +109,7 @@ def read(path: Path) -> tuple[Practice, ...]:
     mistakes += _twice(root, found) + _absent_folders(root, found)
     if mistakes:
         lines = "\n".join(f"{path}:{line}: {what}" for line, what in sorted(mistakes))
-        raise ConfigurationError(f"Practices are configured wrongly:\n{lines}\n", next_move=_NEXT)
+        raise ConfigurationError(f"Practices are configured wrongly:\n{lines}\n", next_step=_NEXT)
     return found
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ecw.errors import ConfigurationError
+from ecw.models import Mode
 from ecw.resources import RESOURCES
 from ecw.settings.base import (
     OPTIONS,
@@ -30,7 +31,7 @@ from ecw.settings.base import (
 )
 from ecw.settings.name_prefixes import ALWAYS
 
-CHANGES, FULL, PATIENTS, SCHEDULE = "changes", "full", "patients", "schedule"
+CHANGES, FULL, PATIENTS, SCHEDULE = (mode.value for mode in Mode if mode is not Mode.REPLAY)
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
 AUTOMATIC = "automatic"  # a strategy that nobody chose
 _STRATEGY = "strategy_"  # the form has a field for each resource
@@ -227,12 +228,12 @@ def require_within(connection: Mapping[str, Any] | str | None, form: Options) ->
         raise ConfigurationError(
             f"The connection lets runs pull {', '.join(limits['resources'])} only, and this one asks for "
             f"{', '.join(beyond)}.",
-            next_move="choose among these, or have the connection's extra field `pull` changed.",
+            next_step="choose among these, or have the connection's extra field `pull` changed.",
         )
     if form.ignore_time_budget and limits.get("ignore_time_budget") is False:
         raise ConfigurationError(
             "The connection lets no run begin that does not fit before the next one.",
-            next_move="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
+            next_step="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
         )
 
 

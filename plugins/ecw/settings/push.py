@@ -116,7 +116,7 @@ class Wanted:
         if wanted.test_only and not wanted.test_patient:
             raise ConfigurationError(
                 "The run is for the test patient only, and none is named.",
-                next_move='put {"test_patient": "<CRM id or MR number>"} into the connection\'s extra field `push`.',
+                next_step='put {"test_patient": "<CRM id or MR number>"} into the connection\'s extra field `push`.',
             )
         return wanted
 
@@ -125,12 +125,12 @@ class Wanted:
         if form.only and self.only and form.only != self.only:
             raise ConfigurationError(
                 f"The run is to {form.only}, and the connection lets it {self.only} only.",
-                next_move="leave `only` empty, or have the connection's extra field `push` changed.",
+                next_step="leave `only` empty, or have the connection's extra field `push` changed.",
             )
         if self.patients and not set(form.patients) <= set(self.patients):
             raise ConfigurationError(
                 "The run names patients other than those that the connection's extra field `push` names.",
-                next_move="leave `patients` empty, or name some of the connection's, as it writes them.",
+                next_step="leave `patients` empty, or name some of the connection's, as it writes them.",
             )
         limits = [limit for limit in (self.limit, form.limit) if limit]
         return replace(

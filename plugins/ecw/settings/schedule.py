@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,13 +69,13 @@ def checked(written: object) -> str:
     if len(text.split()) != 5 or not croniter.is_valid(text):
         raise ConfigurationError(
             f"The variable {SCHEDULE} is no cron expression of five fields: {text[:60]!r}.",
-            next_move=f"write one such as {EVERY_TWO_HOURS!r} (every two hours) into it under Admin > Variables, "
+            next_step=f"write one such as {EVERY_TWO_HOURS!r} (every two hours) into it under Admin > Variables, "
             "or remove it.",
         )
     return text
 
 
-@lru_cache(maxsize=64)
+@cache
 def gaps(expression: str) -> Gaps:
     """Return how long it is from one run to the next."""
     from croniter import croniter
@@ -103,5 +103,5 @@ def resources(practice: Practice | None = None) -> list[str]:
     try:
         named = {resource(name).name for name in re.findall(r"[^\s,;\[\]\"']+", written) if name != "all"}
     except ConfigurationError as error:
-        raise ConfigurationError(f"The variable {RESOURCES}: {error.what}", next_move=error.next_move) from None
+        raise ConfigurationError(f"The variable {RESOURCES}: {error.what}", next_step=error.next_step) from None
     return [name for name in ALL if name in named or not named]

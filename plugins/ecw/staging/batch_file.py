@@ -211,5 +211,5 @@ def _damaged(path: str, how: str) -> CorruptBatch:
     resource, _, step = path.rpartition("/")
     return CorruptBatch(
         f"The staged batch {resource.rpartition('/')[2]}/{step} {how}.",
-        next_move=f"clear the resource's tasks from the one that wrote it ({step.partition('.')[0]}) on.",
+        next_step=f"clear the resource's tasks from the one that wrote it ({step.partition('.')[0]}) on.",
     )

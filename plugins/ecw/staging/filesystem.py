@@ -56,7 +56,7 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
         if error.errno in FULL:
             raise StagingUnavailable(
                 f"The staging area cannot be used{code}: {_place(path)}.",
-                next_move="try again; if it stays, see whether the disk is full: lower the variable ecw_staging_days, "
+                next_step="try again; if it stays, see whether the disk is full: lower the variable ecw_staging_days, "
                 "or point ecw_staging to another place.",
             ) from None
         # Object stores raise these without a number.
@@ -65,7 +65,7 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
         ):
             raise ConfigurationError(
                 f"The staging area cannot be used{code}: {_place(path)}.",
-                next_move="see that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
+                next_step="see that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
                 "read and write.",
             ) from None
         raise
@@ -74,7 +74,7 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
             raise
         raise StagingUnavailable(
             f"The object store does not answer ({type(error).__name__}): {_place(path)}.",
-            next_move="try again; if it stays, see that every worker reaches the store, and that the connection in "
+            next_step="try again; if it stays, see that every worker reaches the store, and that the connection in "
             "the variable ecw_staging (s3://conn_id@bucket) has its right address and keys.",
         ) from None
 
@@ -231,7 +231,7 @@ def _remote(path: str) -> ObjectStoragePath:
     except (ImportError, ValueError):  # no provider, or no fsspec driver, for this scheme
         raise ConfigurationError(
             f"The staging area {_place(path)} needs packages for {scheme}:// that this machine does not have.",
-            next_move=f'install them on every scheduler, worker and triggerer: pip install "{PACKAGES[scheme]}".'
+            next_step=f'install them on every scheduler, worker and triggerer: pip install "{PACKAGES[scheme]}".'
             if scheme in PACKAGES
             else "install Airflow's provider for this store, or write the variable ecw_staging anew: a folder, "
             "s3://conn_id@bucket/prefix or gs://conn_id@bucket/prefix.",
@@ -246,7 +246,7 @@ def _require_connection(conn_id: str) -> None:
     if ":" in conn_id:
         raise ConfigurationError(
             "The variable ecw_staging holds a user and a password before the @.",
-            next_move="put them into a connection, and write the connection's id there: s3://conn_id@bucket/prefix.",
+            next_step="put them into a connection, and write the connection's id there: s3://conn_id@bucket/prefix.",
         )
     if conn_id:
         connections.get(conn_id)

@@ -50,6 +50,6 @@ def failed(request: Request, error: EcwError) -> Response:
     """Answer with one of the project's errors and its next move: JSON to the console, a page in a frame."""
     status = 503 if isinstance(error, RetryableError) else 500
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith(f"{API}/"):
-        detail = {"what": error.what, "next_step": error.next_move, "who": error.who, "kind": type(error).__name__}
+        detail = {"what": error.what, "next_step": error.next_step, "who": error.who, "kind": type(error).__name__}
         return JSONResponse({"detail": detail}, status)
     return render("error.html", error=error, status=status)

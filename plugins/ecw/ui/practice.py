@@ -47,7 +47,7 @@ class Site:
         if self.practice is None:
             raise ConfigurationError(
                 f"No connection of this Airflow is that of practice {self.code}.",
-                next_move=f"decide for {self.code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
+                next_step=f"decide for {self.code} in the Airflow that synchronises it, or with `ecw --conn-id`.",
             )
         return self.practice
 

@@ -167,19 +167,19 @@ class Opening:
     def _entries(self, connection: Connection, resource: str) -> Select[Any]:
         """Select the journal's entries, each with the patient's eCW id and CRM id."""
         j, link = ecw_journal, ecw_link
-        told_of = (j.c.entry, j.c.operation, j.c.fields, j.c.ecw_id)
+        columns = (j.c.entry, j.c.operation, j.c.fields, j.c.ecw_id)
         if resource == "patient":
-            return select(*told_of, j.c.ecw_id, j.c.crm_id)
+            return select(*columns, j.c.ecw_id, j.c.crm_id)
         target = find(connection, self.insurance)
         if PATIENT not in target.columns:
             raise CrmSchemaError(
                 f"The mapping of insurance fills no column {PATIENT} of {target.mapped.table}, which says whose it is.",
-                next_move=f"name the column of the reference to the patient {PATIENT} in insurance.yaml.",
+                next_step=f"name the column of the reference to the patient {PATIENT} in insurance.yaml.",
             )
         patient = func.substr(target.columns[PATIENT], len("Patient/") + 1)
         linked = (link.c.practice == self.practice) & (link.c.resource == "patient") & (link.c.ecw_id == patient)
         return (
-            select(*told_of, patient, link.c.crm_id)
+            select(*columns, patient, link.c.crm_id)
             .select_from(j)
             .outerjoin(target.table, target.key == cast(j.c.crm_id, target.key.type))
             .outerjoin(link, linked)

@@ -139,11 +139,11 @@ def _post_all(engine: Any, practice: str, hook: WebhookHook) -> dict[str, int]:
     log.info("Practice %s: %d requests delivered, %d refused, %d in trouble.", practice, delivered, refused, troubles)
     if last is not None:
         raise ServerUnavailable(
-            f"{delivered} requests were delivered, others wait: {last.what}", next_move=last.next_move
+            f"{delivered} requests were delivered, others wait: {last.what}", next_step=last.next_step
         )
     if refused:
         raise BadRequest(
             f"The webhook did not take {refused} requests; vob_request.delivery_note says how it answered.",
-            next_move="fix the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
+            next_step="fix the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
         )
     return {"delivered": delivered, "refused": refused}

@@ -40,7 +40,7 @@ def test_an_edit_is_never_overwritten_unless_asked(tmp_path: Path) -> None:
     refused = init(tmp_path)
     assert isinstance(refused.exception, ConfigurationError)
     assert "include/mappings/patient.yaml" in refused.exception.what
-    assert "--force" in refused.exception.next_move
+    assert "--force" in refused.exception.next_step
     assert contents(tmp_path) == edited, "a refusal writes nothing at all"
     assert init(tmp_path, "--only", "dags").exit_code == 0, "what was not edited can be written alone"
     assert init(tmp_path, "--force").exit_code == 0

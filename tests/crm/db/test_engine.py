@@ -290,7 +290,7 @@ def test_a_server_without_tls_or_with_a_strange_certificate_needs_a_person(conne
             connect(conn_type="postgres", login="crm", host="127.0.0.1", port=port, schema="crm", extra=extra)
             with pytest.raises(ConfigurationError, match="TLS") as caught:
                 by_connection()
-        assert "sslrootcert" in caught.value.next_move
+        assert "sslrootcert" in caught.value.next_step
 
 
 @on_postgresql
@@ -308,7 +308,7 @@ def test_a_right_that_is_missing_is_named_with_its_table(crm_url: str, postgresq
     engine = engine_from_url(crm_url.replace("postgres@", "bob@"))
     with pytest.raises(ConfigurationError, match="lacks a right on the table ecw_quota") as caught:
         QuotaStore(engine).add("T1", 1, "pull", 1)
-    assert (Path(__file__).parents[3] / re.findall(r"docs/[\w/-]+\.md", caught.value.next_move)[0]).exists()
+    assert (Path(__file__).parents[3] / re.findall(r"docs/[\w/-]+\.md", caught.value.next_step)[0]).exists()
     engine.dispose()
     psql(postgresql_server, "DROP ROLE bob")
 

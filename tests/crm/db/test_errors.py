@@ -113,7 +113,7 @@ def test_an_error_that_nobody_foresaw_keeps_its_place_and_loses_its_text(crm: En
 
 @pytest.mark.parametrize("kind", [DatabaseUnavailable, None])
 def test_errors_of_the_project_and_those_that_quote_nothing_pass_as_they_are(crm: Engine, kind: Any) -> None:
-    error = OSError("no such file") if kind is None else kind("The load: gave up.", next_move="try again.")
+    error = OSError("no such file") if kind is None else kind("The load: gave up.", next_step="try again.")
     with pytest.raises(type(error)) as found, open_crm():
         raise error
     assert found.value is error

@@ -113,7 +113,7 @@ def test_a_patient_that_may_not_enter_is_not_looked_for(crm_engine: Engine) -> N
 
 
 def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> None:
-    deleted = a_reject("v1", "gone", None, hour=None)
+    deleted = a_reject("v1", "deleted", None, hour=None)
     load(crm_engine, ENCOUNTER, visit("v1"), visit("v2", "Patient/b"), run_id="r1")
     load(crm_engine, ENCOUNTER, run_id="r2", rejects=(deleted,))
     assert deferred.required_ids(crm_engine, "P1", "patient") == ["b"]
@@ -121,14 +121,14 @@ def test_a_row_does_not_come_in_once_its_record_is_gone(crm_engine: Engine) -> N
     assert load(crm_engine, ENCOUNTER, run_id="r3") == Counts()
 
     somebody(crm_engine, "b", run_id="p2")
-    deleted_too = a_reject("v2", "gone", None, hour=None)
+    deleted_too = a_reject("v2", "deleted", None, hour=None)
     numbers = load(crm_engine, ENCOUNTER, run_id="r4", rejects=(deleted_too,))
     assert numbers == Counts(fetched=2, rejected=1, unchanged=1), "the row that waited, and that it is gone"
 
     assert encounters(crm_engine) == {}
     assert table(crm_engine, "ecw_deferred_row") == []
     told = {(row["ecw_id"], row["rule"]): row["state"] for row in table(crm_engine, "ecw_reject")}
-    gone = {("v1", "gone"): "open", ("v2", "gone"): "open"}
+    gone = {("v1", "deleted"): "open", ("v2", "deleted"): "open"}
     assert told == gone | {("v1", "deferred"): "resolved", ("v2", "deferred"): "resolved"}
 
 

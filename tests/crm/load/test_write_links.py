@@ -48,7 +48,7 @@ def test_a_mark_comes_and_goes_with_what_ecw_says(crm_engine: Engine, status: tu
 
 def test_a_record_that_vanished_stays_in_the_crm_with_a_mark_until_it_is_back(crm_engine: Engine) -> None:
     load(crm_engine, [line(), line(ecw_id="b")], [], "r1")
-    load(crm_engine, [], [a_reject("b", rule="gone", column=None)], "r2")
+    load(crm_engine, [], [a_reject("b", rule="deleted", column=None)], "r2")
     with reading(crm_engine) as connection:
         crm = dict(connection.execute(text("SELECT ecw_id, emr_status FROM patient")).all())  # type: ignore[arg-type]
         [link] = connection.execute(select(ecw_link).filter_by(ecw_id="b")).mappings()
@@ -112,7 +112,7 @@ def test_a_mark_leaves_what_the_crm_has_changed(crm_engine: Engine) -> None:
 
 
 def test_a_record_that_is_gone_is_reported_once_as_a_mark_on_its_row(crm_engine: Engine) -> None:
-    gone = [a_reject(ecw_id, rule="gone", column=None) for ecw_id in ("b", "never here")]
+    gone = [a_reject(ecw_id, rule="deleted", column=None) for ecw_id in ("b", "never here")]
     load(crm_engine, [line(), line(ecw_id="b")], [], "r1")
 
     assert load(crm_engine, [], gone, "r2") == Counts(fetched=2, rejected=2)

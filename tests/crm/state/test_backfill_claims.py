@@ -21,6 +21,7 @@ def a_run(number: int, *, run_type: str = "backfill", ends: datetime | None = No
         practice="P",
         run_id=f"{run_type}__{number}",
         run_type=run_type,
+        mode="changes",
         window_start=(end - timedelta(hours=2)).isoformat(),
         window_end=end.isoformat(),
         ecw_conn_id="",
@@ -58,7 +59,7 @@ def test_a_retry_has_what_it_had(crm_engine: Engine) -> None:
 
 def test_a_failed_run_gives_it_back(crm_engine: Engine) -> None:
     assert claimed(crm_engine, a_run(1))
-    runs.fail(crm_engine, a_run(1), "location", DatabaseUnavailable("busy", next_move="wait."))
+    runs.fail(crm_engine, a_run(1), "location", DatabaseUnavailable("busy", next_step="wait."))
 
     assert claimed(crm_engine, a_run(2))
     assert not claimed(crm_engine, a_run(3))

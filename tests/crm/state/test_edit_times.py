@@ -75,7 +75,7 @@ def marked(engine: Engine) -> None:
 
 
 def gone(engine: Engine) -> None:
-    reject = a_reject("a", rule="gone", column=None, hour=11)
+    reject = a_reject("a", rule="deleted", column=None, hour=11)
     load_rows(engine, a_run("r2"), a_batch([], [reject], resource="patient"), PATIENT, [], [reject])
 
 

@@ -37,7 +37,7 @@ def fill(crm: Engine) -> None:
         "kind": "stale",
         "subject": "patient",
         "message": "x",
-        "next_move": "x",
+        "next_step": "x",
         "opened_at": ago(99),
     }
     ended = {"over": ago(3), "fresh": ago(1), "open": None}

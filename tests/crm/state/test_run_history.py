@@ -54,7 +54,7 @@ def test_each_time_an_id_is_given_it_has_another_folder(crm_engine: Engine, run_
 
 def test_a_run_of_another_kind_that_has_the_id_is_left_as_it_is(crm_engine: Engine) -> None:
     """It may be at work: pulls, replays and pushes are DAGs of their own, and ids are unique within one."""
-    load(crm_engine, [a_row("a")], run=a_run("x", run_type="replay"))
+    load(crm_engine, [a_row("a")], run=a_run("x", mode="replay"))
     for kind in (run_history.PULL, run_history.PUSH):
         assert run_history.set_aside(crm_engine, "P1", "x", kind) is None
     assert ledger(crm_engine) == {"x": (1, 1, 0)}

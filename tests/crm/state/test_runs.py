@@ -32,9 +32,9 @@ def test_a_run_that_begins_again_and_loads_the_same_batch_is_loaded_again(crm_en
     assert states(crm_engine) == {"location": ("loaded", None)}
 
 
-def test_a_failure_keeps_the_next_move_of_our_errors_and_only_the_class_of_others(crm_engine: Engine) -> None:
+def test_a_failure_keeps_the_next_step_of_our_errors_and_only_the_class_of_others(crm_engine: Engine) -> None:
     runs.begin(crm_engine, a_run(), ["location", "practitioner"])
-    runs.fail(crm_engine, a_run(), "location", ConfigurationError("No key.", next_move="add one."))
+    runs.fail(crm_engine, a_run(), "location", ConfigurationError("No key.", next_step="add one."))
     runs.fail(crm_engine, a_run(), "practitioner", KeyError("a patient's name"))
     assert states(crm_engine) == {
         "location": ("failed", "ConfigurationError: No key. Next (data engineer): add one."),

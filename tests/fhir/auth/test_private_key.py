@@ -74,7 +74,7 @@ def test_a_key_that_cannot_be_used_is_named_and_never_shown(keys, make, says):
         read_private_key(value)
     assert "private_key" in str(refused.value)
     assert says in str(refused.value)
-    assert "PEM text of the RSA private key" in refused.value.next_move
+    assert "PEM text of the RSA private key" in refused.value.next_step
     assert not any(line in str(refused.value) for line in value.split() if len(line) > 40)
     assert refused.value.__cause__ is None
 

@@ -114,7 +114,7 @@ def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_cha
     [run] = [run for run in watched.runs() if run["run_type"] == "asset_triggered"][:1]
     assert watched.ended(DAG, run["dag_run_id"]) == "success"
     table = watched.table(run["dag_run_id"])
-    assert (table["counts"], table["confirmed"]) == ({"created": 1}, {"whole": 1})
+    assert (table["counts"], table["confirmed"]) == ({"created": 1}, {"complete": 1})
 
     pulled = watched.airflow.trigger("ecw_pull")
     assert watched.ended("ecw_pull", pulled) == "success"

@@ -54,7 +54,7 @@ def mistakes(folder: Path, *changes: tuple[str, str]) -> list[str]:
         text = text.replace(old, new, 1)
     with pytest.raises(MappingError) as error:
         load_mapping(write(folder, text))
-    assert "ecw mapping check" in error.value.next_move
+    assert "ecw mapping check" in error.value.next_step
     return [line.replace(f"{folder}/", "") for line in error.value.what.splitlines()[1:]]
 
 

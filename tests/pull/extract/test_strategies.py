@@ -77,6 +77,7 @@ def ask(
         practice="P",
         run_id="r",
         run_type=run_type,
+        mode="changes",
         window_start=start,
         window_end=end,
         ecw_conn_id="",

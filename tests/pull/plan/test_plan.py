@@ -113,7 +113,7 @@ def test_what_cannot_be_done_in_time_is_not_begun(pull: Pulling, sandbox: Runnin
     ) as error:
         pull.begin(options=short)
 
-    assert "ignore_time_budget" in error.value.next_move
+    assert "ignore_time_budget" in error.value.next_step
     assert sandbox.served("search", "Coverage") == 120, "those of the first run"
     assert plan.of(pull.begin(options={**short, "ignore_time_budget": True}))["minutes"] > 1
 

@@ -25,6 +25,7 @@ def a_run(run_type: str, start: str | None, end: str) -> Run:
         practice="P",
         run_id="r",
         run_type=run_type,
+        mode="changes",
         window_start=start,
         window_end=end,
         ecw_conn_id="",

@@ -22,8 +22,8 @@ from tests.fixtures.sandbox import RunningSandbox
 OPEN = "SELECT resource, ecw_id, rule FROM ecw_reject WHERE state = 'open' ORDER BY resource, ecw_id, rule"
 
 
-def again(pull: Pulling, run_id: str = "replay__1", **chosen: object) -> dict[str, dict[str, int]]:
-    run = replay.begin(run_id, chosen, "ecw_test", "crm_test", pull.staging)
+def again(pull: Pulling, run_id: str = "manual__1", **chosen: object) -> dict[str, dict[str, int]]:
+    run = pull.replay(run_id, chosen)
     found = {}
     for resource in RESOURCES:
         if (gathered := replay.collect(run, resource)) is not None:
@@ -65,8 +65,8 @@ def test_after_fixing_a_crosswalk_the_rows_are_loaded_without_a_call_and_the_cur
     assert sandbox.counts()["total"] == calls
     assert pull.rows("SELECT * FROM ecw_cursor") == cursor
     assert pull.rows(OPEN) == []
-    [row] = pull.rows("SELECT * FROM ecw_run WHERE run_id = 'replay__1'")
-    assert (row["run_type"], row["state"], row["resource"]) == ("replay", "loaded", "patient")
+    [row] = pull.rows("SELECT * FROM ecw_run WHERE run_id = 'manual__1'")
+    assert (row["run_type"], row["mode"], row["state"], row["resource"]) == ("manual", "replay", "loaded", "patient")
     assert pull("patient")["patient"] == numbers(120, unchanged=120), "the pull finds them as it would have made them"
 
 
@@ -98,12 +98,12 @@ def test_what_is_still_wrong_stays_rejected_and_can_be_replayed_again(
     held_back = pull("patient")["patient"]["rejected"]
     before = pull.rows(OPEN)
 
-    assert again(pull, "replay__1") == {"patient": numbers(held_back, rejected=held_back)}
+    assert again(pull, "manual__1") == {"patient": numbers(held_back, rejected=held_back)}
     assert pull.rows(OPEN) == before
 
     (mappings / "crosswalks" / "gender.csv").write_text(whole)
-    assert again(pull, "replay__2") == {"patient": numbers(held_back, inserted=held_back)}
-    assert again(pull, "replay__3") == {}
+    assert again(pull, "manual__2") == {"patient": numbers(held_back, inserted=held_back)}
+    assert again(pull, "manual__3") == {}
 
 
 def test_a_replay_makes_nothing_fresh(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -112,14 +112,14 @@ def test_a_replay_makes_nothing_fresh(pull: Pulling, sandbox: RunningSandbox) ->
     [loaded] = [one.loaded_at for one in status(pull.crm) if one.resource == "practitioner"]
     again(pull)
     [after] = [one for one in status(pull.crm) if one.resource == "practitioner"]
-    assert (after.run_id, after.loaded_at) == ("replay__1", loaded)
+    assert (after.run_id, after.loaded_at) == ("manual__1", loaded)
 
 
 def test_a_replay_that_was_killed_is_cleared_and_ends_the_same(pull: Pulling, mappings: Path) -> None:
     whole = without_females(mappings)
     held_back = pull("patient")["patient"]["rejected"]
     (mappings / "crosswalks" / "gender.csv").write_text(whole)
-    run = replay.begin("replay__1", None, "ecw_test", "crm_test", pull.staging)
+    run = pull.replay("manual__1", None)
     gathered = replay.collect(run, "patient")
     assert gathered is not None
     checked = steps.check(steps.map(gathered))
@@ -165,7 +165,7 @@ def test_rejected_in_several_runs_and_for_several_reasons_is_one_record_in_its_n
             "INSERT INTO ecw_reject SELECT practice, resource, ecw_id, step, 'another', 'npi', reason, hash, "  # noqa: S608
             f"source_version, '{batch}', state, first_run, last_run, resolved_run, read_at FROM ecw_reject"
         )
-    run = replay.begin("replay__1", {"run": first}, "ecw_test", "crm_test", pull.staging)
+    run = pull.replay("manual__1", {"run": first})
     gathered = replay.collect(run, "practitioner")
 
     assert gathered is not None
@@ -201,7 +201,7 @@ def test_rejects_are_chosen_by_resource_rule_id_and_run(
     }
     both = not chosen or "resources" in chosen
 
-    run = replay.begin("replay__1", filled, "ecw_test", "crm_test", pull.staging)
+    run = pull.replay("manual__1", filled)
     gathered = replay.collect(run, "practitioner")
 
     assert gathered is not None
@@ -220,8 +220,8 @@ def test_a_choice_that_no_reject_fits_is_refused_with_those_there_are(pull: Pull
         ({"colour": "red"}, "lacks a field that was sent"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            replay.begin("replay__1", chosen, "ecw_test", "crm_test", pull.staging)
-    assert pull.rows("SELECT * FROM ecw_run WHERE run_id = 'replay__1'") == []
+            pull.replay("manual__1", chosen)
+    assert pull.rows("SELECT * FROM ecw_run WHERE run_id = 'manual__1'") == []
 
 
 @pytest.mark.parametrize("trouble", ["purged", "damaged"])
@@ -255,24 +255,25 @@ def test_what_is_no_longer_staged_is_reported_and_the_others_go_on(
     assert {row["ecw_id"] for row in pull.rows(OPEN)} == {lost, there}
 
 
-def test_the_gone_and_those_of_a_push_are_told(
+def test_the_deleted_and_those_of_a_push_are_reported(
     pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     nameless(sandbox, 7)
     pull("practitioner")
     with pull.crm.begin() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'gone', '', reason, hash, source_version, "
-            "batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject WHERE rule <> 'gone'"
+            "INSERT INTO ecw_reject SELECT practice, resource, 'g-1', step, 'deleted', '', reason, hash, "
+            "source_version, batch, state, first_run, last_run, resolved_run, read_at FROM ecw_reject "
+            "WHERE rule <> 'deleted'"
         )
         connection.exec_driver_sql(
             "INSERT INTO ecw_reject SELECT practice, resource, 'crm:17', 'push', 'required', 'gender', reason, hash, "
             "source_version, NULL, state, first_run, last_run, resolved_run, read_at FROM ecw_reject "
-            "WHERE rule <> 'gone'"
+            "WHERE rule <> 'deleted'"
         )
     with caplog.at_level(logging.WARNING):
         assert again(pull) == {"practitioner": numbers(1, rejected=1)}
-    assert "1 records are gone from eCW and cannot be replayed: g-1." in caplog.text
+    assert "1 records are no longer in eCW and cannot be replayed: g-1." in caplog.text
     assert "1 rejects are of a push and cannot be replayed: crm:17." in caplog.text
     assert len(pull.rows(OPEN)) == 3
 
@@ -280,9 +281,9 @@ def test_the_gone_and_those_of_a_push_are_told(
 def test_what_waits_for_another_record_is_loaded_once_that_one_is_here(pull: Pulling) -> None:
     waiting = pull("practitioner", "encounter")["encounter"]["rejected"]
     assert waiting > 0
-    assert again(pull, "replay__1") == {"encounter": numbers(0)}
+    assert again(pull, "manual__1") == {"encounter": numbers(0)}
     pull("patient")
-    assert again(pull, "replay__2") == {"encounter": numbers(waiting, inserted=waiting)}
+    assert again(pull, "manual__2") == {"encounter": numbers(waiting, inserted=waiting)}
     assert pull.rows(OPEN) == []
 
 
@@ -310,7 +311,7 @@ def test_the_shares_of_a_suite_do_not_stop_a_batch_of_rejects(pull: Pulling, map
 
     assert again(pull) == {"practitioner": numbers(held_back, rejected=held_back)}, "and says nothing in a replay"
     suite.write_text(as_it_was)
-    assert again(pull, "replay__2") == {"practitioner": numbers(held_back, inserted=held_back)}
+    assert again(pull, "manual__2") == {"practitioner": numbers(held_back, inserted=held_back)}
 
 
 def test_in_a_terminal(pull: Pulling, sandbox: RunningSandbox, mappings: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def created(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
     assert (pushed.status, bool(pushed.ecw_id)) == ("created", True)
-    assert confirm(pushing(), crm_id).whole
+    assert confirm(pushing(), crm_id).complete
     return crm_id, pushed.ecw_id
 
 
@@ -151,7 +151,7 @@ def test_ecw_wins_where_the_rule_says_so_and_the_conflict_is_recorded(sandbox: A
     assert (conflict["state"], conflict["winner"], conflict["crm_value"]) == ("settled", "emr", '"Male"')
 
 
-def test_a_bad_patient_is_a_reject_with_field_and_next_move_until_it_is_fixed(
+def test_a_bad_patient_is_a_reject_with_field_and_next_step_until_it_is_fixed(
     sandbox: Any, crm: Any, pushing: Any
 ) -> None:
     crm_id = crm.add(gender="Other", identifier=None)
@@ -340,7 +340,7 @@ def test_a_spelling_of_ecw_s_own_is_learned_and_not_sent_again(sandbox: Any, crm
     clinic(sandbox, ecw_id, address=[stored["address"][0] | {"city": "ST LOUIS"}])
     confirmed = confirm(pushing(), crm_id)
     assert set(confirmed.normalized_fields) == {"city", "identifier"}
-    assert confirmed.whole
+    assert confirmed.complete
     assert push_patient(pushing("r2"), crm_id).status == "unchanged"
     assert (crm.row(crm_id)["city"], sandbox.served("transaction")) == ("St. Louis", 1)
 
@@ -352,7 +352,7 @@ def test_an_edit_of_the_clinic_right_after_the_push_is_not_taken_for_a_spelling(
     ecw_id = push_patient(pushing(), crm_id).ecw_id
     clinic(sandbox, ecw_id, gender="unknown")
     confirmed = confirm(pushing(), crm_id)
-    assert (confirmed.whole, "gender" in confirmed.normalized_fields) == (False, False)
+    assert (confirmed.complete, "gender" in confirmed.normalized_fields) == (False, False)
     crm.edit(crm_id, gender="Male")
     push_patient(pushing("r2"), crm_id)
     assert in_ecw(sandbox, ecw_id)["gender"] == "unknown"

@@ -82,7 +82,7 @@ def test_what_ecw_says_it_took_and_still_shows_as_before_is_reported(
     table = steps.summary(push)
     assert (table["counts"], table["confirmed"]) == ({"updated": 1}, {"not taken": 1})
     [told] = table["shown"]
-    assert (told["crm_id"], column in told["reason"], "by hand" in told["next_move"]) == (crm_id, True, True)
+    assert (told["crm_id"], column in told["reason"], "by hand" in told["next_step"]) == (crm_id, True, True)
     [reject] = crm.all("ecw_reject")
     assert (reject["column"], reject["rule"], reject["state"]) == (column, "not taken", "open")
     assert in_ecw(sandbox, ecw_id)["telecom"] == before["telecom"]

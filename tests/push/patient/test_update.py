@@ -11,7 +11,7 @@ import pytest
 from ecw.fhir.auth.tokens import Purpose
 from ecw.fhir.transport import Late, Unlimited
 from ecw.push.patient.push import push_patient
-from ecw.push.patient.update import FRESH
+from ecw.push.patient.sender import FRESH
 from ecw.push.plan.outbox import outbox
 from tests.push.patient.test_push import clinic, created, in_ecw
 

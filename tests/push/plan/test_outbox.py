@@ -20,7 +20,7 @@ def linked(crm: Any, pushing: Any, **changes: Any) -> tuple[str, str]:
     """Add a patient, push it and read it back."""
     crm_id = crm.add(**changes)
     pushed = push_patient(pushing(), crm_id)
-    assert confirm(pushing(), crm_id).whole
+    assert confirm(pushing(), crm_id).complete
     return crm_id, pushed.ecw_id
 
 

@@ -15,7 +15,7 @@ from ecw.operators.outbox_trigger import OutboxTrigger
 from ecw.push import intents, progress
 from ecw.push.patient.push import push_patient
 from ecw.push.plan.select import due
-from ecw.push.plan.watcher import SWITCHES, WHOLE, Watch
+from ecw.push.plan.watcher import COMPARE, SWITCHES, Watch
 from ecw.settings.push import Wanted
 from tests.push.names import person
 
@@ -169,7 +169,7 @@ def test_what_the_connection_leaves_out_starts_no_runs(
     run.connection(**says)
     crm.add(**person(0))
     for _ in range(4):
-        clock.now += WHOLE + 1
+        clock.now += COMPARE + 1
         assert watch.look() == 0
     assert run("asset_triggered")["patients"] == (1 if "dry_run" in says else 0)
 

@@ -18,3 +18,8 @@ def test_create() -> None:
 def test_update(id_in_url: bool, url: str) -> None:
     [entry] = update(PATIENT, id_in_url=id_in_url)["entry"]
     assert entry == {"resource": PATIENT, "request": {"method": "PUT", "url": url}}
+
+
+def test_an_update_of_what_was_read_names_its_version() -> None:
+    [entry] = update(PATIENT, version="3")["entry"]
+    assert entry["request"]["ifMatch"] == 'W/"3"'

@@ -33,7 +33,7 @@ SOUGHT = sought()
 
 
 @pytest.fixture
-def ladder(sandbox: Any, connect: Any) -> Callable[..., PatientMatcher]:
+def matcher(sandbox: Any, connect: Any) -> Callable[..., PatientMatcher]:
     def make(linked: Iterable[str] = ()) -> PatientMatcher:
         return PatientMatcher(connect(sandbox), lambda ids: set(ids) & set(linked))
 
@@ -73,8 +73,8 @@ def there(sandbox: Any) -> Callable[..., None]:
     return put
 
 
-def test_nobody(ladder: Any) -> None:
-    assert ladder().find(SOUGHT) is None
+def test_nobody(matcher: Any) -> None:
+    assert matcher().find(SOUGHT) is None
 
 
 PHONE = {"phone": "(913) 555-2003"}
@@ -94,10 +94,10 @@ PHONE = {"phone": "(913) 555-2003"}
     ],
 )
 def test_a_certain_match_needs_something_beyond_name_and_birth_date(
-    ladder: Any, there: Any, held: dict[str, Any], match_rule: str
+    matcher: Any, there: Any, held: dict[str, Any], match_rule: str
 ) -> None:
     there(**held)
-    assert ladder().find(SOUGHT) == Match("e.1", match_rule)
+    assert matcher().find(SOUGHT) == Match("e.1", match_rule)
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_a_certain_match_needs_something_beyond_name_and_birth_date(
     ],
 )
 def test_a_near_match_is_held_for_a_person(
-    ladder: Any, there: Any, held: dict[str, Any], match_rule: str, why: str
+    matcher: Any, there: Any, held: dict[str, Any], match_rule: str, why: str
 ) -> None:
     there(**held)
-    found = ladder().find(SOUGHT)
+    found = matcher().find(SOUGHT)
     assert isinstance(found, NeedsReview)
     assert (found.candidates, found.match_rule) == (("e.1",), match_rule)
     assert why in found.why
 
 
-def test_the_same_phone_finds_whom_no_name_finds(ladder: Any, there: Any) -> None:
+def test_the_same_phone_finds_whom_no_name_finds(matcher: Any, there: Any) -> None:
     there(family="Nowak", given="Lupita", **PHONE)
-    found = ladder().find(sought(name=[{"use": "usual", "family": "Ruiz", "given": ["Guadalupe"]}]))
+    found = matcher().find(sought(name=[{"use": "usual", "family": "Ruiz", "given": ["Guadalupe"]}]))
     assert isinstance(found, NeedsReview)
     assert found.candidates == ("e.1",)
 
@@ -145,28 +145,28 @@ def test_the_same_phone_finds_whom_no_name_finds(ladder: Any, there: Any) -> Non
         (["BabyGirl"], ["BabyGirl"]),
     ],
 )
-def test_twins_with_one_first_name_are_held(ladder: Any, there: Any, ours: list[str], theirs: list[str]) -> None:
+def test_twins_with_one_first_name_are_held(matcher: Any, there: Any, ours: list[str], theirs: list[str]) -> None:
     there(name=[{"use": "usual", "family": "Kowalczyk", "given": theirs}], **PHONE)
     wanted = sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ours}])
-    found = ladder().find(wanted)
+    found = matcher().find(wanted)
     assert isinstance(found, NeedsReview) == (ours != ["John", "Paul"])
 
 
-def test_another_account_number_speaks_against_the_same_name_and_birth_date(ladder: Any, there: Any) -> None:
+def test_another_account_number_speaks_against_the_same_name_and_birth_date(matcher: Any, there: Any) -> None:
     there(**PHONE)
     known = sought(accounts=("MR-1",))
-    assert ladder().find(known) == NeedsReview(("e.1",), "family, given, birth date", "the account number differs")
+    assert matcher().find(known) == NeedsReview(("e.1",), "family, given, birth date", "the account number differs")
     there(identifier=[{"use": "usual", "system": OID, "value": "e.1"}], **PHONE)
-    assert ladder().find(known) == Match("e.1", "family, given, birth date")
+    assert matcher().find(known) == Match("e.1", "family, given, birth date")
 
 
-def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(ladder: Any, there: Any) -> None:
+def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(matcher: Any, there: Any) -> None:
     there("e.1", **PHONE)
     there("e.2", given="Bartosz", gender="male", **PHONE)
     there("e.3", given="Zofia", **PHONE)
-    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
     there("e.4", given="Eva", **PHONE)
-    found = ladder().find(SOUGHT)
+    found = matcher().find(SOUGHT)
     assert isinstance(found, NeedsReview)
     assert "e.4" in found.candidates
 
@@ -180,53 +180,53 @@ def test_a_twin_beside_the_patient_does_not_make_the_patient_less_certain(ladder
         {"family": "Nowak"},
     ],
 )
-def test_another_person_is_no_match(ladder: Any, there: Any, held: dict[str, Any]) -> None:
+def test_another_person_is_no_match(matcher: Any, there: Any, held: dict[str, Any]) -> None:
     there(**held)
-    assert ladder().find(SOUGHT) is None
+    assert matcher().find(SOUGHT) is None
 
 
-def test_several_are_held(ladder: Any, there: Any) -> None:
+def test_several_are_held(matcher: Any, there: Any) -> None:
     there("e.1")
     there("e.2", given="EWA")
-    found = ladder().find(SOUGHT)
+    found = matcher().find(SOUGHT)
     assert isinstance(found, NeedsReview)
     assert found.candidates == ("e.1", "e.2")
 
 
-def test_one_that_was_merged_away_does_not_count(ladder: Any, there: Any) -> None:
+def test_one_that_was_merged_away_does_not_count(matcher: Any, there: Any) -> None:
     there("e.1", **PHONE)
     there("e.2", active=False, link=[{"other": {"reference": "Patient/e.1"}, "type": "replaced-by"}])
-    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
 
 
-def test_a_patient_of_another_crm_record_is_held(ladder: Any, there: Any) -> None:
+def test_a_patient_of_another_crm_record_is_held(matcher: Any, there: Any) -> None:
     there(**PHONE)
-    found = ladder(linked=["e.1"]).find(SOUGHT)
+    found = matcher(linked=["e.1"]).find(SOUGHT)
     assert isinstance(found, NeedsReview)
     assert "linked" in found.why
 
 
 @pytest.mark.large_practice
-def test_a_filter_that_the_server_ignores_is_an_error(sandbox: Any, ladder: Any) -> None:
+def test_a_filter_that_the_server_ignores_is_an_error(sandbox: Any, matcher: Any) -> None:
     sandbox.fault("ignore_filter", interaction="search", value="birthdate")
     nobody = sought(name=[{"use": "usual", "family": "A", "given": ["A"]}], birthDate="1801-01-01", identifier=[])
     with pytest.raises(InvalidResponse, match="birthdate"):
-        ladder().find(nobody)  # many names begin so
+        matcher().find(nobody)  # many names begin so
     sandbox.fault("ignore_filter", interaction="search", value="identifier")
     with pytest.raises(InvalidResponse, match="identifier"):
-        ladder().find(SOUGHT)
+        matcher().find(SOUGHT)
 
 
-def test_a_search_that_the_practice_does_not_have_is_left_out(sandbox: Any, ladder: Any, there: Any) -> None:
+def test_a_search_that_the_practice_does_not_have_is_left_out(sandbox: Any, matcher: Any, there: Any) -> None:
     there(**PHONE)
     sandbox.set(undeclared="Patient.identifier,Patient.phone")
-    assert ladder().find(SOUGHT) == Match("e.1", "family, given, birth date")
+    assert matcher().find(SOUGHT) == Match("e.1", "family, given, birth date")
 
 
-def test_without_a_search_by_birth_date_nobody_may_be_created(sandbox: Any, ladder: Any) -> None:
+def test_without_a_search_by_birth_date_nobody_may_be_created(sandbox: Any, matcher: Any) -> None:
     sandbox.set(undeclared="Patient.birthdate")
     with pytest.raises(ConfigurationError, match="doubled"):
-        ladder()
+        matcher()
 
 
 def test_what_is_sought_comes_from_the_composed_patient(patient: dict[str, Any]) -> None:
@@ -238,9 +238,9 @@ def test_what_is_sought_comes_from_the_composed_patient(patient: dict[str, Any])
 
 
 def test_a_server_without_a_search_by_name_is_asked_for_the_short_forms_too(
-    sandbox: Any, ladder: Any, there: Any
+    sandbox: Any, matcher: Any, there: Any
 ) -> None:
     sandbox.set(undeclared="Patient.name,Patient.phone")
     there(given="Bill")
-    found = ladder().find(sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ["William"]}]))
+    found = matcher().find(sought(name=[{"use": "usual", "family": "Kowalczyk", "given": ["William"]}]))
     assert isinstance(found, NeedsReview)

@@ -133,14 +133,14 @@ def test_a_plain_server_s_trouble_is_unknown(status: str) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "http"),
     [
-        (errors.OutcomeUnknown("POST x: HTTP 500.", next_move="search."), Kind.UNKNOWN, 500),
-        (errors.ConnectionFailed("POST x: no connection.", next_move="try again."), Kind.LATER, None),
-        (errors.RateLimited("POST x (HTTP 429).", next_move="wait."), Kind.LATER, 429),
-        (errors.BadRequest("POST x: refused (HTTP 412, multiple-matches)", next_move="look."), Kind.LINK, 412),
-        (errors.BadRequest("POST x: refused (HTTP 422)", next_move="look."), Kind.FIX_DATA, 422),
-        (errors.RecordNotFound("POST x: not there (HTTP 404).", next_move="look."), Kind.ADMINISTRATOR, 404),
-        (errors.AccessDenied("POST x: (HTTP 403).", next_move="check."), Kind.ADMINISTRATOR, 403),
-        (errors.AuthenticationError("no", next_move="check."), Kind.ADMINISTRATOR, None),
+        (errors.OutcomeUnknown("POST x: HTTP 500.", next_step="search."), Kind.UNKNOWN, 500),
+        (errors.ConnectionFailed("POST x: no connection.", next_step="try again."), Kind.LATER, None),
+        (errors.RateLimited("POST x (HTTP 429).", next_step="wait."), Kind.LATER, 429),
+        (errors.BadRequest("POST x: refused (HTTP 412, multiple-matches)", next_step="look."), Kind.LINK, 412),
+        (errors.BadRequest("POST x: refused (HTTP 422)", next_step="look."), Kind.FIX_DATA, 422),
+        (errors.RecordNotFound("POST x: not there (HTTP 404).", next_step="look."), Kind.ADMINISTRATOR, 404),
+        (errors.AccessDenied("POST x: (HTTP 403).", next_step="check."), Kind.ADMINISTRATOR, 403),
+        (errors.AuthenticationError("no", next_step="check."), Kind.ADMINISTRATOR, None),
     ],
 )
 def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http: int | None) -> None:
@@ -149,7 +149,7 @@ def test_an_error_instead_of_an_answer(error: errors.EcwError, kind: Kind, http:
 
 
 def test_a_record_that_is_missing_is_the_patient_s_own_matter_when_it_was_read() -> None:
-    found = raised(errors.RecordNotFound("GET x: not there (HTTP 410).", next_move="look."), read=True)
+    found = raised(errors.RecordNotFound("GET x: not there (HTTP 410).", next_step="look."), read=True)
     assert (found.kind, found.http) == (Kind.FIX_DATA, 410)
     assert "linked eCW id" in found.next_step
 

@@ -58,9 +58,9 @@ def test_a_good_patient_has_none() -> None:
 def test_each_mistake_is_named(changes: dict[str, Any], field: str, rule: str) -> None:
     [finding] = of(changes)
     assert (finding.field, finding.rule) == (field, rule)
-    assert finding.next_move.endswith(".")
+    assert finding.next_step.endswith(".")
     for value in changes.values():
-        assert value is None or str(value) not in finding.reason + finding.next_move
+        assert value is None or str(value) not in finding.reason + finding.next_step
 
 
 def test_every_mistake_is_reported_at_once() -> None:

@@ -37,7 +37,7 @@ def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
             f"{len(edited)} files in {target} differ from the package's, and none was written:\n"
             + "\n".join(f"  {path.relative_to(target)}" for path in edited)
             + "\n",
-            next_move="keep them as they are, choose with --only, or overwrite your edits with --force.",
+            next_step="keep them as they are, choose with --only, or overwrite your edits with --force.",
         )
     new = [path for path in files if path in edited or not path.exists()]
     try:
@@ -46,7 +46,7 @@ def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
             path.write_bytes(files[path])
     except OSError as error:
         raise ConfigurationError(
-            f"{target} cannot be written ({error.strerror}).", next_move="name a folder that you may write to."
+            f"{target} cannot be written ({error.strerror}).", next_step="name a folder that you may write to."
         ) from None
     click.echo(f"{target}: {len(new)} files written, {len(files) - len(new)} were there already.")
     click.echo("Next: `ecw mapping check`, `ecw migrate`, `ecw settings apply`; then unpause the DAGs.")
@@ -56,6 +56,6 @@ def _source(kind: str) -> Path:
     source = project_files.source_of(kind)
     if source is None:
         raise ConfigurationError(
-            f"This installation of the package carries no {kind}.", next_move="install the wheel again."
+            f"This installation of the package carries no {kind}.", next_step="install the wheel again."
         )
     return source

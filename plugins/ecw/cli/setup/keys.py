@@ -63,7 +63,7 @@ def retire(kid: str, conn_id: str, folder: Path) -> None:
     if connections.exists(conn_id) and connections.get(conn_id).extra_dejson.get("key_id") == kid:
         raise ConfigurationError(
             f"The connection {conn_id!r} still signs with {kid}.",
-            next_move="put the other key into its fields private_key and key_id, and press Test Connection.",
+            next_step="put the other key into its fields private_key and key_id, and press Test Connection.",
         )
     key_store.retire(folder, kid)
     click.echo(f"{kid} is deleted. Publish {folder / 'jwks.json'} again.")

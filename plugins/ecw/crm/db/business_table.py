@@ -104,7 +104,7 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     if found:
         raise CrmSchemaError(
             f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in found)}",
-            next_move="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
+            next_step="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
         )
     key, practice = reflection.key_of(table), practice_column(connection)
     columns = {name: table.columns[name] for name in mapped.columns}

@@ -133,7 +133,7 @@ def _postgresql(url: URL) -> Engine:
     except ModuleNotFoundError:
         raise ConfigurationError(
             "The driver for PostgreSQL, psycopg, is not installed.",
-            next_move="install the project's requirements: pip install -r requirements.txt.",
+            next_step="install the project's requirements: pip install -r requirements.txt.",
         ) from None
     event.listen(engine, "connect", lenient_dates.connected)
     return engine
@@ -146,7 +146,7 @@ def _practice_column(conn: AirflowConnection) -> str | None:
         return None if name is None else name.strip()
     raise ConfigurationError(
         f"The extra field `practice_column` of the connection {conn.conn_id!r} is not the name of a column.",
-        next_move='write it as {"practice_column": "ecw_practice"}, or leave it out.',
+        next_step='write it as {"practice_column": "ecw_practice"}, or leave it out.',
     )
 
 

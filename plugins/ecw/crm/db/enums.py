@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 PRACTICE_OPTION = "crm_practice_column"  # the engine's execution option: another name of the column of the practice
-GONE = "gone"  # the rule of a reject whose record eCW no longer has
-DELETED = "deleted"  # the status of the link of such a record
+DELETED = "deleted"  # the rule of a reject whose record eCW no longer has, and the status of its link
 
 
 class RejectState(StrEnum):
@@ -81,6 +80,22 @@ class PushStatus(StrEnum):
     WAITING = "waiting"  # for an approval
     NOT_APPROVED = "not approved"
     NOT_TRIED = "not tried"
+
+
+class ReadBack(StrEnum):
+    """What reading a pushed patient back found."""
+
+    COMPLETE = "complete"  # eCW shows all of it, and nothing of it is left for the next pull
+    SEEN = "seen"
+    NOT_SHOWN = "not shown"
+    NOT_TAKEN = "not taken"
+
+
+class VolumeScope(StrEnum):
+    """How much of what eCW has the runs saw whose numbers of records are compared."""
+
+    FULL = "full"
+    PARTIAL = "partial"
 
 
 WRITTEN = (PushStatus.CREATED, PushStatus.UPDATED, PushStatus.LINKED)  # eCW has it, by this run

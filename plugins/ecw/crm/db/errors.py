@@ -123,11 +123,11 @@ def translate_db_error(error: Exception, what: str | None = None) -> EcwError:
     if isinstance(error, StatementError):  # before the database saw it
         return CrmSchemaError(
             f"{what}: a value does not fit its column ({type(origin).__name__}).",
-            next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+            next_step="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
         )
     return DatabaseUnavailable(
         f"{what}: the database could not be used ({type(origin).__name__}).",
-        next_move="try again; if it stays so, report it with the lines above it in the log.",
+        next_step="try again; if it stays so, report it with the lines above it in the log.",
     )
 
 
@@ -147,7 +147,7 @@ def _unforeseen(error: Exception) -> InternalError:
     where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     return InternalError(
         f"A {type(error).__name__}{where} that nobody foresaw; its text is withheld, since it may quote a record.",
-        next_move="report it with the traceback, which has no values.",
+        next_step="report it with the traceback, which has no values.",
     )
 
 
@@ -161,7 +161,7 @@ def _postgresql(origin: Any, what: str) -> EcwError:
     if not state and _TLS.search(str(origin)):
         return ConfigurationError(
             f"{what}: no connection over TLS whose certificate is trusted came about.",
-            next_move="put the path of the CA that signed the server's certificate into the CRM connection's extra "
+            next_step="put the path of the CA that signed the server's certificate into the CRM connection's extra "
             "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
             'or write {"sslmode": "disable"} on a network of your own.',
         )
@@ -173,25 +173,25 @@ def _postgresql(origin: Any, what: str) -> EcwError:
         on = f" on the {found[1]} {found[2]}" if found else ""
         return ConfigurationError(
             f"{what}: the CRM connection's user lacks a right{on}{_code(state)}.",
-            next_move=f"grant it as {GRANTS} says; `ecw migrate` needs a user who owns the tables, the runs do not.",
+            next_step=f"grant it as {GRANTS} says; `ecw migrate` needs a user who owns the tables, the runs do not.",
             who="database administrator",
         )
     if state == _READ_ONLY:
         return ConfigurationError(
             f"{what}: the CRM's database takes no writes{_code(state)}.",
-            next_move="point the CRM connection to the primary, not to a standby, and see that its user's "
+            next_step="point the CRM connection to the primary, not to a standby, and see that its user's "
             "default_transaction_read_only is off.",
             who="database administrator",
         )
     if state.startswith(_REFUSED) or (not state and _login_refused(str(origin))):
         return ConfigurationError(
             f"{what}: PostgreSQL refused the user, the password or the database's name.",
-            next_move="fix login, password and schema of the CRM connection.",
+            next_step="fix login, password and schema of the CRM connection.",
         )
     if not state or state.startswith(_TEMPORARY):
         return DatabaseUnavailable(
             f"{what}: PostgreSQL did not answer, or gave up{_code(state)}.",
-            next_move="try again; if it stays so, see whether the CRM's database is up and reachable from here.",
+            next_step="try again; if it stays so, see whether the CRM's database is up and reachable from here.",
         )
     names = [
         f"{kind} {name}"
@@ -200,7 +200,7 @@ def _postgresql(origin: Any, what: str) -> EcwError:
     ]
     return CrmSchemaError(
         f"{what}: PostgreSQL refused it{_code(state)}{': ' + ', '.join(names) if names else ''}.",
-        next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+        next_step="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
     )
 
 
@@ -226,7 +226,7 @@ def row_refused(rule: str, column: str = "", *, by: str, what: str | None = None
     reason = f"{_SAYS[rule]} ({by})"
     error = RowRefused(
         f"{what or _work.get()}: {f'column {column}' if column else 'a row'}: {reason}.",
-        next_move="correct the record, the CRM's rule or the mapping file, and run the task again.",
+        next_step="correct the record, the CRM's rule or the mapping file, and run the task again.",
     )
     error.rule, error.column, error.reason = f"CRM: {rule}", column, reason
     return error
@@ -239,17 +239,17 @@ def _sqlite(error: sqlite3.Error, what: str) -> EcwError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")):
         return DatabaseUnavailable(
             f"{what}: SQLite gave up ({name}).",
-            next_move="try again; if it stays so, see whether the disk is full or another program holds the file.",
+            next_step="try again; if it stays so, see whether the disk is full or another program holds the file.",
         )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CORRUPT")):
         return ConfigurationError(
             f"{what}: SQLite cannot use the file ({name}).",
-            next_move="see that the CRM connection's path names a database file that this user may write, "
+            next_step="see that the CRM connection's path names a database file that this user may write, "
             "in a folder that exists.",
         )
     return CrmSchemaError(
         f"{what}: SQLite refused it ({name}).",
-        next_move="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+        next_step="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
     )
 
 

@@ -42,7 +42,7 @@ def in_parts(
         if len(refused) > MOST:
             raise CrmSchemaError(
                 f"The CRM refuses more than {MOST} rows of this batch; the last one because {error.reason}.",
-                next_move="compare the CRM's constraints and triggers with the mapping file, fix one of them, and run "
+                next_step="compare the CRM's constraints and triggers with the mapping file, fix one of them, and run "
                 "the task again; nothing was written.",
             )
     return refused

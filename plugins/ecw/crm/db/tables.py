@@ -61,7 +61,8 @@ ecw_run = Table(
     Column("practice", String(64), primary_key=True, comment="The practice: one eCW tenant"),
     Column("run_id", String(250), primary_key=True, comment="The Airflow run"),
     Column("resource", String(64), primary_key=True, comment="The resource, as in resources.py"),
-    Column("run_type", String(32), nullable=False, comment="Airflow's: scheduled, manual, backfill; or replay"),
+    Column("run_type", String(32), nullable=False, comment="Airflow's: scheduled, manual, backfill, asset_triggered"),
+    Column("mode", String(16), nullable=False, comment="Changes, full, patients, schedule, replay"),
     Column("state", String(16), nullable=False, comment="Running, loaded, failed"),
     Column("window_start", UtcTime, comment="Where the run's window begins"),
     Column("window_end", UtcTime, comment="Where it ends"),
@@ -322,8 +323,8 @@ ecw_push_item = Table(
     Column("ecw_id", String(128), comment="The record's id in eCW"),
     Column("fields", Text, comment="Names of columns that were sent, separated by commas"),
     Column("reason", Text, comment="Why, without values"),
-    Column("next_move", Text, comment="What to do next"),
-    Column("confirmed", String(16), comment="Whole, seen, not shown, not taken: what reading it back found"),
+    Column("next_step", Text, comment="What to do next"),
+    Column("confirmed", String(16), comment="Complete, seen, not shown, not taken: what reading it back found"),
     Column("normalized_fields", Text, comment="Names of columns that eCW stores in its own spelling"),
     Column(
         "auto_started", Boolean, comment="The watcher started the run, and it was not so large that a person was asked"
@@ -416,7 +417,7 @@ ecw_quality_result = Table(
     Column("broken_new", Integer, comment="Of those, the ones that no earlier run knew; of the volume: none"),
     Column("verdict", String(16), nullable=False, comment="Pass, warn, reject, stop"),
     Column("usual", Integer, comment="Of the volume: what comparable runs fetched"),
-    Column("scope", String(16), comment="Of the volume: whole, part"),
+    Column("scope", String(16), comment="Of the volume: full, partial"),
     Index("ecw_quality_result_at", "practice", "resource", "at"),
     Index("ecw_quality_result_run", "run_id"),
     _partial("ecw_quality_runs", "practice", "run_id", "at", "number", where="number = 0"),  # the list of runs
@@ -432,7 +433,7 @@ ecw_alert = Table(
     Column("kind", String(16), nullable=False, comment="Stale, equation, volume, stopped, rejects"),
     Column("subject", String(64), nullable=False, comment="A resource"),
     Column("message", Text, nullable=False, comment="What is wrong"),
-    Column("next_move", Text, nullable=False, comment="What to do next"),
+    Column("next_step", Text, nullable=False, comment="What to do next"),
     Column("opened_at", UtcTime, nullable=False, comment="When it began"),
     Column("resolved_at", UtcTime, comment="None: open"),
     Column("run_id", String(250), comment="The run in which it was seen"),

@@ -78,7 +78,7 @@ def _parsed(url: str | URL) -> URL:
     if parsed is None or "@" in (parsed.host or ""):
         raise ConfigurationError(
             "The CRM connection's URL cannot be read.",
-            next_move="write it as sqlite:////path/crm.db or postgresql://user@host:5432/database; "
+            next_step="write it as sqlite:////path/crm.db or postgresql://user@host:5432/database; "
             f"{PASSWORD_FIELD} (in a URL, @ is written %40 and : is written %3A).",
         )
     return parsed
@@ -96,7 +96,7 @@ def _with_tls(url: URL) -> URL:
     mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or TLS_CHECKED[0]
     if mode not in TLS_MODES:
         raise ConfigurationError(
-            "The CRM connection's sslmode is none that PostgreSQL knows.", next_move=f"use {TLS_CHECKED[0]}."
+            "The CRM connection's sslmode is none that PostgreSQL knows.", next_step=f"use {TLS_CHECKED[0]}."
         )
     if mode not in TLS_CHECKED:
         _warn_once(
@@ -147,7 +147,7 @@ def _url(conn: Connection) -> str | URL:
         raise _unsupported(f"The connection {conn.conn_id!r}", kind)
     raise ConfigurationError(
         f"The connection {conn.conn_id!r} (type {kind!r}) does not say where the CRM's database is.",
-        next_move="use type sqlite with the file's path as host, type postgres with its usual fields, "
+        next_step="use type sqlite with the file's path as host, type postgres with its usual fields, "
         'or {"url": "<SQLAlchemy URL>"} as the extra, and the password into the password field.',
     )
 
@@ -157,6 +157,6 @@ def _unsupported(what: str, kind: str) -> ConfigurationError:
     return ConfigurationError(
         f"{what} names a database of {name}, which is not supported: a load needs what PostgreSQL and SQLite do alike "
         "(INSERT ... ON CONFLICT, RETURNING, DDL in transactions).",
-        next_move="use PostgreSQL for the CRM's database (or SQLite for a trial): "
+        next_step="use PostgreSQL for the CRM's database (or SQLite for a trial): "
         f"{SUPPORTED} says what of it, and how to keep the CRM's tables elsewhere.",
     )

@@ -29,7 +29,7 @@ from ecw.crm.db.enums import ConflictState, RejectState
 from ecw.crm.db.tables import ecw_conflict, ecw_deferred_row, ecw_link, ecw_reject
 from ecw.crm.db.upsert import insert
 from ecw.crm.load.stage import SETTLED, Stage
-from ecw.crm.load.write_links import gone
+from ecw.crm.load.write_links import deleted
 from ecw.models import Run
 from ecw.resources import RESOURCES
 
@@ -117,7 +117,7 @@ def keep(connection: Connection, stage: Stage, target: BusinessTable, run: Run, 
         not_(stage.read.crosses(p.c.read_at)),
     )
     settled = exists().where(s.c.ecw_id == p.c.ecw_id, s.c.fate.in_(SETTLED), not_older)
-    connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(gone(stage)))))
+    connection.execute(delete(p).where(mine, or_(settled, p.c.ecw_id.in_(deleted(stage)))))
     waiting = [
         _deferred_row(row._mapping, stage, target, run, resource)
         for row in connection.execute(select(s).where(s.c.fate == "deferred").order_by(s.c.seq))

@@ -148,7 +148,7 @@ def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any]
         if unknown := row.keys() - names:
             raise CrmSchemaError(
                 f"A row has a column {min(unknown)} that was not announced for {target.table.name}.",
-                next_move="run the resource's map task again: its batch was made with another mapping file.",
+                next_step="run the resource's map task again: its batch was made with another mapping file.",
             )
         values, problems = [], []
         for name, convert, nullable in columns:

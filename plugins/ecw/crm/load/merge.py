@@ -38,12 +38,12 @@ from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
 from ecw.crm.load.stage import REFUSED, Stage, differs, refuse
 from ecw.crm.load.three_way import Told, merge_differing
-from ecw.crm.load.write_links import gone, mark_gone, write_agreed, write_links
+from ecw.crm.load.write_links import deleted, mark_deleted, write_agreed, write_links
 from ecw.crm.load.writing.keys import give_back_keys, give_keys
 from ecw.crm.load.writing.rewritten import agree_on_what_is_held
 from ecw.crm.load.writing.rows import mark, write_rows
 from ecw.crm.state import edit_times, practices
-from ecw.models import Run
+from ecw.models import Mode, Run
 
 GROWN = 1_000  # lines in a batch
 ANOTHERS, UNASSIGNED = "another practice's row", "row without practice"  # rules of rejects
@@ -96,7 +96,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     _count(connection, stage)
     still_stale = write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
-    mark_gone(connection, stage, target, run, resource)
+    mark_deleted(connection, stage, target, run, resource)
     _name_the_practice(connection, own, whose)
     deferred.keep(connection, stage, target, run, resource)
     journal.write_pulled(connection, stage, run, resource)
@@ -143,7 +143,7 @@ def _set_duplicates_aside(connection: Connection, stage: Stage) -> None:
     ranked = select(s.c.seq, rank).subquery()
     connection.execute(
         update(s)
-        .where(or_(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)), s.c.ecw_id.in_(gone(stage))))
+        .where(or_(s.c.seq.in_(select(ranked.c.seq).where(ranked.c.rank > 1)), s.c.ecw_id.in_(deleted(stage))))
         .values(fate="duplicate", counts_as="unchanged")
     )
 
@@ -154,7 +154,7 @@ def _follow_links(connection: Connection, stage: Stage, target: BusinessTable, r
     # A row that has waited was read before; only its version says when.
     crosses = or_(s.c.seq <= stage.deferred_loaded, stage.read.crosses(ecw_link.c.read_at))
     stale = and_(s.c.source_version.is_not(None), s.c.source_version < ecw_link.c.source_version, crosses)
-    if run["run_type"] == "replay":  # its records were read when they were refused
+    if run["mode"] == Mode.REPLAY:  # its records were read when they were refused
         refused = exists().where(
             ecw_reject.c.practice == run["practice"],
             ecw_reject.c.resource == resource,

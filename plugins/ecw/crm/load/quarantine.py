@@ -71,14 +71,14 @@ def counted(engine: Engine, practice: str, wanted: Chosen) -> dict[str, int]:
             if asked and asked not in there:
                 raise ConfigurationError(
                     f"No open reject of the practice {practice} has the {name} {asked!r}.",
-                    next_move=f"use one of: {', '.join(sorted(there)) or 'there is no open reject at all'}.",
+                    next_step=f"use one of: {', '.join(sorted(there)) or 'there is no open reject at all'}.",
                 )
         statement = select(r.c.resource, func.count(r.c.ecw_id.distinct())).where(*_wanted(practice, wanted))
         found = {name: int(count) for name, count in connection.execute(statement.group_by(r.c.resource))}
     if wanted.ids and not found:
         raise ConfigurationError(
             f"None of the {len(wanted.ids)} ids has an open reject that fits the other choices.",
-            next_move="look the ids up in the table ecw_reject; a record that is not rejected is pulled by ecw_pull.",
+            next_step="look the ids up in the table ecw_reject; a record that is not rejected is pulled by ecw_pull.",
         )
     return {resource: found[resource] for resource in RESOURCES if resource in found}
 

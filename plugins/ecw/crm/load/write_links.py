@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ecw.crm.db.business_table import STATUS, BusinessTable
-from ecw.crm.db.enums import DELETED, GONE
+from ecw.crm.db.enums import DELETED
 from ecw.crm.db.tables import UtcTime, ecw_link, ecw_merge_base
 from ecw.crm.db.upsert import insert
 from ecw.crm.load import journal
@@ -39,9 +39,9 @@ RENEWED = (
 )
 
 
-def gone(stage: Stage) -> Select[str]:
+def deleted(stage: Stage) -> Select[str]:
     """Select the eCW ids of the staged records that eCW has no more."""
-    return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == GONE)
+    return select(stage.rejects.c.ecw_id).where(stage.rejects.c.rule == DELETED)
 
 
 def write_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> list[str]:
@@ -133,14 +133,14 @@ def write_agreed(connection: Connection, stage: Stage, run: Run, resource: str) 
     )
 
 
-def mark_gone(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
+def mark_deleted(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
     """Mark the links of records that eCW has no more, and their rows where the table has a column for it.
 
     None is deleted. The journal tells of the rows: their records are rejects, and no load's row stands for them.
     """
     b, link = stage.rejects, ecw_link
-    theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(gone(stage)))
-    why = select(b.c.reason).where(b.c.rule == GONE, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
+    theirs = and_(link.c.practice == run["practice"], link.c.resource == resource, link.c.ecw_id.in_(deleted(stage)))
+    why = select(b.c.reason).where(b.c.rule == DELETED, b.c.ecw_id == link.c.ecw_id).limit(1).scalar_subquery()
     # Without a hash it is mapped again, should it come back as it was; without a version, whatever its version then.
     nothing = {"hash": "", "source_version": None, "stale_run": None}
     connection.execute(update(link).where(theirs).values(status=DELETED, status_reason=why, **nothing))

@@ -55,7 +55,7 @@ def require_quiet(engine: Engine, practice: str) -> None:
         if (run_id := connection.scalar(statement)) is not None:
             raise ConcurrentRun(
                 f"The run {run_id} is at work.",
-                next_move="wait until it is over, pause ecw_pull meanwhile, and run `ecw forget` again.",
+                next_step="wait until it is over, pause ecw_pull meanwhile, and run `ecw forget` again.",
                 who="whoever runs the command",
             )
 

@@ -41,7 +41,7 @@ def require(connection: Connection, practice: str, base_url: str) -> None:
     if known not in (None, base_url):
         raise ConfigurationError(
             f"In this CRM the practice code {practice} means {known}, and the connection says {base_url}.",
-            next_move="give each practice a CRM database of its own, or correct the connection; where eCW has moved "
+            next_step="give each practice a CRM database of its own, or correct the connection; where eCW has moved "
             "the practice to another address, say so with `ecw practice moved`.",
         )
 

@@ -64,15 +64,15 @@ class Judged:
 class Usual:
     """How many records comparable runs find; None where there was none.
 
-    `whole`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each of
-    them found something. `alike`: they saw a part, but always one of like size.
+    `full_scan`: the runs saw everything that eCW has. `never_nothing`: of the last runs, how many there were, if each
+    of them found something. `alike`: they saw a part, but always one of like size.
     """
 
     number: int | None
     full_scan: bool = True
     never_nothing: int = 0
     alike: bool = False
-    without_gone: int | None = None  # the same without the records that are known to be gone since; whole runs only
+    without_deleted: int | None = None  # the same without the records that are known to be gone since; whole runs only
 
 
 def write(engine: Engine, run: Run, resource: str, findings: Iterable[Finding]) -> None:
@@ -117,8 +117,8 @@ def usual(
     number = baselines.number(before, patients_queried, full_scan=full_scan) if full_scan or alike else None
     if number is None:
         return Usual(median_high(records), full_scan, never_nothing)
-    without_gone = median_high(seen.records - seen.deleted_since for seen in before) if full_scan else None
-    return Usual(number, full_scan, never_nothing, alike, without_gone)
+    without_deleted = median_high(seen.records - seen.deleted_since for seen in before) if full_scan else None
+    return Usual(number, full_scan, never_nothing, alike, without_deleted)
 
 
 def judged(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str]) -> dict[str, Judged]:

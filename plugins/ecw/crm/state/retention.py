@@ -50,7 +50,7 @@ def days(variable: str, usual: float) -> float:
     if not 0 < found < 100_000:
         raise ConfigurationError(
             f"The variable {variable} is not a number above 0.",
-            next_move="put a number of days into it, or remove it.",
+            next_step="put a number of days into it, or remove it.",
         )
     return found
 

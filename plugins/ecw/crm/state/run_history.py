@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Select, Table, and_, exists, func, select, update
 
 from ecw.crm.db.engine import exclusive, reading
-from ecw.crm.db.enums import ConflictState, RejectState
+from ecw.crm.db.enums import DELETED, ConflictState, RejectState
 from ecw.crm.db.tables import (
     ecw_conflict,
     ecw_cursor,
@@ -18,9 +18,9 @@ from ecw.crm.db.tables import (
     ecw_run,
     metadata,
 )
-from ecw.crm.state.runs import LOADED
+from ecw.crm.state.runs import LOADED, is_live
 from ecw.errors import ConfigurationError
-from ecw.models import Run
+from ecw.models import Mode, Run
 
 PULL, REPLAY, PUSH = "pull", "replay", "push"  # kinds of runs: each is a DAG of its own
 AGAIN = "~"  # between a run's id and its number, where Airflow has given the id a second time
@@ -34,20 +34,20 @@ def of_run(engine: Engine, run: Run) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def require_own_id(engine: Engine, practice: str, run_id: str, *, replay: bool) -> None:
+def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> None:
     """Do nothing where the ledger knows the id as this kind of run's, or not at all: pulls and replays are two DAGs.
 
     Raises ConfigurationError.
     """
-    r = ecw_run
-    other = r.c.run_type != "replay" if replay else r.c.run_type == "replay"
+    r, replay = ecw_run, mode == Mode.REPLAY
+    other = r.c.mode != Mode.REPLAY if replay else r.c.mode == Mode.REPLAY
     taken = exists().where(r.c.practice == practice, r.c.run_id == run_id, other)
     with reading(engine) as connection:
         if connection.execute(select(taken)).scalar():
             raise ConfigurationError(
                 f"A {'pull' if replay else 'replay'} of the practice has the run id {run_id} already, and its numbers "
                 "and staged batches are kept under it.",
-                next_move="trigger this one with another run id, or with none of your own.",
+                next_step="trigger this one with another run id, or with none of your own.",
             )
 
 
@@ -61,7 +61,7 @@ def set_aside(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> s
     """
     with engine.begin() as connection:
         exclusive(connection, f"ecw run {practice}")
-        replayed = ecw_run.c.run_type == "replay"
+        replayed = ecw_run.c.mode == Mode.REPLAY
         known = {
             PULL: _of(ecw_run, practice, run_id).where(~replayed),
             REPLAY: _of(ecw_run, practice, run_id).where(replayed),
@@ -136,7 +136,7 @@ def deleted_ids(engine: Engine, practice: str, resource: str) -> set[str]:
     statement = select(ecw_reject.c.ecw_id).where(
         ecw_reject.c.practice == practice,
         ecw_reject.c.resource == resource,
-        ecw_reject.c.rule == "gone",
+        ecw_reject.c.rule == DELETED,
         ecw_reject.c.state == RejectState.OPEN,
     )
     with reading(engine) as connection:
@@ -152,7 +152,7 @@ def refused(engine: Engine, practice: str, resource: str) -> list[str]:
         r.c.practice == practice,
         r.c.resource == resource,
         r.c.state == RejectState.OPEN,
-        r.c.rule != "gone",
+        r.c.rule != DELETED,
         r.c.step != "push",
         ~r.c.ecw_id.startswith("no-id-"),
         ~linked,
@@ -194,7 +194,7 @@ def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Sel
         .where(
             ecw_run.c.practice == practice,
             ecw_run.c.resource == resource,
-            ecw_run.c.run_type.not_in(("backfill", "replay")),
+            is_live(),
             ecw_run.c.state == LOADED,
         )
         .order_by(ecw_cursor.c.run_id.is_(None), ecw_run.c.ended_at.desc())

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, case, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, case, select, update
 
 from ecw.crm.db.engine import exclusive, reading
 from ecw.crm.db.enums import RunState
 from ecw.crm.db.tables import ecw_run
 from ecw.crm.db.upsert import insert, upsert
 from ecw.errors import ConcurrentRun, ConfigurationError, EcwError, RetryableError
-from ecw.models import Batch, Counts, Run
+from ecw.models import Batch, Counts, Mode, Run
 
 RUNNING, LOADED, FAILED, DRY = RunState.RUNNING, RunState.LOADED, RunState.FAILED, RunState.DRY
 
@@ -56,6 +56,11 @@ def begin(
             begun(connection, run, resource, strategy=(strategies or {}).get(resource), state=state)
 
 
+def is_live() -> ColumnElement[bool]:
+    """Choose the runs that follow the clinic: neither backfills nor replays."""
+    return and_(ecw_run.c.run_type != "backfill", ecw_run.c.mode != Mode.REPLAY)
+
+
 def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], bool]) -> None:
     """Let nothing pass while another run is at work; `goes_on` says of a run's id whether Airflow still has it running.
 
@@ -64,12 +69,12 @@ def require_alone(connection: Connection, run: Run, goes_on: Callable[[str], boo
     statement = (
         select(ecw_run.c.run_id)
         .where(ecw_run.c.practice == run["practice"], ecw_run.c.state == RUNNING)
-        .where(ecw_run.c.run_id != run["run_id"], ecw_run.c.run_type.not_in(("backfill", "replay")))
+        .where(ecw_run.c.run_id != run["run_id"], is_live())
         .distinct()
     )
     for other in connection.scalars(statement).all():
         if goes_on(other):
-            raise ConcurrentRun(f"The run {other} pulls this practice.", next_move="wait until it is over.")
+            raise ConcurrentRun(f"The run {other} pulls this practice.", next_step="wait until it is over.")
 
 
 def begun(
@@ -124,7 +129,7 @@ def give_back(engine: Engine, run: Run) -> int:
     ended = RetryableError(
         "The run ended before this was loaded.",
         who="data engineer",
-        next_move=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
+        next_step=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
     )
     of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
     told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
@@ -140,7 +145,7 @@ def require_begun(engine: Engine, run: Run) -> None:
             raise ConfigurationError(
                 f"This CRM does not know the run {run['run_id']}: the connection {run['crm_conn_id']!r} names another "
                 "database than when the run began.",
-                next_move="trigger a new run; to finish this one, point the connection back and clear the failed "
+                next_step="trigger a new run; to finish this one, point the connection back and clear the failed "
                 "tasks.",
             )
 
@@ -232,6 +237,7 @@ def _window(run: Run) -> dict[str, object]:
     start = run["window_start"]
     return {
         "run_type": run["run_type"],
+        "mode": run["mode"],
         "window_start": None if start is None else datetime.fromisoformat(start),
         "window_end": datetime.fromisoformat(run["window_end"]),
     }

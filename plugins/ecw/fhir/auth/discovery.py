@@ -25,7 +25,7 @@ def discover_token_url(base_url: str, transport: Transport) -> str:
     if not isinstance(found, str):
         raise ConfigurationError(
             f"{base_url} has neither a .well-known/smart-configuration nor a /metadata that names a token endpoint.",
-            next_move="check the host and the practice code in the connection's base URL; "
+            next_step="check the host and the practice code in the connection's base URL; "
             "if both are right, put the token endpoint into the field token_url.",
         )
     if base_url.startswith("https://") and found.startswith("http://"):
@@ -33,7 +33,7 @@ def discover_token_url(base_url: str, transport: Transport) -> str:
     if not is_url(found) or not is_safe(found):
         raise ConfigurationError(
             f"{base_url} names a token endpoint that is not an https address.",
-            next_move="ask eCW support, or put the token endpoint into the field token_url.",
+            next_step="ask eCW support, or put the token endpoint into the field token_url.",
         )
     return found
 

@@ -29,7 +29,7 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
         raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} has no key with the connection's key_id {settings.key_id!r}; "
             f"it has: {', '.join(repr(kid) for kid in published) or 'none'}.",
-            next_move="put the right `kid` into key_id, or publish the key under that one.",
+            next_step="put the right `kid` into key_id, or publish the key under that one.",
         )
     ours = parsed(settings.private_key)
     try:
@@ -39,12 +39,12 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
     if isinstance(theirs, RSAPrivateKey):
         raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} publishes the private key {settings.key_id!r} itself.",
-            next_move="make a new key pair, publish its public half only, and have the app's registration changed.",
+            next_step="make a new key pair, publish its public half only, and have the app's registration changed.",
         )
     if not isinstance(theirs, RSAPublicKey) or ours.public_key() != theirs:
         raise KeyNotPublished(
             f"The connection's private_key is not the one published as {settings.key_id!r} at {settings.jwks_url}.",
-            next_move="use the private key that belongs to the published one, or publish this key's public half.",
+            next_step="use the private key that belongs to the published one, or publish this key's public half.",
         )
 
 
@@ -53,13 +53,13 @@ def _keys(url: str, transport: Transport) -> list[dict[str, Any]]:
     try:
         response = transport.send("GET", url, counted=False)
     except RetryableError as error:
-        raise ConfigurationError(f"The JWKS cannot be reached. {error.what}", next_move=move) from None
+        raise ConfigurationError(f"The JWKS cannot be reached. {error.what}", next_step=move) from None
     if response.status_code != 200:
-        raise ConfigurationError(f"The JWKS at {url} answered HTTP {response.status_code}.", next_move=move)
+        raise ConfigurationError(f"The JWKS at {url} answered HTTP {response.status_code}.", next_step=move)
     try:
         keys = orjson.loads(response.content)["keys"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         keys = None
     if not isinstance(keys, list):
-        raise ConfigurationError(f'What {url} answers is not a JWKS ({{"keys": […]}}).', next_move=move)
+        raise ConfigurationError(f'What {url} answers is not a JWKS ({{"keys": […]}}).', next_step=move)
     return [key for key in keys if isinstance(key, dict)]

@@ -53,7 +53,7 @@ def keys(folder: Path) -> list[StoredKey]:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"A key in {folder} cannot be read ({type(error).__name__}).",
-            next_move="see who owns the folder, and that its .pem files are those of `ecw keys`.",
+            next_step="see who owns the folder, and that its .pem files are those of `ecw keys`.",
         ) from None
 
 
@@ -64,7 +64,7 @@ def new(folder: Path) -> StoredKey:
     """
     if found := keys(folder):
         raise ConfigurationError(
-            f"{folder} has a key already: {found[0].kid}.", next_move="replace it with `ecw keys rotate`."
+            f"{folder} has a key already: {found[0].kid}.", next_step="replace it with `ecw keys rotate`."
         )
     return _add(folder)
 
@@ -76,11 +76,11 @@ def rotate(folder: Path) -> StoredKey:
     """
     found = keys(folder)
     if not found:
-        raise ConfigurationError(f"{folder} has no key.", next_move="make one with `ecw keys new`.")
+        raise ConfigurationError(f"{folder} has no key.", next_step="make one with `ecw keys new`.")
     if len(found) >= LIVE:
         raise ConfigurationError(
             f"{folder} has {len(found)} live keys: {', '.join(key.kid for key in found)}.",
-            next_move="retire the one that nobody uses with `ecw keys retire`.",
+            next_step="retire the one that nobody uses with `ecw keys retire`.",
         )
     return _add(folder)
 
@@ -93,11 +93,11 @@ def retire(folder: Path, kid: str) -> None:
     found = {key.kid: key for key in keys(folder)}
     if kid not in found:
         raise ConfigurationError(
-            f"{folder} has no key {kid!r}.", next_move=f"name one of: {', '.join(found) or 'none is there'}."
+            f"{folder} has no key {kid!r}.", next_step=f"name one of: {', '.join(found) or 'none is there'}."
         )
     if len(found) == 1:
         raise ConfigurationError(
-            f"{kid} is the only key: without it no token is granted.", next_move="make another: `ecw keys rotate`."
+            f"{kid} is the only key: without it no token is granted.", next_step="make another: `ecw keys rotate`."
         )
     _publish(folder, [key for name, key in found.items() if name != kid])
     found[kid].path.unlink()
@@ -127,7 +127,7 @@ def _add(folder: Path) -> StoredKey:
         _publish(folder, keys(folder))
     except OSError as error:
         raise ConfigurationError(
-            f"{folder} cannot be written ({error.strerror}).", next_move="name another one with --folder."
+            f"{folder} cannot be written ({error.strerror}).", next_step="name another one with --folder."
         ) from None
     return made
 

@@ -82,5 +82,5 @@ def _no_file(reason: str) -> ConfigurationError:
 def _wrong(how: str) -> ConfigurationError:
     return ConfigurationError(
         f"The connection's field {FIELD} {how}.",
-        next_move="put the whole PEM text of the RSA private key, or the path of its file on every worker, into it.",
+        next_step="put the whole PEM text of the RSA private key, or the path of its file on every worker, into it.",
     )

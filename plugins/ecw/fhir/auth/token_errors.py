@@ -42,7 +42,7 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
     if not code:
         return ConfigurationError(
             f"{where} answered HTTP {response.status_code} without an OAuth error: it is not a token endpoint.",
-            next_move="check the field token_url; leave it empty to use the one that the practice's discovery names.",
+            next_step="check the field token_url; leave it empty to use the one that the practice's discovery names.",
         )
     cause, move, who = _cause(code, settings, scopes)
     skew = clock_skew(response)
@@ -51,7 +51,7 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
         move, who = "set the clock of this machine (NTP), then try again.", "whoever runs this machine"
     return AuthenticationError(
         f"{where} refused client {settings.client_id} (HTTP {response.status_code}, {code}): {cause}.",
-        next_move=move,
+        next_step=move,
         who=who,
     )
 

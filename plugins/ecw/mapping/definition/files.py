@@ -27,7 +27,7 @@ def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
         return found
     raise MappingError(
         f"There is no folder {found or 'include/mappings'} for mapping files.",
-        next_move="name the folder that holds them (--folder, ECW_MAPPINGS), or write the project's own with "
+        next_step="name the folder that holds them (--folder, ECW_MAPPINGS), or write the project's own with "
         "`ecw init`.",
     )
 
@@ -48,7 +48,7 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
         except MappingError as error:
             problems.append(error.what)
     if problems:
-        raise MappingError("\n".join(problems), next_move=FIX)
+        raise MappingError("\n".join(problems), next_step=FIX)
     return found
 
 
@@ -72,7 +72,7 @@ def load_mapping(
             known = dict.fromkeys(found.stem for found in sorted(file.parent.glob("*.yaml")))
             raise MappingError(
                 f"{file.parent} has no mapping file {path!r}; {did_you_mean(str(path), known)}",
-                next_move="name a file of that folder, or the path of another with its .yaml.",
+                next_step="name a file of that folder, or the path of another with its .yaml.",
             )
     folders = tuple(folder / "crosswalks" for folder in ([shared] if own is None else [own, shared]))
     contents = hashlib.sha256()
@@ -89,5 +89,5 @@ def _load(
     mapping, problems = build_mapping(file, dict(constants), list(folders))
     if mapping is None:
         mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"
-        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_move=FIX)
+        raise MappingError(f"{mistakes} in {file.name}:\n" + "\n".join(problems) + "\n", next_step=FIX)
     return mapping

@@ -207,7 +207,7 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise MappingError(
             f"{path} cannot be read: {type(error).__name__}.",
-            next_move="put the file there, readable and in UTF-8, or name the right one.",
+            next_step="put the file there, readable and in UTF-8, or name the right one.",
         ) from None
 
 

@@ -24,7 +24,7 @@ def rows_of(connection: Connection, mapping: Mapping) -> Callable[[list[str]], d
     except (NoSuchTableError, KeyError):
         raise CrmSchemaError(
             f"The CRM has no table {mapping.table} with a column {mapping.key}.",
-            next_move="run `ecw migrate`, or fix `table` and `key` in the mapping file.",
+            next_step="run `ecw migrate`, or fix `table` and `key` in the mapping file.",
         ) from None
     columns = [table.columns[column.name] for column in mapping.pulled if column.name in table.columns]
 

@@ -20,7 +20,7 @@ def read_record(source: str, line: int) -> dict[str, Any]:
         text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"{source} cannot be read: {type(error).__name__}.", next_move="name a JSON file, or - for standard input."
+            f"{source} cannot be read: {type(error).__name__}.", next_step="name a JSON file, or - for standard input."
         ) from None
     lines = text.splitlines()
     for candidate in (text if line == 1 else b"", lines[line - 1] if 0 < line <= len(lines) else b""):
@@ -32,5 +32,5 @@ def read_record(source: str, line: int) -> dict[str, Any]:
             return found
     raise ConfigurationError(
         f"{source} holds no JSON object{f' in line {line}' if line != 1 else ''}.",
-        next_move="name a JSON file with one record, or an NDJSON file with one in each line.",
+        next_step="name a JSON file with one record, or an NDJSON file with one in each line.",
     )

@@ -167,7 +167,7 @@ def _collect(ask: ExtractContext, client: EcwClient, manifest: Manifest, kept: K
         _give_up(run, resource, client, kept)
         raise ServerUnavailable(
             f"{resource.fhir_type}: an export of what changed lacks {len(absent)} records that have changed since.",
-            next_move="try again: everything is exported then, and _since is not asked for any more.",
+            next_step="try again: everything is exported then, and _since is not asked for any more.",
         )
     elif kept.expected:
         _remember(run, resource, heeds=True)
@@ -212,7 +212,7 @@ def _group(client: EcwClient, options: Options) -> str:
         raise ConfigurationError(
             f"The option bulk_group fits {len(wanted)} of the practice's {len(found)} groups.",
             # Their names are whatever somebody at the practice wrote, a doctor's or a patient's.
-            next_move="set it to the name of one of the practice's groups in eCW, or to its id: "
+            next_step="set it to the name of one of the practice's groups in eCW, or to its id: "
             f"{', '.join(sorted(group.export_id for group in found if ID.fullmatch(group.export_id))) or 'none'}.",
         )
     return wanted[0].export_id

@@ -95,7 +95,7 @@ class Work:
                     raise ServerUnavailable(
                         f"A search of {self._fhir_type}: the server does not go on from its own link to the next page, "
                         f"not when it is read from its beginning either ({error.what})",
-                        next_move="try again: it is read from its beginning. If it stays, the server forgets its "
+                        next_step="try again: it is read from its beginning. If it stays, the server forgets its "
                         "searches too soon: choose another strategy in the connection's extra field `pull`.",
                     ) from None
                 log.info("A chain of %s pages broke (%s); it is fixed.", self._fhir_type, type(error).__name__)
@@ -121,7 +121,7 @@ class Work:
             found = [stand_in(b"", error.what, self._fhir_type) | {"id": ecw_id}]
         except WrongRecord as error:
             # It proves nothing of the record asked for, which stays as the CRM has it; the others are not to suffer.
-            log.warning("%s It is left out of this run. Next (%s): %s", error.what, error.who, error.next_move)
+            log.warning("%s It is left out of this run. Next (%s): %s", error.what, error.who, error.next_step)
             found = []
         yield Page(found, None)
 
@@ -151,5 +151,5 @@ def _prove(unit: SearchRequest, resources: list[dict[str, Any]], fhir_type: str)
         raise InvalidResponse(
             f"A search of {fhir_type} by {' and '.join(unit.params)} brought records that do not fit it: "
             "the server ignored the filter.",
-            next_move="choose another strategy for it in the connection's extra field `pull`, and ask eCW support.",
+            next_step="choose another strategy for it in the connection's extra field `pull`, and ask eCW support.",
         )

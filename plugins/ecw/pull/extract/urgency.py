@@ -141,7 +141,7 @@ def _of(table: Table, column: str, place: str) -> Any:
 def _absent(place: str) -> ConfigurationError:
     return ConfigurationError(
         f"The option 'intake_open' names {place}, which the CRM does not have.",
-        next_move="name a column of the CRM's patients, or table.column of a table with a column patient_id, in the "
+        next_step="name a column of the CRM's patients, or table.column of a table with a column patient_id, in the "
         "connection's extra field `pull`.",
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
-from ecw.crm.state import backfill_claims, practices, run_history, runs
+from ecw.crm.state import backfill_claims, practices, runs
 from ecw.errors import ConfigurationError, SnapshotPending
 from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
@@ -21,6 +21,7 @@ from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
 from ecw.pull.plan.capabilities import abilities, keep
 from ecw.pull.plan.make_plan import make
+from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
 from ecw.pull.plan.select_strategy import Choice, choose
 from ecw.pull.plan.validate_request import settled, window_of
@@ -31,7 +32,6 @@ from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file, location
 
 if TYPE_CHECKING:
-    from ecw.fhir.client import EcwClient
     from ecw.settings.connections import Connection
     from ecw.settings.practice import Practice
 
@@ -45,16 +45,13 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     options = _options(request, ecw_connection, read.practice, now)
     with reading(engine) as connection:
         require_ready(connection, read, RESOURCES, options.resources)
+    run = new_run(engine, request, options.mode)
     client = client_for(request.ecw_conn_id, request.run_type, engine)
-    with reading(engine) as connection:
-        practices.require(connection, client.practice, client.base_url)
-    run_history.require_own_id(engine, client.practice, request.run_id, replay=False)
     if options.patients:
         ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
         options = replace(options, ids={"patient": ids}, patients=[])
     require_practitioners(engine, client, options.practitioners)
-    root = location.staging_root(request.staging)
-    run = _run(engine, client, request, options, root, now)
+    run["window_start"], run["window_end"] = _window(engine, request, run["practice"], options, now)
     log.info("Practice %s, from %s to %s.", run["practice"], run["window_start"] or "the beginning", run["window_end"])
     if options.dry_run:
         log.info("This is a dry run: nothing is written but its own row in the ledger and its quality report.")
@@ -66,7 +63,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
         with reading(engine) as connection:
             runs.require_alone(connection, run, goes_on)
     batch_file.open_folder(run["staging"])
-    server = abilities(client, root)
+    server = abilities(client, location.staging_root(request.staging))
     keep(run, server)
     choices = {name: choose(RESOURCES[name], server, options) for name in options.resources}
     _require_dates(options, choices)
@@ -89,23 +86,13 @@ def _options(request: PullRequest, ecw_connection: Connection, practice: Practic
     return settled(wanted, form, request.run_type, schedule.resources(practice), now=now)
 
 
-def _run(engine: Engine, client: EcwClient, request: PullRequest, options: Options, root: str, now: datetime) -> Run:
-    """Return the run, with its window and its folder below the root of the staging area."""
-    practice, bounds = client.practice, (request.window_start, request.window_end)
-    start, end = window(engine, practice, request.run_type, *bounds, options.resources)
+def _window(
+    engine: Engine, request: PullRequest, practice: str, options: Options, now: datetime
+) -> tuple[str | None, str]:
     if options.own_window or options.practitioners:
-        start, end = window_of(options, now)
-    return Run(
-        practice=practice,
-        base_url=client.base_url,
-        run_id=request.run_id,
-        run_type=request.run_type,
-        window_start=start,
-        window_end=end,
-        ecw_conn_id=request.ecw_conn_id,
-        crm_conn_id=request.crm_conn_id,
-        staging=batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, request.run_id)),
-    )
+        return window_of(options, now)
+    bounds = (request.window_start, request.window_end)
+    return window(engine, practice, request.run_type, *bounds, options.resources)
 
 
 def _plan(context: PullContext, choices: Mapping[str, Choice], calls_per_minute: int) -> dict[str, str]:
@@ -126,7 +113,7 @@ def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:
     if options.own_window and not any(STRATEGIES[choice.strategies[0]].dated for choice in choices.values()):
         raise ConfigurationError(
             f"The form is refused: no search of {', '.join(choices)} takes dates, so From and Until change nothing.",
-            next_move="empty From and Until, or add encounter to the resources, and trigger again.",
+            next_step="empty From and Until, or add encounter to the resources, and trigger again.",
         )
 
 
@@ -144,7 +131,7 @@ def _share(engine: Engine, run: Run, choices: Mapping[str, Choice], options: Opt
         error = SnapshotPending(
             f"The run {first.run_id} of this backfill is still fetching the practitioners, whose schedules this one "
             "looks at.",
-            next_move="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
+            next_step="wait: it is tried again every minute, and goes on when they are loaded or that run has ended.",
         )
         # Not failed: it may be covered when the run goes on, and learns so then.
         backfill_claims.unclaim(engine, run, [name for name in undated if name not in taken])

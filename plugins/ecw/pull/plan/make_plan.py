@@ -58,7 +58,7 @@ def make(context: PullContext, choices: Mapping[str, Choice], covered: Mapping[s
             f"The run needs about {minutes:.0f} minutes ({total} calls at {possible:.0f} a minute), and the next "
             f"one begins after {options.every_minutes}. The largest part is {largest}: {lines[largest]['calls']} calls "
             f"by {lines[largest]['strategies'][0]}.",
-            next_move="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, "
+            next_step="trigger one run by hand with the option ignore_time_budget, or raise full_cycle_hours, "
             "or choose "
             f"another strategy for {largest} (a bulk export needs a handful of calls).",
         )

@@ -51,7 +51,7 @@ def of(run: Run) -> Plan:
     if found is None:
         raise CorruptBatch(
             f"The plan of the run {run['run_id']} is not in its staging folder.",
-            next_move="clear the run's first task; if that does not help, check that all workers share the folder.",
+            next_step="clear the run's first task; if that does not help, check that all workers share the folder.",
         )
     return found
 

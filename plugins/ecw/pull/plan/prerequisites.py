@@ -27,7 +27,7 @@ def require(context: PullContext, resource: str, strategy: str) -> None:
     if its is not None and only:
         raise PrerequisiteMissing(
             f"{resource} needs the {depends_on} records, and those did not load in this run.",
-            next_move=f"fix what the log of {depends_on} says, then clear its tasks, with those downstream.",
+            next_step=f"fix what the log of {depends_on} says, then clear its tasks, with those downstream.",
         )
     # A practice may have none of them: what was pulled and found empty is known.
     practice = run["practice"]
@@ -37,6 +37,6 @@ def require(context: PullContext, resource: str, strategy: str) -> None:
     if not looked and (only or not run_history.linked(engine, practice, depends_on)):
         raise PrerequisiteMissing(
             f"{resource} needs the {depends_on} records, and those were never pulled.",
-            next_move=f"pull {depends_on} too: trigger again with it beside {resource} under Resources, or add it to "
+            next_step=f"pull {depends_on} too: trigger again with it beside {resource} under Resources, or add it to "
             "the variable ecw_pull_resources.",
         )

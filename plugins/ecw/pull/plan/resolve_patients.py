@@ -58,7 +58,7 @@ def ecw_ids(engine: Engine, client: EcwClient, mapping: Mapping, entries: Sequen
         raise ConfigurationError(
             f"The form is refused: of the entries under Only these patients, {len(by_number)} of {len(entries)} are MR "
             f"numbers (line {', '.join(by_number)}). {KEPT}",
-            next_move=INSTEAD,
+            next_step=INSTEAD,
         )
     _refuse("Only these patients", entries, wrong, "an eCW id is never ambiguous")
     return list(dict.fromkeys(ecw_id for entry in entries for ecw_id in found[entry]))
@@ -84,7 +84,7 @@ def _refuse(field: str, entries: Sequence[str], wrong: dict[str, list[str]], hin
     if told:
         raise ConfigurationError(
             f"The form is refused: of the entries under {field}, {told}, in the CRM and in eCW.",
-            next_move=f"correct these lines ({hint}) and trigger again.",
+            next_step=f"correct these lines ({hint}) and trigger again.",
         )
 
 
@@ -144,6 +144,6 @@ def _in_ecw(client: EcwClient, entry: str) -> set[str]:
         if entry not in {each.get("value") for each in patient.get("identifier") or []}:
             raise InvalidResponse(
                 "eCW's answer to a search by identifier holds a patient with another one: the filter was ignored.",
-                next_move="trigger again with eCW ids instead of MR numbers, and ask eCW support.",
+                next_step="trigger again with eCW ids instead of MR numbers, and ask eCW support.",
             )
     return {str(patient["id"]) for patient in found}

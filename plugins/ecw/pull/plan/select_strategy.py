@@ -35,7 +35,7 @@ def choose(resource: Resource, capability: Capability, options: Options) -> Choi
     if not usable:
         raise ConfigurationError(
             f"The server declares no search that gives all of {resource.fhir_type}.",
-            next_move=f"look at its /metadata; configure one of: {', '.join(resource.strategies)}.",
+            next_step=f"look at its /metadata; configure one of: {', '.join(resource.strategies)}.",
         )
     passed = resource.strategies[: resource.strategies.index(usable[0])]
     lacking = [f"{name} needs {', '.join(_missing(resource, name, capability))}" for name in passed]
@@ -52,7 +52,7 @@ def _for_a_few(resource: Resource, options: Options) -> Choice:
         return Choice(("per_patient",), "the run is about single patients")
     raise ConfigurationError(
         f"The run is about single records, and {resource.name} is not among them.",
-        next_move=f"add ids of {resource.name}, or leave it out of the resources.",
+        next_step=f"add ids of {resource.name}, or leave it out of the resources.",
     )
 
 
@@ -61,12 +61,12 @@ def _check(resource: Resource, name: str, capability: Capability) -> None:
         near = get_close_matches(name, resource.strategies, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(resource.strategies)}."
         how = "cannot be extracted by" if name in STRATEGIES else "has no strategy"
-        raise ConfigurationError(f"{resource.name} {how} {name!r}.", next_move=hint)
+        raise ConfigurationError(f"{resource.name} {how} {name!r}.", next_step=hint)
     if missing := _missing(resource, name, capability):
         raise ConfigurationError(
             f"The strategy {name!r} for {resource.name} searches {resource.fhir_type} by {' and '.join(missing)}, "
             "which the server does not declare.",
-            next_move="choose another one in the run's form or in the connection's extra field `pull`.",
+            next_step="choose another one in the run's form or in the connection's extra field `pull`.",
         )
 
 

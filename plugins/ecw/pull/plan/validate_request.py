@@ -22,7 +22,7 @@ def settled(options: Options, form: Options, run_type: str, usual: list[str], *,
     """
     wrong = list(_wrong(form, run_type, now))
     if wrong:
-        raise ConfigurationError(f"The form is refused: {'; '.join(wrong)}.", next_move="fix it and trigger again.")
+        raise ConfigurationError(f"The form is refused: {'; '.join(wrong)}.", next_step="fix it and trigger again.")
     if options.mode in (PATIENTS, SCHEDULE):
         chosen = [name for name in OF_PATIENTS if name in (options.resources or usual)]
     elif options.ids:
@@ -34,12 +34,12 @@ def settled(options: Options, form: Options, run_type: str, usual: list[str], *,
     if not chosen:
         raise ConfigurationError(
             "The form is refused: nothing of patients is among what the schedule pulls.",
-            next_move="choose patient, insurance or encounter under Resources and trigger again.",
+            next_step="choose patient, insurance or encounter under Resources and trigger again.",
         )
     if options.mode == SCHEDULE and "encounter" not in chosen:
         raise ConfigurationError(
             "The form is refused: encounter is not among what the schedule pulls, and the mode is schedule.",
-            next_move="choose encounter under Resources too and trigger again.",
+            next_step="choose encounter under Resources too and trigger again.",
         )
     return replace(options, resources=chosen)
 

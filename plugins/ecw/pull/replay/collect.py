@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from ecw.crm.db.enums import DELETED
 from ecw.crm.load.deferred import RULE as DEFERRED
 from ecw.crm.load.quarantine import Reject
 from ecw.errors import CorruptBatch
 from ecw.models import Run
 from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.map_records import ecw_id_of
-from ecw.pull.tombstone import RULE as GONE
 from ecw.staging import batch_file, filesystem
 
 TOLD = 20  # ids that are named
@@ -28,12 +28,12 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
     folder = filesystem.join(run["staging"], resource)
     root = run["staging"].rpartition("/")[0]
     files: dict[str, set[str]] = defaultdict(set)
-    pushed, gone, wanted = set(), set(), set()
+    pushed, deleted, wanted = set(), set(), set()
     for reject in rejects:
         if reject.step == "push":
             pushed.add(reject.ecw_id)
-        elif reject.rule == GONE:
-            gone.add(reject.ecw_id)
+        elif reject.rule == DELETED:
+            deleted.add(reject.ecw_id)
         elif reject.rule != DEFERRED:  # they wait in the CRM: the load lets them in, if what they wait for is here
             wanted.add(reject.ecw_id)
             # The load's own reasons are about a row; the record is where its run has staged it.
@@ -51,7 +51,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
         while page := list(islice(records, PAGE)):
             parts.add(path, page, None, done=False)
     path = filesystem.join(folder, "extract.ndjson.gz")
-    return path, parts.finish(path), list(_left(pushed, gone, wanted - found, absent))
+    return path, parts.finish(path), list(_left(pushed, deleted, wanted - found, absent))
 
 
 def _records(path: str, wanted: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:
@@ -78,15 +78,15 @@ def _begun(path: str) -> str:
     return str(noted["begun"]) if noted else ""
 
 
-def _left(pushed: set[str], gone: set[str], missing: set[str], absent: list[str]) -> Iterator[str]:
+def _left(pushed: set[str], deleted: set[str], missing: set[str], absent: list[str]) -> Iterator[str]:
     if missing:
         where = f" ({len(absent)} staged batches are absent or damaged)" if absent else ""
         yield (
             f"{len(missing)} records are no longer in the staging area{where}: {_named(missing)}. "
             "Next (data engineer): pull them by these ids with ecw_pull's form."
         )
-    if gone:
-        yield f"{len(gone)} records are gone from eCW and cannot be replayed: {_named(gone)}."
+    if deleted:
+        yield f"{len(deleted)} records are no longer in eCW and cannot be replayed: {_named(deleted)}."
     if pushed:
         yield (
             f"{len(pushed)} rejects are of a push and cannot be replayed: {_named(pushed)}. "

@@ -26,7 +26,7 @@ def dismiss(engine: Engine, practice: str, resource: str, ecw_ids: Collection[st
     if not note.strip() or len(note) > MAX_NOTE:
         raise ConfigurationError(
             f"A dismissal needs a note of 1 to {MAX_NOTE} characters.",
-            next_move="write why the record may stay out, without a patient's data.",
+            next_step="write why the record may stay out, without a patient's data.",
         )
     return _decide(engine, practice, resource, ecw_ids, _Change(RejectState.OPEN, RejectState.DISMISSED, by, note))
 
@@ -44,7 +44,7 @@ class _Change:
 def _decide(engine: Engine, practice: str, resource: str, ecw_ids: Collection[str], change: _Change) -> int:
     if len(ecw_ids) > MOST:
         raise ConfigurationError(
-            f"{len(ecw_ids)} records are more than one decision takes.", next_move=f"choose at most {MOST}."
+            f"{len(ecw_ids)} records are more than one decision takes.", next_step=f"choose at most {MOST}."
         )
     r = ecw_reject.c
     its: tuple[ColumnElement[bool], ...] = (r.practice == practice, r.resource == resource, r.state == change.before)

@@ -13,12 +13,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Batch, Run
+from ecw.models import Batch, Mode, PullRequest, Run
 
 if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
 
-RUN_TYPE = "replay"
 STRATEGY = "replay"  # what the ledger and the plan call it
 log = logging.getLogger(__name__)
 
@@ -39,60 +38,47 @@ def begin_by_form(
     practice = of_connection(ecw_conn_id)
     if begins_first(ti, dag_run):
         set_aside_earlier(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
-    return begin(dag_run.run_id, dict(params or {}), practice.connection, practice.crm_connection, practice.staging)
+    return begin(
+        PullRequest(
+            run_id=dag_run.run_id,
+            run_type=dag_run.run_type.value,
+            window_start=None,
+            window_end=datetime.now(UTC).isoformat(),
+            ecw_conn_id=practice.connection,
+            crm_conn_id=practice.crm_connection,
+            staging=practice.staging,
+            options=dict(params or {}),
+        )
+    )
 
 
-def begin(
-    run_id: str,
-    chosen: Mapping[str, Any] | str | None = None,
-    ecw_conn_id: str = "ecw_default",
-    crm_conn_id: str = "crm_default",
-    staging_path: str | None = None,
-) -> Run:
+def begin(request: PullRequest) -> Run:
     """Open the run, for the resources that have open rejects among the chosen ones.
 
-    `chosen` is what the form says: `resources`, `rule`, `run`, `ids`, as an object or as JSON; nothing: all.
+    The request's options are those of the form: `resources`, `rule`, `run`, `ids`; nothing: all.
 
     Raises ConfigurationError (a choice that no open reject fits, a run id that a pull has), MappingError,
     CrmSchemaError, DatabaseUnavailable.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.load import quarantine
-    from ecw.crm.state import practices, run_history, runs
-    from ecw.fhir.connection import base_url_of, practice_of
+    from ecw.crm.state import runs
     from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
+    from ecw.pull.plan.new_run import new_run
     from ecw.pull.plan.plan import Line, Plan
     from ecw.settings import connections
     from ecw.settings.pull import Options
-    from ecw.staging import batch_file, filesystem, location
+    from ecw.staging import batch_file, filesystem
 
-    wanted = _read(chosen)
-    ecw_connection = connections.get(ecw_conn_id)
-    base_url = base_url_of(ecw_connection)
-    practice = practice_of(base_url)
-    root = location.staging_root(staging_path)
-    now = datetime.now(UTC).isoformat()
-    with open_crm(crm_conn_id) as engine:
-        run_history.require_own_id(engine, practice, run_id, replay=True)
-        folder = batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id))
-        run = Run(
-            practice=practice,
-            base_url=base_url,
-            run_id=run_id,
-            run_type=RUN_TYPE,
-            window_start=None,
-            window_end=now,
-            ecw_conn_id=ecw_conn_id,
-            crm_conn_id=crm_conn_id,
-            staging=folder,
-        )
-        counted = quarantine.counted(engine, practice, wanted)
+    wanted = _read(request.options)
+    with open_crm(request.crm_conn_id) as engine:
+        run = new_run(engine, request, Mode.REPLAY.value)
+        counted = quarantine.counted(engine, run["practice"], wanted)
         with reading(engine) as connection:
-            practices.require(connection, practice, base_url)
-            require_ready(connection, PracticeMappings(ecw_connection), counted, counted)
+            require_ready(connection, PracticeMappings(connections.get(request.ecw_conn_id)), counted, counted)
+        folder = run["staging"]
         batch_file.open_folder(folder)
-        # As a plan of a pull that is about single records: everything is mapped, and no cursor moves.
         line = Line(
             strategies=[STRATEGY],
             reason="rejected records again",
@@ -102,13 +88,13 @@ def begin(
             max_patients=None,
             urgent=None,
         )
-        options = Options(full=True, ids={resource: [RUN_TYPE] for resource in counted})
+        options = Options(full=True)  # everything is mapped
         plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})
         batch_file.write_json(filesystem.join(folder, "chosen.json"), asdict(wanted))
         batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
         runs.begin(engine, run, counted)
     told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
-    log.info("Practice %s: records to replay: %s.", practice, told or "none")
+    log.info("Practice %s: records to replay: %s.", run["practice"], told or "none")
     return run
 
 

@@ -21,7 +21,7 @@ from ecw.fhir.fingerprint import content_hash
 from ecw.pull.extract.dedupe import version
 from ecw.push import intents
 from ecw.push.context import Pushing, canonical
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.locks import Claim, ClaimLost, alone
 from ecw.push.patient import rejects
 from ecw.push.patient.recorder import log_learned
@@ -40,13 +40,16 @@ KEPT_MOVE = (
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """`seen`: eCW shows it; `learned`: the columns that eCW spells differently, or has nothing of; `whole`: nothing of
-    it is left for the next pull; `kept`: the columns in which eCW still shows what it had before; `raced`: those in
-    which it shows what nobody here knows, because the clinic edited them while they were sent."""
+    """What reading back found.
+
+    `seen`: eCW shows it; `normalized_fields`: the columns that eCW spells differently; `complete`: nothing of it is
+    left for the next pull; `kept`: the columns in which eCW still shows what it had before; `raced`: those in which it
+    shows what nobody here knows, because the clinic edited them while they were sent.
+    """
 
     seen: bool
     normalized_fields: tuple[str, ...] = ()
-    whole: bool = False
+    complete: bool = False
     kept: tuple[str, ...] = ()
     raced: tuple[str, ...] = ()
 
@@ -147,19 +150,19 @@ def _learn(pushing: Pushing, connection: Connection, found: _Pushed, present: Js
         conflicts.record(connection, conflicts.MergedRecord(*whose, clinic_won, record.row, emr), done=False)
     merged = merge(pushing.rules, agreed, record.row, emr)
     gaps = {name: value for name, value in merged.to_crm.items() if found.new and record.row.get(name) is None}
-    whole = gaps == merged.to_crm and not merged.conflicts and not kept
-    learned_of_it = merged.pulled if whole else _with(agreed, gaps)
+    complete = gaps == merged.to_crm and not merged.conflicts and not kept
+    learned_of_it = merged.pulled if complete else _with(agreed, gaps)
     if gaps:
         pushing.patients.write(connection, record.crm_id, gaps, learned_of_it, of=ecw_id, linked=True)
     else:
         pushing.patients.agree(connection, ecw_id, learned_of_it)
     respelled = tuple(name for name in ours if emr[name] != sent[name])
     log_learned(pushing, connection, record, (name for name in respelled if emr[name] not in (None, ecw_id)))
-    if whole:
+    if complete:
         seen = version(present)
         stamp = datetime.fromisoformat(seen) if seen else None
         pushing.patients.mark_read(connection, ecw_id, content_hash(present), stamp)
-    return Confirmed(True, respelled, whole, raced=raced)
+    return Confirmed(True, respelled, complete, raced=raced)
 
 
 def _with(agreed: MergeBase, values: dict[str, Any]) -> MergeBase:

@@ -37,7 +37,7 @@ def replace(connection: Connection, place: Place, crm_id: str, run_id: str, find
         )
     for (rule, column), finding in wanted.items():
         values = {
-            "reason": f"{finding.reason}; next: {finding.next_move}",
+            "reason": f"{finding.reason}; next: {finding.next_step}",
             "state": OPEN,
             "first_run": known.get((rule, column), run_id),
             "last_run": run_id,

@@ -5,8 +5,7 @@ Every further attempt begins anew, since the clinic or the CRM may have edited w
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,173 +13,132 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import PushStatus
 from ecw.crm.load.identity import RUNG as IDENTITY
 from ecw.crm.state import conflicts, edit_times
-from ecw.errors import EcwError, PushStopped
-from ecw.mapping.transform.to_resource import Composed
 from ecw.pull.extract.dedupe import version
-from ecw.push import intents
 from ecw.push.context import Pushed
-from ecw.push.crm_patients import Record
-from ecw.push.intents import UNKNOWN, UPDATE, VOID
-from ecw.push.locks import LEASE
-from ecw.push.patient.resolve_unknown import Settling
+from ecw.push.intents import UPDATE, VOID
+from ecw.push.patient.recorder import MergedSides, Recorder
+from ecw.push.patient.resolve_unknown import UnknownOutcome
+from ecw.push.patient.sender import Sender
+from ecw.push.patient.state import PatientState
 from ecw.push.rules import bundle
 from ecw.push.rules.bundle import version_id
 from ecw.push.rules.match import NeedsReview, merged_away
-from ecw.push.rules.outcome import Kind, Outcome, raised, understand
-from ecw.push.rules.validate import Finding, findings
-from ecw.three_way_merge import MergeBase, Merged, learn, merge
+from ecw.push.rules.outcome import Kind, Outcome
+from ecw.push.rules.validate import Finding
+from ecw.three_way_merge import MergeBase, learn, merge
 
 Json = dict[str, Any]
 _MERGED = "eCW has merged this patient into another one"
 _JOIN = "join the CRM's record with that of the patient whom eCW kept."
-FRESH = 5.0  # seconds that a request may wait for the quota: what was read and searched for may be over then
 
 
-class Updating(Settling):
-    """A patient whose update is merged with what eCW has, and sent."""
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is sent: the resource, the version of it that was read, and the columns that differ."""
 
-    def _update(self, failed: tuple[Outcome, ...] = ()) -> Pushed:
-        """Merge and send; `failed` are the attempts so far, none of which did anything."""
-        pushing = self.pushing
-        ecw_id = self.record.ecw_id or ""
+    resource: Json
+    version: str | None
+    sides: MergedSides
+    sent: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Updates one patient with what the CRM changed, and nothing else."""
+
+    patient: PatientState
+    sender: Sender
+    recorder: Recorder
+    unknown: UnknownOutcome
+
+    def run(self) -> Pushed:
+        """Merge and send until an attempt is done, or not worth another.
+
+        Raises RowChanged, ClaimLost, PushStopped, and what a read raises.
+        """
+        failed: list[Outcome] = []
+        while isinstance(ended := self._merge_and_send(failed), Outcome):
+            failed.append(ended)
+        return ended
+
+    def _merge_and_send(self, failed: list[Outcome]) -> Pushed | Outcome:
+        """Do it once; an Outcome is that of an attempt which did nothing, and is worth another."""
+        patient, pushing = self.patient, self.patient.pushing
+        ecw_id = patient.record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
-        if not self._is_the_same_now():
-            return self.pushed(PushStatus.BUSY)
-        emr = self._emr(present)
-        self.settle_update(emr)
-        if why := pushing.patients.another_person(self.record, emr):
-            return self.hold(NeedsReview((ecw_id,), IDENTITY, why), UPDATE)
+        if not patient.read_again():
+            return patient.result(PushStatus.BUSY)
+        emr = self._row_of(present)
+        self.unknown.settle_update(emr)
+        if why := pushing.patients.another_person(patient.record, emr):
+            return self.recorder.hold(NeedsReview((ecw_id,), IDENTITY, why), UPDATE)
         if merged_away(present):
-            return self.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
-        merged = self._merge(self.record, present, emr)
+            return self.recorder.reject([Finding(pushing.mapping.key, "merged", _MERGED, _JOIN)])
+        sides = self._merge(present, emr)
+        merged = sides.merged
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
         composed = pushing.composer.resource(written, into=present, clear=clear)
-        if (composed.written or composed.problems) and (found := self._findings(composed, written, present)):
-            return self.reject(found)
+        if (composed.written or composed.problems) and (found := pushing.findings(composed, written, present)):
+            return self.recorder.reject(found)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
-            return self.pushed(PushStatus.UPDATED if sent else PushStatus.UNCHANGED, fields=sent, held=merged.held)
+            status = PushStatus.UPDATED if sent else PushStatus.UNCHANGED
+            return patient.result(status, fields=sent, held=merged.held)
         if not sent or composed.resource == present:
-            return self.agreed(merged, emr)
-        if self._tried_enough():
-            return self.give_up(UPDATE)
-        if kept := self._decide(UPDATE, ecw_id, sent):
-            return kept
-        if merged.conflicts:
-            with self.writing(self.sending) as connection:  # before eCW's values are gone: the answer can be lost
-                self.write_conflicts(connection, merged, emr, done=False)
+            return self.recorder.agreed(sides)
+        return self._send(_Change(composed.resource, version_id(present), sides, sent), failed)
+
+    def _send(self, change: _Change, failed: list[Outcome]) -> Pushed | Outcome:
+        patient, pushing, sender = self.patient, self.patient.pushing, self.sender
+        sides, sent = change.sides, change.sent
+        if unsent := sender.decide(UPDATE, sent):
+            return unsent
+        if sides.merged.conflicts:
+            # Before eCW's values are gone: the answer can be lost.
+            with patient.writing(sender.claim_seconds) as connection:
+                self.recorder.write_conflicts(connection, sides, done=False)
         # Some practices want the id in the URL, too: they answer 100 without it.
         id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
-        request = bundle.update(composed.resource, id_in_url=id_in_url, version=version_id(present))
-        outcome = self._attempt(request, UPDATE, sent)
+        request = bundle.update(change.resource, id_in_url=id_in_url, version=change.version)
+        outcome = sender.send(request, UPDATE, sent)
         if outcome.kind is Kind.DONE:
             pushing.id_in_url = pushing.id_in_url or id_in_url
-            return self.agreed(merged, emr, outcome, sent)
-        if self._is_worth_another(outcome, failed):
-            if outcome.kind is Kind.RETRY_ONCE:
-                self.noted(UPDATE, outcome, sent, UNKNOWN)  # should this process die while it waits
-                pushing.sleep(pushing.options.unknown_outcome_wait_seconds)  # eCW may still be at it
-                tries = self.tries  # by earlier pushes: this attempt is one of them for the next push only
-                with reading(pushing.engine) as connection:
-                    noted = intents.latest(connection, pushing.place, self.record.crm_id)
-                self.intent = None if noted is None else replace(noted, attempts=tries)
-            else:
-                self.noted(UPDATE, outcome, sent, VOID)
-            return self._update((*failed, outcome))
-        return self.not_done(UPDATE, outcome, sent)
-
-    def _is_the_same_now(self) -> bool:
-        """Read the CRM's row anew; False where it is gone, or means another patient of eCW than before."""
-        before = self.record
-        with reading(self.pushing.engine) as connection:
-            now = self.pushing.patients.read(connection, before.crm_id)
-        if now is None or (now.ecw_id, now.linked) != (before.ecw_id, before.linked):
-            return False
-        self.record, self.key = now, self.pushing.key(now)
-        return True
-
-    def _is_worth_another(self, outcome: Outcome, failed: tuple[Outcome, ...]) -> bool:
-        """Return True if an attempt that did nothing is made again: once for each of eCW's codes, else with
-        patience."""
-        if outcome.code == "100":
-            return not self.pushing.id_in_url and all(each.code != "100" for each in failed)
+            return self.recorder.agreed(sides, outcome, sent)
+        if not sender.is_worth_another(outcome, failed):
+            return self.recorder.failed(UPDATE, outcome, sent)
         if outcome.kind is Kind.RETRY_ONCE:
-            return all(each.kind is not Kind.RETRY_ONCE for each in failed)
-        return outcome.kind is Kind.LATER and len(failed) + 1 < self.pushing.client.trying.patience.attempts
+            sender.wait(UPDATE, outcome, sent)
+            patient.read_intent_again()
+        else:
+            self.recorder.attempted(UPDATE, outcome, sent, VOID)
+        return outcome
 
-    def _findings(self, composed: Composed, row: Json, before: Json | None = None) -> list[Finding]:
-        pushing = self.pushing
-        ids = {"Location": pushing.locations}
-        return findings(composed, pushing.mapping.pushed, row, before=before, limits=pushing.options.limits, ids=ids)
-
-    # -- sending
-
-    def _tried_enough(self) -> bool:
-        return self.tries >= intents.TRIES and not self.pushing.options.again
-
-    def _decide(self, operation: str, ecw_id: str | None, sent: Json) -> Pushed | None:
-        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile, or is to look
-        at what was sent often enough.
-
-        Raises RowChanged where the row is not what was read, ClaimLost where another worker has the patient: neither
-        can change then until the intent is committed, and the request follows within FRESH seconds.
-        """
-        pushing, crm_id = self.pushing, self.record.crm_id
-        if self._tried_enough():
-            return self.give_up(operation)
-        if not pushing.allowed():
-            return self.pushed(PushStatus.STOPPED)
-        with self.writing(self.sending) as connection:
-            now = pushing.patients.read(connection, crm_id, to_write=True)
-            if now is None or now.locked:
-                return self.pushed(PushStatus.MISSING if now is None else PushStatus.LOCKED)
-            self.require_same(connection, now)
-            decision = intents.Decision(self.key, operation, ecw_id, sent, pushing.run_id)
-            intents.decide(connection, pushing.place, crm_id, decision)
-        return None
-
-    @property
-    def sending(self) -> float:
-        """Return for how many seconds the claims must hold when a request follows: until it has ended for sure."""
-        # One that is sent again with a new token takes as long once more.
-        return FRESH + LEASE + 2 * self.pushing.client.transport.limits.answer_seconds
-
-    def _attempt(self, request: Json, operation: str, sent: Json) -> Outcome:
-        began = time.monotonic()
-        sent_id = self.record.ecw_id if operation == UPDATE else None
-        try:
-            answer = self.pushing.client.transact(request, within=FRESH)
-            outcome = understand(answer, plain=self.pushing.plain, sent_id=sent_id)
-        except PushStopped as error:
-            self.noted(operation, raised(error), sent, VOID)
-            raise
-        except EcwError as error:
-            outcome = raised(error, update=operation == UPDATE, plain=self.pushing.plain)
-        return replace(outcome, seconds=time.monotonic() - began)
-
-    def _emr(self, present: Json) -> Json:
+    def _row_of(self, present: Json) -> Json:
         """Return eCW's row, without the columns whose value cannot be read: those are left alone."""
-        mapped = self.pushing.mapper.row(present)
+        pushing = self.patient.pushing
+        mapped = pushing.mapper.row(present)
         unreadable = {problem.column for problem in mapped.problems}
         emr = {name: value for name, value in mapped.row.items() if name not in unreadable}
-        for column in self.pushing.mapping.pushed:
+        for column in pushing.mapping.pushed:
             if not column.pulled:
-                emr[column.name] = self.pushing.composer.present(column, present)
+                emr[column.name] = pushing.composer.present(column, present)
         return emr
 
-    def _merge(self, record: Record, present: Json, emr: Json) -> Merged:
-        place = self.pushing.place
-        with reading(self.pushing.engine) as connection:
+    def _merge(self, present: Json, emr: Json) -> MergedSides:
+        pushing, record = self.patient.pushing, self.patient.record
+        place = pushing.place
+        with reading(pushing.engine) as connection:
             chosen = conflicts.choices(connection, place.practice, place.resource, record.crm_id, record.row, emr)
             changed = version(present)
             newer = edit_times.newer(
                 connection,
-                self.pushing.patients.target,
+                pushing.patients.target,
                 record.crm_id,
                 record.changed_at,
                 None if changed is None else datetime.fromisoformat(changed),
             )
-            base, normalized_fields = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
-            self.normalized_fields = [name for name in normalized_fields if emr[name] != record.ecw_id]
-            return merge(self.pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
+            base, normalized = learn(record.agreed or MergeBase(), emr, record.ecw_id or "")
+            # `newer` asks the CRM only where both sides changed a column.
+            merged = merge(pushing.rules, base, record.row, emr, newer=newer, choices=chosen)
+        return MergedSides(merged, emr, tuple(name for name in normalized if emr[name] != record.ecw_id))

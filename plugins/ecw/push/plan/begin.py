@@ -67,7 +67,7 @@ def require_own_rows(connection: Connection, side: CrmSide) -> None:
     raise ConfigurationError(
         f"Nothing is pushed to practice {rows.practice}: practice {rows.other} uses the same CRM, and its table "
         f"{table} has no column {column}, so no row says whose patient it is.",
-        next_move=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
+        next_step=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
         "practice fill it, or give each practice a CRM database of its own; where the column has another name, put it "
         "into the CRM connection's extra field `practice_column`; of a practice that is no longer synchronised, delete "
         f"what ecw_practice, ecw_link, ecw_intent and ecw_push_item have of {rows.other}.",
@@ -87,7 +87,7 @@ def begin(
     if not of_connection(ecw_conn_id).push:
         raise ConfigurationError(
             f"Nothing is pushed to the practice at the connection {ecw_conn_id!r}: its push is off.",
-            next_move="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+            next_step="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
         )
     base_url = base_url_of(connections.get(ecw_conn_id))
     with reading(engine) as connection:

@@ -15,7 +15,7 @@ from ecw.crm.state import conflicts
 from ecw.identity.text import says_the_same
 from ecw.push import intents
 from ecw.push.context import CrmSide
-from ecw.push.crm_patients import Record
+from ecw.push.crm_records import Record
 from ecw.push.intents import CREATE, HELD, REFUSED, UPDATE, Intent
 from ecw.three_way_merge import MergeBase, Rule
 

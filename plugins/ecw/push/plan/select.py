@@ -185,16 +185,16 @@ def _one(found: dict[str, bool], at: int, numbers: bool) -> str:
     if not found:
         raise ConfigurationError(
             f"Entry {at} of `patients` is neither a CRM id nor an eCW id that the CRM has{_NOR if numbers else ''}.",
-            next_move="correct the entry, or leave `patients` empty to push everybody who differs.",
+            next_step="correct the entry, or leave `patients` empty to push everybody who differs.",
         )
     if len(found) > 1:
         raise ConfigurationError(
             f"Entry {at} of `patients` means {len(found)} patients (CRM ids {', '.join(sorted(found))}).",
-            next_move="write crm:, ecw: or mr: before it, or name the CRM id.",
+            next_step="write crm:, ecw: or mr: before it, or name the CRM id.",
         )
     [(crm_id, is_id)] = found.items()
     if not is_id and not numbers:
-        raise ConfigurationError(f"Entry {at} of `patients` is an MR number. {KEPT}", next_move=INSTEAD)
+        raise ConfigurationError(f"Entry {at} of `patients` is an MR number. {KEPT}", next_step=INSTEAD)
     return crm_id
 
 

@@ -21,9 +21,9 @@ from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
 SWITCHES = 30.0  # seconds: how often the switches and the connections are looked up
-WHOLE = 45.0  # seconds: how often everybody is compared, though nothing seems to have changed
+COMPARE = 45.0  # seconds: how often everybody is compared, though nothing seems to have changed
 SHARE = 20  # but comparing takes at most this part of the time
-TOLD_AGAIN = 300.0  # seconds: a run that was asked for has planned its patients by then
+REPORT_AGAIN = 300.0  # seconds: a run that was asked for has planned its patients by then
 
 
 class Watch:
@@ -38,7 +38,7 @@ class Watch:
         self._mark: Any = None
         self._compared: float | None = None
         self._took = 0.0
-        self._told: dict[str, tuple[str, float]] = {}
+        self._reported: dict[str, tuple[str, float]] = {}
         self._trouble = ""
 
     def look(self) -> int:
@@ -46,7 +46,7 @@ class Watch:
         again."""
         try:
             found = self._look()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; told by its name alone
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; only its name is logged
             what = error.what if isinstance(error, EcwError) else type(error).__name__
             if what != self._trouble:
                 log.warning("The watcher of patients to push cannot look into the CRM: %s It goes on trying.", what)
@@ -67,15 +67,15 @@ class Watch:
             return 0
         side, now = self._crm(), self._clock()
         mark = self._changes(side)
-        again = max(WHOLE, SHARE * self._took)
+        again = max(COMPARE, SHARE * self._took)
         if mark == self._mark and self._compared is not None and now - self._compared < again:
             return 0
         found = due(side, wanted_of(self.ecw_conn_id))
         self._mark, self._compared = mark, self._clock()
         self._took = self._compared - now
-        self._told = {crm_id: told for crm_id, told in self._told.items() if now - told[1] < TOLD_AGAIN}
-        new = {crm_id: key for crm_id, key in found.items() if self._told.get(crm_id, ("", 0.0))[0] != key}
-        self._told |= {crm_id: (key, now) for crm_id, key in new.items()}
+        self._reported = {crm_id: one for crm_id, one in self._reported.items() if now - one[1] < REPORT_AGAIN}
+        new = {crm_id: key for crm_id, key in found.items() if self._reported.get(crm_id, ("", 0.0))[0] != key}
+        self._reported |= {crm_id: (key, now) for crm_id, key in new.items()}
         return len(new)
 
     def _switched_on(self) -> bool:

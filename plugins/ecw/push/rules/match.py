@@ -115,7 +115,7 @@ class PatientMatcher:
             raise ConfigurationError(
                 "The practice's server takes no search by name and birth date, so a patient who is there already "
                 "would not be found, and would be doubled.",
-                next_move="ask eCW support to switch these search parameters on; updates can be pushed meanwhile.",
+                next_step="ask eCW support to switch these search parameters on; updates can be pushed meanwhile.",
             )
 
     def find(self, sought: MatchQuery) -> Match | NeedsReview | None:
@@ -241,5 +241,5 @@ def merged_away(patient: Resource) -> bool:
 def _ignored(parameter: str) -> InvalidResponse:
     return InvalidResponse(
         f"A search of Patient brought records that {parameter} does not fit: the server ignored the filter.",
-        next_move="ask eCW support; nothing was sent.",
+        next_step="ask eCW support; nothing was sent.",
     )

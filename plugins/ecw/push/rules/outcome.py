@@ -152,14 +152,14 @@ def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: 
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if not isinstance(error, FatalError) or isinstance(error, PushStopped):
-        return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_move, http)
+        return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_step, http)
     if isinstance(error, InvalidResponse):
-        return Outcome(Kind.ADMINISTRATOR, error.what, error.next_move, http)
+        return Outcome(Kind.ADMINISTRATOR, error.what, error.next_step, http)
     missing = http in (404, 410)
     if missing and update and plain:
         return Outcome(Kind.FIX_DATA, "Refused: the patient is not in eCW any more", _ID, http)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
-        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_move, http)
+        return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_step, http)
     next_step = _ID if missing else "compare the patient with what the server's profile asks for, and fix it."
     places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
     return _at(

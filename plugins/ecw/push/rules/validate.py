@@ -44,7 +44,7 @@ class Finding:
     field: str
     rule: str
     reason: str
-    next_move: str
+    next_step: str
 
 
 GENDERS = ("male", "female", "unknown")

@@ -14,7 +14,7 @@ from ecw.push.kill_switch import STOP, is_on, stopped
 from ecw.reports import charts, sync_state
 from ecw.reports.attention import Attention, Switches, attention
 from ecw.reports.charts import AgePoint, MinutePoint, PushPoint, RunPoint
-from ecw.reports.configured import calls_per_minute, clock_of
+from ecw.reports.configured import calls_per_minute, clocks_of
 from ecw.reports.sync_state import PracticeState
 from ecw.ui.access import DAGS, READ, Everywhere, Here
 from ecw.ui.api.practices import names_of
@@ -55,7 +55,7 @@ class Overview:
 def overview(here: Here, mine: Everywhere) -> Overview:
     """Return the overview of a practice."""
     now, name = datetime.now(UTC), here.code
-    clock = clock_of(here.practice, now)
+    clock = clocks_of({name: here.practice}, now)[name]
     base = (now, name, clock.every.total_seconds(), list(clock.scheduled))
     with crm(here.crm) as connection:
         there = mine.shown(connection, here.crm)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from ecw.errors import EcwError
 from ecw.reports import charts, sync_state
-from ecw.reports.configured import calls_per_minute, clock_of
+from ecw.reports.configured import calls_per_minute, clocks_of
 from ecw.reports.sync_state import PracticeState
 from ecw.ui.access import READ_ANY, Allowed, Everywhere
 from ecw.ui.api.query import Practice
@@ -58,7 +58,7 @@ def status(mine: Everywhere, practice: Practice = "") -> Status:
             if len(conn_ids) == 1:
                 raise
             names = [site.code for site in mine.readable if site.crm == conn_id and site.code]
-            found.unreachable.append(Unreachable(names, error.what, error.next_move, error.who))
+            found.unreachable.append(Unreachable(names, error.what, error.next_step, error.who))
     found.practices.sort(key=lambda one: one.practice)
     return found
 
@@ -67,7 +67,7 @@ def _read(found: Status, mine: Allowed, conn_id: str, practice: str) -> None:
     with crm(conn_id) as connection:
         names = [name for name in mine.shown(connection, conn_id) if practice in ("", name)]
         sites = {name: mine.site(name) for name in names}
-        clocks = {name: clock_of(site.practice, found.at) for name, site in sites.items()}
+        clocks = clocks_of({name: site.practice for name, site in sites.items()}, found.at)
         states = sync_state.states(connection, clocks)
         used = charts.calls_now(connection, names, found.at)
     found.practices.extend(states)

@@ -64,13 +64,13 @@ def migrate_back(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
             at = "has none of our tables" if found is None else f"is at {found}, the first release"
             raise CrmSchemaError(
                 f"There is no release to go back to: the CRM's database {at}.",
-                next_move="go on with this release; to remove the project, drop the tables that begin with ecw_.",
+                next_step="go on with this release; to remove the project, drop the tables that begin with ecw_.",
             )
         kept = getattr(script.module, "not_reversible", None)
         if kept or not hasattr(script.module, "downgrade"):
             raise CrmSchemaError(
                 f"The release {found} cannot be taken back: {kept or 'its migration has no way back'}.",
-                next_move="restore the backup from before `ecw migrate`, or go on with this release.",
+                next_step="restore the backup from before `ecw migrate`, or go on with this release.",
             )
         command.downgrade(_config(versions, connection), "-1")
         return str(script.down_revision)
@@ -108,7 +108,7 @@ def require_migrated(connection: Connection) -> None:
     else:
         require_known(connection)
         what = f"The CRM's database is at version {found}, this code needs {newest()}."
-    raise CrmSchemaError(what, next_move="run `ecw migrate` with the newest code, then run the task again.")
+    raise CrmSchemaError(what, next_step="run `ecw migrate` with the newest code, then run the task again.")
 
 
 def require_known(connection: Connection, versions: Sequence[str] = VERSIONS) -> Script | None:
@@ -124,7 +124,7 @@ def require_known(connection: Connection, versions: Sequence[str] = VERSIONS) ->
         raise CrmSchemaError(
             f"The CRM's database is at version {found}, which this code does not know (it has up to "
             f"{newest(tuple(versions))}): a newer release has migrated it.",
-            next_move="install that release on every worker; or take the migration back with it first "
+            next_step="install that release on every worker; or take the migration back with it first "
             "(`ecw migrate --back`).",
         )
     return scripts[found]
@@ -142,7 +142,7 @@ def newest(versions: tuple[str, ...] = VERSIONS) -> str:
     """Return the newest version among the migration files, which are named v<version>_<what>.py."""
     found = sorted(path.name[1:].split("_")[0] for folder in versions for path in Path(folder).glob("v*_*.py"))
     if not found:
-        raise CrmSchemaError("The package holds no migrations.", next_move="install the package again.")
+        raise CrmSchemaError("The package holds no migrations.", next_step="install the package again.")
     return found[-1]
 
 
@@ -155,7 +155,7 @@ def _alone(connection: Connection) -> None:
         if time.monotonic() > end:
             raise DatabaseUnavailable(
                 f"Another migration has been at work on this database for {WAIT} s.",
-                next_move="wait until it ends and try again; where nobody runs one, end the session that "
+                next_step="wait until it ends and try again; where nobody runs one, end the session that "
                 "`SELECT pid FROM pg_locks WHERE locktype = 'advisory'` names.",
                 who="database administrator",
             )
@@ -164,7 +164,7 @@ def _alone(connection: Connection) -> None:
         user, schema = connection.execute(text("SELECT quote_ident(current_user), quote_ident(current_schema())")).one()
         raise ConfigurationError(
             f"{user} may not create tables in the schema {schema}.",
-            next_move="run `ecw migrate` as the owner of the tables, in a connection of its own, or have the database "
+            next_step="run `ecw migrate` as the owner of the tables, in a connection of its own, or have the database "
             f"administrator run `GRANT CREATE ON SCHEMA {schema} TO {user};`, or what `ecw migrate --sql` prints.",
             who="database administrator",
         )

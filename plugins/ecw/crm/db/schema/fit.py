@@ -81,13 +81,13 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
     if found:
         raise CrmSchemaError(
             "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
-            next_move="change the CRM's table or the mapping file, then run `ecw mapping check`.",
+            next_step="change the CRM's table or the mapping file, then run `ecw mapping check`.",
         )
     missing = [each for mapping, table in tables for each in _rights(connection, mapping, table)]
     if missing:
         raise ConfigurationError(
             "The CRM connection's user cannot do the work:\n" + "\n".join(missing) + "\n",
-            next_move="run the SQL above as the owner of the tables; `ecw mapping check` shows what is left.",
+            next_step="run the SQL above as the owner of the tables; `ecw mapping check` shows what is left.",
             who="database administrator",
         )
 

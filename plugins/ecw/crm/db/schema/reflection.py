@@ -67,7 +67,7 @@ def reflect(connection: Connection, name: str) -> Table:
     except NoSuchTableError:
         raise CrmSchemaError(
             f"The CRM has no table {name}{_near(connection, schema, bare)}.",
-            next_move="run `ecw migrate`, or fix `table` in the mapping file: capitals count, and a table of another "
+            next_step="run `ecw migrate`, or fix `table` in the mapping file: capitals count, and a table of another "
             "schema is written schema.table.",
         ) from None
     _see_through_domains(connection, table)
@@ -123,7 +123,7 @@ def key_of(table: Table) -> Column[Any]:
     if len(keys) != 1:
         raise CrmSchemaError(
             f"The CRM's table {table.fullname} has no key of one column by which a row can be named.",
-            next_move="give it one: `ecw mapping check` prints the SQL.",
+            next_step="give it one: `ecw mapping check` prints the SQL.",
         )
     return keys[0]
 

@@ -6,10 +6,10 @@ const SPANS = [["3600", "last hour"], ["86400", "last 24 hours"], ["604800", "la
 const DAGS = { push: "ecw_push_patients", pull: "ecw_pull" };
 const WORDS = { insert: "created in the CRM", update: "updated", create: "created", link: "linked", hold: "held", reject: "refused", settle: "settled", learn: "spelled by eCW" };
 
-const dagOf = (direction, runType) => (runType === "replay" ? "ecw_replay" : DAGS[direction]);
+const dagOf = (direction, mode) => (mode === "replay" ? "ecw_replay" : DAGS[direction]);
 /** The page of a run in Airflow; none for a run of the terminal, and for decisions between runs. */
-const airflowRun = (dag, runId, direction, runType) => {
-  const of = dagOf(direction, runType);
+const airflowRun = (dag, runId, direction, mode) => {
+  const of = dagOf(direction, mode);
   return runId && of && !runId.startsWith("terminal__") ? runTo(dag(of), runId) : undefined;
 };
 const taskLog = (dag, entry) => {
@@ -69,9 +69,9 @@ const Runs = ({ params, practice }) => {
   const found = useApi("logs/runs", params);
   const columns = [
     { title: "Newest entry", cell: (row) => h(C.Box, null, h(Time, { at: row.at }), h(Narrow, null, summary(row))) },
-    { title: "Direction", hide: "base", cell: (row) => (row.run_type === "replay" ? "replay" : row.parts[0]?.direction) },
+    { title: "Direction", hide: "base", cell: (row) => (row.mode === "replay" ? "replay" : row.parts[0]?.direction) },
     { title: "Run", hide: "base", cell: (row) => row.run_id
-      ? h(RunId, { value: row.run_id, to: airflowRun(dag, row.run_id, row.parts[0]?.direction, row.run_type) })
+      ? h(RunId, { value: row.run_id, to: airflowRun(dag, row.run_id, row.parts[0]?.direction, row.mode) })
       : h(C.Text, { color: "fg.muted" }, "between runs") },
     { title: "Entries", align: "end", cell: (row) => h(To, { to: pageTo("logs", { ...params, practice, run: row.run_id || "-" }), "aria-label": `${number(row.entries)} entries` }, `${number(row.entries)}${row.more ? "+" : ""}`) },
     { title: "Outcome", hide: "base", cell: (row) => h(State, { value: worst(row) }) },

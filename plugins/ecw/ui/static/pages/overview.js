@@ -2,7 +2,7 @@
 import { C, Choice, Count, Empty, Fetched, Field, Narrow, Router, Section, Start, State, Table, Time, Title, To, clockTime, dagTo, h, number, pageTo, runTo, span, useApi, useQuery, useRights, useState } from "../kit.js";
 import { Bars, COLOURS, Shares } from "../charts.js";
 
-const dagOf = (run, dag) => dag(run.run_type === "replay" ? "ecw_replay" : "ecw_pull");
+const dagOf = (run, dag) => dag(run.mode === "replay" ? "ecw_replay" : "ecw_pull");
 const changed = (run) => (run ? (run.inserted ?? 0) + (run.updated ?? 0) : null);
 
 // title, name in the data, what is counted, the page that shows it with what parameters

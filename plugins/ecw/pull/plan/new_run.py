@@ -1,0 +1,38 @@
+"""A run of the pull, or of a replay, before it is planned: whose it is, and where it stages."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from ecw.crm.db.engine import reading
+from ecw.crm.state import practices, run_history
+from ecw.fhir.connection import base_url_of, practice_of
+from ecw.models import PullRequest, Run
+from ecw.settings import connections
+from ecw.staging import batch_file, location
+
+
+def new_run(engine: Engine, request: PullRequest, mode: str) -> Run:
+    """Return the run that is asked for, its window as the request has it; nothing is written.
+
+    Raises ConfigurationError where the CRM knows the practice code from another server, or the run id from a run of
+    the other DAG.
+    """
+    base_url = base_url_of(connections.get(request.ecw_conn_id))
+    practice, run_id = practice_of(base_url), request.run_id
+    with reading(engine) as connection:
+        practices.require(connection, practice, base_url)
+    run_history.require_own_id(engine, practice, run_id, mode)
+    root = location.staging_root(request.staging)
+    return Run(
+        practice=practice,
+        base_url=base_url,
+        run_id=run_id,
+        run_type=request.run_type,
+        mode=mode,
+        window_start=request.window_start,
+        window_end=request.window_end,
+        ecw_conn_id=request.ecw_conn_id,
+        crm_conn_id=request.crm_conn_id,
+        staging=batch_file.run_folder(root, practice, run_history.folder_name(engine, practice, run_id)),
+    )
