@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("conflicts")
 def command() -> None:
-    """Fields that both sides changed: list them, choose a side."""
+    """List the fields that both sides changed, and choose which side wins."""
 
 
 @command.command("list")

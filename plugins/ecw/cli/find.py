@@ -15,7 +15,7 @@ from ecw.cli.options import CRM, ECW
 @ECW
 @CRM
 def command(name: str | None, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
-    """Find patients by MR number, CRM id or eCW id, and show the ids of both sides; without NAME it is asked for.
+    """Find patients by MR number, CRM id or eCW id, and show the ids of both sides; without NAME, ask for it.
 
     A number that is asked for stays out of the shell's history.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("matches")
 def command() -> None:
-    """Held matches: list them, look at one, decide."""
+    """List the held patients, show why one is held, and decide who it is."""
 
 
 @command.command("list")

@@ -22,7 +22,7 @@ from ecw.resources import RESOURCES
 def command(
     resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, conn_id: str, crm_conn_id: str, **chosen: str
 ) -> None:
-    """Map, check and load rejected records again, all of them or the chosen ones; eCW is not asked."""
+    """Map, check and load rejected records again, all of them or the chosen ones; eCW is not called."""
     from ecw.models import PullRequest
     from ecw.pull import steps
     from ecw.pull.replay import steps as replay

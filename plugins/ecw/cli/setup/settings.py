@@ -12,7 +12,7 @@ from ecw.settings.airflow_settings import KEYS, apply_settings, read_settings
 
 @click.group()
 def command() -> None:
-    """Connections, pools and variables from airflow_settings.yaml."""
+    """Create the connections, pools and variables that airflow_settings.yaml names."""
 
 
 @command.command()

@@ -166,7 +166,7 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
             if not column.concept:
                 yield f"{last} has members: say which one the column takes, or let the type be concept"
         elif column.concept and known:
-            yield f"{last} is no CodeableConcept or Coding, which a concept is"
+            yield f"{last} is not a CodeableConcept or Coding, which a concept is"
         elif known and known.type:
             yield f"{last} has members: say which one the column takes"
         elif (
