@@ -44,13 +44,16 @@ def set_aside_earlier(
     Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
     time.
     """
-    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.db.schema.fit import require_rights
     from ecw.crm.state import run_history
     from ecw.fhir.connection import base_url_of, practice_of
     from ecw.settings import connections
 
     with open_crm(crm_conn_id) as engine:
         practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
+        with reading(engine) as connection:
+            require_rights(connection)
         if earlier := run_history.set_aside(engine, practice, run_id, kind):
             log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 

@@ -29,7 +29,7 @@ const Card = () => {
     error ? h(Problem, { error }) : !data ? h(C.Skeleton, { height: "24px" })
       : data.practices.length || data.unreachable.length ? h(C.Box, { as: "ul", listStyleType: "none" },
           ...data.practices.map((one) => h(Line, { key: one.practice, practice: one })), ...data.unreachable.map((one) => h(Unread, { key: one.practices[0], crm: one })))
-      : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "No practice has been pulled yet: unpause ", h(To, { to: "/dags/ecw_pull" }, "ecw_pull"), " and trigger it."));
+      : h(C.Text, { fontSize: "sm", color: "fg.muted" }, "No practice has been pulled yet: ", h(To, { to: pageTo("overview") }, "begin with the first pull"), "."));
 };
 
 globalThis["EMR sync card"] = Card;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, types
@@ -11,7 +11,7 @@ from ecw.crm.db.business_table import CHANGED, LOCK, STATUS, filled_by_load, pra
 from ecw.crm.db.schema.constraints import broken_by
 from ecw.crm.db.schema.problems import Problem, alter, let_be_empty, problems, type_name
 from ecw.crm.db.schema.reflection import quoted, reflect
-from ecw.crm.db.schema.rights import table_rights
+from ecw.crm.db.schema.rights import bookkeeping_rights, table_rights
 from ecw.errors import ConfigurationError, CrmSchemaError
 
 if TYPE_CHECKING:
@@ -83,13 +83,26 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
             "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
             next_step="change the CRM's table or the mapping file, then run `ecw mapping check`.",
         )
-    missing = [each for mapping, table in tables for each in _rights(connection, mapping, table)]
+    require_rights(connection, [each for mapping, table in tables for each in _rights(connection, mapping, table)])
+
+
+def require_rights(connection: Connection, missing: Sequence[str] = ()) -> None:
+    """Do nothing where the connection's user may write the bookkeeping, and no other right is `missing`.
+
+    Raises ConfigurationError with the SQL that grants all of it.
+    """
+    missing = [*missing, *bookkeeping_problems(connection)]
     if missing:
         raise ConfigurationError(
             "The CRM connection's user cannot do the work:\n" + "\n".join(missing) + "\n",
             next_step="run the SQL above as the owner of the tables; `ecw mapping check` shows what is left.",
             who="database administrator",
         )
+
+
+def bookkeeping_problems(connection: Connection) -> list[str]:
+    """Return which rights the connection's user lacks on the project's own tables, with the SQL that grants them."""
+    return [str(each) for each in bookkeeping_rights(connection)]
 
 
 def rights_problems(connection: Connection, mappings: Iterable[Mapping]) -> list[str]:
