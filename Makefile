@@ -43,9 +43,9 @@ run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this
 	@"$(PYTHON)" include/bootstrap.py cluster
 	@exec $(BIN)/python -m include.cluster
 
-test-cluster: python ## run the tests of the cluster and of object stores
+test-cluster: python ## run the tests of the cluster and of object stores (SHORT=1: one journey, as CI does)
 	@"$(PYTHON)" include/bootstrap.py cluster
-	@$(BIN)/pytest -m cluster $(TESTS)
+	@$(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(TESTS)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev

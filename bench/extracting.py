@@ -12,8 +12,8 @@ from typing import Any
 
 from ecw.fhir.client import EcwClient
 from ecw.models import Run
+from ecw.pull.extract.context import Known
 from ecw.pull.extract.extract import ExtractRequest, extract
-from ecw.pull.extract.strategies import Known
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
@@ -34,7 +34,19 @@ class Roll:
     def known(self, resource: str) -> list[str]:
         return self.loaded.get(resource) or staged(self.folder, resource)
 
-    def touched(self, resource: str, follower: str) -> list[str]:
+    def changed_ids(self, resource: str, follower: str) -> list[str]:
+        return []
+
+    def deleted_ids(self, resource: str) -> set[str]:
+        return set()
+
+    def merged(self, resource: str) -> set[str]:
+        return set()
+
+    def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
+        return []
+
+    def refused(self, resource: str) -> list[str]:
         return []
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> list[str]:
@@ -43,19 +55,16 @@ class Roll:
     def of_patients(self, resource: str, patients: Sequence[str]) -> list[str]:
         return []
 
-    def gone(self, resource: str) -> set[str]:
+    def beginnings(self, resource: str) -> set[str]:
         return set()
 
-    def merged(self, resource: str) -> set[str]:
-        return set()
-
-    def refused(self, resource: str) -> list[str]:
+    def required_ids(self, resource: str) -> list[str]:
         return []
 
-    def wanted(self, resource: str) -> list[str]:
+    def urgent(self) -> list[str]:
         return []
 
-    def strangers(self) -> list[str]:
+    def unlinked_patients(self) -> list[str]:
         return []
 
 
@@ -82,6 +91,7 @@ class Practice:
         """Extract one resource; return how many records."""
         run = Run(
             practice=self.client.practice,
+            base_url=self.client.base_url,
             run_id=run_id,
             run_type="scheduled",
             mode="changes",

@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,28 @@ from bench.extract import practice
 from bench.result import Result
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.migrations import migrate
+from include.cluster.checker import compare
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = "4x50"
 QUOTA = 250  # calls a minute of each practice, as eCW has it
 PULL = """
-import json, sys
+import json, resource, sys
 import ecw.hooks.ecw
 from ecw.models import PullRequest
 from ecw.pull import steps
 from ecw.resources import RESOURCES
 conn_id, staging = sys.argv[1:]
 run = steps.begin(
-    PullRequest("scheduled__soak", "scheduled", None, "2026-11-22T10:00:00+00:00", conn_id, "crm_soak", staging)
+    PullRequest("scheduled__soak", "scheduled", None, "{until}", conn_id, "crm_soak", staging)
 )
 found = {name: steps.load(steps.check(steps.map(steps.extract(run, name)))) for name in RESOURCES}
-print(json.dumps(found))
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+print(json.dumps({"numbers": found, "memory_mb": memory}))
 """
+
+
+UNTIL = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
 def results() -> list[Result]:
@@ -61,12 +67,16 @@ def results() -> list[Result]:
             env[f"AIRFLOW_CONN_ECW_{code}"] = json.dumps(here)
         started = time.monotonic()
         with ThreadPoolExecutor(practices) as pool:
-            found = list(pool.map(lambda code: pull(code, folder, env), sandboxes))
+            done = list(pool.map(lambda code: pull(code, folder, env), sandboxes))
         seconds = time.monotonic() - started
         busiest, total, refused = calls(sandboxes)
         assert refused == 0, f"{refused} calls were answered 429"
         assert busiest <= QUOTA, f"{busiest} calls in a minute"
-        assert all(numbers["patient"]["inserted"] == patients for numbers in found), found
+        assert all(each["numbers"]["patient"]["inserted"] == patients for each in done), done
+        memory = max(each["memory_mb"] for each in done)
+        compared = {code: compare(one["admin_url"], engine, code, UNTIL) for code, one in sandboxes.items()}
+        assert not any(each.problems for each in compared.values()), compared
+        records = sum(sum(each.counts.values()) for each in compared.values())
         with reading(engine) as connection:
             rows = connection.execute(text("SELECT ecw_practice, count(*) FROM patient GROUP BY ecw_practice")).all()
             crossed = "SELECT count(*) FROM ecw_link l JOIN patient p ON p.id = l.crm_id WHERE l.resource = 'patient' "
@@ -75,7 +85,8 @@ def results() -> list[Result]:
         assert mixed == 0
         engine.dispose()
     how = f"{practices} practices of {patients} patients, all five resources of all side by side, one SQLite CRM, "
-    how += f"{QUOTA} calls a minute for each, {total} calls, no 429"
+    how += f"{QUOTA} calls a minute for each, {total} calls, no 429; "
+    how += f"{records} records compared with the practices, 0 wrong"
     return [
         Result(name="many_practices_s", value=round(seconds, 1), unit="s", baseline=None, ratio=None, how=how),
         Result(
@@ -86,15 +97,29 @@ def results() -> list[Result]:
             ratio=round(busiest / QUOTA, 3),
             how=f"{how}; the most calls that one practice served in one minute, beside its quota",
         ),
+        Result(
+            name="many_practices_memory_mb",
+            value=round(memory),
+            unit="MB",
+            baseline=None,
+            ratio=None,
+            how=f"{how}; the most memory that the process of one practice's pull took",
+        ),
     ]
 
 
-def pull(code: str, folder: str, env: dict[str, str]) -> dict[str, dict[str, int]]:
-    """Pull one practice in a process of its own; return the numbers by resource."""
-    command = [sys.executable, "-c", PULL, f"ecw_{code.lower()}", f"{folder}/staging"]
+def pull(code: str, folder: str, env: dict[str, str]) -> dict[str, Any]:
+    """Pull one practice in a process of its own; return the numbers by resource, and the memory that it took."""
+    command = [
+        sys.executable,
+        "-c",
+        PULL.replace("{until}", UNTIL.isoformat()),
+        f"ecw_{code.lower()}",
+        f"{folder}/staging",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

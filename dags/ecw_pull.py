@@ -38,6 +38,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
 from ecw.operators import assets
 from ecw.operators.defaults import task_defaults
+from ecw.operators.form import give
 from ecw.operators.pull import BeginOperator, ExtractOperator
 from ecw.operators.pull_params import PARAMS
 from ecw.pull import steps
@@ -83,4 +84,4 @@ for practice in practices():
         tags=["ecw", "pull", *practice.tags],
     ) as dag:
         ecw_pull(practice)
-        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing
+        give(dag, PARAMS)

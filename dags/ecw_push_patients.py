@@ -36,6 +36,7 @@ from airflow.sdk import DAG, task
 from ecw.operators.approval import ApprovePush
 from ecw.operators.assets import outbox
 from ecw.operators.defaults import task_defaults
+from ecw.operators.form import give
 from ecw.operators.push import BeginOperator, send
 from ecw.operators.push_params import PARAMS
 from ecw.push import steps
@@ -67,4 +68,4 @@ for practice in pushing():
         tags=["ecw", "push", *practice.tags],
     ) as dag:
         ecw_push_patients(practice)
-        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing
+        give(dag, PARAMS)

@@ -32,6 +32,7 @@ from airflow.sdk import DAG, TaskGroup, task
 
 from ecw.operators import assets
 from ecw.operators.defaults import task_defaults
+from ecw.operators.form import give
 from ecw.operators.replay_params import PARAMS
 from ecw.pull import steps
 from ecw.pull.replay import steps as replay
@@ -72,4 +73,4 @@ for practice in practices():
         tags=["ecw", "pull", *practice.tags],
     ) as dag:
         ecw_replay(practice)
-        dag.params = PARAMS  # at the end: each task would copy the form, which is most of the parsing
+        give(dag, PARAMS)

@@ -29,6 +29,8 @@ atexit.register(_airflow_home.cleanup)
 settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
 
 pytest_plugins = [
+    "tests.fixtures.airflow_db",
+    "tests.fixtures.cluster_packages",
     "tests.fixtures.keys",
     "tests.fixtures.sandbox",
     "tests.fixtures.crm",

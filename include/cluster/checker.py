@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 # FHIR type -> resource and table
 TABLES = {
@@ -44,42 +44,44 @@ def held(admin: str, kind: str) -> dict[str, dict[str, Any]]:
     return {record["id"]: record for record in records}
 
 
-def compare(admin: str, crm: Engine) -> Compared:
-    """Compare every record of a practice with the CRM's rows and the ledger of its database."""
+def compare(admin: str, crm: Engine, practice: str | None = None, now: datetime | None = None) -> Compared:
+    """Compare every record of a practice with the CRM's rows and the ledger of its database.
+
+    `practice` is its code where it shares the CRM with others, `now` the time of the pull where that is another day.
+    """
     found = Compared()
+    now = now or datetime.now(UTC)
+    given = {"practice": practice} if practice else {}
+    of_row, of_bookkeeping = ("ecw_practice = :practice", "practice = :practice") if practice else ("true", "true")
     with crm.connect() as connection:
         for kind, table in TABLES.items():
             records = held(admin, kind)
-            rows = [dict(row) for row in connection.execute(text(f'SELECT * FROM "{table}"')).mappings()]  # noqa: S608
-            links = {
-                row.ecw_id: row
-                for row in connection.execute(
-                    text("SELECT ecw_id, crm_id, status FROM ecw_link WHERE resource = :name"), {"name": table}
-                )
-            }
-            rejected = set(
-                connection.execute(
-                    text("SELECT ecw_id FROM ecw_reject WHERE resource = :name AND state = 'open'"), {"name": table}
-                ).scalars()
-            )
-            needed = {one for one, record in records.items() if kind != "Encounter" or is_near(record)}
+            query = text(f'SELECT * FROM "{table}" WHERE {of_row}')  # noqa: S608
+            rows = [dict(row) for row in connection.execute(query, given).mappings()]
+            links = _ids(connection, f"ecw_link WHERE {of_bookkeeping}", table, given)
+            rejected = _ids(connection, f"ecw_reject WHERE state = 'open' AND {of_bookkeeping}", table, given)
+            needed = {one for one, record in records.items() if kind != "Encounter" or is_near(record, now)}
             found.counts[table] = len(needed)
-            _missing(found, table, needed - set(links) - rejected)
-            _same_ids(found, table, set(records), set(links), [row["ecw_id"] for row in rows])
+            _missing(found, table, needed - links - rejected)
+            _same_ids(found, table, set(records), links, [row["ecw_id"] for row in rows])
             if kind == "Patient":
                 _same_people(found, records, {row["ecw_id"]: row for row in rows})
-        wrong = connection.execute(
-            text("SELECT count(*) FROM ecw_run WHERE fetched <> rejected + inserted + updated + unchanged")
-        ).scalar_one()
-        if wrong:
+        uneven = "fetched <> rejected + inserted + updated + unchanged"
+        query = text(f"SELECT count(*) FROM ecw_run WHERE {uneven} AND {of_bookkeeping}")  # noqa: S608
+        if wrong := connection.execute(query, given).scalar_one():
             found.problems.append(f"{wrong} rows of the ledger do not add up")
     return found
 
 
-def is_near(encounter: dict[str, Any]) -> bool:
+def is_near(encounter: dict[str, Any], now: datetime) -> bool:
     """Return True if a pull has to have the visit: 730 days back, 180 ahead, less a day at both ends."""
     start = datetime.fromisoformat(encounter["period"]["start"])
-    return timedelta(days=-729) < start - datetime.now(UTC) < timedelta(days=179)
+    return timedelta(days=-729) < start - now < timedelta(days=179)
+
+
+def _ids(connection: Connection, where: str, resource: str, given: dict[str, str]) -> set[str]:
+    query = text(f"SELECT ecw_id FROM {where} AND resource = :resource")  # noqa: S608 - written above
+    return set(connection.execute(query, given | {"resource": resource}).scalars())
 
 
 def _missing(found: Compared, table: str, ids: set[str]) -> None:

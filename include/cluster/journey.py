@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy import create_engine, text
 
 from include.cluster.checker import compare, held
-from include.cluster.nodes import HEARTBEAT_TIMEOUT_S, WORKERS, Cluster
+from include.cluster.nodes import WORKERS, Cluster
 from include.demo.demo import say, wait
 
 OVER = ("success", "failed")
@@ -45,7 +45,8 @@ def pull_and_kill(cluster: Cluster) -> list[str]:
     wait(cluster.processes, f"{victim} was given no extract", lambda: busy(cluster, victim, runs), seconds=RUN_S)
     killed = time.monotonic()
     cluster.processes.kill(victim)
-    say(f"  {victim} is dead; without a heartbeat for {HEARTBEAT_TIMEOUT_S} s its tasks are tried again.")
+    timeout = cluster.options.heartbeat_timeout_s
+    say(f"  {victim} is dead; without a heartbeat for {timeout} s its tasks are tried again.")
     problems = [
         f"the pull of {practice} ended as {state}" for practice, state in ended(cluster, "ecw_pull", runs).items()
     ]

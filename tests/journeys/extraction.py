@@ -17,6 +17,7 @@ from ecw.fhir.client import EcwClient
 from ecw.fhir.connection import EcwSettings
 from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.models import Run
+from ecw.pull.context import PullContext
 from ecw.pull.extract.extract import ExtractRequest, extract
 from ecw.pull.extract.known_ids import Roster
 from ecw.resources import RESOURCES, Resource
@@ -101,4 +102,5 @@ def extract_everything(this: Try, death: Death | None) -> None:
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if batch_file.manifest(this.batch(resource)) is None:
-            extract(ExtractRequest(this.run, resource, EVERY_DAY, Roster(engine, this.run), [strategy]), client)
+            roster = Roster(PullContext(this.run, engine, EVERY_DAY))
+            extract(ExtractRequest(this.run, resource, EVERY_DAY, roster, [strategy]), client)

@@ -13,7 +13,7 @@ from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.transform.to_resource import Composer
 from ecw.mapping.transform.to_row import MappedRow, Mapper
 from ecw.mapping.validation.resource import judge
-from ecw.pull.extract.strategies import SearchRequest, _of_patient
+from ecw.pull.extract.search_request import SearchRequest, of_patient
 from ecw.pull.map_records import what_became
 
 Json = dict[str, Any]
@@ -113,7 +113,7 @@ def test_a_name_that_is_a_text_is_refused_by_its_path(case: Callable[[str], Json
 
 
 def test_a_versioned_beneficiary_fits_its_search(case: Callable[[str], Json]) -> None:
-    unit: SearchRequest = _of_patient("p1")
+    unit: SearchRequest = of_patient("p1")
     assert unit.holds is not None
     assert unit.holds(case("coverage-beneficiary-versioned")["resource"])
 

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from ecw.crm.db.tables import ecw_link
+from ecw.pull.context import PullContext
 from ecw.pull.extract import strategies
 from ecw.pull.extract.known_ids import Roster
+from ecw.pull.extract.missing import READ_AT_ONCE, REFUSED_AT_ONCE
 from ecw.resources import RESOURCES
+from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
@@ -118,7 +121,7 @@ def test_who_was_merged_into_another_is_known(pull: Pulling, sandbox: RunningSan
 
     pull("patient")
 
-    assert Roster(pull.crm, pull.begin()).merged("patient") == {away["id"]}
+    assert Roster(PullContext(pull.begin(), pull.crm, Options())).merged("patient") == {away["id"]}
 
 
 def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulling, sandbox: RunningSandbox) -> None:
@@ -149,8 +152,8 @@ def test_an_empty_list_asks_for_nobody() -> None:
 
 def test_of_many_that_are_missing_those_are_read_that_are_due() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
-    there = [f"e{number}" for number in range(3 * strategies.READ_AT_ONCE)]
-    for missing, few in ((there[: strategies.READ_AT_ONCE], False), (there, True)):
+    there = [f"e{number}" for number in range(3 * READ_AT_ONCE)]
+    for missing, few in ((there[:READ_AT_ONCE], False), (there, True)):
         this = ask("Encounter", Roll({"practitioner": ["x"]}, there=missing), *window)
         searches, reads = [list(units) for units in strategies.schedule(this)]
         assert len(params(searches)) == 1
@@ -159,7 +162,7 @@ def test_of_many_that_are_missing_those_are_read_that_are_due() -> None:
 
 def test_of_what_was_refused_a_few_are_read_at_once_many_in_turn_and_never_more_than_a_minutes_calls() -> None:
     window = "2026-11-22T08:00:00+00:00", "2026-11-22T10:00:00+00:00"
-    for count, least, most in ((strategies.REFUSED_AT_ONCE, 10, 10), (600, 20, 120), (9_000, 250, 250)):
+    for count, least, most in ((REFUSED_AT_ONCE, 10, 10), (600, 20, 120), (9_000, 250, 250)):
         rejected = [f"e{number}" for number in range(count)]
         for name in ("schedule", "per_patient"):
             this = ask("Encounter", Roll({"practitioner": ["x"]}, rejected=rejected, lost={"e0"}), *window)

@@ -15,7 +15,8 @@ from ecw.errors import InvalidResponse, ServerUnavailable
 from ecw.fhir.capability import Capability
 from ecw.fhir.client import EcwClient
 from ecw.models import Batch, Run
-from ecw.pull.extract.strategies import ExtractContext, last_updated
+from ecw.pull.extract.context import ExtractContext
+from ecw.pull.extract.last_updated import last_updated
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 from tests.fixtures.crm import on_sqlite

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +13,6 @@ import pytest
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
-from airflow.models import import_all_models
-from airflow.models.base import Base
-from airflow.utils.session import create_session
 from sqlalchemy import Engine
 
 from ecw.ui.access import HEADER
@@ -49,12 +43,8 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def _rights() -> None:
+def _rights(airflow_tables: None) -> None:
     """Let Airflow's own auth manager decide, as its API server does; it looks into Airflow's own database."""
-    assert Path(os.environ["AIRFLOW_HOME"]).is_relative_to(tempfile.gettempdir())
-    with create_session() as session:
-        import_all_models()
-        Base.metadata.create_all(session.get_bind())
     create_auth_manager()
 
 

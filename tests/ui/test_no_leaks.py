@@ -44,6 +44,12 @@ WITHOUT = {"task_id", "dag_id", "column", "cursor", "limit", "start", "end", "di
 STATES = ("open", "dismissed", "resolved")
 
 
+def is_plain(patient: dict[str, Any]) -> bool:
+    """Return True if nothing of the patient is odd: one name, the present one, and in use."""
+    names = patient.get("name", [])
+    return patient.get("active") is not False and len(names) == 1 and names[0].get("use") == "usual"
+
+
 @pytest.fixture
 def disturbed(
     pull: Pulling,
@@ -68,13 +74,13 @@ def disturbed(
     steps.summary(begun)
 
     # Both sides change a name; a row is used for somebody else; one cannot be sent; one is refused.
-    ids = [str(row["crm_id"]) for row in pull.rows("SELECT crm_id FROM ecw_link WHERE resource = 'patient'")]
-    crm.edit(ids[0], last_name=NAMES[1])
-    crm.edit(ids[1], **person(2) | {"identifier": None, "gender": "Female", "first_name": "Xenia"})
+    linked = pull.rows("SELECT crm_id, ecw_id FROM ecw_link WHERE resource = 'patient' ORDER BY ecw_id")
+    plain = [row for row in linked if is_plain(sandbox.record("Patient", row["ecw_id"]))]
+    crm.edit(plain[0]["crm_id"], last_name=NAMES[1])
+    crm.edit(plain[1]["crm_id"], **person(2) | {"identifier": None, "gender": "Female", "first_name": "Xenia"})
     crm.add(**person(3), gender="Other")
     crm.add(**person(4))
-    link = pull.rows(f"SELECT ecw_id FROM ecw_link WHERE resource = 'patient' AND crm_id = '{ids[0]}'")  # noqa: S608
-    there = sandbox.record("Patient", link[0]["ecw_id"])
+    there = sandbox.record("Patient", plain[0]["ecw_id"])
     sandbox.put({**there, "name": [{**there["name"][0], "family": "Another"}]})
     marking.answer(f"POST .*/fhir/{marking.practice_path}$", 422)
     pushed = run.begin()

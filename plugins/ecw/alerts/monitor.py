@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, select
@@ -22,15 +23,18 @@ from ecw.settings.practices import VARIABLE, known
 log = logging.getLogger(__name__)
 
 
-def watch(crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None) -> dict[str, int]:
+def watch(
+    crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None, crm: Engine | None = None
+) -> dict[str, int]:
     """Bring alerts and notices up to date; return how many alerts are open and how many notices were sent.
 
-    Of every practice in the CRM, each as it is configured; or of the one at `ecw_conn_id`.
+    Of every practice in the CRM, each as it is configured; or of the one at `ecw_conn_id`. `crm` is the CRM where it is
+    open already.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable; a target that does not answer is only logged.
     """
     settings(None)  # a mistake in the Variable is reported, also before a practice has run
-    with open_crm(crm_conn_id) as engine:
+    with nullcontext(crm) if crm else open_crm(crm_conn_id) as engine:
         now, sent = datetime.now(UTC), 0
         for code, practice in _practices(engine, crm_conn_id, ecw_conn_id).items():
             said = settings(practice)
@@ -45,10 +49,10 @@ def watch(crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None) -> d
         return {"open": len(store.open_alerts(engine)), "sent": sent}
 
 
-def watch_quietly(crm_conn_id: str, ecw_conn_id: str | None = None) -> None:
+def watch_quietly(crm_conn_id: str, ecw_conn_id: str | None = None, crm: Engine | None = None) -> None:
     """Do it after a run, which nothing that goes wrong here may fail; ecw_monitor does it again."""
     try:
-        watch(crm_conn_id, ecw_conn_id)
+        watch(crm_conn_id, ecw_conn_id, crm)
     except EcwError as error:
         log.error("Alerts: %s: %s", type(error).__name__, error)
     except Exception as error:  # noqa: BLE001 - its text may hold anything, and the run's numbers are safe already

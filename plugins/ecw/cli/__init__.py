@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -87,6 +87,8 @@ def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, as_json:
 def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return int(value.total_seconds())
+    if isinstance(value, Mapping):  # a row of a query
+        return {str(name): each for name, each in value.items()}
     raise TypeError(type(value).__name__)
 
 

@@ -154,13 +154,16 @@ def _crm(found: Checked, practice: Practice, mappings: list[Mapping]) -> None:
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.db.schema.check import check_crm
     from ecw.mapping.validation.check import Checked as CheckedFiles
+    from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
     from ecw.resources import RESOURCES
+    from ecw.settings import connections
 
     name, conn_id = practice.name or "default", practice.crm_connection
     with found.reading(f"connection {conn_id}"), open_crm(conn_id) as engine, reading(engine) as connection:
         with found.reading(f"practice {name}: its mappings and suites, and the tables of {conn_id}"):
-            require_ready(connection, practice.connection, RESOURCES, RESOURCES)
+            read = PracticeMappings(connections.get(practice.connection))
+            require_ready(connection, read, RESOURCES, RESOURCES)
         held = CheckedFiles(mappings=mappings)
         check_crm(connection, held)
         found.add(conn_id, held.problems, "fix it in the file that is named, or in the CRM.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecw.cli import JSON, print_json
-from ecw.cli.options import CRM, PRACTICE
+from ecw.cli.options import CRM, PRACTICE, chosen
 from ecw.printable import as_table, printable
 
 if TYPE_CHECKING:
@@ -36,17 +36,22 @@ def command() -> None:
 @click.option("--no-crm", is_flag=True, help="Check the files only, not the CRM's tables and lists.")
 @JSON
 def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
-    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once."""
+    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once.
+
+    With --practice, as the practice has them: its own files stand in for those of the same name.
+    """
     from ecw.crm.db.schema.check import check_crm
     from ecw.errors import EcwError, MappingError
     from ecw.mapping.validation.check import check_files
     from ecw.practice.preflight import suite_problems
     from ecw.resources import RESOURCES
 
-    found = check_files(folder)
+    practice = None if folder else chosen()
+    found = check_files(folder, practice.mappings if practice else None)
+    own = Path(folder).parent / "quality" if folder else practice.quality if practice else None
     suites = [mapping for mapping in found.mappings if mapping.name in RESOURCES]
     for mapping in suites:
-        found.problems += suite_problems(mapping.name, mapping, Path(folder).parent / "quality" if folder else None)
+        found.problems += suite_problems(mapping.name, mapping, own)
     if not no_crm and found.mappings:
         try:
             with _crm(crm_conn_id) as connection:

@@ -9,12 +9,11 @@ out before anything else is done with it, because eCW tells it once and refuses 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode
 
-import orjson
 from requests import Response
 from requests.exceptions import RequestException
 
@@ -165,9 +164,9 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
     count, name = 0, file.fhir_type if file.fhir_type in TYPES else "unknown"
     with response:
         try:
-            for line in _split(response.iter_content(PIECE)):
+            for line in unreadable_records.split_lines(response.iter_content(PIECE)):
                 count += 1
-                yield _record(line, name, count)
+                yield unreadable_records.record_of(line, name, count)
         except RequestException as error:
             raise explained(error, f"The export's {name} file, after {count} lines") from None
     if file.count is not None and file.count != count:
@@ -175,50 +174,6 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
             f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
             next_step="start the export again; if it stays, ask eCW support.",
         )
-
-
-class _Line(NamedTuple):
-    """A line of a file: its text, its length where it is too long to be kept, and whether its end came."""
-
-    text: bytes
-    length: int
-    ended: bool
-
-
-def _split(pieces: Iterable[bytes]) -> Iterator[_Line]:
-    """Yield the lines that are not empty; of one that is longer than a record may be, the beginning."""
-    kept, length = bytearray(), 0
-    for piece in pieces:
-        *ended, rest = piece.split(b"\n")
-        for part in ended:
-            kept += part[: unreadable_records.MAX_BYTES - len(kept)]
-            if kept.strip():
-                yield _Line(bytes(kept), length + len(part), True)
-            kept, length = bytearray(), 0
-        kept += rest[: unreadable_records.MAX_BYTES - len(kept)]
-        length += len(rest)
-    if kept.strip():
-        yield _Line(bytes(kept), length, False)
-
-
-def _record(line: _Line, fhir_type: str, number: int) -> Json:
-    text = line.text.strip().removeprefix(unreadable_records.BOM)
-    if line.length > len(line.text):
-        return unreadable_records.stand_in(text, unreadable_records.too_big(line.length), fhir_type)
-    try:
-        record = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # A last line without its end may be half a record: the rest of the file is missing then.
-        whole = line.ended and text.startswith(b"{")
-        if not whole and unreadable_records.salvaged(text) is None:
-            raise ServerUnavailable(
-                f"Line {number} of the export's {fhir_type} file is cut off or damaged.",
-                next_step="try again: the file is read from its start.",
-            ) from None
-        return unreadable_records.stand_in(text, unreadable_records.BROKEN, fhir_type)
-    if isinstance(record, dict):
-        return record
-    return unreadable_records.stand_in(text, unreadable_records.NO_OBJECT, fhir_type)
 
 
 def refuse_errors(client: EcwClient, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from requests import Request, Response, Session
 from requests import exceptions as trouble
@@ -82,6 +83,7 @@ class Transport:
         self.timeout = timeout or TIMEOUT
         self.limits = limits
         self._calls = 0
+        self._environments: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._lock = Lock()
 
     @property
@@ -125,10 +127,7 @@ class Transport:
                     f"{where}: the wait for the quota was too long for what was to be sent.",
                     next_step="try again, from what eCW has then.",
                 )
-            # as Session.request does: without it, proxies and CA bundles of the environment are forgotten
-            settings: Mapping[str, Any] = self.session.merge_environment_settings(
-                prepared.url, {}, True, self.session.verify, self.session.cert
-            )
+            settings = self._environment(prepared.url or url)
             with deadline(self.limits.file_seconds if stream else self.limits.answer_seconds):
                 response = self.session.send(prepared, timeout=self.timeout, allow_redirects=False, **settings)
             if not stream:
@@ -139,6 +138,18 @@ class Transport:
             self._learn(response)
         log.debug("%s: HTTP %s", where, response.status_code)
         return response
+
+    def _environment(self, url: str) -> Mapping[str, Any]:
+        """Return the proxies and CA bundles that the environment names for a host, as Session.request takes them.
+
+        Read once for each host: requests goes through the whole environment for each request, twice.
+        """
+        scheme, host, *_ = urlsplit(url)
+        if (scheme, host) not in self._environments:
+            self._environments[scheme, host] = self.session.merge_environment_settings(
+                url, {}, True, self.session.verify, self.session.cert
+            )
+        return self._environments[scheme, host]
 
     def _read(self, response: Response, where: str) -> None:
         """Read the body as `response.content` would, up to the largest size."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
+
+from ecw.errors import ServerUnavailable
 
 MAX_BYTES = 4 << 20  # of one record; a patient with a photograph has some hundred kilobytes
 MAX_NESTING = 250  # orjson writes 254 levels; FHIR's deepest records have some twenty
@@ -143,3 +145,51 @@ def _children(text: bytes, start: int = 0) -> list[_Child] | None:
         elif depth == 1 and sign == b":":
             key, begin = text[begin : token.start()].strip(), token.end()
     return None
+
+
+class Line(NamedTuple):
+    """A line of a file: its text, its length where it is too long to be kept, and whether its end came."""
+
+    text: bytes
+    length: int
+    ended: bool
+
+
+def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
+    """Yield the lines that are not empty; of one that is longer than a record may be, the beginning."""
+    kept, length = bytearray(), 0
+    for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            kept += part[: MAX_BYTES - len(kept)]
+            if kept.strip():
+                yield Line(bytes(kept), length + len(part), True)
+            kept, length = bytearray(), 0
+        kept += rest[: MAX_BYTES - len(kept)]
+        length += len(rest)
+    if kept.strip():
+        yield Line(bytes(kept), length, False)
+
+
+def record_of(line: Line, fhir_type: str, number: int) -> dict[str, Any]:
+    """Return the record of a line, or its stand-in; `number` is the line's.
+
+    Raises ServerUnavailable for one that is cut off: what comes after it may be missing.
+    """
+    text = line.text.strip().removeprefix(BOM)
+    if line.length > len(line.text):
+        return stand_in(text, too_big(line.length), fhir_type)
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A last line without its end may be half a record: the rest of the file is missing then.
+        whole = line.ended and text.startswith(b"{")
+        if not whole and salvaged(text) is None:
+            raise ServerUnavailable(
+                f"Line {number} of the export's {fhir_type} file is cut off or damaged.",
+                next_step="try again: the file is read from its start.",
+            ) from None
+        return stand_in(text, BROKEN, fhir_type)
+    if isinstance(record, dict):
+        return record
+    return stand_in(text, NO_OBJECT, fhir_type)

@@ -89,10 +89,10 @@ def crm_place(url: URL, table: str) -> Place:
 
 
 def _crm_place(conn_id: str, table: str) -> Place:
-    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.url import database_url, url_of
+    from ecw.settings import connections
 
-    with open_crm(conn_id) as engine:
-        return crm_place(engine.url, table)
+    return crm_place(database_url(url_of(connections.get(conn_id))), table)
 
 
 def _paths(column: Column) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from ecw.settings.practices import of_connection
 
 if TYPE_CHECKING:
     from ecw.settings.connections import Connection
+    from ecw.settings.practice import Practice
 
 TIME_ZONE = "time_zone"
 
@@ -47,7 +49,7 @@ def require_same(run: Run | Push, base_url: str) -> None:
 
 def mapping_of(run: Run | Push, resource: str) -> Mapping:
     """Return the resource's mapping as the run's practice wants it.  Raises what connection_of and mappings_of do."""
-    return next(_mappings(connection_of(run), [resource]))
+    return PracticeMappings(connection_of(run)).of(resource)
 
 
 def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]:
@@ -55,40 +57,68 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
 
     Raises ConfigurationError, MappingError.
     """
-    yield from _mappings(connections.get(ecw_conn_id), resources)
+    read, names = PracticeMappings(connections.get(ecw_conn_id)), list(resources)
+    yield from map(read.of, names)
+    read.require_known(names)
 
 
-def _mappings(connection: Connection, resources: Iterable[str]) -> Iterator[Mapping]:
-    """Yield the mappings of resources; the connection's extra field `mapping` stands in for what the files say.
+class PracticeMappings:
+    """The mappings as a connection's practice wants them, each read once.
 
-    It holds `time_zone`, and constants by their names. Another zone makes another version: rows are mapped again.
+    The connection's extra field `mapping` stands in for what the files say: it holds `time_zone`, and constants by
+    their names. Another zone makes another version: rows are mapped again.
     """
-    said = connection.extra_dejson.get("mapping") or {}
-    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise ConfigurationError(
-            "The connection's extra field `mapping` is not a JSON object of texts.",
-            next_step='write it as {"time_zone": "America/Chicago"}, or leave it out.',
-        )
-    zone = said.get(TIME_ZONE)
-    if zone is not None:
-        _require(zone)
-    constants = {name: value for name, value in said.items() if name != TIME_ZONE}
-    base_url = base_url_of(connection)
-    known: set[str] = set()
-    resources = list(resources)
-    own = of_connection(connection.conn_id or "").mappings
-    for resource in resources:
-        mapping = load_mapping(resource, constants, own)
-        if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
-            version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
-            mapping = replace(mapping, time_zone=zone, version=version)
-        known |= set(mapping.constants)
-        yield replace(mapping, base_url=base_url)
-    if set(resources) == set(RESOURCES) and (unknown := sorted(constants.keys() - known)):
-        raise ConfigurationError(
-            f"The connection's extra field `mapping` names {unknown[0]!r}, which no mapping file has as a constant.",
-            next_step=f"{did_you_mean(unknown[0], [TIME_ZONE, *sorted(known)])}",
-        )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._read: dict[str, Mapping] = {}
+
+    @cached_property
+    def practice(self) -> Practice:
+        """The practice's settings."""
+        return of_connection(self._connection.conn_id or "")
+
+    @cached_property
+    def _written(self) -> dict[str, str]:
+        found = self._connection.extra_dejson.get("mapping") or {}
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            raise ConfigurationError(
+                "The connection's extra field `mapping` is not a JSON object of texts.",
+                next_step='write it as {"time_zone": "America/Chicago"}, or leave it out.',
+            )
+        if TIME_ZONE in found:
+            _require(found[TIME_ZONE])
+        return found
+
+    @property
+    def _constants(self) -> dict[str, str]:
+        return {name: value for name, value in self._written.items() if name != TIME_ZONE}
+
+    def of(self, resource: str) -> Mapping:
+        """Return the mapping of a resource.  Raises ConfigurationError (the connection), MappingError."""
+        if resource not in self._read:
+            zone = self._written.get(TIME_ZONE)
+            mapping = load_mapping(resource, self._constants, self.practice.mappings)
+            if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
+                version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
+                mapping = replace(mapping, time_zone=zone, version=version)
+            self._read[resource] = replace(mapping, base_url=base_url_of(self._connection))
+        return self._read[resource]
+
+    def require_known(self, resources: Collection[str]) -> None:
+        """Raise ConfigurationError where the connection names a constant that none of the mappings has.
+
+        Nothing is known of resources that are not all of them.
+        """
+        if set(resources) != set(RESOURCES):
+            return
+        known = {name for resource in resources for name in self.of(resource).constants}
+        if unknown := sorted(self._constants.keys() - known):
+            raise ConfigurationError(
+                f"The connection's extra field `mapping` names {unknown[0]!r}, which no mapping file has as a "
+                "constant.",
+                next_step=f"{did_you_mean(unknown[0], [TIME_ZONE, *sorted(known)])}",
+            )
 
 
 def _require(zone: str) -> None:

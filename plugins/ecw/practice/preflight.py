@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 from ecw.crm.db.schema.fit import require_tables, table_problems
 from ecw.errors import MappingError
 from ecw.mapping.definition.model import Mapping
-from ecw.practice.mappings import mappings_of
+from ecw.practice.mappings import PracticeMappings
 from ecw.quality.suite import suite_of
-from ecw.settings.practices import of_connection
 
 
-def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[str], checked: Collection[str]) -> None:
+def require_ready(
+    connection: Connection, read: PracticeMappings, resources: Iterable[str], checked: Collection[str]
+) -> None:
     """Raise one error with every problem of the resources' mappings, tables and, of those that are checked, suites.
 
     Raises MappingError, where only tables are wrong CrmSchemaError; ConfigurationError (the connection).
@@ -23,18 +24,16 @@ def require_ready(connection: Connection, ecw_conn_id: str, resources: Iterable[
     names = list(resources)
     mappings: dict[str, Mapping] = {}
     problems: list[str] = []
-    try:
-        mappings = dict(zip(names, mappings_of(ecw_conn_id, names), strict=True))
-    except MappingError:
-        for name in names:
-            try:
-                mappings[name] = next(mappings_of(ecw_conn_id, [name]))
-            except MappingError as error:
-                problems += _lines(error)
-    own = of_connection(ecw_conn_id).quality
+    for name in names:
+        try:
+            mappings[name] = read.of(name)
+        except MappingError as error:
+            problems += _lines(error)
+    if not problems:
+        read.require_known(names)
     for resource in checked:
         if resource in mappings:
-            problems += suite_problems(resource, mappings[resource], own)
+            problems += suite_problems(resource, mappings[resource], read.practice.quality)
     if not problems:
         require_tables(connection, mappings.values())
         return

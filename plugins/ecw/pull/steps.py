@@ -8,17 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ecw.errors import ConfigurationError
 from ecw.models import Batch, Mode, PullRequest, Run, left_by
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +44,16 @@ def set_aside_earlier(
     Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
     time.
     """
-    from ecw.crm.db.engine import open_crm
+    from ecw.crm.db.engine import open_crm, reading
+    from ecw.crm.db.schema.fit import require_rights
     from ecw.crm.state import run_history
     from ecw.fhir.connection import base_url_of, practice_of
     from ecw.settings import connections
 
     with open_crm(crm_conn_id) as engine:
         practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
+        with reading(engine) as connection:
+            require_rights(connection)
         if earlier := run_history.set_aside(engine, practice, run_id, kind):
             log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 
@@ -71,40 +69,32 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm.state import run_history, runs
     from ecw.practice.client import client_of
+    from ecw.pull.context import open_step
     from ecw.pull.extract.bulk_export import export, since_when
     from ecw.pull.extract.extract import ExtractRequest, extract
     from ecw.pull.extract.known_ids import Roster
-    from ecw.pull.plan import capabilities, plan, prerequisites
+    from ecw.pull.plan import capabilities, prerequisites
     from ecw.resources import resource as row
-    from ecw.settings.pull import Options
 
-    with _crm(run, resource) as engine:
-        planned = plan.of(run)
-        if resource not in planned["resources"]:
-            raise ConfigurationError(
-                f"The run is not about {resource}.",
-                next_step=f"trigger another run with {resource} among its resources.",
-            )
-        line, options = planned["resources"][resource], Options(**planned["options"])
+    with open_step(run, resource) as step:
+        line, options, engine = step.line(resource), step.options, step.engine
         its_run: Run = {**run, "window_start": line["start"]}
         runs.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
         client = client_of(run, engine)
         capabilities.know(run, client)
-        roster = Roster(engine, run, options)
         if line["strategies"] == ["bulk"]:
             since = since_when(engine, its_run, row(resource), options)
-            return export(its_run, row(resource), client, options, roster, since=since)
-        before = run_history.fetched_before(engine, run, resource)
+            return export(its_run, row(resource), client, options, Roster(step), since=since)
         request = ExtractRequest(
             its_run,
             row(resource),
             options,
-            roster,
+            Roster(step),
             line["strategies"],
-            before=before,
+            before=run_history.fetched_before(engine, run, resource),
             max_patients=line["max_patients"],
             urgent=line["urgent"],
-            require=None if options.few else partial(prerequisites.require, engine, run, resource, planned),
+            require=None if options.few else partial(prerequisites.require, step, resource),
         )
         return extract(request, client)
 
@@ -113,15 +103,14 @@ def map(batch: Batch) -> Batch:
     """Drop what did not change; stage a row for everything else.  The option `full` maps the unchanged too."""
     from ecw.crm.state import links
     from ecw.mapping.transform.to_row import Mapper
-    from ecw.practice.mappings import mapping_of
+    from ecw.pull.context import open_step
     from ecw.pull.map_records import map_batch
-    from ecw.pull.plan import plan
 
-    run = left_by("extract", batch)["run"]
-    with _crm(run, batch["resource"]) as engine:
-        mapping = mapping_of(run, batch["resource"])
-        known = links.known(engine, run["practice"], batch["resource"], table=mapping.table, run_id=run["run_id"])
-        return map_batch(run, batch, Mapper(mapping), known, full=plan.of(run)["options"]["full"])
+    run, name = left_by("extract", batch)["run"], batch["resource"]
+    with open_step(run, name) as step:
+        mapping = step.mapping(name)
+        known = links.known(step.engine, run["practice"], name, table=mapping.table, run_id=run["run_id"])
+        return map_batch(run, batch, Mapper(mapping), known, full=step.options.full)
 
 
 def check(batch: Batch) -> Batch:
@@ -130,36 +119,30 @@ def check(batch: Batch) -> Batch:
     Raises QualityGateFailed where the suite says that nothing of the batch may enter.
     """
     from ecw.crm.state import links, quality_results
-    from ecw.practice.mappings import mapping_of
-    from ecw.pull.plan import plan
+    from ecw.pull.context import open_step
     from ecw.quality.check import Before, check
     from ecw.quality.suite import of_chosen, suite_of
-    from ecw.settings.practices import of_connection
 
-    run = left_by("map", batch)["run"]
-    with _crm(run, batch["resource"]) as engine:
-        own = of_connection(run["ecw_conn_id"]).quality
-        suite = suite_of(batch["resource"], mapping_of(run, batch["resource"]), own)
-        if run["mode"] == Mode.REPLAY or plan.of(run)["options"]["ids"]:
-            suite = of_chosen(suite)
+    run, name = left_by("map", batch)["run"], batch["resource"]
+    with open_step(run, name) as step:
+        engine = step.engine
+        suite = suite_of(name, step.mapping(name), step.mappings.practice.quality)
+        usual = quality_results.usual(
+            engine,
+            run,
+            name,
+            full_scan=batch.get("full_scan", False),
+            strategy=batch.get("strategy"),
+            patients_queried=batch.get("patients_queried"),
+        )
+        judged = partial(quality_results.judged, engine, run["practice"], name)
         return check(
             run,
             batch,
-            suite,
+            of_chosen(suite) if run["mode"] == Mode.REPLAY or step.options.ids else suite,
             linked=partial(links.among, engine, run["practice"]),
-            report=partial(quality_results.write, engine, run, batch["resource"]),
-            before=Before(
-                quality_results.usual(
-                    engine,
-                    run,
-                    batch["resource"],
-                    full_scan=batch.get("full_scan", False),
-                    strategy=batch.get("strategy"),
-                    patients_queried=batch.get("patients_queried"),
-                ),
-                partial(quality_results.judged, engine, run["practice"], batch["resource"]),
-                quality_results.rules_before(engine, run, batch["resource"]),
-            ),
+            report=partial(quality_results.write, engine, run, name),
+            before=Before(usual, judged, quality_results.rules_before(engine, run, name)),
         )
 
 
@@ -168,36 +151,31 @@ def load(batch: Batch) -> dict[str, int]:
     from ecw.crm.db.engine import reading
     from ecw.crm.load.load import LoadRequest, load_rows
     from ecw.crm.state import runs
-    from ecw.practice.mappings import mapping_of
+    from ecw.pull.context import open_step
     from ecw.pull.mapped_columns import mapped_of
-    from ecw.pull.plan import plan
     from ecw.pull.summary import line
-    from ecw.settings.pull import Options
     from ecw.staging import batch_file, filesystem
 
-    run = left_by("check", batch)["run"]
-    with _crm(run, batch["resource"]) as engine:
-        mapping = mapping_of(run, batch["resource"])
-        mapped_by = batch_file.manifest(filesystem.join(run["staging"], batch["resource"], "map.ndjson.gz"))
-        mapped = mapped_of(mapping, mapped_by["mapping_version"] if mapped_by else None)
-        rejects = chain.from_iterable(batch_file.read(path) for path in batch["rejects"])
-        options = Options(**plan.of(run)["options"])
+    run, name = left_by("check", batch)["run"], batch["resource"]
+    with open_step(run, name) as step:
+        options, folder = step.options, filesystem.join(run["staging"], name)
+        mapped_by = batch_file.manifest(filesystem.join(folder, "map.ndjson.gz"))
         request = LoadRequest(
             run,
             batch,
-            mapped,
+            mapped_of(step.mapping(name), mapped_by["mapping_version"] if mapped_by else None),
             batch_file.read(batch["path"]),
-            rejects,
+            chain.from_iterable(batch_file.read(path) for path in batch["rejects"]),
             batch_file.read(batch["newer"]) if "newer" in batch else (),
             moves_cursor=not (run["mode"] == Mode.REPLAY or options.few or options.own_window),
             dry_run=options.dry_run,
-            coming=_loaded_before(run, batch["resource"]) if options.dry_run else (),
-            source=filesystem.join(run["staging"], batch["resource"], "extract.ndjson.gz"),
+            coming=_loaded_before(run, name) if options.dry_run else (),
+            source=filesystem.join(folder, "extract.ndjson.gz"),
             queried=(line["patient"] for line in batch_file.read(batch["queried"])) if "queried" in batch else None,
         )
-        numbers = load_rows(engine, request)
-        with reading(engine) as connection:
-            if recorded := runs.row(connection, run, batch["resource"]):
+        numbers = load_rows(step.engine, request)
+        with reading(step.engine) as connection:
+            if recorded := runs.row(connection, run, name):
                 log.info("%s", line(dict(recorded)))
     return asdict(numbers)
 
@@ -222,20 +200,23 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.alerts.monitor import watch_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
+    from ecw.pull.context import PullContext
     from ecw.pull.extract import urgency
     from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
 
-    rows: list[dict[str, Any]] = []
     if run is None:
         log.error("The run did not begin, so there are no numbers: the log of `begin` ends with what to do next.")
-    else:
-        with open_crm(run["crm_conn_id"]) as engine:
-            runs.give_back(engine, run)
-            rows = table(engine, run, plan.covered(run))
-            urgency.note(engine, run, rows, plan.options_of(run))
+        watch_quietly(crm_conn_id)
+        return []
+    with open_crm(run["crm_conn_id"]) as engine:
+        runs.give_back(engine, run)
+        made = plan.read(run)
+        rows = table(engine, run, made["covered"] if made else None)
+        if made:
+            urgency.note(PullContext.planned(run, engine, made), rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
-    watch_quietly(run["crm_conn_id"] if run else crm_conn_id, run["ecw_conn_id"] if run else None)
+        watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
@@ -284,23 +265,3 @@ def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
         path = filesystem.join(run["staging"], name, "check.ndjson.gz")
         if name != resource and batch_file.manifest(path):
             yield from ((name, line["ecw_id"]) for line in batch_file.read(path))
-
-
-@contextmanager
-def _crm(run: Run, resource: str) -> Iterator[Engine]:
-    """Give a step the CRM, and the ledger the step's failure.
-
-    Raises ConfigurationError where a connection names another practice, or another CRM, than when the run began.
-    """
-    from ecw.crm.db.engine import open_crm
-    from ecw.crm.state import runs
-    from ecw.practice.mappings import connection_of
-
-    with open_crm(run["crm_conn_id"]) as engine:
-        runs.require_begun(engine, run)  # not within the try: the failure is none of this database's
-        try:
-            connection_of(run)
-            yield engine
-        except BaseException as error:
-            runs.fail(engine, run, resource, error)
-            raise

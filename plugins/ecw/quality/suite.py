@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -116,7 +117,16 @@ def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, to
 
     Raises MappingError with file, line and column of every mistake.
     """
-    file = YamlFile(path, as_value)
+    contents = path.read_bytes() if path.is_file() else b""
+    return _load(path, contents, tuple(types.items()), ZoneInfo(zone or "UTC"), today)
+
+
+@lru_cache(maxsize=64)
+def _load(
+    path: Path, _contents: bytes, columns: tuple[tuple[str, str], ...], zone: ZoneInfo, today: date | None
+) -> Suite:
+    """Load a suite; `begin` and every `check` do, so a process keeps those whose files hold what they held."""
+    file, types = YamlFile(path, as_value), dict(columns)
     found = file.read(SuiteFile)
     rules = _rules(file, types)
     if found is not None and found.resource != path.stem:
@@ -131,7 +141,7 @@ def load_suite(path: Path, types: Mapping[str, str], zone: str | None = None, to
         volume=found.volume,
         rules=rules,
         types=types,
-        zone=ZoneInfo(zone or "UTC"),
+        zone=zone,
         today=today,
     )
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -6,6 +7,9 @@ from sqlalchemy import inspect
 
 from ecw.cli import group
 from ecw.crm.db.engine import engine_from_url
+from ecw.errors import CrmSchemaError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_it_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
@@ -75,3 +79,26 @@ def test_going_back_from_the_first_release_is_refused(monkeypatch: pytest.Monkey
     assert refused.exit_code == 1
     assert "There is no release to go back to" in str(refused.exception)
     assert invoke(monkeypatch, empty_crm_url, "--back", "--sql").exit_code == 2
+
+
+def test_the_table_that_a_mapping_file_names_is_not_made_beside_it(
+    monkeypatch: pytest.MonkeyPatch, empty_crm_url: str, tmp_path: Path
+) -> None:
+    """Of a practice's own folder, too: that is where a CRM's table of another name is written."""
+    north = tmp_path / "north"
+    north.mkdir()
+    written = (ROOT / "include" / "mappings" / "patient.yaml").read_text()
+    assert "\ntable: patient\n" in written
+    (north / "patient.yaml").write_text(written.replace("\ntable: patient\n", "\ntable: person\n"))
+    practices = "practices:\n  north: {connection: ecw_north, crm_connection: my_crm, mappings: north}\n"
+    (tmp_path / "practices.yaml").write_text(practices)
+    monkeypatch.setenv("ECW_PRACTICES", str(tmp_path / "practices.yaml"))
+    missing = invoke(monkeypatch, empty_crm_url)
+    assert isinstance(missing.exception, CrmSchemaError)
+    assert "make that table, or fix `table` in the mapping file" in str(missing.exception)
+    engine = engine_from_url(empty_crm_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE person (id INTEGER PRIMARY KEY, last_name TEXT)")
+    engine.dispose()
+    assert "made no table patient: the mapping files name person" in invoke(monkeypatch, empty_crm_url).output
+    assert "patient" not in tables(empty_crm_url)

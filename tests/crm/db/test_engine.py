@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -10,15 +12,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, make_url, select, text
+from sqlalchemy.engine.interfaces import CacheStats
 
-from ecw.crm.db import engine as engine_module
+from ecw.crm.db import url as url_module
 from ecw.crm.db.engine import crm_engine as by_connection
-from ecw.crm.db.engine import engine_from_url, reading
+from ecw.crm.db.engine import engine_from_url, open_crm, reading
+from ecw.crm.db.enums import PRACTICE_OPTION
 from ecw.crm.db.migrations import migrate
+from ecw.crm.db.tables import ecw_run
 from ecw.crm.state.quota_store import QuotaStore
 from ecw.errors import ConfigurationError, CrmSchemaError, DatabaseUnavailable
-from tests.fixtures.crm import on_postgresql, psql
+from tests.fixtures.crm import on_postgresql, on_sqlite, psql
 from tests.fixtures.keys import self_signed
 
 
@@ -217,7 +222,7 @@ def test_a_password_of_any_characters_in_the_password_field_reaches_the_server(
 
 
 def test_a_password_in_a_url_is_masked_and_warned_of(connect, caplog, monkeypatch) -> None:
-    engine_module._warn_once.cache_clear()
+    url_module._warn_once.cache_clear()
     masked: list[object] = []
     monkeypatch.setattr("airflow.sdk.log.mask_secret", lambda secret, name=None: masked.append(secret))
     connect(conn_type="generic", extra={"url": "postgresql://crm:hunter2@127.0.0.1:1/crm"})
@@ -242,7 +247,7 @@ def test_a_password_in_a_url_is_masked_and_warned_of(connect, caplog, monkeypatc
     ],
 )
 def test_tls_is_checked_by_default_away_from_this_machine(monkeypatch, caplog, url: str, mode: str | None) -> None:
-    engine_module._warn_once.cache_clear()
+    url_module._warn_once.cache_clear()
     for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGHOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/nonexistent")
@@ -306,3 +311,67 @@ def test_a_right_that_is_missing_is_named_with_its_table(crm_url: str, postgresq
     assert (Path(__file__).parents[3] / re.findall(r"docs/[\w/-]+\.md", caught.value.next_step)[0]).exists()
     engine.dispose()
     psql(postgresql_server, "DROP ROLE bob")
+
+
+def test_whoever_opens_the_crm_next_compiles_no_statement_again_and_finds_no_connection_open(
+    connect, crm_url: str
+) -> None:
+    connect(conn_type="generic", extra={"url": crm_url, "practice_column": "clinic"})
+    found = []
+    for _ in range(2):
+        with open_crm() as engine, reading(engine) as connection:
+            found.append(connection.execute(select(ecw_run.c.run_id).limit(7)).context.cache_hit)
+            assert connection.get_execution_options()[PRACTICE_OPTION] == "clinic"
+        assert engine.pool.checkedin() == engine.pool.checkedout() == 0
+    assert found == [CacheStats.CACHE_MISS, CacheStats.CACHE_HIT]
+    connect(conn_type="generic", extra={"url": crm_url})
+    with open_crm() as engine:
+        assert engine.get_execution_options()[PRACTICE_OPTION] is None, "what the connection says is read each time"
+
+
+def test_two_who_have_the_crm_open_at_once_share_no_engine(connect, crm_url: str) -> None:
+    connect(conn_type="generic", extra={"url": crm_url})
+    with open_crm() as one:
+        with open_crm() as other, reading(other) as connection:
+            assert other is not one
+            assert connection.scalar(select(1)) == 1
+        with reading(one) as connection:
+            assert connection.scalar(select(1)) == 1
+
+
+@on_sqlite
+def test_a_database_that_was_replaced_since_is_read_anew(connect, crm_url: str, tmp_path: Path) -> None:
+    file, other = Path(str(make_url(crm_url).database)), tmp_path / "other.db"
+    shutil.copyfile(file, other)
+    connect(conn_type="generic", extra={"url": crm_url})
+    with open_crm() as engine, engine.begin() as connection:
+        connection.execute(text("INSERT INTO ecw_practice VALUES ('P1', 'https://one', '2026-11-22')"))
+    other.replace(file)
+    with open_crm() as engine, reading(engine) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM ecw_practice")) == 0
+
+
+def test_a_forked_process_opens_connections_of_its_own(crm_url: str) -> None:
+    program = """
+import os, sys
+from sqlalchemy import text
+from ecw.crm.db.engine import open_crm, reading
+from ecw.settings.connections import in_terminal
+
+def look():
+    with in_terminal(), open_crm() as engine, reading(engine) as connection:
+        return connection.scalar(text("SELECT count(*) FROM ecw_run"))
+
+assert look() == 0
+child = os.fork()
+found = look()
+if not child:
+    os._exit(found)
+assert os.waitpid(child, 0)[1] == look() == 0
+print("both")
+"""
+    here = {"AIRFLOW_CONN_CRM_DEFAULT": json.dumps({"conn_type": "generic", "extra": {"url": crm_url}})}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | here
+    )
+    assert done.stdout == "both\n", done.stderr

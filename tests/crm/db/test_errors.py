@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Date, Engine, Integer, MetaData, Stri
 
 from ecw.crm.db.engine import open_crm, reading
 from ecw.crm.db.errors import working
-from ecw.crm.load.stage import _copy
+from ecw.crm.load.fill_stage import _copy
 from ecw.errors import CrmSchemaError, DatabaseUnavailable, EcwError, InternalError
 from tests.fixtures.crm import on_postgresql
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from ecw.crm.db.engine import engine_from_url
+from ecw.crm.db.engine import engine_from_url, reading
 from ecw.crm.db.migrations import migrate
 from ecw.crm.db.tables import metadata
 from ecw.errors import CrmSchemaError
@@ -39,7 +39,7 @@ def test_a_table_of_the_crm_is_left_as_it_is(empty_crm_url: str) -> None:
     assert "left the table practitioner as it is: it is the CRM's own." in done
     assert (
         "made no view practitioner_options: the table practitioner has no "
-        "active, ecw_id, ecw_practice, first_name, last_name, name_text." in done
+        "active, ecw_id, first_name, last_name, name_text." in done
     )
     assert "left location_options as it is: it is the CRM's own." in done
     assert [column["name"] for column in inspect(engine).get_columns("practitioner")] == ["id", "surname"]
@@ -62,6 +62,55 @@ def test_the_views_offer_what_the_dropdowns_show(crm_engine: Engine) -> None:
         locations = connection.execute(text(query.format("location_options"))).all()
     assert [tuple(row) for row in practitioners] == [("Reyes, Ana", True), ("Dr. Who", False), ("p3", True)]
     assert [tuple(row) for row in locations] == [("Main Street", True), ("l2", False), ("Mobile unit", True)]
+
+
+def test_a_table_without_the_practice_s_column_has_its_options_all_the_same(empty_crm_url: str) -> None:
+    engine = engine_from_url(empty_crm_url)
+    with engine.begin() as connection:
+        columns = "ecw_id TEXT, active BOOLEAN, name TEXT, description TEXT"
+        connection.execute(text(f"CREATE TABLE location (id INTEGER PRIMARY KEY, {columns})"))
+        connection.execute(text("INSERT INTO location VALUES (1, 'l1', NULL, 'Main Street', NULL)"))
+    assert "made the view location_options." in migrate(engine)
+    with reading(engine) as connection:
+        found = connection.execute(text("SELECT id, label, active, practice FROM location_options")).all()
+    assert [tuple(row) for row in found] == [(1, "Main Street", True, None)]
+    engine.dispose()
+
+
+def test_a_table_that_the_mapping_files_name_otherwise_is_not_made(empty_crm_url: str) -> None:
+    """The keys beside references have its key's type, and the options come from it."""
+    engine = engine_from_url(empty_crm_url)
+    schema = "crm." if engine.dialect.name == "postgresql" else ""
+    uuid = "uuid" if schema else "CHAR(32)"
+    tables = {"patient": f"{schema}person", "location": f"{schema}site"}
+    with engine.begin() as connection:
+        if schema:
+            connection.execute(text("CREATE SCHEMA crm"))
+        connection.execute(text(f"CREATE TABLE {tables['patient']} (id {uuid} PRIMARY KEY, ecw_id TEXT)"))
+        site = "id INTEGER PRIMARY KEY, ecw_id TEXT, active BOOLEAN, name TEXT, description TEXT, ecw_practice TEXT"
+        connection.execute(text(f"CREATE TABLE {tables['location']} ({site})"))
+        row = "VALUES (7, 'l1', true, 'Annex', NULL, 'A')"
+        connection.execute(text(f"INSERT INTO {tables['location']} {row}"))
+    done = migrate(engine, tables=tables)
+    assert f"made no table patient: the mapping files name {tables['patient']}, which is the CRM's own." in done
+    made = set(inspect(engine).get_table_names())
+    assert {"patient", "location"} & made == set()
+    assert {"insurance", "encounter", "practitioner", "vob_request", "ecw_run"} <= made
+    kinds = {column["name"]: str(column["type"]) for column in inspect(engine).get_columns("insurance")}
+    assert kinds["patient_id"] == ("UUID" if schema else "CHAR(32)")
+    with reading(engine) as connection:
+        found = connection.execute(text("SELECT id, label, practice FROM location_options")).all()
+    assert [tuple(row) for row in found] == [(7, "Annex", "A")]
+    assert migrate(engine, tables=tables) == []
+    engine.dispose()
+
+
+def test_a_table_that_the_mapping_files_name_and_nobody_made_ends_the_migration(empty_crm_url: str) -> None:
+    engine = engine_from_url(empty_crm_url)
+    with pytest.raises(CrmSchemaError, match=r"put each patient into the table person.*has no table person"):
+        migrate(engine, tables={"patient": "person"})
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_crm_url: str) -> None:

@@ -330,6 +330,10 @@ RIGHTS = {
         "REVOKE ALL ON SEQUENCE mine_id_seq FROM {user}",
         "may not number rows by public.mine_id_seq",
     ),
+    "no right on the bookkeeping": (
+        "REVOKE INSERT, DELETE ON ecw_link, ecw_run FROM {user}",
+        "lacks a right on the bookkeeping tables ecw_link, ecw_run: INSERT, DELETE",
+    ),
     "row-level security": (
         "ALTER TABLE mine ENABLE ROW LEVEL SECURITY;;CREATE POLICY actives ON mine USING (active)",
         "row-level security of the table mine holds for {user}",
@@ -342,7 +346,11 @@ def test_a_right_that_is_missing_is_found_before_the_run(crm_engine: Engine, map
     case().make(crm_engine)
     user = f"clerk_{crm_engine.url.database}"
     with crm_engine.begin() as connection:
-        for statement in (f"CREATE ROLE {user}", f"GRANT ALL ON mine, mine_id_seq TO {user}"):
+        for statement in (
+            f"CREATE ROLE {user}",
+            f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}",
+            f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {user}",
+        ):
             connection.exec_driver_sql(statement)
         for statement in RIGHTS[kind][0].format(user=user).split(";;"):
             connection.exec_driver_sql(statement)

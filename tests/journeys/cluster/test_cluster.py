@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,15 +40,17 @@ def free_ports() -> int:
 
 @contextmanager
 def cluster(folder: Path, **environment: str) -> Iterator[Demo]:
-    """Start the cluster; nothing of it is left after the block."""
+    """Start the cluster; nothing of it is left after the block, neither a process nor a file of the databases."""
     port = free_ports()
-    env = {**os.environ, "RUN_DIR": str(folder), "CLUSTER_PORT": str(port), "TZ": "UTC", **environment}
-    printed = folder.with_suffix(".printed")
-    with printed.open("wb") as output:
+    # not below the test's own folder: the path of a Unix socket has to be short
+    databases = Path(tempfile.mkdtemp(prefix="ecw-t-"))
+    env = {**os.environ, "RUN_DIR": str(folder), "CLUSTER_PORT": str(port), "TZ": "UTC", "TMPDIR": str(databases)}
+    folder.mkdir()
+    with (folder.parent / "printed").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "include.cluster"],
             cwd=ROOT,
-            env=env,
+            env=env | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -59,29 +63,60 @@ def cluster(folder: Path, **environment: str) -> Iterator[Demo]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(STOP_S)
+        left = [path.name for path in databases.glob("ecw-cluster-pg-*")]
+        shutil.rmtree(databases)
     assert started.left() == []
+    assert left == []
 
 
-def test_every_record_agrees_although_a_worker_is_killed(tmp_path: Path) -> None:
+def wait_for(started: Demo, text: str) -> None:
+    """Wait until it has printed that; fail with all it printed when it ends before, or never does."""
+    printed = started.folder.parent / "printed"
+    wait_until(lambda: text in printed.read_text() or started.process.poll() is not None, JOURNEY_S)
+    assert text in printed.read_text(), printed.read_text()
+
+
+def stop(started: Demo, how: signal.Signals) -> None:
+    """End it; it says that it was ended, and leaves nothing: see `cluster`."""
+    started.process.send_signal(how)
+    assert started.process.wait(STOP_S) == 130
+
+
+# CI runs the short one: one start, no backfill.
+SIZES = [
+    pytest.param({"PATIENTS": "6", "SHORT": "1"}, id="short"),
+    pytest.param({"PATIENTS": "12", "SHORT": "0"}, id="whole", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_record_agrees_although_a_worker_is_killed(size: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
-    with cluster(folder, PATIENTS="12", SHORT="1") as started:
-        code = started.process.wait(JOURNEY_S)
-        said = folder.with_suffix(".printed").read_text()
-        assert code == 0, said
+    with cluster(folder, SERVE="1", **size) as started:
+        wait_for(started, "Serving until Ctrl-C.")
+        stop(started, signal.SIGTERM)
+    said = (tmp_path / "printed").read_text()
     assert "worker-2 is dead" in said
     assert said.splitlines().count("Every record agrees.") == 1
+    assert ("Backfilled two intervals" in said) == (size["SHORT"] == "0")
     homes = {path.name for path in (folder / "home").iterdir()}
     assert homes == {"control", "worker-1", "worker-2"}
     stray = [path for worker in ("worker-1", "worker-2") for path in (folder / "work" / worker).rglob("*")]
     assert stray == [], "a worker keeps nothing in its working folder"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_when_it_is_stopped_in_the_middle(how: signal.Signals, tmp_path: Path) -> None:
-    folder = tmp_path / "cluster"
-    with cluster(folder, PATIENTS="12") as started:
-        last = folder / "logs" / "worker-2.log"
-        assert wait_until(lambda: last.exists() or started.process.poll() is not None, JOURNEY_S)
-        assert started.process.poll() is None, folder.with_suffix(".printed").read_text()
-        started.process.send_signal(how)
-        assert started.process.wait(STOP_S) == 130
+WHEN = [
+    pytest.param(signal.SIGINT, "Starting PostgreSQL", id="Ctrl-C while it starts"),
+    pytest.param(signal.SIGTERM, "worker-2 is dead", id="TERM while it pulls"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "after"), WHEN)
+def test_nothing_is_left_when_it_is_stopped_in_the_middle(how: signal.Signals, after: str, tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", PATIENTS="6", SHORT="1") as started:
+        wait_for(started, after)
+        if how == signal.SIGINT:
+            last = tmp_path / "cluster" / "logs" / "worker-2.log"
+            assert wait_until(lambda: last.exists() or started.process.poll() is not None, JOURNEY_S)
+        stop(started, how)

@@ -15,7 +15,7 @@ from ecw.errors import InvalidResponse
 from ecw.fhir.client import EcwClient
 from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.extract.fetch import fetch
-from ecw.pull.extract.strategies import SearchRequest
+from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import tombstone
 from ecw.staging.batch_file import read
 from tests.fhir.conftest import Wire, connect, says, wire  # noqa: F401 - two are fixtures

@@ -10,17 +10,11 @@ from typing import Any
 import pytest
 
 from ecw.models import Run
+from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.dedupe import Seen
-from ecw.pull.extract.strategies import (
-    STRATEGIES,
-    ExtractContext,
-    SearchRequest,
-    longest_turn,
-    remaining_patients,
-    share_due,
-    since_turns,
-    turns_due,
-)
+from ecw.pull.extract.rotation import longest_turn, share_due, since_turns, turns_due
+from ecw.pull.extract.search_request import SearchRequest
+from ecw.pull.extract.strategies import STRATEGIES, remaining_patients
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 

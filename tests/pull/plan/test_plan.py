@@ -82,7 +82,7 @@ def test_the_last_runs_are_the_estimate(pull: Pulling) -> None:
 
 
 def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "ecw.pull.plan.plan")
+    caplog.set_level(logging.INFO, "ecw.pull.plan.make_plan")
 
     pull.begin()
 

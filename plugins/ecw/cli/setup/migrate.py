@@ -37,17 +37,34 @@ def command(crm_conn_id: str, shows: bool, adopt: bool, yes: bool, back: bool) -
         if back:
             click.echo(f"The CRM's database is at version {migrate_back(engine)} again.")
             return
+        tables = _tables(crm_conn_id)
         if shows:
-            click.echo(sql(engine) or "-- Nothing to do: the CRM's database is up to date.")
+            click.echo(sql(engine, tables=tables) or "-- Nothing to do: the CRM's database is up to date.")
             for statement in _repairs(engine) if adopt else ():
                 click.echo(statement)
             return
-        done = migrate(engine)
+        done = migrate(engine, tables=tables)
         for sentence in done:
             click.echo(sentence)
         click.echo("The CRM's database is up to date." if done else "Nothing to do: the CRM's database is up to date.")
         if adopt:
             _adopt(engine, yes=yes)
+
+
+def _tables(crm_conn_id: str) -> dict[str, str]:
+    """Return the table of each resource in a CRM, as the mapping files of the practices that use it name it.
+
+    Where they differ, the one of the resource's own name stands, which a migration makes.  Raises MappingError.
+    """
+    from ecw.mapping.definition.files import load_mapping
+    from ecw.resources import RESOURCES
+    from ecw.settings import connections
+    from ecw.settings.practices import VARIABLE, known
+
+    practices = [each for each in known(connections.variable(VARIABLE) or "") if each.crm_connection == crm_conn_id]
+    folders = {each.mappings for each in practices} or {None}
+    named = {name: {load_mapping(name, own=folder).table for folder in folders} for name in RESOURCES}
+    return {name: name if name in found else min(found) for name, found in named.items()}
 
 
 def _repairs(engine: Engine) -> list[str]:

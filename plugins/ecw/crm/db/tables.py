@@ -1,4 +1,7 @@
-"""The bookkeeping tables and their indexes.  Every key begins with the practice."""
+"""The bookkeeping tables and their indexes.  Every key begins with the practice.
+
+One list, however long: a table is looked up by its name, and `docs/reference/tables.md` is made of it in this order.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from ecw.crm.db.business_table import BusinessTable, Mapped, find
 from ecw.crm.db.engine import exclusive
 from ecw.crm.db.errors import working
 from ecw.crm.load import deferred, initial_sync
+from ecw.crm.load.fill_stage import StagedLines, expect, fill
 from ecw.crm.load.merge import merge
 from ecw.crm.load.quarantine import quarantine, rejected
-from ecw.crm.load.stage import REFUSED, Read, Stage, StagedLines, drop_stage, expect, fill, open_stage
+from ecw.crm.load.stage import REFUSED, Read, Stage, drop_stage, open_stage
 from ecw.crm.load.write_links import tell_links
 from ecw.crm.state import cursors, last_checked, runs
 from ecw.errors import EcwError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ecw.identity.person import Person
@@ -57,13 +58,17 @@ def is_born(column: Column) -> bool:
 def person_reader(mapping: Mapping) -> Callable[[MappingType[str, Any]], Person]:
     """Return a function: a row of the CRM -> the person, whichever way the mapping's columns travel."""
     elements = (*WHO, *REACHED)
-    columns = (
-        replace(each, sync="both") if each.pushed or element_of(each.steps) in elements[:-1] else each
-        for each in mapping.columns
-        if each.name != mapping.key and element_of(each.steps) in elements
-    )
-    composer = Composer(replace(mapping, columns=tuple(columns)))
-    return lambda row: person_of(composer, row)
+
+    @cache
+    def composer() -> Composer:
+        columns = (
+            replace(each, sync="both") if each.pushed or element_of(each.steps) in elements[:-1] else each
+            for each in mapping.columns
+            if each.name != mapping.key and element_of(each.steps) in elements
+        )
+        return Composer(replace(mapping, columns=tuple(columns)))
+
+    return lambda row: person_of(composer(), row)
 
 
 def numbers_of(mapping: Mapping, row: MappingType[str, Any]) -> tuple[frozenset[str], frozenset[str]]:

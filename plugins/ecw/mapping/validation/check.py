@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ecw.errors import MappingError
 from ecw.mapping.definition.crosswalks import available
@@ -20,8 +21,11 @@ class Checked:
     notes: list[str] = field(default_factory=list)
 
 
-def check_files(folder: str | None = None) -> Checked:
-    """Read every mapping file and hold its paths against FHIR."""
+def check_files(folder: str | None = None, own: Path | None = None) -> Checked:
+    """Read every mapping file and hold its paths against FHIR.
+
+    `own` is a practice's folder, whose files and crosswalks stand in for those of the default folder.
+    """
     found = Checked()
     files = mapping_files(folder)
     if not files:
@@ -30,7 +34,7 @@ def check_files(folder: str | None = None) -> Checked:
     found.problems += [f"{file}:1: is not read: a mapping file ends in .yaml" for file in others]
     for file in files:
         try:
-            mapping = load_mapping(file)
+            mapping = load_mapping(file if own is None else file.stem, own=own)
         except MappingError as error:
             found.problems += error.what.splitlines()[1:] or [error.what]
             continue

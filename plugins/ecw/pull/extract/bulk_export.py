@@ -19,11 +19,14 @@ from ecw.fhir.bulk_export import Manifest, Underway
 from ecw.fhir.client import ID, EcwClient
 from ecw.models import Batch, Run
 from ecw.pull.extract.checkpoint import PART_RECORDS, Parts
+from ecw.pull.extract.context import ExtractContext, Known
 from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.dedupe import last_updated as its_time
 from ecw.pull.extract.extract import Extracted, fetch_wanted, finished_batch, read_between
 from ecw.pull.extract.fetch import fetch
-from ecw.pull.extract.strategies import STRATEGIES, ExtractContext, Known, SearchRequest, in_turn, not_come, read
+from ecw.pull.extract.missing import in_turn, not_come
+from ecw.pull.extract.search_request import SearchRequest, read
+from ecw.pull.extract.strategies import STRATEGIES
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem

@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING, cast
 from ecw.errors import BadRequest
 from ecw.models import Batch, Run
 from ecw.pull.extract.checkpoint import Parts
+from ecw.pull.extract.context import ExtractContext, Known
 from ecw.pull.extract.fetch import fetch
-from ecw.pull.extract.strategies import (
-    STRATEGIES,
-    ExtractContext,
-    Known,
-    SearchRequest,
-    longest_turn,
-    moved,
-    remaining_patients,
-    required_ids,
-)
+from ecw.pull.extract.missing import moved, required_ids
+from ecw.pull.extract.rotation import longest_turn
+from ecw.pull.extract.search_request import SearchRequest
+from ecw.pull.extract.strategies import STRATEGIES, remaining_patients
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem

@@ -14,7 +14,7 @@ from ecw.fhir.paging import Page
 from ecw.fhir.thread_pool import concurrent
 from ecw.fhir.unreadable_records import reason_of, stand_in
 from ecw.pull.extract.checkpoint import Parts, Progress
-from ecw.pull.extract.strategies import SearchRequest
+from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import merged_into, tombstone
 
 if TYPE_CHECKING:

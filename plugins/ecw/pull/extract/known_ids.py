@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine
-
 from ecw.crm.db.business_table import Mapped
 from ecw.crm.load import deferred, not_returned
 from ecw.crm.state import links, run_history
 from ecw.mapping.fhirpath.parse import parse
 from ecw.mapping.values.references import record_of
-from ecw.models import Run
-from ecw.practice.mappings import mapping_of
+from ecw.pull.context import PullContext
 from ecw.pull.extract import urgency
 from ecw.pull.mapped_columns import mapped_of, names_of
 from ecw.settings.name_prefixes import of_texts
-from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
 
 # Where a record says when it begins, and of whom it is: the column that a mapping makes of it is looked into.
@@ -28,11 +24,8 @@ WHOSE = ("beneficiary.reference", "subject.reference")
 class Roster:
     """The known ids of a practice, as one run sees them; of a dry run the links do not tell what it would change."""
 
-    def __init__(self, engine: Engine, run: Run, options: Options | None = None) -> None:
-        self._engine = engine
-        self._run = run
-        self._options = options or Options()
-        self._dry_run = self._options.dry_run
+    def __init__(self, context: PullContext) -> None:
+        self._context, self._engine, self._run = context, context.engine, context.run
 
     def known(self, resource: str) -> list[str]:
         """Return the ids of a resource: those linked, in the order of `links.ids`, then those that are new in this
@@ -45,7 +38,7 @@ class Roster:
         """Return the ids that are new or changed: in this run, and since the run that fetched their `follower`
         records last."""
         # Not what was mapped: after an edit of the mapping that is everybody, also where it changed no row.
-        here = self._staged(resource, "map") if self._dry_run else self._of_run(resource)
+        here = self._staged(resource, "map") if self._context.options.dry_run else self._of_run(resource)
         missed = links.changed_since(self._engine, self._run["practice"], resource, follower)
         return list(dict.fromkeys([*here, *missed]))
 
@@ -85,12 +78,12 @@ class Roster:
 
     def urgent(self) -> list[str]:
         """Return the patients whose insurance is fetched in every run: who comes soon, whose intake is open."""
-        groups = urgency.urgent(self._engine, self._run, self._options)
+        groups = urgency.urgent(self._context)
         return [ecw_id for group in urgency.GROUPS for ecw_id in groups[group]]
 
     def beginnings(self, resource: str) -> set[str]:
         """Return the characters with which names begin that the CRM has."""
-        mapping = mapping_of(self._run, resource)
+        mapping = self._context.mapping(resource)
         mapped = mapped_of(mapping)
         return set(of_texts(not_returned.beginnings(self._engine, mapped, names_of(mapping))))
 
@@ -99,7 +92,7 @@ class Roster:
 
     def _column(self, resource: str, paths: Iterable[str]) -> tuple[Mapped, str | None]:
         """Return the column that the mapping fills from one of the paths, as it is there."""
-        mapping, steps = mapping_of(self._run, resource), [parse(path) for path in paths]
+        mapping, steps = self._context.mapping(resource), [parse(path) for path in paths]
         found = (column.name for column in mapping.pulled if column.steps in steps and not column.crosswalk)
         return mapped_of(mapping), next(found, None)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, exists, select
+from sqlalchemy import Connection, MetaData, String, Table, cast, exists, select
 from sqlalchemy.exc import NoSuchTableError
 
 from ecw.crm.db.business_table import find
@@ -21,47 +21,45 @@ from ecw.crm.state.last_checked import Ages
 from ecw.errors import ConfigurationError, EcwError
 from ecw.mapping.definition.model import Mapping as MappingFile
 from ecw.mapping.fhirpath.parse import parse
-from ecw.models import Run
-from ecw.practice.mappings import mapping_of
+from ecw.pull.context import PullContext
 from ecw.pull.mapped_columns import mapped_of
-from ecw.settings.pull import Options
 
 RESOURCE = "insurance"
 OVER = ("cancelled", "entered-in-error", "finished")  # of a visit: nobody comes any more
 GROUPS = ("appointment", "intake")
 
 
-def urgent(engine: Engine, run: Run, options: Options) -> dict[str, list[str]]:
+def urgent(context: PullContext) -> dict[str, list[str]]:
     """Return the eCW ids of the patients of each urgent group, the most urgent first; nobody is in two.
 
     Raises ConfigurationError where `intake_open` names what the CRM does not have.
     """
-    with reading(engine) as connection:
-        coming = list(dict.fromkeys(_with_appointment(connection, run, options)))
+    with reading(context.engine) as connection:
+        coming = list(dict.fromkeys(_with_appointment(connection, context)))
         known = set(coming)
-        inquiring = [each for each in _with_open_intake(connection, run, options) if each not in known]
+        inquiring = [each for each in _with_open_intake(connection, context) if each not in known]
     return {"appointment": coming, "intake": list(dict.fromkeys(inquiring))}
 
 
-def note(engine: Engine, run: Run, rows: Sequence[dict[str, Any]], options: Options | None) -> None:
+def note(context: PullContext, rows: Sequence[dict[str, Any]]) -> None:
     """Add to a run's summary how old the insurance of each group is; nothing where it is not asked about one by one."""
     row = next((row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == "per_patient"), None)
-    if row is None or options is None or options.few:
+    if row is None or context.options.few:
         return
     try:
-        row["oldest"] = report(engine, run, options)
+        row["oldest"] = report(context)
     except EcwError as error:  # a summary is shown whatever went wrong
         row["oldest"] = error.what
 
 
-def report(engine: Engine, run: Run, options: Options, now: datetime | None = None) -> str:
+def report(context: PullContext, now: datetime | None = None) -> str:
     """Say how old what the CRM has of each group is at most, in hours; nothing where nobody was ever asked about."""
-    groups = urgent(engine, run, options)
+    engine, run, groups = context.engine, context.run, urgent(context)
     changed = links.of_run(engine, run["practice"], "patient", run["run_id"])
     with reading(engine) as connection:
         everybody = last_checked.ages_of_all(connection, run["practice"], RESOURCE)
         found = {
-            f"an appointment within {options.appointment_days} days": groups["appointment"],
+            f"an appointment within {context.options.appointment_days} days": groups["appointment"],
             "an open intake": groups["intake"],
             "a change in this run": changed,
         }
@@ -80,9 +78,9 @@ def _age(ages: Ages, now: datetime) -> str:
     return f"({ages.patients}): {age}{never}"
 
 
-def _with_appointment(connection: Connection, run: Run, options: Options) -> Iterator[str]:
+def _with_appointment(connection: Connection, context: PullContext) -> Iterator[str]:
     """Yield whose visit begins between now and so many days on, the next one first."""
-    mapping = mapping_of(run, "encounter")
+    run, mapping = context.run, context.mapping("encounter")
     begins, whose, status = (
         _column(mapping, *paths) for paths in (("period.start",), ("subject.reference",), ("status",))
     )
@@ -96,7 +94,9 @@ def _with_appointment(connection: Connection, run: Run, options: Options) -> Ite
     own = link.crm_id == cast(target.key, link.crm_id.type)
     mine = exists().where(own, link.practice == run["practice"], link.resource == "encounter")
     statement = select(patient).where(
-        mine, start >= fit(now.isoformat()), start < fit((now + timedelta(days=options.appointment_days)).isoformat())
+        mine,
+        start >= fit(now.isoformat()),
+        start < fit((now + timedelta(days=context.options.appointment_days)).isoformat()),
     )
     if status is not None:
         words = _words(mapping, status)
@@ -107,17 +107,21 @@ def _with_appointment(connection: Connection, run: Run, options: Options) -> Ite
             yield ecw_id
 
 
-def _with_open_intake(connection: Connection, run: Run, options: Options) -> Iterator[str]:
+def _with_open_intake(connection: Connection, context: PullContext) -> Iterator[str]:
     """Yield whose intake is open in the CRM, as the option `intake_open` says; a CRM that does not tell has none."""
-    link, target = ecw_link, find(connection, mapped_of(mapping_of(run, "patient")))
-    for place, values in options.intake_open.items():
+    if not context.options.intake_open:
+        return
+    link, target = ecw_link, find(connection, mapped_of(context.mapping("patient")))
+    for place, values in context.options.intake_open.items():
         name, _, column = place.rpartition(".")
         table = _table(connection, name, place) if name else target.table
         held = _of(table, column, place)
         statement = select(link.c.ecw_id).join(target.table, cast(target.key, String) == link.c.crm_id)
         if name:
             statement = statement.join(table, _of(table, "patient_id", place) == target.key)
-        statement = statement.where(link.c.practice == run["practice"], link.c.resource == "patient", held.in_(values))
+        statement = statement.where(
+            link.c.practice == context.run["practice"], link.c.resource == "patient", held.in_(values)
+        )
         yield from connection.scalars(statement.order_by(link.c.ecw_id))
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -14,11 +15,12 @@ from ecw.crm.state import backfill_claims, practices, runs
 from ecw.errors import ConfigurationError, SnapshotPending
 from ecw.models import PullRequest, Run
 from ecw.practice.client import client_for
-from ecw.practice.mappings import mappings_of
+from ecw.practice.mappings import PracticeMappings
 from ecw.practice.preflight import require_ready
+from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan import plan
 from ecw.pull.plan.capabilities import abilities, keep
+from ecw.pull.plan.make_plan import make
 from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
 from ecw.pull.plan.select_strategy import Choice, choose
@@ -26,45 +28,34 @@ from ecw.pull.plan.validate_request import settled, window_of
 from ecw.pull.plan.window import window
 from ecw.resources import RESOURCES
 from ecw.settings import connections, schedule
-from ecw.settings.practices import of_connection
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file, location
+
+if TYPE_CHECKING:
+    from ecw.settings.connections import Connection
+    from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
 
 
 def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
-    now, options = datetime.now(UTC), request.options
-    run_type, ecw_conn_id = request.run_type, request.ecw_conn_id
-    practice_settings = of_connection(ecw_conn_id)
-    gaps = schedule.gaps(schedule.cron(practice_settings))
-    every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
-    by_connection, form = connections.get(ecw_conn_id).extra_dejson.get("pull"), Options.read(options)
-    require_within(by_connection, form)
-    wanted = Options.read(every, by_connection, options)
-    wanted = settled(wanted, form, run_type, schedule.resources(practice_settings), now=now)
+    now, ecw_connection = datetime.now(UTC), connections.get(request.ecw_conn_id)
+    read = PracticeMappings(ecw_connection)
+    options = _options(request, ecw_connection, read.practice, now)
     with reading(engine) as connection:
-        require_ready(connection, ecw_conn_id, RESOURCES, wanted.resources)
-    run = new_run(engine, request, wanted.mode)
-    practice = run["practice"]
-    client = client_for(ecw_conn_id, run_type, engine)
-    if wanted.patients:
-        mapping = next(mappings_of(ecw_conn_id, ["patient"]))
-        wanted = replace(
-            wanted,
-            ids={"patient": ecw_ids(engine, client, mapping, wanted.patients, numbers=wanted.mr_numbers)},
-            patients=[],
-        )
-    require_practitioners(engine, client, wanted.practitioners)
-    start, end = window(engine, practice, run_type, request.window_start, request.window_end, wanted.resources)
-    if wanted.own_window or wanted.practitioners:
-        start, end = window_of(wanted, now)
-    run["window_start"], run["window_end"] = start, end
-    log.info("Practice %s, from %s to %s.", practice, start or "the beginning", end)
-    if wanted.dry_run:
+        require_ready(connection, read, RESOURCES, options.resources)
+    run = new_run(engine, request, options.mode)
+    client = client_for(request.ecw_conn_id, request.run_type, engine)
+    if options.patients:
+        ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
+        options = replace(options, ids={"patient": ids}, patients=[])
+    require_practitioners(engine, client, options.practitioners)
+    run["window_start"], run["window_end"] = _window(engine, request, run["practice"], options, now)
+    log.info("Practice %s, from %s to %s.", run["practice"], run["window_start"] or "the beginning", run["window_end"])
+    if options.dry_run:
         log.info("This is a dry run: nothing is written but its own row in the ledger and its quality report.")
-    if wanted.few or wanted.dry_run or run_type == "backfill":
+    if options.few or options.dry_run or run["run_type"] == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:
         # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
@@ -74,23 +65,48 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     batch_file.open_folder(run["staging"])
     server = abilities(client, location.staging_root(request.staging))
     keep(run, server)
-    choices = {name: choose(RESOURCES[name], server, wanted) for name in wanted.resources}
-    _require_dates(wanted, choices)
-    covered = _share(engine, run, choices, wanted)
-    try:
-        plan.make(engine, run, choices, covered, wanted, client.settings.calls_per_minute)
-    except BaseException as error:
-        for name in choices if run_type == "backfill" and not wanted.dry_run else ():
-            if name not in covered:
-                runs.fail(engine, run, name, error)  # what was claimed is given back
-        raise
-    strategies = {name: choice.strategies[0] for name, choice in choices.items() if name not in covered}
-    state = runs.DRY if wanted.dry_run else runs.RUNNING
-    if not wanted.dry_run:
+    choices = {name: choose(RESOURCES[name], server, options) for name in options.resources}
+    _require_dates(options, choices)
+    strategies = _plan(PullContext(run, engine, options, read_before=read), choices, client.settings.calls_per_minute)
+    if not options.dry_run:
         with engine.begin() as connection:
-            practices.claim(connection, practice, client.base_url)
+            practices.claim(connection, client.practice, client.base_url)
+    state = runs.DRY if options.dry_run else runs.RUNNING
     runs.begin(engine, run, strategies, strategies=strategies, state=state, goes_on=goes_on)
     return run
+
+
+def _options(request: PullRequest, ecw_connection: Connection, practice: Practice, now: datetime) -> Options:
+    """Return the options of the run: the schedule's, the connection's over them, the form's over both."""
+    gaps = schedule.gaps(schedule.cron(practice))
+    every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
+    by_connection, form = ecw_connection.extra_dejson.get("pull"), Options.read(request.options)
+    require_within(by_connection, form)
+    wanted = Options.read(every, by_connection, request.options)
+    return settled(wanted, form, request.run_type, schedule.resources(practice), now=now)
+
+
+def _window(
+    engine: Engine, request: PullRequest, practice: str, options: Options, now: datetime
+) -> tuple[str | None, str]:
+    if options.own_window or options.practitioners:
+        return window_of(options, now)
+    bounds = (request.window_start, request.window_end)
+    return window(engine, practice, request.run_type, *bounds, options.resources)
+
+
+def _plan(context: PullContext, choices: Mapping[str, Choice], calls_per_minute: int) -> dict[str, str]:
+    """Plan the run; return the strategies of its resources, without those that another run of its backfill looks at."""
+    run, options = context.run, context.options
+    covered = _share(context.engine, run, choices, options)
+    own = {name: choice.strategies[0] for name, choice in choices.items() if name not in covered}
+    try:
+        make(context, choices, covered, calls_per_minute)
+    except BaseException as error:
+        for name in own if run["run_type"] == "backfill" and not options.dry_run else ():
+            runs.fail(context.engine, run, name, error)  # what was claimed is given back
+        raise
+    return own
 
 
 def _require_dates(options: Options, choices: Mapping[str, Choice]) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from ecw.crm.state import cursors, run_history
 from ecw.errors import PrerequisiteMissing
-from ecw.models import Run
+from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan.plan import Plan
 
 
-def require(engine: Engine, run: Run, resource: str, planned: Plan, strategy: str) -> None:
+def require(context: PullContext, resource: str, strategy: str) -> None:
     """Do not begin a look by records that did not load in this run, or that nobody has ever looked for.
 
     A later live run needs those who are known; what is new meanwhile comes with them in the next run. A
@@ -19,10 +16,10 @@ def require(engine: Engine, run: Run, resource: str, planned: Plan, strategy: st
 
     Raises PrerequisiteMissing.
     """
-    depends_on = STRATEGIES[strategy].depends_on
-    if not depends_on or depends_on in planned["covered"]:
+    engine, run, depends_on = context.engine, context.run, STRATEGIES[strategy].depends_on
+    if not depends_on or (context.plan is not None and depends_on in context.plan["covered"]):
         return
-    only = planned["resources"][resource]["start"] is None or run["run_type"] == "backfill"
+    only = context.line(resource)["start"] is None or run["run_type"] == "backfill"
     its = next((row for row in run_history.of_run(engine, run) if row["resource"] == depends_on), None)
     # By its end, because a dry run's row is never anything but dry.
     if its is not None and its["ended_at"] is not None and its["error"] is None:

@@ -63,9 +63,11 @@ def begin(request: PullRequest) -> Run:
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.load import quarantine
     from ecw.crm.state import runs
+    from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
     from ecw.pull.plan.new_run import new_run
     from ecw.pull.plan.plan import Line, Plan
+    from ecw.settings import connections
     from ecw.settings.pull import Options
     from ecw.staging import batch_file, filesystem
 
@@ -74,7 +76,7 @@ def begin(request: PullRequest) -> Run:
         run = new_run(engine, request, Mode.REPLAY.value)
         counted = quarantine.counted(engine, run["practice"], wanted)
         with reading(engine) as connection:
-            require_ready(connection, request.ecw_conn_id, counted, counted)
+            require_ready(connection, PracticeMappings(connections.get(request.ecw_conn_id)), counted, counted)
         folder = run["staging"]
         batch_file.open_folder(folder)
         line = Line(

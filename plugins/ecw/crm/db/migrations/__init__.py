@@ -6,10 +6,11 @@ Run by `ecw migrate`. A business table that is already there belongs to the CRM 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -30,9 +31,12 @@ WAIT = 600  # seconds that one migration waits for another
 VERSIONS = (str(Path(__file__).parent / "versions"),)
 
 
-def migrate(engine: Engine, versions: Sequence[str] = VERSIONS) -> list[str]:
+def migrate(
+    engine: Engine, versions: Sequence[str] = VERSIONS, tables: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """Bring the database to the newest version in one transaction; return what was done, a sentence each.
 
+    `tables` are those that the mapping files name, by resource: a business table of another name is the CRM's own.
     Safe when two processes run it at once: the second waits, and finds nothing to do. Raises CrmSchemaError where the
     database is newer than this code, DatabaseUnavailable where another migration does not end, and what
     ecw.crm.db.errors says.
@@ -42,7 +46,7 @@ def migrate(engine: Engine, versions: Sequence[str] = VERSIONS) -> list[str]:
     with working("The migration of the CRM's tables"), engine.begin() as connection:
         _alone(connection)
         require_known(connection, versions)
-        config = _config(versions, connection)
+        config = _config(versions, connection, tables)
         command.upgrade(config, "head")
         done: list[str] = config.attributes["done"]
     return done
@@ -76,7 +80,7 @@ def migrate_back(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
         return str(script.down_revision)
 
 
-def sql(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
+def sql(engine: Engine, versions: Sequence[str] = VERSIONS, tables: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the statements that `migrate` would execute on this database, which is only read; '' for none.
 
     They are for a database administrator: one transaction, with the version noted at its end.
@@ -89,7 +93,7 @@ def sql(engine: Engine, versions: Sequence[str] = VERSIONS) -> str:
         found = version(connection)
         if found == newest(tuple(versions)):
             return ""
-        config = _config(versions, connection)
+        config = _config(versions, connection, tables)
         config.output_buffer = StringIO()
         command.upgrade(config, f"{found}:head" if found else "head", sql=True)
         return config.output_buffer.getvalue()
@@ -176,12 +180,14 @@ def _scripts(versions: tuple[str, ...]) -> ScriptDirectory:
     return ScriptDirectory.from_config(_config(versions))
 
 
-def _config(versions: Sequence[str], connection: Connection | None = None) -> Config:
+def _config(
+    versions: Sequence[str], connection: Connection | None = None, tables: Mapping[str, str] = MappingProxyType({})
+) -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", "\n".join(versions).replace("%", "%%"))
-    config.attributes |= {"done": [], "made": {}, "connection": connection}
+    config.attributes |= {"done": [], "made": {}, "connection": connection, "tables": dict(tables)}
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecw.crm.db.schema.fit import rights_problems, table_problems
+from ecw.crm.db.schema.fit import bookkeeping_problems, rights_problems, table_problems
 from ecw.mapping.validation.crosswalk_names import check_lists
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def check_crm(connection: Connection, found: Checked) -> None:
     for mapping in found.mappings:
         in_the_way = table_problems(connection, mapping)
         found.problems += in_the_way or rights_problems(connection, [mapping])
+    found.problems += bookkeeping_problems(connection)
     crosswalks = {crosswalk.name: crosswalk for mapping in found.mappings for crosswalk in mapping.crosswalks.values()}
     lists = check_lists(connection, crosswalks.values())
     found.problems += lists.problems

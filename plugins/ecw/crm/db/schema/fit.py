@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, types
@@ -11,7 +11,7 @@ from ecw.crm.db.business_table import CHANGED, LOCK, STATUS, filled_by_load, pra
 from ecw.crm.db.schema.constraints import broken_by
 from ecw.crm.db.schema.problems import Problem, alter, let_be_empty, problems, type_name
 from ecw.crm.db.schema.reflection import quoted, reflect
-from ecw.crm.db.schema.rights import table_rights
+from ecw.crm.db.schema.rights import bookkeeping_rights, table_rights
 from ecw.errors import ConfigurationError, CrmSchemaError
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ _OWN = {LOCK: (types.Boolean, "boolean"), STATUS: (types.String, "text"), CHANGE
 
 def table_problems(connection: Connection, mapping: Mapping) -> list[str]:
     """Return what keeps the CRM's table from holding the mapping's rows: file, line, column, cause and repair."""
+    return _told(mapping, in_the_way(connection, mapping))
+
+
+def _told(mapping: Mapping, found: Iterable[Problem]) -> list[str]:
     lines = {column.name: column.line for column in mapping.columns}
-    return [f"{mapping.file}:{lines.get(each.column, 1)}: {each}" for each in in_the_way(connection, mapping)]
+    return [f"{mapping.file}:{lines.get(each.column, 1)}: {each}" for each in found]
 
 
 def in_the_way(connection: Connection, mapping: Mapping) -> list[Problem]:
@@ -64,14 +68,30 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
 
     Raises CrmSchemaError and ConfigurationError (a right is missing), each with everything at once.
     """
-    mappings = list(mappings)
-    found = [problem for mapping in mappings for problem in table_problems(connection, mapping)]
+    tables: list[tuple[Mapping, Table]] = []
+    found: list[str] = []
+    for mapping in mappings:
+        try:
+            table = reflect(connection, mapping.table)
+        except CrmSchemaError as error:
+            found += _told(mapping, [Problem("", error.what)])
+        else:
+            tables.append((mapping, table))
+            found += _told(mapping, _problems(connection, table, mapping))
     if found:
         raise CrmSchemaError(
             "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
             next_step="change the CRM's table or the mapping file, then run `ecw mapping check`.",
         )
-    missing = rights_problems(connection, mappings)
+    require_rights(connection, [each for mapping, table in tables for each in _rights(connection, mapping, table)])
+
+
+def require_rights(connection: Connection, missing: Sequence[str] = ()) -> None:
+    """Do nothing where the connection's user may write the bookkeeping, and no other right is `missing`.
+
+    Raises ConfigurationError with the SQL that grants all of it.
+    """
+    missing = [*missing, *bookkeeping_problems(connection)]
     if missing:
         raise ConfigurationError(
             "The CRM connection's user cannot do the work:\n" + "\n".join(missing) + "\n",
@@ -80,17 +100,22 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
         )
 
 
+def bookkeeping_problems(connection: Connection) -> list[str]:
+    """Return which rights the connection's user lacks on the project's own tables, with the SQL that grants them."""
+    return [str(each) for each in bookkeeping_rights(connection)]
+
+
 def rights_problems(connection: Connection, mappings: Iterable[Mapping]) -> list[str]:
     """Return which rights the connection's user lacks on the mappings' tables, with the SQL that grants them.
 
     Raises CrmSchemaError where a table is missing.
     """
-    found = []
-    for mapping in mappings:
-        names = [column.name for column in mapping.columns]
-        lacked = table_rights(connection, reflect(connection, mapping.table), names)
-        found += [f"{mapping.file}:1: {each}" for each in lacked]
-    return found
+    return [each for mapping in mappings for each in _rights(connection, mapping, reflect(connection, mapping.table))]
+
+
+def _rights(connection: Connection, mapping: Mapping, table: Table) -> list[str]:
+    names = [column.name for column in mapping.columns]
+    return [f"{mapping.file}:1: {each}" for each in table_rights(connection, table, names)]
 
 
 def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterator[Problem]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from difflib import get_close_matches
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Column,
     Connection,
+    Dialect,
     Integer,
     MetaData,
     String,
@@ -47,7 +49,8 @@ FILLED = "domain that is never empty"  # in a column's info
 def reflect(connection: Connection, name: str) -> Table:
     """Return one of the CRM's tables (`schema.table` where it has a schema).
 
-    A column of a domain has the type beneath the domain.  Raises CrmSchemaError where the table does not exist.
+    A column of a domain has the type beneath the domain.  A table that has not changed since the engine reflected it
+    last is the same object.  Raises CrmSchemaError where the table does not exist.
     """
     schema, _, bare = name.rpartition(".")
     try:
@@ -68,7 +71,27 @@ def reflect(connection: Connection, name: str) -> Table:
             "schema is written schema.table.",
         ) from None
     _see_through_domains(connection, table)
-    return table
+    return _unchanged(connection.dialect, name, table)
+
+
+# Each engine's tables as they were reflected last: the SQL that an engine has compiled is found by the table's object.
+_reflected: WeakKeyDictionary[Dialect, dict[str, tuple[list[Any], Table]]] = WeakKeyDictionary()
+
+
+def _unchanged(dialect: Dialect, name: str, table: Table) -> Table:
+    """Return the table that was reflected before, where it is the same in all that is asked of a table."""
+    described = [[key.name for key in keys_of(table)], *map(_described, table.columns)]
+    before = _reflected.setdefault(dialect, {})
+    if name not in before or before[name][0] != described:
+        before[name] = described, table
+    return before[name][1]
+
+
+def _described(column: Column[Any]) -> tuple[Any, ...]:
+    # SQLAlchemy's events are each object's own.
+    kind = {name: value for name, value in vars(column.type).items() if name != "dispatch"}
+    filled = (default_of(column), column.identity is None, column.computed is None, FILLED in column.info)
+    return column.name, type(column.type), kind, column.nullable, column.primary_key, *filled
 
 
 def quoted(connection: Connection, table: Table) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, text
 
 from ecw.crm.db.schema.problems import Problem
 from ecw.crm.db.schema.reflection import key_of, quoted
+from ecw.crm.db.tables import metadata
 from ecw.errors import CrmSchemaError
 
 _LACKED = """
@@ -24,6 +25,13 @@ WHERE found.sequence IS NOT NULL AND NOT has_sequence_privilege(found.sequence, 
 """
 _NO_TEMPORARY = """
 SELECT quote_ident(current_database()) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+_BOOKKEEPING = """
+SELECT name, string_agg(need, ', ' ORDER BY place) AS needs
+FROM unnest(CAST(:names AS text[])) name,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS needs(need, place)
+WHERE NOT has_table_privilege(to_regclass(quote_ident(name)), need)
+GROUP BY name ORDER BY name
 """
 # A policy that shows and takes every row does no harm, as long as none restricts it.
 _HIDES = """
@@ -74,6 +82,26 @@ def table_rights(connection: Connection, table: Table, columns: Iterable[str]) -
             f"row-level security of the table {table.fullname} holds for {user}: a row that it hides would be loaded a "
             "second time",
             f"CREATE POLICY ecw_sync ON {name} TO {user} USING (true) WITH CHECK (true);",
+        )
+
+
+def bookkeeping_rights(connection: Connection) -> Iterator[Problem]:
+    """Yield what the user may not do with the project's own tables, a problem for each kind of thing.
+
+    A table that is not there is no question of rights.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    user, given = _user(connection), {"names": sorted(metadata.tables)}
+    lacked: dict[str, list[str]] = {}
+    for row in connection.execute(text(_BOOKKEEPING), given):
+        lacked.setdefault(row.needs, []).append(row.name)
+    for needs, names in lacked.items():
+        listed = ", ".join(names)
+        yield Problem(
+            "",
+            f"{user} lacks a right on the bookkeeping tables {listed}: {needs}",
+            f"GRANT {needs} ON {listed} TO {user};",
         )
 
 

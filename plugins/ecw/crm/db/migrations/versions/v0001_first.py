@@ -41,14 +41,13 @@ def _practitioner() -> None:
         *_texts("gender", "last_name", "first_name", "middle_name", "prefix", "suffix", "name_text", "phone"),
         *_texts("email", "address_line1", "address_line2", "city", "state", "postal_code"),
     )
-    practice = practice_column(crm())
     # Where eCW does not tell who is active, all are offered.
     view(
         "practitioner_options",
         "practitioner",
-        {"id", "active", "last_name", "first_name", "name_text", "ecw_id", practice},
+        {"id", "active", "last_name", "first_name", "name_text", "ecw_id"},
         "SELECT id, coalesce(last_name || ', ' || first_name, name_text, last_name, ecw_id) AS label, "
-        "coalesce(active, true) AS active, {practice} AS practice FROM practitioner",
+        "coalesce(active, true) AS active, {practice} AS practice FROM {table}",
     )
 
 
@@ -62,13 +61,12 @@ def _location() -> None:
         sa.Column("longitude", sa.Numeric(11, 8)),
         sa.Column("organization", sa.Text),
     )
-    practice = practice_column(crm())
     view(
         "location_options",
         "location",
-        {"id", "active", "name", "description", "ecw_id", practice},
+        {"id", "active", "name", "description", "ecw_id"},
         "SELECT id, coalesce(name, description, ecw_id) AS label, coalesce(active, true) AS active, "
-        "{practice} AS practice FROM location",
+        "{practice} AS practice FROM {table}",
     )
 
 

@@ -1,0 +1,192 @@
+"""A stage filled with a batch's lines: rows as their columns take them, rejects, and unchanged records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, count, islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from ecw.crm.db.business_table import BusinessTable
+from ecw.crm.db.converters import Unfit, instant
+from ecw.crm.db.errors import translated
+from ecw.crm.db.in_parts import in_parts
+from ecw.crm.load.stage import CHUNK, COMING, REJECT, Read, Stage
+from ecw.errors import CrmSchemaError, RowRefused
+from ecw.three_way_merge import text
+
+Line = TypeVar("Line")
+
+
+def expect(connection: Connection, stage: Stage, coming: Iterable[tuple[str, str]]) -> None:
+    """Note records that count as being in the CRM already, as (resource, eCW id)."""
+    stage.coming = COMING
+    connection.execute(CreateTable(stage.coming))
+    for chunk in _chunks(coming):
+        _copy(connection, stage.coming, ["resource", "ecw_id"], chunk)
+    _create_indexes(connection, COMING)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedLines:
+    """What a stage is filled with.
+
+    `waited` are rows that have waited in the CRM: they come before those of the batch, which may be newer, and are no
+    part of the batch's fingerprint. `newer` are the unchanged ones with a newer version.
+    """
+
+    rows: Iterable[dict[str, Any]]
+    rejects: Iterable[dict[str, Any]] = ()
+    waited: Sequence[dict[str, Any]] = ()
+    newer: Iterable[dict[str, Any]] = ()
+
+
+def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: StagedLines) -> None:
+    """Put the staged lines into the temporary tables; a row that a column cannot hold becomes a reject.
+
+    Raises CrmSchemaError for a row with a column that the mapping does not name.
+    """
+    digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
+    fit, reject_seq = _fitter(target), count()
+    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "read_earlier")
+    row_names = [*own, *(column.name for column in stage.values.values())]
+    stage.deferred_loaded = len(lines.waited)
+
+    def refuse(refused: Iterable[dict[str, Any]]) -> None:
+        _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in refused])
+
+    for chunk in _chunks(chain(lines.waited, lines.rows)):
+        accepted: list[tuple[dict[str, Any], list[Any]]] = []
+        unfit = []
+        for line in chunk:
+            stage.lines += 1
+            if stage.lines > stage.deferred_loaded:
+                digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
+            values, problems = fit(line["row"])
+            if problems:
+                stage.unfit += 1
+                unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
+                continue
+            accepted.append((line, _accepted(stage, target, line) + values))
+        for line, error in _stage_rows(connection, stage, row_names, accepted):
+            stage.unfit += 1
+            unfit.append(_unfit(line, error.column, error.reason, stage.source) | {"rule": error.rule})
+        refuse(unfit)
+    for chunk in _chunks(lines.rejects):
+        for line in chunk:
+            digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
+        refuse(chunk)
+    for chunk in _chunks(lines.newer):
+        for line in chunk:
+            digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
+        alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
+        _copy(connection, stage.newer, ["ecw_id", "source_version", "hash"], alike)
+    stage.fingerprint = digest.hexdigest()
+    # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
+    # PostgreSQL guesses. Built at the end, which is quicker.
+    for table in (stage.rows, stage.rejects, stage.newer):
+        _create_indexes(connection, table)
+    if connection.dialect.name == "postgresql":
+        # Of what statements join and filter by: to look at all columns takes as long as to copy them.
+        analyzed = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
+        connection.exec_driver_sql(f"ANALYZE {analyzed}")
+
+
+def _create_indexes(connection: Connection, table: Table) -> None:
+    for index in table.indexes:
+        connection.execute(CreateIndex(index))
+
+
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def _accepted(stage: Stage, target: BusinessTable, line: dict[str, Any]) -> list[Any]:
+    """Return what the stage has of a row beside the values of its columns."""
+    status, reason = line.get("status") or (None, None)
+    agreed = text({name: value for name, value in line["row"].items() if name != target.mapped.key})
+    read_earlier = stage.lines <= stage.deferred_loaded and _was_read_before(line.get("read"), stage.read)
+    return [stage.lines, line["ecw_id"], _version(line["version"]), line["hash"], status, reason, agreed, read_earlier]
+
+
+def _was_read_before(moment: str | None, read: Read) -> bool:
+    if moment is None or read.start is None:
+        return read.always
+    return read.always or datetime.fromisoformat(moment) <= read.start
+
+
+def _unfit(line: dict[str, Any], column: str, reason: str, source: str | None) -> dict[str, Any]:
+    found = {name: line[name] for name in ("ecw_id", "hash", "version")}
+    return found | {"step": "load", "rule": "column_type", "column": column, "reason": reason, "batch": source}
+
+
+def _reject(line: dict[str, Any], seq: int) -> list[Any]:
+    made = {"seq": seq, "column": line["column"] or "", "source_version": _version(line["version"])}
+    return [made[name] if name in made else line[name] for name in REJECT]
+
+
+def _version(text: str | None) -> Any:
+    return None if text is None else instant(text)
+
+
+def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any], list[tuple[str, str]]]]:
+    """Return a function: a row -> its values as its columns take them, in their order; and the columns that cannot.
+
+    With a column that cannot, and why, the values are not whole.
+    """
+    columns = [(name, target.converters[name], column.nullable) for name, column in target.columns.items()]
+    names = target.columns.keys()
+
+    def fit(row: dict[str, Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+        if unknown := row.keys() - names:
+            raise CrmSchemaError(
+                f"A row has a column {min(unknown)} that was not announced for {target.table.name}.",
+                next_step="run the resource's map task again: its batch was made with another mapping file.",
+            )
+        values, problems = [], []
+        for name, convert, nullable in columns:
+            value = row.get(name)
+            try:
+                values.append(None if value is None else convert(value))
+            except Unfit as why:
+                problems.append((name, str(why)))
+            if value is None and not nullable and name in row:
+                problems.append((name, "is empty, and the CRM's column must not be"))
+        return values, problems
+
+    return fit
+
+
+def _stage_rows(
+    connection: Connection, stage: Stage, names: Sequence[str], lines: Sequence[tuple[dict[str, Any], list[Any]]]
+) -> Iterator[tuple[dict[str, Any], RowRefused]]:
+    """Put rows into the stage; yield those that the database cannot hold, in a character set that lacks theirs, say."""
+
+    def write(part: Sequence[int] | None) -> None:
+        _copy(connection, stage.rows, names, [lines[at][1] for at in (range(len(lines)) if part is None else part)])
+
+    for at, error in in_parts(connection, lambda: range(len(lines)), write).items():
+        yield lines[at][0], error
+
+
+def _copy(connection: Connection, table: Table, names: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+    """Put lines into these columns of a temporary table by the quickest way that the database has."""
+    if not lines:
+        return
+    if connection.dialect.name == "postgresql":
+        quote = connection.dialect.identifier_preparer.quote
+        driver: Any = connection.connection.driver_connection
+        columns = ", ".join(quote(name) for name in names)
+        # Past SQLAlchemy, so its errors, which quote the line, are translated here.
+        with translated(), driver.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+            for line in lines:
+                copy.write_row(line)
+        return
+    connection.execute(table.insert(), [dict(zip(names, line, strict=True)) for line in lines])
