@@ -90,8 +90,9 @@ def _unchanged(dialect: Dialect, name: str, table: Table) -> Table:
 def _described(column: Column[Any]) -> tuple[Any, ...]:
     # SQLAlchemy's events are each object's own.
     kind = {name: value for name, value in vars(column.type).items() if name != "dispatch"}
-    filled = (default_of(column), column.identity is None, column.computed is None, FILLED in column.info)
-    return column.name, type(column.type), kind, column.nullable, column.primary_key, *filled
+    identity, computed = column.identity, column.computed
+    filled = (default_of(column), identity and bool(identity.always), computed and str(computed.sqltext))
+    return column.name, type(column.type), kind, column.nullable, column.primary_key, *filled, column.info.get(FILLED)
 
 
 def quoted(connection: Connection, table: Table) -> str:
