@@ -18,7 +18,6 @@ from ecw.fhir.connection import base_url_of, practice_of
 from ecw.fhir.retry import AT_ONCE
 from ecw.mapping.definition.model import Mapping as MappingFile
 from ecw.models import Push
-from ecw.practice.client import client_of
 from ecw.practice.mappings import mappings_of
 from ecw.push import progress
 from ecw.push.context import CrmSide
@@ -125,6 +124,8 @@ def begin(
         named=bool(wanted.named),
     )
     if planned and Allowed(of_connection(ecw_conn_id))():
+        from ecw.practice.client import client_of  # imports Airflow, which commands that only read the CRM do without
+
         capability.keep(push, client_of(push, engine, AT_ONCE), side.mapping.resource)
     return push
 
