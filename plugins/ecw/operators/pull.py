@@ -40,7 +40,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         if begins_first(context["ti"], context["dag_run"]):
             practice = of_connection(self.ecw_conn_id)
             run_id = context["dag_run"].run_id
-            steps.set_aside_earlier(run_id, "pull", practice.connection, practice.crm_connection)
+            steps.archive_earlier_run(run_id, "pull", practice.connection, practice.crm_connection)
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from ecw.models import Push
 from ecw.operators import lineage
 from ecw.pull.airflow_run import begins_first
-from ecw.pull.steps import set_aside_earlier
+from ecw.pull.steps import archive_earlier_run
 from ecw.push import steps
 from ecw.settings.practice import DEFAULT_CONNECTION
 from ecw.settings.practices import of_connection
@@ -43,7 +43,7 @@ class BeginOperator(BaseOperator):
         dag_run = context["dag_run"]
         practice = of_connection(self.ecw_conn_id)
         if begins_first(context["ti"], dag_run):
-            set_aside_earlier(dag_run.run_id, "push", practice.connection, practice.crm_connection)
+            archive_earlier_run(dag_run.run_id, "push", practice.connection, practice.crm_connection)
         return steps.begin(
             dag_run.run_id,
             dag_run.run_type.value,

@@ -36,7 +36,7 @@ def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) ->
         return open_run(engine, request, goes_on)
 
 
-def set_aside_earlier(
+def archive_earlier_run(
     run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
 ) -> None:
     """Let the CRM keep what an earlier run of this id and kind (pull, replay, push) did, under another id.
@@ -54,7 +54,7 @@ def set_aside_earlier(
         practice = practice_of(base_url_of(connections.get(ecw_conn_id)))
         with reading(engine) as connection:
             require_rights(connection)
-        if earlier := run_history.set_aside(engine, practice, run_id, kind):
+        if earlier := run_history.archive(engine, practice, run_id, kind):
             log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
 
 

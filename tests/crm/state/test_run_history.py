@@ -22,9 +22,9 @@ def ledger(engine: Engine) -> dict[str, tuple[int, int, int]]:
 def test_the_ledger_keeps_every_run_of_an_id(crm_engine: Engine) -> None:
     """Each as it was, and each with numbers of its own: what the first inserted is not the second's."""
     assert load(crm_engine, [a_row("a"), a_row("b")], [a_reject("c")]) == Counts(fetched=3, rejected=1, inserted=2)
-    assert run_history.set_aside(crm_engine, "P1", "r1") == "r1~1"
+    assert run_history.archive(crm_engine, "P1", "r1") == "r1~1"
     assert load(crm_engine, [a_row("a"), a_row("b", "New", 11)]) == Counts(fetched=2, unchanged=1, updated=1)
-    assert run_history.set_aside(crm_engine, "P1", "r1") == "r1~2"
+    assert run_history.archive(crm_engine, "P1", "r1") == "r1~2"
     assert load(crm_engine, [a_row("a")]) == Counts(fetched=1, unchanged=1)
     assert ledger(crm_engine) == {"r1~1": (3, 2, 0), "r1~2": (2, 0, 1), "r1": (1, 0, 0)}
     with reading(crm_engine) as connection:
@@ -33,8 +33,8 @@ def test_the_ledger_keeps_every_run_of_an_id(crm_engine: Engine) -> None:
 
 def test_an_id_that_is_new_sets_nothing_aside(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")])
-    assert run_history.set_aside(crm_engine, "P1", "r2") is None
-    assert run_history.set_aside(crm_engine, "P2", "r1") is None, "another practice's runs are its own"
+    assert run_history.archive(crm_engine, "P1", "r2") is None
+    assert run_history.archive(crm_engine, "P2", "r1") is None, "another practice's runs are its own"
     assert ledger(crm_engine) == {"r1": (1, 1, 0)}
 
 
@@ -44,7 +44,7 @@ def test_each_time_an_id_is_given_it_has_another_folder(crm_engine: Engine, run_
     """Whatever the id: batches of an earlier run are not taken for this one's."""
     seen = set()
     for _ in range(3):
-        run_history.set_aside(crm_engine, "P1", run_id)
+        run_history.archive(crm_engine, "P1", run_id)
         folder = run_history.folder_name(crm_engine, "P1", run_id)
         assert folder not in seen
         seen.add(folder)
@@ -56,6 +56,6 @@ def test_a_run_of_another_kind_that_has_the_id_is_left_as_it_is(crm_engine: Engi
     """It may be at work: pulls, replays and pushes are DAGs of their own, and ids are unique within one."""
     load(crm_engine, [a_row("a")], run=a_run("x", mode="replay"))
     for kind in (run_history.PULL, run_history.PUSH):
-        assert run_history.set_aside(crm_engine, "P1", "x", kind) is None
+        assert run_history.archive(crm_engine, "P1", "x", kind) is None
     assert ledger(crm_engine) == {"x": (1, 1, 0)}
-    assert run_history.set_aside(crm_engine, "P1", "x", run_history.REPLAY) == "x~1"
+    assert run_history.archive(crm_engine, "P1", "x", run_history.REPLAY) == "x~1"

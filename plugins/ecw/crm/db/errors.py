@@ -8,6 +8,7 @@ what does not pass an engine (COPY, a pool without a free connection, a value th
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ _RAISED = re.compile(r"PL/pgSQL function ([\w.\"]{1,63})\([^)]*\) line \d+ at RA
 _TLS = re.compile(r"SSL|TLS|certificate|sslmode", re.IGNORECASE)
 _OBJECT = re.compile(r"permission denied for (table|view|schema|sequence|database|function) ([\w.]{1,63})")
 GRANTS = "docs/how-to/connect-a-practice.md"
-_DOORS = ("trouble.py", "engine.py", "contextlib.py")  # an error passes these, and comes up nowhere there
+# An error passes these files, and comes up nowhere in them.
+_PASSED = (__file__, str(Path(__file__).with_name("engine.py")), contextlib.__file__)
 _work: ContextVar[str] = ContextVar("ecw_crm_work", default="The CRM's database")
 
 
@@ -142,7 +144,7 @@ def _handled(context: ExceptionContext) -> EcwError | None:
 
 
 def _unforeseen(error: Exception) -> InternalError:
-    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name not in _DOORS]
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in _PASSED]
     ours = [frame for frame in frames if "ecw" in Path(frame.filename).parts] or frames
     where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     return InternalError(

@@ -75,7 +75,7 @@ def required_ids(engine: Engine, practice: str, resource: str) -> list[str]:
         return sorted(set(connection.scalars(missing)) | set(connection.scalars(chosen)))
 
 
-def set_aside(connection: Connection, stage: Stage, target: BusinessTable, run: Run) -> None:
+def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run) -> None:
     """Let the rows whose record is missing wait, and say so among the rejects."""
     s = stage.rows
     for name in sorted(target.mapped.parks):

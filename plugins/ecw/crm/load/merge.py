@@ -86,7 +86,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     _leave_to_others(connection, stage, own)
     _adopt(connection, stage, own, resource)
     adopt_created(connection, stage, own, run, resource)
-    deferred.set_aside(connection, stage, target, run)
+    deferred.defer(connection, stage, target, run)
     told = merge_differing(connection, stage, target, run, resource)
     give_back_keys(connection, stage, target, run, resource)
     give_keys(connection, stage, target, resource)

@@ -51,7 +51,7 @@ def require_own_id(engine: Engine, practice: str, run_id: str, mode: str) -> Non
             )
 
 
-def set_aside(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
+def archive(engine: Engine, practice: str, run_id: str, kind: str = PULL) -> str | None:
     """Let the CRM keep what an earlier run of this id and kind did, under another id; return that, None where there was
     none.
 

@@ -32,12 +32,12 @@ def begin_by_form(
     They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
     """
     from ecw.pull.airflow_run import begins_first
-    from ecw.pull.steps import set_aside_earlier
+    from ecw.pull.steps import archive_earlier_run
     from ecw.settings.practices import of_connection
 
     practice = of_connection(ecw_conn_id)
     if begins_first(ti, dag_run):
-        set_aside_earlier(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
+        archive_earlier_run(dag_run.run_id, "replay", practice.connection, practice.crm_connection)
     return begin(
         PullRequest(
             run_id=dag_run.run_id,

@@ -93,7 +93,7 @@ class PatientPush:
         if record.elsewhere or record.unassigned:
             return self.patient.result(PushStatus.ELSEWHERE if record.elsewhere else PushStatus.UNASSIGNED)
         try:
-            return self.unknown.settle() or self._keep_back() or self._create_or_update()
+            return self.unknown.settle() or self._not_due() or self._create_or_update()
         except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # none of them is about this patient
             raise
         except PushStopped:
@@ -101,7 +101,7 @@ class PatientPush:
         except EcwError as error:  # of a read or a search: no write ends here
             return self._unread(error)
 
-    def _keep_back(self) -> Pushed | None:
+    def _not_due(self) -> Pushed | None:
         """Return the result of a patient that is locked, or was refused with the same content; None: it may go."""
         patient, intent = self.patient, self.patient.intent
         if patient.record.locked:

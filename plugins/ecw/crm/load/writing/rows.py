@@ -24,7 +24,7 @@ Chosen = ColumnElement[bool]
 
 
 def write_rows(connection: Connection, stage: Stage, own: practices.Rows, whose: edit_times.Whose) -> None:
-    """Write the rows with the fates `insert` and `update`; those that the CRM refuses are set aside."""
+    """Write the rows with the fates `insert` and `update`; those that the CRM refuses become rejects."""
     target = own.target
     s, t, watched = stage.rows, target.table, may_rewrite(connection, target)
     changing = stage.values
