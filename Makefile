@@ -34,7 +34,7 @@ test: python ## set everything up, check style, types and packages, run the test
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python include/browser.py
-	@$(PYTEST) -m airflow $(TESTS)
+	@$(PYTEST) --numprocesses=3 -m airflow $(TESTS) # they wait more than they work
 
 test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
 	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
