@@ -38,7 +38,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(
     ("crm_url", "patients"),
-    [("sqlite", 500), pytest.param("postgresql", 2000, marks=pytest.mark.slow)],
+    [("sqlite", 240), pytest.param("postgresql", 2000, marks=pytest.mark.slow)],
     indirect=["crm_url"],
 )
 def test_the_crm_ends_equal_to_what_the_practice_holds(
