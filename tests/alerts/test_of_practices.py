@@ -49,6 +49,12 @@ def north(monkeypatch: pytest.MonkeyPatch, webhook: Webhook, crm_url: str, tmp_p
         yield own
 
 
+def both_load(crm_engine: Engine) -> None:
+    for practice in ("NORTH", "SOUTH"):
+        run = a_run("the same id", practice=practice, window_end=datetime.now(UTC).isoformat())
+        load(crm_engine, [a_row("1")], run=run)
+
+
 def test_who_is_named_for_a_practice_alone_stands_in_for_everybody(north: Webhook) -> None:
     assert settings(of_connection("ecw_north")).targets == ["webhook hook_north"]
     assert settings(of_connection("ecw_south")).targets == ["webhook hook_all", "email all@example.org"]
@@ -60,9 +66,7 @@ def test_a_notice_goes_to_the_practice_s_own_and_by_its_own_threshold(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))
     with time_machine.travel(START, tick=False) as clock:
-        for practice in ("NORTH", "SOUTH"):
-            run = a_run("the same id", practice=practice, window_end=datetime.now(UTC).isoformat())
-            load(crm_engine, [a_row("1")], run=run)
+        both_load(crm_engine)
         clock.shift(timedelta(hours=7))
         watch()
         assert ({one["practice"] for one in webhook.received}, north.received) == ({"SOUTH"}, [])
@@ -78,9 +82,7 @@ def test_after_a_run_of_a_practice_only_its_alerts_are_checked(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ECW_ALERTS", json.dumps({"webhook": "hook_all"}))
     with time_machine.travel(START, tick=False) as clock:
-        for practice in ("NORTH", "SOUTH"):
-            run = a_run("the same id", practice=practice, window_end=datetime.now(UTC).isoformat())
-            load(crm_engine, [a_row("1")], run=run)
+        both_load(crm_engine)
         clock.shift(timedelta(hours=11))
         watch(ecw_conn_id="ecw_north")
         assert {alert.practice for alert in store.open_alerts(crm_engine)} == {"NORTH"}

@@ -128,24 +128,16 @@ def _alerts(connection: Connection, practice: str, suffix: str) -> Iterator[Atte
 
 def _waiting(state: PracticeState, suffix: str) -> Iterator[Attention]:
     practice = {"practice": state.practice}
-    if unknown := sum(one.unknown for one in state.resources):
-        yield Attention(
-            WARNING,
-            f"{_number(unknown, 'push', 'pushes')} without a known outcome.",
-            "the next push searches eCW before it sends anything again.",
-            "Push now",
-            dag_id=_PUSH + suffix,
-            conf={},
-        )
-    if decided := sum(one.decided for one in state.resources):
-        yield Attention(
-            WARNING,
-            f"{_number(decided, 'record', 'records')} decided and not pushed yet.",
-            "the next push does what was chosen.",
-            "Push now",
-            dag_id=_PUSH + suffix,
-            conf={},
-        )
+    unknown = sum(one.unknown for one in state.resources)
+    decided = sum(one.decided for one in state.resources)
+    pushed_next = (
+        (unknown, "push", "pushes", "without a known outcome", "searches eCW before it sends anything again"),
+        (decided, "record", "records", "decided and not pushed yet", "does what was chosen"),
+    )
+    for count, one_word, words, what, does in pushed_next:
+        if count:
+            message, next_step = f"{_number(count, one_word, words)} {what}.", f"the next push {does}."
+            yield Attention(WARNING, message, next_step, "Push now", dag_id=_PUSH + suffix, conf={})
     kinds = (
         ("held", "match", "matches", "held", "choose the right patient of eCW, or a new one.", "conflicts"),
         ("conflicts", "record", "records", "changed on both sides", "choose a winner for each field.", "conflicts"),
