@@ -26,6 +26,7 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
     from ecw.practice.mappings import mappings_of
     from ecw.pull.mapped_columns import mapped_of
     from ecw.push.plan.select import found
+    from ecw.resources import OF_PATIENTS
     from ecw.staging import forget as forgetting
     from ecw.staging import location
 
@@ -41,7 +42,8 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
                 f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
                 next_step="write crm:, ecw: or mr: before it.",
             )
-        mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, ["insurance", "encounter"])}
+        others = [name for name in OF_PATIENTS if name != forget.PATIENT]
+        mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, others)}
         # One whom the CRM has erased already is known by what was linked.
         bare = name.rpartition(":")[2].strip()
         records = forget.related(engine, practice, () if meant else [bare], meant or [bare], mapped)

@@ -58,7 +58,11 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
                 check_crm(connection, found)
         except EcwError as error:
             if not found.problems:
-                raise
+                raise type(error)(
+                    f"The files have no problems; the CRM was not checked: {error.what}",
+                    next_step=f"{error.next_step.rstrip('.')}; or check the files alone with --no-crm.",
+                    who=error.who,
+                ) from None
             found.notes.append(f"The CRM was not checked: {error.what}")
     if as_json:
         files = [str(mapping.file) for mapping in found.mappings]
