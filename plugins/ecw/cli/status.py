@@ -84,9 +84,9 @@ def _lost(lost: list[Unassigned]) -> list[str]:
 
 def _table(found: list[ResourceStatus]) -> str:
     table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
-    told = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
-    told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
-    return "\n".join([table, *([""] if told else []), *told])
+    lines = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
+    lines += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
+    return "\n".join([table, *([""] if lines else []), *lines])
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

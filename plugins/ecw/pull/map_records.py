@@ -67,8 +67,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 if mapped.warnings and not problems:
                     warned.update(f"{p.column} is empty: {p.reason}" for p in mapped.warnings)
             for column, rule, reason in problems:
-                told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
-                refused.write(line | told)
+                refusal = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                refused.write(line | refusal)
             if problems:
                 rejected += 1
                 deleted += is_tombstone(resource)

@@ -91,7 +91,7 @@ def export(
         found = exports.poll(client, kept.handle)
         if not isinstance(found, Underway):
             return _collect(ExtractContext(run, resource, options, roster, Seen()), client, found, kept, calls)
-        log.info("%s: the export is not ready (%s).", resource.name, found.progress or "no progress told")
+        log.info("%s: the export is not ready (%s).", resource.name, found.progress or "progress unknown")
         wait = min(found.seconds, LONGEST_WAIT)
     except ExportRunning as error:
         log.info("%s: %s", resource.name, error.what)

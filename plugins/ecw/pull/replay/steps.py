@@ -93,15 +93,15 @@ def begin(request: PullRequest) -> Run:
         batch_file.write_json(filesystem.join(folder, "chosen.json"), asdict(wanted))
         batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
         runs.begin(engine, run, counted)
-    told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
-    log.info("Practice %s: records to replay: %s.", run["practice"], told or "none")
+    listed = ", ".join(f"{resource} {count}" for resource, count in counted.items())
+    log.info("Practice %s: records to replay: %s.", run["practice"], listed or "none")
     return run
 
 
 def collect(run: Run, resource: str) -> Batch | None:
     """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
 
-    Return None where none is left. Those that the staging area no longer holds are told in the log and kept for the
+    Return None where none is left. Those that the staging area no longer holds are named in the log and kept for the
     summary; they do not hold the others up.
     """
     from ecw.crm.db.engine import open_crm

@@ -123,13 +123,13 @@ def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterato
     only_read = [column.name for column in mapping.columns if not column.pulled]
     parks = [each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk]
     of_table = list(problems(connection, table, wanted, mapping.key, only_read, filled_by_load(connection, parks)))
-    told = {each.column for each in of_table}
+    named = {each.column for each in of_table}
     for column in mapping.columns:
-        if column.name in table.columns and column.name not in told:
+        if column.name in table.columns and column.name not in named:
             yield from _of_column(connection, table, mapping, column)
     for each in of_table:
         yield _with_column(connection, table, mapping, each)
-    if "" not in told:
+    if "" not in named:
         yield from _of_own_columns(connection, table, set(wanted))
 
 
