@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WARNED = 20  # kinds of warnings that are named of a batch
 _POSITION = re.compile(r"\[\d+\]")
-TOLD = 5  # elements that are named when a record is not FHIR
+MOST_NAMED = 5  # elements that are named when a record is not FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _refused(
     wrong, spared = judge(resource, mapper.elements)
     if spared and not wrong:
         warned.update({_POSITION.sub("", problem.reason) for problem in spared})
-    return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))] if wrong else []
+    return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:MOST_NAMED]))] if wrong else []
 
 
 def ecw_id_of(resource: Mapping[str, Any]) -> str:
