@@ -65,7 +65,7 @@ class Failures:
 NOTHING_BEFORE = Before()
 
 
-def check(
+def check_batch(
     run: Run,
     batch: Batch,
     suite: Suite,
