@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -30,6 +31,9 @@ from ecw.settings import connections, schedule
 from ecw.settings.pull import Options, require_within
 from ecw.staging import batch_file
 
+if TYPE_CHECKING:
+    from ecw.fhir.client import EcwClient
+
 log = logging.getLogger(__name__)
 
 
@@ -41,10 +45,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
         require_ready(connection, read, RESOURCES, options.resources)
     run = new_run(engine, request, read.connection, options.mode)
     client = client_for(read.connection, request.run_type, engine)
-    if options.patients:
-        ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
-        options = replace(options, ids={"patient": ids}, patients=[])
-    require_practitioners(engine, client, options.practitioners)
+    options = _with_ids(engine, client, read, options)
     run["window_start"], run["window_end"] = _window(engine, request, run["practice"], options, now)
     log.info("Practice %s, from %s to %s.", run["practice"], run["window_start"] or "the beginning", run["window_end"])
     if options.dry_run:
@@ -52,10 +53,7 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     if options.few or options.dry_run or run["run_type"] == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:
-        # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
-        runs.give_back(engine, run)
-        with reading(engine) as connection:
-            runs.require_alone(connection, run, goes_on)
+        _require_alone(engine, run, goes_on)
     batch_file.open_folder(run["staging"])
     server = read_server(run, client)
     choices = {name: choose(RESOURCES[name], server, options) for name in options.resources}
@@ -77,6 +75,25 @@ def _options(request: PullRequest, read: PracticeMappings, now: datetime) -> Opt
     require_within(by_connection, form)
     wanted = Options.read(every, by_connection, request.options)
     return settled(wanted, form, request.run_type, schedule.resources(read.practice), now=now)
+
+
+def _with_ids(engine: Engine, client: EcwClient, read: PracticeMappings, options: Options) -> Options:
+    """Return the options with the eCW ids of the patients whom the form means.
+
+    Raises ConfigurationError where an entry means nobody or several, or a practitioner is not one.
+    """
+    if options.patients:
+        ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
+        options = replace(options, ids={"patient": ids}, patients=[])
+    require_practitioners(engine, client, options.practitioners)
+    return options
+
+
+def _require_alone(engine: Engine, run: Run, goes_on: Callable[[str], bool]) -> None:
+    # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
+    runs.give_back(engine, run)
+    with reading(engine) as connection:
+        runs.require_alone(connection, run, goes_on)
 
 
 def _window(
