@@ -17,13 +17,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from ecw.errors import ConfigurationError
 from ecw.fhir.auth.private_key import read_private_key
+from ecw.resources import RESOURCES
 
-READ_SCOPES = (
-    "system/Practitioner.read",
-    "system/Location.read",
-    "system/Patient.read",
-    "system/Coverage.r",  # eCW has no other spelling for Coverage
-    "system/Encounter.read",
+# eCW has no other spelling for Coverage.
+READ_SCOPES = tuple(
+    f"system/{row.fhir_type}.{'r' if row.fhir_type == 'Coverage' else 'read'}" for row in RESOURCES.values()
 )
 WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
 GROUP_SCOPE = "system/Group.read"
