@@ -55,11 +55,12 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     """
     from ecw.practice.client import client_for
     from ecw.push import review
+    from ecw.settings import connections
 
     with side(conn_id, crm_conn_id) as crm:
         crm_id = review.spelled(crm, crm_id)
         candidates = review.held(crm, crm_id).candidates
-        found = review.sides(crm, client_for(conn_id, "manual", crm.engine), crm_id, candidates)
+        found = review.sides(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, candidates)
     rows = [("", "CRM", *found.ecw_ids)]
     for column in found.columns:
         values = (column.crm, *(column.emr[ecw_id] for ecw_id in found.ecw_ids))
@@ -98,9 +99,10 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
     """
     from ecw.practice.client import client_for
     from ecw.push import review
+    from ecw.settings import connections
 
     with side(conn_id, crm_conn_id) as crm:
-        review.same_person(crm, client_for(conn_id, "manual", crm.engine), crm_id, getpass.getuser())
+        review.same_person(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, getpass.getuser())
     click.echo("The same person: the next pull and push go on with it.")
 
 
