@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fixtures.demo import ROOT, Demo, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 @pytest.fixture(scope="package")
@@ -26,3 +30,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory, mapping_files: Path) -> Itera
     folder = tmp_path_factory.mktemp("demo")
     with serving(folder, PATIENTS="40", SEED="7", ECW_MAPPINGS=str(mapping_files)) as demo:
         yield demo
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One person's Chromium, which keeps Airflow's scripts and need not read them for every test."""
+    context = browser.new_context(locale="en-GB")
+    context.set_default_timeout(300_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Open a fresh page; its time-outs are long because the machine may be slow, not because waiting is meant."""
+    page = context.new_page()
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    yield page
+    page.close()
