@@ -78,6 +78,7 @@ def test_a_reject_is_filtered_told_replayed_and_loaded(demo: Demo, page: Page, m
     content = console(page, demo, "rejects")
     content.get_by_role("button", name="unmapped code").click()
     rows = content.get_by_role("region", name="Rejected records").get_by_role("row")
+    rows.nth(2).wait_for(state="detached")  # the heads, and the one reject
     shown(content, "the crosswalk gender does not have the code").wait_for()
     assert rows.count() == 2
     rows.nth(1).get_by_role("link").first.click()
