@@ -16,10 +16,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.fixtures import examples  # noqa: F401 - registers the profiles of hypothesis
+from tests.fixtures.temporary_files import in_memory
 
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
+
+in_memory()
 
 # Whatever asks Airflow for a connection finds an empty Airflow, not the one of the person who runs the tests.
 _airflow_home = tempfile.TemporaryDirectory(prefix="ecw-airflow-", ignore_cleanup_errors=True)

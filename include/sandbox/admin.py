@@ -28,7 +28,7 @@ class Admin:
 
         return [
             *route("/records", GET=self.held),
-            *route("/records/{kind}", GET=self.records),
+            *route("/records/{kind}", GET=self.records, DELETE=self.delete_all),
             *route("/records/{kind}/{id}", GET=self.record, PUT=self.put, DELETE=self.delete),
             *route("/counts", GET=self.counts),
             *route("/settings", GET=self.settings, PATCH=self.set),
@@ -52,6 +52,15 @@ class Admin:
                 yield orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE)
 
         return StreamingResponse(lines(), media_type="application/fhir+ndjson")
+
+    async def delete_all(self, request: Request) -> Response:
+        """Delete all records of a type."""
+        held = self.sandbox.store.types.get(request.path_params["kind"])
+        if held is None:
+            return _error(404, f"unknown type {request.path_params['kind']!r}")
+        for resource in list(self.sandbox.store.all(request.path_params["kind"])):
+            held.delete(resource["id"])
+        return Response(status_code=204)
 
     async def record(self, request: Request) -> Response:
         kind, ecw_id = request.path_params["kind"], request.path_params["id"]

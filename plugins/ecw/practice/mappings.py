@@ -32,19 +32,14 @@ def connection_of(run: Run | Push) -> Connection:
     Raises ConfigurationError where it names another practice than when the run began.
     """
     connection = connections.get(run["ecw_conn_id"])
-    require_same(run, base_url_of(connection))
-    return connection
-
-
-def require_same(run: Run | Push, base_url: str) -> None:
-    """Raise ConfigurationError where the base URL is not that of the run's practice."""
-    if base_url != run["base_url"]:
+    if (base_url := base_url_of(connection)) != run["base_url"]:
         raise ConfigurationError(
             f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} names "
             f"{base_url} now: nothing of the run may reach, or come from, another practice.",
             next_step="trigger a new run for the other practice; to finish this one, point the connection back and "
             "clear the failed tasks. A connection for each practice avoids this.",
         )
+    return connection
 
 
 def mapping_of(run: Run | Push, resource: str) -> Mapping:
@@ -70,17 +65,17 @@ class PracticeMappings:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._read: dict[str, Mapping] = {}
 
     @cached_property
     def practice(self) -> Practice:
         """The practice's settings."""
-        return of_connection(self._connection.conn_id or "")
+        return of_connection(self.connection.conn_id or "")
 
     @cached_property
     def _written(self) -> dict[str, str]:
-        found = self._connection.extra_dejson.get("mapping") or {}
+        found = self.connection.extra_dejson.get("mapping") or {}
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise ConfigurationError(
                 "The connection's extra field `mapping` is not a JSON object of texts.",
@@ -102,7 +97,7 @@ class PracticeMappings:
             if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
                 version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
                 mapping = replace(mapping, time_zone=zone, version=version)
-            self._read[resource] = replace(mapping, base_url=base_url_of(self._connection))
+            self._read[resource] = replace(mapping, base_url=base_url_of(self.connection))
         return self._read[resource]
 
     def require_known(self, resources: Collection[str]) -> None:

@@ -54,8 +54,7 @@ def asked(run: Run) -> list[str]:
 @pytest.fixture
 def practice(pull: Pulling, sandbox: RunningSandbox) -> list[str]:
     """A practice whose calendar is empty and that was pulled once; its patients."""
-    for record in sandbox.records("Encounter"):
-        sandbox.delete("Encounter", record["id"])
+    sandbox.delete_all("Encounter")
     pull(*ALL)
     return [record["id"] for record in sandbox.records("Patient")]
 
@@ -96,7 +95,7 @@ def test_how_soon_is_a_setting(
         appoint(sandbox, patient, today + timedelta(days=ahead))
     pull.resource(run_of(pull), "encounter")
 
-    found = urgency.urgent(PullContext(run_of(pull), pull.crm, Options(appointment_days=days)))
+    found = urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(appointment_days=days)))
 
     assert len(found["appointment"]) == number
 
@@ -117,7 +116,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
     run = pulled(pull, intake_open=where)
 
     assert set(asked(run)) >= {practice[5], practice[6], practice[8]}
-    assert urgency.urgent(PullContext(run, pull.crm, Options(intake_open=where)))["intake"] == [
+    assert urgency.urgent(PullContext.of(run, pull.crm, Options(intake_open=where)))["intake"] == [
         *sorted([practice[5], practice[6]]),
         practice[8],
     ]
@@ -127,7 +126,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
 @pytest.mark.parametrize("place", ["stage", "opportunity.stage", "location.name"])
 def test_an_intake_that_the_crm_does_not_have_is_reported(pull: Pulling, place: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'intake_open' names {place}, which the CRM does not have"):
-        urgency.urgent(PullContext(run_of(pull), pull.crm, Options(intake_open={place: ["open"]})))
+        urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(intake_open={place: ["open"]})))
 
 
 @on_sqlite
@@ -139,7 +138,7 @@ def test_the_summary_says_how_old_each_group_is(
     pull.resource(run_of(pull), "encounter")
     run = pulled(pull)
 
-    told = urgency.report(PullContext(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
+    told = urgency.report(PullContext.of(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
 
     assert told.startswith("fetched longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
     assert re.search(r"anybody \(\d+\): 2\.0 h", told)
