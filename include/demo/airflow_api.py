@@ -87,7 +87,7 @@ class AirflowApi:
         return found
 
     def asset_events(self) -> list[dict[str, Any]]:
-        """Return what tasks told about assets."""
+        """Return the events of assets."""
         found: list[dict[str, Any]] = self._call("GET", "assets/events?limit=100")["asset_events"]
         return found
 

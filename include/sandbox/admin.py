@@ -117,7 +117,7 @@ class Admin:
         return JSONResponse({"id": client.id})
 
     async def faults(self, request: Request) -> Response:
-        return JSONResponse([_told(rule) for rule in self.sandbox.faults])
+        return JSONResponse([_rule_json(rule) for rule in self.sandbox.faults])
 
     async def add_fault(self, request: Request) -> Response:
         try:
@@ -125,7 +125,7 @@ class Admin:
         except (TypeError, ValueError) as wrong:
             return _error(400, str(wrong))
         self.sandbox.faults.append(rule)
-        return JSONResponse(_told(rule), 201)
+        return JSONResponse(_rule_json(rule), 201)
 
     async def clear_faults(self, request: Request) -> Response:
         self.sandbox.faults.clear()
@@ -137,7 +137,7 @@ class Admin:
         return Response(status_code=204)
 
 
-def _told(rule: Rule) -> dict[str, Any]:
+def _rule_json(rule: Rule) -> dict[str, Any]:
     return {name: value for name, value in vars(rule).items() if not name.startswith("_")}
 
 
