@@ -133,7 +133,7 @@ class AirflowApi:
             time.sleep(BETWEEN)
 
 
-def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.5) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float, every: float = 1) -> bool:
     """Ask until it is true; False when the time is over."""
     end = time.monotonic() + seconds
     while not true():
