@@ -217,3 +217,9 @@ def test_the_search_for_banned_words_finds_them(text: str, tmp_path: Path, monke
     assert len(banned(tmp_path / "a.md")) == 1
     (tmp_path / "a.md").write_text("we recommend and amend; he told it; it goes on")
     assert banned(tmp_path / "a.md") == []
+
+
+def test_warnings_are_switched_off_only_where_one_thread_at_a_time_comes() -> None:
+    """`catch_warnings` changes the whole process: a thread that leaves it gives the others back what it found."""
+    using = {path.parent.name for path in FILES if "catch_warnings(" in path.read_text()}
+    assert using == {"quality"}  # behind gx_runner.ONE_AT_A_TIME

@@ -43,6 +43,9 @@ SELECT attname, max(typtypmod), max(format_type(oid, NULL)) FILTER (WHERE typnot
 """
 
 
+# Columns that no mapping fills may have any type. `catch_warnings` would change what other threads are warned of.
+warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+
 FILLED = "domain that is never empty"  # in a column's info
 
 
@@ -54,16 +57,13 @@ def reflect(connection: Connection, name: str) -> Table:
     """
     schema, _, bare = name.rpartition(".")
     try:
-        with warnings.catch_warnings():
-            # Columns that no mapping fills may have any type.
-            warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
-            table = Table(
-                *(bare, MetaData()),
-                schema=schema or None,
-                autoload_with=connection,
-                resolve_fks=False,
-                listeners=[("column_reflect", lenient_dates.reflected)],
-            )
+        table = Table(
+            *(bare, MetaData()),
+            schema=schema or None,
+            autoload_with=connection,
+            resolve_fks=False,
+            listeners=[("column_reflect", lenient_dates.reflected)],
+        )
     except NoSuchTableError:
         raise CrmSchemaError(
             f"The CRM has no table {name}{_near(connection, schema, bare)}.",
