@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 from ecw.errors import ConfigurationError
@@ -57,7 +57,7 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
 
     Raises ConfigurationError, MappingError.
     """
-    read, names = PracticeMappings(connections.get(ecw_conn_id)), list(resources)
+    read, names = PracticeMappings.at(ecw_conn_id), list(resources)
     yield from map(read.of, names)
     read.require_known(names)
 
@@ -70,17 +70,27 @@ class PracticeMappings:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._read: dict[str, Mapping] = {}
+
+    @classmethod
+    def at(cls, ecw_conn_id: str) -> Self:
+        """Return the mappings of the practice at a connection.  Raises ConfigurationError where there is none."""
+        return cls(connections.get(ecw_conn_id))
+
+    @cached_property
+    def base_url(self) -> str:
+        """The practice's server and code.  Raises ConfigurationError."""
+        return base_url_of(self.connection)
 
     @cached_property
     def practice(self) -> Practice:
         """The practice's settings."""
-        return of_connection(self._connection.conn_id or "")
+        return of_connection(self.connection.conn_id or "")
 
     @cached_property
     def _written(self) -> dict[str, str]:
-        found = self._connection.extra_dejson.get("mapping") or {}
+        found = self.connection.extra_dejson.get("mapping") or {}
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise ConfigurationError(
                 "The connection's extra field `mapping` is not a JSON object of texts.",
@@ -102,7 +112,7 @@ class PracticeMappings:
             if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
                 version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
                 mapping = replace(mapping, time_zone=zone, version=version)
-            self._read[resource] = replace(mapping, base_url=base_url_of(self._connection))
+            self._read[resource] = replace(mapping, base_url=self.base_url)
         return self._read[resource]
 
     def require_known(self, resources: Collection[str]) -> None:

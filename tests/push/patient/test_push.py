@@ -8,6 +8,7 @@ import pytest
 
 from ecw.crm.state import conflicts
 from ecw.push import intents
+from ecw.push.messages import describe_result
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.rules.outcome import Kind
@@ -390,8 +391,13 @@ def test_a_patient_whom_a_pull_linked_to_another_row_meanwhile_is_held(sandbox: 
         from ecw.three_way_merge import MergeBase
 
         assert pushing().patients.link(connection, other, ecw_id, MergeBase(), "pull")
-    assert push_patient(pushing("r2"), crm_id).status == "held"
+    pushed = push_patient(pushing("r2"), crm_id)
+    reason, next_step = describe_result(pushed)
+    assert (pushed.status, reason) == ("held", "Held (link): it is linked to another record of the CRM")
+    assert f"`ecw matches choose {crm_id} new`" in str(next_step)
     assert {row["crm_id"] for row in crm.all("ecw_link")} == {other}
+    told = sorted(crm.all("ecw_journal"), key=lambda row: row["at"])[-1]
+    assert (told["message"], told["next_step"]) == (reason, next_step)
 
 
 def test_no_value_leaves_the_crm_but_to_ecw(sandbox: Any, crm: Any, pushing: Any, caplog: Any) -> None:
