@@ -19,7 +19,7 @@ import orjson
 from bench.map_patients import generated
 from bench.check_rows import plain_pandas, staged_patients
 from ecw.mapping.definition.files import load_mapping
-from ecw.quality.check import check
+from ecw.quality.check import check_batch
 from ecw.quality.suite import suite_of
 
 rows = int(sys.argv[1])
@@ -30,7 +30,7 @@ linked = lambda resource, ids: set(ids)
 with tempfile.TemporaryDirectory() as folder:
     batch = staged_patients(mapping, rows, folder)
     begun = time.process_time()
-    checked = check({"staging": folder}, batch, suite, linked=linked, report=found.extend)
+    checked = check_batch({"staging": folder}, batch, suite, linked=linked, report=found.extend)
     seconds = time.process_time() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     begun = time.process_time()

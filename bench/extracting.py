@@ -12,8 +12,8 @@ from typing import Any
 
 from ecw.fhir.client import EcwClient
 from ecw.models import Run
-from ecw.pull.extract.context import Known
-from ecw.pull.extract.extract import ExtractRequest, extract
+from ecw.pull.extract.context import ExtractContext, Known
+from ecw.pull.extract.extract import extract_records
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
@@ -101,7 +101,7 @@ class Practice:
             crm_conn_id="",
             staging=filesystem.join(self.root, run_id),
         )
-        return extract(ExtractRequest(run, resource, Options(), roster, [strategy]), self.client)["count"]
+        return extract_records(ExtractContext(run, resource, Options(), roster), self.client, [strategy])["count"]
 
     def load(self, run_id: str) -> None:
         """Take a run's records as those that the CRM has."""

@@ -1,27 +1,27 @@
 """
 ### Verification of benefits
 
-Follows what pulls change: when a patient's insurance, or what a payer asks for of the patient, has changed, it opens a
-request in the CRM's table `vob_request`: one for each patient and load, with the names of what changed, never values.
-With a connection `vob_webhook` (type HTTP) each request is posted there, once.
+Follows the pulls. When a patient's insurance changes, or a demographic field that payers ask for, it adds a request to
+the CRM's table `vob_request`: one per patient and load, with the names of the changed fields, never values. If there is
+a connection `vob_webhook` (type HTTP), it also POSTs each request there, once.
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `open_vob` | looks at every change of the journal that it has not seen yet | the CRM's table `vob_request` |
-| `deliver` | posts the requests that wait, the oldest first | the receiver: down, refused, moved |
+| `open_vob` | reads every change in the journal that it has not read yet | the CRM's table `vob_request` |
+| `deliver` | POSTs the waiting requests, the oldest first | the receiver is down, moved, or refuses |
 
 It starts when the asset `ecw_insurance` or `ecw_patient` has an event, and once a day for what is left. A missed
-event loses nothing. What the first look at a patient's insurance brings opens none, nor does a load that would open
-more than 500: the log says so, and the form opens those of a run after all.
+event loses nothing. Insurance that is fetched for the first time opens no requests, nor does a load that would open
+more than 500: the log says so, and the form opens the requests of such a run later.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. `open_vob`: the CRM's own `vob_request` lacks a column; the line names all that are in the way.
-3. `deliver` **retried by itself** (yellow): the receiver is down. What was not delivered waits, and goes with a later
-   try or run, under the same `Idempotency-Key`.
-4. `deliver` red: the connection is wrong, or the receiver does not take a request: `vob_request.delivery_note` says how
-   it answered. After fixing, set `delivery` to `waiting` where it is `refused`, and trigger.
+2. `open_vob`: your own table `vob_request` lacks a column; the line names all that is missing.
+3. `deliver` **retried by itself** (yellow): the receiver is down. Undelivered requests wait for a later try or run,
+   under the same `Idempotency-Key`.
+4. `deliver` red: the connection is wrong, or the receiver refuses a request; `vob_request.delivery_note` has its
+   answer. After fixing, set `delivery` from `refused` to `waiting`, and trigger.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ for practice in practices():
             "of_run": Param(
                 "",
                 type="string",
-                title="Of this run after all",
-                description="The id of a pull whose changes were passed over, as a first look or as too many at once.",
+                title="Open the requests of this run",
+                description="The id of a pull that opened none: an initial sync, or too many changes at once.",
             )
         },
         doc_md=__doc__,

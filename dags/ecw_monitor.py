@@ -1,25 +1,25 @@
 """
-### What is wrong, noticed although no run notices it
+### Finds what no run reports
 
-Every half hour, `watch` looks into the CRM's tables: a resource not refreshed for three intervals, numbers that do not
-add up, far fewer records than usual, a resource that a quality rule stopped, too many rejects. It sends one notice when
-that begins and one when it is over. `ecw_pull` does the same after each of its runs; this DAG is for the time when
-`ecw_pull` is paused, stuck or cannot begin.
+Every half hour, `watch` reads the CRM's tables and looks for five conditions: a resource was not refreshed for three
+intervals, counts do not add up, far fewer records than usual, a quality rule stopped a resource, too many rejects. It
+sends one notification when a condition begins and one when it ends. `ecw_pull` does the same after each of its runs;
+this DAG covers the time when `ecw_pull` is paused, stuck or cannot begin.
 
-`tidy` removes what is older than it is to be kept: staged runs (`ecw_staging_days`), the Integration Logs
-(`ecw_journal_days`), quality reports (`ecw_quality_days`), alerts that are over (`ecw_notice_days`).
+`tidy` deletes what is older than it should be kept: staged runs (`ecw_staging_days`), the Integration Logs
+(`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_notice_days`).
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
 
-Who is notified is the variable `ecw_alerts`, for instance
+The variable `ecw_alerts` sets who is notified, for instance
 `{"webhook": "alerts_http", "email": ["oncall@example.org"], "stale_intervals": 3}`;
-without it, the log and `ecw status`.
+without it, alerts are only in the log and in `ecw status`.
 
 ### When something is red
 
-1. Read the last line of the failed task: it ends with *Next (who): what to do*; mostly the variable is written wrongly.
-2. **Green, but nothing arrives**: the log says which connection did not answer. The notice is sent by the next run.
-3. Airflow's scheduler itself being down is noticed by nobody inside Airflow: watch its `/api/v2/monitor/health`.
+1. Read the last line of the failed task: it ends with *Next (who): what to do*. Mostly the variable has a mistake.
+2. **Green, but nothing arrives**: the log names the connection that did not answer. The next run sends it.
+3. Nobody inside Airflow notices that Airflow's scheduler is down: watch its `/api/v2/monitor/health`.
 """
 
 from __future__ import annotations

@@ -5,29 +5,29 @@ Pulls what `ecw/resources.py` lists from eClinicalWorks into the CRM. Per resour
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `extract` | fetches the records from eCW and stages them | eCW down, refused, quota spent |
-| `map` | drops what did not change, turns the rest into rows | a mapping file that is wrong |
-| `check` | decides which rows may enter | a suite's `stop` rule |
-| `load` | writes rows, links, rejects, cursor and numbers in one transaction | the CRM's database |
+| `extract` | fetches the records from eCW and stages them | eCW down, refused, quota used up |
+| `map` | drops what did not change, turns the rest into rows | a mapping file is wrong |
+| `check` | decides which rows may be loaded | a rule with `stop` |
+| `load` | writes rows, links, rejects, cursor and counts in one transaction | the CRM's database |
 
-`begin` reads the form, refuses what makes no sense, and skips what the run is not about. It waits while another run is
-at work, unless the run is about a few records: `inline` does all steps of these in one process. `summary` always
-runs: its log and its return value are the run's table, with a next move where something is wrong. It also sends the
-notices of the variable `ecw_alerts`; the DAG `ecw_monitor` does when no run comes.
+`begin` reads the form, refuses contradictory values, and skips resources that the run does not cover. It waits while
+another run is active, unless the run is about a few records: then `inline` does all steps in one process. `summary`
+always runs: its log and its return value are the run's table, with the next step if something is wrong. It also sends
+the notifications of the variable `ecw_alerts`; while no run takes place, the DAG `ecw_monitor` sends them.
 
-How often it runs and what it pulls are the variables `ecw_pull_schedule` (cron) and `ecw_pull_resources`.
+The variables `ecw_pull_schedule` (cron) and `ecw_pull_resources` set how often it runs and what it pulls.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it tries three times.
-3. **Failed at once** (red): a person must act, as the line says. Then *Clear* the resource's group: doing it
-   twice is doing it once. A form that `begin` refused is filled in anew: trigger another run.
-4. `extract` stays *scheduled* for ever: the pool `ecw_api` is missing. Run `ecw settings apply --only pools`.
+2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Do nothing; it tries three times.
+3. **Failed at once** (red): a person must act, as the line says. Then *Clear* the resource's group; loading twice
+   changes nothing. If `begin` refused a form, trigger another run instead.
+4. `extract` stays *scheduled*: the pool `ecw_api` is missing. Run `ecw settings apply --only pools`.
 5. A missed interval needs no backfill: the next run covers everything since the last good one.
-6. A *Dag Import Error* that names `ecw_pull_schedule`: fix the variable; the next run makes up for what was missed.
+6. A *Dag Import Error* that names `ecw_pull_schedule`: fix the variable; the next run fetches what was missed.
 
-On demand: press *Trigger*. From a terminal: `ecw status`, `ecw check`.
+On demand: press *Trigger*. From a terminal: `ecw pull`, `ecw status`, `ecw check`.
 """
 
 from __future__ import annotations

@@ -2,29 +2,30 @@
 ### CRM → eCW, when a patient changes
 
 Pushes patients whose demographics differ from what the CRM and eCW last agreed on. A change in the CRM starts a run
-within a minute; *Trigger* starts one by hand, for all or for the patients that its form names.
+within a minute; *Trigger* starts one by hand, for all patients or for those that its form names.
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `begin` | finds in the CRM who is to be pushed; asks eCW once what it can do | a form or a setting that is wrong |
-| `approve` | asks a person where it is more than usual; without a yes nothing is sent | waits up to a day |
-| `send` | unknown outcomes first, then new and changed patients, side by side | eCW down, refused, quota spent |
-| `confirm` | reads back what was written, so that its echo is not a change | eCW down |
+| `begin` | finds the patients to push in the CRM; reads once what eCW supports | a form or a setting is wrong |
+| `approve` | asks a person if there are more than usual; without an approval nothing is sent | waits up to a day |
+| `send` | unknown outcomes first, then new and changed patients, in parallel | eCW down, refused, quota used up |
+| `confirm` | reads back what was written, so that the next pull does not take it for a change | eCW down |
 
-`summary` always runs: its log and its return value tell how many patients were created, updated, rejected, held, and
-for each that needs somebody why and what to do. Nobody is created twice: every request is written down before it is
-sent, and what happened to it is searched for before anything is sent again.
+`summary` always runs. Its log and its return value show how many patients were created, updated, rejected and held, and
+the next step for each patient that needs a person. No patient is created twice: every request is recorded before it is
+sent, and an unknown outcome is searched for before anything is sent again.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Nothing to do; it goes on where it was.
+2. **Retried by itself** (yellow): eCW answered 5xx, 429 or not at all. Do nothing; the retry continues where it was.
 3. **Failed at once** (red): a person must act, as the line says; then *Clear* the task.
-4. **Stop at once**: set the Variable `ecw_push_kill_switch` to 1. It is read before every request. Take it away to go
-on. 5. `approve` waits: *Browse → Required Actions*. Runs stay unpushed until somebody answers.
+4. **Stop at once**: set the Variable `ecw_push_kill_switch` to 1. It is read before every request. Remove it to
+   continue.
+5. `approve` waits: *Browse → Required Actions*. Nothing is pushed until somebody answers.
 6. No run starts by itself: is the DAG unpaused, the triggerer up, and the Variable `ecw_push_auto_start` not 0?
 
-Held matches: `ecw matches`. Fields that both sides changed: `ecw conflicts`. From a terminal: `ecw push patient`.
+Held patients: `ecw matches`. Fields that both sides changed: `ecw conflicts`. From a terminal: `ecw push`.
 """
 
 from __future__ import annotations

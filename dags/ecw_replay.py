@@ -1,25 +1,25 @@
 """
 ### Rejected records again
 
-After a mapping, a crosswalk or a rule was fixed: press *Trigger*, choose by resource, rule, run or eCW id (nothing
-chosen: every open reject), and the records go through map, check and load again, in the order they came. They come from
-the staging area; eCW is not asked, no cursor moves, and what is newer in the CRM stays.
+Use it after you fixed a mapping, a crosswalk or a rule. Press *Trigger* and choose by resource, rule, run or eCW id
+(nothing chosen: every open reject). The records go through map, check and load again, in the order in which they came.
+They come from the staging area: eCW is not called, no cursor moves, and newer values in the CRM stay.
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `collect` | finds the records in the batches of the runs that rejected them | the staging area is not there |
+| `collect` | finds the records in the batches of the runs that rejected them | the staging area is missing |
 | `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
 
-`summary` always runs: its log and its return value are the run's table. *fetched* are the records replayed. A
-resource without an open reject among the chosen ones is skipped (pink).
+`summary` always runs: its log and its return value are the run's table. *fetched* counts the replayed records. A
+resource without a chosen open reject is skipped (pink).
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. `begin` red: the form asks for a rule, run or id that no open reject has; the line names those that there are.
-3. **Records that are no longer staged** (the variable `ecw_staging_days` says for how long they are kept) are named in
-   `summary`: pull them by their ids with `ecw_pull`'s form.
-4. Still rejected after the replay: what was fixed does not reach them. `ecw status` names the reasons.
+2. `begin` red: no open reject has the rule, run or id of the form; the line names those that exist.
+3. `summary` names **records that are no longer staged** (the variable `ecw_staging_days` sets how long they are kept):
+   pull them by their ids with the form of `ecw_pull`.
+4. Still rejected after the replay: the fix does not cover them. `ecw status` names the reasons.
 
 From a terminal: `ecw replay`.
 """

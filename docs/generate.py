@@ -40,7 +40,7 @@ def connection() -> str:
     rows += [(field["label"], field["description"]) for field in form["conn-fields"].values()]
     return page(
         "The connection",
-        "For whoever fills in a connection of type eClinicalWorks.",
+        "For everybody who fills in a connection of type eClinicalWorks.",
         table(("field", "what goes there"), rows),
     )
 
@@ -59,7 +59,7 @@ def options() -> str:
     keys = [*described_fields(Settings), *described_fields(Thresholds)]
     parts.append(table(("key", "default", "meaning"), keys))
     return page(
-        "Options", "For whoever looks up a key of a connection's extra fields, which hold JSON objects.", *parts
+        "Options", "For everybody who looks up a key of a connection's extra fields, which hold JSON objects.", *parts
     )
 
 
@@ -77,11 +77,11 @@ def cli() -> str:
         command: click.Command = import_module(module).command
         rows += [(f"`ecw {words}`", text) for words, text in commands(name, command)]
     intro = (
-        "The `ecw` command works on the Airflow that your shell's environment names (`AIRFLOW_HOME`; for the demo "
-        "`. .run/env`). `ecw COMMAND --help` lists a command's options."
+        "The command `ecw` uses the Airflow that your shell's environment names (`AIRFLOW_HOME`; for the demo "
+        "`. .run/env`). `ecw COMMAND --help` explains a command and its options."
     )
     return page(
-        "The `ecw` command", "For whoever works in a terminal.", intro, table(("command", "what it does"), rows)
+        "The `ecw` command", "For everybody who works in a terminal.", intro, table(("command", "what it does"), rows)
     )
 
 
@@ -94,7 +94,7 @@ def commands(words: str, command: click.Command) -> list[tuple[str, str]]:
 
 def tables() -> str:
     """Return the page of the bookkeeping tables."""
-    parts = ["Every key begins with the practice. `ecw migrate` makes these tables beside the CRM's own."]
+    parts = ["Every key begins with the practice. `ecw migrate` creates these tables beside the CRM's own."]
     for each in metadata.sorted_tables:
         parts.append(f"## {each.name}\n\n{each.comment}")
         rows = [
@@ -102,17 +102,17 @@ def tables() -> str:
             for column in each.columns
         ]
         parts.append(table(("column", "type", "", "meaning"), rows))
-    return page("Tables", "For whoever queries the bookkeeping tables in the CRM's database.", *parts)
+    return page("Tables", "For everybody who queries the bookkeeping tables in the CRM's database.", *parts)
 
 
 def error_tree() -> str:
     """Return the page of the error classes."""
     tree = (errors.__doc__ or "").split("\n\n")[1]
     intro = (
-        "A class is named for what to do. Airflow retries what is below `RetryableError` and fails at once on what is "
-        "below `FatalError`. A message never holds a patient's data."
+        "Airflow retries a task that ends with a class below `RetryableError`; a class below `FatalError` fails it at "
+        "once. A message ends with the next step, and never holds a patient's data."
     )
-    return page("Errors", "For whoever reads a failed task's log.", intro, f"```\n{tree}\n```")
+    return page("Errors", "For everybody who reads the log of a failed task.", intro, f"```\n{tree}\n```")
 
 
 def dags() -> str:
@@ -121,7 +121,7 @@ def dags() -> str:
     for path in sorted((ROOT / "dags").glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         parts.append(f"## `{path.stem}`\n\n{text}")
-    return page("DAGs", "For whoever operates the DAGs; Airflow shows the same text beside each.", *parts)
+    return page("DAGs", "For the operators of the DAGs; Airflow shows the same text beside each DAG.", *parts)
 
 
 def quality_suite() -> str:
@@ -133,7 +133,7 @@ def quality_suite() -> str:
     parts = [intro]
     for title, scopes in (
         ("About rows", {Scope.ROW}),
-        ("About rows among each other", {Scope.ROWS}),
+        ("About several rows together", {Scope.ROWS}),
         ("About the whole batch: warn or stop", {Scope.BATCH}),
     ):
         rows = [
@@ -142,19 +142,19 @@ def quality_suite() -> str:
             if known.scope in scopes
         ]
         parts += [f"## {title}", table(("type", "kwargs", "meaning"), rows)]
-    return page("Quality suites", "For whoever writes a quality rule.", *parts)
+    return page("Quality suites", "For everybody who writes a quality rule.", *parts)
 
 
 def held_patients() -> str:
     """Return the page of the reasons why a patient is held."""
     intro = (
-        "The push holds a patient when eCW may have it already, or when a linked row or chart may be another person's "
-        "by now. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs."
+        "The push holds a patient when eCW may have it already, or when a linked row or chart may now be another "
+        "person's. How to decide: [held patients](../how-to/held-patients.md). `…` stands for what agrees or differs."
     )
     rows = [(reason.replace("{}", "…"), reason.resolution) for reason in Held]
     return page(
         "Why a patient is held",
-        "For whoever reads why a patient is held.",
+        "For the person who reads why a patient is held.",
         intro,
         table(("reason", "what resolves it"), rows),
     )

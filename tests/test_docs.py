@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from docs.generate import PAGES, REFERENCE, ROOT
+from ecw.cli import group
 
 README = ROOT / "README.md"
 PROSE = sorted([README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -60,3 +63,47 @@ def test_the_variables_of_the_demo_exist() -> None:
     demo = (ROOT / "include" / "demo" / "demo.py").read_text()
     for variable in set(re.findall(r"\b([A-Z_]+)=", README.read_text())):
         assert f'"{variable}"' in demo, f"README names {variable}="
+
+
+def commands(text: str) -> Iterator[str]:
+    """Yield the `ecw` commands of a text: between backticks, or on a line of their own."""
+    for found in re.findall(r"`ecw ([a-z][^`]*)`|^ *ecw ([a-z][^\n#|]*)", text, flags=re.M):
+        yield " ".join(found[0].split()) or found[1].strip()
+
+
+def unknown(words: str) -> list[str]:
+    """Return the first word of a command that does not exist, or its options that do not."""
+    context, command = click.Context(group), group
+    options = []
+    for word in words.split():
+        name = word.split("=")[0].rstrip(".,;:)")
+        if name.startswith("--"):
+            options.append(name)
+        elif isinstance(command, click.Group) and not options and not name.isupper():  # RUN stands for an argument
+            inner = command.get_command(context, name)
+            if inner is None:
+                return [name]
+            command = inner
+    if isinstance(command, click.Group):
+        return [name for name in options if name != "--help"]
+    known = {name for each in command.params for name in each.opts} | {"--help"}
+    return [name for name in options if name not in known]
+
+
+def test_the_search_for_commands_finds_the_wrong_ones() -> None:
+    text = "`ecw pull\n--patient ID --dry-run`, `ecw pull --pat`, `ecw fetch`\n  ecw matches drop ID   # no more"
+    assert [unknown(each) for each in commands(text)] == [[], ["--pat"], ["fetch"], ["drop"]]
+
+
+TEXTS = [*PROSE, *(ROOT / "include").rglob("*.md"), *(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+
+
+def test_every_command_that_a_page_or_a_message_names_exists() -> None:
+    named = {
+        (str(path.relative_to(ROOT)), words)
+        for path in TEXTS
+        if "decisions" not in path.parts
+        for words in commands(path.read_text())
+    }
+    assert len(named) > 150
+    assert {(path, words): unknown(words) for path, words in named if unknown(words)} == {}

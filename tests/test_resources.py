@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,12 @@ def test_every_resource_has_its_mapping_suite_and_golden_pairs() -> None:
         assert (ROOT / "include" / "mappings" / f"{name}.yaml").exists(), f"{name}: no mapping file"
         assert (ROOT / "include" / "quality" / f"{name}.yaml").exists(), f"{name}: no quality suite"
         assert list((ROOT / "tests" / "mappings").glob(f"**/{name}*")), f"{name}: no golden pair"
+
+
+def test_the_console_offers_every_resource() -> None:
+    listed = re.search(r"RESOURCES = (\[.*?\]);", (ROOT / "plugins/ecw/ui/static/record.js").read_text())
+    assert listed
+    assert sorted(json.loads(listed[1])) == sorted(RESOURCES), "add it to RESOURCES of ui/static/record.js"
 
 
 def test_what_a_resource_needs_stands_before_it() -> None:

@@ -1,39 +1,39 @@
 """Errors are named for the decision they ask for.
 
 EcwError
-├── RetryableError                  a later try can work; Airflow retries the task
+├── RetryableError                a later try can work; Airflow retries the task
 │   ├── ServerUnavailable         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
-│   │   ├── ConnectionFailed        no connection came about: nothing was sent
-│   │   ├── CircuitOpen       so many calls failed in a row that no more are made for a while
-│   │   └── OutcomeUnknown    a write was sent, and whether eCW did it is not known: search before sending again
-│   ├── TokenRevoked             tokens that had worked are refused, fresh ones too
-│   ├── ExportRunning         eCW makes one export at a time, and another one runs
-│   ├── ConcurrentRun              another run pulls the practice: this one waits for it
-│   ├── SnapshotPending       another run of the same backfill still fetches what this one needs
-│   ├── RateLimited            429: the practice's calls of this minute are used up
-│   ├── StagingUnavailable    the disk or the object store of the staging area is full, or failed
-│   ├── DatabaseUnavailable            the CRM's database does not answer, is busy, or gave up
-│   └── InternalError         an error that nobody foresaw, without its text, which may quote a record
-└── FatalError             the same call would fail again; Airflow fails the task at once
-    ├── ConfigurationError    a connection field, a key, a URL, a setting
-    │   └── KeyNotPublished   the published key set and the private key disagree
-    ├── AuthenticationError           the token endpoint said no
-    ├── AccessDenied          401 after renewal, 403: the token does not reach this
-    ├── BadRequest        400: a parameter set or a record that eCW does not take
-    ├── RecordNotFound         404, 410
-    │   └── ExportExpired        an export that eCW no longer knows
-    ├── InvalidResponse      the server's answer cannot be whole: a loop of pages, a filter ignored, a foreign link
-    │   ├── WrongRecord     a read by id brought a record of another id
-    │   └── UnreadableRecord  a record that somebody must know in full is broken JSON, too big or nested too deep
-    ├── MappingError          a mapping file or a quality suite: file, line, key
-    ├── CrmSchemaError         the CRM's table cannot hold what the mapping puts into it
-    │   └── RowRefused         a constraint or a trigger of the CRM refuses a row
-    ├── PushStopped           a person has set the kill switch of the push: no request is made
-    ├── PlanExceedsInterval           the run cannot be done before the next one begins
-    ├── PrerequisiteMissing         the strategy needs records of another resource, and those did not load
-    ├── QualityGateFailed           a quality rule stops the resource: nothing of this batch may enter
-    ├── CorruptBatch          a staged batch is absent, cut or not what was written
-    └── CountMismatch     fetched is not rejected + inserted + updated + unchanged
+│   │   ├── ConnectionFailed      no connection was made: nothing was sent
+│   │   ├── CircuitOpen           many calls failed in a row: no calls for a while
+│   │   └── OutcomeUnknown        a write was sent, its outcome is unknown: search before sending again
+│   ├── TokenRevoked              tokens that worked before are refused, new ones too
+│   ├── ExportRunning             eCW makes one export at a time, and another one runs
+│   ├── ConcurrentRun             another run pulls the practice: this one waits
+│   ├── SnapshotPending           another run of the same backfill still fetches what this one needs
+│   ├── RateLimited               429: the practice's calls of this minute are used up
+│   ├── StagingUnavailable        the disk or the object store of the staging area is full, or failed
+│   ├── DatabaseUnavailable       the CRM's database does not answer, is busy, or gave up
+│   └── InternalError             an unexpected error; its text is withheld, it may quote a record
+└── FatalError                    the same call would fail again; Airflow fails the task at once
+    ├── ConfigurationError        a connection field, a key, a URL, a setting
+    │   └── KeyNotPublished       the published key set and the private key disagree
+    ├── AuthenticationError       the token endpoint refused the app
+    ├── AccessDenied              401 after renewal, 403: the token does not allow this
+    ├── BadRequest                400: eCW refuses the parameters or the record
+    ├── RecordNotFound            404, 410
+    │   └── ExportExpired         eCW no longer has the export
+    ├── InvalidResponse           the answer is incomplete: pages in a loop, an ignored filter, a foreign link
+    │   ├── WrongRecord           a read by id returned another record
+    │   └── UnreadableRecord      a record that is needed in full is broken JSON, too big or nested too deep
+    ├── MappingError              a mapping file or a quality suite: file, line, key
+    ├── CrmSchemaError            the CRM's table cannot hold what the mapping puts into it
+    │   └── RowRefused            a constraint or a trigger of the CRM refuses a row
+    ├── PushStopped               a person set the kill switch of the push: no request is sent
+    ├── PlanExceedsInterval       the run would not end before the next one begins
+    ├── PrerequisiteMissing       the strategy needs another resource, which was not loaded
+    ├── QualityGateFailed         a quality rule stops the resource: nothing of this batch is loaded
+    ├── CorruptBatch              a staged batch is missing, cut off or changed
+    └── CountMismatch             fetched is not rejected + inserted + updated + unchanged
 
 A message never holds a patient's data: ids, counts, codes and names of fields only.
 """
@@ -75,7 +75,7 @@ class ServerUnavailable(RetryableError):
 
 
 class ConnectionFailed(ServerUnavailable):
-    """No connection came about, so nothing was sent."""
+    """No connection was made, so nothing was sent."""
 
 
 class CircuitOpen(ServerUnavailable):
@@ -115,7 +115,7 @@ class DatabaseUnavailable(RetryableError):
 
 
 class InternalError(RetryableError):
-    """An error that nobody foresaw; its text is withheld."""
+    """An unexpected error; its text is withheld."""
 
     who = "data engineer"
 
@@ -133,11 +133,11 @@ class KeyNotPublished(ConfigurationError):
 
 
 class AuthenticationError(FatalError):
-    """The token endpoint said no."""
+    """The token endpoint refused the app."""
 
 
 class AccessDenied(FatalError):
-    """The token is good, but does not reach this."""
+    """The token is valid, but does not allow this."""
 
 
 class BadRequest(FatalError):

@@ -104,6 +104,34 @@ class Batch(TypedDict):
     remaining_due_at: NotRequired[str]  # when the last of them is queried
 
 
+def fetched_batch(run: Run, resource: str, path: str, count: int, *, calls: int, seconds: float) -> Batch:
+    """Return the batch of records that were fetched and stay as they came so far."""
+    return Batch(
+        run=run,
+        resource=resource,
+        path=path,
+        count=count,
+        fetched=count,
+        rejected=0,
+        unchanged=0,
+        rejects=[],
+        calls=calls,
+        seconds=round(seconds, 3),
+    )
+
+
+def passed_on(batch: Batch, path: str, count: int, rejects: str, rejected: int, seconds: float) -> Batch:
+    """Return a batch as a step passes it on: the lines that stay, and the file of those that the step rejected."""
+    return {
+        **batch,
+        "path": path,
+        "count": count,
+        "rejected": batch["rejected"] + rejected,
+        "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
+        "seconds": round(batch["seconds"] + seconds, 3),
+    }
+
+
 class KeptCapability(TypedDict):
     """What a practice's server said it can do with the type that a run pushes."""
 

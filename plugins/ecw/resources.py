@@ -1,7 +1,7 @@
 """What is synchronised, one row each.
 
 A new resource is one row here, a mapping in include/mappings/, a suite in include/quality/ and its golden
-pairs in tests/mappings/; the DAG, the tables and the pages follow.
+pairs in tests/mappings/: docs/how-to/add-a-resource.md has every step.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ RESOURCES = {
         ),
     )
 }
+
+# The patient, and what refers to one: what a run about single patients pulls, and what is erased with a patient.
+OF_PATIENTS = tuple(row.name for row in RESOURCES.values() if row.name == "patient" or "patient" in row.needs)
 
 
 def resource(name: str) -> Resource:

@@ -18,7 +18,8 @@ from ecw.fhir.connection import EcwSettings
 from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.models import Run
 from ecw.pull.context import PullContext
-from ecw.pull.extract.extract import ExtractRequest, extract
+from ecw.pull.extract.context import ExtractContext
+from ecw.pull.extract.extract import extract_records
 from ecw.pull.extract.known_ids import Roster
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
@@ -102,5 +103,5 @@ def extract_everything(this: Try, death: Death | None) -> None:
     client, engine = this.client(death), engine_from_url(this.crm_url)
     for resource, strategy in FIVE:
         if batch_file.manifest(this.batch(resource)) is None:
-            roster = Roster(PullContext(this.run, engine, EVERY_DAY))
-            extract(ExtractRequest(this.run, resource, EVERY_DAY, roster, [strategy]), client)
+            roster = Roster(PullContext.of(this.run, engine, EVERY_DAY))
+            extract_records(ExtractContext(this.run, resource, EVERY_DAY, roster), client, [strategy])

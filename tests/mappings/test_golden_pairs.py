@@ -53,4 +53,6 @@ def test_every_mapping_file_has_pairs_in_its_directions() -> None:
 
 def test_the_pairs_show_every_column() -> None:
     shown = {(name.split("/")[0], column) for name, pair in PAIRS.items() for column in pair["row"]}
-    assert shown == {(name, column.name) for name, mapping in all_mappings().items() for column in mapping.columns}
+    mapped = {(name, column.name) for name, mapping in all_mappings().items() for column in mapping.columns}
+    assert mapped - shown == set(), "no pair has these columns: add the FHIR element and its value to a pair"
+    assert shown - mapped == set(), "no mapping file has these columns of a pair"

@@ -13,7 +13,8 @@ from ecw.fhir.client import EcwClient
 from ecw.fhir.connection import EcwSettings
 from ecw.fhir.retry import Circuit, Retrier, RetryPolicy
 from ecw.models import Batch, Run
-from ecw.pull.extract.extract import ExtractRequest, extract
+from ecw.pull.extract.context import ExtractContext
+from ecw.pull.extract.extract import extract_records
 from ecw.resources import Resource
 from ecw.settings.pull import Options
 from tests.fixtures.keys import Keys
@@ -53,6 +54,6 @@ def staged(client: EcwClient, tmp_path: Path) -> Callable[..., Batch]:
             staging=str(tmp_path),
         )
         resource = Resource(name, TYPES[name], ())
-        return extract(ExtractRequest(this, resource, Options(**options), roster or Roll(), strategies), client)
+        return extract_records(ExtractContext(this, resource, Options(**options), roster or Roll()), client, strategies)
 
     return run

@@ -121,7 +121,7 @@ def test_who_was_merged_into_another_is_known(pull: Pulling, sandbox: RunningSan
 
     pull("patient")
 
-    assert Roster(PullContext(pull.begin(), pull.crm, Options())).merged("patient") == {away["id"]}
+    assert Roster(PullContext.of(pull.begin(), pull.crm, Options())).merged("patient") == {away["id"]}
 
 
 def test_a_location_or_practitioner_that_the_list_lacks_is_asked_for(pull: Pulling, sandbox: RunningSandbox) -> None:

@@ -140,7 +140,7 @@ def test_whatever_is_edited_nothing_of_the_window_is_lost(moments: list[int], ed
     )
     fetched: set[str] = set()
     try:
-        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll(), None)):  # type: ignore[arg-type]
+        for [unit] in last_updated(ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll())):  # type: ignore[arg-type]
             bounds = [datetime.fromisoformat(bound[2:]) for bound in unit.params["_lastUpdated"]]
             low, high = (int((bound - EPOCH).total_seconds()) for bound in bounds)
             for page in server.pages(low, high):
@@ -204,7 +204,7 @@ def first_unit(start: str) -> Any:
         window_start=start,
         window_end="2026-11-22T10:00:00+00:00",
     )
-    ask = ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll(), None)  # type: ignore[arg-type]
+    ask = ExtractContext(run, Resource("patient", "Patient", ()), Options(), Roll())  # type: ignore[arg-type]
     return next(iter(next(last_updated(ask))))
 
 

@@ -18,7 +18,7 @@ from ecw.errors import MappingError, QualityGateFailed
 from ecw.models import Batch, Run
 from ecw.quality import check as checking
 from ecw.quality import volume
-from ecw.quality.check import Before, check
+from ecw.quality.check import Before, check_batch
 from ecw.quality.suite import Suite, load_suite
 from ecw.staging import batch_file
 
@@ -87,7 +87,7 @@ def checked(
         calls=7,
         seconds=1.0,
     )
-    return check(
+    return check_batch(
         run,
         mapped,
         suite_with(Path(run["staging"]).parent, rules, **keys),
@@ -501,7 +501,7 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
         "import sys; sys.path.insert(0, 'plugins')\n"
         "from pathlib import Path\n"
         "from ecw.staging import batch_file as staging\n"
-        "from ecw.quality.check import check; from ecw.quality.suite import load_suite\n"
+        "from ecw.quality.check import check_batch; from ecw.quality.suite import load_suite\n"
         "folder = Path(sys.argv[1]); file = folder / 'person.yaml'\n"
         "file.write_text('resource: person\\nexpectations: [{type: expect_column_values_to_match_regex, '\n"
         "                'kwargs: {column: name, regex: a}, meta: {on_fail: warn}}]')\n"
@@ -510,7 +510,7 @@ def test_an_empty_batch_does_not_import_great_expectations(run: Run) -> None:
         "batch = dict(resource='person', path=path, count=0, fetched=4, rejected=0, unchanged=4, rejects=[], calls=1)\n"
         "batch['seconds'] = 0.0\n"
         "suite = load_suite(file, {'name': 'string'})\n"
-        "print(check({'staging': str(folder)}, batch, suite, linked=None, report=list)['count'])\n"
+        "print(check_batch({'staging': str(folder)}, batch, suite, linked=None, report=list)['count'])\n"
         "assert 'great_expectations' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     folder = Path(run["staging"])

@@ -25,10 +25,14 @@ Threshold = Annotated[float, Field(gt=0, lt=1e6)]
 class Thresholds:
     """From when on something is wrong."""
 
-    stale_intervals: Threshold = option(3, "scheduled runs in a row without a load")
-    reject_percent: Threshold = option(5, "rejected records of a run in percent; reject_least must be reached, too")
-    reject_least: Threshold = option(20, "rejected records of a run; reject_percent must be reached, too")
-    volume_drop_percent: Threshold = option(50, "how far the records of a run may fall below the usual number")
+    stale_intervals: Threshold = option(3, "alert after this many scheduled runs in a row without a load")
+    reject_percent: Threshold = option(
+        5, "alert at this percentage of rejected records; reject_least must be reached as well"
+    )
+    reject_least: Threshold = option(
+        20, "alert at this number of rejected records; reject_percent must be reached as well"
+    )
+    volume_drop_percent: Threshold = option(50, "alert if a run has this percentage fewer records than usual")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,12 @@ def _once(addresses: tuple[str, ...]) -> tuple[str, ...]:
 class Settings:
     """What the variable says."""
 
-    webhook: str = option("", "an HTTP connection: every notice is POSTed to it as JSON")
+    webhook: str = option("", "an HTTP connection: each notification is POSTed to it as JSON")
     email: Annotated[tuple[Address, ...], BeforeValidator(_listed), AfterValidator(_once)] = option(
         (), "one address, or a list of them"
     )
-    smtp: str = option("smtp_default", "the connection for e-mail")
-    thresholds: Thresholds = option(Thresholds, "from when on something is wrong")
+    smtp: str = option("smtp_default", "the SMTP connection for e-mail")
+    thresholds: Thresholds = option(Thresholds, "when a condition becomes an alert")
 
     @property
     def targets(self) -> list[str]:

@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def group() -> None:
-    """Keep a CRM and eClinicalWorks in step."""
+    """Synchronise a CRM with eClinicalWorks."""
     context = click.get_current_context()
     context.with_resource(escaped_output())
     context.with_resource(in_terminal())

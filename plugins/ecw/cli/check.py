@@ -14,7 +14,9 @@ from ecw.cli.options import ECW
 @ECW
 @JSON
 def command(conn_id: str, as_json: bool) -> None:
-    """Find the token endpoint, get a token and read once: one line per step, exit code 0 or 1.
+    """Test the connection to eCW: one line per step.
+
+    It finds the token endpoint, compares the published key, gets a token and reads once. Exit code 1 if a step fails.
 
     The connection is looked up where Airflow looks: AIRFLOW_CONN_..., a secrets backend, Airflow's database.
     """

@@ -57,9 +57,10 @@ class Checked:
 @click.option("--no-crm", is_flag=True, help="Do not open the CRM: its tables and lists are not checked.")
 @JSON
 def command(no_crm: bool, as_json: bool) -> None:
-    """Read connections, options, Variables, mappings, crosswalks, suites and the CRM's tables; report every mistake.
+    """Check everything that is configured; report every mistake.
 
-    Of all practices, or of one. eCW is not called: `ecw check` does that. Exit code 1 if anything is wrong.
+    That is connections, options, Variables, mappings, crosswalks, suites and the CRM's tables, of all practices or of
+    one. It does not call eCW: `ecw check` does. Exit code 1 if anything is wrong.
     """
     found = Checked()
     practices = _practices(found, chosen())

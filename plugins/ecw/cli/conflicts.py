@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @click.group("conflicts")
 def command() -> None:
-    """List the fields that both sides changed, and choose which side wins."""
+    """List fields that both sides changed; choose a winner."""
 
 
 @command.command("list")
-@click.option("--show", is_flag=True, help="With both values: patient data, for this terminal alone.")
+@click.option("--show", is_flag=True, help="Also show both values: patient data, keep it in this terminal.")
 @JSON
 @ECW
 @CRM
 def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
-    """List the fields that wait for a choice, by ids and names."""
+    """List the fields that wait for a decision."""
     from ecw.crm.state import conflicts
 
     with side(conn_id, crm_conn_id) as crm:
@@ -36,7 +36,7 @@ def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
     header = [name.replace("_", " ") for name in names]
     print_rows(header, rows, as_json=as_json, otherwise="No field waits for a choice.")
     if rows and not as_json:
-        click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show tells the values.")
+        click.echo("Choose: ecw conflicts choose CRM_ID COLUMN (crm | emr); --show shows the values.")
 
 
 @command.command("choose")
@@ -47,9 +47,10 @@ def listed(show: bool, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def choose(crm_id: str, column: str, winner: str, resource: str, conn_id: str, crm_conn_id: str) -> None:
-    """Choose whose value of a field counts: `crm` goes to eCW with the next push, `emr` to the CRM with the next pull.
+    """Decide whose value of a field wins.
 
-    The choice holds for these very values: one that changes again asks again.
+    `crm`: the next push sends it to eCW. `emr`: the next pull loads it into the CRM. If a value changes again, the
+    conflict opens again.
     """
     from ecw.crm.journal import terminal_user
     from ecw.crm.state.conflicts import Field

@@ -15,9 +15,9 @@ from ecw.cli.options import CRM, ECW
 @ECW
 @CRM
 def command(name: str | None, as_json: bool, conn_id: str, crm_conn_id: str) -> None:
-    """Find patients by MR number, CRM id or eCW id, and show the ids of both sides; without NAME, ask for it.
+    """Find a patient's ids by MR number, CRM id or eCW id.
 
-    A number that is asked for stays out of the shell's history.
+    Without NAME the command asks for it, which keeps an MR number out of the shell's history.
     """
     from ecw.crm.db.engine import reading
     from ecw.push.plan.select import found

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
 @click.command("forget")
 @click.argument("name", required=False)
-@click.option("--staging", "staging_path", help="The staging area, where the pull has it elsewhere than by default.")
+@click.option("--staging", "staging_path", help="The staging area, if it is not the default one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ECW
 @CRM
 def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str, crm_conn_id: str) -> None:
-    """Forget a patient (CRM id, eCW id or MR number): staged copies, Integration Logs, rejects, links, agreed values.
+    """Erase a patient from the project's own records.
 
-    The CRM's own row and eCW are left alone, and what eCW still has comes again with the next pull.
+    NAME is a CRM id, an eCW id or an MR number. Erased are staged copies, Integration Logs, rejects, links and agreed
+    values. The CRM's own row and eCW stay as they are, and the next pull loads again what eCW still has.
     """
     from ecw.crm.state import forget
     from ecw.practice.mappings import mappings_of
     from ecw.pull.mapped_columns import mapped_of
+    from ecw.resources import OF_PATIENTS
     from ecw.staging import forget as forgetting
     from ecw.staging import location
 
@@ -37,7 +39,8 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
         engine, practice = crm.engine, crm.place.practice
         forget.require_quiet(engine, practice)
         meant = _meant(crm, name)
-        mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, ["insurance", "encounter"])}
+        others = [name for name in OF_PATIENTS if name != forget.PATIENT]
+        mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, others)}
         # One whom the CRM has erased already is known by what was linked.
         bare = name.rpartition(":")[2].strip()
         records = forget.related(engine, practice, () if meant else [bare], meant or [bare], mapped)

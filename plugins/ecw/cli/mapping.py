@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ecw.mapping.tools.propose import Proposal
     from ecw.mapping.validation.check import Checked
 
-FOLDER = click.option("--folder", help="The folder of the mapping files; else ECW_MAPPINGS, else include/mappings.")
-STAGING = click.option("--staging", help="The staging area, where the pull has it elsewhere than by default.")
+FOLDER = click.option("--folder", help="The folder of the mapping files. Default: ECW_MAPPINGS, or include/mappings.")
+STAGING = click.option("--staging", help="The staging area, if it is not the default one.")
 
 
 @click.group("mapping")
 def command() -> None:
-    """Check mapping files, try them, and see what a change would do."""
+    """Check and try mapping files."""
 
 
 @command.command("check")
@@ -38,9 +38,9 @@ def command() -> None:
 @click.option("--no-crm", is_flag=True, help="Check the files only, not the CRM's tables and lists.")
 @JSON
 def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> None:
-    """Check all mapping files, crosswalks and quality suites, and the CRM's tables; report every problem at once.
+    """Check mappings, crosswalks, suites and the CRM's tables.
 
-    With --practice, as the practice has them: its own files stand in for those of the same name.
+    Reports every problem at once. With --practice, the practice's own files replace those of the same name.
     """
     from ecw.errors import MappingError
     from ecw.mapping.validation.check import check_files
@@ -85,7 +85,11 @@ def _check_crm(crm_conn_id: str, found: Checked) -> None:
             check_crm(connection, found)
     except EcwError as error:
         if not found.problems:
-            raise
+            raise type(error)(
+                f"The files have no problems; the CRM was not checked: {error.what}",
+                next_step=f"{error.next_step.rstrip('.')}; or check the files alone with --no-crm.",
+                who=error.who,
+            ) from None
         found.notes.append(f"The CRM was not checked: {error.what}")
 
 
@@ -93,13 +97,14 @@ def _check_crm(crm_conn_id: str, found: Checked) -> None:
 @click.argument("file")
 @click.option("--input", "source", required=True, help="A JSON file, or - for standard input; of NDJSON, see --line.")
 @click.option("--line", default=1, show_default=True, help="Which line of an NDJSON file.")
-@click.option("--push", is_flag=True, help="The other way: the input is a row, the outcome a resource.")
+@click.option("--push", is_flag=True, help="The other direction: from a row (the input) to a resource.")
 @click.option("--into", help="With --push: a JSON file with the resource that eCW has.")
 @JSON
 def preview(file: str, source: str, line: int, push: bool, into: str | None, as_json: bool) -> None:
-    """Show the row that FILE makes of a resource, where each value lies, and why it was taken from there.
+    """Show the row that a mapping makes of one resource.
 
-    The outcome is patient data: it goes to the terminal and nowhere else.
+    FILE is a mapping file or its name (`patient`). The command shows where each value comes from, and why.
+    The output is patient data: keep it in this terminal.
     """
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import load_mapping
@@ -141,9 +146,10 @@ def preview(file: str, source: str, line: int, push: bool, into: str | None, as_
 @STAGING
 @JSON
 def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> None:
-    """Show what FILE would change in the rows that are loaded now; write nothing.
+    """Count what a mapping would change in the loaded rows.
 
-    What eCW last sent is taken from the staging area. Counts and eCW ids are shown, no values.
+    FILE is a mapping file or its name. The command maps the staged records with it and compares them with the CRM. It
+    shows counts and eCW ids, no values, and writes nothing.
     """
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.diff import difference
@@ -175,7 +181,7 @@ def diff(file: str, crm_conn_id: str, staging: str | None, as_json: bool) -> Non
 @STAGING
 @JSON
 def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
-    """List the codes that no crosswalk has, as lines ready for the crosswalk's file."""
+    """List codes that no crosswalk has, as lines to add."""
     from ecw.mapping.definition.files import all_mappings
     from ecw.mapping.tools.unmapped import UnmappedCodes
 
@@ -206,9 +212,9 @@ def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
 @STAGING
 @click.option("--write", is_flag=True, help="Add the certain lines to the crosswalk's file.")
 def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str | None, write: bool) -> None:
-    """Propose lines for CROSSWALK (location, treatment_program) from both sides' lists, by the likeness of names.
+    """Propose crosswalk lines by comparing names.
 
-    The codes are those that eCW has: its pulled table, or else what the staged records hold at the column's path.
+    CROSSWALK is location or treatment_program. eCW's codes come from its pulled table, or from the staged records.
     """
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
@@ -260,7 +266,7 @@ def _show(crosswalk: str, found: Proposal) -> None:
 @click.argument("file")
 @click.option("--viewdefinition", is_flag=True, required=True, help="As a ViewDefinition of SQL-on-FHIR.")
 def export(file: str, viewdefinition: bool) -> None:
-    """Write the pull side of FILE for other tools."""
+    """Write the pull side of a mapping for other tools."""
     from ecw.mapping.definition.files import load_mapping
     from ecw.mapping.tools.viewdefinition import view_definition
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("matches")
 def command() -> None:
-    """List the held patients, show why one is held, and decide who it is."""
+    """List held patients, compare both sides, decide."""
 
 
 @command.command("list")
@@ -27,7 +27,7 @@ def command() -> None:
 @ECW
 @CRM
 def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
-    """List the patients that are held, with the eCW ids that they may be, and how these were found."""
+    """List the held patients, and the eCW ids that come into question."""
     from ecw.crm.load.identity import RUNG
     from ecw.push import intents
 
@@ -49,17 +49,18 @@ def listed(as_json: bool, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
-    """Show a held patient beside those that eCW has, value by value.
+    """Compare a held patient with eCW's, value by value.
 
     The outcome is patient data: it goes to the terminal and nowhere else.
     """
     from ecw.practice.client import client_for
     from ecw.push import review
+    from ecw.settings import connections
 
     with side(conn_id, crm_conn_id) as crm:
         crm_id = review.spelled(crm, crm_id)
         candidates = review.held(crm, crm_id).candidates
-        found = review.sides(crm, client_for(conn_id, "manual", crm.engine), crm_id, candidates)
+        found = review.sides(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, candidates)
     rows = [("", "CRM", *found.ecw_ids)]
     for column in found.columns:
         values = (column.crm, *(column.emr[ecw_id] for ecw_id in found.ecw_ids))
@@ -75,9 +76,9 @@ def show(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
-    """Choose for a held patient: the eCW id that it is, `new` for a new patient, `leave` to take a choice back.
+    """Decide who a held patient is; the next push does it.
 
-    The next push does it.
+    CHOICE is the eCW id of the patient, `new` for a new patient, or `leave` to take a choice back.
     """
     from ecw.crm.journal import terminal_user
     from ecw.push import review
@@ -92,15 +93,16 @@ def choose(crm_id: str, choice: str, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
-    """Say that a linked patient is one person on both sides, as they are now; what differs travels again.
+    """Confirm that both sides of a link are one person.
 
     Look first: ecw matches show CRM_ID.
     """
     from ecw.practice.client import client_for
     from ecw.push import review
+    from ecw.settings import connections
 
     with side(conn_id, crm_conn_id) as crm:
-        review.same_person(crm, client_for(conn_id, "manual", crm.engine), crm_id, getpass.getuser())
+        review.same_person(crm, client_for(connections.get(conn_id), "manual", crm.engine), crm_id, getpass.getuser())
     click.echo("The same person: the next pull and push go on with it.")
 
 
@@ -109,7 +111,7 @@ def same(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 @ECW
 @CRM
 def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
-    """Take the link of a patient away: the CRM's row describes somebody else than eCW's chart.
+    """Remove a link whose two sides are different persons.
 
     The next push looks for the row's person, and creates one where eCW has none; the next pull makes a row of its own
     for the chart.  Numbers that eCW gave are taken out of the row.

@@ -10,15 +10,17 @@ from ecw.cli.options import CRM, ECW
 
 @click.group("practice")
 def command() -> None:
-    """Practices of the CRM: list them with their addresses, or say that one has moved."""
+    """List the practices, find new ones, or confirm a move."""
 
 
 @command.command("list")
 @JSON
 @CRM
 def listed(as_json: bool, crm_conn_id: str) -> None:
-    """List the practices that were synchronised with this CRM, and those that are configured: their names for
-    `--practice`, codes, connections and addresses."""
+    """List all practices: name, code, connection, address.
+
+    That is those that were synchronised with this CRM, and those that are configured. `--practice` takes the name.
+    """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
     from ecw.errors import ConfigurationError
@@ -42,7 +44,9 @@ def listed(as_json: bool, crm_conn_id: str) -> None:
 
 @command.command("sync")
 def sync() -> None:
-    """Find the connections of type eClinicalWorks in Airflow's database: each is a practice, and has DAGs of its own.
+    """Find the practices: connections of type eClinicalWorks.
+
+    Each such connection in Airflow's database is a practice and gets its own DAGs.
 
     Airflow's API server does it whenever a connection is saved there; this is for those that come another way.
     """
@@ -56,7 +60,10 @@ def sync() -> None:
 @ECW
 @CRM
 def rows(conn_id: str, crm_conn_id: str) -> None:
-    """List rows of the CRM that are no practice's, although practices share it: they are pushed nowhere."""
+    """List rows of a shared CRM that name no practice.
+
+    They are pushed nowhere.
+    """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state.practices import unassigned
     from ecw.practice.mappings import mappings_of
@@ -80,7 +87,10 @@ def rows(conn_id: str, crm_conn_id: str) -> None:
 @CRM
 @click.confirmation_option(prompt="Has eCW moved this very practice, with its patients and their ids, to the address?")
 def moved(conn_id: str, crm_conn_id: str) -> None:
-    """Say that the practice is at the connection's address now, and is the same one as before."""
+    """Confirm that a practice moved to the connection's address.
+
+    It is the same practice as before, with the same ids.
+    """
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import practices
     from ecw.fhir.connection import base_url_of, practice_of

@@ -18,7 +18,9 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 
 @click.command("pull")
 @click.argument("resources", nargs=-1, type=click.Choice(list(RESOURCES)), metavar="[RESOURCE]...")
-@click.option("--mode", type=click.Choice([CHANGES, FULL]), default=CHANGES, show_default=True, help="Full: all again.")
+@click.option(
+    "--mode", type=click.Choice([CHANGES, FULL]), default=CHANGES, show_default=True, help="full: everything again."
+)
 @click.option("--id", "ids", multiple=True, help="Only this eCW id of the one RESOURCE named; repeatable.")
 @click.option(
     "--patient", "patients", multiple=True, help="Only this patient: eCW id, CRM id or MR number; repeatable."
@@ -27,14 +29,16 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE
 @click.option("--since", default="", help="From this time on, ISO 8601 with offset. Else: where the last run ended.")
 @click.option("--until", default="", help="Up to this time. Else: now.")
 @click.option("--strategy", "strategies", multiple=True, metavar="RESOURCE=NAME", help="How to extract; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Everything but the load: the table shows what it would do.")
-@click.option("--ignore-time-budget", is_flag=True, help="Begin even if the plan does not fit before the next run.")
-@click.option("--staging", help="The staging area, where it is not the default.")
+@click.option("--dry-run", is_flag=True, help="Everything except the load; the table shows what it would do.")
+@click.option("--ignore-time-budget", is_flag=True, help="Begin even if the run would not end before the next one.")
+@click.option("--staging", help="The staging area, if it is not the default one.")
 @JSON
 @ECW
 @CRM
 def command(staging: str | None, as_json: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
-    """Pull from eCW into the CRM in this process: begin, extract, map, check and load of each RESOURCE, or of all.
+    """Pull from eCW into the CRM, without the scheduler.
+
+    Does begin, extract, map, check and load of each RESOURCE, or of all, in this process.
 
     For trying a practice or a mapping: `ecw pull --patient ID --dry-run`. It waits for no run of Airflow, and works
     beside one. Ids and counts are shown, no values.

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 @click.command("push")
 @click.argument("resource", default="patient")
-@click.option("--patient", "patients", multiple=True, help="A CRM id or MR number; as often as you like. Else: all.")
+@click.option(
+    "--patient", "patients", multiple=True, help="A CRM id, eCW id or MR number; repeatable. Default: all that differ."
+)
 @click.option("--dry-run", is_flag=True, help="Show which fields would be sent; send and write nothing.")
 @click.option("--only", type=click.Choice(["create", "update"]), help="New patients, or changed ones.")
-@click.option("--limit", type=click.IntRange(min=1), help="The first so many.")
+@click.option("--limit", type=click.IntRange(min=1), help="Push at most this many.")
 @click.option("--test-only", is_flag=True, help="Only the patient that the connection names as test_patient.")
 @JSON
-@click.option("--yes", is_flag=True, help="Approve it, where it is more than usual.")
+@click.option("--yes", is_flag=True, help="Approve a push that is larger than usual.")
 @ECW
 @CRM
 def command(patients: tuple[str, ...], as_json: bool, yes: bool, conn_id: str, crm_conn_id: str, **form: Any) -> None:
-    """Push patients that differ from the CRM to eCW, and show what happened to each.
+    """Push changed patients to eCW; show the result of each.
 
     Ids, counts and names of fields are shown, no values.
     """

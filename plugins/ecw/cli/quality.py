@@ -30,17 +30,20 @@ class _Quality(click.Group):
 
 @click.group("quality", cls=_Quality)
 def command() -> None:
-    """Show what the check found in a run, or write a quality suite for other tools."""
+    """Show a run's quality report, or export a suite."""
 
 
 @command.command("show")
 @click.argument("run", required=False)
 @PRACTICE
 @CRM
-@click.option("--all", "every", is_flag=True, help="The rules that no row breaks, too.")
+@click.option("--all", "every", is_flag=True, help="Also show rules that no row fails.")
 @JSON
 def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
-    """Show what the check found in RUN, a run id, or in the last run: rules, counts and verdicts, no values."""
+    """Show the quality report of RUN, or of the last run.
+
+    RUN is a run id. The report has rules, counts and verdicts, no values.
+    """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.errors import ConfigurationError
     from ecw.reports import quality
@@ -69,9 +72,9 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
 
 @command.command("export")
 @click.argument("resource")
-@click.option("--own", is_flag=True, help="With the expectations that only this project registers.")
+@click.option("--own", is_flag=True, help="Include the expectations that only this project registers.")
 def export(resource: str, own: bool) -> None:
-    """Write the suite of RESOURCE as the JSON that Great Expectations loads."""
+    """Write a suite as JSON for Great Expectations."""
     from ecw.mapping.definition.files import load_mapping
     from ecw.quality.export import gx_suite
     from ecw.quality.suite import suite_of

@@ -13,16 +13,19 @@ from ecw.resources import RESOURCES
 
 @click.command("replay")
 @click.option("--resource", "resources", multiple=True, type=click.Choice(list(RESOURCES)), help="Only these.")
-@click.option("--rule", default="", help="Only what is rejected by this rule, as `ecw status` names it.")
-@click.option("--run", default="", help="Only what was rejected by this run.")
-@click.option("--id", "ids", multiple=True, help="Only these eCW ids.")
+@click.option("--rule", default="", help="Only records that this rule rejected, as `ecw status` names it.")
+@click.option("--run", default="", help="Only records that this run rejected.")
+@click.option("--id", "ids", multiple=True, help="Only this eCW id; repeatable.")
 @JSON
 @ECW
 @CRM
 def command(
     resources: tuple[str, ...], ids: tuple[str, ...], as_json: bool, conn_id: str, crm_conn_id: str, **chosen: str
 ) -> None:
-    """Map, check and load rejected records again, all of them or the chosen ones; eCW is not called."""
+    """Map, check and load rejected records again.
+
+    All of them, or the selected ones. eCW is not called.
+    """
     from ecw.models import PullRequest
     from ecw.pull import steps
     from ecw.pull.replay import steps as replay

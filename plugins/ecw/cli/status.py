@@ -30,7 +30,7 @@ _HEADER = (
 @CRM
 @JSON
 def command(crm_conn_id: str, as_json: bool) -> None:
-    """Show per practice and resource the last run, its numbers, its age, why records are rejected, and alerts."""
+    """Show the last run of each resource, rejects and alerts."""
     from ecw.alerts.store import open_alerts
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state.practices import unassigned

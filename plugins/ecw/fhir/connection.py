@@ -16,13 +16,11 @@ from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
 from ecw.errors import ConfigurationError
+from ecw.resources import RESOURCES
 
-READ_SCOPES = (
-    "system/Practitioner.read",
-    "system/Location.read",
-    "system/Patient.read",
-    "system/Coverage.r",  # eCW has no other spelling for Coverage
-    "system/Encounter.read",
+# eCW has no other spelling for Coverage.
+READ_SCOPES = tuple(
+    f"system/{row.fhir_type}.{'r' if row.fhir_type == 'Coverage' else 'read'}" for row in RESOURCES.values()
 )
 WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
 GROUP_SCOPE = "system/Group.read"
@@ -87,27 +85,14 @@ class EcwSettings:
         _tls_checked(base_url, extra)
         if not conn.login:
             raise _wrong("login (Client id)", "is empty", "put the client id of the app registered with eCW into it.")
-        key = _text(extra, "private_key") or conn.password
-        secret = _text(extra, "client_secret")
-        key_id = _text(extra, "key_id")
-        if not key and not secret:
-            raise _wrong("private_key", "is empty, and so is client_secret", "fill one of the two.")
-        if key and secret:
-            raise _wrong(
-                "client_secret", "is filled, and so is private_key", "keep the one the app is registered with."
-            )
-        if key and not key_id:
-            raise _wrong("key_id", "is empty", "put the `kid` of the public key in the registered JWKS into it.")
-        read_scopes = _scopes(extra, "scopes", READ_SCOPES)
-        write_scopes = _scopes(extra, "write_scopes", WRITE_SCOPES)
-        for name, scopes in (("scopes", read_scopes), ("write_scopes", write_scopes)):
-            if any("/Group." in scope for scope in scopes):
-                raise _wrong(name, "holds a Group scope, which only exports may have", "move it to bulk_scopes.")
+        key, secret = _key_or_secret(extra, conn.password)
+        read_scopes = _scopes_without_group(extra, "scopes", READ_SCOPES)
+        write_scopes = _scopes_without_group(extra, "write_scopes", WRITE_SCOPES)
         return cls(
             base_url=base_url,
             client_id=conn.login,
             private_key=read_private_key(key) if key else None,
-            key_id=key_id,
+            key_id=_text(extra, "key_id"),
             jwks_url=_url(extra, "jwks_url"),
             client_secret=secret,
             token_url=_url(extra, "token_url"),
@@ -158,6 +143,18 @@ def unchecked(url: str, verify: Any) -> bool:
     """
     off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
     return off and urlsplit(url).hostname not in LOOPBACK
+
+
+def _key_or_secret(extra: Mapping[str, Any], password: str | None) -> tuple[str | None, str | None]:
+    """Return the private key, or the client secret: a connection has one of the two."""
+    key, secret = _text(extra, "private_key") or password, _text(extra, "client_secret")
+    if not key and not secret:
+        raise _wrong("private_key", "is empty, and so is client_secret", "fill one of the two.")
+    if key and secret:
+        raise _wrong("client_secret", "is filled, and so is private_key", "keep the one the app is registered with.")
+    if key and not _text(extra, "key_id"):
+        raise _wrong("key_id", "is empty", "put the `kid` of the public key in the registered JWKS into it.")
+    return key, secret
 
 
 def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
@@ -237,6 +234,13 @@ def _text(extra: Mapping[str, Any], name: str) -> str | None:
 
 def _scopes(extra: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
     return tuple((_text(extra, name) or "").split()) or usual
+
+
+def _scopes_without_group(extra: Mapping[str, Any], name: str, usual: tuple[str, ...]) -> tuple[str, ...]:
+    scopes = _scopes(extra, name, usual)
+    if any("/Group." in scope for scope in scopes):
+        raise _wrong(name, "holds a Group scope, which only exports may have", "move it to bulk_scopes.")
+    return scopes
 
 
 def _quota(extra: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from requests import Request, Response, Session
+from requests import PreparedRequest, Request, Response, Session
 from requests import exceptions as trouble
 
 from ecw.errors import ConfigurationError, ConnectionFailed, EcwError, InvalidResponse, RateLimited, ServerUnavailable
@@ -109,18 +109,10 @@ class Transport:
         Raises ServerUnavailable when no whole answer came in time, InvalidResponse when it is too large,
         ConfigurationError when none can come, RateLimited when the permit came too late.
         """
-        late = self.permits() if counted else Unlimited()()
-        if counted:
-            with self._lock:
-                self._calls += 1
+        late = self._permit() if counted else Unlimited()()
         where = f"{method} {without_values(url)}"
         try:
-            # Prepared after the permit, which can take a minute: the token goes in here, and must be good when sent.
-            prepared = self.session.prepare_request(Request(method, url, **request))
-            while late():
-                # Preparing may fetch a token, which waits for a permit of its own: the minute can be over.
-                late = self.permits()
-                prepared = self.session.prepare_request(Request(method, url, **request))
+            prepared = self._prepared(Request(method, url, **request), late)
             where = f"{method} {without_values(prepared.url or url)}"
             if until is not None and time.monotonic() > until:
                 raise RateLimited(
@@ -138,6 +130,22 @@ class Transport:
             self._learn(response)
         log.debug("%s: HTTP %s", where, response.status_code)
         return response
+
+    def _permit(self) -> Late:
+        """Wait for the permit of a call, and count it."""
+        late = self.permits()
+        with self._lock:
+            self._calls += 1
+        return late
+
+    def _prepared(self, request: Request, late: Late) -> PreparedRequest:
+        """Prepare a request that has its permit, which can take a minute: the token must be good when it is sent."""
+        prepared = self.session.prepare_request(request)
+        while late():
+            # Preparing may fetch a token, which waits for a permit of its own: the minute can be over.
+            late = self.permits()
+            prepared = self.session.prepare_request(request)
+        return prepared
 
     def _environment(self, url: str) -> Mapping[str, Any]:
         """Return the proxies and CA bundles that the environment names for a host, as Session.request takes them.
@@ -197,6 +205,11 @@ def explained(error: Exception, where: str) -> EcwError:
             next_step="check the base URL's host; behind a TLS-inspecting proxy, put the path of its CA bundle into "
             "the connection's extra field `verify`.",
         )
+    return _dropped(error, where)
+
+
+def _dropped(error: trouble.RequestException, where: str) -> ServerUnavailable:
+    """Return the error for a connection that was not made, or that ended before the answer did."""
     kind, move = ServerUnavailable, "try again; if it stays, check the address and the firewall."
     if isinstance(error, trouble.ProxyError):
         kind, how, move = (

@@ -38,12 +38,17 @@ class EcwHook(HttpHook):
         session.auth = None
         return session
 
-    def client(self, permits: Permits | None = None, patience: RetryPolicy | None = None) -> EcwClient:
-        """Return a client of the connection's practice; nothing is called yet.
+    def client(
+        self,
+        permits: Permits | None = None,
+        patience: RetryPolicy | None = None,
+        connection: connections.Connection | None = None,
+    ) -> EcwClient:
+        """Return a client of the connection's practice; nothing is called yet.  `connection`: as it was read before.
 
         Raises ConfigurationError.
         """
-        settings = EcwSettings.from_connection(self.get_connection(self.ecw_conn_id))
+        settings = EcwSettings.from_connection(connection or self.get_connection(self.ecw_conn_id))
         session = self.get_conn()
         trying = Retrier(patience or RetryPolicy(), Circuit())
         return EcwClient(settings, session, permits=permits, timeout=settings.timeout, trying=trying)

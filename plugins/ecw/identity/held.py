@@ -9,18 +9,18 @@ import re
 from enum import StrEnum
 
 _CHOOSE = (
-    "`ecw matches show CRM_ID` compares both sides; `ecw matches choose CRM_ID` takes the eCW id that it is, or `new` "
-    "for a new patient."
+    "compare both sides with `ecw matches show CRM_ID`; then `ecw matches choose CRM_ID` with the patient's eCW id, "
+    "or with `new` for a new patient."
 )
 _SAME = (
-    "`ecw matches show CRM_ID` compares both sides; `ecw matches same CRM_ID` where it is one person, "
-    "`ecw matches unlink CRM_ID` where it is not. A row that is corrected in the CRM goes on by itself."
+    "compare both sides with `ecw matches show CRM_ID`; then `ecw matches same CRM_ID` if they are one person, else "
+    "`ecw matches unlink CRM_ID`. If you correct the row in the CRM instead, the push continues by itself."
 )
 _JOIN = (
-    "two rows of the CRM name one eCW patient. Where they are one person, join them in the CRM "
-    "(docs/how-to/held-patients.md); where they are two, `ecw matches choose CRM_ID new`."
+    "two rows of the CRM name one eCW patient. If they are one person, join them in the CRM "
+    "(docs/how-to/held-patients.md); if they are two, `ecw matches choose CRM_ID new`."
 )
-_AGAIN = "look again: `ecw matches show CRM_ID`, then `ecw matches choose CRM_ID` with an eCW id or `new`."
+_AGAIN = "decide again: `ecw matches show CRM_ID`, then `ecw matches choose CRM_ID` with an eCW id or `new`."
 
 
 class Held(StrEnum):
@@ -28,7 +28,7 @@ class Held(StrEnum):
 
     SEVERAL = "several could be the patient"
     NAME_ONLY = "nothing beyond the name and the birth date agrees"
-    SIBLING = "the given name may be that of a brother or sister, too"
+    SIBLING = "the given name may also be that of a brother or sister"
     NO_GIVEN_NAME = "one of the two has no given name yet"
     NEAR_NAME = "the name is nearly the same"
     NEAR_BIRTH_DATE = "the birth date is nearly the same"
@@ -42,9 +42,9 @@ class Held(StrEnum):
     NAME_OR_BIRTH_DATE_DIFFERS = "the birth date or the name differs"
     MAYBE_CREATED = "it may have been created before the CRM changed"
     ECW_SAYS_SO = "eCW says that it has the patient, and the searches do not find it"
-    CHOICE_NOT_FOUND = "the searches no longer find the one that was chosen"
-    CHOICE_GONE = "the one that was chosen is gone from eCW, or merged into another"
-    CHOICE_RIVALLED = "somebody else whom it could be is there since the choice"
+    CHOICE_NOT_FOUND = "the searches no longer find the chosen patient"
+    CHOICE_GONE = "the chosen patient was deleted in eCW, or merged into another"
+    CHOICE_RIVALLED = "since the choice eCW has another patient who could be the same person"
     LINKED_ALREADY = "it is linked to another record of the CRM"
     CRM_DIFFERS = "the CRM's row now describes somebody else"
     EMR_DIFFERS = "eCW's chart now describes somebody else"

@@ -41,7 +41,6 @@ def cancel(run: Run, resource_name: str) -> None:
     from ecw.crm.db.engine import open_crm
     from ecw.practice.client import client_of
     from ecw.pull.extract import bulk_export
-    from ecw.resources import resource
 
     with open_crm(run["crm_conn_id"]) as engine:
-        bulk_export.cancel(run, resource(resource_name), client_of(run, engine))
+        bulk_export.cancel(run, resource_name, client_of(run, engine))

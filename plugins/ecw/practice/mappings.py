@@ -32,19 +32,14 @@ def connection_of(run: Run | Push) -> Connection:
     Raises ConfigurationError where it names another practice than when the run began.
     """
     connection = connections.get(run["ecw_conn_id"])
-    require_same(run, base_url_of(connection))
-    return connection
-
-
-def require_same(run: Run | Push, base_url: str) -> None:
-    """Raise ConfigurationError where the base URL is not that of the run's practice."""
-    if base_url != run["base_url"]:
+    if (base_url := base_url_of(connection)) != run["base_url"]:
         raise ConfigurationError(
             f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} names "
             f"{base_url} now: nothing of the run may reach, or come from, another practice.",
             next_step="trigger a new run for the other practice; to finish this one, point the connection back and "
             "clear the failed tasks. A connection for each practice avoids this.",
         )
+    return connection
 
 
 def mapping_of(run: Run | Push, resource: str) -> Mapping:

@@ -1,4 +1,4 @@
-"""What a step of a pull works with: the run, the CRM, the run's plan and options, the practice's mappings."""
+"""What a step of a pull works with: the run, its plan and options, the CRM, the practice's mappings and client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 
@@ -16,36 +16,40 @@ from ecw.errors import ConfigurationError
 from ecw.mapping.definition.model import Mapping
 from ecw.models import Run
 from ecw.practice.mappings import PracticeMappings, connection_of
-from ecw.pull.plan import plan
+from ecw.pull.plan import capabilities, plan
 from ecw.pull.plan.plan import Line, Plan
 from ecw.settings.pull import Options
+
+if TYPE_CHECKING:
+    from ecw.fhir.client import EcwClient
 
 
 @dataclass(frozen=True)
 class PullContext:
-    """Everything that a step reads once, before it does anything.
-
-    `plan` is None where the run has none yet; `read_before` are the practice's mappings where they were read already.
-    """
+    """Everything that a step reads once, before it does anything; `plan` is None where the run has none yet."""
 
     run: Run
     engine: Engine
     options: Options
+    mappings: PracticeMappings
     plan: Plan | None = None
-    read_before: PracticeMappings | None = None
 
     @classmethod
-    def planned(cls, run: Run, engine: Engine, made: Plan) -> Self:
-        """Return the context of a run that has this plan."""
-        return cls(run, engine, Options(**made["options"]), made)
-
-    @cached_property
-    def mappings(self) -> PracticeMappings:
-        """The mappings as the practice wants them, each read once.
+    def of(cls, run: Run, engine: Engine, options: Options, plan: Plan | None = None) -> Self:
+        """Return the context of a run that has begun.
 
         Raises ConfigurationError where the connection names another practice than when the run began.
         """
-        return self.read_before or PracticeMappings(connection_of(self.run))
+        return cls(run, engine, options, PracticeMappings(connection_of(run)), plan)
+
+    @cached_property
+    def client(self) -> EcwClient:
+        """A client of the practice that knows what the run has read of its server.  Raises ConfigurationError."""
+        from ecw.practice.client import client_for  # imports Airflow's HttpHook, which most steps do without
+
+        client = client_for(self.mappings.connection, self.run["run_type"], self.engine)
+        capabilities.know(self.run, client)
+        return client
 
     def mapping(self, resource: str) -> Mapping:
         """Return a resource's mapping.  Raises MappingError, ConfigurationError."""
@@ -71,9 +75,8 @@ def open_step(run: Run, resource: str) -> Iterator[PullContext]:
     with open_crm(run["crm_conn_id"]) as engine:
         runs.require_begun(engine, run)  # not within the try: the failure is none of this database's
         try:
-            read = PracticeMappings(connection_of(run))
             made = plan.of(run)
-            yield PullContext(run, engine, Options(**made["options"]), made, read)
+            yield PullContext.of(run, engine, plan.options_of(made), made)
         except BaseException as error:
             runs.fail(engine, run, resource, error)
             raise

@@ -13,7 +13,6 @@ from ecw.models import Batch, Run
 from ecw.pull import steps
 from ecw.pull.plan import plan
 from ecw.resources import RESOURCES
-from ecw.settings.pull import Options
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     # It costs seconds, and most of the time until it is needed is waiting for eCW.
     Thread(target=import_module, args=("ecw.quality.gx_runner",), daemon=True).start()
     planned = plan.of(run)
-    names, options = [name for name in RESOURCES if name in planned["resources"]], Options(**planned["options"])
+    names, options = [name for name in RESOURCES if name in planned["resources"]], plan.options_of(planned)
     done: dict[str, dict[str, int]] = {}
     errors: list[Exception] = []
     with ThreadPoolExecutor(max_workers=len(names)) as pool:

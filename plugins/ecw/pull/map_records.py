@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ecw.crm.db.enums import DELETED
@@ -15,7 +16,7 @@ from ecw.fhir.unreadable_records import KEY as UNREADABLE
 from ecw.fhir.unreadable_records import reason_of
 from ecw.mapping.validation.resource import judge
 from ecw.mapping.vocabulary import is_null_date
-from ecw.models import Batch, Run
+from ecw.models import Batch, Run, passed_on
 from ecw.pull.extract.dedupe import version
 from ecw.pull.tombstone import is_tombstone, merged_into
 from ecw.staging import batch_file, filesystem
@@ -28,7 +29,16 @@ WARNED = 20  # kinds of warnings that are named of a batch
 _POSITION = re.compile(r"\[\d+\]")
 TOLD = 5  # elements that are named when a record is not FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
+Problem = tuple[str | None, str, str]  # column, rule, reason
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Noted:
+    """What the log says of a batch: the codes that a crosswalk lacks, by (crosswalk, code), and kinds of warnings."""
+
+    unmapped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    warned: Counter[str] = field(default_factory=Counter)
 
 
 def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: bool = False) -> Batch:
@@ -41,8 +51,7 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
     staged_as = ("map", "map-rejects", "map-newer")
     path, rejects, newer = (filesystem.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
     unchanged = rejected = deleted = 0
-    unmapped: Counter[tuple[str, str]] = Counter()
-    warned: Counter[str] = Counter()
+    noted = Noted()
     with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused, batch_file.writer(newer) as alike:
         passed.extra["mapping_version"] = mapping_version
         for resource in batch_file.read(batch["path"]):
@@ -53,19 +62,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
                 if known.older(ecw_id, digest, mapping_version, its_version):
                     alike.write({"ecw_id": ecw_id, "version": its_version, "hash": digest})
                 continue
-            line: dict[str, Any] = {
-                "ecw_id": ecw_id or _no_id(digest),
-                "version": its_version,
-                "hash": digest,
-            }
-            row, problems = None, _refused(resource, ecw_id, mapper, warned)
-            if not problems:
-                mapped = mapper.row(resource)
-                row, problems = mapped.row, [(p.column, p.rule, p.reason) for p in mapped.problems]
-                if mapped.unmapped:
-                    unmapped.update(mapped.unmapped)
-                if mapped.warnings and not problems:
-                    warned.update(f"{p.column} is empty: {p.reason}" for p in mapped.warnings)
+            line = {"ecw_id": ecw_id or _no_id(digest), "version": its_version, "hash": digest}
+            row, problems = _mapped(resource, ecw_id, mapper, noted)
             for column, rule, reason in problems:
                 told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
                 refused.write(line | told)
@@ -75,27 +73,21 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             else:
                 became = what_became(resource)
                 passed.write(line | {"row": row} | ({"status": became} if became else {}))
-    for crosswalk in sorted({crosswalk for crosswalk, _ in unmapped}):
-        found = [times for (known, _), times in unmapped.items() if known == crosswalk]
+    _log(name, noted)
+    log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
+    staged = passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
+    return staged | {"unchanged": batch["unchanged"] + unchanged, "newer": newer, "deleted_at_source": deleted}
+
+
+def _log(resource: str, noted: Noted) -> None:
+    for crosswalk in sorted({crosswalk for crosswalk, _ in noted.unmapped}):
+        found = [times for (known, _), times in noted.unmapped.items() if known == crosswalk]
         log.warning(
             "%s: the crosswalk %s lacks %d codes of %d records; `ecw mapping unmapped` writes the lines to fill in.",
-            *(name, crosswalk, len(found), sum(found)),
+            *(resource, crosswalk, len(found), sum(found)),
         )
-    for reason, times in warned.most_common(WARNED):
-        log.warning("%s: %d records enter with a warning: %s.", name, times, reason)
-    log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
-    staged: Batch = {
-        **batch,
-        "path": path,
-        "count": passed.count,
-        "rejected": batch["rejected"] + rejected,
-        "unchanged": batch["unchanged"] + unchanged,
-        "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
-        "newer": newer,
-        "deleted_at_source": deleted,
-        "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
-    }
-    return staged
+    for reason, times in noted.warned.most_common(WARNED):
+        log.warning("%s: %d records enter with a warning: %s.", resource, times, reason)
 
 
 def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -114,23 +106,30 @@ def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _refused(
-    resource: dict[str, Any], ecw_id: str | None, mapper: Mapper, warned: Counter[str]
-) -> list[tuple[str | None, str, str]]:
-    """Return why a record is not mapped at all, as (column, rule, reason).
+def _mapped(
+    resource: dict[str, Any], ecw_id: str | None, mapper: Mapper, noted: Noted
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Return a record's row, none where it is not what it should be, and what is wrong with it.
 
-    What is wrong in elements that nobody maps is counted in `warned`, without positions.
+    What is wrong in elements that nobody maps is a warning, without positions.
     """
     if reason := reason_of(resource):
-        return [(None, UNREADABLE, f"eCW's record cannot be read: {reason}")]
+        return None, [(None, UNREADABLE, f"eCW's record cannot be read: {reason}")]
     if ecw_id is None:
-        return [(None, "id", "the record has no id that FHIR allows")]
+        return None, [(None, "id", "the record has no id that FHIR allows")]
     if is_tombstone(resource):
-        return [(None, DELETED, "eCW no longer has this record: it was deleted, or merged into another")]
+        return None, [(None, DELETED, "eCW no longer has this record: it was deleted, or merged into another")]
     wrong, spared = judge(resource, mapper.elements)
-    if spared and not wrong:
-        warned.update({_POSITION.sub("", problem.reason) for problem in spared})
-    return [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))] if wrong else []
+    if wrong:
+        return None, [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))]
+    if spared:
+        noted.warned.update({_POSITION.sub("", problem.reason) for problem in spared})
+    mapped = mapper.row(resource)
+    if mapped.unmapped:
+        noted.unmapped.update(mapped.unmapped)
+    if mapped.warnings and not mapped.problems:
+        noted.warned.update(f"{p.column} is empty: {p.reason}" for p in mapped.warnings)
+    return mapped.row, [(p.column, p.rule, p.reason) for p in mapped.problems]
 
 
 def ecw_id_of(resource: Mapping[str, Any]) -> str:

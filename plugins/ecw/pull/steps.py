@@ -68,35 +68,36 @@ def extract(run: Run, resource: str) -> Batch:
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
     """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
     from ecw.crm.state import run_history, runs
-    from ecw.practice.client import client_of
     from ecw.pull.context import open_step
-    from ecw.pull.extract.bulk_export import export, since_when
-    from ecw.pull.extract.extract import ExtractRequest, extract
+    from ecw.pull.extract.bulk_export import export
+    from ecw.pull.extract.changed_since import since_when
+    from ecw.pull.extract.context import ExtractContext
+    from ecw.pull.extract.extract import extract_records
     from ecw.pull.extract.known_ids import Roster
-    from ecw.pull.plan import capabilities, prerequisites
-    from ecw.resources import resource as row
+    from ecw.pull.plan import prerequisites
+    from ecw.pull.plan.window import own_window
+    from ecw.resources import RESOURCES
 
     with open_step(run, resource) as step:
-        line, options, engine = step.line(resource), step.options, step.engine
-        its_run: Run = {**run, "window_start": line["start"]}
-        runs.planned(engine, run, resource, strategy=line["strategies"][0], start=line["start"])
-        client = client_of(run, engine)
-        capabilities.know(run, client)
-        if line["strategies"] == ["bulk"]:
-            since = since_when(engine, its_run, row(resource), options)
-            return export(its_run, row(resource), client, options, Roster(step), since=since)
-        request = ExtractRequest(
-            its_run,
-            row(resource),
+        line, options = step.line(resource), step.options
+        runs.planned(step.engine, run, resource, strategy=line["strategies"][0], start=line["start"])
+        ask = ExtractContext(
+            own_window(run, line["start"]),
+            RESOURCES[resource],
             options,
             Roster(step),
-            line["strategies"],
-            before=run_history.fetched_before(engine, run, resource),
             max_patients=line["max_patients"],
             urgent=line["urgent"],
+        )
+        if line["strategies"] == ["bulk"]:
+            return export(ask, step.client, partial(since_when, step.engine, ask))
+        return extract_records(
+            ask,
+            step.client,
+            line["strategies"],
+            before=run_history.fetched_before(step.engine, run, resource),
             require=None if options.few else partial(prerequisites.require, step, resource),
         )
-        return extract(request, client)
 
 
 def map(batch: Batch) -> Batch:
@@ -120,7 +121,7 @@ def check(batch: Batch) -> Batch:
     """
     from ecw.crm.state import links, quality_results
     from ecw.pull.context import open_step
-    from ecw.quality.check import Before, check
+    from ecw.quality.check import Before, check_batch
     from ecw.quality.suite import of_chosen, suite_of
 
     run, name = left_by("map", batch)["run"], batch["resource"]
@@ -136,7 +137,7 @@ def check(batch: Batch) -> Batch:
             patients_queried=batch.get("patients_queried"),
         )
         judged = partial(quality_results.judged, engine, run["practice"], name)
-        return check(
+        return check_batch(
             run,
             batch,
             of_chosen(suite) if run["mode"] == Mode.REPLAY or step.options.ids else suite,
@@ -184,10 +185,9 @@ def left_out(run: Run) -> list[str]:
     """Return the groups that have nothing to do in this run: `inline`, or the resources that it is not about."""
     from ecw.pull.plan import plan
     from ecw.resources import RESOURCES
-    from ecw.settings.pull import Options
 
     planned = plan.of(run)
-    if Options(**planned["options"]).few:
+    if plan.options_of(planned).few:
         return list(RESOURCES)
     return ["inline", *(name for name in RESOURCES if name not in planned["resources"])]
 
@@ -200,7 +200,6 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
     from ecw.alerts.monitor import watch_quietly
     from ecw.crm.db.engine import open_crm
     from ecw.crm.state import runs
-    from ecw.pull.context import PullContext
     from ecw.pull.extract import urgency
     from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
@@ -214,7 +213,7 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         made = plan.read(run)
         rows = table(engine, run, made["covered"] if made else None)
         if made:
-            urgency.note(PullContext.planned(run, engine, made), rows)
+            urgency.note(run, engine, made, rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
         watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows

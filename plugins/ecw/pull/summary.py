@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -68,36 +68,32 @@ def next_step(row: Mapping[str, Any], waiting: int = 0) -> str:
         return ""
     if state not in NUMBERED or row["fetched"] is None:
         return "look at the log of the resource's first task that is not green."
-    moves = [broken(row)]
-    if state == runs.DRY:
-        moves.append("a dry run, nothing was written: trigger it again without dry run to load.")
+    return " ".join(filter(None, [broken(row), *_moves(row, waiting)]))
+
+
+def _moves(row: Mapping[str, Any], waiting: int) -> Iterator[str]:
+    """Yield what there is to say and to do about what was loaded, or would have been."""
+    if row["state"] == runs.DRY:
+        yield "a dry run, nothing was written: trigger it again without dry run to load."
     deferred = row.get("deferred") or 0
-    if row["rejected"] and state == runs.DRY:
-        moves.append(f"{row['rejected']} would be rejected: the logs of map and check say by which rules.")
+    if row["rejected"] and row["state"] == runs.DRY:
+        yield f"{row['rejected']} would be rejected: the logs of map and check say by which rules."
     elif rejected := row["rejected"] - deferred:
-        moves.append(f"look at the {rejected} rejects: `ecw status` names the reasons.")
+        yield f"look at the {rejected} rejects: `ecw status` names the reasons."
     if rewritten := row.get("rewritten"):
-        moves.append(f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed.")
+        yield f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed."
     if deferred:
-        moves.append(
-            f"{deferred} wait in ecw_deferred_row for a record that is not here yet, and come in when it does."
-        )
-    if row.get("remaining_patients"):
-        moves.append(
-            f"nothing to do: the next runs query the other {row['remaining_patients']} patients, "
-            f"by {_time(row['remaining_due_at'])}."
-        )
+        yield f"{deferred} wait in ecw_deferred_row for a record that is not here yet, and come in when it does."
+    if left := row.get("remaining_patients"):
+        yield f"nothing to do: the next runs query the other {left} patients, by {_time(row['remaining_due_at'])}."
     if waiting:
-        moves.append(f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice.")
+        yield f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice."
     if locked := row.get("locked"):
-        moves.append(f"{locked} took no update: clear emr_updates_locked in the CRM where they should.")
+        yield f"{locked} took no update: clear emr_updates_locked in the CRM where they should."
     if (older := row.get("stale")) and row["run_type"] != "backfill" and row["mode"] != Mode.REPLAY:
-        moves.append(f"{older} changed nothing: a run beside this one brought a newer version.")
+        yield f"{older} changed nothing: a run beside this one brought a newer version."
         if still := row.get("still_stale"):
-            moves.append(
-                f"{still} of them were older in an earlier run, too: pull them by their ids, which always holds."
-            )
-    return " ".join(filter(None, moves))
+            yield f"{still} of them were older in an earlier run, too: pull them by their ids, which always holds."
 
 
 def broken(row: Mapping[str, Any]) -> str:

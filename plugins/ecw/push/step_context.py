@@ -15,7 +15,7 @@ from ecw.crm.db.errors import working
 from ecw.errors import ConfigurationError
 from ecw.fhir.retry import RetryPolicy
 from ecw.models import Push
-from ecw.practice.client import client_of
+from ecw.practice.client import client_for
 from ecw.practice.mappings import PracticeMappings, connection_of
 from ecw.push.context import Options, Pushing, PushRun
 from ecw.push.kill_switch import Allowed
@@ -52,7 +52,8 @@ class PushContext:
 
     def pushing(self) -> Pushing:
         """Return what the pushes share; /metadata is called where the run has not kept what it says."""
-        client = client_of(self.push, self.engine, self.patience)
+        # Its calls count as those of a person who waits.
+        client = client_for(self.mappings.connection, "manual", self.engine, self.patience)
         capability.know(self.push, client)
         mapping = self.mappings.of(self.push["options"]["resource"])
         run = PushRun(self.push["run_id"], Options.of(self.push), self.allowed, self.sleep)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecw.crm.state.quality_results import PASS, WARN, Finding, Judged, Usual
 from ecw.errors import QualityGateFailed
-from ecw.models import Batch, Run
+from ecw.models import Batch, Run, passed_on
 from ecw.quality import volume
 from ecw.quality.messages import demand, reason
 from ecw.quality.suite import REJECT, STOP, Rule, Suite
@@ -65,7 +65,7 @@ class Failures:
 NOTHING_BEFORE = Before()
 
 
-def check(
+def check_batch(
     run: Run,
     batch: Batch,
     suite: Suite,
@@ -83,43 +83,35 @@ def check(
     MappingError where a rule does not fit its column.
     """
     name, started = batch["resource"], time.monotonic()
+    found = _judge_volume(suite, batch, before, report)
+    path, rejects = (filesystem.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
+    source = filesystem.join(run["staging"], name, "extract.ndjson.gz")
+    failures, rejected = Failures(), 0
+    with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused:
+        for text, line, refusing in _judged(suite, batch, linked, before, failures):
+            if line is None or not refusing:
+                passed.write_line(text)
+                continue
+            rejected += 1
+            for rule in refusing:
+                refused.write(_reject(line, rule, source))
+        findings = _findings(suite, failures, batch)
+        report([found, *findings])
+        _log_and_stop(suite, findings)
+    if rejected:
+        log.warning("%s: %d of %d rows may not enter.", name, rejected, batch["count"])
+    return passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
+
+
+def _judge_volume(suite: Suite, batch: Batch, before: Before, report: Report) -> Finding:
+    """Compare how many records there are with the usual; report and raise QualityGateFailed where they are too few."""
     found = volume.judge(suite, batch["fetched"] - batch.get("deleted_at_source", 0), before.usual)
     if found.verdict == STOP:
         report([found])
     elif found.verdict == WARN:
         log.warning("%s.", volume.said(suite, found))
     volume.require(suite, found)
-    path, rejects = (filesystem.join(run["staging"], name, f"{step}.ndjson.gz") for step in ("check", "check-rejects"))
-    source = filesystem.join(run["staging"], name, "extract.ndjson.gz")
-    failures = Failures()
-    rejected = 0
-    with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused:
-        if batch["count"] and suite.rules:
-            for text, line, numbers in _judged(suite, batch, linked, before, failures):
-                refusing = [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
-                if line is None or not refusing:
-                    passed.write_line(text)
-                    continue
-                rejected += 1
-                for rule in refusing:
-                    refused.write(_reject(line, rule, source))
-        else:
-            for text in batch_file.read_lines(batch["path"]):
-                passed.write_line(text)
-        findings = _findings(suite, failures, batch)
-        report([found, *findings])
-        _log_and_stop(suite, findings)
-    if rejected:
-        log.warning("%s: %d of %d rows may not enter.", name, rejected, batch["count"])
-    staged: Batch = {
-        **batch,
-        "path": path,
-        "count": passed.count,
-        "rejected": batch["rejected"] + rejected,
-        "rejects": [*batch["rejects"], rejects] if rejected else batch["rejects"],
-        "seconds": round(batch["seconds"] + time.monotonic() - started, 3),
-    }
-    return staged
+    return found
 
 
 def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> dict[int, list[Sequence[int]]]:
@@ -152,23 +144,29 @@ def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> 
 
 def _judged(
     suite: Suite, batch: Batch, linked: Linked, before: Before, failures: Failures
-) -> Iterator[tuple[bytes, Line | None, list[int]]]:
-    """Yield every line, and of those that fail rules also what it says and their numbers; count them."""
+) -> Iterator[tuple[bytes, Line | None, Sequence[Rule]]]:
+    """Yield every line, and of those that fail rules also what it says and the rules that refuse it; count failures."""
     by_place: dict[int, list[int]] = {}
-    for number, chunks in _failing(suite, batch, linked, failures).items():
-        for place in chain.from_iterable(chunks):
-            by_place.setdefault(place, []).append(number)
+    if batch["count"] and suite.rules:
+        for number, chunks in _failing(suite, batch, linked, failures).items():
+            for place in chain.from_iterable(chunks):
+                by_place.setdefault(place, []).append(number)
+    if not by_place:
+        yield from ((text, None, ()) for text in batch_file.read_lines(batch["path"]))
+        return
     lines = enumerate(batch_file.read_lines(batch["path"]))
     while chunk := list(islice(lines, ASKED_AT_ONCE)):
         failed = {place: batch_file.parsed(line) for place, line in chunk if place in by_place}
         earlier = before.judged([line["ecw_id"] for line in failed.values()])
         for place, text in chunk:
-            line, numbers = failed.get(place), sorted(by_place.pop(place, ()))
-            if line is not None:
-                its = earlier.get(line["ecw_id"])
-                failures.all.update(numbers)
-                failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, its))
-            yield text, line, numbers
+            line = failed.get(place)
+            if line is None:
+                yield text, None, ()
+                continue
+            numbers, its = sorted(by_place.pop(place)), earlier.get(line["ecw_id"])
+            failures.all.update(numbers)
+            failures.new.update(number for number in numbers if not before.knew(suite.rules[number], line, its))
+            yield text, line, [suite.rules[number] for number in numbers if suite.refuses(suite.rules[number])]
 
 
 def _reject(line: Line, rule: Rule, source: str) -> Line:

@@ -46,10 +46,10 @@ class Options:
 
     resources: list[ResourceName] = option(
         list,
-        "what is pulled; empty: what the schedule pulls",
+        "the resources to pull; empty: those of the schedule",
         form={
             "title": "Resources",
-            "description": "Nothing chosen: those that the schedule pulls (variable `ecw_pull_resources`).",
+            "description": "Empty: those that the schedule pulls (variable `ecw_pull_resources`).",
             "type": ["array", "null"],
             "items": {"type": "string", "enum": list(RESOURCES)},
             "examples": list(RESOURCES),
@@ -71,11 +71,11 @@ class Options:
     )
     patients: list[Text] = option(
         list,
-        "mode patients: eCW or CRM ids, one each",
+        "mode patients: eCW ids or CRM ids",
         form={
             "title": "Only these patients",
-            "description": "eCW or CRM ids, one a line; their insurance and encounters come with them. No MR numbers: "
-            "Airflow keeps what stands here; `ecw find` shows the ids. For the mode 'only these patients'.",
+            "description": "eCW ids or CRM ids, one per line; insurance and encounters are pulled as well. No MR "
+            "numbers, because Airflow stores this form; `ecw find` shows the ids. For the mode 'only these patients'.",
             "default": None,
             "type": ["array", "null"],
             "items": {"type": "string", "maxLength": 64},
@@ -84,10 +84,10 @@ class Options:
     )
     practitioners: list[Text] = option(
         list,
-        "mode schedule: eCW ids",
+        "mode schedule: the practitioners' eCW ids",
         form={
             "title": "Practitioners",
-            "description": "eCW ids, one a line; their appointments come, and patients who are not in the CRM yet. "
+            "description": "eCW ids, one per line; pulls their appointments, and patients who are not in the CRM yet. "
             "For the mode 'a practitioner's schedule'.",
             "default": None,
             "type": ["array", "null"],
@@ -100,7 +100,7 @@ class Options:
         "where the window begins, ISO 8601 with offset",
         form={
             "title": "From",
-            "description": "Empty: where the last run ended. Only for resources whose search takes dates.",
+            "description": "Empty: where the last run ended. Only for resources that eCW can search by date.",
             "default": None,
             "type": ["string", "null"],
             "format": "date-time",
@@ -112,7 +112,7 @@ class Options:
         "where the window ends, ISO 8601 with offset",
         form={
             "title": "Until",
-            "description": "Empty: now; for a schedule, as far ahead as usual.",
+            "description": "Empty: now; in the mode 'a practitioner's schedule', as far ahead as usual.",
             "default": None,
             "type": ["string", "null"],
             "format": "date-time",
@@ -121,54 +121,54 @@ class Options:
     )
     dry_run: bool = option(
         False,
-        "everything but the load, with the numbers it would give",
+        "do everything except the load; show the counts it would have",
         form={
             "title": "Dry run",
-            "description": "Everything but the load: the summary shows the numbers it would give, the tab Quality "
-            "what the rules find; no record is written.",
+            "description": "Everything except the load: the summary shows the counts it would have, the tab Quality "
+            "the failed rules; no record is written.",
             "section": _HOW,
         },
     )
     ignore_time_budget: bool = option(
         False,
-        "begin even where the plan does not fit before the next run",
+        "begin even if the run would not end before the next one",
         form={
             "title": "Begin even if it takes long",
-            "description": "Also where the plan does not fit before the next run.",
+            "description": "Even if the run would not end before the next one.",
             "section": _HOW,
         },
     )
-    strategies: dict[ResourceName, Text] = option(dict, "resource: how it is extracted, a name of strategies-and-quota")
+    strategies: dict[ResourceName, Text] = option(
+        dict, "by resource: the name of its strategy (explanation/strategies-and-quota)"
+    )
     ids: dict[ResourceName, Annotated[list[Text], Field(min_length=1)]] = option(
-        dict, "resource: eCW ids; the run is about these alone"
+        dict, "by resource: eCW ids; the run covers only these"
     )
-    full: bool = option(False, "fetch, map and load everything again, whatever the cursor says")
-    every_minutes: AtLeastOne = option(120, "from one scheduled run to the next; by default the schedule says it")
+    full: bool = option(False, "fetch, map and load everything again; ignore the cursor")
+    every_minutes: AtLeastOne = option(120, "minutes between scheduled runs; normally taken from the schedule")
     overlap_minutes: Annotated[int, Field(ge=0)] = option(
-        10, "a live window begins so long before the last one's end: clocks differ, commits are late"
+        10, "a window begins this long before the end of the last one, because clocks differ and commits are late"
     )
-    full_cycle_hours: AtLeastOne = option(24, "per_patient: within this time every patient is asked for once")
+    full_cycle_hours: AtLeastOne = option(24, "per_patient: every patient is searched once within this time")
     appointment_days: AtLeastOne = option(
-        7, "insurance of patients with an appointment within so many days is fetched in every run"
+        7, "every run fetches the insurance of patients with an appointment within this many days"
     )
     intake_open: dict[str, Annotated[list[Text], Field(min_length=1)]] = option(
         dict,
-        "the same for patients whose intake is open: column of the CRM's patients (or table.column): its values then",
+        "the same for patients with an open intake: column of the CRM's patients (or table.column), and the values",
     )
     initial_sync_minutes: AtLeastOne = option(
-        10, "per_patient, the first time: calls for so long; the other patients follow in later runs"
+        10, "per_patient: minutes of calls that the first run spends; later runs fetch the other patients"
     )
-    look_back_days: AtLeastOne = option(30, "schedule: appointments so long ago still change")
-    look_ahead_days: AtLeastOne = option(180, "schedule: appointments so far ahead are fetched")
-    initial_sync_back_days: AtLeastOne = option(730, "schedule, the first time and in a full run")
-    max_concurrency: AtLeastOne = option(16, "requests at a time")
-    letters: str = option(
-        ALWAYS, "name_sweep: first letters that every run asks for; others follow from the names that are known"
-    )
+    look_back_days: AtLeastOne = option(30, "schedule: fetch appointments of this many past days")
+    look_ahead_days: AtLeastOne = option(180, "schedule: fetch appointments of this many days ahead")
+    initial_sync_back_days: AtLeastOne = option(730, "schedule: look_back_days of the first run and of full runs")
+    max_concurrency: AtLeastOne = option(16, "requests at the same time")
+    letters: str = option(ALWAYS, "name_sweep: initial characters that every run searches; known names add others")
     mr_numbers: bool = option(
-        False, "forms may name patients by MR number, which Airflow keeps; by the connection alone"
+        False, "let forms name patients by MR number, which Airflow then stores; only in the connection"
     )
-    bulk_group: str = option("", "the group that is exported, by its name or its export id")
+    bulk_group: str = option("", "bulk: name or export id of the group to export")
 
     @property
     def few(self) -> bool:
@@ -204,7 +204,7 @@ FIELDS = form_fields(Options) | {
         "type": "string",
         "enum": [AUTOMATIC, *each.strategies],
         "title": f"Strategy for {each.name}",
-        "description": "Automatic: what the connection says, else chosen from what the server declares.",
+        "description": "Automatic: the strategy of the connection, otherwise one that the server supports.",
         "section": _HOW,
     }
     for each in RESOURCES.values()

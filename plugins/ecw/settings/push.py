@@ -31,73 +31,73 @@ class Wanted:
 
     resource: str = option(
         PUSHED,
-        "patients are the only records that eCW takes",
+        "eCW accepts only patients",
         form={
             "title": "Resource",
-            "description": "Patients are the only records that eCW takes; another name is refused with the reason.",
+            "description": "eCW accepts only patients; for another resource the run fails with the reason.",
         },
     )
     patients: list[Text] = option(
         list,
-        "CRM or eCW ids; empty: all that differ",
+        "CRM ids or eCW ids; empty: all patients that differ",
         form={
             "title": "Patients",
-            "description": "CRM or eCW ids, one a line; `crm:` or `ecw:` before it says which. No MR numbers: Airflow "
-            "keeps what stands here; `ecw find` shows the ids. Empty: everybody who differs from what was last agreed. "
-            "What is named is tried again although eCW refused it before.",
+            "description": "CRM ids or eCW ids, one per line; `crm:` or `ecw:` in front says which. No MR numbers, "
+            "because Airflow stores this form; `ecw find` shows the ids. Empty: all patients that differ from the last "
+            "agreed values. A named patient is sent again even if eCW refused it before.",
             "type": ["array", "null"],
             "items": {"type": "string"},
         },
     )
     dry_run: bool = option(
         False,
-        "send and write nothing, show which fields would be sent",
+        "show which fields would be sent; send and write nothing",
         form={
             "title": "Dry run",
-            "description": "Show for each patient which fields would be sent; nothing is sent and nothing is written.",
+            "description": "Show which fields of each patient would be sent. Send and write nothing.",
         },
     )
     only: Literal["", "create", "update"] = option(
         "",
-        "create: patients that eCW does not have; update: those it has; empty: both",
+        "create: only new patients; update: only patients that eCW has; empty: both",
         form={
             "title": "Only",
-            "description": "create: patients that eCW does not have; update: those it has.",
+            "description": "create: only new patients; update: only patients that eCW has.",
             "type": ["string", "null"],
             "enum": ["", "create", "update", None],
         },
     )
     limit: Count = option(
         0,
-        "the first so many patients; 0: all",
+        "push at most this many patients; 0: all",
         form={
             "title": "At most",
-            "description": "The first so many patients; empty: as many as the connection lets through.",
+            "description": "Push at most this many patients; empty: the limit of the connection.",
             "default": None,
             "type": ["integer", "null"],
         },
     )
     test_only: bool = option(
         False,
-        "push nobody but the test patient",
+        "push only the test patient",
         form={
             "title": "Only the test patient",
-            "description": "Push nobody but the patient that the connection names as `test_patient`, to verify a "
-            "practice after eCW or the CRM was updated.",
+            "description": "Push only the patient that the connection names as `test_patient`, for instance to try a "
+            "practice after an update of eCW or the CRM.",
         },
     )
     test_patient: str = option("", "the test patient's CRM id or MR number")
-    max_creates: Count = option(50, "more new patients than these in one run need an approval")
-    max_updates: Count = option(500, "more changed patients than these in one run need an approval")
-    approval_hours: Count = option(24, "after so many hours without an answer nothing is sent")
-    approvers: list[Text] = option(list, "ids of Airflow's users; empty: whoever may edit the DAG's runs")
+    max_creates: Count = option(50, "a run with more new patients needs an approval")
+    max_updates: Count = option(500, "a run with more changed patients needs an approval")
+    approval_hours: Count = option(24, "hours to wait for the approval; after that nothing is sent")
+    approvers: list[Text] = option(list, "ids of Airflow users who may approve; empty: all who may edit the DAG's runs")
     unknown_outcome_wait_seconds: Seconds = option(
         30.0, "seconds after which a write without an answer is searched for in eCW"
     )
-    readback_delay_seconds: Seconds = option(3.0, "seconds after which eCW shows a new patient")
-    mr_numbers: bool = option(False, "forms may name patients by MR number, which Airflow keeps")
-    max_text_length: Count = option(100, "characters of a text that the practice's eCW takes")
-    allowed_characters: str = option("", "characters that it takes although ecw.push.rules.validate refuses them")
+    readback_delay_seconds: Seconds = option(3.0, "seconds until eCW's searches show a new patient")
+    mr_numbers: bool = option(False, "let forms name patients by MR number, which Airflow then stores")
+    max_text_length: Count = option(100, "longest text, in characters, that the practice's eCW accepts")
+    allowed_characters: str = option("", "characters to accept although ecw.push.rules.validate refuses them")
 
     @classmethod
     def read(

@@ -162,6 +162,11 @@ def run_folder(root: str, practice: str, run_id: str) -> str:
     return filesystem.join(root, segment(practice), segment(run_id))
 
 
+def practice_folder(folder: str) -> str:
+    """Return the folder of a run's practice: the one that holds the run's."""
+    return folder.rpartition("/")[0]
+
+
 def open_folder(folder: str, now: datetime | None = None) -> None:
     """Note when a run's folder was begun, which is what `purge` uses."""
     write_json(filesystem.join(folder, BEGUN), {"begun": (now or datetime.now(UTC)).isoformat()})

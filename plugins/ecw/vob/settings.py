@@ -13,12 +13,8 @@ from ecw.settings.base import OPTIONS, AtLeastOne, option, said, validated
 class VobSettings:
     """Every key, with what holds where nobody says otherwise."""
 
-    include_initial_sync: bool = option(
-        False, "what was there before and is fetched for the first time opens requests, too"
-    )
-    max_requests_per_load: AtLeastOne = option(
-        500, "requests that one load may open; one that would open more opens none"
-    )
+    include_initial_sync: bool = option(False, "also open requests for insurance that is fetched for the first time")
+    max_requests_per_load: AtLeastOne = option(500, "a load that would open more requests opens none")
 
     @classmethod
     def read(cls, source: Any) -> Self:

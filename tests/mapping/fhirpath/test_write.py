@@ -72,9 +72,11 @@ def test_what_was_put_is_read_and_nothing_else_changed(resource: dict[str, Any],
 
 def gave_way(at: str, after: Iterable[str]) -> bool:
     """Return True if a leaf lay in a value[x] or deceased[x] that another type of the same choice has replaced."""
+    # What FHIR's JSON says of a primitive beside its value stands under `_name`: it goes with the value.
+    at, *others = (each.replace("._", ".") for each in (at, *after))
     if not (found := re.fullmatch(r"(.*?\.(?:value|deceased))([A-Z]\w*).*", at)):
         return False
-    there = {now[len(found[1]) :] for now in after if now.startswith(found[1])}
+    there = {now[len(found[1]) :] for now in others if now.startswith(found[1])}
     return bool(there) and not any(rest.startswith(found[2]) for rest in there)
 
 

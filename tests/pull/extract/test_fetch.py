@@ -13,13 +13,13 @@ import pytest
 
 from ecw.errors import InvalidResponse
 from ecw.fhir.client import EcwClient
-from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import tombstone
 from ecw.staging.batch_file import read
 from tests.fhir.conftest import Wire, connect, says, wire  # noqa: F401 - two are fixtures
 from tests.fixtures.sandbox import RunningSandbox
+from tests.pull.extract.test_strategies import Roll, ask
 
 SURVIVOR = {"resourceType": "Patient", "id": "survivor"}
 
@@ -41,10 +41,11 @@ def fetched(
 
         wire.answer = answer
         client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-        parts = Parts(str(tmp_path / "parts"))
+        of_two = ask("Patient", Roll(), max_concurrency=1)
+        of_two.run["staging"] = str(tmp_path)
         reads = [SearchRequest(f"id={ecw_id}", {}, ecw_id) for ecw_id in ("merged", "other")]
-        fetch(client, "Patient", reads, parts, max_concurrency=1)
-        parts.finish(str(tmp_path / "extract.ndjson.gz"))
+        fetch(of_two, client, reads)
+        of_two.parts.finish(str(tmp_path / "extract.ndjson.gz"))
         return list(read(str(tmp_path / "extract.ndjson.gz")))
 
     return run

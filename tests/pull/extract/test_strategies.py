@@ -11,7 +11,6 @@ import pytest
 
 from ecw.models import Run
 from ecw.pull.extract.context import ExtractContext
-from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.rotation import longest_turn, share_due, since_turns, turns_due
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.extract.strategies import STRATEGIES, remaining_patients
@@ -84,9 +83,7 @@ def ask(
         crm_conn_id="",
         staging="",
     )
-    return ExtractContext(
-        run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, Seen(), max_patients
-    )
+    return ExtractContext(run, Resource(fhir_type.lower(), fhir_type, ()), Options(**more), roster, max_patients)
 
 
 def rounds(name: str, this: ExtractContext) -> list[list[SearchRequest]]:

@@ -96,7 +96,7 @@ def test_how_soon_is_a_setting(
         appoint(sandbox, patient, today + timedelta(days=ahead))
     pull.resource(run_of(pull), "encounter")
 
-    found = urgency.urgent(PullContext(run_of(pull), pull.crm, Options(appointment_days=days)))
+    found = urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(appointment_days=days)))
 
     assert len(found["appointment"]) == number
 
@@ -117,7 +117,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
     run = pulled(pull, intake_open=where)
 
     assert set(asked(run)) >= {practice[5], practice[6], practice[8]}
-    assert urgency.urgent(PullContext(run, pull.crm, Options(intake_open=where)))["intake"] == [
+    assert urgency.urgent(PullContext.of(run, pull.crm, Options(intake_open=where)))["intake"] == [
         *sorted([practice[5], practice[6]]),
         practice[8],
     ]
@@ -127,7 +127,7 @@ def test_whose_intake_is_open_in_the_crm_is_asked_about_too(pull: Pulling, pract
 @pytest.mark.parametrize("place", ["stage", "opportunity.stage", "location.name"])
 def test_an_intake_that_the_crm_does_not_have_is_reported(pull: Pulling, place: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'intake_open' names {place}, which the CRM does not have"):
-        urgency.urgent(PullContext(run_of(pull), pull.crm, Options(intake_open={place: ["open"]})))
+        urgency.urgent(PullContext.of(run_of(pull), pull.crm, Options(intake_open={place: ["open"]})))
 
 
 @on_sqlite
@@ -139,7 +139,7 @@ def test_the_summary_says_how_old_each_group_is(
     pull.resource(run_of(pull), "encounter")
     run = pulled(pull)
 
-    told = urgency.report(PullContext(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
+    told = urgency.report(PullContext.of(run, pull.crm, Options()), now=datetime.fromisoformat(run["window_end"]))
 
     assert told.startswith("fetched longest ago, of patients with an appointment within 7 days (1): 0.0 h; ")
     assert re.search(r"anybody \(\d+\): 2\.0 h", told)

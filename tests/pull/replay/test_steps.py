@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -91,6 +92,24 @@ def test_a_replay_and_a_pull_have_run_ids_of_their_own(pull: Pulling, sandbox: R
     again(pull, "theirs")
     with pytest.raises(ConfigurationError, match="A replay of the practice has the run id theirs already"):
         pull.begin("manual", run_id="theirs")
+
+
+def test_a_collect_that_fails_is_in_the_ledger_and_a_resource_without_rejects_is_left_alone(
+    pull: Pulling, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nameless(sandbox, 3)
+    assert pull("practitioner")["practitioner"]["rejected"] == 1
+    run = pull.replay("manual__1", {})
+
+    elsewhere = {"conn_type": "ecw", "host": f"{sandbox.base_url}-2"}
+    monkeypatch.setenv("AIRFLOW_CONN_ECW_TEST", json.dumps(elsewhere))
+    with pytest.raises(ConfigurationError, match="The run began with the practice at"):
+        replay.collect(run, "practitioner")
+
+    assert replay.collect(run, "location") is None
+    [row] = pull.rows("SELECT resource, state, error FROM ecw_run WHERE run_id = 'manual__1'")
+    assert (row["resource"], row["state"]) == ("practitioner", "failed")
+    assert "The run began with the practice at" in row["error"]
 
 
 def test_what_is_still_wrong_stays_rejected_and_can_be_replayed_again(

@@ -15,10 +15,10 @@ WRITTEN = {"dags": "."} | {kind: place for kind, place in project_files.PLACES.i
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
-@click.option("--only", "chosen", multiple=True, type=click.Choice(KINDS), help="Write nothing else.")
+@click.option("--only", "chosen", multiple=True, type=click.Choice(KINDS), help="Write only this kind; repeatable.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited.")
 def command(folder: Path | None, chosen: tuple[str, ...], force: bool) -> None:
-    """Write the DAG files, and a copy of the mappings and quality suites to edit, into a DAGs folder.
+    """Write DAG files, mappings and suites into a DAGs folder.
 
     FOLDER is Airflow's own DAGs folder if you leave it out. Every node that has the DAG files uses the copy; a file
     that you delete from it is the package's own again.

@@ -15,19 +15,19 @@ FOLDER = click.option(
     type=click.Path(path_type=Path),
     default=lambda: Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "ecw_keys",
     show_default="AIRFLOW_HOME/ecw_keys",
-    help="Where the keys lie, for their owner only.",
+    help="The folder of the keys, which only its owner can read.",
 )
 
 
 @click.group()
 def command() -> None:
-    """Make, show, rotate and retire the keys that sign token requests."""
+    """Create, show, rotate and retire the keys for token requests."""
 
 
 @command.command()
 @FOLDER
 def new(folder: Path) -> None:
-    """Make the first key (RSA, 3072 bits) and the public set."""
+    """Create the first key (RSA, 3072 bits) and the public set."""
     _tell(key_store.new(folder), folder)
     click.echo("Have eCW register the address where you publish that set (its JWKS URL).")
 
@@ -45,7 +45,10 @@ def show(folder: Path) -> None:
 @command.command()
 @FOLDER
 def rotate(folder: Path) -> None:
-    """Make the second key; both are in the public set until the old one is retired."""
+    """Create a second key.
+
+    The public set has both until the old one is retired.
+    """
     _tell(key_store.rotate(folder), folder)
     old = key_store.keys(folder)[0].kid
     click.echo("Publish that set, change private_key and key_id of the connection, press Test Connection,")
@@ -57,7 +60,7 @@ def rotate(folder: Path) -> None:
 @click.option("--conn-id", default="ecw_default", show_default=True, help="The connection that must not use it.")
 @FOLDER
 def retire(kid: str, conn_id: str, folder: Path) -> None:
-    """Delete a key and take it out of the public set."""
+    """Delete a key, also from the public set."""
     from ecw.settings import connections
 
     if connections.exists(conn_id) and connections.get(conn_id).extra_dejson.get("key_id") == kid:

@@ -19,11 +19,15 @@ ROUNDS = 5  # a column that was added may show what else is in the way
 @PRACTICE
 @CRM
 @click.option("--sql", "shows", is_flag=True, help="Print the statements for a database administrator; change nothing.")
-@click.option("--adopt", is_flag=True, help="Change the CRM's own tables, too, so that they fit: shows the SQL.")
+@click.option(
+    "--adopt", is_flag=True, help="Also change the CRM's own tables so that they fit; shows the SQL and asks."
+)
 @click.option("--yes", is_flag=True, help="With --adopt: do not ask before the SQL is executed.")
-@click.option("--back", is_flag=True, help="Take the newest release's changes back, where that is possible.")
+@click.option("--back", is_flag=True, help="Take the newest release's changes back, if no data is lost.")
 def command(crm_conn_id: str, shows: bool, adopt: bool, yes: bool, back: bool) -> None:
-    """Make or fix the tables in the CRM's database; harmless when there is nothing to do.
+    """Create or update the tables in the CRM's database.
+
+    If nothing is missing, it changes nothing.
 
     A table that is the CRM's own is left as it is, unless --adopt says otherwise.
     """

@@ -12,15 +12,20 @@ from ecw.settings.airflow_settings import KEYS, apply_settings, read_settings
 
 @click.group()
 def command() -> None:
-    """Create the connections, pools and variables that airflow_settings.yaml names."""
+    """Create Airflow's connections, pools and variables."""
 
 
 @command.command()
 @click.option("--file", "path", default="airflow_settings.yaml", type=click.Path(path_type=Path), show_default=True)
-@click.option("--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="Put a value over the file's.")
-@click.option("--only", "chosen", multiple=True, type=click.Choice(list(KEYS)), help="Leave the rest as it is.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="Override a value of the file; repeatable."
+)
+@click.option("--only", "chosen", multiple=True, type=click.Choice(list(KEYS)), help="Only these; repeatable.")
 def apply(path: Path, changes: tuple[str, ...], chosen: tuple[str, ...]) -> None:
-    """Bring Airflow's connections, pools and variables to what the file says, as often as you like."""
+    """Create or update what airflow_settings.yaml names.
+
+    That is connections, pools and variables. Applying it twice changes nothing.
+    """
     settings = read_settings(path, changes)
     left_out = {section: () for section in KEYS if chosen and section not in chosen}
     for line in apply_settings(replace(settings, **left_out)):

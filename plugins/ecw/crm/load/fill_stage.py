@@ -20,6 +20,8 @@ from ecw.crm.load.stage import CHUNK, COMING, REJECT, Read, Stage
 from ecw.errors import CrmSchemaError, RowRefused
 from ecw.three_way_merge import text
 
+# The columns of a staged row beside those of its values.
+OWN = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "read_earlier")
 Line = TypeVar("Line")
 
 
@@ -51,42 +53,12 @@ def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: Sta
 
     Raises CrmSchemaError for a row with a column that the mapping does not name.
     """
-    digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
-    fit, reject_seq = _fitter(target), count()
-    own = ("seq", "ecw_id", "source_version", "hash", "status", "status_reason", "agreed_emr", "read_earlier")
-    row_names = [*own, *(column.name for column in stage.values.values())]
+    filler = _Filler(connection, stage, target)
     stage.deferred_loaded = len(lines.waited)
-
-    def refuse(refused: Iterable[dict[str, Any]]) -> None:
-        _copy(connection, stage.rejects, REJECT, [_reject(line, next(reject_seq)) for line in refused])
-
-    for chunk in _chunks(chain(lines.waited, lines.rows)):
-        accepted: list[tuple[dict[str, Any], list[Any]]] = []
-        unfit = []
-        for line in chunk:
-            stage.lines += 1
-            if stage.lines > stage.deferred_loaded:
-                digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
-            values, problems = fit(line["row"])
-            if problems:
-                stage.unfit += 1
-                unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
-                continue
-            accepted.append((line, _accepted(stage, target, line) + values))
-        for line, error in _stage_rows(connection, stage, row_names, accepted):
-            stage.unfit += 1
-            unfit.append(_unfit(line, error.column, error.reason, stage.source) | {"rule": error.rule})
-        refuse(unfit)
-    for chunk in _chunks(lines.rejects):
-        for line in chunk:
-            digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
-        refuse(chunk)
-    for chunk in _chunks(lines.newer):
-        for line in chunk:
-            digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
-        alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
-        _copy(connection, stage.newer, ["ecw_id", "source_version", "hash"], alike)
-    stage.fingerprint = digest.hexdigest()
+    filler.rows(chain(lines.waited, lines.rows))
+    filler.rejects(lines.rejects)
+    filler.newer(lines.newer)
+    stage.fingerprint = filler.digest.hexdigest()
     # Without the indexes SQLite joins by scanning; without statistics, which temporary tables never get by themselves,
     # PostgreSQL guesses. Built at the end, which is quicker.
     for table in (stage.rows, stage.rejects, stage.newer):
@@ -95,6 +67,56 @@ def fill(connection: Connection, stage: Stage, target: BusinessTable, lines: Sta
         # Of what statements join and filter by: to look at all columns takes as long as to copy them.
         analyzed = "ecw_stage_row (seq, ecw_id, fate), ecw_stage_reject (seq, ecw_id), ecw_stage_newer (ecw_id)"
         connection.exec_driver_sql(f"ANALYZE {analyzed}")
+
+
+class _Filler:
+    """Fills one stage, a chunk at a time; its digest goes over every line that is the batch's."""
+
+    def __init__(self, connection: Connection, stage: Stage, target: BusinessTable) -> None:
+        self.connection, self.stage, self.target = connection, stage, target
+        self.digest = hashlib.blake2b(target.mapped.version.encode(), digest_size=16)
+        self._reject_seq = count()
+
+    def rows(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Stage the rows that fit their columns, and the others as rejects."""
+        stage, target, digest, fit = self.stage, self.target, self.digest, _fitter(self.target)
+        names = [*OWN, *(column.name for column in stage.values.values())]
+        for chunk in _chunks(lines):
+            accepted: list[tuple[dict[str, Any], list[Any]]] = []
+            unfit = []
+            for line in chunk:
+                stage.lines += 1
+                if stage.lines > stage.deferred_loaded:
+                    digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']}".encode())
+                values, problems = fit(line["row"])
+                if problems:
+                    stage.unfit += 1
+                    unfit += [_unfit(line, column, reason, stage.source) for column, reason in problems]
+                    continue
+                accepted.append((line, _accepted(stage, target, line) + values))
+            for line, error in _stage_rows(self.connection, stage, names, accepted):
+                stage.unfit += 1
+                unfit.append(_unfit(line, error.column, error.reason, stage.source) | {"rule": error.rule})
+            self._refuse(unfit)
+
+    def rejects(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Stage the rejects of the steps before."""
+        for chunk in _chunks(lines):
+            for line in chunk:
+                self.digest.update(f"\n{line['ecw_id']} {line['version']} {line['hash']} {line['rule']}".encode())
+            self._refuse(chunk)
+
+    def newer(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Stage the unchanged records whose version is newer than that of their link."""
+        for chunk in _chunks(lines):
+            for line in chunk:
+                self.digest.update(f"\n{line['ecw_id']} {line['version']}".encode())
+            alike = [[line["ecw_id"], _version(line["version"]), line["hash"]] for line in chunk]
+            _copy(self.connection, self.stage.newer, ["ecw_id", "source_version", "hash"], alike)
+
+    def _refuse(self, lines: Iterable[dict[str, Any]]) -> None:
+        refused = [_reject(line, next(self._reject_seq)) for line in lines]
+        _copy(self.connection, self.stage.rejects, REJECT, refused)
 
 
 def _create_indexes(connection: Connection, table: Table) -> None:

@@ -68,29 +68,20 @@ def load_rows(engine: Engine, request: LoadRequest) -> Counts:
     Raises CrmSchemaError (the mapping does not fit the table, the database refused a row), DatabaseUnavailable, and
     CountMismatch (records that are neither rows, nor unchanged, nor among the rejects); nothing is written then.
     """
-    began, run, resource = time.monotonic(), request.run, request.resource
-    with working(f"The load of {resource}"), engine.connect() as connection:
+    began = time.monotonic()
+    with working(f"The load of {request.resource}"), engine.connect() as connection:
         # Filling a temporary table needs no write lock, so this transaction only reads as far as SQLite knows.
         connection.execution_options(crm_read=True)
         try:
             with connection.begin():
                 target = find(connection, request.mapped)
-                stage = open_stage(connection, target, request.source)
-                stage.read = Read.of(request.batch)
-                if request.dry_run:
-                    expect(connection, stage, request.coming)
-                waited = deferred.ready(connection, stage, target, run["practice"], resource)
-                fill(connection, stage, target, StagedLines(request.rows, request.rejects, waited, request.newer))
+                stage = _staged(connection, target, request)
             connection.execution_options(crm_read=False)
             with connection.begin() as transaction:
-                one_at_a_time(connection, run["practice"], resource)
+                one_at_a_time(connection, request.run["practice"], request.resource)
                 if not request.dry_run:
-                    queried = None if request.queried is None else list(request.queried)
                     loaded = _load(connection, stage, target, request, began)
-                    if resource == initial_sync.RESOURCE:
-                        about_all = request.moves_cursor and run["run_type"] != "backfill"
-                        initial_sync.looked(connection, run, queried, about_all=about_all)
-                    last_checked.note(connection, run, resource, queried or ())
+                    _note_queried(connection, request)
                     return loaded
                 found = _merge(connection, stage, target, request)
                 transaction.rollback()
@@ -98,6 +89,27 @@ def load_rows(engine: Engine, request: LoadRequest) -> Counts:
                 return _record(connection, request, found.loaded(began, state=runs.DRY))
         finally:
             _tidy(connection)
+
+
+def _staged(connection: Connection, target: BusinessTable, request: LoadRequest) -> Stage:
+    """Return a stage that holds the batch, and the rows that have waited for a record which is here now."""
+    stage = open_stage(connection, target, request.source)
+    stage.read = Read.of(request.batch)
+    if request.dry_run:
+        expect(connection, stage, request.coming)
+    waited = deferred.ready(connection, stage, target, request.run["practice"], request.resource)
+    fill(connection, stage, target, StagedLines(request.rows, request.rejects, waited, request.newer))
+    return stage
+
+
+def _note_queried(connection: Connection, request: LoadRequest) -> None:
+    """Note which patients eCW was asked about one by one."""
+    run, resource = request.run, request.resource
+    queried = None if request.queried is None else list(request.queried)
+    if resource == initial_sync.RESOURCE:
+        about_all = request.moves_cursor and run["run_type"] != "backfill"
+        initial_sync.looked(connection, run, queried, about_all=about_all)
+    last_checked.note(connection, run, resource, queried or ())
 
 
 def _load(connection: Connection, stage: Stage, target: BusinessTable, request: LoadRequest, began: float) -> Counts:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Select,
     and_,
@@ -49,6 +50,14 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
 
     Return the eCW ids of those that came in an older version in an earlier run, too.
     """
+    _upsert_links(connection, stage, target, run, resource)
+    theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
+    refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
+    connection.execute(update(ecw_link).where(theirs, refused).values(last_seen_run=run["run_id"]))
+    return _mark_stale(connection, stage, theirs, run["run_id"])
+
+
+def _upsert_links(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> None:
     s, run_id = stage.rows, run["run_id"]
     read_at = literal(stage.read.end or datetime.now(UTC), UtcTime)
     staged = select(
@@ -83,10 +92,12 @@ def write_links(connection: Connection, stage: Stage, target: BusinessTable, run
             },
         )
     )
-    theirs = and_(ecw_link.c.practice == run["practice"], ecw_link.c.resource == resource)
+
+
+def _mark_stale(connection: Connection, stage: Stage, theirs: ColumnElement[bool], run_id: str) -> list[str]:
+    """Note that records came in an older version; return the eCW ids of those that did so in an earlier run, too."""
+    s = stage.rows
     older = and_(theirs, ecw_link.c.ecw_id == s.c.ecw_id, s.c.fate == "stale")
-    refused = ecw_link.c.ecw_id == stage.rejects.c.ecw_id
-    connection.execute(update(ecw_link).where(theirs, refused).values(last_seen_run=run_id))
     if not connection.execute(select(exists().where(s.c.fate == "stale"))).scalar():
         return []
     still = select(ecw_link.c.ecw_id).where(older, ecw_link.c.stale_run != run_id).order_by(ecw_link.c.ecw_id)

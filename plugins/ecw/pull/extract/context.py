@@ -1,4 +1,4 @@
-"""What a strategy may look at: the run, the resource, and which records are known."""
+"""What an extraction works with, made once: the run, the resource, which records are known, what was fetched so far."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 
 from ecw.models import Run
+from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.extract.dedupe import Seen
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.resources import Resource
 from ecw.settings.pull import Options
+from ecw.staging import filesystem
 
 
 class Known(Protocol):
@@ -56,18 +59,35 @@ class Known(Protocol):
         """Return the patients of this run's encounters who were not linked before the run."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExtractContext:
-    """What a strategy may look at."""
+    """The extraction of a resource of a run; a strategy looks at it, and calls nobody.
+
+    The run's window is the resource's own: see `ecw.pull.plan.window.own_window`.
+    """
 
     run: Run
     resource: Resource
     options: Options
     roster: Known
-    seen: Seen
     max_patients: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
     urgent: int | None = None  # of those whose insurance matters now, so many at most; None: all
     tally: Counter[str] = field(default_factory=Counter)  # what the summary says of how complete the answer is
+
+    @property
+    def folder(self) -> str:
+        """Where the resource is staged."""
+        return filesystem.join(self.run["staging"], self.resource.name)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What was fetched so far, an earlier try's included once they are resumed."""
+        return Parts(filesystem.join(self.folder, "parts"))
+
+    @property
+    def seen(self) -> Seen:
+        """The records fetched so far."""
+        return self.parts.seen
 
     @property
     def exact(self) -> bool:

@@ -13,7 +13,8 @@ from ecw.errors import BadRequest, InvalidResponse, RecordNotFound, ServerUnavai
 from ecw.fhir.paging import Page
 from ecw.fhir.thread_pool import concurrent
 from ecw.fhir.unreadable_records import reason_of, stand_in
-from ecw.pull.extract.checkpoint import Parts, Progress
+from ecw.pull.extract.checkpoint import Progress
+from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import merged_into, tombstone
 
@@ -126,16 +127,15 @@ class Work:
         yield Page(found, None)
 
 
-def fetch(
-    client: EcwClient, fhir_type: str, units: Iterable[SearchRequest], parts: Parts, max_concurrency: int
-) -> None:
+def fetch(ask: ExtractContext, client: EcwClient, units: Iterable[SearchRequest]) -> None:
     """Fetch every unit's pages that the parts do not hold yet.
 
     Raises InvalidResponse when a record does not fit its search: the server ignored the filter.
     """
+    fhir_type, parts = ask.resource.fhir_type, ask.parts
     work = Work(client, fhir_type, units, parts.progress)
     try:
-        for job, page in concurrent(lambda job: next(job.pages), work, max_concurrency):
+        for job, page in concurrent(lambda job: next(job.pages), work, ask.options.max_concurrency):
             _prove(job.unit, page.resources, fhir_type)
             if job.unit.page is not None:
                 job.unit.page(page.resources)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, String, Table, cast, exists, select
+from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, exists, select
 from sqlalchemy.exc import NoSuchTableError
 
 from ecw.crm.db.business_table import find
@@ -21,8 +21,10 @@ from ecw.crm.state.last_checked import Ages
 from ecw.errors import ConfigurationError, EcwError
 from ecw.mapping.definition.model import Mapping as MappingFile
 from ecw.mapping.fhirpath.parse import parse
+from ecw.models import Run
 from ecw.pull.context import PullContext
 from ecw.pull.mapped_columns import mapped_of
+from ecw.pull.plan.plan import Plan, options_of
 
 RESOURCE = "insurance"
 OVER = ("cancelled", "entered-in-error", "finished")  # of a visit: nobody comes any more
@@ -41,13 +43,14 @@ def urgent(context: PullContext) -> dict[str, list[str]]:
     return {"appointment": coming, "intake": list(dict.fromkeys(inquiring))}
 
 
-def note(context: PullContext, rows: Sequence[dict[str, Any]]) -> None:
+def note(run: Run, engine: Engine, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Add to a run's summary how old the insurance of each group is; nothing where it is not asked about one by one."""
     row = next((row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == "per_patient"), None)
-    if row is None or context.options.few:
+    options = options_of(plan)
+    if row is None or options.few:
         return
     try:
-        row["oldest"] = report(context)
+        row["oldest"] = report(PullContext.of(run, engine, options, plan))
     except EcwError as error:  # a summary is shown whatever went wrong
         row["oldest"] = error.what
 

@@ -19,7 +19,7 @@ from ecw.practice.mappings import PracticeMappings
 from ecw.practice.preflight import require_ready
 from ecw.pull.context import PullContext
 from ecw.pull.extract.strategies import STRATEGIES
-from ecw.pull.plan.capabilities import abilities, keep
+from ecw.pull.plan.capabilities import read_server
 from ecw.pull.plan.make_plan import make
 from ecw.pull.plan.new_run import new_run
 from ecw.pull.plan.resolve_patients import ecw_ids, require_practitioners
@@ -29,28 +29,23 @@ from ecw.pull.plan.window import window
 from ecw.resources import RESOURCES
 from ecw.settings import connections, schedule
 from ecw.settings.pull import Options, require_within
-from ecw.staging import batch_file, location
+from ecw.staging import batch_file
 
 if TYPE_CHECKING:
-    from ecw.settings.connections import Connection
-    from ecw.settings.practice import Practice
+    from ecw.fhir.client import EcwClient
 
 log = logging.getLogger(__name__)
 
 
 def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
     """Do what steps.begin says; nothing is in the ledger before everything that can be refused was checked."""
-    now, ecw_connection = datetime.now(UTC), connections.get(request.ecw_conn_id)
-    read = PracticeMappings(ecw_connection)
-    options = _options(request, ecw_connection, read.practice, now)
+    now, read = datetime.now(UTC), PracticeMappings(connections.get(request.ecw_conn_id))
+    options = _options(request, read, now)
     with reading(engine) as connection:
         require_ready(connection, read, RESOURCES, options.resources)
-    run = new_run(engine, request, options.mode)
-    client = client_for(request.ecw_conn_id, request.run_type, engine)
-    if options.patients:
-        ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
-        options = replace(options, ids={"patient": ids}, patients=[])
-    require_practitioners(engine, client, options.practitioners)
+    run = new_run(engine, request, read.connection, options.mode)
+    client = client_for(read.connection, request.run_type, engine)
+    options = _with_ids(engine, client, read, options)
     run["window_start"], run["window_end"] = _window(engine, request, run["practice"], options, now)
     log.info("Practice %s, from %s to %s.", run["practice"], run["window_start"] or "the beginning", run["window_end"])
     if options.dry_run:
@@ -58,16 +53,12 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     if options.few or options.dry_run or run["run_type"] == "backfill":
         goes_on = None  # beside other runs; of those that look at everything two would fetch the same
     if goes_on is not None:
-        # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
-        runs.give_back(engine, run)
-        with reading(engine) as connection:
-            runs.require_alone(connection, run, goes_on)
+        _require_alone(engine, run, goes_on)
     batch_file.open_folder(run["staging"])
-    server = abilities(client, location.staging_root(request.staging))
-    keep(run, server)
+    server = read_server(run, client)
     choices = {name: choose(RESOURCES[name], server, options) for name in options.resources}
     _require_dates(options, choices)
-    strategies = _plan(PullContext(run, engine, options, read_before=read), choices, client.settings.calls_per_minute)
+    strategies = _plan(PullContext(run, engine, options, read), choices, client.settings.calls_per_minute)
     if not options.dry_run:
         with engine.begin() as connection:
             practices.claim(connection, client.practice, client.base_url)
@@ -76,14 +67,33 @@ def open_run(engine: Engine, request: PullRequest, goes_on: Callable[[str], bool
     return run
 
 
-def _options(request: PullRequest, ecw_connection: Connection, practice: Practice, now: datetime) -> Options:
+def _options(request: PullRequest, read: PracticeMappings, now: datetime) -> Options:
     """Return the options of the run: the schedule's, the connection's over them, the form's over both."""
-    gaps = schedule.gaps(schedule.cron(practice))
+    gaps = schedule.gaps(schedule.cron(read.practice))
     every = {"every_minutes": max(1, round(gaps.shortest.total_seconds() / 60))}
-    by_connection, form = ecw_connection.extra_dejson.get("pull"), Options.read(request.options)
+    by_connection, form = read.connection.extra_dejson.get("pull"), Options.read(request.options)
     require_within(by_connection, form)
     wanted = Options.read(every, by_connection, request.options)
-    return settled(wanted, form, request.run_type, schedule.resources(practice), now=now)
+    return settled(wanted, form, request.run_type, schedule.resources(read.practice), now=now)
+
+
+def _with_ids(engine: Engine, client: EcwClient, read: PracticeMappings, options: Options) -> Options:
+    """Return the options with the eCW ids of the patients whom the form means.
+
+    Raises ConfigurationError where an entry means nobody or several, or a practitioner is not one.
+    """
+    if options.patients:
+        ids = ecw_ids(engine, client, read.of("patient"), options.patients, numbers=options.mr_numbers)
+        options = replace(options, ids={"patient": ids}, patients=[])
+    require_practitioners(engine, client, options.practitioners)
+    return options
+
+
+def _require_alone(engine: Engine, run: Run, goes_on: Callable[[str], bool]) -> None:
+    # What an earlier try left: of two runs that are cleared at once each would wait for the other's.
+    runs.give_back(engine, run)
+    with reading(engine) as connection:
+        runs.require_alone(connection, run, goes_on)
 
 
 def _window(

@@ -16,7 +16,7 @@ from ecw.pull.extract.strategies import STRATEGIES
 from ecw.pull.plan import plan
 from ecw.pull.plan.plan import Line, Plan
 from ecw.pull.plan.select_strategy import Choice
-from ecw.pull.plan.window import start_of
+from ecw.pull.plan.window import own_window, start_of
 from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 
@@ -72,15 +72,15 @@ def _line(context: PullContext, resource: Resource, choice: Choice, possible: fl
     strategies, reason = choice
     one_by_one = strategies[0] == "per_patient"
     start = _start(context, name, strategies[0])
-    its_context = replace(context, run={**run, "window_start": start})
-    calls = estimate(its_context, resource, strategies[0])
+    its_run = own_window(run, start)
+    calls = estimate(replace(context, run=its_run), resource, strategies[0])
     unknown = _unknown(context, resource, strategies[0])
     max_patients = _most(run, strategies, start, possible, options)
     urgent = None
     if name == urgency.RESOURCE and one_by_one and not options.few:
         coming = sum(len(group) for group in urgency.urgent(context).values())
         urgent = min(coming, max(1, int(possible * options.every_minutes * URGENT_SHARE)))
-        calls += _besides(urgent, its_context.run, options)
+        calls += _besides(urgent, its_run, options)
         if urgent < coming:
             log.warning("%s: the calls suffice for the %d most urgent of %d patients.", name, urgent, coming)
     capped = max_patients if one_by_one else None
@@ -130,14 +130,14 @@ def _shorten_turns(run: Run, lines: dict[str, Line], budget: float, options: Opt
     asking = {name: line for name, line in lines.items() if line["strategies"][0] == "per_patient"}
     left = budget - sum(line["calls"] for name, line in lines.items() if name not in asking)
     for name, line in asking.items():
-        due = turns_due({**run, "window_start": line["start"]}, options)
-        urgent = line["urgent"] or 0
-        turns = line["calls"] - _besides(urgent, {**run, "window_start": line["start"]}, options)
+        its_run, urgent = own_window(run, line["start"]), line["urgent"] or 0
+        due = turns_due(its_run, options)
+        turns = line["calls"] - _besides(urgent, its_run, options)
         possible = int(due * (left / len(asking) - urgent) / turns) if turns else due
         if line["start"] is None or not 0 < possible < due:
             continue
         line["start"] = since_turns(run, options, possible)
-        besides = _besides(urgent, {**run, "window_start": line["start"]}, options)
+        besides = _besides(urgent, own_window(run, line["start"]), options)
         line["calls"] = besides + round(turns * possible / due)
         log.warning(
             "%s: the run's calls suffice for %d of %d turns that are due; the others come round within %g hours.",

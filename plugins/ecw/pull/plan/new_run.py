@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
 from ecw.crm.state import practices, run_history
 from ecw.fhir.connection import base_url_of, practice_of
 from ecw.models import PullRequest, Run
-from ecw.settings import connections
 from ecw.staging import batch_file, location
 
+if TYPE_CHECKING:
+    from ecw.settings.connections import Connection as AirflowConnection
 
-def new_run(engine: Engine, request: PullRequest, mode: str) -> Run:
-    """Return the run that is asked for, its window as the request has it; nothing is written.
+
+def new_run(engine: Engine, request: PullRequest, connection: AirflowConnection, mode: str) -> Run:
+    """Return the run of the connection's practice that is asked for, its window as the request has it.
+
+    Nothing is written.
 
     Raises ConfigurationError where the CRM knows the practice code from another server, or the run id from a run of
     the other DAG.
     """
-    base_url = base_url_of(connections.get(request.ecw_conn_id))
+    base_url = base_url_of(connection)
     practice, run_id = practice_of(base_url), request.run_id
-    with reading(engine) as connection:
-        practices.require(connection, practice, base_url)
+    with reading(engine) as crm:
+        practices.require(crm, practice, base_url)
     run_history.require_own_id(engine, practice, run_id, mode)
     root = location.staging_root(request.staging)
     return Run(

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from ecw.errors import CorruptBatch
 from ecw.models import Run
+from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
 
 
@@ -54,6 +55,11 @@ def of(run: Run) -> Plan:
             next_step="clear the run's first task; if that does not help, check that all workers share the folder.",
         )
     return found
+
+
+def options_of(plan: Plan) -> Options:
+    """Return the options of the run that has this plan."""
+    return Options(**plan["options"])
 
 
 def _path(run: Run) -> str:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ecw.errors import ConfigurationError
+from ecw.resources import OF_PATIENTS
 from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE, Options
-
-OF_PATIENTS = ("patient", "insurance", "encounter")
 
 
 def settled(options: Options, form: Options, run_type: str, usual: list[str], *, now: datetime) -> Options:

@@ -37,6 +37,11 @@ def start_of(engine: Engine, run: Run, resource: str) -> str | None:
     return None if position is None else min(position, datetime.fromisoformat(run["window_end"])).isoformat()
 
 
+def own_window(run: Run, start: str | None) -> Run:
+    """Return the run as one resource sees it: with the start that the plan says for the resource."""
+    return {**run, "window_start": start}
+
+
 def _utc(text: str | None) -> datetime | None:
     """Read a time; Airflow renders its own with a space and an offset, and a missing one as an empty text."""
     if not text or text == "None":

@@ -26,7 +26,7 @@ def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple
     Those that wait for another record are none of them.
     """
     folder = filesystem.join(run["staging"], resource)
-    root = run["staging"].rpartition("/")[0]
+    root = batch_file.practice_folder(run["staging"])
     files: dict[str, set[str]] = defaultdict(set)
     pushed, deleted, wanted = set(), set(), set()
     for reject in rejects:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Batch, Mode, PullRequest, Run
+from ecw.models import Batch, Mode, PullRequest, Run, fetched_batch
 
 if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
+    from ecw.pull.plan.plan import Plan
 
 STRATEGY = "replay"  # what the ledger and the plan call it
 log = logging.getLogger(__name__)
@@ -65,33 +66,21 @@ def begin(request: PullRequest) -> Run:
     from ecw.crm.state import runs
     from ecw.practice.mappings import PracticeMappings
     from ecw.practice.preflight import require_ready
+    from ecw.pull.plan import plan
     from ecw.pull.plan.new_run import new_run
-    from ecw.pull.plan.plan import Line, Plan
     from ecw.settings import connections
-    from ecw.settings.pull import Options
-    from ecw.staging import batch_file, filesystem
+    from ecw.staging import batch_file
 
     wanted = _read(request.options)
     with open_crm(request.crm_conn_id) as engine:
-        run = new_run(engine, request, Mode.REPLAY.value)
+        read = PracticeMappings(connections.get(request.ecw_conn_id))
+        run = new_run(engine, request, read.connection, Mode.REPLAY.value)
         counted = quarantine.counted(engine, run["practice"], wanted)
         with reading(engine) as connection:
-            require_ready(connection, PracticeMappings(connections.get(request.ecw_conn_id)), counted, counted)
-        folder = run["staging"]
-        batch_file.open_folder(folder)
-        line = Line(
-            strategies=[STRATEGY],
-            reason="rejected records again",
-            calls=0,
-            at_least=False,
-            start=None,
-            max_patients=None,
-            urgent=None,
-        )
-        options = Options(full=True)  # everything is mapped
-        plan = Plan(options=asdict(options), resources=dict.fromkeys(counted, line), calls=0, minutes=0.0, covered={})
-        batch_file.write_json(filesystem.join(folder, "chosen.json"), asdict(wanted))
-        batch_file.write_json(filesystem.join(folder, "plan.json"), plan)
+            require_ready(connection, read, counted, counted)
+        batch_file.open_folder(run["staging"])
+        batch_file.write_json(_chosen(run), asdict(wanted))
+        plan.keep(run, _plan(counted))
         runs.begin(engine, run, counted)
     told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
     log.info("Practice %s: records to replay: %s.", run["practice"], told or "none")
@@ -101,46 +90,29 @@ def begin(request: PullRequest) -> Run:
 def collect(run: Run, resource: str) -> Batch | None:
     """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
 
-    Return None where none is left. Those that the staging area no longer holds are told in the log and kept for the
-    summary; they do not hold the others up.
+    Return None where the run is not about the resource, or none is left. Those that the staging area no longer holds
+    are told in the log and kept for the summary; they do not hold the others up.
     """
-    from ecw.crm.db.engine import open_crm
     from ecw.crm.load import quarantine
-    from ecw.crm.state import runs
-    from ecw.practice.mappings import connection_of
+    from ecw.pull.context import open_step
     from ecw.pull.plan import plan
     from ecw.pull.replay.collect import collect_records
-    from ecw.staging import batch_file, filesystem
+    from ecw.staging import batch_file
 
     started = time.monotonic()
-    with open_crm(run["crm_conn_id"]) as engine:
-        connection_of(run)
-        plan.of(run)  # the run's folder is there, and so is what was chosen
-        wanted = _read(batch_file.read_json(filesystem.join(run["staging"], "chosen.json")))
-        found = quarantine.chosen(engine, run["practice"], resource, wanted)
-        try:
-            path, count, left = collect_records(run, resource, found)
-        except BaseException as error:
-            runs.fail(engine, run, resource, error)
-            raise
-    batch_file.write_json(filesystem.join(run["staging"], resource, "left.json"), left)
+    if resource not in plan.of(run)["resources"]:
+        return None
+    with open_step(run, resource) as step:
+        wanted = _read(batch_file.read_json(_chosen(run)))
+        found = quarantine.chosen(step.engine, run["practice"], resource, wanted)
+        path, count, left = collect_records(run, resource, found)
+    batch_file.write_json(_left(run, resource), left)
     for sentence in left:
         log.warning("%s: %s", resource, sentence)
     if not found:
         return None
     log.info("%s: %d records are replayed.", resource, count)
-    return Batch(
-        run=run,
-        resource=resource,
-        path=path,
-        count=count,
-        fetched=count,
-        rejected=0,
-        unchanged=0,
-        rejects=[],
-        calls=0,
-        seconds=round(time.monotonic() - started, 3),
-    )
+    return fetched_batch(run, resource, path, count, calls=0, seconds=time.monotonic() - started)
 
 
 def collect_or_skip(run: Run | None, resource: str, ti: Any = None, dag_run: Any = None) -> Batch:
@@ -162,7 +134,7 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
     from ecw.crm.db.engine import open_crm
     from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
-    from ecw.staging import batch_file, filesystem
+    from ecw.staging import batch_file
 
     if run is None:
         log.error("The replay did not begin: the log of `begin` ends with what to do next.")
@@ -171,13 +143,47 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
         replayed = plan.of(run)["resources"]
         rows = [row for row in table(engine, run) if row["resource"] in replayed]
     for row in rows:
-        left = batch_file.read_json(filesystem.join(run["staging"], row["resource"], "left.json")) or []
+        left = batch_file.read_json(_left(run, row["resource"])) or []
         row["next"] = " ".join(filter(None, [row["next"], *left]))
     if rows:
         log.info("Practice %s, replay %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     else:
         log.info("Practice %s, replay %s: there was no open reject.", run["practice"], run["run_id"])
     return rows
+
+
+def _plan(resources: Iterable[str]) -> Plan:
+    """Return the plan of a replay of these resources: everything is mapped, and eCW is not called."""
+    from ecw.pull.plan.plan import Line, Plan
+    from ecw.settings.pull import Options
+
+    line = Line(
+        strategies=[STRATEGY],
+        reason="rejected records again",
+        calls=0,
+        at_least=False,
+        start=None,
+        max_patients=None,
+        urgent=None,
+    )
+    options = asdict(Options(full=True))
+    return Plan(options=options, resources=dict.fromkeys(resources, line), calls=0, minutes=0.0, covered={})
+
+
+def _chosen(run: Run) -> str:
+    """Return where the run keeps which rejects were chosen."""
+    return _of_run(run, "chosen.json")
+
+
+def _left(run: Run, resource: str) -> str:
+    """Return where the run keeps what could not be replayed of a resource, in words."""
+    return _of_run(run, resource, "left.json")
+
+
+def _of_run(run: Run, *names: str) -> str:
+    from ecw.staging import filesystem
+
+    return filesystem.join(run["staging"], *names)
 
 
 def _read(said: Mapping[str, Any] | str | None) -> Chosen:

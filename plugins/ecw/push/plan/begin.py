@@ -49,9 +49,9 @@ def begin(engine: Engine, request: PushRequest) -> Push:
     push = _planned(side, request, read.base_url, wanted, chosen)
     _log(push)
     if push["creates"] + push["updates"] and Allowed(read.practice)():
-        from ecw.practice.client import client_of  # imports Airflow, which commands that only read the CRM do without
+        from ecw.practice.client import client_for  # imports Airflow, which commands that only read the CRM do without
 
-        capability.keep(push, client_of(push, engine, AT_ONCE), side.mapping.resource)
+        capability.keep(push, client_for(read.connection, "manual", engine, AT_ONCE), side.mapping.resource)
     return push
 
 

@@ -14,6 +14,7 @@ from ecw.practice.client import client_for
 from ecw.reports import mappings
 from ecw.reports.mappings import CrosswalkState, MappingTable
 from ecw.resources import RESOURCES
+from ecw.settings import connections
 from ecw.ui.access import READ, VALUES, Here, from_this_page
 from ecw.ui.api.query import Resource, known_resource
 from ecw.ui.page import crm
@@ -93,7 +94,7 @@ def trial(here: Here, asked: Trial) -> Tried:
 def _read(here: Site, asked: Trial) -> dict[str, Any]:
     at = here.required()
     with crm_engine(at.crm_connection) as engine:
-        client = client_for(at.connection, "manual", engine)
+        client = client_for(connections.get(at.connection), "manual", engine)
         return client.read(RESOURCES[asked.resource].fhir_type, asked.ecw_id)
 
 

@@ -14,6 +14,7 @@ from ecw.practice.client import client_for
 from ecw.push import review
 from ecw.reports import reviews
 from ecw.reports.reviews import Conflict, ConflictGroup, Match
+from ecw.settings import connections
 from ecw.ui.access import PUSH_DAG, READ, READ_DAG, VALUES, Here, act, from_this_page
 from ecw.ui.api import cursor as cursors
 from ecw.ui.api.query import Cursor, Resource, Word, known_resource
@@ -127,7 +128,7 @@ def sides(here: Here, asked: Record) -> Sides:
     """Read both sides now and compare them; nothing of it is kept."""
     known_resource(asked.resource)
     with side_of(here, asked.resource) as (side, conn_id):
-        client = client_for(conn_id, "manual", side.engine)
+        client = client_for(connections.get(conn_id), "manual", side.engine)
         found = review.sides(side, client, asked.crm_id, asked.ecw_ids)
     columns = [Value(one.column, one.label, one.crm, dict(one.emr), one.differs) for one in found.columns]
     return Sides(columns, list(found.ecw_ids), list(found.missing))
@@ -149,7 +150,7 @@ def choose_match(here: Here, asked: Decision, user: GetUserDep) -> Done:
     by = user.get_name()
     with side_of(here) as (side, conn_id):
         if asked.choice == "same":
-            review.same_person(side, client_for(conn_id, "manual", side.engine), asked.crm_id, by)
+            review.same_person(side, client_for(connections.get(conn_id), "manual", side.engine), asked.crm_id, by)
         elif asked.choice == "unlink":
             review.unlink(side, conn_id, asked.crm_id, by)
         else:

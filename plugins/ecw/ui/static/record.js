@@ -1,6 +1,9 @@
 // What the pages about records share: the practice that is shown, a record's name, and its values on demand.
 import { C, Choice, Id, Problem, act, h, pageTo, useApi, useQuery, useRights, useState } from "./kit.js";
 
+/** What is synchronised, the most asked for first: the rows of resources.py. */
+export const RESOURCES = ["patient", "insurance", "encounter", "practitioner", "location"];
+
 /** The practice of the address, or the first one: {practice, dag(of), picker, loading, error, none: it never ran}. */
 export const usePractice = () => {
   const [query, change] = useQuery();

@@ -3,9 +3,8 @@ import {
   C, Choice, Count, Empty, Fetched, Field, Filters, Note, Problem, Section, Table, Title, To,
   act, dagTo, h, number, pageTo, plural, useApi, useQuery, useRights, useState,
 } from "../kit.js";
-import { usePractice } from "../record.js";
+import { RESOURCES, usePractice } from "../record.js";
 
-const RESOURCES = ["patient", "insurance", "encounter", "practitioner", "location"];
 const THEN = { reject: "keeps the record out", keep: "enters as it is", default: "becomes the default" };
 const mono = (text) => h(C.Text, { fontFamily: "mono", fontSize: "xs", whiteSpace: "normal", overflowWrap: "anywhere", maxW: "460px" }, text);
 const wrapped = (text) => h(C.Text, { whiteSpace: "normal", minW: "140px" }, text);

@@ -3,7 +3,7 @@ import {
   C, Choice, Count, Empty, Fetched, Filters, Section, State, Table, Time, Title, To,
   clockTime, dagTo, h, number, pageTo, runTo, useApi, useQuery,
 } from "../kit.js";
-import { usePractice } from "../record.js";
+import { RESOURCES, usePractice } from "../record.js";
 
 const COLORS = { pass: "green.solid", warn: "yellow.solid", reject: "orange.solid", stop: "red.solid" };
 const share = (one) => (one.rows ? one.failed / one.rows : 0);
@@ -46,7 +46,7 @@ export default function Quality() {
   return h(C.Box, null,
     h(Title, { subtitle: "What the expectations found in the last 30 checks of each resource, the worst first." }, "Quality"),
     h(Filters, null, picker,
-      h(Choice, { label: "Resource", value: query.resource, options: ["practitioner", "location", "patient", "insurance", "encounter"], onChange: (value) => change({ resource: value }) }),
+      h(Choice, { label: "Resource", value: query.resource, options: RESOURCES, onChange: (value) => change({ resource: value }) }),
       h(Choice, { label: "Show", value: query.show, width: "190px", any: "what failed lately", options: [["all", "every expectation"]], onChange: (value) => change({ show: value }) })),
     none ? h(Section, null, h(Empty, { title: "Nothing has been checked yet." }, "Unpause ", h(To, { to: dagTo(dag("ecw_pull")) }, dag("ecw_pull")), ": each run checks what it fetched."))
       : h(Fetched, { of: found }, ({ expectations }) => {

@@ -3,7 +3,7 @@ import {
   C, Choice, Confirm, Count, Empty, Fetched, Field, Filters, Narrow, Pager, React, Section, Start, State, Table, Time, Title, To,
   act, dagTo, h, number, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
-import { Inside, RecordId, usePractice } from "../record.js";
+import { Inside, RecordId, RESOURCES, usePractice } from "../record.js";
 
 const STATES = [["open", "open"], ["dismissed", "dismissed"], ["resolved", "resolved"]];
 const PULL_STEPS = ["map", "check", "load"];
@@ -108,7 +108,7 @@ export default function Rejects() {
     h(Title, { subtitle: "Records that may not enter the CRM, or may not be sent, each with its reason." }, "Rejects"),
     h(Filters, null, picker,
       h(Choice, { label: "State", value: state, options: STATES, any: null, onChange: (value) => change({ state: value, ...clear }) }),
-      h(Choice, { label: "Resource", value: query.resource, options: ["practitioner", "location", "patient", "insurance", "encounter"], onChange: (value) => change({ resource: value, ...clear }) }),
+      h(Choice, { label: "Resource", value: query.resource, options: RESOURCES, onChange: (value) => change({ resource: value, ...clear }) }),
       h(Field, { label: "Record (eCW id)", value: query.record, onChange: (value) => change({ record: value }) }),
       h(Field, { label: "Run", value: query.run, maxLength: 250, onChange: (value) => change({ run: value }) }),
       query.rule ? h(C.Button, { size: "sm", variant: "ghost", onClick: () => change(clear) }, `All rules`) : null),

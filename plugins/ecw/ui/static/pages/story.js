@@ -3,9 +3,8 @@ import {
   C, Choice, Empty, Fetched, Field, Filters, Id, Narrow, Note, Problem, React, Section, Start, State, Table, Time, Title, To,
   act, clockTime, h, pageTo, plural, runTo, useApi, useQuery, useRights, useState,
 } from "../kit.js";
-import { Compare, RecordId, storyTo, usePractice } from "../record.js";
+import { Compare, RecordId, RESOURCES, storyTo, usePractice } from "../record.js";
 
-const RESOURCES = ["patient", "insurance", "encounter", "practitioner", "location"];
 const TONES = { loaded: "green", pushed: "blue", rejected: "orange", deferred: "orange", conflict: "orange", decision: "purple", resolved: "green" };
 
 const Search = ({ practice, onFound }) => {
