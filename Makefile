@@ -11,10 +11,13 @@ endif
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
+# The files that hold the tests of a marker; all others need not be read.
+files = $(or $(TESTS),$(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests | sort))
+
 # All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
 PINNED := requirements-cluster.txt pyproject.toml --all-extras
 
-.PHONY: help run run-cluster test test-airflow test-all test-cluster bench lint hooks format docs screenshots constraints audit secrets clean python
+.PHONY: help run run-cluster test test-airflow test-all test-cluster test-rest bench lint hooks format docs screenshots constraints audit secrets clean python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -29,15 +32,15 @@ test: python ## set everything up, check style, types and packages, run the test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
-	@$(PYTEST) -m "not airflow and not slow and not cluster" $(TESTS)
+	@exec $(PYTEST) -m "not airflow and not slow and not cluster" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python include/browser.py
-	@$(PYTEST) --numprocesses=3 -m airflow $(TESTS) # they wait more than they work
+	@exec $(PYTEST) --numprocesses=3 -m airflow $(call files,airflow) # they wait more than they work
 
 test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
-	@$(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
+	@exec $(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
 run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this machine: pull, kill a worker, backfill, push, compare (PATIENTS=40 SHORT=1 SERVE=1 CLUSTER_PORT=8180)
 	@"$(PYTHON)" include/bootstrap.py cluster
@@ -45,11 +48,16 @@ run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this
 
 test-cluster: python ## run the tests of the cluster and of object stores (SHORT=1: one journey, as CI does)
 	@"$(PYTHON)" include/bootstrap.py cluster
-	@$(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(TESTS)
+	@exec $(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(call files,cluster)
+
+test-rest: python ## run what CI runs after `make test`: `make test-airflow` and `make test-cluster SHORT=1` at once
+	@"$(PYTHON)" include/bootstrap.py cluster
+	@$(BIN)/python include/browser.py
+	@exec $(PYTEST) --numprocesses=4 -m "airflow or (cluster and not slow)" $(call files,airflow|cluster)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python -m bench
+	@exec $(BIN)/python -m bench
 
 lint: python ## check style and types, without a test
 	@"$(PYTHON)" include/bootstrap.py dev

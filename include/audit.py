@@ -27,7 +27,7 @@ def pins(lock: str) -> set[tuple[str, str]]:
 def record_of(report: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Return what is kept of pip-audit's report: when, and which versions it knows nothing against.
 
-    Raises ValueError where it knows something, or was not told.
+    Raises ValueError where it knows something, or was given too little.
     """
     bad = sorted(
         f"{one['name']} {one.get('version', '')}: {one.get('skip_reason') or [each['id'] for each in one['vulns']]}"

@@ -16,10 +16,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.fixtures import examples  # noqa: F401 - registers the profiles of hypothesis
+from tests.fixtures.temporary_files import in_memory
 
 # A zone with a 45-minute offset: code that forgets zones shows it. Set before anything imports pandas or Airflow.
 os.environ["TZ"] = "Asia/Kathmandu"
 time.tzset()
+
+in_memory()
 
 # Whatever asks Airflow for a connection finds an empty Airflow, not the one of the person who runs the tests.
 _airflow_home = tempfile.TemporaryDirectory(prefix="ecw-airflow-", ignore_cleanup_errors=True)
@@ -78,6 +81,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             durations.write(f"{report.duration:8.1f} {report.when:8} {report.nodeid}\n")
 
 
+# What takes longest comes first, so that no worker is left with it at the end; behind these come the other journeys.
+LONGEST = ("tests/journeys/demo/", "tests/journeys/test_disturbed.py", "tests/journeys/cluster/")
+
+
 class ByFile(LoadFileScheduling):
     """Give each file to one worker, and all files that share a demo to the same one."""
 
@@ -91,5 +98,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the journeys: they take long and are few, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: "journey" not in item.nodeid)
+    """Begin with the journeys, which take long and are few."""
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _turn(nodeid: str) -> int:
+    """Return the place of a test's file: the lowest comes first."""
+    found = (at for at, start in enumerate(LONGEST) if nodeid.startswith(start))
+    return next(found, len(LONGEST) + ("journey" not in nodeid))

@@ -73,3 +73,14 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path, number: signal.Sig
 
     run.wait(LONG)
     until(lambda: left(tmp_path) == [])
+
+
+@pytest.mark.parametrize("target", ["run", "run-cluster", "test", "test-airflow", "test-all", "test-cluster", "bench"])
+def test_what_ends_make_ends_what_it_runs(target: str) -> None:
+    """`make` passes a signal to its own child only: a shell in between would end alone."""
+    told = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--no-print-directory", "--dry-run", target, f"PYTHON={sys.executable}"]
+    commands = subprocess.run(
+        command, cwd=ROOT, env=told, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert commands[-1].startswith("exec ")

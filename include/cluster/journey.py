@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psutil
@@ -42,7 +43,8 @@ def pull_and_kill(cluster: Cluster) -> list[str]:
     """Pull both practices side by side, lose a worker while it extracts, and compare when both runs are over."""
     runs = {practice: first_run(cluster, f"ecw_pull__{practice}") for practice in cluster.options.practices}
     victim = WORKERS[1]
-    wait(cluster.processes, f"{victim} was given no extract", lambda: busy(cluster, victim, runs), seconds=RUN_S)
+    at_work = partial(busy, cluster, victim, runs)  # for a second or two, on a fast machine
+    wait(cluster.processes, f"{victim} was given no extract", at_work, seconds=RUN_S, every=0.2)
     killed = time.monotonic()
     cluster.processes.kill(victim)
     timeout = cluster.options.heartbeat_timeout_s

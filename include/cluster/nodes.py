@@ -136,6 +136,10 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # Everything starts at once: a file may take longer to read than 30 s; and what it depends on stays as it is.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_db,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": airflow_db,
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",

@@ -87,7 +87,7 @@ class AirflowApi:
         return found
 
     def asset_events(self) -> list[dict[str, Any]]:
-        """Return what tasks told about assets."""
+        """Return the events of assets."""
         found: list[dict[str, Any]] = self._call("GET", "assets/events?limit=100")["asset_events"]
         return found
 
@@ -133,7 +133,7 @@ class AirflowApi:
             time.sleep(BETWEEN)
 
 
-def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.5) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float, every: float = 1) -> bool:
     """Ask until it is true; False when the time is over."""
     end = time.monotonic() + seconds
     while not true():

@@ -233,14 +233,14 @@ def run(command: Sequence[str | Path], env: dict[str, str], log: Path) -> None:
         raise Trouble(f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (all of it: {log})")
 
 
-def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 900) -> None:
+def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 900, every: float = 1) -> None:
     """Wait until it is true; Trouble when a process ends by itself, or the time is over."""
 
     def over() -> bool:
         require_running(processes)
         return true()
 
-    if not wait_until(over, seconds):
+    if not wait_until(over, seconds, every):
         raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('scheduler').parent}")
 
 

@@ -28,7 +28,7 @@ class Admin:
 
         return [
             *route("/records", GET=self.held),
-            *route("/records/{kind}", GET=self.records),
+            *route("/records/{kind}", GET=self.records, DELETE=self.delete_all),
             *route("/records/{kind}/{id}", GET=self.record, PUT=self.put, DELETE=self.delete),
             *route("/counts", GET=self.counts),
             *route("/settings", GET=self.settings, PATCH=self.set),
@@ -52,6 +52,15 @@ class Admin:
                 yield orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE)
 
         return StreamingResponse(lines(), media_type="application/fhir+ndjson")
+
+    async def delete_all(self, request: Request) -> Response:
+        """Delete all records of a type."""
+        held = self.sandbox.store.types.get(request.path_params["kind"])
+        if held is None:
+            return _error(404, f"unknown type {request.path_params['kind']!r}")
+        for resource in list(self.sandbox.store.all(request.path_params["kind"])):
+            held.delete(resource["id"])
+        return Response(status_code=204)
 
     async def record(self, request: Request) -> Response:
         kind, ecw_id = request.path_params["kind"], request.path_params["id"]
@@ -108,7 +117,7 @@ class Admin:
         return JSONResponse({"id": client.id})
 
     async def faults(self, request: Request) -> Response:
-        return JSONResponse([_told(rule) for rule in self.sandbox.faults])
+        return JSONResponse([_rule_json(rule) for rule in self.sandbox.faults])
 
     async def add_fault(self, request: Request) -> Response:
         try:
@@ -116,7 +125,7 @@ class Admin:
         except (TypeError, ValueError) as wrong:
             return _error(400, str(wrong))
         self.sandbox.faults.append(rule)
-        return JSONResponse(_told(rule), 201)
+        return JSONResponse(_rule_json(rule), 201)
 
     async def clear_faults(self, request: Request) -> Response:
         self.sandbox.faults.clear()
@@ -128,7 +137,7 @@ class Admin:
         return Response(status_code=204)
 
 
-def _told(rule: Rule) -> dict[str, Any]:
+def _rule_json(rule: Rule) -> dict[str, Any]:
     return {name: value for name, value in vars(rule).items() if not name.startswith("_")}
 
 

@@ -97,14 +97,14 @@ def statement(sandbox: Sandbox) -> dict[str, Any]:
 
 def _resource(sandbox: Sandbox, kind: str, plain: bool) -> dict[str, Any]:
     interactions = ["read", "search-type"] if plain or kind in READ_BY_PATH else ["search-type"]
-    told: dict[str, Any] = {"type": kind}
+    entry: dict[str, Any] = {"type": kind}
     if plain and kind == "Patient":  # eCW's write API is not in its statement
         interactions += ["create", "update"]
-        told |= {"conditionalCreate": True, "updateCreate": False}
-        told["supportedProfile"] = sandbox.settings.listed("meta_profiles") or [f"{US_CORE}/us-core-patient"]
-    told["interaction"] = [{"code": code} for code in interactions]
-    told["searchParam"] = [{"name": name, "type": _TYPES[name]} for name in declared(kind, sandbox.settings)]
+        entry |= {"conditionalCreate": True, "updateCreate": False}
+        entry["supportedProfile"] = sandbox.settings.listed("meta_profiles") or [f"{US_CORE}/us-core-patient"]
+    entry["interaction"] = [{"code": code} for code in interactions]
+    entry["searchParam"] = [{"name": name, "type": _TYPES[name]} for name in declared(kind, sandbox.settings)]
     if kind == "Group":
         definition = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export"
-        told["operation"] = [{"name": "export", "definition": definition}]
-    return told
+        entry["operation"] = [{"name": "export", "definition": definition}]
+    return entry

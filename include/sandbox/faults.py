@@ -167,8 +167,8 @@ async def _refuse(call: Call, rule: Rule) -> Response:
     status, _, place = rule.value.partition(" ")
     body = orjson.loads(await call.request.body() or b"{}")
     quoted = orjson.dumps(body.get("entry", [{}])[0].get("resource", {})).decode()
-    told = outcome("invariant", f"Refused: {quoted}", expression=[place] if place else [])
-    return fhir_answer(call.sandbox, told, int(status))
+    answer = outcome("invariant", f"Refused: {quoted}", expression=[place] if place else [])
+    return fhir_answer(call.sandbox, answer, int(status))
 
 
 # -- at the page
@@ -254,7 +254,7 @@ def _write_answer(call: Call, rule: Rule, response: Response) -> Response:
     if call.interaction != "transaction" or response.status_code != 200:
         return response
     body = orjson.loads(response.body)
-    told = body["entry"][0]["response"]
+    answer = body["entry"][0]["response"]
     text = outcome("informational", "Processed.", "information")
     if rule.value == "outcome":
         body = text
@@ -263,11 +263,11 @@ def _write_answer(call: Call, rule: Rule, response: Response) -> Response:
     elif rule.value == "entry_outcome":
         body["entry"][0] = {"resource": text}
     elif rule.value == "no_location":
-        told.pop("location", None)
-    elif "location" in told:
-        told["location"] = {
-            "absolute": f"{call.sandbox.link_base}/{told['location']}",
-            "history": f"{told['location']}/_history/1",
+        answer.pop("location", None)
+    elif "location" in answer:
+        answer["location"] = {
+            "absolute": f"{call.sandbox.link_base}/{answer['location']}",
+            "history": f"{answer['location']}/_history/1",
         }[rule.value]
     return fhir_answer(call.sandbox, body)
 

@@ -23,7 +23,7 @@ _SNAPSHOTS = 512
 
 @dataclass(frozen=True)
 class Place:
-    """Where it listens, as its parent was told."""
+    """Where it listens, as it reports to its parent."""
 
     fhir_port: int
     token_port: int

@@ -1,4 +1,4 @@
-"""What every call passes: quota, latency, faults, bearer and scope; then it is counted and told in the access log.
+"""What every call passes: quota, latency, faults, bearer and scope; then it is counted and written to the access log.
 
 The log has the path and the names of the parameters, never their values.
 """

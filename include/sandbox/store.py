@@ -93,7 +93,7 @@ class Store:
         return self.types[kind]
 
     def put(self, resource: Resource, *, stamp: bool = True) -> Resource:
-        """Store a record as it is, with a new `meta.lastUpdated` unless told otherwise."""
+        """Store a record as it is, with a new `meta.lastUpdated` unless the caller says otherwise."""
         if stamp and resource["resourceType"] != "Organization":
             resource = {**resource, "meta": {**resource.get("meta", {}), "lastUpdated": self.clock.stamp()}}
         self[resource["resourceType"]].put(resource)

@@ -103,8 +103,8 @@ def _plain_entry(call: Call, method: str, patient: Resource, url: str, condition
         status, stored = _plain_create(call, patient, condition)
     else:
         status, stored = _plain_update(call, patient, url.removeprefix("Patient").removeprefix("/"))
-    told = "201 Created" if status == 201 else "200 OK"
-    return fhir_answer(call.sandbox, transaction_response(told, f"Patient/{stored['id']}"))
+    status_line = "201 Created" if status == 201 else "200 OK"
+    return fhir_answer(call.sandbox, transaction_response(status_line, f"Patient/{stored['id']}"))
 
 
 def _plain_create(call: Call, patient: Resource, condition: str | None) -> tuple[int, Resource]:

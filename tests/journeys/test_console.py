@@ -1,4 +1,4 @@
-"""The console in a real browser, in a real Airflow that stands under a path: one start for all of it.
+"""The console and its login, in a real browser and a real Airflow that stands under a path: one start for all of it.
 
 $SCREENSHOTS names a folder that keeps the pictures.
 """
@@ -22,7 +22,7 @@ from tests.fixtures.browser import too_wide
 from tests.fixtures.console_data import Scale, fill
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.airflow
 PAGES = {
@@ -35,6 +35,7 @@ PAGES = {
     "quality": "Quality",
 }
 WIDTHS = (390, 1400)
+LOCKED = ("/ecw/quality/run?run_id=x", "/ecw/api/status", "/ecw/api/me", "/ecw/static/console.js")
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +52,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 Open = Callable[..., "Page"]
 
 
+@pytest.fixture(scope="module")
+def logins(browser: Browser, server: Server) -> Iterator[Callable[[str, str], BrowserContext]]:
+    """Log a user in once a mode: Chromium keeps Airflow's scripts then, and need not read them for every page."""
+    known: dict[tuple[str, str], BrowserContext] = {}
+
+    def login(user: str, mode: str) -> BrowserContext:
+        if (user, mode) not in known:
+            context = known[user, mode] = browser.new_context(locale="en-GB")
+            context.add_cookies([{"name": "_token", "value": server.token(user), "url": server.address}])
+            context.add_init_script(f"localStorage.setItem('theme', '{mode}')")
+        return known[user, mode]
+
+    yield login
+    for context in known.values():
+        context.close()
+
+
 @pytest.fixture
-def opened(browser: Browser, server: Server) -> Iterator[Open]:
+def opened(logins: Callable[[str, str], BrowserContext], server: Server) -> Iterator[Open]:
     """Open an address as a user; what the browser complains about fails the test."""
-    contexts, complaints = [], []
+    pages, complaints = [], []
 
     def open_page(
         path: str, user: str = "anna", width: int = 1400, mode: str = "light", *, broken: bool = False
     ) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 1000}, locale="en-GB")
-        contexts.append(context)
-        context.add_cookies([{"name": "_token", "value": server.token(user), "url": server.address}])
-        context.add_init_script(f"localStorage.setItem('theme', '{mode}')")
-        page = context.new_page()
+        page = logins(user, mode).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 1000})
         page.set_default_timeout(300_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if not broken:
@@ -72,8 +88,8 @@ def opened(browser: Browser, server: Server) -> Iterator[Open]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert complaints == []
 
 
@@ -117,7 +133,6 @@ def test_each_page_is_readable_in_both_modes_and_widths(opened: Open, server: Se
                 page.screenshot(path=Path(folder) / f"console-{name}-{mode}-{width}.png")
             assert too_wide(page) == [], f"{name} in {mode} at {width} px scrolls sideways"
             assert serious(page) == []
-        page.context.close()
 
 
 def test_the_entry_stands_in_the_navigation_and_a_card_on_home(opened: Open) -> None:
@@ -233,3 +248,18 @@ def test_a_crm_that_is_down_is_said_in_words(opened: Open, server: Server) -> No
     finally:
         crm.rmdir()
         away.rename(crm)
+
+
+def test_the_console_asks_for_a_login_and_shows_itself_to_a_viewer(server: Server) -> None:
+    for path in LOCKED:
+        address = f"{server.address}{path}"
+        assert requests.get(address, timeout=600).status_code == 401, path
+        forged = requests.get(address, headers={"Authorization": "Bearer forged"}, timeout=600)
+        assert forged.status_code in (401, 403), path
+    token = server.token("vera")
+    for path in LOCKED:
+        address = f"{server.address}{path}"
+        answer = requests.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=600)
+        assert answer.status_code == 200, answer.text
+        # As a browser asks: Airflow's login is a cookie.
+        assert requests.get(address, cookies={"_token": token}, timeout=600).status_code == 200, path

@@ -26,7 +26,7 @@ from ecw.crm.db.engine import engine_from_url
 from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.crm import psql
-from tests.fixtures.demo import LONG, Demo, serving
+from tests.fixtures.demo import LONG, Demo, import_before_tasks, serving
 from tests.fixtures.sandbox import RunningSandbox
 from tests.journeys.comparing import Row, Rows, expected, rows_of
 
@@ -139,13 +139,19 @@ def practice(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -
     """A practice that has been pulled once, by an Airflow whose own database is a PostgreSQL."""
     psql(postgresql_server, "CREATE DATABASE airflow")
     folder = tmp_path_factory.mktemp("disturbed")
+    import_before_tasks(folder)
     database = postgresql_server.format("airflow")
     with serving(folder, PATIENTS="30", SEED="11", STORY="0", AIRFLOW_DB=database) as demo:
         practice = Practice(demo, database)
         assert wait_until(lambda: {run["state"] for run in practice.airflow.runs(DAG)} == {"success"}, LONG)
-        # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for.
-        with demo.configured(practice.airflow, pull={"initial_sync_back_days": 2000, "look_ahead_days": 2000}):
-            assert practice.ended(practice.airflow.trigger(DAG, **EVERYTHING)) == "success"
+        # The sandbox knows appointments of longer ago, and further ahead, than a practice cares for. No test here is
+        # about the quota or the monitor.
+        practice.sandbox.set(quota=0)
+        practice.airflow._call("PATCH", "dags/ecw_monitor", {"is_paused": True})
+        wide = {"initial_sync_back_days": 2000, "look_ahead_days": 2000}
+        with demo.configured(practice.airflow, pull=wide, calls_per_minute=100_000):
+            run_id = practice.airflow.trigger(DAG, resources=["encounter"], **EVERYTHING)
+            assert practice.ended(run_id) == "success"
             yield practice
 
 
@@ -259,12 +265,13 @@ def test_a_backfill_covers_its_intervals_beside_a_live_run_and_goes_on_after_a_p
         behind = f"dags/{DAG}/dagRuns?run_type=backfill&limit=100"
         return Counter(run["state"] for run in practice.airflow._call("GET", behind)["dag_runs"])
 
-    assert wait_until(lambda: states()["success"] > 0, LONG)
+    # Paused at once: three intervals have to be left, so that one of them begins after the live run.
+    assert wait_until(lambda: bool({"running", "success"} & set(states())), LONG, every=0.2)
     practice.airflow._call("PUT", f"backfills/{backfill['id']}/pause")
     assert wait_until(lambda: states()["running"] == 0, LONG)
     paused = states()
     assert set(paused) == {"success", "queued"}
-    live = practice.airflow.trigger(DAG)
+    live = practice.airflow.trigger(DAG, resources=["location"])
     assert practice.ended(live) == "success"
     assert states() == paused
     practice.change()

@@ -16,7 +16,7 @@ import requests
 
 from ecw.mapping.definition.files import mappings_folder
 from include.demo.airflow_api import AirflowApi, wait_until
-from tests.fixtures.demo import LONG, STOP_S, Demo, start_demo
+from tests.fixtures.demo import LONG, STOP_S, Demo, import_before_tasks, start_demo
 from tests.fixtures.webhook import Receiver
 
 OVER = ("success", "failed")
@@ -71,6 +71,7 @@ def mapped_by(tmp_path: Path) -> Path:
 def broken(tmp_path: Path, mapped_by: Path) -> Iterator[Demo]:
     """A demo that has pulled by those."""
     (tmp_path / "demo").mkdir()
+    import_before_tasks(tmp_path / "demo")
     demo = start_demo(tmp_path / "demo", STORY="0", PATIENTS="14", SEED="7", ECW_MAPPINGS=str(mapped_by))
     try:
         demo.wait_for("Serving until Ctrl-C.")

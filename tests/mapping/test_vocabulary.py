@@ -28,7 +28,7 @@ WORDS = {
 
 def test_every_word_is_explained_as_the_code_explains_it() -> None:
     told = ROW.findall(README)
-    rows = {(word, text.replace(" (what is meant where nothing is said)", "")) for word, text in told if text}
+    rows = {(word, text.replace(" (the default)", "")) for word, text in told if text}
     headers = {"type", "sync", "on_conflict", "update", "clean", "unmapped"}
     assert {word for word, _ in rows} == set(WORDS) | {"column"}
     for word, text in rows:

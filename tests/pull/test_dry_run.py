@@ -32,8 +32,7 @@ def watched(sandbox: RunningSandbox, *resources: str) -> Watched:
 def test_one_that_a_rule_stops_is_no_alert_and_says_why(pull: Pulling, sandbox: RunningSandbox) -> None:
     pull("location")
     before = kept(pull)
-    for record in sandbox.records("Location"):
-        sandbox.delete("Location", record["id"])
+    sandbox.delete_all("Location")
     run = pull.begin("manual", options=DRY)
 
     with pytest.raises(QualityGateFailed):

@@ -192,8 +192,7 @@ def test_the_window_begins_where_the_last_run_ended(pull: Pulling) -> None:
 
 def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
     pull("location")
-    for record in sandbox.records("Location"):
-        sandbox.delete("Location", record["id"])
+    sandbox.delete_all("Location")
 
     extracted = steps.extract(pull.begin(), "location")
 

@@ -161,8 +161,7 @@ def test_a_report_that_is_made_again_is_replaced(pull: Pulling) -> None:
 @pytest.mark.parametrize(("resource", "fhir_type"), [("location", "Location"), ("practitioner", "Practitioner")])
 def test_a_drop_to_zero_stops(pull: Pulling, sandbox: RunningSandbox, resource: str, fhir_type: str) -> None:
     pull(resource)
-    for record in sandbox.records(fhir_type):
-        sandbox.delete(fhir_type, record["id"])
+    sandbox.delete_all(fhir_type)
 
     with pytest.raises(QualityGateFailed, match="eCW gave 0 records"):
         pull(resource)

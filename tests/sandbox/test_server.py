@@ -114,5 +114,9 @@ def test_records_are_put_with_a_new_stamp_or_as_they_are(sandbox):
     assert len(sandbox.records("Location")) == 12
     with pytest.raises(ValueError, match="no record with this id"):
         sandbox.delete("Location", "nowhere")
+    sandbox.delete_all("Location")
+    assert sandbox.records("Location") == []
+    with pytest.raises(ValueError, match="unknown type"):
+        sandbox.delete_all("Rocket")
     with pytest.raises(ValueError, match="a known type"):
         sandbox.put({"resourceType": "Rocket", "id": "1"})

@@ -52,7 +52,7 @@ class Fact:
         return self.practice, self.kind, self.subject
 
 
-_Told = tuple[str, str, str, str | None]  # kind, message, next move, run
+_Found = tuple[str, str, str, str | None]  # kind, message, next move, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]
 
 def _of(
     connection: Connection, practice: str, resource: str, now: datetime, every: timedelta, limits: Thresholds
-) -> Iterator[_Told]:
+) -> Iterator[_Found]:
     found = (
         _stale(connection, practice, resource, now, limits.stale_intervals * every),
         _broken(connection, practice, resource),
@@ -103,7 +103,7 @@ def _refreshed(connection: Connection, practice: str, resource: str) -> datetime
     return connection.execute(moved).scalar()
 
 
-def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Told | None:
+def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Found | None:
     refreshed = _refreshed(connection, practice, resource)
     runs = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
     began = runs.where(ecw_run.c.state != ledger.DRY)
@@ -119,7 +119,7 @@ def _stale(connection: Connection, practice: str, resource: str, now: datetime, 
     )
 
 
-def _broken(connection: Connection, practice: str, resource: str) -> _Told | None:
+def _broken(connection: Connection, practice: str, resource: str) -> _Found | None:
     ended = _runs(practice, resource).where(
         (ecw_run.c.state == ledger.LOADED)
         | ((ecw_run.c.state == ledger.FAILED) & ecw_run.c.error.startswith(CountMismatch.__name__))
@@ -138,7 +138,7 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Told | Non
     return "equation", f"{what}.", "report them with the log of its load, and clear the resource.", last["run_id"]
 
 
-def _stopped(connection: Connection, practice: str, resource: str) -> _Told | None:
+def _stopped(connection: Connection, practice: str, resource: str) -> _Found | None:
     """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
         ledger.is_live(),
@@ -153,7 +153,7 @@ def _stopped(connection: Connection, practice: str, resource: str) -> _Told | No
     return "stopped", f"A quality rule stopped {resource}: nothing entered.", move, last["run_id"]
 
 
-def _fewer(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
+def _fewer(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Found | None:
     """Compare the last run with what the check compares it with: those that saw as much."""
     seen = baselines.last(connection, practice, resource)
     if seen is None:
@@ -171,7 +171,7 @@ def _fewer(connection: Connection, practice: str, resource: str, limits: Thresho
     return "volume", message, "ask the practice whether records were removed, or access to them.", seen.run_id
 
 
-def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Told | None:
+def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Found | None:
     """Compare the open rejects with all records, so that a run about a single one changes nothing."""
     here = {"practice": practice, "resource": resource}
     is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != DELETED)

@@ -1,4 +1,4 @@
-"""Alerts and their notices: what is wrong from when to when, who is to be told, and who was.
+"""Alerts and their notices: what is wrong from when to when, who is to be notified, and who was.
 
     ecw_alert    a row each time something begins to be wrong; closed when it is over
     ecw_alert_notification   a row for each alert, event (begin, over) and target, and when it was sent

@@ -65,7 +65,7 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
         return
     click.echo(f"Run {run_id}")
     for report in found:
-        click.echo(f"\n{_told(report)}")
+        click.echo(f"\n{_report_text(report)}")
         if rules := _table(report, every):
             click.echo(rules)
 
@@ -86,7 +86,7 @@ def export(resource: str, own: bool) -> None:
         click.echo(f"Left out, as Great Expectations does not know it: {rule}.", err=True)
 
 
-def _told(report: Report) -> str:
+def _report_text(report: Report) -> str:
     volume = report.volume
     if volume is None:
         return f"{report.resource}: not checked"

@@ -48,7 +48,7 @@ def command(crm_conn_id: str, as_json: bool) -> None:
     if as_json:
         print_json(_with_alerts(found, alerts, lost))
     else:
-        click.echo("\n".join([_table(found), *_told(alerts), *_lost(lost)]))
+        click.echo("\n".join([_table(found), *_alert_lines(alerts), *_lost(lost)]))
 
 
 def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Unassigned]) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _with_alerts(found: list[ResourceStatus], alerts: list[Alert], lost: list[Un
     return list(of.values())
 
 
-def _told(alerts: list[Alert]) -> list[str]:
+def _alert_lines(alerts: list[Alert]) -> list[str]:
     lines = [
         f"{one.subject}: alert {one.kind} since {one.opened_at:%Y-%m-%d %H:%M} UTC (practice {one.practice}): "
         f"{one.message} Next: {one.next_step}"
@@ -84,9 +84,9 @@ def _lost(lost: list[Unassigned]) -> list[str]:
 
 def _table(found: list[ResourceStatus]) -> str:
     table = as_table([_HEADER, *(_cells(one) for one in found)], numbers=range(4, len(_HEADER)))
-    told = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
-    told += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
-    return "\n".join([table, *([""] if told else []), *told])
+    lines = [f"{one.resource}: {one.next_step}" for one in found if one.next_step]
+    lines += [f"{one.resource}: {why}: {number} rejected" for one in found for why, number in one.reasons.items()]
+    return "\n".join([table, *([""] if lines else []), *lines])
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

@@ -254,5 +254,5 @@ def _refuse(response: Response) -> None:
 
 
 def _retry_after(response: Response) -> float:
-    told = response.headers.get("Retry-After", "")
-    return float(told) if told.isdecimal() else RETRY_AFTER
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else RETRY_AFTER

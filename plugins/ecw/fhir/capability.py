@@ -87,7 +87,7 @@ class Capability:
             ("FHIR version", before.fhir_version, self.fhir_version),
         ):
             if old != new:
-                words.append(f"{what}: {old or 'not told'} → {new or 'not told'}")
+                words.append(f"{what}: {old or 'not declared'} → {new or 'not declared'}")
         for fhir_type in sorted(before.resources.keys() | self.resources.keys()):
             if fhir_type not in self.resources:
                 words.append(f"{fhir_type}: no longer declared")

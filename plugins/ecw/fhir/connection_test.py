@@ -27,7 +27,7 @@ class Step:
 def steps(client: EcwClient) -> Iterator[Step]:
     """Yield the steps until one fails: where the token endpoint is, the key, a token, one read."""
     for name, step in (("discovery", _discovery), ("key", _key), ("token", _token), ("read", _read)):
-        found = _told(name, step, client)
+        found = _result(name, step, client)
         yield found
         if not found.ok:
             return
@@ -57,7 +57,7 @@ def in_words(taken: Iterable[Step]) -> tuple[bool, str]:
     return True, " ".join(f"{step.name.capitalize()}: {step.text}" for step in done)
 
 
-def _told(name: str, step: Callable[[EcwClient], str], client: EcwClient) -> Step:
+def _result(name: str, step: Callable[[EcwClient], str], client: EcwClient) -> Step:
     try:
         return Step(name, True, step(client))
     except RetryableError as error:  # a person is waiting here, not Airflow

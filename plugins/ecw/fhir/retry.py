@@ -92,7 +92,7 @@ class Retrier:
             retry=retry_if_exception(_fixes_itself),
             wait=wait_random_exponential(multiplier=1, max=self.patience.longest_wait),  # full jitter
             stop=stop_all(stop_after_attempt(self.patience.attempts), stop_after_delay(self.patience.seconds)),
-            before_sleep=_told,
+            before_sleep=_log_retry,
             sleep=self._sleep,
             reraise=True,
         )
@@ -118,7 +118,7 @@ def _fixes_itself(error: BaseException) -> bool:
     return isinstance(error, RetryableError) and not isinstance(error, OutcomeUnknown | ExportRunning)
 
 
-def _told(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     what = error.what if isinstance(error, EcwError) else type(error).__name__
     log.info("Attempt %d: %s Again in %.1f s.", state.attempt_number, what, state.upcoming_sleep)

@@ -23,7 +23,7 @@ TYPES = MappingProxyType(
         "boolean": "true or false",
         "integer": "a whole number",
         "decimal": "a number",
-        "code": "a plain code, or the CRM's word for it by a crosswalk",
+        "code": "a plain code, or by a crosswalk the CRM's value for it",
         "concept": "a CodeableConcept or Coding, by a crosswalk its codes and systems, else its text",
         "reference": "another record, as FhirType/eCW-id",
     }
@@ -39,7 +39,7 @@ ON_CONFLICT = MappingProxyType(
     {
         "emr": "eCW's value wins",
         "crm": "the CRM's value wins",
-        "newest": "the later change of that column wins; where its time is not known, a person chooses",
+        "newest": "the later change of that column wins; if its time is unknown, a person decides",
         "hold": "neither: a person decides",
     }
 )
@@ -51,9 +51,9 @@ UPDATE = MappingProxyType(
 )
 UNMAPPED = MappingProxyType(
     {
-        "reject": "the record may not enter",
-        "keep": "the code itself enters",
-        "default": "the crosswalk's default enters",
+        "reject": "the record is rejected",
+        "keep": "the code itself is loaded",
+        "default": "the crosswalk's default is loaded",
     }
 )
 SET_WITH_WORDS = ("%value", "%code", "%system")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WARNED = 20  # kinds of warnings that are named of a batch
 _POSITION = re.compile(r"\[\d+\]")
-TOLD = 5  # elements that are named when a record is not FHIR
+MOST_NAMED = 5  # elements that are named when a record is not FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 Problem = tuple[str | None, str, str]  # column, rule, reason
 log = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: boo
             line = {"ecw_id": ecw_id or _no_id(digest), "version": its_version, "hash": digest}
             row, problems = _mapped(resource, ecw_id, mapper, noted)
             for column, rule, reason in problems:
-                told = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
-                refused.write(line | told)
+                refusal = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                refused.write(line | refusal)
             if problems:
                 rejected += 1
                 deleted += is_tombstone(resource)
@@ -121,7 +121,7 @@ def _mapped(
         return None, [(None, DELETED, "eCW no longer has this record: it was deleted, or merged into another")]
     wrong, spared = judge(resource, mapper.elements)
     if wrong:
-        return None, [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:TOLD]))]
+        return None, [(None, wrong[0].rule, "; ".join(problem.reason for problem in wrong[:MOST_NAMED]))]
     if spared:
         noted.warned.update({_POSITION.sub("", problem.reason) for problem in spared})
     mapped = mapper.row(resource)

@@ -23,7 +23,7 @@ NOTED = (
     "deferred",
     "deferred_loaded",
     "stale",
-)  # told where there are any
+)  # shown where there are any
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "completeness", "next")
 TEXTS = ("completeness", "next")  # below the table
 NUMBERED = (runs.LOADED, runs.DRY)
@@ -126,8 +126,8 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     lines = [shown, *([_cell(row.get(name, 0 if name in NOTED else None)) for name in shown] for row in rows)]
     lines.append([str(total.get(name, "")) for name in shown])
     complete = [f"{row['resource']}: {row['completeness']}." for row in rows if row.get("completeness")]
-    told = [f"{row['resource']}: {row[name]}" for row in rows for name in ("oldest", "next") if row.get(name)]
-    return "\n".join([as_table(lines), *complete, *told])
+    notes = [f"{row['resource']}: {row[name]}" for row in rows for name in ("oldest", "next") if row.get(name)]
+    return "\n".join([as_table(lines), *complete, *notes])
 
 
 def _referred(missing: int) -> str:

@@ -223,10 +223,10 @@ def _log_and_stop(suite: Suite, findings: Sequence[Finding]) -> None:
         if one.broken:
             known = "" if one.broken == one.broken_new else f", {one.broken_new} of them new"
             where = f" of {one.column}" if one.column else ""
-            told = f"{one.broken} of {one.rows} rows break the rule {one.rule}{where}{known}"
-            log.warning("%s: %s (%s).", suite.resource, told, one.verdict)
+            finding = f"{one.broken} of {one.rows} rows break the rule {one.rule}{where}{known}"
+            log.warning("%s: %s (%s).", suite.resource, finding, one.verdict)
             if one.verdict == STOP:
-                stops.append(f"{told} (allowed: {one.max_failed_ratio:.0%})")
+                stops.append(f"{finding} (allowed: {one.max_failed_ratio:.0%})")
     if stops:
         raise QualityGateFailed(
             f"{suite.resource}: nothing of this batch enters: {'; '.join(stops)}.",

@@ -14,7 +14,7 @@ def judge(suite: Suite, found: int, usual: Usual) -> Finding:
     """Hold the number of records that eCW has against what comparable runs usually find.
 
     The suite's `volume` is about runs that see everything that eCW has, or parts of like size. Nothing at all where
-    there had been something is always told; of a run that sees a part, only if no run before found nothing.
+    there had been something is always reported; of a run that sees a part, only if no run before found nothing.
     """
     volume = suite.volume if usual.full_scan or usual.alike else None
     least = volume.at_least if volume is not None else 0.0

@@ -85,7 +85,7 @@ def _switches(switches: Switches) -> Iterator[Attention]:
 def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Attention]:
     run = one.last_run
     if run is not None and run.state in (ledger.FAILED, "dead"):
-        what, step = _told(run.error)
+        what, step = _error_and_next_step(run.error)
         if run.state == "dead":
             what, step = "it began and never ended.", "look at its tasks in Airflow, and clear it."
         yield Attention(
@@ -108,7 +108,7 @@ def _of_resource(one: ResourceState, clock: Clock, suffix: str) -> Iterator[Atte
         )
 
 
-def _told(error: str | None) -> tuple[str, str]:
+def _error_and_next_step(error: str | None) -> tuple[str, str]:
     """Return what an error says, and its next step."""
     error = _CLASS.sub("", error or "")
     found = _NEXT.match(error)

@@ -113,8 +113,8 @@ def _reasons(connection: Connection, here: dict[str, str]) -> dict[str, int]:
 
 def _next_step(state: str, run_id: str, error: str | None, age: timedelta | None, every: timedelta) -> str | None:
     if state == ledger.FAILED:
-        told = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
-        return f"the run {run_id} failed: {told}"
+        message = error if error and "Next (" in error else f"{error}; read the log of its task in Airflow."
+        return f"the run {run_id} failed: {message}"
     if state == "dead":
         return f"the run {run_id} began and never ended: look at its tasks in Airflow, and clear it."
     if age is not None and age > LATE_AFTER * every:

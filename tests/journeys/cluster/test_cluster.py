@@ -26,9 +26,9 @@ JOURNEY_S = 1700
 
 
 def free_ports() -> int:
-    """Return the first of some free ports in a row, below those that the system hands out by itself."""
+    """Return the first of some free ports in a row, below those that the system and `fixtures.demo` hand out."""
     while True:
-        first = random.randrange(20_000, 32_000, PORTS)
+        first = random.randrange(12_000, 20_000, PORTS)
         with ExitStack() as probes:
             try:
                 for port in range(first, first + PORTS):

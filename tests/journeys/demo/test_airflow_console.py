@@ -78,6 +78,7 @@ def test_a_reject_is_filtered_told_replayed_and_loaded(demo: Demo, page: Page, m
     content = console(page, demo, "rejects")
     content.get_by_role("button", name="unmapped code").click()
     rows = content.get_by_role("region", name="Rejected records").get_by_role("row")
+    rows.nth(2).wait_for(state="detached")  # the heads, and the one reject
     shown(content, "the crosswalk gender does not have the code").wait_for()
     assert rows.count() == 2
     rows.nth(1).get_by_role("link").first.click()
@@ -162,16 +163,15 @@ def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
     content.get_by_text("The text is no JSON: see line 1").wait_for()
 
 
-@pytest.mark.parametrize(("mode", "width"), [("light", 1400), ("dark", 390)])
-def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page, mode: str, width: int) -> None:
-    """tests/journeys/test_console.py tries both modes in both widths."""
-    page.set_viewport_size({"width": width, "height": 900})
+def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page) -> None:
+    """Dark, and as narrow as a phone; tests/journeys/test_console.py tries both modes in both widths."""
+    page.set_viewport_size({"width": 390, "height": 900})
     page.goto(demo.airflow_url)
-    page.evaluate(f"localStorage.setItem('theme', '{mode}')")
+    page.evaluate("localStorage.setItem('theme', 'dark')")
     for address in PAGES:
         content = console(page, demo, address)
         content.get_by_role("status").first.wait_for(state="detached")
         assert content.get_by_role("alert").count() == 0
-        assert too_wide(page) == [], f"{address} in {mode} at {width} px scrolls sideways"
-        assert faults(page) == [], f"{address} in {mode} at {width} px"
-        look(page, demo, f"console-{address}-{mode}-{width}")
+        assert too_wide(page) == [], f"{address} scrolls sideways"
+        assert faults(page) == [], address
+        look(page, demo, f"console-{address}-dark-390")

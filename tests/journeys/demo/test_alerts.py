@@ -11,6 +11,7 @@ from ecw.resources import RESOURCES
 from include.demo.airflow_api import AirflowApi, wait_until
 from tests.fixtures.demo import LONG, Demo
 from tests.fixtures.receiving import Webhook
+from tests.journeys.demo.test_demo import second_run
 
 
 def say(demo: Demo, **said: Any) -> None:
@@ -25,7 +26,9 @@ def run(airflow: AirflowApi, dag: str) -> str:
 
 
 @pytest.mark.airflow
-def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Webhook) -> None:
+def test_what_the_watch_finds_begins_and_a_second_pull_ends_it_and_changes_nothing(
+    demo: Demo, webhook: Webhook
+) -> None:
     airflow = AirflowApi(demo.airflow_url)
     airflow.login()
     demo.shell(f"airflow connections add alerts_http --conn-json '{webhook.connection}'")
@@ -41,5 +44,6 @@ def test_what_the_watch_finds_begins_and_a_pull_ends_it(demo: Demo, webhook: Web
         assert len(airflow.returned("ecw_pull", pulled, "summary")) == len(RESOURCES)
         assert sorted(webhook.told()[len(RESOURCES) :]) == sorted(("over", "stale", name) for name in RESOURCES)
         assert "alert" not in demo.shell("ecw status")
+        second_run(demo, pulled)
     finally:
         demo.shell("airflow variables delete ecw_alerts && airflow connections delete alerts_http")

@@ -54,8 +54,7 @@ def asked(run: Run) -> list[str]:
 @pytest.fixture
 def practice(pull: Pulling, sandbox: RunningSandbox) -> list[str]:
     """A practice whose calendar is empty and that was pulled once; its patients."""
-    for record in sandbox.records("Encounter"):
-        sandbox.delete("Encounter", record["id"])
+    sandbox.delete_all("Encounter")
     pull(*ALL)
     return [record["id"] for record in sandbox.records("Patient")]
 

@@ -55,8 +55,7 @@ def test_a_window_of_ones_own_needs_them_too(pull: Pulling) -> None:
 
 
 def test_a_practice_without_any_is_green(pull: Pulling, sandbox: RunningSandbox) -> None:
-    for practitioner in sandbox.records("Practitioner"):
-        sandbox.delete("Practitioner", practitioner["id"])
+    sandbox.delete_all("Practitioner")
     pull("practitioner")
 
     for _ in range(2):

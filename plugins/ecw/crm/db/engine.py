@@ -42,7 +42,7 @@ OPTIONS: dict[str, Any] = {"hide_parameters": True}
 
 
 def crm_engine(conn_id: str = "crm_default", *, migrated: bool = True) -> Engine:
-    """Return an engine on the CRM's database, known to answer and, unless told otherwise, to be migrated.
+    """Return an engine on the CRM's database, that answers and, unless the caller says otherwise, is migrated.
 
     Raises ConfigurationError (no such connection, no driver, a database or a password refused), DatabaseUnavailable (no
     answer), CrmSchemaError (not migrated).

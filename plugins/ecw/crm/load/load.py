@@ -155,7 +155,7 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
         updated=merged.counts["updated"],
         unchanged=batch["unchanged"] + merged.counts["unchanged"],
     ).verified()
-    told = asdict(merged.told)
+    merge_counts = asdict(merged.merge_counts)
     rewritten = ", ".join(f"{name} {count}" for name, count in merged.rewritten.items())
     for name, count in merged.rewritten.items():
         log.warning(
@@ -170,7 +170,7 @@ def _merge(connection: Connection, stage: Stage, target: BusinessTable, request:
             *(resource, len(merged.still_stale), ", ".join(merged.still_stale[:NAMED])),
         )
     notes = runs.Notes(
-        **told,
+        **merge_counts,
         deferred=merged.counts["deferred"],
         deferred_loaded=stage.deferred_loaded,
         stale=merged.stale,

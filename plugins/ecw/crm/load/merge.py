@@ -37,7 +37,7 @@ from ecw.crm.load import deferred, journal
 from ecw.crm.load.match_unconfirmed import adopt_created
 from ecw.crm.load.references import resolve
 from ecw.crm.load.stage import REFUSED, Stage, differs, refuse
-from ecw.crm.load.three_way import Told, merge_differing
+from ecw.crm.load.three_way import MergeCounts, merge_differing
 from ecw.crm.load.write_links import deleted, mark_deleted, write_agreed, write_links
 from ecw.crm.load.writing.keys import give_back_keys, give_keys
 from ecw.crm.load.writing.rewritten import agree_on_what_is_held
@@ -67,7 +67,7 @@ class Merged:
 
     counts: dict[str, int]
     stale: int
-    told: Told
+    merge_counts: MergeCounts
     rewritten: dict[str, int]
     still_stale: list[str]
 
@@ -87,7 +87,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     _adopt(connection, stage, own, resource)
     adopt_created(connection, stage, own, run, resource)
     deferred.defer(connection, stage, target, run)
-    told = merge_differing(connection, stage, target, run, resource)
+    merge_counts = merge_differing(connection, stage, target, run, resource)
     give_back_keys(connection, stage, target, run, resource)
     give_keys(connection, stage, target, resource)
     write_rows(connection, stage, own, whose)
@@ -111,7 +111,7 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     ):
         counts[word] += count
         stale += count if fate == "stale" else 0
-    return Merged(counts, stale, told, rewritten, still_stale)
+    return Merged(counts, stale, merge_counts, rewritten, still_stale)
 
 
 def _count(connection: Connection, stage: Stage) -> None:

@@ -30,7 +30,7 @@ RULE = Rule(sync="pull")  # of a column that the mapping says nothing about
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MergeCounts:
     """What a load did not do, counted: rows that take no updates, columns that both sides changed, columns that only
     the CRM changed, columns that eCW spells in its own way."""
 
@@ -40,25 +40,27 @@ class Told:
     normalized_fields: int = 0
 
 
-def merge_differing(connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str) -> Told:
+def merge_differing(
+    connection: Connection, stage: Stage, target: BusinessTable, run: Run, resource: str
+) -> MergeCounts:
     """Merge the rows with the fate `update`, and those of which more was agreed than that they are the same.
 
     Their fate is `update` where a column of the CRM changes, `locked` where it would and must not, else `same`.
     """
-    statement, told = _differing(connection, stage, target, run, resource), Told()
+    statement, merge_counts = _differing(connection, stage, target, run, resource), MergeCounts()
     s = stage.rows
     numbers = list(connection.scalars(statement.with_only_columns(s.c.seq).order_by(s.c.seq)))
     if not numbers:
-        return told
+        return merge_counts
     merging = _Merging(connection, stage, target, run, resource)
     # The CRM's rows are locked until the load ends: what somebody writes meanwhile comes after it, and is not lost.
     locking = statement.with_for_update(of=target.table) if connection.dialect.name == "postgresql" else statement
     for at in range(0, len(numbers), CHUNK):
         first, *_, last = (numbers[at], *numbers[at : at + CHUNK])
         rows = connection.execute(locking.where(s.c.seq.between(first, last))).mappings().all()
-        told = merging.chunk(rows, told)
+        merge_counts = merging.chunk(rows, merge_counts)
     merging.guard.write(connection, stage, run, merging.another)
-    return told
+    return merge_counts
 
 
 class _Merging:
@@ -79,7 +81,7 @@ class _Merging:
             )
         )
 
-    def chunk(self, rows: Any, told: Told) -> Told:
+    def chunk(self, rows: Any, merge_counts: MergeCounts) -> MergeCounts:
         """Merge some rows and write what becomes of them into the stage."""
         merged = [one for row in rows if (one := self.row(row)) is not None]
         s = self.stage.rows
@@ -93,11 +95,11 @@ class _Merging:
         if unchanged := [one for one, values in merged if values is None]:
             self.connection.execute(_update(s, {}), unchanged)
         return replace(
-            told,
-            locked=told.locked + sum(one["b_fate"] == "locked" for one, _ in merged),
-            conflicts=told.conflicts + sum(one["conflicts"] for one, _ in merged),
-            pending_push=told.pending_push + sum(one["pending_push"] for one, _ in merged),
-            normalized_fields=told.normalized_fields + sum(one["normalized_fields"] for one, _ in merged),
+            merge_counts,
+            locked=merge_counts.locked + sum(one["b_fate"] == "locked" for one, _ in merged),
+            conflicts=merge_counts.conflicts + sum(one["conflicts"] for one, _ in merged),
+            pending_push=merge_counts.pending_push + sum(one["pending_push"] for one, _ in merged),
+            normalized_fields=merge_counts.normalized_fields + sum(one["normalized_fields"] for one, _ in merged),
         )
 
     def row(self, row: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any] | None] | None:

@@ -124,8 +124,8 @@ def tell_links(connection: Connection, stage: Stage, run: Run, resource: str, ma
     )
     alike = and_(link.c.hash == n.c.hash, link.c.mapping_version == mapping_version)
     read_at = stage.read.end or datetime.now(UTC)
-    told = {"source_version": n.c.source_version, "read_at": read_at, "stale_run": None}
-    connection.execute(update(link).where(older, alike).values(told))
+    values = {"source_version": n.c.source_version, "read_at": read_at, "stale_run": None}
+    connection.execute(update(link).where(older, alike).values(values))
     return connection.execute(select(func.count()).select_from(n.join(link, older)).where(not_(alike))).scalar_one()
 
 

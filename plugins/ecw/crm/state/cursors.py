@@ -23,7 +23,7 @@ def move(connection: Connection, run: Run, resource: str) -> None:
 
     Never backwards, never for a backfill run, and never over a gap: a run that begins after the cursor covers its own
     window and leaves the rest to the next scheduled run. Without a cursor a scheduled run sets it wherever it begins
-    (that is how far it was told to look back), any other only when its window has no lower bound.
+    (that is how far it had to look back), any other only when its window has no lower bound.
     """
     start, end = run["window_start"], datetime.fromisoformat(run["window_end"])
     position = _position(connection, run["practice"], resource)

@@ -17,7 +17,7 @@ Counts = Mapping[str, int]
 
 
 class QuotaStore:
-    """Counts in the CRM's database; every method is one short transaction, and raises what `told` says."""
+    """Counts in the CRM's database; each method is one short transaction and raises what `translate_db_error` says."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

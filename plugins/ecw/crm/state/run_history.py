@@ -183,7 +183,7 @@ def loaded_in_backfill(engine: Engine, practice: str, resource: str) -> bool:
 
 
 def _whole_runs(column: Column[int | None], practice: str, resource: str) -> Select[int | None]:
-    """Select from the loaded live run that moved the cursor; where it cannot be told, from the last one."""
+    """Select from the loaded live run that moved the cursor; if that is unknown, from the last one."""
     moved = ecw_cursor.c.run_id == ecw_run.c.run_id
     return (
         select(column)

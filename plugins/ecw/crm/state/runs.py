@@ -94,9 +94,9 @@ def begun(
 
 def planned(engine: Engine, run: Run, resource: str, *, strategy: str, start: str | None) -> None:
     """Record how the resource is extracted, and where its own window begins."""
-    told = {"strategy": strategy, "window_start": None if start is None else datetime.fromisoformat(start)}
+    values = {"strategy": strategy, "window_start": None if start is None else datetime.fromisoformat(start)}
     with engine.begin() as connection:
-        connection.execute(update(ecw_run).where(*_is(run, resource)).values(told))
+        connection.execute(update(ecw_run).where(*_is(run, resource)).values(values))
 
 
 def fail(engine: Engine, run: Run, resource: str, error: BaseException) -> None:
@@ -132,9 +132,9 @@ def give_back(engine: Engine, run: Run) -> int:
         next_step=f"clear its tasks{snapshot if run['run_type'] == 'backfill' else ', or leave it to the next run.'}",
     )
     of_run = [ecw_run.c.practice == run["practice"], ecw_run.c.run_id == run["run_id"], ecw_run.c.state == RUNNING]
-    told = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
+    values = {"state": FAILED, "ended_at": datetime.now(UTC), "error": str(ended)}
     with engine.begin() as connection:
-        return connection.execute(update(ecw_run).where(*of_run).values(told)).rowcount
+        return connection.execute(update(ecw_run).where(*of_run).values(values)).rowcount
 
 
 def require_begun(engine: Engine, run: Run) -> None:

@@ -86,7 +86,7 @@ class MappingFile(_Keys):
     time_zone: Annotated[Text, AfterValidator(_time_zone)] | None = Field(
         None, description="the practice's time zone; needed by date and datetime columns"
     )
-    profile: Text | None = Field(None, description="what a resource made from a row claims in meta.profile")
+    profile: Text | None = Field(None, description="the meta.profile of a resource that a push creates")
     constant: Any = Field(None, description="names for values that paths use as %name")
     select: list[Any] = Field(description="groups of columns")
     excluded: dict[str, Text] = Field(description="FHIR elements that the CRM does not get, each with the reason")
@@ -102,7 +102,7 @@ class GroupEntry(_Keys):
     for_each: Text = Field(
         "",
         alias="forEachOrNull",
-        description="the one element that the paths of this group start from; it ends in first() or [n]",
+        description="the one element from which the paths of this group start; it ends in first() or [n]",
     )
     column: list[Any] = Field(description="the columns")
 
@@ -122,14 +122,14 @@ class ColumnEntry(_Keys):
     name: SqlName = Field(description="the CRM's column")
     label: Text = Field(description="what the CRM's users call it")
     description: Text = Field("", description="a line for whoever needs more than the label")
-    path: Text = Field(description="where the value lies in the FHIR resource; the first value found is taken")
+    path: Text = Field(description="where the value is in the FHIR resource; the first value found is used")
     fallback: FallbackEntry | None = Field(
-        None, description="the path of a value that stands in where `path` finds none; a push never writes it"
+        None, description="the path to use if `path` finds no value; a push never writes it"
     )
     write_path: Text | None = Field(None, description="where a push writes, if that is narrower than what `path` reads")
     type: Annotated[Text, _word_of(TYPES)] = Field(description="what the value is")
     required: bool = Field(False, description="a record without it is rejected")
-    sync: Annotated[Text, _word_of(SYNC)] = Field("pull", description="which way it travels")
+    sync: Annotated[Text, _word_of(SYNC)] = Field("pull", description="the direction in which it is transferred")
     on_conflict: Annotated[Text, _word_of(ON_CONFLICT)] = Field(
         "emr", description="who wins when both sides changed it"
     )
@@ -139,20 +139,20 @@ class ColumnEntry(_Keys):
     )
     null_if: Texts = Field(
         (),
-        description="values that mean nothing, as eCW sends them; null dates mean nothing without being named here",
+        description="values of eCW that mean 'empty'; null dates always do",
     )
     to: Texts = Field(
         (),
-        description="of a reference, the FHIR types that it may name; a reference to another type is passed over",
+        description="of a reference, the FHIR types that it may name; references to other types are ignored",
     )
     several: Annotated[str, StringConstraints(min_length=1)] = Field(
-        "", description="all values of an element that repeats enter the column, with this text between them"
+        "", description="put all values of a repeated element into the column, with this text between them"
     )
     crosswalk: Text | None = Field(
-        None, description="the table of codes in crosswalks/ that turns the code into the CRM's word, and back"
+        None, description="the table in crosswalks/ that translates the code into the CRM's value, and back"
     )
     set_with: dict[str, Text] = Field(
-        {}, description="what is written beside the value: path, and a text or %value, %code, %system"
+        {}, description="what else a push writes with the value: a path, and a text or %value, %code, %system"
     )
 
 
@@ -160,7 +160,7 @@ class PolicyEntry(_Keys):
     """What crosswalks/policies.yaml says of one crosswalk."""
 
     unmapped: Annotated[Text, _word_of(UNMAPPED)] = Field(
-        description="what becomes of a code that the crosswalk does not have"
+        description="what happens to a code that the crosswalk does not have"
     )
     default: Text | None = Field(None, description="the CRM value for such a code, where the policy is default")
     ecw_list: TableColumn | None = Field(

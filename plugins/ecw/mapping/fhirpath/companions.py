@@ -122,8 +122,8 @@ def _retell(kind: str, element: Json, before: Json) -> None:
         return
     element.pop("_text", None)
     styles = STYLES[kind]
-    told = _letters(before["text"])
-    style = next((style for style in styles if _letters(style(before)) == told), styles[0])
+    letters = _letters(before["text"])
+    style = next((style for style in styles if _letters(style(before)) == letters), styles[0])
     if text := style(element):
         element["text"] = text
     else:

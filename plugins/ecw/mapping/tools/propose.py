@@ -106,9 +106,9 @@ def ecw_names(connection: Connection, crosswalk: Crosswalk) -> dict[str, str] | 
     found = {}
     for row in connection.execute(select(table.columns[key], *named, *([active] if active is not None else []))):
         code, *rest = row
-        told = rest[: len(named)]
+        values = rest[: len(named)]
         if code is not None and False not in rest[len(named) :]:
-            found[f"{prefix}{code}"] = next((str(each) for each in told if each), str(code))
+            found[f"{prefix}{code}"] = next((str(each) for each in values if each), str(code))
     return found
 
 

@@ -107,8 +107,8 @@ class Mapper:
                 mapped.problems.append(Problem(column.name, error.rule, error.reason))
             except (AttributeError, TypeError):
                 return MappedRow({}, [Problem(None, "not FHIR", NO_MEMBERS)])
-        told = {problem.column for problem in mapped.problems}
-        mapped.problems += [problem for problem in self.missing(mapped.row) if problem.column not in told]
+        reported = {problem.column for problem in mapped.problems}
+        mapped.problems += [problem for problem in self.missing(mapped.row) if problem.column not in reported]
         return mapped
 
     def missing(self, row: MappingType[str, Any]) -> list[Problem]:

@@ -178,7 +178,7 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
 
 
 def _type_at(path: Path, type_name: str | None) -> str | None:
-    """Return the type that a path ends in, "" for a primitive, None where it cannot be told."""
+    """Return the type that a path ends in, "" for a primitive, None if it is unknown."""
     at = type_name
     for step in path:
         if isinstance(step, Union):

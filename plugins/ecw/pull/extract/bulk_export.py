@@ -82,7 +82,7 @@ def export(
         found = exports.poll(client, kept.handle)
         if not isinstance(found, Underway):
             return _collect(ask, client, found, kept, calls)
-        log.info("%s: the export is not ready (%s).", name, found.progress or "no progress told")
+        log.info("%s: the export is not ready (%s).", name, found.progress or "progress unknown")
         wait = min(found.seconds, LONGEST_WAIT)
     except ExportRunning as error:
         log.info("%s: %s", name, error.what)

@@ -66,12 +66,12 @@ def report(context: PullContext, now: datetime | None = None) -> str:
             "an open intake": groups["intake"],
             "a change in this run": changed,
         }
-        told = {
+        by_name = {
             name: last_checked.ages(connection, run["practice"], RESOURCE, patients) for name, patients in found.items()
         } | {"anybody": everybody}
     if everybody.oldest is None:
         return ""
-    parts = [f"{name} {_age(ages, now or datetime.now(UTC))}" for name, ages in told.items() if ages.patients]
+    parts = [f"{name} {_age(ages, now or datetime.now(UTC))}" for name, ages in by_name.items() if ages.patients]
     return f"fetched longest ago, of patients with {'; '.join(parts)}."
 
 

@@ -78,12 +78,12 @@ def require_practitioners(engine: Engine, client: EcwClient, entries: Sequence[s
 
 def _refuse(field: str, entries: Sequence[str], wrong: dict[str, list[str]], hint: str) -> None:
     """Raise ConfigurationError where lines of a field of the form mean nobody or several: their numbers, by whom."""
-    told = " and ".join(
+    unknown = " and ".join(
         f"{len(lines)} of {len(entries)} mean {who} (line {', '.join(lines)})" for who, lines in wrong.items() if lines
     )
-    if told:
+    if unknown:
         raise ConfigurationError(
-            f"The form is refused: of the entries under {field}, {told}, in the CRM and in eCW.",
+            f"The form is refused: of the entries under {field}, {unknown}, in the CRM and in eCW.",
             next_step=f"correct these lines ({hint}) and trigger again.",
         )
 

@@ -16,7 +16,7 @@ from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.map_records import ecw_id_of
 from ecw.staging import batch_file, filesystem
 
-TOLD = 20  # ids that are named
+MOST_NAMED = 20  # ids that are named
 PAGE = 100  # records in memory at a time
 
 
@@ -95,5 +95,5 @@ def _left(pushed: set[str], deleted: set[str], missing: set[str], absent: list[s
 
 
 def _named(ids: set[str]) -> str:
-    some = ", ".join(sorted(ids)[:TOLD])
-    return some if len(ids) <= TOLD else f"{some} and {len(ids) - TOLD} more"
+    some = ", ".join(sorted(ids)[:MOST_NAMED])
+    return some if len(ids) <= MOST_NAMED else f"{some} and {len(ids) - MOST_NAMED} more"

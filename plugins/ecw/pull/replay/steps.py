@@ -82,8 +82,8 @@ def begin(request: PullRequest) -> Run:
         batch_file.write_json(_chosen(run), asdict(wanted))
         plan.keep(run, _plan(counted))
         runs.begin(engine, run, counted)
-    told = ", ".join(f"{resource} {count}" for resource, count in counted.items())
-    log.info("Practice %s: records to replay: %s.", run["practice"], told or "none")
+    listed = ", ".join(f"{resource} {count}" for resource, count in counted.items())
+    log.info("Practice %s: records to replay: %s.", run["practice"], listed or "none")
     return run
 
 
@@ -91,7 +91,7 @@ def collect(run: Run, resource: str) -> Batch | None:
     """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
 
     Return None where the run is not about the resource, or none is left. Those that the staging area no longer holds
-    are told in the log and kept for the summary; they do not hold the others up.
+    are listed in the log and kept for the summary; they do not hold the others up.
     """
     from ecw.crm.load import quarantine
     from ecw.pull.context import open_step

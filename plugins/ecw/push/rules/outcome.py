@@ -201,7 +201,7 @@ def _done(code: str | None, message: str, ecw_id: str | None, sent_id: str | Non
     if sent_id and ecw_id not in (None, sent_id):
         return _unknown("eCW named another patient than the one that was sent", code)
     if (ecw_id := ecw_id or sent_id) is None:
-        return _unknown("Success without a location: which patient it is was not told", code)
+        return _unknown("Success without a location: the patient's id is unknown", code)
     return Outcome(Kind.DONE, message, "", http, code, ecw_id)
 
 
@@ -238,7 +238,7 @@ def _code(response: dict[str, Any], outcomes: list[dict[str, Any]], plain: bool)
 
 
 def _coded(issue: dict[str, Any]) -> Iterator[str]:
-    """Yield eCW's codes that stand in an issue's details; a success is never told there."""
+    """Yield eCW's codes that stand in an issue's details; a success is never reported there."""
     details = issue.get("details")
     for coding in (details.get("coding") or []) if isinstance(details, dict) else []:
         code = coding.get("code") if isinstance(coding, dict) else None

@@ -68,14 +68,14 @@ def findings(
     """
     pushed = tuple(columns)
     found = [_of_mapping(problem) for problem in composed.problems]
-    told = {finding.field for finding in found}
+    reported = {finding.field for finding in found}
     texts = [column for column in pushed if before is None or column.name in composed.written]
     needed = (
         *_new(composed, pushed, before),
         *_texts(texts, row, limits or Limits()),
         *_references(texts, composed, ids or {}),
     )
-    found += [finding for finding in needed if finding.field not in told]
+    found += [finding for finding in needed if finding.field not in reported]
     if found:  # the models would only say the same again, of the element
         return found
     known = not_fhir(before) if before is not None else []

@@ -38,7 +38,7 @@ def broken_by(connection: Connection, table: Table, column: str, values: Sequenc
         if row.contype == "c":
             broken = _asked(connection, f"SELECT {own}::text FROM {given} WHERE NOT ({row.expression})", values)  # noqa: S608
             wider = f"({row.expression}) OR {own} IN ({_literals(broken)})"
-            yield from _told(
+            yield from _refusal(
                 column,
                 broken,
                 f"break its constraint {row.conname}",
@@ -49,7 +49,7 @@ def broken_by(connection: Connection, table: Table, column: str, values: Sequenc
             missing = f"SELECT {own}::text FROM {given} WHERE NOT EXISTS (SELECT FROM {other})"  # noqa: S608
             broken = _asked(connection, missing, values)
             rows = ", ".join(f"({one})" for one in _literals(broken).split(", ")) if broken else ""
-            yield from _told(
+            yield from _refusal(
                 column,
                 broken,
                 f"are not in {row.other}, to which its foreign key {row.conname} refers",
@@ -60,7 +60,7 @@ def broken_by(connection: Connection, table: Table, column: str, values: Sequenc
         if (connection.dialect.server_version_info or (0,)) >= (16,):
             refused = "SELECT value FROM unnest(:values) value WHERE NOT pg_input_is_valid(value, :kind)"
             broken = _asked(connection, refused, values, kind=kind)
-            yield from _told(column, broken, f"break the rules of its domain {kind}", "")
+            yield from _refusal(column, broken, f"break the rules of its domain {kind}", "")
 
 
 def _asked(connection: Connection, query: str, values: Sequence[str], **more: str) -> list[str]:
@@ -69,7 +69,7 @@ def _asked(connection: Connection, query: str, values: Sequence[str], **more: st
     return list(connection.exec_driver_sql(statement, {"values": list(values), **more}).scalars())
 
 
-def _told(column: str, broken: list[str], how: str, repair: str) -> Iterator[Problem]:
+def _refusal(column: str, broken: list[str], how: str, repair: str) -> Iterator[Problem]:
     if broken:
         more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
         yield Problem(column, f"values of the crosswalk {how}: {', '.join(broken[:SHOWN])}{more}", repair)

@@ -46,10 +46,10 @@ _OWN = {LOCK: (types.Boolean, "boolean"), STATUS: (types.String, "text"), CHANGE
 
 def table_problems(connection: Connection, mapping: Mapping) -> list[str]:
     """Return what keeps the CRM's table from holding the mapping's rows: file, line, column, cause and repair."""
-    return _told(mapping, in_the_way(connection, mapping))
+    return _messages(mapping, in_the_way(connection, mapping))
 
 
-def _told(mapping: Mapping, found: Iterable[Problem]) -> list[str]:
+def _messages(mapping: Mapping, found: Iterable[Problem]) -> list[str]:
     lines = {column.name: column.line for column in mapping.columns}
     return [f"{mapping.file}:{lines.get(each.column, 1)}: {each}" for each in found]
 
@@ -74,10 +74,10 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
         try:
             table = reflect(connection, mapping.table)
         except CrmSchemaError as error:
-            found += _told(mapping, [Problem("", error.what)])
+            found += _messages(mapping, [Problem("", error.what)])
         else:
             tables.append((mapping, table))
-            found += _told(mapping, _problems(connection, table, mapping))
+            found += _messages(mapping, _problems(connection, table, mapping))
     if found:
         raise CrmSchemaError(
             "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
@@ -123,13 +123,13 @@ def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterato
     only_read = [column.name for column in mapping.columns if not column.pulled]
     parks = [each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk]
     of_table = list(problems(connection, table, wanted, mapping.key, only_read, filled_by_load(connection, parks)))
-    told = {each.column for each in of_table}
+    named = {each.column for each in of_table}
     for column in mapping.columns:
-        if column.name in table.columns and column.name not in told:
+        if column.name in table.columns and column.name not in named:
             yield from _of_column(connection, table, mapping, column)
     for each in of_table:
         yield _with_column(connection, table, mapping, each)
-    if "" not in told:
+    if "" not in named:
         yield from _of_own_columns(connection, table, set(wanted))
 
 

@@ -58,7 +58,7 @@ def table_rights(connection: Connection, table: Table, columns: Iterable[str]) -
     name, user = quoted(connection, table), _user(connection)
     try:
         keys = [key_of(table).name]
-    except CrmSchemaError:  # told elsewhere
+    except CrmSchemaError:  # reported elsewhere
         keys = []
     given = {"name": name, "columns": [*columns, *keys]}
     lacked = list(connection.scalars(text(_LACKED), given))
