@@ -57,7 +57,7 @@ for practice in practices():
             "of_run": Param(
                 "",
                 type="string",
-                title="Open the requests of this run",
+                title="Open what this run left out",
                 description="The id of a pull that opened none: an initial sync, or too many changes at once.",
             )
         },

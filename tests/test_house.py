@@ -168,6 +168,7 @@ BANNED = {
     "whose turn": "due",
     "there is no such": "does not exist",
     "say whether": "return True if",
+    "if it stays": "if it happens again",
     "next_move": "next_step",
     "told_of": "describe_result",
     "ladder": "matcher, searches",

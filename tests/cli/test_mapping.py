@@ -70,10 +70,9 @@ def test_check_finds_nothing_wrong_with_the_project_s_files() -> None:
 
 
 def test_check_looks_at_the_crm(crm: Engine, folder: Path) -> None:
-    assert (
-        run("check", "--folder", str(folder)).output
-        == "2 mapping files with 34 columns, 2 quality suites: no problems.\n"
-    )
+    columns = sum(len(mapping.columns) for mapping in all_mappings(folder).values())
+    told = f"2 mapping files with {columns} columns, 2 quality suites: no problems.\n"
+    assert run("check", "--folder", str(folder)).output == told
     with crm.begin() as connection:
         connection.execute(text("DROP VIEW practitioner_options"))
         connection.execute(text("ALTER TABLE practitioner DROP COLUMN name_text"))

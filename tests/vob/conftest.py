@@ -22,7 +22,7 @@ INSURANCE = Mapped(
     ("ecw_id", "patient", "payer", "member_id"),
     "m1",
     references=frozenset({"patient"}),
-    parks=frozenset({"patient"}),
+    required_references=frozenset({"patient"}),
 )
 
 

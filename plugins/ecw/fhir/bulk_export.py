@@ -125,7 +125,7 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
         if page in visited:
             raise InvalidResponse(
                 "The pages of an export's manifest lead back to one already read.",
-                next_step="start the export again; if it stays, ask eCW support.",
+                next_step="start the export again; if it happens again, ask eCW support.",
             )
         visited.add(page)
         found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called at once
@@ -172,7 +172,7 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
     if file.count is not None and file.count != count:
         raise InvalidResponse(
             f"The export's {name} file has {count} lines, and its manifest says {file.count}.",
-            next_step="start the export again; if it stays, ask eCW support.",
+            next_step="start the export again; if it happens again, ask eCW support.",
         )
 
 
@@ -186,7 +186,7 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
         raise InvalidResponse(
             f"eCW could not export everything: {len(issues)} errors "
             f"({', '.join(sorted(known_codes(issues))) or 'no code'}).",
-            next_step="start the export again; if it stays, ask eCW support.",
+            next_step="start the export again; if it happens again, ask eCW support.",
         )
 
 

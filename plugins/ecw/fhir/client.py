@@ -190,7 +190,7 @@ class EcwClient:
             self.tokens.forget(purpose, response.request.headers.get("Authorization"))
             raise TokenRevoked(
                 f"{method} {without_values(url)}: two tokens in a row were refused, and others had worked.",
-                next_step="try again; if it stays, see whether the app was switched off for this practice.",
+                next_step="try again; if it happens again, check whether the app was switched off for this practice.",
             )
         return response
 

@@ -41,7 +41,8 @@ def pages(
         if url in visited:
             raise InvalidResponse(
                 f"The pages of {without_values(first)} lead back to one already read, after {len(visited)}.",
-                next_step="try again once; if it stays, ask eCW support: a list that never ends cannot be complete.",
+                next_step="try again once; if it happens again, "
+                "ask eCW support: a list that never ends cannot be complete.",
             )
         if len(visited) >= MAX_PAGES:
             raise InvalidResponse(
@@ -75,8 +76,9 @@ class _Progress:
             raise InvalidResponse(
                 f"A page of {without_values(self.first)} says that there is another one, and not where: "
                 f"its next link has no url, after {self.records} records.",
-                next_step="try again; if it stays, choose another strategy for this resource in the connection's extra "
-                "field `pull`, and ask whoever runs the server.",
+                next_step="try again; if it happens again, "
+                "choose another strategy for this resource in the connection's extra "
+                "field `pull`, and ask the operator of the server.",
             )
 
 
@@ -127,7 +129,7 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
         elif reason_of(resource) or _tells_of_error(resource.get("issue") or []):
             raise InvalidResponse(
                 f"{without_values(where)} answered with a page that holds an error of the server.",
-                next_step="try again; if it stays, ask for less, or ask eCW support.",
+                next_step="try again; if it happens again, ask for less, or ask eCW support.",
             )
     return found
 

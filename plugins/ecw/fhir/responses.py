@@ -66,7 +66,7 @@ def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     if text.lstrip()[:1] == b"<":
         raise ServerUnavailable(
             f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
-            next_step="try again; if it stays, a gateway, a proxy or a wrong base URL stands before the API.",
+            next_step="try again; if it happens again, a gateway, a proxy or a wrong base URL stands before the API.",
         )
     try:
         body = orjson.loads(text)
@@ -75,7 +75,7 @@ def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     if body is None:
         raise ServerUnavailable(
             f"{where} answered with JSON that is cut off or damaged ({len(text)} bytes).",
-            next_step="try again; if it stays, report the address to eCW support.",
+            next_step="try again; if it happens again, report the address to eCW support.",
         )
     if not isinstance(body, dict):
         raise ServerUnavailable(f"{where} answered with JSON that is not an object.", next_step="try again.")

@@ -54,7 +54,7 @@ class Circuit:
             if now < self._open_until:
                 raise CircuitOpen(
                     f"eCW failed {self._failures} calls in a row; none is made for {self._open_until - now:.0f} s.",
-                    next_step="try again later; see whether eCW reports an outage.",
+                    next_step="try again later; check whether eCW reports an outage.",
                 )
             self._trying = True
             self._open_until = now + self._pause  # the others go on waiting for what this call finds

@@ -188,7 +188,7 @@ def explained(error: Exception, where: str) -> EcwError:
     ):  # of the answer: ours are without request
         return ServerUnavailable(
             f"{where}: the answer's headers are malformed.",
-            next_step="try again; if it stays, ask whoever runs the gateway before eCW.",
+            next_step="try again; if it happens again, ask the operator of the gateway before eCW.",
         )
     if isinstance(error, ValueError):  # InvalidURL, MissingSchema, InvalidSchema; UnicodeError; a redirect to no URL
         return ConfigurationError(
@@ -210,7 +210,7 @@ def explained(error: Exception, where: str) -> EcwError:
 
 def _dropped(error: trouble.RequestException, where: str) -> ServerUnavailable:
     """Return the error for a connection that was not made, or that ended before the answer did."""
-    kind, move = ServerUnavailable, "try again; if it stays, check the address and the firewall."
+    kind, move = ServerUnavailable, "try again; if it happens again, check the address and the firewall."
     if isinstance(error, trouble.ProxyError):
         kind, how, move = (
             ConnectionFailed,

@@ -68,7 +68,7 @@ class Switched:
         if not self._allowed():
             raise PushStopped(
                 f"The Variable {STOP} is set: nothing is sent, and nothing is read.",
-                next_step="take it away, then clear the task or trigger a run.",
+                next_step="remove it, then clear the task or trigger a run.",
             )
 
     def spent(self) -> None:

@@ -33,7 +33,7 @@ _RESULTS = {
     ),
     PushStatus.STOPPED: (
         "the Variable ecw_push_kill_switch is set",
-        "take it away, then clear the task or trigger a run.",
+        "remove it, then clear the task or trigger a run.",
     ),
     PushStatus.MISSING: ("the CRM has no such patient any more", ""),
     PushStatus.SKIPPED: ("the form asked for the other kind only", ""),

@@ -122,7 +122,7 @@ class _Sending:
             raise AccessDenied(
                 f"eCW refused {self.failed_in_a_row} patients in a row for a reason that is not theirs; the others "
                 f"were not tried. {self.last_words}",
-                next_step="have that fixed, then clear this task: it goes on where it was.",
+                next_step="have that fixed, then clear this task: it continues where it was.",
             )
         if set(counts) == {PushStatus.FAILED}:
             raise AccessDenied(

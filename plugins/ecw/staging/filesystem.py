@@ -56,7 +56,8 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
         if error.errno in FULL:
             raise StagingUnavailable(
                 f"The staging area cannot be used{code}: {_place(path)}.",
-                next_step="try again; if it stays, see whether the disk is full: lower the variable ecw_staging_days, "
+                next_step="try again; if it happens again, "
+                "check whether the disk is full: lower the variable ecw_staging_days, "
                 "or point ecw_staging to another place.",
             ) from None
         # Object stores raise these without a number.
@@ -65,7 +66,7 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
         ):
             raise ConfigurationError(
                 f"The staging area cannot be used{code}: {_place(path)}.",
-                next_step="see that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
+                next_step="check that the variable ecw_staging names a folder, or a bucket, that Airflow's workers may "
                 "read and write.",
             ) from None
         raise
@@ -74,7 +75,8 @@ def explained(path: str, *, writing: bool = False) -> Iterator[None]:
             raise
         raise StagingUnavailable(
             f"The object store does not answer ({type(error).__name__}): {_place(path)}.",
-            next_step="try again; if it stays, see that every worker reaches the store, and that the connection in "
+            next_step="try again; if it happens again, "
+            "check that every worker reaches the store, and that the connection in "
             "the variable ecw_staging (s3://conn_id@bucket) has its right address and keys.",
         ) from None
 

@@ -68,7 +68,7 @@ def vob_table(connection: Connection) -> Table:
     """
     found = look_at(connection)
     if not found.has_table(TABLE):
-        raise CrmSchemaError(f"The CRM has no table {TABLE}.", next_step=f"make it: {EXAMPLE} shows ours.")
+        raise CrmSchemaError(f"The CRM has no table {TABLE}.", next_step=f"make it: {EXAMPLE} shows the project's.")
     columns = {column["name"]: column for column in found.get_columns(TABLE)}
     own_key = found.get_pk_constraint(TABLE)["constrained_columns"]
     in_the_way = [f"it has no column {name}" for name in COLUMNS if name not in columns]
@@ -80,7 +80,7 @@ def vob_table(connection: Connection) -> Table:
     if in_the_way:
         raise CrmSchemaError(
             f"The CRM's table {TABLE} cannot take requests: {'; '.join(in_the_way)}.",
-            next_step=f"fix it: {EXAMPLE} shows ours.",
+            next_step=f"fix it: {EXAMPLE} shows the project's.",
         )
     times = (Column(name, UtcTime) for name in ("requested_at", "sent_at"))
     return Table(TABLE, MetaData(), *times, autoload_with=connection, resolve_fks=False)

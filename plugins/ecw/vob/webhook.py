@@ -34,7 +34,7 @@ class WebhookHook(HttpHook):
         if unchecked(self.base_url, self._session.verify):
             raise ConfigurationError(
                 f"The connection {conn_id!r} switches the check of the webhook's certificate off (verify).",
-                next_step="take the field away; for a CA of your own, put the path of its certificates into it.",
+                next_step="remove the field; for a CA of your own, put the path of its certificates into it.",
             )
         self._seconds = float(self.merged_extra.get("timeout") or TIMEOUT)
 
@@ -64,7 +64,8 @@ class WebhookHook(HttpHook):
         except RequestException as error:  # its text holds the address, which may hold a secret
             raise ServerUnavailable(
                 f"The webhook (connection {self.http_conn_id!r}) did not answer ({type(error).__name__}).",
-                next_step="try again; if it stays so, see whether the receiver is up, and the connection's host right.",
+                next_step="try again; if it happens again, "
+                "check whether the receiver is up, and the connection's host right.",
             ) from None
 
     def check_response(self, response: Response) -> None:
@@ -72,13 +73,15 @@ class WebhookHook(HttpHook):
         status = response.status_code
         said = f"The webhook (connection {self.http_conn_id!r}) answered HTTP {status}"
         if status in LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ServerUnavailable(f"{said}.", next_step="try again; if it stays so, ask whoever runs the receiver.")
+            raise ServerUnavailable(
+                f"{said}.", next_step="try again; if it happens again, ask the operator of the receiver."
+            )
         if status in ELSEWHERE or 300 <= status < 400:
             raise ConfigurationError(
                 f"{said}.", next_step="fix host, login or headers of the connection; the requests are kept until then."
             )
         if not response.ok:
-            raise BadRequest(f"{said}.", next_step="ask whoever runs the receiver why it does not take the request.")
+            raise BadRequest(f"{said}.", next_step="ask the operator of the receiver why it does not take the request.")
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:

@@ -407,7 +407,7 @@ def test_a_key_that_must_be_filled_is_filled_with_the_row(crm_engine: Engine) ->
     visit = Mapped(
         *("visit", "ecw_id", ("ecw_id", "patient"), "m1"),
         references=frozenset({"patient"}),
-        parks=frozenset({"patient"}),
+        required_references=frozenset({"patient"}),
     )
     people = [a_line(one, last_name=one) for one in ("p1", "p2")]
     load(crm_engine, people, run=a_run("r1"), mapped=patient, resource="patient")

@@ -21,7 +21,7 @@ ENCOUNTER = Mapped(
     ("ecw_id", "patient", "practitioner", "status", "start_time"),
     "m1",
     references=frozenset({"patient", "practitioner"}),
-    parks=frozenset({"patient"}),
+    required_references=frozenset({"patient"}),
 )
 PATIENT = Mapped("patient", "ecw_id", ("ecw_id", "last_name"), "m1")
 
@@ -172,7 +172,7 @@ def test_a_row_that_another_mapping_made_is_mapped_again_at_the_next_look(crm_en
 
 def test_rows_wait_no_longer_once_the_mapping_can_do_without_the_other_record(crm_engine: Engine) -> None:
     load(crm_engine, ENCOUNTER, visit("v1"), run_id="r1")
-    optional = replace(ENCOUNTER, version="m2", parks=frozenset())
+    optional = replace(ENCOUNTER, version="m2", required_references=frozenset())
     assert load(crm_engine, optional, run_id="r2") == Counts(fetched=1, inserted=1)
     assert table(crm_engine, "ecw_deferred_row") == []
 

@@ -38,11 +38,11 @@ def _as_it_is(_name: str, value: Any) -> Any:
 class Mapped:
     """What the CRM must know of a mapping: the table (`schema.table` where it has one) and the columns that it fills.
 
-    `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`, `parks`
-    those among them without whose record a row waits, `read` those that are never written, `version` is the mapping's
-    own. `rules` says how a column is merged, `cleaned` how the CRM's value of a column is compared: as a pull would
-    clean it. `who` are the columns that tell a person from another, `born` the birth date among them, `contacts` those
-    of phone numbers, e-mail addresses and streets, `person` reads a person from a row.
+    `key` is the column among them that holds the eCW id, `references` are those that hold `FhirType/eCW-id`,
+    `required_references` those among them without whose record a row waits, `read` those that are never written,
+    `version` is the mapping's own. `rules` says how a column is merged, `cleaned` how the CRM's value of a column is
+    compared: as a pull would clean it. `who` are the columns that tell a person from another, `born` the birth date
+    among them, `contacts` those of phone numbers, e-mail addresses and streets, `person` reads a person from a row.
     """
 
     table: str
@@ -51,7 +51,7 @@ class Mapped:
     version: str
     read: frozenset[str] = frozenset()
     references: frozenset[str] = frozenset()
-    parks: frozenset[str] = frozenset()
+    required_references: frozenset[str] = frozenset()
     who: tuple[str, ...] = ()
     born: str | None = None
     contacts: tuple[str, ...] = ()
@@ -136,12 +136,12 @@ def problems(connection: Connection, mapped: Mapped) -> list[Problem]:
 
 
 def _problems(connection: Connection, table: Table, mapped: Mapped) -> list[Problem]:
-    filled = filled_by_load(connection, mapped.parks)
+    filled = filled_by_load(connection, mapped.required_references)
     of_table = problems_of(connection, table, mapped.columns, mapped.key, mapped.read, filled)
     return [*of_table, *unfilled(connection, table, mapped.columns)]
 
 
-def filled_by_load(connection: Connection, parks: Iterable[str]) -> set[str]:
+def filled_by_load(connection: Connection, required_references: Iterable[str]) -> set[str]:
     """Return the columns that a load fills although no mapping does: the practice, and the keys of the rows that
     required references mean."""
-    return {practice_column(connection), *(f"{name}_id" for name in parks)}
+    return {practice_column(connection), *(f"{name}_id" for name in required_references)}

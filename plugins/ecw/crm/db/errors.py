@@ -129,7 +129,7 @@ def translate_db_error(error: Exception, what: str | None = None) -> EcwError:
         )
     return DatabaseUnavailable(
         f"{what}: the database could not be used ({type(origin).__name__}).",
-        next_step="try again; if it stays so, report it with the lines above it in the log.",
+        next_step="try again; if it happens again, report it with the lines above it in the log.",
     )
 
 
@@ -166,7 +166,7 @@ def _postgresql(origin: Any, what: str) -> EcwError:
     if not state or state.startswith(_TEMPORARY):
         return DatabaseUnavailable(
             f"{what}: PostgreSQL did not answer, or gave up{_code(state)}.",
-            next_step="try again; if it stays so, see whether the CRM's database is up and reachable from here.",
+            next_step="try again; if it happens again, check whether the CRM's database is up and reachable from here.",
         )
     names = [
         f"{kind} {name}"
@@ -246,12 +246,13 @@ def _sqlite(error: sqlite3.Error, what: str) -> EcwError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL")):
         return DatabaseUnavailable(
             f"{what}: SQLite gave up ({name}).",
-            next_step="try again; if it stays so, see whether the disk is full or another program holds the file.",
+            next_step="try again; if it happens again, "
+            "check whether the disk is full or another program holds the file.",
         )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CORRUPT")):
         return ConfigurationError(
             f"{what}: SQLite cannot use the file ({name}).",
-            next_step="see that the CRM connection's path names a database file that this user may write, "
+            next_step="check that the CRM connection's path names a database file that this user may write, "
             "in a folder that exists.",
         )
     return CrmSchemaError(

@@ -44,7 +44,7 @@ def ready(
     statement = select(p.c.line, p.c.read_at).where(
         p.c.practice == practice,
         p.c.resource == resource,
-        _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.parks else true(),
+        _here(stage, practice, p.c.missing_resource, p.c.missing_id) if target.mapped.required_references else true(),
     )
     return [
         _today(orjson.loads(line), target) | {"read": read_at.isoformat() if read_at else None}
@@ -78,7 +78,7 @@ def required_ids(engine: Engine, practice: str, resource: str) -> list[str]:
 def defer(connection: Connection, stage: Stage, target: BusinessTable, run: Run) -> None:
     """Let the rows whose record is missing wait, and say so among the rejects."""
     s = stage.rows
-    for name in sorted(target.mapped.parks):
+    for name in sorted(target.mapped.required_references):
         held = stage.values[name]
         for known in RESOURCES.values():
             prefix = f"{known.fhir_type}/"

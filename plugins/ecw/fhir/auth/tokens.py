@@ -109,7 +109,7 @@ class Tokens:
         except (KeyError, TypeError, ValueError):
             raise ServerUnavailable(
                 f"POST {url} answered HTTP 200 without a usable token.",
-                next_step="try again; check token_url if it stays.",
+                next_step="try again; check token_url if it happens again.",
             ) from None
         return Token(
             value=value,

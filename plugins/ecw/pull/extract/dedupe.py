@@ -71,7 +71,7 @@ class Seen:
         except sqlite3.OperationalError as error:
             raise StagingUnavailable(
                 f"The list of the records seen cannot be written to the temporary folder ({error.sqlite_errorname}).",
-                next_step="see whether the disk of the temporary folder (TMPDIR) is full.",
+                next_step="check whether the disk of the temporary folder (TMPDIR) is full.",
                 who="data engineer",
             ) from None
 

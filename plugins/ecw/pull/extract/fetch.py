@@ -96,7 +96,8 @@ class Work:
                     raise ServerUnavailable(
                         f"A search of {self._fhir_type}: the server does not go on from its own link to the next page, "
                         f"not when it is read from its beginning either ({error.what})",
-                        next_step="try again: it is read from its beginning. If it stays, the server forgets its "
+                        next_step="try again: it is read from its beginning. If it happens again, "
+                        "the server forgets its "
                         "searches too soon: choose another strategy in the connection's extra field `pull`.",
                     ) from None
                 log.info("A chain of %s pages broke (%s); it is fixed.", self._fhir_type, type(error).__name__)

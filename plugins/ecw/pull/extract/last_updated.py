@@ -43,7 +43,8 @@ def _settled(ask: ExtractContext, start: datetime | None, end: datetime) -> Roun
     if middle is None:
         raise ServerUnavailable(
             f"{ask.resource.fhir_type}: records that changed at one time moved in each of {PASSES} passes over them.",
-            next_step="try again; if it stays, choose another strategy for it in the connection's extra field `pull`.",
+            next_step="try again; if it happens again, "
+            "choose another strategy for it in the connection's extra field `pull`.",
         )
     yield from _settled(ask, start, middle)
     yield from _settled(ask, middle, end)

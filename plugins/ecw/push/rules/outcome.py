@@ -59,7 +59,7 @@ class Code:
 
 _FIX = "correct the field in the CRM; the next push sends the patient again."
 _SEARCH = "search for the patient in eCW before it is sent again."
-_ONCE = "send it once more; if it stays so, ask eCW support."
+_ONCE = "send it once more; if it happens again, ask eCW support."
 _EXTENSION = "see that the crosswalk has a code that the practice knows, then push again."
 _BASE = "check the connection's base URL and the practice code: eCW takes no writes at this address."
 _ID = "look at the linked eCW id: the patient may have been merged or deleted in eCW."

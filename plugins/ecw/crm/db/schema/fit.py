@@ -121,8 +121,12 @@ def _rights(connection: Connection, mapping: Mapping, table: Table) -> list[str]
 def _problems(connection: Connection, table: Table, mapping: Mapping) -> Iterator[Problem]:
     wanted = [column.name for column in mapping.columns]
     only_read = [column.name for column in mapping.columns if not column.pulled]
-    parks = [each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk]
-    of_table = list(problems(connection, table, wanted, mapping.key, only_read, filled_by_load(connection, parks)))
+    required_references = [
+        each.name for each in mapping.pulled if each.type == "reference" and each.required and not each.crosswalk
+    ]
+    of_table = list(
+        problems(connection, table, wanted, mapping.key, only_read, filled_by_load(connection, required_references))
+    )
     named = {each.column for each in of_table}
     for column in mapping.columns:
         if column.name in table.columns and column.name not in named:
