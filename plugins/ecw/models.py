@@ -60,6 +60,20 @@ class PullRequest:
     options: Mapping[str, Any] | str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """The run that `ecw.push.steps.begin` plans: id and type, connections, form.
+
+    `options` are those of the form, as an object or as JSON: ecw.settings.push.Wanted.
+    """
+
+    run_id: str
+    run_type: str = "manual"  # Airflow's: manual, asset_triggered
+    ecw_conn_id: str = "ecw_default"
+    crm_conn_id: str = "crm_default"
+    options: Mapping[str, Any] | str | None = None
+
+
 class Batch(TypedDict):
     """Staged records of one resource: a file and a count, and what happened to the others so far.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ecw.errors import AccessDenied, ConfigurationError, CrmSchemaError, ServerUnavailable
 from ecw.fhir.retry import RetryPolicy
-from ecw.push import run as batch
 from ecw.push import steps
+from ecw.push.send import send
+from ecw.push.step_context import open_step
 from tests.push.names import NAMES, person
 
 
@@ -163,8 +165,8 @@ def test_a_server_that_is_down_is_tried_again_by_airflow_and_what_is_done_stays(
     crm.add(**person(0))
     sandbox.fault("server_error", interaction="search")
     push = run.begin()
-    with pytest.raises(ServerUnavailable, match="1 patients could not be pushed now"):
-        batch.send(batch.Running(crm.engine, push, patience=RetryPolicy(2, seconds=0, longest_wait=0)), None)
+    with open_step(push) as step, pytest.raises(ServerUnavailable, match="1 patients could not be pushed now"):
+        send(replace(step, patience=RetryPolicy(2, seconds=0, longest_wait=0)), {})
     assert steps.summary(push)["counts"] == {"later": 1}
     sandbox.reset()
     sandbox.set(quota=0)

@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from ecw.crm.db.engine import reading
 from ecw.fhir.connection import practice_of
 from ecw.mapping.definition.files import load_mapping
+from ecw.practice.mappings import PracticeMappings
 from ecw.pull.replay.dismiss import dismiss
 from ecw.push import review
-from ecw.push.plan.begin import crm_side
+from ecw.push.context import crm_side
 from ecw.reports import find_records, related, reviews, story
 from ecw.reports.find_records import Found
 from ecw.resources import RESOURCES
@@ -87,7 +88,7 @@ def test_a_push_a_held_match_and_a_conflict_are_told(sandbox: Any, crm: Any, run
     with reading(crm.engine) as connection:
         [match] = reviews.matches(connection, practice).items
     assert (match.crm_id, match.candidates, match.linked) == (near, [linked.ecw_id], False)
-    review.choose_match(crm_side(crm.engine, "ecw_test"), near, match.candidates[0], "anna")
+    review.choose_match(crm_side(crm.engine, PracticeMappings.at("ecw_test")), near, match.candidates[0], "anna")
     tale = told(crm.engine, practice, held)
     assert ("decision", "anna") in {(one.kind, one.by) for one in tale.events}
     for tale in (told(crm.engine, practice, one) for one in (linked, held, refused)):

@@ -12,15 +12,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, or_, select, update
 
-from ecw.alerts.conditions import Fact, Watched, facts
 from ecw.crm.db.engine import exclusive, reading
 from ecw.crm.db.enums import AlertEvent
 from ecw.crm.db.tables import ecw_alert, ecw_alert_notification
 from ecw.crm.db.upsert import insert
+
+if TYPE_CHECKING:
+    from ecw.alerts.conditions import Fact, Watched
 
 BEGIN, OVER = AlertEvent.BEGIN, AlertEvent.OVER
 CLAIM_HOLDS = timedelta(minutes=10)  # longer than any notifier tries
@@ -65,6 +68,8 @@ def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
 
     Facts and alerts are read and written under one lock, so that a slow look never undoes a later one.
     """
+    from ecw.alerts.conditions import facts  # with its pydantic models, which whoever only reads alerts does without
+
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
         wrong_now = {fact.key: fact for fact in facts(connection, now, watched)}

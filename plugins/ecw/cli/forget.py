@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ecw.cli.matches import side
 from ecw.cli.options import CRM, ECW
 from ecw.printable import as_table
+
+if TYPE_CHECKING:
+    from ecw.push.context import CrmSide
 
 
 @click.command("forget")
@@ -21,12 +26,9 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
     NAME is a CRM id, an eCW id or an MR number. Erased are staged copies, Integration Logs, rejects, links and agreed
     values. The CRM's own row and eCW stay as they are, and the next pull loads again what eCW still has.
     """
-    from ecw.crm.db.engine import reading
     from ecw.crm.state import forget
-    from ecw.errors import ConfigurationError
     from ecw.practice.mappings import mappings_of
     from ecw.pull.mapped_columns import mapped_of
-    from ecw.push.plan.select import found
     from ecw.resources import OF_PATIENTS
     from ecw.staging import forget as forgetting
     from ecw.staging import location
@@ -36,13 +38,7 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
     with side(conn_id, crm_conn_id) as crm:
         engine, practice = crm.engine, crm.place.practice
         forget.require_quiet(engine, practice)
-        with reading(engine) as connection:
-            meant = found(crm, connection, name)
-        if len(meant) > 1:
-            raise ConfigurationError(
-                f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
-                next_step="write crm:, ecw: or mr: before it.",
-            )
+        meant = _meant(crm, name)
         others = [name for name in OF_PATIENTS if name != forget.PATIENT]
         mapped = {mapping.name: mapped_of(mapping) for mapping in mappings_of(conn_id, others)}
         # One whom the CRM has erased already is known by what was linked.
@@ -62,3 +58,22 @@ def command(name: str | None, staging_path: str | None, yes: bool, conn_id: str,
         "Not touched: the CRM's own tables, eCW, backups, and Airflow (runs that named the patient by an id): erase "
         "the first two before the next pull, and see `airflow db clean`."
     )
+
+
+def _meant(crm: CrmSide, name: str) -> dict[str, bool]:
+    """Return the patient that a name means, by CRM id; none, where the CRM has none.
+
+    Raises ConfigurationError where it means several.
+    """
+    from ecw.crm.db.engine import reading
+    from ecw.errors import ConfigurationError
+    from ecw.push.plan.select import found
+
+    with reading(crm.engine) as connection:
+        meant = found(crm, connection, name)
+    if len(meant) > 1:
+        raise ConfigurationError(
+            f"That means {len(meant)} patients (CRM ids {', '.join(sorted(meant))}).",
+            next_step="write crm:, ecw: or mr: before it.",
+        )
+    return meant

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ecw.mapping.definition.model import Mapping
+    from ecw.mapping.tools.propose import Proposal
+    from ecw.mapping.validation.check import Checked
 
 FOLDER = click.option("--folder", help="The folder of the mapping files. Default: ECW_MAPPINGS, or include/mappings.")
 STAGING = click.option("--staging", help="The staging area, if it is not the default one.")
@@ -40,8 +42,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
 
     Reports every problem at once. With --practice, the practice's own files replace those of the same name.
     """
-    from ecw.crm.db.schema.check import check_crm
-    from ecw.errors import EcwError, MappingError
+    from ecw.errors import MappingError
     from ecw.mapping.validation.check import check_files
     from ecw.practice.preflight import suite_problems
     from ecw.resources import RESOURCES
@@ -53,17 +54,7 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
     for mapping in suites:
         found.problems += suite_problems(mapping.name, mapping, own)
     if not no_crm and found.mappings:
-        try:
-            with _crm(crm_conn_id) as connection:
-                check_crm(connection, found)
-        except EcwError as error:
-            if not found.problems:
-                raise type(error)(
-                    f"The files have no problems; the CRM was not checked: {error.what}",
-                    next_step=f"{error.next_step.rstrip('.')}; or check the files alone with --no-crm.",
-                    who=error.who,
-                ) from None
-            found.notes.append(f"The CRM was not checked: {error.what}")
+        _check_crm(crm_conn_id, found)
     if as_json:
         files = [str(mapping.file) for mapping in found.mappings]
         print_json({"files": files, "problems": found.problems, "notes": found.notes})
@@ -82,6 +73,24 @@ def check(folder: str | None, crm_conn_id: str, no_crm: bool, as_json: bool) -> 
     click.echo(
         f"{len(found.mappings)} mapping files with {columns} columns, {len(suites)} quality suites: no problems."
     )
+
+
+def _check_crm(crm_conn_id: str, found: Checked) -> None:
+    """Add what the CRM's tables and lists lack; problems of the files are shown although there is no CRM to reach."""
+    from ecw.crm.db.schema.check import check_crm
+    from ecw.errors import EcwError
+
+    try:
+        with _crm(crm_conn_id) as connection:
+            check_crm(connection, found)
+    except EcwError as error:
+        if not found.problems:
+            raise type(error)(
+                f"The files have no problems; the CRM was not checked: {error.what}",
+                next_step=f"{error.next_step.rstrip('.')}; or check the files alone with --no-crm.",
+                who=error.who,
+            ) from None
+        found.notes.append(f"The CRM was not checked: {error.what}")
 
 
 @command.command("preview")
@@ -233,6 +242,15 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
         )
         crm = []
     found = proposing.propose(table, ecw, crm)
+    _show(crosswalk, found)
+    if write and found.lines and table.path is not None:
+        text = table.path.read_text(encoding="utf-8")
+        table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
+        click.echo(f"Added to {table.path}: the runs map again what they fetch; `ecw pull --mode full` fetches all.")
+
+
+def _show(crosswalk: str, found: Proposal) -> None:
+    """Show the lines that are certain, then what a person decides, then what has no counterpart."""
     click.echo(f"crosswalks/{crosswalk}.csv: {len(found.lines)} lines proposed, {len(found.ambiguous)} to be decided")
     for line in found.lines:
         click.echo(f"  {line}")
@@ -242,10 +260,6 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
         click.echo(f"  - {code} ({name}): nothing in the CRM is like it")
     if found.unused:
         click.echo(f"Nothing in eCW means: {', '.join(found.unused)}")
-    if write and found.lines and table.path is not None:
-        text = table.path.read_text(encoding="utf-8")
-        table.path.write_text(text.rstrip("\n") + "\n" + "\n".join(found.lines) + "\n", encoding="utf-8")
-        click.echo(f"Added to {table.path}: the runs map again what they fetch; `ecw pull --mode full` fetches all.")
 
 
 @command.command("export")

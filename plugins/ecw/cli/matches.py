@@ -127,7 +127,8 @@ def unlink(crm_id: str, conn_id: str, crm_conn_id: str) -> None:
 def side(conn_id: str, crm_conn_id: str) -> Iterator[CrmSide]:
     """Give the CRM's side of the practice."""
     from ecw.crm.db.engine import open_crm
-    from ecw.push.plan.begin import crm_side
+    from ecw.practice.mappings import PracticeMappings
+    from ecw.push.context import crm_side
 
     with open_crm(crm_conn_id) as engine:
-        yield crm_side(engine, conn_id)
+        yield crm_side(engine, PracticeMappings.at(conn_id))

@@ -16,7 +16,6 @@ from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
 from ecw.errors import ConfigurationError
-from ecw.fhir.auth.private_key import read_private_key
 from ecw.resources import RESOURCES
 
 # eCW has no other spelling for Coverage.
@@ -75,6 +74,8 @@ class EcwSettings:
 
         Raises ConfigurationError naming the field and what belongs into it.
         """
+        from ecw.fhir.auth.private_key import read_private_key  # cryptography: most commands need the base URL alone
+
         extra = conn.extra_dejson
         if conn.port or conn.schema:
             raise _wrong(

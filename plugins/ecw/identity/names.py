@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 from nicknames import NickNamer
-from rapidfuzz.distance import OSA, JaroWinkler
 from text_unidecode import unidecode  # type: ignore[import-untyped]  # it has no types
 
 from ecw.identity.text import fold
@@ -206,6 +205,8 @@ def _near_given(one: str, other: str) -> bool:
 
 
 def _alike(one: str, other: str, least: float) -> bool:
+    from rapidfuzz.distance import OSA, JaroWinkler  # not at the top: most commands compare no names
+
     if min(len(one), len(other)) >= _SHORT and OSA.distance(one, other, score_cutoff=1) <= 1:
         return True
     return bool(one) and bool(other) and JaroWinkler.normalized_similarity(one, other) >= least

@@ -12,7 +12,7 @@ from ecw.fhir.quota.limiter import Quota
 from ecw.fhir.quota.priorities import kind_of
 from ecw.fhir.retry import RetryPolicy
 from ecw.hooks.ecw import EcwHook
-from ecw.models import Push, Run
+from ecw.models import Run
 from ecw.practice.mappings import connection_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ def client_for(connection: Connection, run_type: str, engine: Engine, patience: 
     return client
 
 
-def client_of(run: Run | Push, engine: Engine, patience: RetryPolicy | None = None) -> EcwClient:
-    """Return a client for a step of a run; of a push too, whose calls count as those of a person who waits.
+def client_of(run: Run, engine: Engine) -> EcwClient:
+    """Return a client for a run.
 
     Raises ConfigurationError, also where the connection names another practice than when the run began.
     """
-    run_type = "manual" if "not_sent" in run else run["run_type"]
-    return client_for(connection_of(run), run_type, engine, patience)
+    return client_for(connection_of(run), run["run_type"], engine)

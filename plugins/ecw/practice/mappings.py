@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 from ecw.errors import ConfigurationError
@@ -52,7 +52,7 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
 
     Raises ConfigurationError, MappingError.
     """
-    read, names = PracticeMappings(connections.get(ecw_conn_id)), list(resources)
+    read, names = PracticeMappings.at(ecw_conn_id), list(resources)
     yield from map(read.of, names)
     read.require_known(names)
 
@@ -67,6 +67,16 @@ class PracticeMappings:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._read: dict[str, Mapping] = {}
+
+    @classmethod
+    def at(cls, ecw_conn_id: str) -> Self:
+        """Return the mappings of the practice at a connection.  Raises ConfigurationError where there is none."""
+        return cls(connections.get(ecw_conn_id))
+
+    @cached_property
+    def base_url(self) -> str:
+        """The practice's server and code.  Raises ConfigurationError."""
+        return base_url_of(self.connection)
 
     @cached_property
     def practice(self) -> Practice:
@@ -97,7 +107,7 @@ class PracticeMappings:
             if zone is not None and mapping.time_zone is not None and zone != mapping.time_zone:
                 version = hashlib.sha256(f"{mapping.version} {zone}".encode()).hexdigest()[: len(mapping.version)]
                 mapping = replace(mapping, time_zone=zone, version=version)
-            self._read[resource] = replace(mapping, base_url=base_url_of(self.connection))
+            self._read[resource] = replace(mapping, base_url=self.base_url)
         return self._read[resource]
 
     def require_known(self, resources: Collection[str]) -> None:

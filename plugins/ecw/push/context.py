@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Engine
 
 from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import PushStatus
 from ecw.crm.db.errors import working
-from ecw.crm.state import links
+from ecw.crm.state import links, practices
 from ecw.fhir.capability import Declared
+from ecw.fhir.connection import practice_of
 from ecw.mapping.definition.model import Mapping
 from ecw.mapping.transform.to_resource import Composed, Composer
 from ecw.mapping.transform.to_row import Mapper
+from ecw.models import Push
+from ecw.practice.mappings import PracticeMappings
 from ecw.push import intents
 from ecw.push.crm_patients import Patients
 from ecw.push.crm_records import Record
@@ -44,6 +47,19 @@ class Options:
     unknown_outcome_wait_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
+    @classmethod
+    def of(cls, push: Push) -> Self:
+        """Return what the form and the connection of a run let it do."""
+        wanted = push["options"]
+        return cls(
+            create=wanted["only"] != "update",
+            update=wanted["only"] != "create",
+            dry_run=wanted["dry_run"],
+            again=push["named"],
+            unknown_outcome_wait_seconds=wanted["unknown_outcome_wait_seconds"],
+            limits=Limits(max_text_length=wanted["max_text_length"], allowed_characters=wanted["allowed_characters"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
@@ -62,12 +78,10 @@ class Pushed:
 class CrmSide:
     """What can be known of a push without a call: the CRM's patients, the practice, the mapping."""
 
-    def __init__(
-        self, engine: Engine, practice: str, mapping: Mapping, *, resource: str = PUSHED, time_zone: str | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, practice: str, mapping: Mapping, *, resource: str = PUSHED) -> None:
         self.engine, self.mapping = engine, mapping
         self.place = Place(practice, resource)
-        self.composer = Composer(mapping, time_zone=time_zone)
+        self.composer = Composer(mapping)
         self.rules = {column.name: Rule.of(column) for column in mapping.columns if column.name != mapping.key}
         with reading(engine) as connection:
             self.patients = Patients(connection, self.composer, self.place)
@@ -78,6 +92,17 @@ class CrmSide:
         if record.ecw_id and not record.linked:
             names.append(self.mapping.key)
         return intents.digest(record.row, names, self.mapping.version)
+
+
+def crm_side(engine: Engine, read: PracticeMappings, resource: str = PUSHED) -> CrmSide:
+    """Return the CRM's side of a practice; nothing is called.
+
+    Raises ConfigurationError, also where the CRM knows the practice code from another server.
+    """
+    practice = practice_of(read.base_url)
+    with reading(engine) as connection:
+        practices.require(connection, practice, read.base_url)
+    return CrmSide(engine, practice, read.of(resource), resource=resource)
 
 
 def canonical(side: CrmSide, crm_id: str) -> str | None:
@@ -102,20 +127,11 @@ class Pushing(CrmSide):
     The mapping's resource must be one that eCW takes: Patient.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        client: EcwClient,
-        mapping: Mapping,
-        run: PushRun,
-        *,
-        resource: str = PUSHED,
-        time_zone: str | None = None,
-    ) -> None:
-        super().__init__(engine, client.practice, mapping, resource=resource, time_zone=time_zone)
+    def __init__(self, engine: Engine, client: EcwClient, mapping: Mapping, run: PushRun) -> None:
+        super().__init__(engine, client.practice, mapping)
         self.client, self.run_id = client, run.run_id
         self.options, self.allowed, self.sleep = run.options, run.allowed, run.sleep
-        self.mapper = Mapper(mapping, time_zone=time_zone)
+        self.mapper = Mapper(mapping)
         server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)
         # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.

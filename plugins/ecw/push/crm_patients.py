@@ -212,10 +212,14 @@ class Patients:
         if agreed is None or of is None or before is None or after is None:
             return
         held = agreed.holding(values, before.row, after.row)
+        self._warn_of_a_trigger(agreed, held)
+        self.agree(connection, of, held)
+
+    def _warn_of_a_trigger(self, agreed: MergeBase, held: MergeBase) -> None:
+        """Log the columns in which the CRM holds another value than was written."""
         if changed := sorted(name for name, value in held.crm.items() if value != agreed.crm.get(name)):
             log.warning(
                 "The CRM's table %s holds another value in %s than was written: a trigger of the CRM may have changed "
                 "it. What the table holds counts as agreed.",
                 *(self.target.mapped.table, ", ".join(changed)),
             )
-        self.agree(connection, of, held)

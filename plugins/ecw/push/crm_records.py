@@ -63,14 +63,6 @@ class Records:
             & (ecw_merge_base.c.ecw_id == ecw_link.c.ecw_id)
         )
         rows = self.rows(connection)
-        elsewhere: ColumnElement[bool] = rows.theirs
-        if practices.linked_beside(connection, place.practice, place.resource):
-            other = ecw_link.alias()
-            elsewhere = elsewhere | exists().where(
-                other.c.practice != place.practice,
-                other.c.resource == place.resource,
-                other.c.crm_id == cast(key, other.c.crm_id.type),
-            )
         return (
             select(
                 self.id.label("_id"),
@@ -78,7 +70,7 @@ class Records:
                 *extra,
                 ecw_link.c.ecw_id.label("_ecw_id"),
                 ecw_link.c.identity.label("_identity"),
-                elsewhere.label("_elsewhere"),
+                self._elsewhere(connection, rows).label("_elsewhere"),
                 rows.unassigned.label("_unassigned"),
                 ecw_merge_base.c.emr.label("_emr"),
                 ecw_merge_base.c.crm.label("_crm"),
@@ -92,6 +84,17 @@ class Records:
             )
             # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
             .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
+        )
+
+    def _elsewhere(self, connection: Connection, rows: practices.Rows) -> ColumnElement[bool]:
+        """Return which rows are another practice's: they name it, or its link claims them."""
+        if not practices.linked_beside(connection, self.place.practice, self.place.resource):
+            return rows.theirs
+        other = ecw_link.alias().c
+        return rows.theirs | exists().where(
+            other.practice != self.place.practice,
+            other.resource == self.place.resource,
+            other.crm_id == cast(self.target.key, other.crm_id.type),
         )
 
     def of(self, found: Mapping[Any, Any]) -> Record:

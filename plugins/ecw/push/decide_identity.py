@@ -64,14 +64,7 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
         nonlocal former
         if not record.linked or record.ecw_id is None:
             raise ConfigurationError(f"The CRM's patient {record.crm_id} has no link.", next_step=LIST)
-        former, agreed = record.ecw_id, record.agreed or MergeBase()
-        theirs = {
-            column.name
-            for column in side.mapping.columns
-            if element_of(column.steps) == "identifier"
-            and record.row.get(column.name) is not None
-            and record.row[column.name] in (agreed.emr.get(column.name), record.ecw_id)
-        }
+        former, theirs = record.ecw_id, _numbers_of_ecw(side, record)
         side.patients.write(connection, record.crm_id, dict.fromkeys([side.mapping.key, *sorted(theirs)]))
         key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
         for table in (ecw_link, ecw_merge_base):
@@ -91,6 +84,18 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
 
     _decided(side, crm_id, decide)
     return former
+
+
+def _numbers_of_ecw(side: CrmSide, record: Record) -> set[str]:
+    """Return the columns of the row that hold numbers which eCW gave."""
+    agreed = record.agreed or MergeBase()
+    return {
+        column.name
+        for column in side.mapping.columns
+        if element_of(column.steps) == "identifier"
+        and record.row.get(column.name) is not None
+        and record.row[column.name] in (agreed.emr.get(column.name), record.ecw_id)
+    }
 
 
 def _decided(side: CrmSide, crm_id: str, decide: Callable[[Connection, Record], None]) -> None:

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from sqlalchemy import Connection, Engine, func, select, update
@@ -29,6 +29,7 @@ from ecw.crm.db.tables import ecw_intent
 from ecw.crm.db.upsert import upsert
 from ecw.crm.journal import Choice, decided
 from ecw.crm.load import match_unconfirmed
+from ecw.models import Push
 
 SENDING, UNKNOWN, DONE = IntentState.SENDING, IntentState.UNKNOWN, IntentState.DONE
 REFUSED, VOID, HELD = IntentState.REFUSED, IntentState.VOID, IntentState.HELD
@@ -44,6 +45,11 @@ class Place:
 
     practice: str
     resource: str
+
+    @classmethod
+    def of(cls, push: Push) -> Self:
+        """Return whose intents a run works on."""
+        return cls(push["practice"], push["options"]["resource"])
 
     def key(self, crm_id: str) -> dict[str, Any]:
         return {"practice": self.practice, "resource": self.resource, "crm_id": crm_id}
@@ -157,8 +163,10 @@ def decide(connection: Connection, place: Place, crm_id: str, decision: Decision
         "decided_at": datetime.now(UTC),
         "settled_at": None,
         "run_id": decision.run_id,
+        "match_rule": None,
+        "candidates": None,
+        "choice": None,
     }
-    values |= {"match_rule": None, "candidates": None, "choice": None}
     if before and before.new and decision.operation == CREATE:
         values |= {"candidates": orjson.dumps(before.candidates).decode(), "choice": NEW}
     upsert(connection, ecw_intent, place.key(crm_id), values)
@@ -201,26 +209,25 @@ def record_unsent(connection: Connection, place: Place, crm_id: str, what: Unsen
     A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
     that eCW may have done.
     """
-    before = latest(connection, place, crm_id)
+    before, held = latest(connection, place, crm_id), what.state == HELD
     asked = (before.state, before.candidates, before.match_rule) if before else None
-    kept = (
-        before.choice if before and asked == (HELD, what.candidates, what.match_rule) and what.state == HELD else None
-    )
-    now = datetime.now(UTC)
+    asked_again = held and asked == (HELD, what.candidates, what.match_rule)
     maybe = before.sent if before and before.maybe_created and what.operation == CREATE else None
-    sent = orjson.dumps(maybe).decode() if maybe else None
-    values: dict[str, Any] = {"intent": what.intent, "operation": what.operation, "state": what.state}
-    values |= {
+    now = datetime.now(UTC)
+    values = {
+        "intent": what.intent,
+        "operation": what.operation,
+        "state": what.state,
         "ecw_id": None,
-        "sent": sent,
+        "sent": orjson.dumps(maybe).decode() if maybe else None,
         "attempts": 0,
         "decided_at": now,
         "settled_at": now,
         "run_id": what.run_id,
         "match_rule": what.match_rule,
-        "choice": kept,
+        "candidates": orjson.dumps(what.candidates).decode() if held else None,
+        "choice": before.choice if before and asked_again else None,
     }
-    values["candidates"] = orjson.dumps(what.candidates).decode() if what.state == HELD else None
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
 

@@ -6,9 +6,10 @@ from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.push.context import Pushed
 
 _SAME = "correct what the journal (ecw_journal) names, then push again; a patient named in the form is tried anyway."
-_WORDS = {
+_CONFLICT = "`ecw conflicts` lists them and takes the choice."
+_CONFLICT_OF_DRY_RUN = "push without dry run: then `ecw conflicts` lists them and takes the choice."
+_RESULTS = {
     PushStatus.REFUSED: ("eCW refused the same content before", _SAME),
-    PushStatus.HELD: ("a person chooses", "`ecw matches` lists the candidates and takes the choice."),
     PushStatus.UNKNOWN: (
         "what happened to it is not known yet",
         "nothing: the next run searches for it before it sends.",
@@ -39,16 +40,19 @@ _WORDS = {
 }
 
 
-def describe_result(pushed: Pushed) -> tuple[str | None, str | None]:
-    """Return the reason and the next move; None where nothing is to be said."""
+def describe_result(pushed: Pushed, *, dry_run: bool = False) -> tuple[str | None, str | None]:
+    """Return the reason and the next move; None where nothing is to be said.
+
+    A dry run writes nothing down: what it finds waits for nobody yet.
+    """
     if pushed.findings:
         moves = dict.fromkeys(finding.next_step for finding in pushed.findings)
         return "; ".join(f"{one.field}: {one.reason}" for one in pushed.findings), " ".join(moves)
-    reason, move = _WORDS.get(pushed.status, (None, None))
+    reason, move = _RESULTS.get(pushed.status, (None, None))
     if pushed.outcome is not None and pushed.status not in (*WRITTEN, PushStatus.UNCHANGED):
         code = f" (eCW's code {pushed.outcome.code})" if pushed.outcome.code else ""
         reason, move = f"{pushed.outcome.message}{code}", pushed.outcome.next_step or move
     if pushed.conflicts:
         reason = f"both sides changed {', '.join(sorted(pushed.conflicts))}"
-        move = "`ecw conflicts` lists them and takes the choice."
+        move = _CONFLICT_OF_DRY_RUN if dry_run else _CONFLICT
     return reason, move or None

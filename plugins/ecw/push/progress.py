@@ -4,10 +4,11 @@ killed goes on where it was, and still ends in the whole table.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Update, delete, insert, or_, select, update
 
@@ -15,6 +16,7 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.crm.db.tables import ecw_push_item
 from ecw.crm.journal import Choice, decided
+from ecw.models import Push
 from ecw.push.intents import Place
 
 KEEP = timedelta(days=30)  # the journal keeps every attempt for good
@@ -57,101 +59,124 @@ class Ending:
     next_step: str
 
 
-def plan(engine: Engine, place: Place, run_id: str, made: Plan) -> list[dict[str, Any]]:
-    """Write a run's plan down, unless it has one already; return the plan that it has.
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One run's plan in the CRM, and what happened to each patient of it."""
 
-    Plans that are older than KEEP go.
-    """
-    now = datetime.now(UTC)
-    with engine.begin() as connection:
-        connection.execute(delete(ecw_push_item).where(p.practice == place.practice, p.planned_at < now - KEEP))
-        if not (before := _of_run(connection, place, run_id)) and made.patients:
-            rows = [
-                {
-                    **place.key(one.crm_id),
-                    **{
-                        "run_id": run_id,
-                        "position": at,
-                        "operation": one.operation,
-                        "intent": one.intent,
-                        "dry": made.dry,
-                    },
-                    **{
-                        "planned_at": now,
-                        "status": WAITING if made.waiting else None,
-                        "auto_started": made.auto_started,
-                    },
-                }
-                for at, one in enumerate(made.patients)
-            ]
-            connection.execute(insert(ecw_push_item), rows)
-            return _of_run(connection, place, run_id)
-    return before
+    engine: Engine
+    place: Place
+    run_id: str
 
+    @classmethod
+    def of(cls, engine: Engine, push: Push) -> Self:
+        """Return the progress of a run."""
+        return cls(engine, Place.of(push), push["run_id"])
 
-def of_run(engine: Engine, place: Place, run_id: str) -> list[dict[str, Any]]:
-    """Return a run's rows in their order."""
-    with reading(engine) as connection:
-        return _of_run(connection, place, run_id)
+    def plan(self, made: Plan) -> list[dict[str, Any]]:
+        """Write the run's plan down, unless it has one already; return the plan that it has.
 
+        Plans of the practice that are older than KEEP go.
+        """
+        now = datetime.now(UTC)
+        with self.engine.begin() as connection:
+            old = delete(ecw_push_item).where(p.practice == self.place.practice, p.planned_at < now - KEEP)
+            connection.execute(old)
+            before = self._rows(connection)
+            if before or not made.patients:
+                return before
+            connection.execute(insert(ecw_push_item), [self._item(made, at, now) for at in range(len(made.patients))])
+            return self._rows(connection)
 
-def to_do(engine: Engine, place: Place, run_id: str) -> list[str]:
-    """Return the CRM ids that the run has not finished, in their order."""
-    return _ids(engine, place, run_id, or_(p.status.is_(None), p.status.in_(UNFINISHED)))
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the run's rows in their order."""
+        with reading(self.engine) as connection:
+            return self._rows(connection)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many patients there are of each status."""
+        return dict(Counter(row["status"] or NOT_TRIED.value for row in self.rows()))
 
-def to_confirm(engine: Engine, place: Place, run_id: str) -> list[str]:
-    """Return the CRM ids that the run has written into eCW and not read back."""
-    return _ids(engine, place, run_id, p.status.in_(WRITTEN), p.confirmed.is_(None), ~p.dry)
+    def to_do(self) -> list[str]:
+        """Return the CRM ids that the run has not finished, in their order."""
+        return self._ids(or_(p.status.is_(None), p.status.in_(UNFINISHED)))
 
+    def to_confirm(self) -> list[str]:
+        """Return the CRM ids that the run has written into eCW and not read back."""
+        return self._ids(p.status.in_(WRITTEN), p.confirmed.is_(None), ~p.dry)
 
-def note(engine: Engine, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
-    """Write down what happened to one patient, or what reading it back found."""
-    with engine.begin() as connection:
-        note_within(connection, place, run_id, crm_id, **values)
+    def note(self, crm_id: str, **values: Any) -> None:
+        """Write down what happened to one patient, or what reading it back found."""
+        with self.engine.begin() as connection:
+            note_within(connection, self.place, self.run_id, crm_id, **values)
+
+    def note_rest(self, of: Collection[str | None], ending: Ending) -> None:
+        """Write down the same of all patients that have one of these statuses; None: those not begun."""
+        statuses = [status for status in of if status is not None]
+        with self.engine.begin() as connection:
+            connection.execute(
+                self._update()
+                .where(or_(p.status.in_(statuses), *([p.status.is_(None)] if None in of else [])))
+                .values(asdict(ending) | {"at": datetime.now(UTC)})
+            )
+
+    def approve(self, by: str) -> None:
+        """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
+        with self.engine.begin() as connection:
+            before = self._asked(connection)
+            anew = {"status": None, "reason": None, "next_step": None, "at": None}
+            connection.execute(self._update().where(p.status.in_(ASKED)).values(anew))
+            self._journal(connection, by, before, "approved")
+
+    def reject(self, by: str) -> None:
+        """Note in the journal who said no; what becomes of the patients `note_rest` says."""
+        with self.engine.begin() as connection:
+            self._journal(connection, by, self._asked(connection), NOT_APPROVED)
+
+    def _journal(self, connection: Connection, by: str, before: str | None, after: str) -> None:
+        """Write into the journal what a person answered, where one was asked."""
+        if before is not None:
+            answer = Choice("approve", by, before, after, run_id=self.run_id)
+            decided(connection, self.place.practice, self.place.resource, answer)
+
+    def _asked(self, connection: Connection) -> str | None:
+        """Return what was answered so far about the patients: waiting, not approved; None where nobody asks."""
+        return connection.scalar(select(p.status).filter_by(**self._key).where(p.status.in_(ASKED)).limit(1))
+
+    def _item(self, made: Plan, position: int, now: datetime) -> dict[str, Any]:
+        one = made.patients[position]
+        return {
+            **self.place.key(one.crm_id),
+            "run_id": self.run_id,
+            "position": position,
+            "operation": one.operation,
+            "intent": one.intent,
+            "dry": made.dry,
+            "planned_at": now,
+            "status": WAITING if made.waiting else None,
+            "auto_started": made.auto_started,
+        }
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        return {"practice": self.place.practice, "resource": self.place.resource, "run_id": self.run_id}
+
+    def _update(self) -> Update:
+        return update(ecw_push_item).filter_by(**self._key)
+
+    def _rows(self, connection: Connection) -> list[dict[str, Any]]:
+        statement = select(ecw_push_item).filter_by(**self._key).order_by(p.position)
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def _ids(self, *which: ColumnElement[bool]) -> list[str]:
+        statement = select(p.crm_id).filter_by(**self._key).where(*which).order_by(p.position)
+        with reading(self.engine) as connection:
+            return list(connection.scalars(statement))
 
 
 def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
-    """Write it down in the caller's transaction."""
+    """Write down what happened to one patient, in the caller's transaction."""
     key = {**place.key(crm_id), "run_id": run_id}
     connection.execute(update(ecw_push_item).filter_by(**key).values(at=datetime.now(UTC), **values))
-
-
-def note_rest(engine: Engine, place: Place, run_id: str, of: Collection[str | None], ending: Ending) -> None:
-    """Write down the same of all patients of a run that have one of these words; None: those not begun."""
-    words = [word for word in of if word is not None]
-    with engine.begin() as connection:
-        connection.execute(
-            _run(place, run_id)
-            .where(or_(p.status.in_(words), *([p.status.is_(None)] if None in of else [])))
-            .values(asdict(ending) | {"at": datetime.now(UTC)})
-        )
-
-
-def approve(engine: Engine, place: Place, run_id: str, by: str) -> None:
-    """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
-    with engine.begin() as connection:
-        before = _asked(connection, place, run_id)
-        connection.execute(
-            _run(place, run_id).where(p.status.in_(ASKED)).values(status=None, reason=None, next_step=None, at=None)
-        )
-        if before is not None:
-            decision = Choice("approve", by, before, "approved", run_id=run_id)
-            decided(connection, place.practice, place.resource, decision)
-
-
-def reject(engine: Engine, place: Place, run_id: str, by: str) -> None:
-    """Note in the journal who said no; what becomes of the patients `note_rest` says."""
-    with engine.begin() as connection:
-        if (before := _asked(connection, place, run_id)) is not None:
-            decision = Choice("approve", by, before, NOT_APPROVED, run_id=run_id)
-            decided(connection, place.practice, place.resource, decision)
-
-
-def _asked(connection: Connection, place: Place, run_id: str) -> str | None:
-    """Return what was answered so far about the patients of a run: waiting, not approved; None where nobody asks."""
-    mine = select(p.status).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-    return connection.scalar(mine.where(p.status.in_(ASKED)).limit(1))
 
 
 def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:
@@ -192,21 +217,6 @@ def forget(engine: Engine, place: Place, crm_id: str) -> None:
     """Let the watcher look at a patient anew: a person has chosen something about it."""
     with engine.begin() as connection:
         connection.execute(update(ecw_push_item).filter_by(**place.key(crm_id)).values(intent=""))
-
-
-def _run(place: Place, run_id: str) -> Update:
-    return update(ecw_push_item).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-
-
-def _of_run(connection: Connection, place: Place, run_id: str) -> list[dict[str, Any]]:
-    statement = select(ecw_push_item).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-    return [dict(row) for row in connection.execute(statement.order_by(p.position)).mappings()]
-
-
-def _ids(engine: Engine, place: Place, run_id: str, *which: ColumnElement[bool]) -> list[str]:
-    statement = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, run_id=run_id)
-    with reading(engine) as connection:
-        return list(connection.scalars(statement.where(*which).order_by(p.position)))
 
 
 def names(fields: Iterable[str]) -> str | None:

@@ -12,12 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ecw.models import Push
+from ecw.models import Push, PushRequest
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-    from ecw.push.run import Running
 
 log = logging.getLogger(__name__)
 
@@ -41,34 +39,34 @@ def begin(
     """
     from ecw.push.plan.begin import begin
 
+    request = PushRequest(run_id, run_type, ecw_conn_id, crm_conn_id, options)
     with _crm(crm_conn_id) as engine:
-        return begin(engine, run_id, run_type, ecw_conn_id, crm_conn_id, options)
+        return begin(engine, request)
 
 
 def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Push the patients of the plan that are not finished; return how many of each word there are.
 
     Raises ServerUnavailable where some are left for a later try, AccessDenied where eCW refuses one after the other
-    for a
-    reason that is not the patients', ConfigurationError where a connection names another practice or another CRM than
-    when the run began, and what the CRM's database raises.
+    for a reason that is not the patients', ConfigurationError where a connection names another practice or another CRM
+    than when the run began, and what the CRM's database raises.
     """
-    from ecw.push.run import send
+    from ecw.push.send import send
+    from ecw.push.step_context import open_step
 
-    with _running(push) as running:
-        running.require_same()
-        return send(running, approval)
+    with open_step(push) as step:
+        return send(step, approval or {})
 
 
 def confirm(push: Push | None) -> dict[str, int]:
     """Read back what was written, so that its echo is not a change; return how many of each finding there are."""
-    from ecw.push.run import confirm
+    from ecw.push.confirm import confirm
+    from ecw.push.step_context import open_step
 
     if push is None:
         return {}
-    with _running(push) as running:
-        running.require_same()
-        return confirm(running)
+    with open_step(push) as step:
+        return confirm(step)
 
 
 def summary(push: Push | None) -> dict[str, Any]:
@@ -78,18 +76,10 @@ def summary(push: Push | None) -> dict[str, Any]:
     if push is None:
         log.error("The run did not begin, so nothing was pushed: the log of `begin` ends with what to do next.")
         return {}
-    with _running(push) as running:
-        table = close(running.engine, push)
+    with _crm(push["crm_conn_id"]) as engine:
+        table = close(engine, push)
     log.info("Practice %s, run %s:\n%s", push["practice"], push["run_id"], as_text(table))
     return table
-
-
-@contextmanager
-def _running(push: Push) -> Iterator[Running]:
-    from ecw.push.run import Running
-
-    with _crm(push["crm_conn_id"]) as engine:
-        yield Running(engine, push)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 
 from ecw.crm.db.enums import WRITTEN, PushStatus
 from ecw.models import Push
-from ecw.push import progress
-from ecw.push.plan.begin import place_of
+from ecw.push.plan.outbox import WITHOUT_PRACTICE
 from ecw.push.plan.select import TRIED, WAITS
+from ecw.push.progress import NOT_APPROVED, NOT_TRIED, WAITING, Ending, Progress
 
 # In the order in which they are shown; a patient who waits is shown as not approved, or not tried.
 WORDS = tuple(status for status in PushStatus if status is not PushStatus.WAITING)
@@ -19,22 +19,31 @@ WELL = (*WRITTEN, PushStatus.UNCHANGED, PushStatus.SKIPPED, PushStatus.BUSY)
 NOT_SENT = {
     "refused": "eCW or our checks refused them as they are: fix them in the CRM; `ecw status` counts the reasons.",
     "held": "a person chooses: `ecw matches`.",
+    WITHOUT_PRACTICE: "fill the row's practice: `ecw practice rows` lists such rows.",
     "locked": "emr_updates_locked is set in the CRM.",
     "another practice's": "give each practice a CRM database of its own.",
     "not agreed": "pull the patients once: then it is known what both sides have.",
-    progress.NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
+    NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
     WAITS: "answer the approval that is open: Browse > Required Actions.",
     TRIED: "nothing: they are tried again within the hour, or as soon as the CRM changes them.",
     "over the limit": "run again: the form's limit let these wait.",
 }
-_LEFT: tuple[tuple[PushStatus | None, PushStatus, str, str], ...] = (
+_LEFT = (  # what a patient's status was, and what it is when the run ends so
     (
-        *(progress.WAITING, progress.NOT_APPROVED, "the run ended before anybody approved it"),
-        "read the log of `approve`, then clear it, or trigger a run by hand.",
+        WAITING,
+        Ending(
+            NOT_APPROVED,
+            "the run ended before anybody approved it",
+            "read the log of `approve`, then clear it, or trigger a run by hand.",
+        ),
     ),
     (
-        *(None, progress.NOT_TRIED, "the run ended before it came to this patient"),
-        "read the log of the task that is not green, then clear it.",
+        None,
+        Ending(
+            NOT_TRIED,
+            "the run ended before it came to this patient",
+            "read the log of the task that is not green, then clear it.",
+        ),
     ),
 )
 SHOWN = 200  # patients in the table; the CRM's table ecw_push_item has all
@@ -42,10 +51,10 @@ SHOWN = 200  # patients in the table; the CRM's table ecw_push_item has all
 
 def close(engine: Engine, push: Push) -> dict[str, Any]:
     """Mark what the run did not come to, and return its table."""
-    place = place_of(push)
-    for was, status, why, move in _LEFT:
-        progress.note_rest(engine, place, push["run_id"], [was], progress.Ending(status, why, move))
-    rows = progress.of_run(engine, place, push["run_id"])
+    progress = Progress.of(engine, push)
+    for was, ending in _LEFT:
+        progress.note_rest([was], ending)
+    rows = progress.rows()
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["status"] for row in rows)
     shown = [row for row in rows if dry or row["reason"] or row["status"] not in WELL]

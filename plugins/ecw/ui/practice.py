@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from ecw.crm.db.engine import open_crm, reading
+from ecw.crm.db.engine import open_crm
 from ecw.crm.db.errors import working
-from ecw.crm.state.practices import require
 from ecw.errors import ConfigurationError
-from ecw.fhir.connection import base_url_of
 from ecw.mapping.definition.files import load_mapping
 from ecw.mapping.definition.model import Mapping
-from ecw.practice.mappings import mappings_of
-from ecw.push.context import CrmSide
+from ecw.practice.mappings import PracticeMappings, mappings_of
+from ecw.push.context import CrmSide, crm_side
 from ecw.reports.configured import configured
 from ecw.resources import PUSHED
-from ecw.settings import connections
 from ecw.settings.practice import DEFAULT_CRM, Practice
 
 
@@ -100,11 +97,8 @@ def side_of(site: Site, resource: str = PUSHED) -> Iterator[tuple[CrmSide, str]]
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
     at = site.required()
-    [mapping] = mappings_of(at.connection, [resource])
     with crm_engine(at.crm_connection) as engine:
-        with reading(engine) as connection:
-            require(connection, site.code, base_url_of(connections.get(at.connection)))
-        yield CrmSide(engine, site.code, mapping, resource=resource), at.connection
+        yield crm_side(engine, PracticeMappings.at(at.connection), resource), at.connection
 
 
 def mappings_for(site: Site, names: list[str]) -> list[Mapping]:

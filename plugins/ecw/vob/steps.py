@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecw.vob.requests import Opened, Opening
     from ecw.vob.webhook import WebhookHook
 
 WEBHOOK = "vob_webhook"
@@ -47,8 +48,8 @@ def open_vob(
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
-    from ecw.fhir.connection import base_url_of, practice_of
-    from ecw.practice.mappings import mappings_of
+    from ecw.fhir.connection import practice_of
+    from ecw.practice.mappings import PracticeMappings
     from ecw.pull.mapped_columns import mapped_of
     from ecw.settings import connections
     from ecw.vob import requests
@@ -56,34 +57,41 @@ def open_vob(
     from ecw.vob.settings import VobSettings
     from ecw.vob.table import NOT_DELIVERED, WAITING
 
-    connection = connections.get(ecw_conn_id)
-    base_url = base_url_of(connection)
-    practice = practice_of(base_url)
-    settings = VobSettings.read(connection.extra_dejson.get("vob"))
-    [insurance] = mappings_of(ecw_conn_id, ["insurance"])
-    total = requests.Opened()
+    read = PracticeMappings.at(ecw_conn_id)
+    practice = practice_of(read.base_url)
+    settings = VobSettings.read(read.connection.extra_dejson.get("vob"))
+    insurance = mapped_of(read.of("insurance"))
     with open_crm(crm_conn_id) as engine:
         with reading(engine) as crm:
-            practices.require(crm, practice, base_url)
+            practices.require(crm, practice, read.base_url)
         opening = requests.Opening(
             engine=engine,
             practice=practice,
-            insurance=mapped_of(insurance),
+            insurance=insurance,
             matters=what_changed,
             include_initial_sync=settings.include_initial_sync,
             max_requests_per_load=settings.max_requests_per_load,
             delivery=WAITING if connections.exists(webhook_conn_id) else NOT_DELIVERED,
         )
-        if of_run:
-            passed_over = requests.loads(engine, practice, of_run)
-            for load in passed_over:
-                total += opening.of_load(load, again=True)
-            if not passed_over:
-                log.warning("The run %s has no change that opened no request.", of_run)
-        for load in requests.loads(engine, practice):
-            total += opening.of_load(load)
-    log.info("Practice %s: %s.", practice, total)
-    return total.counts()
+        opened = _open_all(opening, of_run)
+    log.info("Practice %s: %s.", practice, opened)
+    return opened.counts()
+
+
+def _open_all(opening: Opening, of_run: str) -> Opened:
+    """Open the requests of all loads that nobody has read yet; before them those that a run has passed over."""
+    from ecw.vob.requests import Opened, loads
+
+    total = Opened()
+    if of_run:
+        passed_over = loads(opening.engine, opening.practice, of_run)
+        for load in passed_over:
+            total += opening.of_load(load, again=True)
+        if not passed_over:
+            log.warning("The run %s has no change that opened no request.", of_run)
+    for load in loads(opening.engine, opening.practice):
+        total += opening.of_load(load)
+    return total
 
 
 def deliver(

@@ -8,9 +8,11 @@ import pytest
 
 from ecw.crm.state import conflicts
 from ecw.push import intents
+from ecw.push.messages import describe_result
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.rules.outcome import Kind
+from ecw.three_way_merge import MergeBase
 from tests.fixtures.sandbox import SMALL
 
 BORN = SMALL["patients"]  # that the sandbox begins with
@@ -387,11 +389,34 @@ def test_a_patient_whom_a_pull_linked_to_another_row_meanwhile_is_held(sandbox: 
     push_patient(pushing(), crm_id)
     [ecw_id] = [each["id"] for each in sandbox.records("Patient") if each["name"][0]["family"] == "Kowalczyk"]
     with crm.engine.begin() as connection:
-        from ecw.three_way_merge import MergeBase
-
         assert pushing().patients.link(connection, other, ecw_id, MergeBase(), "pull")
     assert push_patient(pushing("r2"), crm_id).status == "held"
     assert {row["crm_id"] for row in crm.all("ecw_link")} == {other}
+
+
+def test_a_patient_whom_a_pull_links_to_another_row_while_it_is_created_is_held_with_the_reason(
+    sandbox: Any, crm: Any, pushing: Any
+) -> None:
+    crm_id, other = crm.add(), crm.add(last_name="Pulled")
+    run = pushing()
+    transact = run.client.transact
+
+    def pulled_meanwhile(*request: Any, **how: Any) -> Any:
+        answer = transact(*request, **how)
+        [ecw_id] = [each["id"] for each in sandbox.records("Patient") if each["name"][0]["family"] == "Kowalczyk"]
+        with crm.engine.begin() as connection:
+            assert run.patients.link(connection, other, ecw_id, MergeBase(), "pull")
+        return answer
+
+    run.client.transact = pulled_meanwhile
+    pushed = push_patient(run, crm_id)
+    reason, next_step = describe_result(pushed)
+    assert (pushed.status, reason) == ("held", "Held (link): it is linked to another record of the CRM")
+    assert f"`ecw matches choose {crm_id} new`" in str(next_step)
+    [link] = crm.all("ecw_link")
+    assert (link["crm_id"], link["ecw_id"]) == (other, pushed.ecw_id)
+    told = max(crm.all("ecw_journal"), key=lambda row: row["at"])
+    assert (told["operation"], told["message"], told["next_step"]) == ("create", reason, next_step)
 
 
 def test_no_value_leaves_the_crm_but_to_ecw(sandbox: Any, crm: Any, pushing: Any, caplog: Any) -> None:

@@ -16,6 +16,7 @@ from ecw.push import intents, progress
 from ecw.push.patient.push import push_patient
 from ecw.push.plan.select import due
 from ecw.push.plan.watcher import COMPARE, SWITCHES, Watch
+from ecw.push.progress import Progress
 from ecw.settings.push import Wanted
 from tests.push.names import person
 
@@ -91,11 +92,10 @@ def test_what_could_not_be_done_is_due_again_later_and_a_rejected_approval_is_no
     sandbox.fault("lose_response", interaction="transaction", times=1)
     push = run.begin()
     push_patient(pushing(), crm_id)
-    place = pushing().place
-    progress.note(crm.engine, place, push["run_id"], crm_id, status="unknown")
+    Progress.of(crm.engine, push).note(crm_id, status="unknown")
     assert due(pushing(), Wanted(), now) == {}
     assert set(due(pushing(), Wanted(), now + timedelta(hours=1))) == {crm_id}
-    progress.note(crm.engine, place, push["run_id"], crm_id, status="not approved")
+    Progress.of(crm.engine, push).note(crm_id, status="not approved")
     assert due(pushing(), Wanted(), now + timedelta(days=9)) == {}
 
 

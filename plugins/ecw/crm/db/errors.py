@@ -160,6 +160,27 @@ def _of_psycopg(error: BaseException) -> bool:
 def _postgresql(origin: Any, what: str) -> EcwError:
     diagnosis = getattr(origin, "diag", None)
     state = getattr(origin, "sqlstate", None) or ""
+    found = _refused_row(origin, what, state) or _no_access(origin, what, state)
+    if found is not None:
+        return found
+    if not state or state.startswith(_TEMPORARY):
+        return DatabaseUnavailable(
+            f"{what}: PostgreSQL did not answer, or gave up{_code(state)}.",
+            next_step="try again; if it happens again, check whether the CRM's database is up and reachable from here.",
+        )
+    names = [
+        f"{kind} {name}"
+        for kind in ("table", "column", "constraint")
+        if (name := getattr(diagnosis, f"{kind}_name", None))
+    ]
+    return CrmSchemaError(
+        f"{what}: PostgreSQL refused it{_code(state)}{': ' + ', '.join(names) if names else ''}.",
+        next_step="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
+    )
+
+
+def _no_access(origin: Any, what: str, state: str) -> ConfigurationError | None:
+    """Return what keeps the CRM connection's user out, None where the error is about something else."""
     if not state and _TLS.search(str(origin)):
         return ConfigurationError(
             f"{what}: no connection over TLS whose certificate is trusted came about.",
@@ -167,9 +188,6 @@ def _postgresql(origin: Any, what: str) -> EcwError:
             "field `sslrootcert`, and use the host name of the certificate; where the server has no TLS, switch it on, "
             'or write {"sslmode": "disable"} on a network of your own.',
         )
-    refused = _refused_row(origin, what, state)
-    if refused is not None:
-        return refused
     if state == _NO_RIGHT:
         found = _OBJECT.search(str(origin))
         on = f" on the {found[1]} {found[2]}" if found else ""
@@ -190,20 +208,7 @@ def _postgresql(origin: Any, what: str) -> EcwError:
             f"{what}: PostgreSQL refused the user, the password or the database's name.",
             next_step="fix login, password and schema of the CRM connection.",
         )
-    if not state or state.startswith(_TEMPORARY):
-        return DatabaseUnavailable(
-            f"{what}: PostgreSQL did not answer, or gave up{_code(state)}.",
-            next_step="try again; if it happens again, check whether the CRM's database is up and reachable from here.",
-        )
-    names = [
-        f"{kind} {name}"
-        for kind in ("table", "column", "constraint")
-        if (name := getattr(diagnosis, f"{kind}_name", None))
-    ]
-    return CrmSchemaError(
-        f"{what}: PostgreSQL refused it{_code(state)}{': ' + ', '.join(names) if names else ''}.",
-        next_step="compare the CRM's table with the mapping file, fix one of them, and run the task again.",
-    )
+    return None
 
 
 def _refused_row(origin: Any, what: str, state: str) -> RowRefused | None:

@@ -14,7 +14,7 @@ from ecw.crm import journal
 from ecw.crm.db.enums import PushStatus
 from ecw.crm.load.load import one_at_a_time
 from ecw.crm.state import conflicts
-from ecw.identity.held import reason_of
+from ecw.identity.held import Held, reason_of
 from ecw.push import intents, progress
 from ecw.push.context import Pushed, Pushing
 from ecw.push.crm_records import Record
@@ -78,20 +78,20 @@ class Recorder:
         """Link the patient that eCW has made of what was sent."""
         ecw_id = outcome.ecw_id or ""
         if not self._link(MergeBase(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
-            return self.patient.result(PushStatus.HELD, outcome)
+            return self.patient.result(PushStatus.HELD, self._linked_already(ecw_id))
         return self.patient.result(PushStatus.CREATED, outcome, fields=sent, ecw_id=ecw_id)
 
     def linked(self, match: Match) -> Pushed:
         """Link the patient that eCW has had all along."""
         message = f"Linked to the patient that eCW has ({match.match_rule})"
         outcome = Outcome(Kind.DONE, message, "", None, None, match.ecw_id)
-        done = self._link(MergeBase(), outcome, "link", ())
-        return self.patient.result(PushStatus.LINKED if done else PushStatus.HELD, outcome)
+        if not self._link(MergeBase(), outcome, "link", ()):
+            return self.patient.result(PushStatus.HELD, self._linked_already(match.ecw_id))
+        return self.patient.result(PushStatus.LINKED, outcome)
 
     def _link(self, agreed: MergeBase, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
-        """Link the outcome's patient, for good where fields were sent; False where a pull made another row for it.
-
-        Such two a person must join.
+        """Link the outcome's patient, for good where fields were sent; False, and it is held, where a pull came upon
+        the patient first, and made a row of its own for it.
         """
         patient, pushing, ecw_id = self.patient, self.patient.pushing, outcome.ecw_id or ""
         place, crm_id = pushing.place, patient.record.crm_id
@@ -106,10 +106,10 @@ class Recorder:
                 rejects.replace(connection, place, crm_id, pushing.run_id, ())
                 if fields:
                     self._finished(connection, PushStatus.CREATED, ecw_id, fields)
-            else:  # a pull came upon the new patient first, and made a row of its own for it
+            else:
                 self._record_unsent(connection, HELD, CREATE, "link", (ecw_id,))
-                next_step = "join the two CRM records that are the same patient."
-                outcome = replace(outcome, kind=Kind.LINK, next_step=next_step)
+                why = self._linked_already(ecw_id)
+                outcome = replace(outcome, kind=why.kind, message=why.message, next_step=why.next_step)
             self.log(connection, operation, outcome, fields)
         return linked
 
@@ -126,7 +126,7 @@ class Recorder:
                     self._record_unsent(connection, HELD, UPDATE, "link", (ecw_id,))
                     if outcome is not None:
                         self.log(connection, UPDATE, outcome, sent)
-                    return patient.result(PushStatus.HELD, outcome)
+                    return patient.result(PushStatus.HELD, self._linked_already(ecw_id))
             elif agreed != record.agreed:
                 pushing.patients.agree(connection, ecw_id, agreed)
             self.write_conflicts(connection, sides)
@@ -190,17 +190,25 @@ class Recorder:
             self.log(connection, operation, outcome, sent)
 
     def hold(self, match: NeedsReview, operation: str) -> Pushed:
-        """Keep the patient for a person to choose."""
-        dry_run = self.patient.pushing.options.dry_run
-        move = _NOT_KEPT if dry_run else reason_of(match.why).resolution.replace("CRM_ID", self.patient.record.crm_id)
-        outcome = Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", move, None)
-        asked_before = self.patient.intent.ruled_out if self.patient.intent is not None and operation == CREATE else ()
-        candidates = {*match.candidates, *asked_before}
+        """Keep the patient for a person to choose; a dry run says so, and leaves the list as it is."""
+        intent, dry_run = self.patient.intent, self.patient.pushing.options.dry_run
+        outcome = self._held(match)
+        if dry_run and (intent is None or intent.state != HELD):  # else an earlier push holds the patient
+            outcome = replace(outcome, next_step=_NOT_KEPT)
+        candidates = {*match.candidates, *(intent.ruled_out if intent is not None and operation == CREATE else ())}
         if not dry_run:
             with self.patient.writing() as connection:
                 self._record_unsent(connection, HELD, operation, match.match_rule, sorted(candidates))
                 self.log(connection, "hold", outcome)
         return self.patient.result(PushStatus.HELD, outcome)
+
+    def _linked_already(self, ecw_id: str) -> Outcome:
+        """Return why a patient is held whom a pull has linked to another row of the CRM meanwhile."""
+        return replace(self._held(NeedsReview((ecw_id,), "link", Held.LINKED_ALREADY)), ecw_id=ecw_id)
+
+    def _held(self, match: NeedsReview) -> Outcome:
+        move = reason_of(match.why).resolution.replace("CRM_ID", self.patient.record.crm_id)
+        return Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", move, None)
 
     def reject(self, found: list[Finding]) -> Pushed:
         """Write down why the patient is not sent as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 
@@ -14,47 +14,73 @@ from ecw.crm.db.engine import reading
 from ecw.crm.db.schema.fit import require_tables
 from ecw.crm.state import practices
 from ecw.errors import ConfigurationError
-from ecw.fhir.connection import base_url_of, practice_of
 from ecw.fhir.retry import AT_ONCE
-from ecw.mapping.definition.model import Mapping as MappingFile
-from ecw.models import Push
-from ecw.practice.mappings import mappings_of
-from ecw.push import progress
-from ecw.push.context import CrmSide
-from ecw.push.intents import CREATE, UPDATE, Place
+from ecw.models import Push, PushRequest
+from ecw.practice.mappings import PracticeMappings
+from ecw.push.context import CrmSide, crm_side
+from ecw.push.intents import CREATE, UPDATE
 from ecw.push.kill_switch import Allowed
 from ecw.push.plan import capability
-from ecw.push.plan.select import choose
-from ecw.settings import connections
-from ecw.settings.practices import of_connection
+from ecw.push.plan.select import Chosen, choose
+from ecw.push.progress import ASKED, Plan, Progress
+from ecw.resources import PUSHED
 from ecw.settings.push import Wanted
+
+if TYPE_CHECKING:
+    from ecw.settings.connections import Connection as EcwConnection
+    from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
 WATCHED = "asset_triggered"  # Airflow's run type of a run that the watcher started
 
 
-def mapping_of(ecw_conn_id: str) -> MappingFile:
-    """Return the mapping of patients as the practice wants it."""
-    return next(mappings_of(ecw_conn_id, ["patient"]))
-
-
-def wanted_of(ecw_conn_id: str, options: Mapping[str, Any] | str | None = None) -> Wanted:
-    """Return what the connection says of a push, and over it the run's options."""
-    return Wanted.read(connections.get(ecw_conn_id).extra_dejson.get("push"), options)
-
-
-def crm_side(engine: Engine, ecw_conn_id: str) -> CrmSide:
-    """Return the CRM's side of a practice; nothing is called.
-
-    Raises ConfigurationError, also where the CRM knows the practice code from another server.
-    """
-    base_url = base_url_of(connections.get(ecw_conn_id))
+def begin(engine: Engine, request: PushRequest) -> Push:
+    """Do what steps.begin says; the connection is read once."""
+    read = PracticeMappings.at(request.ecw_conn_id)
+    wanted = wanted_of(read.connection, request.options)
+    _require_on(read.practice)
     with reading(engine) as connection:
-        practices.require(connection, practice_of(base_url), base_url)
-    return CrmSide(engine, practice_of(base_url), mapping_of(ecw_conn_id))
+        require_tables(connection, [read.of(PUSHED)])
+    side = side_to_push(engine, read)
+    chosen = choose(side, wanted, watched=request.run_type == WATCHED)
+    if not wanted.dry_run:
+        with engine.begin() as connection:
+            practices.claim(connection, side.place.practice, read.base_url)
+    push = _planned(side, request, read.base_url, wanted, chosen)
+    _log(push)
+    if push["creates"] + push["updates"] and Allowed(read.practice)():
+        from ecw.practice.client import client_for  # imports Airflow, which commands that only read the CRM do without
+
+        capability.keep(push, client_for(read.connection, "manual", engine, AT_ONCE), side.mapping.resource)
+    return push
 
 
-def require_own_rows(connection: Connection, side: CrmSide) -> None:
+def wanted_of(connection: EcwConnection, options: Mapping[str, Any] | str | None = None) -> Wanted:
+    """Return what the connection says of a push, and over it the run's options."""
+    return Wanted.read(connection.extra_dejson.get("push"), options)
+
+
+def _require_on(practice: Practice) -> None:
+    """Raise ConfigurationError where the push is off for a practice."""
+    if not practice.push:
+        raise ConfigurationError(
+            f"Nothing is pushed to the practice at the connection {practice.connection!r}: its push is off.",
+            next_step="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+        )
+
+
+def side_to_push(engine: Engine, read: PracticeMappings) -> CrmSide:
+    """Return the CRM's side of a practice whose patients may be pushed.
+
+    Raises ConfigurationError where no row says whose patient it is, though another practice uses the CRM, too.
+    """
+    side = crm_side(engine, read)
+    with reading(engine) as connection:
+        _require_own_rows(connection, side)
+    return side
+
+
+def _require_own_rows(connection: Connection, side: CrmSide) -> None:
     """Raise ConfigurationError where the CRM's patients may be another practice's, and no row says whose it is.
 
     A push would create the one's patients in the other's eCW.
@@ -73,63 +99,34 @@ def require_own_rows(connection: Connection, side: CrmSide) -> None:
     )
 
 
-def begin(
-    engine: Engine,
-    run_id: str,
-    run_type: str,
-    ecw_conn_id: str,
-    crm_conn_id: str,
-    options: Mapping[str, Any] | str | None,
-) -> Push:
-    """Do what steps.begin says."""
-    wanted = wanted_of(ecw_conn_id, options)
-    if not of_connection(ecw_conn_id).push:
-        raise ConfigurationError(
-            f"Nothing is pushed to the practice at the connection {ecw_conn_id!r}: its push is off.",
-            next_step="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
-        )
-    base_url = base_url_of(connections.get(ecw_conn_id))
-    with reading(engine) as connection:
-        require_tables(connection, [mapping_of(ecw_conn_id)])
-    side = crm_side(engine, ecw_conn_id)
-    with reading(engine) as connection:
-        require_own_rows(connection, side)
-    watched = run_type == WATCHED
-    chosen = choose(side, wanted, watched=watched)
+def _planned(side: CrmSide, request: PushRequest, base_url: str, wanted: Wanted, chosen: Chosen) -> Push:
+    """Write the plan into the CRM, unless the run has one already; return the run."""
     over = bool(chosen.over) and not wanted.dry_run
-    if not wanted.dry_run:
-        with engine.begin() as connection:
-            practices.claim(connection, side.place.practice, base_url)
-    plan = progress.Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=watched and not over)
-    planned = progress.plan(engine, side.place, run_id, plan)
+    auto_started = request.run_type == WATCHED and not over
+    plan = Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=auto_started)
+    planned = Progress(side.engine, side.place, request.run_id).plan(plan)
     creates, updates = (sum(row["operation"] == operation for row in planned) for operation in (CREATE, UPDATE))
-    log.info(
-        "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
-        *(side.place.practice, creates, updates, ", in a dry run" if wanted.dry_run else ""),
-        ", ".join(f"{count} {why}" for why, count in chosen.not_sent.items()) or "nobody",
-    )
-    push = Push(
+    return Push(
         practice=side.place.practice,
         base_url=base_url,
-        run_id=run_id,
-        run_type=run_type,
-        ecw_conn_id=ecw_conn_id,
-        crm_conn_id=crm_conn_id,
+        run_id=request.run_id,
+        run_type=request.run_type,
+        ecw_conn_id=request.ecw_conn_id,
+        crm_conn_id=request.crm_conn_id,
         creates=creates,
         updates=updates,
         not_sent=dict(chosen.not_sent),
-        needs_approval=any(row["status"] in progress.ASKED for row in planned),
+        needs_approval=any(row["status"] in ASKED for row in planned),
         # without the names: an MR number is the patient's
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),
     )
-    if planned and Allowed(of_connection(ecw_conn_id))():
-        from ecw.practice.client import client_of  # imports Airflow, which commands that only read the CRM do without
-
-        capability.keep(push, client_of(push, engine, AT_ONCE), side.mapping.resource)
-    return push
 
 
-def place_of(push: Push) -> Place:
-    """Return whose intents a run works on."""
-    return Place(push["practice"], push["options"]["resource"])
+def _log(push: Push) -> None:
+    """Log how many patients the run takes, and how many it does not, and why."""
+    log.info(
+        "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
+        *(push["practice"], push["creates"], push["updates"], ", in a dry run" if push["options"]["dry_run"] else ""),
+        ", ".join(f"{count} {why}" for why, count in push["not_sent"].items()) or "nobody",
+    )

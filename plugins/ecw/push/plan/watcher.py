@@ -13,10 +13,12 @@ from ecw.crm.db.business_table import CHANGED
 from ecw.crm.db.engine import crm_engine, reading
 from ecw.crm.db.tables import ecw_conflict, ecw_intent
 from ecw.errors import EcwError
+from ecw.practice.mappings import PracticeMappings
 from ecw.push.context import CrmSide
 from ecw.push.kill_switch import WATCH, is_on, stopped
-from ecw.push.plan.begin import crm_side, require_own_rows, wanted_of
+from ecw.push.plan.begin import side_to_push, wanted_of
 from ecw.push.plan.select import due
+from ecw.settings import connections
 from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class Watch:
         again = max(COMPARE, SHARE * self._took)
         if mark == self._mark and self._compared is not None and now - self._compared < again:
             return 0
-        found = due(side, wanted_of(self.ecw_conn_id))
+        found = due(side, wanted_of(connections.get(self.ecw_conn_id)))
         self._mark, self._compared = mark, self._clock()
         self._took = self._compared - now
         self._reported = {crm_id: one for crm_id, one in self._reported.items() if now - one[1] < REPORT_AGAIN}
@@ -92,9 +94,7 @@ class Watch:
         if self._engine is None:
             self._engine = crm_engine(self.crm_conn_id)
         if self._side is None:
-            self._side = crm_side(self._engine, self.ecw_conn_id)
-            with reading(self._engine) as connection:
-                require_own_rows(connection, self._side)
+            self._side = side_to_push(self._engine, PracticeMappings.at(self.ecw_conn_id))
         return self._side
 
     def _changes(self, side: CrmSide) -> Any:
