@@ -9,7 +9,9 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo "$$p" && break; done)
 endif
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
+# A worker more than there are processors: tests wait for the sandbox, PostgreSQL and Airflow, which work meanwhile.
+WORKERS := $(shell expr $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 # The files that hold the tests of a marker; all others need not be read.
 files = $(or $(TESTS),$(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests | sort))

@@ -51,6 +51,13 @@ class AirflowApi:
         """Let the schedule start the DAG."""
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
+    def read_again(self, dag_id: str) -> None:
+        """Let Airflow read a DAG's file now: what watches for a DAG that was paused begins when its file is read."""
+        token = self._call("GET", f"dags/{dag_id}")["file_token"]
+        response = self._answer("PUT", f"{self.url}/api/v2/parseDagFile/{token}")
+        if response.status_code != 409:  # it is to be read already
+            response.raise_for_status()
+
     def trigger(self, dag_id: str, **form: Any) -> str:
         """Start a run by hand, with these fields of its form; return its id, which makes repeating harmless."""
         run_id = f"manual__{uuid.uuid4()}"

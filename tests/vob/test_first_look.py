@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import text
 
 from tests.vob.conftest import Vob
+
+pytestmark = pytest.mark.both_databases  # a load decides it in SQL
 
 NOTHING = {"opened": 0, "include_initial_sync": 0, "too_many": 0}
 

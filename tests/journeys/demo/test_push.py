@@ -99,10 +99,12 @@ class Watched:
 def watched(demo: Demo) -> Iterator[Watched]:
     watched = Watched(demo)
     watched.airflow.unpause(DAG)
+    watched.airflow.read_again(DAG)  # so that its watcher begins
     yield watched
     watched.call("PATCH", f"dags/{DAG}", {"is_paused": True})
 
 
+@pytest.mark.airflow  # the demo's own start, in `make test`, pulls and pushes
 def test_a_row_written_by_plain_sql_reaches_ecw_by_itself_and_its_echo_is_no_change(watched: Watched) -> None:
     before = watched.patients()
     crm_id = watched.add(**SEED)

@@ -41,7 +41,8 @@ def brought(connection: Connection, stage: Stage, run: Run, resource: str) -> Co
     patient = func.substr(stage.values[PATIENT], len("Patient/") + 1)
     its = and_(f.c.practice == run["practice"], f.c.patient == patient)
     due = exists().where(its, f.c.run_id.is_(None))
-    looked_in = func.coalesce(select(f.c.run_id).where(its).scalar_subquery(), first)
+    # SQLAlchemy correlates with the next select around by itself, which is the one of the rejects.
+    looked_in = func.coalesce(select(f.c.run_id).where(its).correlate(s).scalar_subquery(), first)
     held_back = exists().where(
         r.c.practice == run["practice"],
         r.c.resource == resource,
