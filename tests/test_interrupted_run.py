@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -45,34 +46,41 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a PostgreSQL's socket."""
+    with tempfile.TemporaryDirectory(prefix="ecw-i-") as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL],
     ids=lambda number: number.name,
 )
-def test_an_interrupted_run_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
-    test, ready = tmp_path / "test_endless.py", tmp_path / "ready"
+def test_an_interrupted_run_leaves_no_process(folder: Path, number: signal.Signals) -> None:
+    test, ready = folder / "test_endless.py", folder / "ready"
     test.write_text(A_TEST.format(ready=str(ready)))
     options = [*("-c", ROOT / "pyproject.toml", "--rootdir", ROOT), *("-p", "tests.conftest"), *("-n", "1"), test]
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_"))}
-    with (tmp_path / "printed").open("wb") as printed:
+    with (folder / "printed").open("wb") as printed:
         run = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options],
             cwd=ROOT,
-            env=bare | {"TMPDIR": str(tmp_path)},
+            env=bare | {"TMPDIR": str(folder)},
             stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     until(lambda: ready.exists() or run.poll() is not None)
-    assert run.poll() is None, (tmp_path / "printed").read_text()
-    assert any("include.sandbox" in line for line in left(tmp_path))
-    assert any("postgres" in line for line in left(tmp_path))
+    assert run.poll() is None, (folder / "printed").read_text()
+    assert any("include.sandbox" in line for line in left(folder))
+    assert any("postgres" in line for line in left(folder))
 
     run.send_signal(number)  # to the one process that a supervisor knows: it must reach all others
 
     run.wait(LONG)
-    until(lambda: left(tmp_path) == [])
+    until(lambda: left(folder) == [])
 
 
 @pytest.mark.parametrize("target", ["run", "run-cluster", "test", "test-airflow", "test-all", "test-cluster", "bench"])
