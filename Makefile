@@ -34,15 +34,15 @@ test: python ## set everything up, check style, types and packages, run the test
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
-	@exec $(PYTEST) -m "not airflow and not slow and not cluster" $(TESTS)
+	@exec $(PYTEST) -m "not airflow and not cluster and not journey and not slow" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" include/bootstrap.py dev
 	@$(BIN)/python include/browser.py
 	@exec $(PYTEST) --numprocesses=3 -m airflow $(call files,airflow) # they wait more than they work
 
-test-all: test ## `make test`, then the real-Airflow and slow tests, and property tests with more examples
-	@exec $(PYTEST) -m "airflow or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
+test-all: test ## `make test`, then the real-Airflow tests, journeys and slow tests, and property tests with more examples
+	@exec $(PYTEST) -m "airflow or journey or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
 run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this machine: pull, kill a worker, backfill, push, compare (PATIENTS=40 SHORT=1 SERVE=1 CLUSTER_PORT=8180)
 	@"$(PYTHON)" include/bootstrap.py cluster
@@ -52,10 +52,10 @@ test-cluster: python ## run the tests of the cluster and of object stores (SHORT
 	@"$(PYTHON)" include/bootstrap.py cluster
 	@exec $(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(call files,cluster)
 
-test-rest: python ## run what CI runs after `make test`: `make test-airflow` and `make test-cluster SHORT=1` at once
+test-rest: python ## run what CI runs after `make test`: `make test-airflow`, `make test-cluster SHORT=1` and long journeys, at once
 	@"$(PYTHON)" include/bootstrap.py cluster
 	@$(BIN)/python include/browser.py
-	@exec $(PYTEST) --numprocesses=4 -m "airflow or (cluster and not slow)" $(call files,airflow|cluster)
+	@exec $(PYTEST) --numprocesses=4 -m "airflow or ((cluster or journey) and not slow)" $(call files,airflow|cluster|journey)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
 	@"$(PYTHON)" include/bootstrap.py dev

@@ -53,6 +53,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL],

@@ -53,6 +53,7 @@ with settings.Session() as session:
 """
 
 
+@pytest.mark.journey
 @pytest.mark.large_practice
 def test_the_connection_is_found_in_airflows_database(tmp_path, sandbox, keys):
     """In a terminal, without a task and without a server, as the scheduler's own database holds it."""

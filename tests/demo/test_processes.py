@@ -44,6 +44,7 @@ with Processes(Path(sys.argv[1])) as processes:
 """
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with (tmp_path / "printed").open("wb") as printed:

@@ -37,6 +37,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.journey
 @on_sqlite
 @pytest.mark.parametrize(("patients", "least"), [(400, 8), pytest.param(2000, 50, marks=pytest.mark.slow)])
 def test_what_is_staged_is_what_the_practice_holds(

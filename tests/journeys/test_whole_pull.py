@@ -36,6 +36,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize(
     ("crm_url", "patients"),
     [("sqlite", 240), pytest.param("postgresql", 2000, marks=pytest.mark.slow)],

@@ -47,6 +47,7 @@ def held(secrets: set[str], told: str) -> list[str]:
     return sorted(one for one in secrets if re.search(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", told))
 
 
+@pytest.mark.journey
 @on_sqlite
 @pytest.mark.large_practice
 def test_all_resources_with_refusals_a_replay_and_alerts_say_no_value(

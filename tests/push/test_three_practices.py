@@ -251,6 +251,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("crm_url", ["sqlite"], indirect=True)
 @settings(
     max_examples=examples(15, at_least=3),

@@ -130,6 +130,7 @@ with create_session() as session:
 """
 
 
+@pytest.mark.journey
 def test_applied_twice_is_applied_once_and_leaves_the_rest_alone(tmp_path: Path) -> None:
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
