@@ -7,7 +7,7 @@ import pytest
 from tests.fixtures.pulling import Pulling
 from tests.fixtures.sandbox import RunningSandbox
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.large_practice]
+pytestmark = pytest.mark.large_practice
 
 TYPES = {
     "practitioner": "Practitioner",
@@ -24,7 +24,16 @@ def pulled(pull: Pulling) -> dict[str, dict[str, int]]:
     return {name: pull.resource(run, name) for name in TYPES}
 
 
-@pytest.mark.parametrize("profile", ["ecw", "fhir"])
+@pytest.mark.parametrize(
+    ("crm_url", "profile"),
+    [
+        ("sqlite", "ecw"),
+        ("postgresql", "fhir"),
+        pytest.param("sqlite", "fhir", marks=pytest.mark.journey),
+        pytest.param("postgresql", "ecw", marks=pytest.mark.journey),
+    ],
+    indirect=["crm_url"],
+)
 def test_everything_arrives_and_a_change_is_one_update(pull: Pulling, sandbox: RunningSandbox, profile: str) -> None:
     sandbox.set(profile=profile)
     held = {name: {record["id"] for record in sandbox.records(fhir_type)} for name, fhir_type in TYPES.items()}

@@ -322,6 +322,7 @@ class Journey:
         ]
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize(
     "crm_url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
 )  # hundreds of pushes on SQLite, some dozens on PostgreSQL

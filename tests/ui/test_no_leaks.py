@@ -180,6 +180,7 @@ def leaks(told: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if values}
 
 
+@pytest.mark.journey
 @on_sqlite
 def test_nothing_but_what_the_right_opens_holds_a_value(
     disturbed: Pulling,

@@ -86,7 +86,9 @@ def test_whoever_comes_within_a_week_is_asked_about_in_every_run_the_next_one_fi
 
 
 @on_sqlite
-@pytest.mark.parametrize(("days", "number"), [(1, 0), (3, 1), (14, 2)])
+@pytest.mark.parametrize(
+    ("days", "number"), [(3, 1), *(pytest.param(*each, marks=pytest.mark.journey) for each in ((1, 0), (14, 2)))]
+)
 def test_how_soon_is_a_setting(
     pull: Pulling, sandbox: RunningSandbox, practice: list[str], days: int, number: int
 ) -> None:
