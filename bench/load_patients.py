@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -119,7 +120,7 @@ def fresh(database: str) -> str:
     """Return the URL of an empty CRM there."""
     if database.startswith("sqlite"):
         for path in Path(database.removeprefix("sqlite:///")).parent.glob("crm.db*"):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         url = database
     else:
         name = f"crm_{uuid4().hex}"

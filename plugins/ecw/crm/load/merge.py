@@ -231,6 +231,9 @@ def _adopt(connection: Connection, stage: Stage, own: practices.Rows, resource: 
 
 def _name_the_practice(connection: Connection, own: practices.Rows, whose: edit_times.Whose) -> None:
     """Write the practice into its linked rows that name none."""
+    # Asked first: after a first load PostgreSQL does not know yet how large its tables are, and joins them row by row.
+    if not practices.some_name_none(connection, own):
+        return
     statement = practices.label(own, whose.resource)
     if statement is not None:
         edit_times.write(connection, own.target, whose, statement)
