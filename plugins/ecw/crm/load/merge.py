@@ -97,10 +97,10 @@ def merge(connection: Connection, stage: Stage, target: BusinessTable, run: Run,
     still_stale = write_links(connection, stage, target, run, resource)
     write_agreed(connection, stage, run, resource)
     mark_deleted(connection, stage, target, run, resource)
+    _take_stock(connection, stage, target)
     _name_the_practice(connection, own, whose)
     deferred.keep(connection, stage, target, run, resource)
     journal.write_pulled(connection, stage, run, resource)
-    _take_stock(connection, stage, target)
     resolve(connection, target, whose)
     edit_times.settle(connection, target, whose)
     s = stage.rows
@@ -231,9 +231,6 @@ def _adopt(connection: Connection, stage: Stage, own: practices.Rows, resource: 
 
 def _name_the_practice(connection: Connection, own: practices.Rows, whose: edit_times.Whose) -> None:
     """Write the practice into its linked rows that name none."""
-    # Asked first: after a first load PostgreSQL does not know yet how large its tables are, and joins them row by row.
-    if not practices.some_name_none(connection, own):
-        return
     statement = practices.label(own, whose.resource)
     if statement is not None:
         edit_times.write(connection, own.target, whose, statement)

@@ -183,12 +183,6 @@ def _of(connection: Connection, resource: str, mapped: Mapped, known: set[str]) 
         yield Unassigned(resource, mapped.table, word, rows, some(lost, said == word))
 
 
-def some_name_none(connection: Connection, own: Rows) -> bool:
-    """Return True if rows of the table name no practice in the column that is there for it."""
-    column = own.target.practice
-    return column is not None and bool(connection.scalar(select(select(own.target.key).where(_empty(column)).exists())))
-
-
 def label(own: Rows, resource: str) -> Update | None:
     """Return the UPDATE that names the practice in its linked rows that name none; None without a column for it.
 
