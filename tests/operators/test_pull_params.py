@@ -144,7 +144,7 @@ def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbo
 
     assert done["inserted"] == len(sandbox.records("Coverage"))
     assert steps.left_out(run) == ["inline", "practitioner", "location", "patient", "encounter"]
-    with pytest.raises(ConfigurationError, match="not about location"):
+    with pytest.raises(ConfigurationError, match="does not cover location"):
         steps.extract(run, "location")
 
 

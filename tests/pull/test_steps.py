@@ -198,7 +198,7 @@ def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, cap
 
     assert (extracted["count"], extracted["fetched"]) == (0, 0)
     assert list(batch_file.read(extracted["path"])) == []
-    assert "location: eCW answered with no record at all; the last run fetched 12." in caplog.messages
+    assert "location: eCW returned no records; the last run fetched 12." in caplog.messages
 
 
 def test_a_run_that_did_not_begin_has_an_empty_summary(caplog: pytest.LogCaptureFixture) -> None:
