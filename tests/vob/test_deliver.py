@@ -166,7 +166,7 @@ def test_a_wrong_connection_is_reported_at_once_and_the_requests_are_kept(
 
 def test_a_connection_without_an_address_is_reported(three: Vob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HOOK_TEST", '{"conn_type": "http"}')
-    with pytest.raises(ConfigurationError, match="no address"):
+    with pytest.raises(ConfigurationError, match="is not a valid URL"):
         three.deliver()
 
 
