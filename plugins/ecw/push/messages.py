@@ -17,10 +17,10 @@ _RESULTS = {
         "the outcome of the last attempt is not known yet",
         "nothing: the next run searches eCW for the patient before it sends.",
     ),
-    PushStatus.LATER: ("eCW did not answer", "nothing: the next run tries again."),
+    PushStatus.LATER: ("eCW did not answer", "nothing: the push tries again."),
     PushStatus.BUSY: (
         "another worker has the patient, or a similar patient was sent a moment ago",
-        "nothing: the next run tries again.",
+        "nothing: the push tries again.",
     ),
     PushStatus.LOCKED: (
         "the row is locked (emr_updates_locked)",
