@@ -159,7 +159,7 @@ def test_the_summary_is_the_runs_table(
         "calls": 5,  # discovery, token and three pages: the run has read /metadata when it began
         "strategy": "list",
         "state": "loaded",
-        "completeness": "eCW's own list; the known that were not in it were read; no row waits for a missing record",
+        "completeness": "eCW's own list; known records that it lacks were read; no row waits for a missing record",
         "next": "check the 1 rejects: `ecw status` names the reasons.",
     }
     assert (location["state"], location["fetched"]) == ("failed", None)

@@ -127,23 +127,23 @@ STRATEGIES = {
     "list": Strategy(
         whole_list,
         full_scan=True,
-        about="the server lists everything it has, then the known that are missing",
-        proof="eCW's own list; the known that were not in it were read",
+        about="a list of everything, then the known records that it lacks",
+        proof="eCW's own list; known records that it lacks were read",
     ),
     "name_sweep": Strategy(
         name_sweep,
         ("name",),
         full_scan=True,
-        about="by what names begin with, then the known that are missing",
-        proof="not proven, for eCW lists nobody without a name: names were asked for by {asked} first characters; "
-        "{others} more of other scripts are asked in turn",
+        about="by the first characters of names, then the known records that are missing",
+        proof="not proven: eCW lists no patient without a name; names were searched by {asked} first characters; "
+        "{others} more of other scripts are searched in turn",
     ),
     "per_patient": Strategy(
         per_patient,
         ("patient",),
         depends_on="patient",
-        about="by patient: touched first, the others in turn",
-        proof="of the patients who are known: those who changed, and those who were due",
+        about="by patient: changed ones first, the others in turn",
+        proof="known patients only: those who changed and those who were due",
     ),
     "schedule": Strategy(
         schedule,
@@ -151,22 +151,22 @@ STRATEGIES = {
         depends_on="practitioner",
         dated=True,
         about="by practitioner and dates",
-        proof="of the practitioners who are known: what begins within the days asked for",
+        proof="known practitioners only: the appointments that begin within the searched days",
     ),
     "last_updated": Strategy(
         last_updated,
         ("_lastUpdated",),
         dated=True,
         about="what changed in the run's window",
-        proof="what the server says has changed",
+        proof="the records that the server reports as changed",
     ),
     "bulk": Strategy(
-        None, full_scan=True, about="an export of a group", proof="an export: all of the group, nobody else"
+        None, full_scan=True, about="an export of a group", proof="an export of the whole group, no others"
     ),
-    "by_id": Strategy(by_id, about="the records asked for", proof="the records asked for, no others"),
+    "by_id": Strategy(by_id, about="the named records", proof="the named records, no others"),
     "of_schedule": Strategy(
         of_schedule,
-        about="the patients of the appointments who are not here yet",
+        about="the patients of the appointments who are not linked yet",
         proof="the patients of the appointments, no others",
     ),
 }
