@@ -101,7 +101,7 @@ def _not_due(before: dict[str, Any] | None, key: str, wanted: Wanted, now: datet
         return None
     status = before["status"]
     if status == WAITING and before["planned_at"] > _oldest_open_approval(wanted, now):
-        return WAITS  # even if it has changed: an approval sends the content of that time
+        return WAITS  # even if it has changed: after the approval, the push sends the present content
     if before["intent"] != key or status in (WAITING, PushStatus.STOPPED):  # the watcher pauses while the switch is on
         return None
     if status == NOT_APPROVED:
