@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from docs.generate import PAGES, REFERENCE, ROOT
 from ecw.cli import group
+from scripts.generate_reference import PAGES, REFERENCE, ROOT
 
 README = ROOT / "README.md"
 PROSE = sorted([README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -36,7 +36,7 @@ def test_what_a_page_names_exists(path: Path) -> None:
     for target in re.findall(r"make ([a-z-]+)(?=[`\s])", text):
         if f"`make {target}" in text:
             assert re.search(rf"^{target}:", MAKEFILE, flags=re.M), f"{path.name} names `make {target}`"
-    for named in re.findall(r"`((?:include|plugins|dags|docs)/[\w./*-]*)`", text):
+    for named in re.findall(r"`((?:include|plugins|dags|docs|scripts)/[\w./*-]*)`", text):
         assert list(ROOT.glob(named)), f"{path.name} names {named}"
 
 

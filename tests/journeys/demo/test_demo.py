@@ -161,7 +161,7 @@ def test_a_ready_environment_is_left_as_it_is() -> None:
     before = {path: path.stat().st_mtime for path in (ROOT / ".venv").glob(".ready-*")}
     assert before, "`make test` makes the environment"
     done = subprocess.run(
-        [sys.executable, "include/bootstrap.py", "run"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "scripts/bootstrap.py", "run"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
     assert {path: path.stat().st_mtime for path in before} == before

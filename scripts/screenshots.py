@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.browser import find
+from scripts.browser import find
 from tests.fixtures.browser import ARGUMENTS
 from tests.fixtures.demo import Demo, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = {"width": 1180, "height": 760}
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Start the demo, let it pull and push, and take each page."""
     path = find()
     if path is None:
-        sys.exit("make: there is no Chromium here: run include/browser.py and read what it prints")
+        sys.exit("make: there is no Chromium here: run scripts/browser.py and read what it prints")
     from playwright.sync_api import sync_playwright
 
     IMAGES.mkdir(exist_ok=True)

@@ -2,9 +2,9 @@
 
 Runs on a bare Python 3.11+ with nothing but its standard library:
 
-    python3 include/bootstrap.py run    # what `make run` needs
-    python3 include/bootstrap.py dev    # and what `make test` and `make bench` need
-    python3 include/bootstrap.py cluster  # and what `make run-cluster` and `make test-cluster` need
+    python3 scripts/bootstrap.py run    # what `make run` needs
+    python3 scripts/bootstrap.py dev    # and what `make test` and `make bench` need
+    python3 scripts/bootstrap.py cluster  # and what `make run-cluster` and `make test-cluster` need
 
 The packages are installed by uv (some ten times as fast as pip), which pip installs first; pip's own
 settings (index, certificate, found in its configuration or environment) are passed on to it.
@@ -35,7 +35,7 @@ KINDS = tuple(REQUIREMENTS)  # each holds what those before it hold
 EXTRAS = ("celery", "s3", "postgres")  # of pyproject.toml, for a cluster
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
 DIRECT = re.compile(r"([\w.-]+)(\[[^]]*\])?([^;]*)(;.*)?")
-INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "include/bootstrap.py")
+INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "scripts/bootstrap.py")
 NOT_THE_FILE = (
     f"a file is not the one that {LOCK} pins by hash, so nothing of it was installed. Do not go on with it: "
     "find out what your mirror or proxy served."
