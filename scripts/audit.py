@@ -1,7 +1,7 @@
 """`make audit`: known vulnerabilities of all that requirements.lock pins, and a record of what was asked.
 
 pip-audit needs the network; the record, audit.json, does not: `make test` compares it with the lock.  See
-docs/decisions/0020-what-guards-the-dependencies-without-a-network.md.
+docs/decisions/0020-dependencies-are-checked-without-a-network.md.
 """
 
 from __future__ import annotations
