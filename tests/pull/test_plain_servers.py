@@ -238,7 +238,7 @@ def test_a_cursor_that_has_expired_is_left_and_the_search_begins_anew(
     """As after hours in which the task was down: the link that it kept is of no use any more."""
     sandbox.set(profile="fhir")
     sandbox.fault("gone", resource="Practitioner", page=3)
-    with pytest.raises(ServerUnavailable, match="not go on from its own link") as error:
+    with pytest.raises(ServerUnavailable, match="own link to the next page fails") as error:
         staged("practitioner", "list")
     assert "record" not in error.value.what.lower()
 

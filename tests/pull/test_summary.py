@@ -102,7 +102,7 @@ def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: 
     ("state", "error", "told"),
     [
         ("dry", None, "a dry run, nothing was written: trigger it again without dry run to load."),
-        ("failed", "KeyError", "KeyError: read the log of its task that failed."),
+        ("failed", "KeyError", "KeyError: read the log of the failed task."),
         ("failed", "X: No. Next (Airflow): wait.", "X: No. Next (Airflow): wait."),
         ("running", None, "read the log of the resource's first task that is not green."),
     ],

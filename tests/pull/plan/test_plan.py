@@ -132,7 +132,7 @@ def test_after_an_outage_a_run_takes_the_turns_that_its_calls_suffice_for(
     line = made["resources"]["insurance"]
     assert line["calls"] == 30 * int(told[1]) + round(line["urgent"] * (1 - int(told[1]) / 4))
     assert made["minutes"] <= 15
-    assert "the others come round within 1 hours" in caplog.text
+    assert "the others follow within 1 hours" in caplog.text
 
 
 def test_a_run_about_one_patient(pull: Pulling, sandbox: RunningSandbox) -> None:

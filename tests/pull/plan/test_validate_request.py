@@ -40,7 +40,10 @@ def test_a_run_about_patients_is_about_what_is_of_patients() -> None:
         ({"patients": ["4711"]}, "Only these patients is filled in, and the mode is changes: choose the mode patients"),
         ({"mode": "schedule"}, "Practitioners is empty"),
         ({"mode": "full", "practitioners": ["x"]}, "Practitioners is filled in, and the mode is full"),
-        ({"mode": "patients", "patients": ["1"], "resources": ["location"]}, "location under Resources are not of"),
+        (
+            {"mode": "patients", "patients": ["1"], "resources": ["location"]},
+            "location under Resources do not belong to patients",
+        ),
         (
             {"mode": "schedule", "practitioners": ["x"], "resources": ["patient"]},
             "encounter is not among the Resources",
