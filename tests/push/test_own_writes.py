@@ -10,14 +10,14 @@ from sqlalchemy import Engine
 from ecw.push.patient.push import push_patient
 from ecw.push.patient.readback import confirm
 from ecw.push.plan.outbox import outbox
-from tests.crm.state.test_edit_times import OWN_TRIGGER, at, say
+from tests.crm.state.test_edit_times import OWN_TRIGGER, execute, set_updated_at
 from tests.push.patient.test_push import clinic, created, in_ecw, phone_of
 
 
 def unlinked(engine: Engine) -> None:
     """Forget that the patient was linked, as though the CRM had had the row all along."""
-    say(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_merge_base", "DELETE FROM ecw_intent")
-    say(engine, "UPDATE patient SET ecw_id = NULL")
+    execute(engine, "DELETE FROM ecw_link", "DELETE FROM ecw_merge_base", "DELETE FROM ecw_intent")
+    execute(engine, "UPDATE patient SET ecw_id = NULL")
 
 
 @pytest.mark.parametrize("own_trigger", [False, True])
@@ -25,11 +25,11 @@ def test_a_link_does_not_make_the_crm_newer(
     sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any, own_trigger: bool
 ) -> None:
     if own_trigger:
-        say(crm_engine, *OWN_TRIGGER[crm_engine.dialect.name])
+        execute(crm_engine, *OWN_TRIGGER[crm_engine.dialect.name])
     crm_id, ecw_id = created(crm, pushing)
     unlinked(crm_engine)
     crm.edit(crm_id, city="Salina")
-    at(crm_engine, "2020-01-01 00:00:00.000000")
+    set_updated_at(crm_engine, "2020-01-01 00:00:00.000000")
     address = in_ecw(sandbox, ecw_id)["address"][0]
     clinic(sandbox, ecw_id, address=[address | {"city": "Lawrence"}])
     push_patient(pushing("r2"), crm_id)
@@ -52,7 +52,7 @@ def test_a_trigger_that_rewrites_with_our_write_queues_no_push(
     sandbox: Any, crm: Any, crm_engine: Engine, pushing: Any
 ) -> None:
     crm_id = crm.add(mr_number=None)
-    say(
+    execute(
         crm_engine,
         *{
             "sqlite": (

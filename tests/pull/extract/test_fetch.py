@@ -17,7 +17,7 @@ from ecw.pull.extract.fetch import fetch
 from ecw.pull.extract.search_request import SearchRequest
 from ecw.pull.tombstone import tombstone
 from ecw.staging.batch_file import read
-from tests.fhir.conftest import Wire, connect, says, wire  # noqa: F401 - two are fixtures
+from tests.fhir.conftest import Wire, connect, respond, wire  # noqa: F401 - two are fixtures
 from tests.fixtures.sandbox import RunningSandbox
 from tests.pull.extract.test_strategies import Roll, ask
 
@@ -37,7 +37,7 @@ def fetched(
         def answer(request: BaseHTTPRequestHandler) -> None:
             ecw_id = request.path.rpartition("/")[2]
             found = of_merged if ecw_id == "merged" else {"resourceType": "Patient", "id": ecw_id}
-            says(request, 200, orjson.dumps(found))
+            respond(request, 200, orjson.dumps(found))
 
         wire.answer = answer
         client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
