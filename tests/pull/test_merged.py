@@ -8,7 +8,7 @@ import pytest
 
 
 def merge_in_ecw(sandbox: Any, one: str, other: str, *, linked: bool = True) -> None:
-    """Merge as eCW does: deactivate (`linked`) or delete the one; its records move to the other with the same version."""
+    """Merge as eCW does: deactivate (`linked`) or delete the one; its records move to the other, same version."""
     if linked:
         link = [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]
         sandbox.put(sandbox.record("Patient", one) | {"active": False, "link": link})
