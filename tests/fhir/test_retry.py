@@ -120,6 +120,9 @@ def test_failures_of_calls_under_way_do_not_lengthen_the_pause():
     circuit = Circuit(failures=3, pause=5, clock=clock)
     for _ in range(16):
         circuit.failed()
+    clock.now = 4.9
+    with pytest.raises(CircuitOpen):
+        circuit.enter()
     clock.now = 5.0
     circuit.enter()
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.both_databases
 def test_the_query_of_the_patients_uses_the_index_of_the_links(crm: Any, pushing: Any) -> None:
     patients = pushing().patients
     statements: list[tuple[str, Any]] = []
-    event.listen(crm.engine, "before_cursor_execute", lambda *event_: statements.append(event_[2:4]))
+    event.listen(crm.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2:4]))
     with reading(crm.engine) as connection:
         list(patients.all(connection))
         (statement, values) = next(each for each in statements if "ecw_merge_base" in each[0])

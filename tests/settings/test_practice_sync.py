@@ -83,7 +83,7 @@ def send_request(kind: str, method: str = "POST", path: str = "/api/v2/connectio
 
 
 @pytest.mark.parametrize(
-    ("request_", "updates"),
+    ("call", "updates"),
     [
         ({"kind": "lifespan"}, True),
         ({"kind": "http"}, True),
@@ -95,12 +95,12 @@ def send_request(kind: str, method: str = "POST", path: str = "/api/v2/connectio
     ],
 )
 def test_the_variable_is_updated_after_a_request_that_may_have_saved_a_connection(
-    request_: dict[str, Any], updates: bool
+    call: dict[str, Any], updates: bool
 ) -> None:
     save("ecw_north")
-    answered = send_request(**request_)
+    answered = send_request(**call)
     assert (variable() == "ecw_north") == updates
-    assert [message["status"] for message in answered] == [request_.get("status", 201)]
+    assert [message["status"] for message in answered] == [call.get("status", 201)]
 
 
 def test_a_file_that_is_wrong_does_not_harm_the_api_server(

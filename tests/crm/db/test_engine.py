@@ -53,7 +53,10 @@ def test_the_fields_of_airflows_own_connection_types_open_the_crm(connect, crm_u
         connect(conn_type="sqlite", host=url.database)
     else:
         connect(conn_type="postgres", login=url.username, host=url.query["host"], schema=url.database)
-    by_connection().dispose()
+    engine = by_connection()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM ecw_run")).scalar() == 0
+    engine.dispose()
 
 
 def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_fixes_it(connect, empty_crm_url: str) -> None:

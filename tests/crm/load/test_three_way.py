@@ -109,20 +109,20 @@ def test_a_column_that_both_sides_changed_follows_its_rule_and_is_a_conflict(crm
 def test_an_open_conflict_is_mapped_again_and_settled_by_the_choice(crm_engine: Engine) -> None:
     load(crm_engine, a_staged_row())
     edit(crm_engine, last_name="Ours")
-    theirs = a_staged_row(11, last_name="Theirs")
-    load(crm_engine, theirs, run_id="r2")
+    ecw_edit = a_staged_row(11, last_name="Theirs")
+    load(crm_engine, ecw_edit, run_id="r2")
     [link] = table(crm_engine, "ecw_link")
     assert link["hash"] == "", "the next run maps it again"
     [conflict] = table(crm_engine, "ecw_conflict")
     assert conflicts.choose(
         crm_engine, conflicts.Field("P1", "patient", conflict["crm_id"], "last_name"), "emr", "tester"
     )
-    load(crm_engine, theirs, run_id="r3")
+    load(crm_engine, ecw_edit, run_id="r3")
     assert crm_row(crm_engine)["last_name"] == "Theirs"
     [conflict] = table(crm_engine, "ecw_conflict")
     assert (conflict["state"], conflict["winner"]) == ("settled", "emr")
     [link] = table(crm_engine, "ecw_link")
-    assert link["hash"] == theirs["hash"]
+    assert link["hash"] == ecw_edit["hash"]
 
 
 @pytest.mark.parametrize(("hour", "winner"), [(1, "222"), (None, "222")])

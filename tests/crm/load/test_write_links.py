@@ -98,13 +98,13 @@ def test_a_mark_counts_as_an_update_once(crm_engine: Engine) -> None:
 
 
 def test_setting_a_mark_does_not_overwrite_an_edit_of_the_crm(crm_engine: Engine) -> None:
-    mine = replace(PATIENT, rules={"last_name": Rule(sync="both", on_conflict="crm")})
+    crm_wins = replace(PATIENT, rules={"last_name": Rule(sync="both", on_conflict="crm")})
     rows = [a_staged_row()]
-    load_rows(crm_engine, a_run("r1"), a_batch(rows, [], resource="patient"), mine, rows, [])
+    load_rows(crm_engine, a_run("r1"), a_batch(rows, [], resource="patient"), crm_wins, rows, [])
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE patient SET last_name = 'Reyes-Cole'"))
     rows = [a_staged_row(("merged", "into Patient/b"), 11) | {"row": a_staged_row()["row"]}]
-    load_rows(crm_engine, a_run("r2"), a_batch(rows, [], resource="patient"), mine, rows, [])
+    load_rows(crm_engine, a_run("r2"), a_batch(rows, [], resource="patient"), crm_wins, rows, [])
     with reading(crm_engine) as connection:
         assert connection.execute(text("SELECT last_name FROM patient")).scalars().all() == ["Reyes-Cole"]
     assert marks(crm_engine)[0] == "merged: into Patient/b"

@@ -125,7 +125,7 @@ def test_a_check_without_a_change_reads_no_patient(crm: Any, run: Any, watch: Wa
     watch.look()
     statements: list[str] = []
     assert watch._engine is not None
-    event.listen(watch._engine, "before_cursor_execute", lambda *event_: statements.append(event_[2]))
+    event.listen(watch._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     assert watch.look() == 0
     assert statements
     assert not [statement for statement in statements if "last_name" in statement]
