@@ -27,7 +27,7 @@ from tests.crm.load.test_three_way import (
 from tests.fixtures.crm import on_postgresql
 from tests.fixtures.loads import a_batch, a_reject, a_run, load_rows
 
-# A CRM may have its own trigger, which sets updated_at set_updated_at every write.
+# A CRM may have its own trigger, which sets updated_at at every write.
 OWN_TRIGGER = {
     "sqlite": (
         "DROP TRIGGER ecw_patient_touched",
