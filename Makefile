@@ -25,75 +25,75 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
 
 run: python ## set everything up, pull and push on the embedded demo and serve until Ctrl-C (ONCE=1 STORY=0 PATIENTS=200 SEED=7 SCHEDULE='0 */2 * * *' AIRFLOW_DB=… AIRFLOW_PORT=8080 SANDBOX_PORT=8765)
-	@"$(PYTHON)" include/bootstrap.py run
+	@"$(PYTHON)" scripts/bootstrap.py run
 	@exec $(BIN)/python -m include.demo
 
 test: python ## set everything up, check style, types and packages, run the tests that every change runs (TESTS=tests/push)
-	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python include/browser.py
+	@"$(PYTHON)" scripts/bootstrap.py dev
+	@$(BIN)/python scripts/browser.py
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python
 	@exec $(PYTEST) -m "not airflow and not cluster and not journey and not slow" $(TESTS)
 
 test-airflow: python ## run the other tests that start a real Airflow
-	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python include/browser.py
+	@"$(PYTHON)" scripts/bootstrap.py dev
+	@$(BIN)/python scripts/browser.py
 	@exec $(PYTEST) --numprocesses=3 -m airflow $(call files,airflow) # they wait more than they work
 
 test-all: test ## `make test`, then the real-Airflow tests, journeys and slow tests, and property tests with more examples
 	@exec $(PYTEST) -m "airflow or journey or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
 
 run-cluster: python ## two practices on Celery, Redis, PostgreSQL and S3 on this machine: pull, kill a worker, backfill, push, compare (PATIENTS=40 SHORT=1 SERVE=1 CLUSTER_PORT=8180)
-	@"$(PYTHON)" include/bootstrap.py cluster
+	@"$(PYTHON)" scripts/bootstrap.py cluster
 	@exec $(BIN)/python -m include.cluster
 
 test-cluster: python ## run the tests of the cluster and of object stores (SHORT=1: one journey, as CI does)
-	@"$(PYTHON)" include/bootstrap.py cluster
+	@"$(PYTHON)" scripts/bootstrap.py cluster
 	@exec $(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(call files,cluster)
 
 test-rest: python ## run what CI runs after `make test`: `make test-airflow`, `make test-cluster SHORT=1` and long journeys, at once
-	@"$(PYTHON)" include/bootstrap.py cluster
-	@$(BIN)/python include/browser.py
+	@"$(PYTHON)" scripts/bootstrap.py cluster
+	@$(BIN)/python scripts/browser.py
 	@exec $(PYTEST) --numprocesses=4 -m "airflow or ((cluster or journey) and not slow)" $(call files,airflow|cluster|journey)
 
 bench: python ## measure speed and memory, print a table, write bench/results.json
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@exec $(BIN)/python -m bench
 
 lint: python ## check style and types, without a test
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 
 hooks: python ## let git run ruff and mypy before every commit
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/pre-commit install
 
 format: python ## format and fix style
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-docs: python ## write the tables in README.md that come from the code
-	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python -m docs.generate
+docs: python ## write docs/reference from the code
+	@"$(PYTHON)" scripts/bootstrap.py dev
+	@$(BIN)/python -m scripts.generate_reference
 
 screenshots: python ## take the pictures of the console in docs/images anew, on the demo
-	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python include/browser.py
-	@$(BIN)/python -m docs.screenshots
+	@"$(PYTHON)" scripts/bootstrap.py dev
+	@$(BIN)/python scripts/browser.py
+	@$(BIN)/python -m scripts.screenshots
 
 constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
 
 audit: python ## ask PyPI for known vulnerabilities of every pinned package, and record it in audit.json (needs the network; a package without an answer fails)
-	@"$(PYTHON)" include/bootstrap.py dev
-	@$(BIN)/python -m include.audit
+	@"$(PYTHON)" scripts/bootstrap.py dev
+	@$(BIN)/python -m scripts.audit
 
 secrets: python ## accept what the secret scan finds today: look at the difference before you commit it
-	@"$(PYTHON)" include/bootstrap.py dev
+	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^(requirements\.lock|\.secrets\.baseline)$$' >.run/secrets && mv .run/secrets .secrets.baseline
 
 clean: ## remove the environment and everything the demo made

@@ -33,7 +33,7 @@ def test_a_dry_run_says_that_a_patient_it_would_hold_is_not_listed_yet(crm: Any,
     [one] = run(dry_run=True)["shown"]
     assert (one["crm_id"], one["status"]) == (near, "held")
     assert one["next_step"] == (
-        "nothing yet: a dry run holds nobody; push without dry run, then `ecw matches list` has the patient."
+        "push without dry run, then `ecw matches list` has the patient; a dry run holds no patient."
     )
     assert "No match is held." in listed(matches)
     run()

@@ -214,7 +214,7 @@ def test_a_run_with_only_invalid_answers_fails(sandbox: Any, crm: Any, run: Any)
         crm.add(**person(at))
     sandbox.fault("ignore_filter", interaction="search", value="identifier")
     push = run.begin()
-    with pytest.raises(AccessDenied, match=r"Nobody could be pushed\. .*identifier"):
+    with pytest.raises(AccessDenied, match=r"No patient could be pushed\. .*identifier"):
         steps.send(push)
     assert steps.summary(push)["counts"] == {"failed": 10}
     sandbox.clear_faults()

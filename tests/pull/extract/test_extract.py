@@ -78,7 +78,7 @@ def test_a_search_that_is_refused_for_a_deleted_or_merged_patient_does_not_fail_
 
     queried = {f"Patient/{other['id']}" for other in others[:5]}
     assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in queried} != {}
-    assert f"A search of Coverage: eCW has patient={removed['id']} no more." in caplog.messages
+    assert f"A search of Coverage: eCW no longer has patient={removed['id']}." in caplog.messages
 
 
 def test_schedule_fetches_every_encounter_of_its_window(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:

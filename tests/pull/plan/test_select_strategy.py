@@ -77,8 +77,8 @@ def test_a_run_of_single_records_refuses_a_resource_without_ids() -> None:
         ),
         (lambda: server("patient"), "last_updated", "searches Encounter by _lastUpdated, which the server does not"),
         (lambda: server("patient"), "bulk", r"Group/\$export"),
-        (lambda: server(), "", "declares no search that gives all of Encounter"),
-        (lambda: server(fhir_type="Other"), "", "declares no search that gives all of Encounter"),
+        (lambda: server(), "", "declares no search that returns all of Encounter"),
+        (lambda: server(fhir_type="Other"), "", "declares no search that returns all of Encounter"),
     ],
 )
 def test_an_impossible_strategy_is_refused_with_the_reason(

@@ -97,7 +97,7 @@ def test_the_window_of_a_schedule_is_the_forms_or_the_default() -> None:
 
 
 def test_a_run_of_a_schedule_needs_encounters_among_the_scheduled_or_chosen_resources() -> None:
-    with pytest.raises(ConfigurationError, match="encounter is not among what the schedule pulls"):
+    with pytest.raises(ConfigurationError, match="the schedule does not pull encounter"):
         resources(mode="schedule", practitioners=["x"], usual=["patient", "insurance"])
     chosen = resources(mode="schedule", practitioners=["x"], usual=["patient"], resources=["encounter"])
     assert chosen == ["encounter"]
