@@ -141,7 +141,7 @@ def test_an_unknown_type_is_refused(exporting):
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        ((202, b"", {}), ServerUnavailable, "did not say where"),
+        ((202, b"", {}), ServerUnavailable, "sent no poll URL"),
         ((202, b"", {"Content_Location": "https://elsewhere.example/job/1"}), InvalidResponse, "outside"),
         ((500, b"<html>", {}), ServerUnavailable, "HTTP 500"),
     ],

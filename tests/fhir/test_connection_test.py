@@ -166,7 +166,7 @@ def test_an_app_that_is_not_switched_on(sandbox, connect):
 
 def test_a_scope_that_is_missing(sandbox, connect):
     text = failed(connect(sandbox, read_scopes=("system/Location.read",)), "read")
-    assert "/Practitioner: the token does not reach this (HTTP 403" in text
+    assert "/Practitioner: the token does not allow this (HTTP 403" in text
     assert "has the scope for this resource" in text
 
 
