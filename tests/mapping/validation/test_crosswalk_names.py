@@ -73,8 +73,8 @@ def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connect
 @pytest.mark.parametrize(
     ("unmapped", "rest"),
     [
-        ({"unmapped": "keep"}, "the others enter as they are"),
-        ({"unmapped": "default", "default": "Detox"}, "'Detox' stands for the others"),
+        ({"unmapped": "keep"}, "the others are loaded as they are"),
+        ({"unmapped": "default", "default": "Detox"}, "the others become 'Detox'"),
         ({"unmapped": "reject"}, "records with another one are rejected"),
     ],
 )
