@@ -55,7 +55,7 @@ def test_a_web_page_at_the_base_url(wire, says, sandbox, connect):
     wire.answer = lambda request: says(request, 200, b"<!DOCTYPE html><html>Welcome</html>")
     text = failed(connect(sandbox, base_url=f"{wire.url}/fhir/r4/X"), "discovery")
     assert "web page" in text
-    assert "wrong base URL" in text
+    assert "check the base URL" in text
     assert "Welcome" not in text
 
 

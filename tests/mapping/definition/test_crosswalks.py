@@ -27,8 +27,8 @@ def test_of_several_codes_the_first_is_written() -> None:
     ("policies", "lines", "problem"),
     [
         ("sex: {unmapped: reject}", "male,Male,,\nmale,Man,,\n", "sex.csv:3:1: the code 'male' is listed twice"),
-        ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line has a code"),
-        ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line has a code"),
+        ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line must have a code"),
+        ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line must have a code"),
         ("sx: {unmapped: reject}", "male,Male,,\n", "policies.yaml:1:1: has no policy for 'sex'; did you mean 'sx'?"),
         (
             "sex: {unmapped: rejects}",
