@@ -149,7 +149,7 @@ def test_a_clock_that_is_wrong(sandbox, connect, offset, words):
 def test_a_scope_that_ecw_does_not_have(sandbox, connect):
     text = failed(connect(sandbox, read_scopes=("system/Coverage.read",)), "token")
     assert "invalid_grant" in text
-    assert "asked for: system/Coverage.read" in text
+    assert "requested: system/Coverage.read" in text
     assert "letter by letter" in text
 
 

@@ -100,7 +100,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("          text\n", "          txt.lst()\n", "17:15", "path: 'lst' is not understood"),
         ("name.first()", "name", "11:24", "end the path in first() or [n]"),
         ("key: ecw_id", "key: ecwid", "3:6", "did you mean 'ecw_id'?"),
-        ("key: ecw_id", "key: npi", "3:6", "'npi' is a required string column"),
+        ("key: ecw_id", "key: npi", "3:6", "'npi' must be a required string column"),
         ("{name: npi", "{name: ecw_id", "10:16", "'ecw_id' is a column already, in line 9"),
         ("{name: npi", "{name: n-p-i", "10:16", "letters, digits and _"),
         ("required: true", "required: maybe", "9:84", "required must be true or false"),

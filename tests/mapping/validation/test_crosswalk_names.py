@@ -66,7 +66,7 @@ def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connect
     found = check_lists(connection, [PROGRAMS, Crosswalk("gender", (("male", "Male", "", ""),))])
     assert found.problems == []
     assert found.unverified == [
-        "crosswalk treatment_program: the CRM's database has no treatment_program.name to verify it by"
+        "crosswalk treatment_program: the CRM's database has no treatment_program.name to compare it with"
     ]
 
 
