@@ -214,7 +214,7 @@ def test_a_run_in_which_no_answer_fits_is_red(sandbox: Any, crm: Any, run: Any) 
         crm.add(**person(at))
     sandbox.fault("ignore_filter", interaction="search", value="identifier")
     push = run.begin()
-    with pytest.raises(AccessDenied, match=r"Nobody could be pushed\. .*identifier"):
+    with pytest.raises(AccessDenied, match=r"No patient could be pushed\. .*identifier"):
         steps.send(push)
     assert steps.summary(push)["counts"] == {"failed": 10}
     sandbox.clear_faults()
