@@ -285,8 +285,8 @@ OF = "of a notice in the variable ecw_alerts"
 @pytest.mark.parametrize(
     ("written", "what"),
     [
-        ("{", "The options of a notice in the variable ecw_alerts are no JSON object"),
-        ("[]", "The options of a notice in the variable ecw_alerts are no JSON object"),
+        ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
+        ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
         ('{"web": "x"}', f"There is no option 'web' {OF}"),
         ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
         (
