@@ -173,7 +173,7 @@ def test_notices_that_could_not_be_sent_are_sent_later_in_order(
     to_webhook.status = 500
     assert watch() == {"open": 1, "sent": 0}
     assert "The notification 'eCW P1: location stale' could not be sent" in caplog.text
-    assert "see that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
+    assert "check that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
     refresh(crm_engine)
     assert watch() == {"open": 0, "sent": 0}
     to_webhook.status = 200
@@ -290,8 +290,8 @@ OF = "of a notice in the variable ecw_alerts"
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("{", "The options of a notice in the variable ecw_alerts are no JSON object"),
-        ("[]", "The options of a notice in the variable ecw_alerts are no JSON object"),
+        ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
+        ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
         ('{"web": "x"}', f"There is no option 'web' {OF}"),
         ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
         (

@@ -143,7 +143,7 @@ def test_an_unknown_type_is_refused(exporting):
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        ((202, b"", {}), ServerUnavailable, "did not say where"),
+        ((202, b"", {}), ServerUnavailable, "sent no poll URL"),
         ((202, b"", {"Content_Location": "https://elsewhere.example/job/1"}), InvalidResponse, "outside"),
         ((500, b"<html>", {}), ServerUnavailable, "HTTP 500"),
     ],
@@ -189,5 +189,5 @@ def test_no_free_text_of_an_exports_errors_and_files_is_quoted(wire, respond, sa
 def test_an_answer_that_is_not_a_manifest_is_server_unavailable(wire, respond, sandbox, connect, body):
     wire.answer = lambda request: respond(request, 200, body)
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-    with pytest.raises(ServerUnavailable, match="manifest is not one"):
+    with pytest.raises(ServerUnavailable, match="manifest is incomplete"):
         bulk_export.poll(client, f"{wire.url}/fhir/r4/X/job/1")

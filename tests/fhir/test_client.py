@@ -69,7 +69,7 @@ def test_a_filter_that_the_server_ignored_is_an_error(sandbox, connect):
 def test_an_answer_with_another_record_is_an_error(wire, respond, sandbox, connect):
     wire.answer = lambda request: respond(request, 200, b'{"resourceType": "Patient", "id": "other"}')
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-    with pytest.raises(InvalidResponse, match="another record came back"):
+    with pytest.raises(InvalidResponse, match="returned another record"):
         client.read("Patient", "mine")
 
 

@@ -148,7 +148,7 @@ def test_a_tls_connection_that_breaks_is_server_unavailable():
 def test_the_error_about_a_missing_certificate_file_names_the_option(option, tmp_path):
     session = Session()
     setattr(session, option, str(tmp_path / "nowhere.pem"))
-    with pytest.raises(ConfigurationError, match="file of certificates is not there") as wrong:
+    with pytest.raises(ConfigurationError, match="certificate file does not exist") as wrong:
         Transport(session).send("GET", "https://127.0.0.1:1/a")
     assert option in wrong.value.next_step
 

@@ -90,7 +90,7 @@ def test_the_options_only_and_limit_select_the_patients(crm: Any, run: Any) -> N
 
 def test_with_test_only_just_the_test_patient_is_pushed(crm: Any, run: Any) -> None:
     tester, other = crm.add(**person(0)), crm.add(**person(1))
-    with pytest.raises(ConfigurationError, match=r"none is named.*test_patient"):
+    with pytest.raises(ConfigurationError, match=r"names none.*test_patient"):
         run(test_only=True)
     run.connection(test_patient="P-0000", test_only=True)
     assert run()["counts"] == {"created": 1}

@@ -66,15 +66,15 @@ def test_a_missing_list_is_unverified_and_not_a_problem(connection: Connection) 
     found = check_lists(connection, [PROGRAMS, Crosswalk("gender", (("male", "Male", "", ""),))])
     assert found.problems == []
     assert found.unverified == [
-        "crosswalk treatment_program: the CRM's database has no treatment_program.name to verify it by"
+        "crosswalk treatment_program: the CRM's database has no treatment_program.name to compare it with"
     ]
 
 
 @pytest.mark.parametrize(
     ("unmapped", "policy_text"),
     [
-        ({"unmapped": "keep"}, "the others enter as they are"),
-        ({"unmapped": "default", "default": "Detox"}, "'Detox' stands for the others"),
+        ({"unmapped": "keep"}, "the others are loaded as they are"),
+        ({"unmapped": "default", "default": "Detox"}, "the others become 'Detox'"),
         ({"unmapped": "reject"}, "records with another one are rejected"),
     ],
 )

@@ -73,7 +73,9 @@ def test_another_record_without_a_link_to_the_patient_is_reported_and_left_out(
     assert fetched({**SURVIVOR, "link": [link]}) == [{"resourceType": "Patient", "id": "other"}]
 
     [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith("Patient/merged was asked for, and another record came back. It is left out of this run.")
+    assert warning.startswith(
+        "Patient/merged was requested, and the server returned another record. It is left out of this run."
+    )
 
 
 def test_an_answer_of_another_type_is_an_error(fetched: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:

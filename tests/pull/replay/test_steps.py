@@ -240,7 +240,7 @@ def test_a_selection_without_rejects_is_refused_with_the_possible_values(
         ({"run": "manual__never"}, "'manual__never'.*use one of: scheduled__2026-11-22T01"),
         ({"ids": ["nobody"]}, "None of the 1 ids"),
         ({"resources": ["practitoner"]}, "did you mean 'practitioner'"),
-        ({"colour": "red"}, "lacks a field that was sent"),
+        ({"colour": "red"}, "sent a field that the form of a replay does not have"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             pull.replay("manual__1", chosen)
