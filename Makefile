@@ -2,21 +2,21 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# The first Python that will do; PYTHON=… names another one.
+# The first supported Python on the PATH; PYTHON=… selects another one.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 ifndef PYTHON
 PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo "$$p" && break; done)
 endif
 BIN := .venv/bin
-# A worker more than there are processors: tests wait for the sandbox, PostgreSQL and Airflow, which work meanwhile.
+# One worker more than processors: while a test waits for the sandbox, PostgreSQL or Airflow, another one can run.
 WORKERS := $(shell expr $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-# The files that hold the tests of a marker; all others need not be read.
+# The files with tests of a marker, so that pytest does not have to read the others.
 files = $(or $(TESTS),$(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests | sort))
 
-# All that constraints.txt pins: what is installed here, and the optional groups of pyproject.toml, together.
+# What constraints.txt pins together: the packages that are installed here, and the optional groups of pyproject.toml.
 PINNED := requirements-cluster.txt pyproject.toml --all-extras
 
 .PHONY: help run run-cluster test test-airflow test-all test-cluster test-rest bench lint hooks format docs screenshots constraints audit secrets clean python
@@ -39,7 +39,7 @@ test: python ## set everything up, check style, types and packages, run the test
 test-airflow: python ## run the other tests that start a real Airflow
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/python scripts/browser.py
-	@exec $(PYTEST) --numprocesses=3 -m airflow $(call files,airflow) # they wait more than they work
+	@exec $(PYTEST) --numprocesses=3 -m airflow $(call files,airflow) # they mostly wait
 
 test-all: test ## `make test`, then the real-Airflow tests, journeys and slow tests, and property tests with more examples
 	@exec $(PYTEST) -m "airflow or journey or slow or hypothesis" --hypothesis-profile=thorough $(TESTS)
@@ -52,7 +52,7 @@ test-cluster: python ## run the tests of the cluster and of object stores (SHORT
 	@"$(PYTHON)" scripts/bootstrap.py cluster
 	@exec $(BIN)/pytest -m "cluster$(if $(SHORT), and not slow)" $(call files,cluster)
 
-test-rest: python ## run what CI runs after `make test`: `make test-airflow`, `make test-cluster SHORT=1` and long journeys, at once
+test-rest: python ## run what CI runs after `make test`: `make test-airflow`, `make test-cluster SHORT=1` and long journeys, in one run
 	@"$(PYTHON)" scripts/bootstrap.py cluster
 	@$(BIN)/python scripts/browser.py
 	@exec $(PYTEST) --numprocesses=4 -m "airflow or ((cluster or journey) and not slow)" $(call files,airflow|cluster|journey)
@@ -78,25 +78,25 @@ docs: python ## write docs/reference from the code
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/python -m scripts.generate_reference
 
-screenshots: python ## take the pictures of the console in docs/images anew, on the demo
+screenshots: python ## take the screenshots of the console for docs/images, with the demo
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/python scripts/browser.py
 	@$(BIN)/python -m scripts.screenshots
 
-constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) anew
+constraints: python ## resolve constraints.txt (versions) and requirements.lock (versions and hashes) again
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file constraints.txt
 	@$(BIN)/uv pip compile $(PINNED) --universal --python-version 3.11 --no-annotate --no-header --quiet --output-file requirements.lock --constraint constraints.txt --generate-hashes
 
-audit: python ## ask PyPI for known vulnerabilities of every pinned package, and record it in audit.json (needs the network; a package without an answer fails)
+audit: python ## ask PyPI for known vulnerabilities of every pinned package, and record the result in audit.json (needs the network)
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/python -m scripts.audit
 
-secrets: python ## accept what the secret scan finds today: look at the difference before you commit it
+secrets: python ## add the findings of the secret scan to .secrets.baseline: check the difference before you commit it
 	@"$(PYTHON)" scripts/bootstrap.py dev
 	@$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^(requirements\.lock|\.secrets\.baseline)$$' >.run/secrets && mv .run/secrets .secrets.baseline
 
-clean: ## remove the environment and everything the demo made
+clean: ## remove the environment and everything that the demo wrote
 	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis plugins/*.egg-info
 
 python:
