@@ -231,7 +231,7 @@ def test_a_search_parameter_that_the_practice_does_not_declare_is_not_used(
 
 def test_without_a_search_by_birth_date_no_patient_may_be_created(sandbox: Any, matcher: Any) -> None:
     sandbox.set(undeclared="Patient.birthdate")
-    with pytest.raises(ConfigurationError, match="doubled"):
+    with pytest.raises(ConfigurationError, match="created twice"):
         matcher()
 
 
