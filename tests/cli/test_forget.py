@@ -122,4 +122,4 @@ def test_the_ids_of_a_patient_are_found_by_the_mr_number(pull: Pulling, asked: b
     assert row["ecw_id"] in found.output
     assert str(row["id"]) in found.output
     assert row["last_name"] not in found.output
-    assert "no such patient" in ecw("find", "mr:nobody").output
+    assert "does not have this patient" in ecw("find", "mr:nobody").output

@@ -253,7 +253,7 @@ def test_the_command_and_the_status_list_rows_that_are_no_practice_s(
     monkeypatch.setenv("AIRFLOW_VAR_ECW_PULL_SCHEDULE", "0 */2 * * *")
     mine, nobodys = crm.add(**person(0)), crm.add(**person(1))
     run.begin()
-    assert "Every row is a practice's." in told("practice", "rows", "--conn-id", "ecw_test")
+    assert "Every row names a practice." in told("practice", "rows", "--conn-id", "ecw_test")
     crm.edit(mine, ecw_practice=sandbox.practice)
     known_beside(crm, "")
     unknown = crm.add(**person(2), ecw_practice="MISSPELT")

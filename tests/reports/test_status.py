@@ -53,7 +53,7 @@ def test_a_run_that_began_and_never_ended_is_dead_after_a_while(crm_engine: Engi
     assert of_location(crm_engine).state == "running"
     dead = of_location(crm_engine, after=timedelta(hours=7))
     assert dead.state == "dead"
-    assert dead.next_step == "the run r1 began and never ended: look at its tasks in Airflow, and clear it."
+    assert dead.next_step == "the run r1 began and never ended: read the logs of its tasks in Airflow, and clear it."
 
 
 def test_what_is_not_refreshed_for_three_intervals_is_reported(crm_engine: Engine) -> None:

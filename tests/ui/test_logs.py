@@ -60,8 +60,8 @@ def test_a_practice_is_asked_for_or_the_first_one(filled: Client) -> None:
     [
         ({"start": "yesterday"}, "start: write a time with its zone"),
         ({"end": "2026-11-25T10:00"}, "end: write a time with its zone"),
-        ({"cursor": "nonsense"}, "cursor: take it from the page before"),
-        ({"cursor": "2026-11-25T10:00:00 a b"}, "cursor: take it from the page before"),
+        ({"cursor": "nonsense"}, "cursor: take it from the previous page"),
+        ({"cursor": "2026-11-25T10:00:00 a b"}, "cursor: take it from the previous page"),
         ({"resource": "patients"}, "use practitioner, location"),
     ],
 )

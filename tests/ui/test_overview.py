@@ -28,8 +28,8 @@ def test_what_is_broken_comes_before_what_waits(filled: Client) -> None:
     assert messages[0] == "The last run of encounter failed: eCW answered 503 four times."
     assert items[0]["next_step"] == "it tries again."
     assert items[0]["run_id"].startswith("scheduled__")
-    late = next(item for item in items if "last in step" in item["message"])
-    assert late["message"] == "Encounter was last in step 10 hours ago; it is due every 2 hours."
+    late = next(item for item in items if "last synchronised" in item["message"])
+    assert late["message"] == "Encounter was last synchronised 10 hours ago; it is due every 2 hours."
     assert (late["dag_id"], late["conf"]) == ("ecw_pull", {"resources": ["encounter"]})
     assert "1 push without a known outcome." in messages
     assert "1 match held (patient 1)." in messages

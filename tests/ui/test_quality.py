@@ -75,7 +75,7 @@ def test_a_run_without_a_report_says_so(console: Client) -> None:
     page = console.get("/quality/run", params={"run_id": "manual__of another DAG"})
 
     assert page.status_code == 200
-    assert "There is no quality report of this run" in page.text
+    assert "This run has no quality report" in page.text
 
 
 def test_what_the_tables_hold_is_escaped(console: Client, crm_engine: Engine) -> None:

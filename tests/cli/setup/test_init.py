@@ -27,7 +27,7 @@ def test_everything_is_written_and_doing_it_twice_is_doing_it_once(tmp_path: Pat
     written = contents(tmp_path)
     assert {"ecw_pull.py", "include/mappings/patient.yaml", "include/quality/patient.yaml"} <= set(written)
     assert any(name.startswith("include/mappings/crosswalks/") for name in written)
-    assert init(tmp_path).output.startswith(f"{tmp_path}: 0 files written, {len(written)} were there already.")
+    assert init(tmp_path).output.startswith(f"{tmp_path}: 0 files written, {len(written)} existed already.")
     assert contents(tmp_path) == written
 
 

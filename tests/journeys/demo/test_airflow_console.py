@@ -83,7 +83,7 @@ def test_a_reject_is_filtered_told_replayed_and_loaded(demo: Demo, page: Page, m
     assert rows.count() == 2
     rows.nth(1).get_by_role("link").first.click()
     content.get_by_role("heading", name="Why it looks so").wait_for()
-    assert content.get_by_text("Its last version may not enter: unmapped code in gender").is_visible()
+    assert content.get_by_text("Its last version was not loaded: unmapped code in gender").is_visible()
     look(page, demo, "console-story-of-a-reject")
     [(ecw_id,)] = sql(demo, "SELECT ecw_id FROM ecw_reject WHERE rule = 'unmapped code' AND state = 'open'")
     with (mapping_files / "crosswalks" / "gender.csv").open("a") as crosswalk:
@@ -160,7 +160,7 @@ def test_a_record_is_mapped_on_trial(demo: Demo, page: Page) -> None:
     row.get_by_role("cell", name=name, exact=True).wait_for()
     content.get_by_label("Or the record as JSON").fill('{"resourceType": "Patient"')
     content.get_by_role("button", name="Map the JSON").click()
-    content.get_by_text("The text is no JSON: see line 1").wait_for()
+    content.get_by_text("The text is not JSON: see line 1").wait_for()
 
 
 def test_each_page_of_the_demo_is_readable(demo: Demo, page: Page) -> None:

@@ -347,4 +347,4 @@ def test_in_a_terminal(pull: Pulling, sandbox: RunningSandbox, mappings: Path, m
     assert pull.rows(OPEN) == []
     del command[1:3]
     shown = CliRunner().invoke(group, command, catch_exceptions=False).output
-    assert "There is no open reject among the chosen ones." in shown
+    assert "No open reject matches the options." in shown
