@@ -76,7 +76,7 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_end_once(
     assert watch() == {"open": 0, "sent": 1}
     assert watch() == {"open": 0, "sent": 0}
 
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
     begun, over = to_webhook.received
     assert begun["text"] == (
         "eCW P1: location stale.\nlocation was last refreshed 2026-11-22 12:30 UTC.\nSince 2026-11-22 18:31 UTC.\n"
@@ -93,7 +93,7 @@ def test_a_pull_that_never_got_through_is_stale_from_its_first_run_on(
     clock.shift(timedelta(hours=7))
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     assert "never refreshed since its first run" in to_webhook.received[0]["message"]
 
 
@@ -102,7 +102,7 @@ def test_a_backfill_does_not_refresh(crm_engine: Engine, to_webhook: Webhook, cl
     clock.shift(timedelta(hours=7))
     load(crm_engine, [a_row("b")], run=a_run("back", run_type="backfill"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, to_webhook: Webhook) -> None:
@@ -110,7 +110,7 @@ def test_numbers_that_do_not_add_up_in_the_ledger_are_told(crm_engine: Engine, t
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET fetched = 9"))
     watch()
-    assert to_webhook.told() == [("begin", "equation", "location")]
+    assert to_webhook.events() == [("begin", "equation", "location")]
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
@@ -125,7 +125,7 @@ def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshe
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine)
     watch()
-    assert to_webhook.told() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
+    assert to_webhook.events() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
 
 
 def test_half_the_usual_records_are_told_and_only_whole_runs_are_compared(
@@ -136,16 +136,16 @@ def test_half_the_usual_records_are_told_and_only_whole_runs_are_compared(
         clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 1)  # about a window or single records
     watch()
-    assert to_webhook.told() == []
+    assert to_webhook.events() == []
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 5, full_scan=True)
     watch()
-    assert to_webhook.told() == [("begin", "volume", "location")]
+    assert to_webhook.events() == [("begin", "volume", "location")]
     assert to_webhook.received[0]["message"] == "eCW gave 5 records of location; 11 are usual."
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 6, full_scan=True)
     watch()
-    assert to_webhook.told()[1:] == [("over", "volume", "location")]
+    assert to_webhook.events()[1:] == [("over", "volume", "location")]
 
 
 def test_rejects_are_told_above_both_thresholds(
@@ -156,10 +156,10 @@ def test_rejects_are_told_above_both_thresholds(
     watch()
     tell(webhook="alerts_http", reject_least=2, reject_percent=11)
     watch()
-    assert to_webhook.told() == []
+    assert to_webhook.events() == []
     tell(webhook="alerts_http", reject_least=2, reject_percent=10)
     watch()
-    assert to_webhook.told() == [("begin", "rejects", "location")]
+    assert to_webhook.events() == [("begin", "rejects", "location")]
     assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
@@ -176,7 +176,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
     assert watch() == {"open": 0, "sent": 0}
     to_webhook.status = 200
     assert watch() == {"open": 0, "sent": 2}
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
 
 
 def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
@@ -196,7 +196,7 @@ def test_a_target_that_is_down_does_not_make_another_one_hear_twice(
     watch()
     to_webhook.status = 200
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     [mail] = mail_server.received
     assert (mail["To"], mail["From"], mail["Subject"]) == ("a@example.org", "ecw@example.org", "eCW P1: location stale")
     body = mail.get_body(("html",))
@@ -217,7 +217,7 @@ def test_who_is_named_later_hears_of_what_is_open_and_not_of_what_is_over(
     watch()
     tell(webhook="alerts_http")
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_a_sender_that_was_killed_between_sending_and_marking_is_made_up_for_later(
@@ -262,7 +262,7 @@ def test_two_runs_at_once_send_one(crm_engine: Engine, to_webhook: Webhook, cloc
         process.stdin.flush()
     sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
     assert sorted(sent) == [0, 1]
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_without_the_variable_the_log_tells(
@@ -350,7 +350,7 @@ def test_notices_alternate_for_each_subject(
         watch()
     open_now = {(one.kind, one.subject) for one in store.open_alerts(crm_engine)}
     heard: dict[tuple[str, str], list[str]] = {}
-    for event, *subject in to_webhook.told():
+    for event, *subject in to_webhook.events():
         heard.setdefault((subject[0], subject[1]), []).append(event)
     for subject, events in heard.items():
         assert events == (["begin", "over"] * len(events))[: len(events)]

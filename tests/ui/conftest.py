@@ -1,4 +1,4 @@
-"""The console's app without a server, asked by users of Airflow's simple auth manager."""
+"""The console's app without a server, with users of Airflow's simple auth manager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OURS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
 
 @dataclass
 class Client:
-    """Asks an app; an action is sent as the console's own page sends it."""
+    """Sends requests to an app; a POST has the headers that the console's own page sends."""
 
     app: Any
 
@@ -44,13 +44,13 @@ class Client:
 
 @pytest.fixture(scope="session")
 def _rights(airflow_tables: None) -> None:
-    """Let Airflow's own auth manager decide, as its API server does; it looks into Airflow's own database."""
+    """Let Airflow's own auth manager decide, as its API server does; it reads Airflow's own database."""
     create_auth_manager()
 
 
 @pytest.fixture
 def as_role(_rights: None) -> Iterator[AsRole]:
-    """The app as a user of a role sees it: viewer, user, op, admin; None has a login and no role."""
+    """Return a function that makes a client with a role: viewer, user, op, admin; None is a login without a role."""
 
     apps = []
 
@@ -66,6 +66,6 @@ def as_role(_rights: None) -> Iterator[AsRole]:
 
 @pytest.fixture
 def console(crm_url: str, crm_engine: Engine, as_role: AsRole, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The console over an empty CRM, for somebody who may do everything."""
+    """Return a client of the console with an empty CRM, for a user with all rights."""
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "generic", "extra": {"url": crm_url}}))
     return as_role("admin")

@@ -47,7 +47,7 @@ const Found = ({ practice, dag, id, resource }) => {
     ? h(OneStory, { practice, dag, record: records[0] }) : h(Results, { practice, records }));
 };
 
-const Why = ({ practice, story }) => h(Section, { title: "Why it looks so" },
+const Why = ({ practice, story }) => h(Section, { title: "Reasons for its state" },
   h(C.Box, { as: "ul", listStyleType: "none" }, ...story.reasons.map((one, at) => h(C.Flex, { as: "li", key: at, gap: 2, py: 1, align: "baseline" },
     h(C.Badge, { colorPalette: one.waits ? "orange" : "gray", flexShrink: 0 }, one.waits ? "waits" : "info"),
     h(C.Text, { fontSize: "sm" }, one.text, " ",
