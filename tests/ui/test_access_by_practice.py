@@ -36,7 +36,7 @@ ROUTES = [each for each in app.routes if each is not jwks.route and isinstance(e
 GETS = [route.path for route in ROUTES if "GET" in route.methods and route.path not in FILES]
 POSTS = [route.path for route in ROUTES if "POST" in route.methods]
 ABOUT_ALL = {"/api/me", "/quality/run"}  # routes without a practice of their own
-# Answers without a marked text: only counts, or empty because there is no such record or check here.
+# Answers without a marked text: only counts, or empty because the record or check does not exist here.
 NO_MARK = {
     *("/api/quality", "/api/rejects/groups", "/api/mappings", "/quality/run"),
     *("/api/records", "/api/records/related", "/api/records/story"),

@@ -55,7 +55,7 @@ def show(run: str | None, crm_conn_id: str, every: bool, as_json: bool) -> None:
         reports = quality.of_run(connection, run_id, practice=practice) if run_id else []
     if run and not reports:
         raise ConfigurationError(
-            f"The CRM has no quality report of a run {run!r}.",
+            f"The CRM has no run {run!r} with a quality report.",
             next_step="copy the run's id from Airflow's list of the runs of ecw_pull.",
         )
     if as_json:

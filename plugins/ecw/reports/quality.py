@@ -98,7 +98,7 @@ def runs(connection: Connection, *, limit: int, offset: int = 0) -> list[RunLine
 
 
 def runs_statement() -> Select[Any]:
-    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs alone."""
+    """Return the statement that lists runs, the latest first; it reads the index ecw_quality_runs only."""
     q = ecw_quality_result
     last = func.max(q.c.at).label("last")
     # A literal, not a parameter: only a literal 0 matches the condition of the partial index.

@@ -64,7 +64,7 @@ def groups(connection: Connection, practice: str, state: str = RejectState.OPEN)
 
 
 def groups_statement(practice: str, state: str) -> Select[Any]:
-    """Return the statement of `groups`: it counts in the index ecw_reject_groups alone."""
+    """Return the statement of `groups`: it reads the index ecw_reject_groups only."""
     r = ecw_reject.c
     key = (r.resource, r.step, r.rule, r.column)
     # Grouped by run first, so that a run's time is read once and not for each of its rejects.

@@ -23,7 +23,7 @@ const Unread = ({ crm }) =>
 
 const Card = () => {
   const { data, error } = useApi("status");
-  if (error?.status === 403 || error?.status === 401) return null; // whoever may not see the runs sees no card
+  if (error?.status === 403 || error?.status === 401) return null; // no card for a user who may not see the runs
   return h(C.Box, { as: "section", borderWidth: "1px", borderColor: "border", borderRadius: "lg", p: 4, "aria-label": "EMR sync" },
     h(C.Heading, { as: "h2", size: "md", mb: 2 }, h(To, { to: pageTo("overview") }, "EMR sync")),
     error ? h(Problem, { error }) : !data ? h(C.Skeleton, { height: "24px" })
