@@ -19,7 +19,7 @@ from ecw.ui.access import HEADER
 from ecw.ui.app import app
 
 AsRole = Callable[..., "Client"]
-OURS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
+CONSOLE_HEADERS = {HEADER: "1", "Sec-Fetch-Site": "same-origin"}
 
 
 @dataclass
@@ -29,17 +29,19 @@ class Client:
     app: Any
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return self._ask("GET", path, options)
+        return self._request("GET", path, options)
 
     def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
-        return self._ask("POST", path, {"json": body or {}, "headers": OURS if headers is None else headers})
+        return self._request(
+            "POST", path, {"json": body or {}, "headers": CONSOLE_HEADERS if headers is None else headers}
+        )
 
-    def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        async def ask() -> httpx.Response:
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://pages") as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(ask())
+        return asyncio.run(send())
 
 
 @pytest.fixture(scope="session")

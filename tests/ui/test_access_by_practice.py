@@ -29,7 +29,7 @@ from tests.ui.conftest import Client
 
 MARK = "theirs-"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
-THEIRS = {"SOUTH2": "south", "EAST3": "east"}  # the code, and the end of the DAG ids
+OTHERS = {"SOUTH2": "south", "EAST3": "east"}  # the code, and the end of the DAG ids
 DAGS = ("ecw_pull", "ecw_push_patients", "ecw_replay")
 FILES = {route.path for route in static_files.router.routes if isinstance(route, APIRoute)}
 ROUTES = [each for each in app.routes if each is not jwks.route and isinstance(each, APIRoute)]
@@ -93,7 +93,7 @@ def _clinics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     for name, url in (("crm_default", crm_url), ("crm_east", east_url)):
         document = {"conn_type": "generic", "extra": {"url": url}}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(document))
-    for name, code in (("north", "NORTH1"), *((name, code) for code, name in THEIRS.items())):
+    for name, code in (("north", "NORTH1"), *((name, code) for code, name in OTHERS.items())):
         extra = {"calls_per_minute": len(name) * 10, "client_secret": uuid4().hex}
         document = {"conn_type": "ecw", "host": host(code), "login": "c", "extra": extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_ECW_{name.upper()}", json.dumps(document))
@@ -152,7 +152,7 @@ def leaks(answer: Any, sent: dict[str, Any]) -> list[str]:
     for value in sent.values():
         if isinstance(value, str) and value:
             text = text.replace(value, "")
-    return [word for word in (MARK, *THEIRS, *(f"__{name}" for name in THEIRS.values()), "OLD9") if word in text]
+    return [word for word in (MARK, *OTHERS, *(f"__{name}" for name in OTHERS.values()), "OLD9") if word in text]
 
 
 def test_there_are_routes_and_each_that_acts_has_its_body_here() -> None:
@@ -169,7 +169,7 @@ def test_a_user_reads_only_the_own_practice(
         answer = north.get(path, params=params)
         assert answer.status_code in (200, 400, 422), answer.text
         assert leaks(answer, params) == []
-    for code, name in THEIRS.items():
+    for code, name in OTHERS.items():
         params = {"practice": code, "dag_id": f"ecw_pull__{name}"} | sent
         answer = north.get(path, params=params)
         assert answer.status_code == (200 if path == "/api/me" else 403), answer.text
@@ -186,7 +186,7 @@ def test_a_user_reads_only_the_own_practice(
 @pytest.mark.parametrize("path", POSTS)
 def test_a_user_acts_and_sees_values_only_in_the_own_practice(path: str, north: Client, clinics: Engine) -> None:
     before = contents(clinics)
-    for code in (*THEIRS, "OLD9", "NOBODY"):
+    for code in (*OTHERS, "OLD9", "NOBODY"):
         answer = north.post(path, BODIES[path] | {"practice": code})
         assert answer.status_code == 403
         assert leaks(answer, {"practice": code}) == []
