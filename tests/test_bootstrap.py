@@ -54,8 +54,8 @@ class Project:
             wheel(wheels, "needed", "1.0", {"needed.py": b""}),
             wheel(wheels, "setuptools", "99.0", {"setuptools/__init__.py": b""}),
         ]
-        (folder / "include").mkdir()
-        shutil.copy(ROOT / "include" / "bootstrap.py", folder / "include")
+        (folder / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "bootstrap.py", folder / "scripts")
         (folder / "pyproject.toml").write_text(
             '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
             '[project]\nname = "small"\nversion = "1"\n'
@@ -76,7 +76,7 @@ class Project:
         (self.folder / "requirements.lock").write_text(lock)
         for name in ("requirements.txt", "requirements-dev.txt", "requirements-cluster.txt"):
             (self.folder / name).write_text("needed==1.0\n")
-        command = [sys.executable, "include/bootstrap.py", "run"]
+        command = [sys.executable, "scripts/bootstrap.py", "run"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )

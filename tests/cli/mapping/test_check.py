@@ -53,7 +53,9 @@ def test_the_problems_of_all_files_are_reported_at_once(run: Run, folder: Path) 
 
 def test_problems_of_files_are_reported_without_a_crm(run: Run, folder: Path) -> None:
     (folder / "location.yaml").rename(folder / "location.yml")
-    with pytest.raises(MappingError, match=r"location\.yml:1: is not read: a mapping file ends in \.yaml"):
+    with pytest.raises(
+        MappingError, match=r"location\.yml:1: is not read: the name of a mapping file must end in \.yaml"
+    ):
         run("check", "--folder", str(folder), "--crm-conn-id", "nowhere")
 
 
@@ -79,5 +81,5 @@ def test_a_crosswalk_without_a_column_is_reported(run: Run, folder: Path) -> Non
 
 
 def test_an_empty_folder_is_an_error(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match="there are no mapping files"):
+    with pytest.raises(MappingError, match="the folder has no mapping files"):
         run("check", "--no-crm", "--folder", str(tmp_path))

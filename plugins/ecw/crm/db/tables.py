@@ -374,7 +374,6 @@ ecw_journal = Table(
     _partial("ecw_journal_by_direction", "practice", "direction", *_PAGES, where="direction <> 'pull'"),
     _partial("ecw_journal_by_code", "practice", "code", *_PAGES, where="code IS NOT NULL"),
     *(Index(f"ecw_journal_by_{name}", "practice", name, "at") for name in ("crm_id", "ecw_id")),
-    Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
     comment="The Integration Logs: a row for every attempt to push, and for every change that was pulled.  No values.",
 )
