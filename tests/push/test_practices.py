@@ -260,5 +260,5 @@ def test_the_command_and_the_status_list_rows_that_are_no_practice_s(
     lines = [line.split() for line in told("practice", "rows", "--conn-id", "ecw_test").splitlines()]
     assert ["patient", "patient", "-", "1", nobodys] in lines
     assert ["patient", "patient", "MISSPELT", "1", unknown] in lines
-    assert "2 rows are no practice's" in told("status")
+    assert "2 rows name no practice" in told("status")
     assert {row["rows_without_practice"] for row in json.loads(told("status", "--json"))} >= {2}
