@@ -278,7 +278,7 @@ def speaking(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[i
 
         served = pool.submit(serve)
         yield listener.getsockname()[1]
-        served.result(timeout=10)
+        served.result(timeout=60)
 
 
 def test_a_server_without_tls_or_with_a_strange_certificate_needs_a_person(connect, keys, tmp_path: Path) -> None:
