@@ -139,7 +139,7 @@ def test_a_port_in_use_is_an_error_of_one_line(tmp_path: Path) -> None:
         ({"AIRFLOW_PORT": "99999"}, "AIRFLOW_PORT=99999 is not a number up to 65535: leave it out for 8080."),
         (
             {"AIRFLOW_PORT": "20002", "SANDBOX_PORT": "20000"},
-            "the sandbox takes the ports 20000 to 20002: choose another AIRFLOW_PORT or SANDBOX_PORT.",
+            "the sandbox uses the ports 20000 to 20002: choose another AIRFLOW_PORT or SANDBOX_PORT.",
         ),
     ],
 )
