@@ -76,7 +76,7 @@ def test_a_resource_that_is_not_refreshed_is_reported_once_and_its_refresh_once(
     assert watch() == {"open": 0, "sent": 1}
     assert watch() == {"open": 0, "sent": 0}
 
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
     begun, over = to_webhook.received
     assert begun["text"] == (
         "eCW P1: location stale.\nlocation was last refreshed 2026-11-22 12:30 UTC.\nSince 2026-11-22 18:31 UTC.\n"
@@ -93,7 +93,7 @@ def test_a_resource_that_was_never_refreshed_is_stale_from_its_first_run_on(
     clock.shift(timedelta(hours=7))
     runs.fail(crm_engine, a_run("r2"), "location", KeyError("x"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     assert "never refreshed since its first run" in to_webhook.received[0]["message"]
 
 
@@ -104,7 +104,7 @@ def test_a_backfill_does_not_count_as_a_refresh(
     clock.shift(timedelta(hours=7))
     load(crm_engine, [a_row("b")], run=a_run("back", run_type="backfill"))
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_counts_of_a_run_that_do_not_add_up_open_an_alert(crm_engine: Engine, to_webhook: Webhook) -> None:
@@ -112,7 +112,7 @@ def test_counts_of_a_run_that_do_not_add_up_open_an_alert(crm_engine: Engine, to
     with crm_engine.begin() as connection:
         connection.execute(text("UPDATE ecw_run SET fetched = 9"))
     watch()
-    assert to_webhook.told() == [("begin", "equation", "location")]
+    assert to_webhook.events() == [("begin", "equation", "location")]
     assert "fetched 9, rejected 0, inserted 1" in to_webhook.received[0]["message"]
 
 
@@ -127,7 +127,7 @@ def test_a_resource_that_a_quality_rule_stopped_is_reported_until_it_is_refreshe
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine)
     watch()
-    assert to_webhook.told() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
+    assert to_webhook.events() == [("begin", "stopped", "location"), ("over", "stopped", "location")]
 
 
 def test_half_the_usual_records_open_an_alert_and_only_full_scans_are_compared(
@@ -138,16 +138,16 @@ def test_half_the_usual_records_open_an_alert_and_only_full_scans_are_compared(
         clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 1)  # not a full scan: the run fetched a window or single records
     watch()
-    assert to_webhook.told() == []
+    assert to_webhook.events() == []
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 5, full_scan=True)
     watch()
-    assert to_webhook.told() == [("begin", "volume", "location")]
+    assert to_webhook.events() == [("begin", "volume", "location")]
     assert to_webhook.received[0]["message"] == "eCW gave 5 records of location; 11 are usual."
     clock.shift(timedelta(minutes=5))
     refresh(crm_engine, 6, full_scan=True)
     watch()
-    assert to_webhook.told()[1:] == [("over", "volume", "location")]
+    assert to_webhook.events()[1:] == [("over", "volume", "location")]
 
 
 def test_rejects_open_an_alert_only_when_they_reach_both_thresholds(
@@ -158,10 +158,10 @@ def test_rejects_open_an_alert_only_when_they_reach_both_thresholds(
     watch()
     set_alerts(webhook="alerts_http", reject_least=2, reject_percent=11)
     watch()
-    assert to_webhook.told() == []
+    assert to_webhook.events() == []
     set_alerts(webhook="alerts_http", reject_least=2, reject_percent=10)
     watch()
-    assert to_webhook.told() == [("begin", "rejects", "location")]
+    assert to_webhook.events() == [("begin", "rejects", "location")]
     assert to_webhook.received[0]["message"] == "2 of 20 records of location are rejected (10 %)."
 
 
@@ -178,7 +178,7 @@ def test_notices_that_could_not_be_sent_are_sent_later_in_order(
     assert watch() == {"open": 0, "sent": 0}
     to_webhook.status = 200
     assert watch() == {"open": 0, "sent": 2}
-    assert to_webhook.told() == [("begin", *STALE), ("over", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE), ("over", *STALE)]
 
 
 def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twice(
@@ -198,7 +198,7 @@ def test_a_target_that_is_down_does_not_make_another_target_receive_a_notice_twi
     watch()
     to_webhook.status = 200
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
     [mail] = mail_server.received
     assert (mail["To"], mail["From"], mail["Subject"]) == ("a@example.org", "ecw@example.org", "eCW P1: location stale")
     body = mail.get_body(("html",))
@@ -219,7 +219,7 @@ def test_a_target_added_later_receives_open_alerts_and_not_resolved_ones(
     watch()
     set_alerts(webhook="alerts_http")
     watch()
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_a_notice_claimed_by_a_sender_that_was_killed_is_sent_after_the_claim_expires(
@@ -267,7 +267,7 @@ def test_two_monitors_at_once_send_one_notice(
         process.stdin.flush()
     sent = [int(process.communicate(timeout=600)[0].split()[-1]) for process in started]
     assert sorted(sent) == [0, 1]
-    assert to_webhook.told() == [("begin", *STALE)]
+    assert to_webhook.events() == [("begin", *STALE)]
 
 
 def test_without_the_variable_the_log_reports_each_alert_once(
@@ -355,7 +355,7 @@ def test_for_each_subject_begin_and_over_alternate(
         watch()
     open_now = {(one.kind, one.subject) for one in store.open_alerts(crm_engine)}
     received: dict[tuple[str, str], list[str]] = {}
-    for event, *subject in to_webhook.told():
+    for event, *subject in to_webhook.events():
         received.setdefault((subject[0], subject[1]), []).append(event)
     for subject, events in received.items():
         assert events == (["begin", "over"] * len(events))[: len(events)]

@@ -104,3 +104,25 @@ def test_any_graph_of_links_is_read_to_its_end_or_is_an_error(links):
         assert len(found) == len(read)
     assert len(read) == len(set(read)) <= len(graph)
     assert all(url in graph for url in read)
+
+
+NO_URL = [{"relation": "next", "url": ""}]
+
+
+@pytest.mark.parametrize(
+    ("last", "complete"),
+    [
+        (bundle("c", total=3), True),
+        (bundle("c", total=4), False),
+        (bundle("c"), True),  # fewer records than a page before
+        (bundle("c", "d"), False),
+        (bundle(), True),
+    ],
+)
+def test_a_next_link_without_a_url_ends_a_search_only_if_nothing_is_missing(last, complete):
+    graph = {page(0): bundle("a", "b", link=page(1)), page(1): last | {"link": NO_URL}}
+    if complete:
+        assert len(walk(graph)) == 2 + len(last["entry"])
+    else:
+        with pytest.raises(InvalidResponse, match="its next link has no url"):
+            walk(graph)

@@ -110,4 +110,4 @@ def test_a_file_that_is_wrong_does_not_harm_the_api_server(
     file.write_text("practices: [north]\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
     assert send_request("http")
-    assert "Practices: ConfigurationError; run `ecw practice sync`." in caplog.text
+    assert "Practices were not updated (ConfigurationError); next: run `ecw practice sync`." in caplog.text

@@ -291,7 +291,7 @@ def tls_server(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator
 
         served = pool.submit(serve)
         yield listener.getsockname()[1]
-        served.result(timeout=10)
+        served.result(timeout=60)
 
 
 def test_a_server_without_tls_or_with_an_untrusted_certificate_needs_a_person(connect, keys, tmp_path: Path) -> None:

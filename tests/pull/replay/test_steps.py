@@ -353,4 +353,4 @@ def test_the_command_replays_and_reports_that_no_reject_is_left(
     assert pull.rows(OPEN) == []
     del command[1:3]
     shown = CliRunner().invoke(group, command, catch_exceptions=False).output
-    assert "There is no open reject among the chosen ones." in shown
+    assert "No open reject matches the options." in shown
