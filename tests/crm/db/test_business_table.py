@@ -45,7 +45,7 @@ def test_everything_that_a_mapping_gets_wrong_is_listed(crm_engine: Engine) -> N
         found = [(each.column, each.cause) for each in problems(connection, columns("notes", "keppt"))]
     assert sorted(column for column, _ in found if column != "id") == ["keppt", "kept", "notes", "owner"]
     causes = dict(found)
-    assert "JSON, are not filled" in causes["notes"]
+    assert "JSON, cannot be filled" in causes["notes"]
     assert "no such column; did you mean 'kept'?" in causes["keppt"]
     assert "must be filled" in causes["owner"]
 

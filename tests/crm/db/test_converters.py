@@ -54,7 +54,7 @@ def test_a_value_that_fits(kind: types.TypeEngine[Any], value: Any, expected: An
         (types.Text(), "nul\x00", "cannot store"),
         (types.Text(), "\ud800", "cannot store"),
         (types.Text(), 5, "not text"),
-        (types.Enum("m", "f"), "secret", "one of the column's words"),
+        (types.Enum("m", "f"), "secret", "one of the column's allowed values"),
         (types.Uuid(), "secret", "not a UUID"),
     ],
 )

@@ -226,7 +226,7 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
         "owner",
         "must be filled",
     ),
-    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not take an empty value"),
+    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not require a value"),
     "a computed column": (
         case(dob="date GENERATED ALWAYS AS ('1980-01-01'::date) STORED"),
         "dob",
@@ -328,7 +328,7 @@ RIGHTS = {
     ),
     "no right to number rows": (
         "REVOKE ALL ON SEQUENCE mine_id_seq FROM {user}",
-        "may not number rows by public.mine_id_seq",
+        "may not use the sequence public.mine_id_seq",
     ),
     "no right on the bookkeeping": (
         "REVOKE INSERT, DELETE ON ecw_link, ecw_run FROM {user}",

@@ -81,7 +81,7 @@ def test_the_next_release_upgrades_what_is_there_and_goes_back(engine: Engine, t
 @pytest.mark.parametrize(
     ("back", "more", "reason"),
     [
-        ("", "", "its migration has no way back"),
+        ("", "", "its migration has no downgrade"),
         (BACK, 'not_reversible = "it drops what old code needs"', "it drops what old code needs"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_release_that_cannot_be_taken_back_says_why(
 
 
 def test_the_first_release_has_none_to_go_back_to(engine: Engine) -> None:
-    with pytest.raises(CrmSchemaError, match="has none of our tables"):
+    with pytest.raises(CrmSchemaError, match="has none of the project's tables"):
         migrate_back(engine)
     migrate(engine)
     with pytest.raises(CrmSchemaError, match="the first release"):

@@ -162,7 +162,7 @@ def test_a_table_that_is_not_there_is_named(crm_engine: Engine) -> None:
 
 @pytest.mark.parametrize("value", ["Secret Street", None])
 def test_a_row_of_another_mapping_is_refused_with_the_column(crm_engine: Engine, value: str | None) -> None:
-    with pytest.raises(CrmSchemaError, match="a column street that was not announced for location") as caught:
+    with pytest.raises(CrmSchemaError, match="a column street that the mapping of location does not name") as caught:
         load(crm_engine, [a_row("a"), a_row("b", street=value)])
     assert "Secret" not in str(caught.value)
     assert locations(crm_engine) == {}
