@@ -271,7 +271,7 @@ def test_a_warning_lets_the_row_in_and_is_counted_in_the_log(run: Run, caplog: p
 def test_a_stop_rule_lets_nothing_in(run: Run) -> None:
     with pytest.raises(
         QualityGateFailed,
-        match=r"person: nothing of this batch enters: 1 of 2 rows break the rule expect_column_values_to_not_be_null",
+        match="person: nothing of this batch is loaded: 1 of 2 rows break the rule expect_column_values_to_not_be_null",
     ) as error:
         checked(run, [{"name": "A"}, {}], rule("not_be_null", "stop", column="name"))
 
@@ -404,7 +404,9 @@ def test_the_report_says_of_every_rule_what_it_found(run: Run) -> None:
 
     be = "expect_column_values_to_"
     assert report == [
-        Finding("volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "full"),
+        Finding(
+            "volume", "", "at least one record, if there usually are any", "warn", 6, 0, "pass", "", None, 6, "full"
+        ),
         Finding(f"{be}not_be_null", "ecw_id", "to not be null", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
         Finding(f"{be}be_unique", "name", "to be unique", "warn", 3, 2, "warn", reason="twice", broken_new=2),
         Finding(f"{be}be_between", "size", "to be between (min_value 0)", "reject", 3, 1, "reject", broken_new=1),
@@ -448,7 +450,7 @@ def test_a_suite_is_compiled_once_and_no_frame_stays(run: Run, tmp_path: Path) -
 
 def test_uniqueness_reaches_over_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CHUNK", 2)
-    monkeypatch.setattr(checking, "ASKED_AT_ONCE", 3)
+    monkeypatch.setattr(checking, "ROWS_IN_MEMORY", 3)
 
     batch = checked(
         run,
