@@ -101,10 +101,10 @@ def find(connection: Connection, mapped: Mapped) -> BusinessTable:
     Raises CrmSchemaError with all problems if the mapping does not fit the table.
     """
     table = reflect(connection, mapped.table)
-    found = _problems(connection, table, mapped)
-    if found:
+    mismatches = _problems(connection, table, mapped)
+    if mismatches:
         raise CrmSchemaError(
-            f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in found)}",
+            f"The mapping does not fit the CRM's table {mapped.table}: {' '.join(f'{each}.' for each in mismatches)}",
             next_step="fix the mapping file, or the CRM's table, until they agree; `ecw mapping check` shows both.",
         )
     key, practice = reflection.key_of(table), practice_column(connection)

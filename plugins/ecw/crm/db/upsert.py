@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL spell alike and SQLAlchemy keeps apart."""
+"""INSERT ... ON CONFLICT: the same SQL for SQLite and PostgreSQL, for which SQLAlchemy has two classes."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _analyze(connection: Connection, stage: Stage, target: BusinessTable) -> Non
     """Analyze the tables on PostgreSQL after a large batch: else the next statements are planned for empty tables.
 
     Autovacuum would do so only a minute after the commit. If the user may not analyze the CRM's table, PostgreSQL
-    warns, and goes on.
+    warns, and continues.
     """
     if connection.dialect.name == "postgresql" and stage.lines >= LARGE_BATCH:
         quoted = connection.dialect.identifier_preparer

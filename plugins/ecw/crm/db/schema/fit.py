@@ -70,18 +70,18 @@ def require_tables(connection: Connection, mappings: Iterable[Mapping]) -> None:
     Raises CrmSchemaError, or ConfigurationError if a right is missing; each lists all problems.
     """
     tables: list[tuple[Mapping, Table]] = []
-    found: list[str] = []
+    messages: list[str] = []
     for mapping in mappings:
         try:
             table = reflect(connection, mapping.table)
         except CrmSchemaError as error:
-            found += _messages(mapping, [Problem("", error.what)])
+            messages += _messages(mapping, [Problem("", error.what)])
         else:
             tables.append((mapping, table))
-            found += _messages(mapping, _problems(connection, table, mapping))
-    if found:
+            messages += _messages(mapping, _problems(connection, table, mapping))
+    if messages:
         raise CrmSchemaError(
-            "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(found) + "\n",
+            "The CRM's tables cannot hold what the mapping files put into them:\n" + "\n".join(messages) + "\n",
             next_step="change the CRM's table or the mapping file, then run `ecw mapping check`.",
         )
     require_rights(connection, [each for mapping, table in tables for each in _rights(connection, mapping, table)])
