@@ -1,4 +1,4 @@
-"""The bookkeeping tables and their indexes.  Every key begins with the practice.
+"""The bookkeeping tables and their indexes.  Every key begins with the practice, except ecw_field_change's.
 
 They are one long list, because a reader looks a table up by its name. `docs/reference/tables.md` is generated from it.
 """
@@ -488,7 +488,7 @@ ecw_alert_notification = Table(
     Column("practice", String(64), primary_key=True, comment="The practice: one eCW tenant"),
     Column("alert", String(36), primary_key=True, comment="The alert's own id"),
     Column("event", String(8), primary_key=True, comment="begin, over"),
-    Column("target", String(250), primary_key=True, comment="webhook <connection>, or email <address>"),
+    Column("target", String(250), primary_key=True, comment="The receiver: webhook and the connection id, or email and the address"),
     Column("made_at", UtcTime, nullable=False, comment="When the notice was written"),
     Column("claimed_at", UtcTime, comment="When a process began to send it; an old claim is void"),
     Column("sent_at", UtcTime, comment="When it was sent, none: not yet"),
