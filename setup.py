@@ -1,6 +1,6 @@
-"""What pyproject.toml cannot say: a wheel carries the DAG files, mappings and quality suites as `ecw/project/`.
+"""Put the DAG files, mappings and quality suites into a wheel as `ecw/project/`, which pyproject.toml cannot do.
 
-`ecw.project_files` finds them there where no project lies around the package.
+`ecw.project_files` finds them there if the package is installed without the project's folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CARRIED = {"dags": "dags", "include/mappings": "mappings", "include/quality": "q
 
 
 class BuildWithProject(build_py):
-    """Copy what lies outside the package into a wheel; an editable installation reads it where it is."""
+    """Copy files from outside the package into a wheel; an editable installation reads them in place."""
 
     def run(self) -> None:
         """Build the package, then add the project's files."""

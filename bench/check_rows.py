@@ -1,4 +1,4 @@
-"""How long the check of a batch takes: 100,000 patients through the real suite, and how its memory grows."""
+"""Time and memory of the check step: 100,000 patients against the real suite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, FEW = 100_000, 10_000
-# In a process of its own, as a task is: Great Expectations is imported, and the memory is what this alone takes.
+# In a process of its own, like a task: the time includes the import of Great Expectations, the memory is the check's.
 MEASURE = """
 import json, resource, sys, tempfile, time
 from pathlib import Path
@@ -43,7 +43,7 @@ print(json.dumps({"seconds": seconds, "plain": plain, "peak": peak, "passed": ch
 
 
 def results() -> list[Result]:
-    """Measure seconds, beside a plain pandas pass of the same rules, and memory, beside a tenth of the rows."""
+    """Measure seconds, with plain pandas code as the baseline, and memory, with a tenth of the rows as the baseline."""
     many, few = measure(ROWS, "plain"), measure(FEW)
     return [
         Result(
@@ -52,9 +52,9 @@ def results() -> list[Result]:
             unit="s CPU",
             baseline=round(many["plain"], 2),
             ratio=round(many["seconds"] / many["plain"], 2),
-            how=f"{ROWS} generated patients, {many['passed']:.0f} may enter: import, judge, stage; "
-            "every reference is linked; the baseline reads them all into one pandas frame, applies the same rules, "
-            "finds the same, and stages nothing",
+            how=f"{ROWS} generated patients, {many['passed']:.0f} pass: import, check, stage; "
+            "every reference is linked; the baseline reads all rows into one pandas frame, applies the same rules with "
+            "the same result, and stages nothing",
         ),
         Result(
             name="check_peak_mb_100k_rows",
@@ -62,21 +62,21 @@ def results() -> list[Result]:
             unit="MB",
             baseline=round(few["peak"], 1),
             ratio=round(many["peak"] / few["peak"], 3),
-            how=f"peak memory of a process that checks {ROWS} patients, beside {FEW}",
+            how=f"peak memory of a process that checks {ROWS} patients; baseline: {FEW} patients",
         ),
     ]
 
 
 def measure(rows: int, *options: str) -> dict[str, float]:
-    """Return what a process of its own measured."""
+    """Run MEASURE in a process of its own and return its figures."""
     command = [sys.executable, "-c", MEASURE, str(rows), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def staged_patients(mapping, rows: int, folder: str):  # type: ignore[no-untyped-def]  # the process above alone calls it
-    """Stage generated patients as the map step leaves them; every hundredth has a birth date that is refused."""
+def staged_patients(mapping, rows: int, folder: str):  # type: ignore[no-untyped-def]  # only the process above calls it
+    """Stage generated patients as the map step does; every hundredth has a birth date that the suite rejects."""
     import orjson
 
     from bench.map_patients import generated
@@ -96,7 +96,7 @@ def staged_patients(mapping, rows: int, folder: str):  # type: ignore[no-untyped
 
 
 def plain_pandas(suite, path: str, linked) -> list[int]:  # type: ignore[no-untyped-def]
-    """Apply the rules as somebody in a hurry would, to everything at once; return how many rows break each."""
+    """Apply the rules to all rows at once, in the simplest way; return how many rows break each rule."""
     import pandas as pd
 
     from ecw.staging import batch_file
@@ -104,10 +104,10 @@ def plain_pandas(suite, path: str, linked) -> list[int]:  # type: ignore[no-unty
     frame = pd.DataFrame([line["row"] for line in batch_file.read(path)])
     broken = []
     for rule in suite.rules:
-        wanted, asked = rule.kwargs, frame
+        kwargs, selected = rule.kwargs, frame
         for column in rule.condition:  # all of the suite's are "is null"
-            asked = asked[asked[column].isna()]
-        values = asked[rule.column]
+            selected = selected[selected[column].isna()]
+        values = selected[rule.column]
         present = values[values.notna()]
         match rule.type:
             case "expect_column_values_to_not_be_null":
@@ -115,12 +115,12 @@ def plain_pandas(suite, path: str, linked) -> list[int]:  # type: ignore[no-unty
             case "expect_column_values_to_be_unique":
                 wrong = present.duplicated(keep=False)
             case "expect_column_values_to_match_regex":
-                wrong = ~present.astype(str).str.contains(wanted["regex"])
+                wrong = ~present.astype(str).str.contains(kwargs["regex"])
             case "expect_column_value_lengths_to_be_between":
-                wrong = ~present.astype(str).str.len().between(wanted["min_value"], wanted["max_value"])
+                wrong = ~present.astype(str).str.len().between(kwargs["min_value"], kwargs["max_value"])
             case "expect_column_values_to_be_between":
                 days = present.str[:10]
-                wrong = ~((days > wanted["min_value"]) & (days < str(suite.days["tomorrow"])))
+                wrong = ~((days > kwargs["min_value"]) & (days < str(suite.days["tomorrow"])))
             case "expect_column_pair_values_a_to_be_greater_than_b":
                 wrong = present.str[:10] < frame[rule.columns[1]].str[:10].reindex(present.index)
             case "expect_column_values_to_refer_to_linked_records":

@@ -1,8 +1,8 @@
-"""How fast the console's API answers for a large CRM, and whether its server's memory stays flat.
+"""Response times of the console's API with a large CRM, and the growth of its server's memory.
 
-A million entries, 200,000 rejects and 200,000 patients' insurance of one practice, 19 small practices beside it, on
-both databases. Each address is asked as a browser asks it, without the network: rights, CRM connection, JSON.
-Times are of CPU, of this process and the database's, so that other work on the machine does not count.
+One practice has a million journal entries, 200,000 rejects and the insurance of 200,000 patients; 19 small practices
+share the CRM. Both databases are measured. Each address is called like from a browser, but without the network:
+rights, CRM connection, JSON. Times are CPU times of this process and the database, so other work does not count.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SMALL = Scale(days=14, rejects=40)
 PRACTICES = 20
 MOST_MS = 300
 TIMES = 7
-ROUNDS = 10  # of all addresses, between two looks at the memory
+ROUNDS = 10  # of all addresses, between two measurements of the memory
 P = "practice=P00"
-# Every GET of the API that needs the CRM alone: how it is asked, and by how many names.
-ASKED = {
+# Every GET of the API that needs only the CRM, with the queries to measure.
+QUERIES = {
     "/api/me": [""],
     "/api/status": [""],
     "/api/overview": [P, "practice=P07"],
@@ -65,32 +65,32 @@ ASKED = {
 
 
 def results() -> list[Result]:
-    """Measure the slowest answer of each address, and how the memory grows, on both databases."""
+    """Measure the slowest response of each address and the growth of the memory, on both databases."""
     found = []
     with tempfile.TemporaryDirectory() as folder, postgresql() as server:
         os.environ.setdefault("AIRFLOW_HOME", folder)
         for name, database in (("sqlite", f"sqlite:///{folder}/crm.db"), ("postgres", server)):
             url = fresh(database)
-            made(url)
+            fill_crm(url)
             with served(url) as ask:
                 found += list(measured(name, ask, _postmaster(url)))
     return found
 
 
-def made(url: str) -> None:
-    """Fill a fresh CRM."""
+def fill_crm(url: str) -> None:
+    """Fill an empty CRM with one large and many small practices."""
     engine = engine_from_url(url)
     for number in range(PRACTICES):
         fill(engine, f"P{number:02}", SMALL if number else LARGE)
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))  # what its autovacuum does within minutes
+            connection.execute(text("VACUUM ANALYZE"))  # autovacuum would do it within minutes
     engine.dispose()
 
 
 @contextmanager
 def served(url: str) -> Iterator[Any]:
-    """Give the function that asks the app as somebody who may see everything."""
+    """Yield a function that calls the app as a user who may see everything."""
     from airflow.api_fastapi.app import create_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.api_fastapi.core_api.security import get_user
@@ -106,8 +106,8 @@ def served(url: str) -> Iterator[Any]:
     create_auth_manager()
     os.environ["AIRFLOW_CONN_CRM_DEFAULT"] = json.dumps({"conn_type": "generic", "extra": {"url": url}})
     for number in range(PRACTICES):
-        said = {"conn_type": "ecw", "host": f"https://fhir.example/fhir/r4/P{number:02}"}
-        os.environ[f"AIRFLOW_CONN_ECW_P{number:02}"] = json.dumps(said)
+        fields = {"conn_type": "ecw", "host": f"https://fhir.example/fhir/r4/P{number:02}"}
+        os.environ[f"AIRFLOW_CONN_ECW_P{number:02}"] = json.dumps(fields)
     app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="bench", role="admin")
     with asyncio.Runner() as loop:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bench", timeout=600)
@@ -123,22 +123,22 @@ def served(url: str) -> Iterator[Any]:
 
 
 def addresses(ask: Any) -> list[str]:
-    """Return the addresses, later pages and the largest run among them."""
+    """Return the addresses to measure, including later pages and the largest run."""
     first = run_id(oldest(ask))
-    found = []
-    for path, queries in ASKED.items():
+    urls = []
+    for path, queries in QUERIES.items():
         for query in queries:
             if query == "{next}":
                 cursor = ask(f"{path}?{P}").json()["next"]
-                found.append(str(httpx.URL(path, params={"practice": "P00", "cursor": cursor})))
+                urls.append(str(httpx.URL(path, params={"practice": "P00", "cursor": cursor})))
             else:
                 parameters = dict(part.split("=", 1) for part in query.format(first=first).split("&") if part)
-                found.append(str(httpx.URL(path, params=parameters)))
-    return found
+                urls.append(str(httpx.URL(path, params=parameters)))
+    return urls
 
 
 def oldest(ask: Any) -> datetime:
-    """Return when the run of the first load began."""
+    """Return when the first run began."""
     runs = ask(f"/api/overview?{P}").json()["runs"]
     return datetime.fromisoformat(runs[0]["at"]).astimezone(UTC)
 
@@ -175,12 +175,12 @@ def measured(name: str, ask: Any, postmaster: psutil.Process | None) -> Iterator
         unit="MB",
         baseline=None,
         ratio=None,
-        how=f"{ROUNDS * len(every)} answers after {(TIMES + 3) * len(every)} others, in one process",
+        how=f"{ROUNDS * len(every)} responses after {(TIMES + 3) * len(every)} others, in one process",
     )
 
 
 def _postmaster(url: str) -> psutil.Process | None:
-    """Return the process whose children serve a PostgreSQL; None for SQLite, which this process itself serves."""
+    """Return PostgreSQL's main process; None for SQLite, which runs in this process."""
     if not url.startswith("postgresql"):
         return None
     engine = engine_from_url(url)
@@ -191,7 +191,7 @@ def _postmaster(url: str) -> psutil.Process | None:
 
 
 def _cpu(postmaster: psutil.Process | None) -> float:
-    """Return the CPU seconds of this process and the database's, those of its children that ended included."""
+    """Return the CPU seconds of this process and of the database, including children that have ended."""
     mine = time.process_time()
     if postmaster is None:
         return mine

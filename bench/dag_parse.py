@@ -1,4 +1,4 @@
-"""What parsing each DAG file adds to `import airflow.sdk`, and what 20 practices add: CPU, in fresh processes."""
+"""CPU time to parse each DAG file, beyond `import airflow.sdk`, and the additional time of 20 practices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRACTICES = 20
 
 
 def results() -> list[Result]:
-    """Measure the slowest DAG file: seconds of CPU beside what `import airflow.sdk` takes by itself."""
+    """Measure the slowest DAG file with one practice, and all files with 20 practices."""
     return [*one_practice(), twenty_practices()]
 
 
@@ -47,8 +47,8 @@ def twenty_practices() -> Result:
         unit="s",
         baseline=round(one, 3),
         ratio=round(added / one, 3),
-        how=f"all {len(files)} DAG files: CPU seconds that {PRACTICES} practices in practices.yaml cost more than one "
-        f"(baseline); dags/{most} the most, {each_adds[most]:.3f} s; medians of {ROUNDS} fresh processes",
+        how=f"all {len(files)} DAG files: additional CPU seconds of {PRACTICES} practices in practices.yaml; baseline: "
+        f"one practice; largest: dags/{most}, {each_adds[most]:.3f} s; medians of {ROUNDS} fresh processes",
     )
 
 
@@ -64,26 +64,26 @@ def one_practice() -> list[Result]:
             unit="s",
             baseline=round(alone, 3),
             ratio=round(seconds / alone, 3),
-            how=f"dags/{slowest}, the slowest of {len(added)}: CPU seconds of it once airflow.sdk and pendulum are "
-            f"imported, beside `import airflow.sdk` itself; medians of {ROUNDS} fresh processes",
+            how=f"dags/{slowest}, the slowest of {len(added)}: CPU seconds after airflow.sdk and pendulum are "
+            f"imported; baseline: `import airflow.sdk`; medians of {ROUNDS} fresh processes",
         )
     ]
 
 
 def median(file: str, **env: str) -> float:
-    """Return the median of what the file adds, in seconds of CPU, with these variables of the environment."""
+    """Return the median CPU seconds of parsing a file, with these environment variables."""
     return statistics.median(float(run(PROGRAM, file, **env)) for _ in range(ROUNDS))
 
 
 def timed_import() -> float:
-    """Return what `import airflow.sdk` takes, in seconds of CPU."""
+    """Return the CPU seconds of `import airflow.sdk`."""
     return float(
         run("import time; b = time.process_time(); from airflow.sdk import dag; print(time.process_time() - b)")
     )
 
 
 def run(program: str, *arguments: str, **env: str) -> str:
-    """Run a program in a fresh interpreter and return the last line it prints."""
+    """Run a program in a new interpreter and return the last line of its output."""
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | env)
     return done.stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What extracting costs: calls for 1,000 patients, the first time and every two hours, and memory for 50,000."""
+"""Calls of an extraction of 1,000 patients, the first one and one two hours later, and memory for 50,000 patients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENT, KEY = "bench", "bench-1"
 
 
 def results() -> list[Result]:
-    """Measure, each time against a sandbox of its own."""
+    """Measure calls and memory, each against a new sandbox."""
     with practice(FEW) as sandbox:
         full, steady = calls(sandbox)
         naive = naive_calls(sandbox)
@@ -35,7 +35,7 @@ def results() -> list[Result]:
             unit="calls",
             baseline=naive,
             ratio=round(full / naive, 3),
-            how=f"a first pull of {FEW} patients: {five}; the baseline asks for every resource of every patient",
+            how=f"a first pull of {FEW} patients: {five}; the baseline requests every resource of every patient",
         ),
         Result(
             name="calls_per_1000_patients_steady",
@@ -43,7 +43,7 @@ def results() -> list[Result]:
             unit="calls",
             baseline=naive,
             ratio=round(steady / naive, 3),
-            how=f"a pull two hours later, everybody's insurance read within a day: {five}; the same baseline",
+            how=f"a pull two hours later, insurance within a day: {five}; the same baseline",
         ),
         Result(
             name="extract_peak_mb_ratio",
@@ -51,34 +51,34 @@ def results() -> list[Result]:
             unit="times",
             baseline=LIMIT,
             ratio=round(many / few / LIMIT, 3),
-            how=f"peak memory of a task that extracts {MANY} patients by names: {many:.0f} MB; {FEW}: {few:.0f} MB",
+            how=f"peak memory of extracting {MANY} patients by name_sweep: {many:.0f} MB ({FEW}: {few:.0f} MB)",
         ),
     ]
 
 
 def calls(sandbox: dict[str, Any]) -> tuple[int, int]:
-    """Return the calls of a first extraction of everything, and of one two hours later."""
+    """Return the calls of a first extraction of all resources, and of one two hours later."""
     from bench.extracting import Practice, as_in_a_task
 
     with tempfile.TemporaryDirectory() as folder:
-        this = Practice(as_in_a_task(sandbox), folder)
-        first = this.extract_everything("first", None, "2026-11-22T10:00:00+00:00")
-        this.load("first")
-        return first, this.extract_everything("second", "2026-11-22T10:00:00+00:00", "2026-11-22T12:00:00+00:00")
+        runs = Practice(as_in_a_task(sandbox), folder)
+        first = runs.extract_everything("first", None, "2026-11-22T10:00:00+00:00")
+        runs.load("first")
+        return first, runs.extract_everything("second", "2026-11-22T10:00:00+00:00", "2026-11-22T12:00:00+00:00")
 
 
 def naive_calls(sandbox: dict[str, Any]) -> int:
-    """Return the calls of a client that knows every id and asks one thing at a time, a token for 300 seconds.
+    """Return the calls of a client that knows every id and makes one call at a time, with tokens of 300 seconds.
 
-    Counted, not made: two lists, then every patient, their insurance and their encounters; every call takes the 3.5
-    seconds of eCW's reads, so that a token lasts for 85.
+    They are computed, not made: two lists, then every patient, their insurance and their encounters. A call takes the
+    3.5 seconds of eCW's reads, so a token lasts for 85 calls.
     """
-    asked = 2 + 3 * FEW
-    return asked + -(-asked // 85)
+    reads = 2 + 3 * FEW
+    return reads + -(-reads // 85)
 
 
 def peak(patients: int) -> float:
-    """Return the peak memory, in MB, of a process that extracts so many patients by names."""
+    """Return the peak memory, in MB, of a process that extracts so many patients by name_sweep."""
     with practice(patients) as sandbox, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "bench.extracting", folder]
         done = subprocess.run(command, input=json.dumps(sandbox), capture_output=True, text=True, check=True, cwd=ROOT)
@@ -89,7 +89,7 @@ def peak(patients: int) -> float:
 
 @contextmanager
 def practice(patients: int, code: str = "FFSAND", quota: int = 0) -> Iterator[dict[str, Any]]:
-    """Start a sandbox with so many patients and a quota (0: none), and publish a client's key for it."""
+    """Start a sandbox with so many patients and a quota (0: none); yield its addresses and a client's credentials."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
     from jwt.algorithms import RSAAlgorithm
@@ -105,8 +105,8 @@ def practice(patients: int, code: str = "FFSAND", quota: int = 0) -> Iterator[di
                 assert process.stdout is not None
                 pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
                 started = json.loads(process.stdout.readline())
-                own = {"client_id": CLIENT, "key_id": KEY, "private_key": pem}
-                yield own | {name: started[name] for name in ("base_url", "admin_url")}
+                credentials = {"client_id": CLIENT, "key_id": KEY, "private_key": pem}
+                yield credentials | {name: started[name] for name in ("base_url", "admin_url")}
             finally:
                 process.terminate()
                 process.wait(timeout=20)
@@ -114,7 +114,7 @@ def practice(patients: int, code: str = "FFSAND", quota: int = 0) -> Iterator[di
 
 @contextmanager
 def published(document: bytes) -> Iterator[str]:
-    """Serve a document on this machine."""
+    """Serve a document on this machine; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # http.server's name
@@ -124,7 +124,7 @@ def published(document: bytes) -> Iterator[str]:
             self.wfile.write(document)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keep the output quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

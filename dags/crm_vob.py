@@ -1,27 +1,27 @@
 """
 ### Verification of benefits
 
-Follows the pulls. When a patient's insurance changes, or a demographic field that payers ask for, it adds a request to
-the CRM's table `vob_request`: one per patient and load, with the names of the changed fields, never values. If there is
-a connection `vob_webhook` (type HTTP), it also POSTs each request there, once.
+Runs after the pulls. When a pull changes a patient's insurance, or a demographic field that payers ask for, it adds a
+request to the CRM's table `vob_request`: one per patient and load, with the names of the changed fields, never values.
+If the connection `vob_webhook` (type HTTP) exists, it also POSTs each request there, once.
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
-| `open_vob` | reads every change in the journal that it has not read yet | the CRM's table `vob_request` |
+| `open_vob` | opens requests for the changes in the journal that it has not read yet | `vob_request` lacks a column |
 | `deliver` | POSTs the waiting requests, the oldest first | the receiver is down, moved, or refuses |
 
 It starts when the asset `ecw_insurance` or `ecw_patient` has an event, and once a day for what is left. A missed
-event loses nothing. Insurance that is fetched for the first time opens no requests, nor does a load that would open
-more than 500: the log says so, and the form opens the requests of such a run later.
+event loses nothing. Insurance that is fetched for the first time opens no requests. A load that would open more than
+500 requests opens none. The log reports both cases, and the form opens the requests of such a run later.
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. `open_vob`: your own table `vob_request` lacks a column; the line names all that is missing.
+2. `open_vob` red: the CRM's own table `vob_request` lacks a column; the line names every missing column.
 3. `deliver` **retried by itself** (yellow): the receiver is down. Undelivered requests wait for a later try or run,
    under the same `Idempotency-Key`.
 4. `deliver` red: the connection is wrong, or the receiver refuses a request; `vob_request.delivery_note` has its
-   answer. After fixing, set `delivery` from `refused` to `waiting`, and trigger.
+   answer. Fix the cause, set `delivery` of the refused requests to `waiting`, and trigger the DAG.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ for practice in practices():
             "of_run": Param(
                 "",
                 type="string",
-                title="Open what this run left out",
-                description="The id of a pull that opened none: an initial sync, or too many changes at once.",
+                title="Open the requests that this run left out",
+                description="The id of a pull that opened no requests: an initial sync, or too many changes at once.",
             )
         },
         doc_md=__doc__,

@@ -6,7 +6,7 @@ intervals, counts do not add up, far fewer records than usual, a quality rule st
 sends one notification when a condition begins and one when it ends. `ecw_pull` does the same after each of its runs;
 this DAG covers the time when `ecw_pull` is paused, stuck or cannot begin.
 
-`tidy` deletes what is older than it should be kept: staged runs (`ecw_staging_days`), the Integration Logs
+`tidy` deletes data past its retention time: staged runs (`ecw_staging_days`), the Integration Logs
 (`ecw_journal_days`), quality reports (`ecw_quality_days`), closed alerts (`ecw_notice_days`).
 
 `metrics` sends the state of each practice to Airflow's own metrics: see docs/reference/metrics.md.
@@ -17,9 +17,10 @@ without it, alerts are only in the log and in `ecw status`.
 
 ### When something is red
 
-1. Read the last line of the failed task: it ends with *Next (who): what to do*. Mostly the variable has a mistake.
-2. **Green, but nothing arrives**: the log names the connection that did not answer. The next run sends it.
-3. Nobody inside Airflow notices that Airflow's scheduler is down: watch its `/api/v2/monitor/health`.
+1. Read the last line of the failed task: it ends with *Next (who): what to do*. Usually the variable `ecw_alerts` has
+   a mistake.
+2. **Green, but no notification arrives**: the log names the connection that did not answer. The next run tries again.
+3. No DAG can report that Airflow's scheduler is down: monitor `/api/v2/monitor/health` from outside Airflow.
 """
 
 from __future__ import annotations

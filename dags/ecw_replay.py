@@ -1,22 +1,22 @@
 """
-### Rejected records again
+### Replays rejected records
 
 Use it after you fixed a mapping, a crosswalk or a rule. Press *Trigger* and choose by resource, rule, run or eCW id
-(nothing chosen: every open reject). The records go through map, check and load again, in the order in which they came.
-They come from the staging area: eCW is not called, no cursor moves, and newer values in the CRM stay.
+(nothing chosen: every open reject). The records go through map, check and load again, in the order in which they were
+fetched. They are read from the staging area: eCW is not called, no cursor moves, and newer values in the CRM stay.
 
 | step | what it does | where it can stop |
 | --- | --- | --- |
 | `collect` | finds the records in the batches of the runs that rejected them | the staging area is missing |
 | `map`, `check`, `load` | as in `ecw_pull`; what is still wrong stays rejected | as in `ecw_pull` |
 
-`summary` always runs: its log and its return value are the run's table. *fetched* counts the replayed records. A
-resource without a chosen open reject is skipped (pink).
+`summary` always runs: its log and its return value show the counts of each resource. *fetched* counts the replayed
+records. A resource without a chosen open reject is skipped (pink).
 
 ### When something is red
 
 1. Read the last line of the failed task: it ends with *Next (who): what to do*.
-2. `begin` red: no open reject has the rule, run or id of the form; the line names those that exist.
+2. `begin` red: no open reject has the rule, run or id of the form; the line names the existing ones.
 3. `summary` names **records that are no longer staged** (the variable `ecw_staging_days` sets how long they are kept):
    pull them by their ids with the form of `ecw_pull`.
 4. Still rejected after the replay: the fix does not cover them. `ecw status` names the reasons.
@@ -46,14 +46,14 @@ def ecw_replay(practice: Practice) -> None:
     groups = {}
     for resource in RESOURCES.values():
         with TaskGroup(resource.name) as groups[resource.name]:
-            # all_done: a resource with nothing to do, or in trouble, does not hold those after it up.
+            # all_done: a failed or skipped resource does not block the resources after it.
             collected = task(replay.collect_or_skip, task_id="collect", trigger_rule="all_done")(run, resource.name)
             mapped = task(steps.map)(collected)
             checked = task(steps.check)(mapped)
             task(assets.load, outlets=[assets.changed(resource.name, practice)])(checked)
         for needed in resource.needs:
             groups[needed] >> groups[resource.name]
-    # The run is red when any part of it is. `complete` ends with the first that fails, `summary` waits for all.
+    # The run is red when any part of it is: `complete` fails with the first failed part. `summary` waits for all.
     parts = [*groups.values()]
     complete = EmptyOperator(task_id="complete", trigger_rule="none_failed")
     summary = task(replay.summary, trigger_rule="all_done")(run).as_teardown()

@@ -54,8 +54,8 @@ class Project:
             wheel(wheels, "needed", "1.0", {"needed.py": b""}),
             wheel(wheels, "setuptools", "99.0", {"setuptools/__init__.py": b""}),
         ]
-        (folder / "include").mkdir()
-        shutil.copy(ROOT / "include" / "bootstrap.py", folder / "include")
+        (folder / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "bootstrap.py", folder / "scripts")
         (folder / "pyproject.toml").write_text(
             '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
             '[project]\nname = "small"\nversion = "1"\n'
@@ -76,7 +76,7 @@ class Project:
         (self.folder / "requirements.lock").write_text(lock)
         for name in ("requirements.txt", "requirements-dev.txt", "requirements-cluster.txt"):
             (self.folder / name).write_text("needed==1.0\n")
-        command = [sys.executable, "include/bootstrap.py", "run"]
+        command = [sys.executable, "scripts/bootstrap.py", "run"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -102,20 +102,20 @@ def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_s
     if not all_files:
         return
 
-    said = project.set_up(changed="needed")
+    output = project.set_up(changed="needed")
     assert project.has("bin/uv"), "its hash was right"
-    assert "Hash mismatch for `needed==1.0`" in said
-    assert what in said.splitlines()[-1]
+    assert "Hash mismatch for `needed==1.0`" in output
+    assert what in output.splitlines()[-1]
     assert not project.has("lib/*/site-packages/needed.py")
 
-    said = project.set_up(unlocked="needed")
-    assert "must have a hash, but none were provided for: needed==1.0" in said
+    output = project.set_up(unlocked="needed")
+    assert "must have a hash, but none were provided for: needed==1.0" in output
     assert not project.has("lib/*/site-packages/needed.py")
 
-    said = project.set_up(changed="setuptools")
+    output = project.set_up(changed="setuptools")
     assert project.has("lib/*/site-packages/needed.py"), "its hash was right"
-    assert "Hash mismatch for `setuptools==99.0`" in said
-    assert what in said.splitlines()[-1]
+    assert "Hash mismatch for `setuptools==99.0`" in output
+    assert what in output.splitlines()[-1]
 
 
 def test_the_lock_pins_what_the_constraints_pin_each_with_its_hashes() -> None:

@@ -5,6 +5,6 @@ import sys
 
 signal.signal(signal.SIGINT, lambda number, frame: sys.exit(130))
 
-from include.cluster.cluster import main  # noqa: E402  -- importing takes a second, which is what the line above is for
+from include.cluster.cluster import main  # noqa: E402  -- the import takes a second; the handler must be set before it
 
 sys.exit(main())

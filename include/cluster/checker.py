@@ -1,6 +1,6 @@
-"""Compares the CRM with the practice, by a way of its own: plain SQL against the records that the sandbox holds.
+"""Compare the CRM with the practice independently: plain SQL against the records that the sandbox holds.
 
-Nothing of the package is used here, neither mappings nor tables: what it gets wrong cannot be wrong here as well.
+This module uses nothing of the package, neither mappings nor tables, so it cannot repeat the package's mistakes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLES = {
 
 @dataclass
 class Compared:
-    """What was compared, and everything that does not agree; ids only, no values."""
+    """The result of a comparison: how many records of each table, and the differences, with ids but without values."""
 
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -45,43 +45,43 @@ def held(admin: str, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def compare(admin: str, crm: Engine, practice: str | None = None, now: datetime | None = None) -> Compared:
-    """Compare every record of a practice with the CRM's rows and the ledger of its database.
+    """Compare every record of a practice with the CRM's rows, links, rejects and counts.
 
-    `practice` is its code where it shares the CRM with others, `now` the time of the pull where that is another day.
+    `practice` is its code if it shares the CRM with others; `now` is the time of the pull (default: the present).
     """
     found = Compared()
     now = now or datetime.now(UTC)
-    given = {"practice": practice} if practice else {}
+    parameters = {"practice": practice} if practice else {}
     of_row, of_bookkeeping = ("ecw_practice = :practice", "practice = :practice") if practice else ("true", "true")
     with crm.connect() as connection:
         for kind, table in TABLES.items():
             records = held(admin, kind)
             query = text(f'SELECT * FROM "{table}" WHERE {of_row}')  # noqa: S608
-            rows = [dict(row) for row in connection.execute(query, given).mappings()]
-            links = _ids(connection, f"ecw_link WHERE {of_bookkeeping}", table, given)
-            rejected = _ids(connection, f"ecw_reject WHERE state = 'open' AND {of_bookkeeping}", table, given)
-            needed = {one for one, record in records.items() if kind != "Encounter" or is_near(record, now)}
-            found.counts[table] = len(needed)
-            _missing(found, table, needed - links - rejected)
+            rows = [dict(row) for row in connection.execute(query, parameters).mappings()]
+            links = _ids(connection, f"ecw_link WHERE {of_bookkeeping}", table, parameters)
+            rejected = _ids(connection, f"ecw_reject WHERE state = 'open' AND {of_bookkeeping}", table, parameters)
+            expected = {one for one, record in records.items() if kind != "Encounter" or is_near(record, now)}
+            found.counts[table] = len(expected)
+            _missing(found, table, expected - links - rejected)
             _same_ids(found, table, set(records), links, [row["ecw_id"] for row in rows])
             if kind == "Patient":
                 _same_people(found, records, {row["ecw_id"]: row for row in rows})
         uneven = "fetched <> rejected + inserted + updated + unchanged"
         query = text(f"SELECT count(*) FROM ecw_run WHERE {uneven} AND {of_bookkeeping}")  # noqa: S608
-        if wrong := connection.execute(query, given).scalar_one():
-            found.problems.append(f"{wrong} rows of the ledger do not add up")
+        if wrong := connection.execute(query, parameters).scalar_one():
+            found.problems.append(f"{wrong} rows of ecw_run do not add up")
     return found
 
 
 def is_near(encounter: dict[str, Any], now: datetime) -> bool:
-    """Return True if a pull has to have the visit: 730 days back, 180 ahead, less a day at both ends."""
+    """Return True if a pull must have loaded the encounter: 730 days back, 180 ahead, less a day at both ends."""
     start = datetime.fromisoformat(encounter["period"]["start"])
     return timedelta(days=-729) < start - now < timedelta(days=179)
 
 
-def _ids(connection: Connection, where: str, resource: str, given: dict[str, str]) -> set[str]:
+def _ids(connection: Connection, where: str, resource: str, parameters: dict[str, str]) -> set[str]:
     query = text(f"SELECT ecw_id FROM {where} AND resource = :resource")  # noqa: S608 - written above
-    return set(connection.execute(query, given | {"resource": resource}).scalars())
+    return set(connection.execute(query, parameters | {"resource": resource}).scalars())
 
 
 def _missing(found: Compared, table: str, ids: set[str]) -> None:
@@ -91,11 +91,11 @@ def _missing(found: Compared, table: str, ids: set[str]) -> None:
 
 def _same_ids(found: Compared, table: str, held: set[str], linked: set[str], rows: list[str]) -> None:
     if len(rows) != len(set(rows)):
-        found.problems.append(f"{table}: {len(rows) - len(set(rows))} records are there twice")
+        found.problems.append(f"{table}: {len(rows) - len(set(rows))} records are loaded twice")
     for what, ids in {
-        "in the CRM, and eCW has none": linked - held,
-        "linked without a row": linked - set(rows),
-        "a row without a link": set(rows) - linked,
+        "linked, but not in eCW": linked - held,
+        "linked, but without a row": linked - set(rows),
+        "rows without a link": set(rows) - linked,
     }.items():
         if ids:
             found.problems.append(f"{table}: {len(ids)} {what}: {', '.join(sorted(ids)[:5])}")
@@ -111,7 +111,7 @@ def _same_people(found: Compared, records: dict[str, dict[str, Any]], rows: dict
 
 
 def _usual(names: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the name in use, of those without an end."""
+    """Return the usual or official name among those that have not ended; otherwise the first."""
     now = [name for name in names if "end" not in name.get("period", {})] or names
     for use in ("usual", "official"):
         for name in now:

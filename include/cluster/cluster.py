@@ -1,9 +1,9 @@
-"""`make run-cluster`: what a clinic group runs, on this machine from packages alone, and a journey through it.
+"""`make run-cluster`: run an Airflow cluster, as a group of clinics would, on this machine from packages alone.
 
-Two practices with a CRM each, two Celery workers with homes and working folders of their own, Redis, PostgreSQL for
-Airflow and another one for the CRMs, staging in S3, scheduler, DAG processor, API server and triggerer.  The journey:
-both practices are pulled side by side, a worker is killed with -9 in the middle, a backfill, a push of each practice;
-then a checker of its own compares CRM and practice.  Everything that was started ends, however this ends.
+It starts two practices with one CRM each, two Celery workers with their own homes and working folders, Redis, one
+PostgreSQL for Airflow and one for the CRMs, staging in S3, scheduler, DAG processor, API server and triggerer. Then it
+pulls both practices in parallel and kills a worker with SIGKILL meanwhile, backfills, and pushes. An independent
+checker compares the CRM with the practice after each step. All started processes end with this one.
 
 Settings come from the environment: PATIENTS (of each practice, 40), SEED, SHORT=1 (no backfill), SERVE=1 (serve until
 Ctrl-C instead of ending after the journey), CLUSTER_PORT (the first of ten ports), RUN_DIR (default .run/cluster/).
@@ -48,17 +48,17 @@ def main() -> int:
         except KeyboardInterrupt:
             say("\nStopping …")
             return 130
-        except Trouble as trouble:
-            say(f"make: {trouble}")
+        except Trouble as error:
+            say(f"make: {error}")
             return 1
         except requests.RequestException as error:
-            say(f"make: Airflow did not answer ({type(error).__name__}): see {options.folder / 'logs'}, and try again")
+            say(f"make: Airflow did not answer ({type(error).__name__}); next: read {options.folder / 'logs'}")
             return 1
 
 
 @contextmanager
 def cluster(options: Options, processes: Processes) -> Iterator[Cluster]:
-    """Start everything; it is ready inside the block."""
+    """Start all parts, and yield the cluster when it is ready."""
     began = time.monotonic()
     say("Starting PostgreSQL (two), Redis, S3, the sandboxes, Airflow and two Celery workers …")
     make_keys(options.folder / "keys", options.folder / "jwks")

@@ -1,4 +1,4 @@
-"""The journey through the cluster: pull and kill, backfill, push, and a comparison after each."""
+"""The steps of `make run-cluster`: pull and kill a worker, backfill, push; a comparison follows each step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_S = 3600.0
 
 
 def go(cluster: Cluster) -> list[str]:
-    """Do all of it; return everything that does not agree."""
+    """Do all steps; return all problems found."""
     problems = timed("Pulled both practices; a worker was killed with -9", lambda: pull_and_kill(cluster))
     if not cluster.options.short:
         problems += timed("Backfilled two intervals of each practice", lambda: backfill(cluster))
@@ -32,7 +32,7 @@ def go(cluster: Cluster) -> list[str]:
 
 
 def timed(what: str, step: Callable[[], list[str]]) -> list[str]:
-    """Do a step, and print how long it took."""
+    """Do a step, print how long it took, and return its problems."""
     began = time.monotonic()
     problems = step()
     say(f"{what}: {time.monotonic() - began:.0f} s.")
@@ -40,10 +40,10 @@ def timed(what: str, step: Callable[[], list[str]]) -> list[str]:
 
 
 def pull_and_kill(cluster: Cluster) -> list[str]:
-    """Pull both practices side by side, lose a worker while it extracts, and compare when both runs are over."""
+    """Pull both practices in parallel, kill a worker while it extracts, and compare after both runs have ended."""
     runs = {practice: first_run(cluster, f"ecw_pull__{practice}") for practice in cluster.options.practices}
     victim = WORKERS[1]
-    at_work = partial(busy, cluster, victim, runs)  # for a second or two, on a fast machine
+    at_work = partial(busy, cluster, victim, runs)  # on a fast machine true for only a second or two
     wait(cluster.processes, f"{victim} was given no extract", at_work, seconds=RUN_S, every=0.2)
     killed = time.monotonic()
     cluster.processes.kill(victim)
@@ -59,20 +59,20 @@ def pull_and_kill(cluster: Cluster) -> list[str]:
         if task["try_number"] > 1
     ]
     if not again:
-        problems.append("no task was tried again: the kill hit nobody")
-    say(f"  {len(again)} tasks were tried again; both runs were over {time.monotonic() - killed:.0f} s after the kill.")
+        problems.append("no task was tried again: the killed worker had none")
+    say(f"  {len(again)} tasks were tried again; both runs ended {time.monotonic() - killed:.0f} s after the kill.")
     return problems + compared(cluster)
 
 
 def first_run(cluster: Cluster, dag_id: str) -> str:
-    """Let the schedule start the DAG; it makes up for the interval that is just over.  Return the run's id."""
+    """Unpause the DAG; the schedule starts a run for the interval that has just ended. Return the run's id."""
     cluster.airflow.unpause(dag_id)
     wait(cluster.processes, f"Airflow did not begin a run of {dag_id}", lambda: bool(cluster.airflow.runs(dag_id)))
     return str(cluster.airflow.runs(dag_id)[0]["dag_run_id"])
 
 
 def busy(cluster: Cluster, worker: str, runs: dict[str, str]) -> bool:
-    """Return True while the worker runs a task and both practices extract."""
+    """Return True if the worker runs an extract task now."""
     extracting = [
         task
         for practice, run_id in runs.items()
@@ -85,7 +85,7 @@ def busy(cluster: Cluster, worker: str, runs: dict[str, str]) -> bool:
 
 
 def parent(process: psutil.Process) -> int | None:
-    """Return the id of a process's parent, or None if it has just ended."""
+    """Return the process id of the parent, None if the process has just ended."""
     try:
         return int(process.ppid())
     except psutil.NoSuchProcess:
@@ -93,7 +93,7 @@ def parent(process: psutil.Process) -> int | None:
 
 
 def backfill(cluster: Cluster) -> list[str]:
-    """Fill two intervals of yesterday, side by side, for one practice after the other."""
+    """Backfill two intervals of yesterday, in parallel, for one practice after the other."""
     start = (datetime.now(UTC) - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     problems = []
     for practice in cluster.options.practices:
@@ -114,13 +114,13 @@ def backfill(cluster: Cluster) -> list[str]:
 
 
 def filled(cluster: Cluster, dag: str) -> bool:
-    """Return True if the DAG's backfill has runs, and all of them are over."""
+    """Return True if the DAG's backfill has runs, and all of them have ended."""
     states = [run["state"] for run in cluster.airflow.runs(dag) if run["run_type"] == "backfill"]
     return bool(states) and all(state in OVER for state in states)
 
 
 def push(cluster: Cluster) -> list[str]:
-    """Change a patient of each practice in the CRM, push, and look that eCW has this and nothing else."""
+    """Change a patient of each practice in the CRM, push, and check that eCW has this change and no other."""
     before = {name: held(cluster.options.admin(name), "Patient") for name in cluster.options.practices}
     changed: dict[str, str] = {}
     for practice in cluster.options.practices:
@@ -146,12 +146,12 @@ def push(cluster: Cluster) -> list[str]:
         if not any(address.get("city") == "Trialtown" for address in now[ecw_id].get("address", [])):
             problems.append(f"the change of {practice}'s patient {ecw_id} did not arrive")
         others = [one for one, record in now.items() if one != ecw_id and before[practice].get(one) != record]
-        problems += [f"the push of {practice} changed patient {one}, which nobody had edited" for one in others]
+        problems += [f"the push of {practice} changed patient {one}, which was not edited" for one in others]
     return problems + compared(cluster)
 
 
 def ended(cluster: Cluster, dag: str, runs: dict[str, str]) -> dict[str, str]:
-    """Wait until the runs are over; return the states of those that did not succeed."""
+    """Wait until the runs have ended; return the states of those that did not succeed."""
 
     def states() -> dict[str, str]:
         return {name: cluster.airflow.run_state(f"{dag}__{name}", run_id) for name, run_id in runs.items()}
@@ -162,10 +162,9 @@ def ended(cluster: Cluster, dag: str, runs: dict[str, str]) -> dict[str, str]:
 
 def tasks(cluster: Cluster, dag_id: str, run_id: str) -> list[dict[str, Any]]:
     """Return the task instances of a run."""
-    found: list[dict[str, Any]] = cluster.airflow._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
-        "task_instances"
-    ]
-    return found
+    answer = cluster.airflow._call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+    instances: list[dict[str, Any]] = answer["task_instances"]
+    return instances
 
 
 def compared(cluster: Cluster) -> list[str]:

@@ -1,4 +1,4 @@
-"""The nodes of the cluster: their ports, homes and environments."""
+"""The nodes of the cluster: ports, homes and environments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKERS = ("worker-1", "worker-2")
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller may choose."""
+    """The options of the cluster."""
 
     folder: Path
     patients: int
@@ -36,7 +36,7 @@ class Options:
 
     @classmethod
     def from_environment(cls) -> Options:
-        """Read the options; a value that is not a number is one clear line."""
+        """Read the options; end with one line if a value is not a number."""
         return cls(
             folder=(ROOT / os.environ.get("RUN_DIR", ".run/cluster")).resolve(),
             patients=_number("PATIENTS", 40),
@@ -48,7 +48,7 @@ class Options:
 
     @property
     def heartbeat_timeout_s(self) -> int:
-        """Seconds without a heartbeat until a task of a dead worker is tried again; Airflow's own default is 300."""
+        """Seconds without a heartbeat after which a task of a dead worker is tried again; Airflow's default is 300."""
         return 40 if self.short else 60
 
     def port(self, name: str) -> int:
@@ -64,7 +64,7 @@ class Options:
         return f"{practice.upper()}01"
 
     def admin(self, practice: str) -> str:
-        """Return the address of a sandbox's door for tests."""
+        """Return the address of a sandbox's admin API."""
         return f"{self.url(f'{practice}_token')}/admin"
 
     def require_free_ports(self) -> None:
@@ -75,10 +75,12 @@ class Options:
                 try:
                     probe.bind(("127.0.0.1", self.port(name)))
                 except OSError:
-                    sys.exit(f"make: port {self.port(name)} is in use: choose other ones: CLUSTER_PORT=… (the first).")
+                    sys.exit(
+                        f"make: port {self.port(name)} is in use: choose others: CLUSTER_PORT=… (the first of ten)."
+                    )
 
     def sandboxes(self) -> dict[str, list[str]]:
-        """Return the command that starts the sandbox of each practice: other people, another time zone."""
+        """Return the command that starts the sandbox of each practice; population and time zone differ."""
         return {
             practice: [
                 *(sys.executable, "-m", "include.sandbox", "--quiet", "--practice", self.code(practice)),
@@ -92,7 +94,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that runs."""
+    """A running cluster."""
 
     options: Options
     processes: Processes
@@ -106,7 +108,7 @@ class Cluster:
 
 
 def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str]:
-    """Return what all nodes have in common: no folder, but the DAG files."""
+    """Return the environment that all nodes share; they have no folder in common except the DAG files."""
     airflow, redis = options.url("airflow"), f"redis://127.0.0.1:{options.port('redis')}"
     keys = options.folder / "keys"
     return {
@@ -117,7 +119,7 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "PYTHONWARNINGS": "ignore",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        "C_FORCE_ROOT": "1",  # Celery asks for it where the machine's user is root
+        "C_FORCE_ROOT": "1",  # Celery refuses to run as root without it
         "AIRFLOW_HOME": str(options.folder / "home" / "control"),
         "AIRFLOW__API__BASE_URL": airflow,
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -136,7 +138,7 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        # Everything starts at once: a file may take longer to read than 30 s; and what it depends on stays as it is.
+        # All parts start at once, so parsing a file may take longer than 30 s. They do not change: parse them rarely.
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "900",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
@@ -149,16 +151,16 @@ def environment(options: Options, airflow_db: str, crm_db: str) -> dict[str, str
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # one API server for all, on a machine that may be busy
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # one API server for all nodes, on a machine that may be busy
         "AIRFLOW_VAR_ECW_STAGING": "s3://aws_cluster@staging/ecw",
         "ECW_PRACTICES": str(practices_file(options)),
     }
 
 
 def connections(options: Options, crm_db: str) -> dict[str, str]:
-    """Return the connections as a secrets backend would give them; the private key is a PEM text, no file."""
+    """Return the connections as environment variables; the private key is a PEM text, not a file."""
     pem = (options.folder / "keys" / "private.pem").read_text()
-    made: dict[str, dict[str, object]] = {
+    fields_of: dict[str, dict[str, object]] = {
         "aws_cluster": {
             "conn_type": "aws",
             "login": "cluster",
@@ -167,7 +169,7 @@ def connections(options: Options, crm_db: str) -> dict[str, str]:
         }
     }
     for practice in options.practices:
-        made[f"ecw_{practice}"] = {
+        fields_of[f"ecw_{practice}"] = {
             "conn_type": "ecw",
             "host": f"{options.url(practice)}/fhir/r4/{options.code(practice)}",
             "login": CLIENT,
@@ -177,12 +179,12 @@ def connections(options: Options, crm_db: str) -> dict[str, str]:
                 "mapping": {"time_zone": ZONES[practice]},
             },
         }
-        made[f"crm_{practice}"] = {"conn_type": "generic", "extra": {"url": crm_db.format(f"crm_{practice}")}}
-    return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in made.items()}
+        fields_of[f"crm_{practice}"] = {"conn_type": "generic", "extra": {"url": crm_db.format(f"crm_{practice}")}}
+    return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in fields_of.items()}
 
 
 def practices_file(options: Options) -> Path:
-    """Write what differs between the practices, and return the file."""
+    """Write the file of practices, which names the connections of each, and return its path."""
     path = options.folder / "practices.yaml"
     lines = [f"  {name}: {{connection: ecw_{name}, crm_connection: crm_{name}}}" for name in options.practices]
     path.write_text("\n".join(["practices:", *lines, ""]))
@@ -190,7 +192,7 @@ def practices_file(options: Options) -> Path:
 
 
 def start_airflow(processes: Processes, options: Options, env: dict[str, str]) -> None:
-    """Start Airflow's parts, and the workers, each with a home and a working folder that no other node sees."""
+    """Start Airflow's parts and the workers; each worker has its own home and working folder."""
     for part, arguments in AIRFLOW_PARTS.items():
         processes.start(part, [str(BIN / "airflow"), part, *arguments], env)
     for worker in WORKERS:
@@ -198,7 +200,7 @@ def start_airflow(processes: Processes, options: Options, env: dict[str, str]) -
 
 
 def start_worker(processes: Processes, options: Options, env: dict[str, str], worker: str) -> None:
-    """Start a Celery worker; its log server would listen on every address, and logs go to S3."""
+    """Start a Celery worker, without its log server, which would listen on every address; its logs go to S3."""
     home, folder = options.folder / "home" / worker, options.folder / "work" / worker
     for each in (home, folder):
         each.mkdir(parents=True, exist_ok=True)

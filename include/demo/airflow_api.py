@@ -9,21 +9,21 @@ from typing import Any
 
 import requests
 
-# Seconds. On a busy machine Airflow leaves a request unanswered for long, or finds its SQLite file locked.
+# Seconds. On a busy machine Airflow answers late, or its SQLite file is locked.
 ONE_REQUEST = 60
 ALL_TRIES = 600
 BETWEEN = 1
 
 
 class AirflowApi:
-    """Airflow on this machine, with no login (the demo's simple auth manager lets everybody in)."""
+    """Airflow on this machine, with no login (the demo's simple auth manager accepts everybody)."""
 
     def __init__(self, url: str, before_retry: Callable[[], None] = lambda: None) -> None:
-        """`before_retry` may raise what makes another try useless."""
+        """`before_retry` is called before each retry; it may raise to end the retries."""
         self.url = url
         self._before_retry = before_retry
         self._session = requests.Session()
-        self._session.trust_env = False  # a proxy has no business between us and 127.0.0.1
+        self._session.trust_env = False  # do not send calls to 127.0.0.1 through a proxy
 
     def ready(self) -> bool:
         """Return True if every part of Airflow is up."""
@@ -35,7 +35,7 @@ class AirflowApi:
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def login(self) -> None:
-        """Get a token; the demo needs no password for it."""
+        """Get a token; the demo's Airflow has no passwords."""
         token = self._answer("GET", f"{self.url}/auth/token").json()["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
@@ -44,7 +44,7 @@ class AirflowApi:
         return self._answer("GET", f"{self.url}/api/v2/dags/{dag_id}").status_code == 200
 
     def import_errors(self) -> list[str]:
-        """Return what kept DAG files from being read."""
+        """Return the stack traces of DAG files that could not be imported."""
         return [error["stack_trace"] for error in self._call("GET", "importErrors")["import_errors"]]
 
     def unpause(self, dag_id: str) -> None:
@@ -52,51 +52,50 @@ class AirflowApi:
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def read_again(self, dag_id: str) -> None:
-        """Let Airflow read a DAG's file now: what watches for a DAG that was paused begins when its file is read."""
+        """Let Airflow parse a DAG's file now: the asset watcher of an unpaused DAG starts only at the next parse."""
         token = self._call("GET", f"dags/{dag_id}")["file_token"]
         response = self._answer("PUT", f"{self.url}/api/v2/parseDagFile/{token}")
-        if response.status_code != 409:  # it is to be read already
+        if response.status_code != 409:  # its parse is requested already
             response.raise_for_status()
 
     def trigger(self, dag_id: str, **form: Any) -> str:
-        """Start a run by hand, with these fields of its form; return its id, which makes repeating harmless."""
+        """Trigger a run with these fields of its form; return its id, which is chosen here: a retry is harmless."""
         run_id = f"manual__{uuid.uuid4()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": form}
         self._post(f"dags/{dag_id}/dagRuns", body)
         return run_id
 
     def end_interrupted(self, dag_id: str) -> None:
-        """Fail the runs that the demo's last end cut off: Airflow would wait minutes for their tasks to come back."""
+        """Fail the runs that the end of the last demo interrupted: Airflow would wait minutes for their tasks."""
         for state in ("running", "queued"):
             for run in self._call("GET", f"dags/{dag_id}/dagRuns?state={state}")["dag_runs"]:
                 self._call("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
 
     def add_connection(self, conn_id: str, conn_type: str, host: str, extra: str) -> None:
-        """Make a connection."""
+        """Create a connection."""
         body = {"connection_id": conn_id, "conn_type": conn_type, "host": host, "extra": extra}
         self._post("connections", body)
 
     def set_variable(self, key: str, value: str) -> None:
-        """Make a variable."""
+        """Create a variable."""
         self._post("variables", {"key": key, "value": value})
 
     def delete_variable(self, key: str) -> None:
-        """Take a variable away, if it is there."""
+        """Delete a variable, if it exists."""
         answer = self._answer("DELETE", f"{self.url}/api/v2/variables/{key}")
         if answer.status_code != 404:
             answer.raise_for_status()
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, newest first."""
-        found: list[dict[str, Any]] = self._call("GET", f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=50")[
-            "dag_runs"
-        ]
-        return found
+        answer = self._call("GET", f"dags/{dag_id}/dagRuns?order_by=-run_after&limit=50")
+        runs: list[dict[str, Any]] = answer["dag_runs"]
+        return runs
 
     def asset_events(self) -> list[dict[str, Any]]:
         """Return the events of assets."""
-        found: list[dict[str, Any]] = self._call("GET", "assets/events?limit=100")["asset_events"]
-        return found
+        events: list[dict[str, Any]] = self._call("GET", "assets/events?limit=100")["asset_events"]
+        return events
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
@@ -119,13 +118,13 @@ class AirflowApi:
         return answer
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        """Create something under an id of our own; a conflict means that a first, unanswered request created it."""
+        """Create an object with an id chosen here; 409 means that an earlier, unanswered request created it."""
         response = self._answer("POST", f"{self.url}/api/v2/{path}", body)
         if response.status_code != 409:
             response.raise_for_status()
 
     def _answer(self, method: str, url: str, body: dict[str, Any] | None = None) -> requests.Response:
-        """Return the answer; repeat the request while Airflow leaves it unanswered or answers with a server error."""
+        """Return the response; retry while Airflow does not answer, or answers with a server error."""
         end = time.monotonic() + ALL_TRIES
         while True:
             try:
@@ -140,10 +139,10 @@ class AirflowApi:
             time.sleep(BETWEEN)
 
 
-def wait_until(true: Callable[[], bool], seconds: float, every: float = 1) -> bool:
-    """Ask until it is true; False when the time is over."""
+def wait_until(condition: Callable[[], bool], seconds: float, every: float = 1) -> bool:
+    """Check the condition until it is true, and return True; return False after so many seconds."""
     end = time.monotonic() + seconds
-    while not true():
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(every)

@@ -1,9 +1,15 @@
-"""`make run`: an eCW sandbox, Airflow and an embedded CRM on this machine; pulls once, shows the result, serves.
+"""`make run`: start an eCW sandbox, Airflow and an embedded CRM on this machine; pull once, show the result, serve.
 
-Settings come from the environment: ONCE=1 (stop after the table), PATIENTS, SEED (the sandbox's population), SCHEDULE
-(of the pull: a cron expression in UTC), AIRFLOW_DB (Airflow's own database; a SQLite file where nothing is said),
-AIRFLOW_PORT, SANDBOX_PORT (and the two after it, for the sandbox's token endpoint and the client's JWKS), RUN_DIR.
-Everything it makes lies in RUN_DIR (default .run/), which can be deleted at any time.
+Settings come from the environment:
+
+    ONCE=1                  stop after the tables
+    STORY=0                 only pull: no edits, no push
+    PATIENTS, SEED          the sandbox's population
+    SCHEDULE                of the pull: a cron expression in UTC
+    AIRFLOW_DB              Airflow's own database (default: a SQLite file)
+    AIRFLOW_PORT            Airflow's port
+    SANDBOX_PORT            the sandbox's; the next two ports serve its token endpoint and the client's JWKS
+    RUN_DIR                 the folder of all files that the demo writes (default .run/); it can be deleted at any time
 """
 
 from __future__ import annotations
@@ -28,13 +34,13 @@ from include.demo.processes import Processes
 from include.demo.setting_up import BIN, PRACTICE, ROOT, environment, for_a_shell, sandbox_command, settings_changes
 from include.demo.story import Clinic, Crm, dirty, edit, table, waiting
 
-SETTINGS = ROOT / "include" / "demo" / "airflow_settings.yaml"  # the project's own names no connection
+SETTINGS = ROOT / "include" / "demo" / "airflow_settings.yaml"  # the project's own file has no connection
 DAG = "ecw_pull"
 WATCH = "ecw_monitor"
 PUSH_DAG = "ecw_push_patients"
 CONSOLE = "emr-sync/overview"
-# What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: these listen on
-# every address of the machine (airflow/utils/serve_logs/core.py), and this Airflow reads its logs from the disk.
+# What `airflow standalone` starts, but without the log servers of the scheduler and the triggerer: they listen on every
+# address of the machine (airflow/utils/serve_logs/core.py). This Airflow reads its logs from the disk.
 AIRFLOW_PARTS = {
     "api-server": [],
     "scheduler": ["--skip-serve-logs"],
@@ -46,11 +52,11 @@ STEPS = ("extract", "map", "check", "load")
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller may choose."""
+    """The options of the demo."""
 
     folder: Path
     once: bool
-    story: bool  # edits, a push of them, and two charts that are dirty; else the pull alone
+    story: bool  # also damage two charts, edit patients in the CRM, and push the edits
     patients: int
     seed: int
     schedule: str
@@ -60,12 +66,12 @@ class Options:
 
     @property
     def token_port(self) -> int:
-        """The sandbox's token endpoint has a host of its own, as eCW's has."""
+        """Like eCW, the sandbox has its token endpoint on another host than the FHIR API; here on another port."""
         return self.sandbox_port + 1
 
     @property
     def jwks_port(self) -> int:
-        """The client publishes its public key at an address of its own."""
+        """The port at which the client publishes its public key."""
         return self.sandbox_port + 2
 
     @property
@@ -75,7 +81,7 @@ class Options:
 
     @classmethod
     def from_environment(cls) -> Options:
-        """Read the options; a value that is not a number is one clear line."""
+        """Read the options; end with one line if a value is not a number."""
         return cls(
             folder=(ROOT / os.environ.get("RUN_DIR", ".run")).resolve(),
             once=os.environ.get("ONCE", "0") not in ("", "0"),
@@ -102,12 +108,12 @@ def main() -> int:
         except KeyboardInterrupt:
             say("\nStopping …")
             return 130
-        except Trouble as trouble:
-            say(f"make: {trouble}")
+        except Trouble as error:
+            say(f"make: {error}")
             return 1
         except requests.RequestException as error:
-            # the kind alone: the text of a refused connection is a screenful
-            say(f"make: Airflow did not answer ({type(error).__name__}): see {options.folder / 'logs'}, and try again")
+            # only the class: the text of a refused connection fills a screen
+            say(f"make: Airflow did not answer ({type(error).__name__}); next: read {options.folder / 'logs'}")
             return 1
 
 
@@ -135,23 +141,22 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
     wait(processes, "Airflow did not read dags/", lambda: all(map(airflow.has_dag, (DAG, WATCH, PUSH_DAG))))
 
     airflow.end_interrupted(DAG)
-    known = airflow.runs(DAG)
+    earlier_runs = airflow.runs(DAG)
     airflow.unpause(DAG)
     airflow.unpause(WATCH)
-    if known:
+    if earlier_runs:
         run_id = airflow.trigger(DAG)
-    else:  # the schedule makes up for the interval that is just over
+    else:  # the schedule starts a run for the interval that has just ended
         wait(processes, "Airflow did not begin a run", lambda: bool(airflow.runs(DAG)))
         run_id = airflow.runs(DAG)[0]["dag_run_id"]
     say(f"Pulling {', '.join(RESOURCES)} ({airflow.url}/dags/{DAG}/runs/{run_id}) …")
     succeeded = follow(airflow, run_id, processes)
     say("")
     if airflow.task_states(DAG, run_id).get("summary") != "success":
-        raise Trouble(
-            f"the run has no table; its log says why: {options.folder}/airflow/logs/dag_id={DAG}/run_id={run_id}"
-        )
+        logs = f"{options.folder}/airflow/logs/dag_id={DAG}/run_id={run_id}"
+        raise Trouble(f"the summary of the run did not succeed; next: read its log in {logs}")
     say(as_text(airflow.returned(DAG, run_id, "summary")))
-    if options.story and not known:
+    if options.story and not earlier_runs:
         succeeded = push_edits(airflow, processes, Crm(options.folder / "crm.db"), clinic) and succeeded
     say(f"\nConsole  {airflow.url}/plugin/{CONSOLE}\nAirflow  {airflow.url}")
     say(f"CRM      {options.folder / 'crm.db'} (SQLite)\nLogs     {options.folder / 'logs'}")
@@ -163,9 +168,9 @@ def demo(options: Options, env: dict[str, str], processes: Processes) -> int:
 
 
 def push_edits(airflow: AirflowApi, processes: Processes, crm: Crm, clinic: Clinic) -> bool:
-    """Edit patients and push them; print what happened to each, and what waits; return True if it succeeded."""
+    """Edit patients in the CRM and push them; print the results and what waits for a person; return True on success."""
     edits = edit(crm, clinic)
-    airflow.set_variable(AUTO_START, "no")  # one run with all of them, and not two that the watcher starts
+    airflow.set_variable(AUTO_START, "no")  # one run with all edits, not two that the watcher starts
     airflow.unpause(PUSH_DAG)
     run_id = airflow.trigger(PUSH_DAG, patients=[f"crm:{one.crm_id}" for one in edits])
     say(f"\nPushing {len(edits)} edits of the CRM ({airflow.url}/dags/{PUSH_DAG}/runs/{run_id}) …")
@@ -178,7 +183,7 @@ def push_edits(airflow: AirflowApi, processes: Processes, crm: Crm, clinic: Clin
 
 
 def follow(airflow: AirflowApi, run_id: str, processes: Processes) -> bool:
-    """Print a line per resource whenever it gets further; tell whether the run succeeded."""
+    """Print a line for each progress of a resource until the run ends; return True if the run succeeded."""
     shown: dict[str, str] = {}
 
     def over() -> bool:
@@ -206,7 +211,7 @@ def require_free_ports(options: Options) -> None:
     """End with one line if a port is in use."""
     if options.sandbox_port <= options.airflow_port <= options.jwks_port:
         sys.exit(
-            f"make: the sandbox takes the ports {options.sandbox_port} to {options.jwks_port}: "
+            f"make: the sandbox uses the ports {options.sandbox_port} to {options.jwks_port}: "
             "choose another AIRFLOW_PORT or SANDBOX_PORT."
         )
     ports = {
@@ -221,37 +226,49 @@ def require_free_ports(options: Options) -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                sys.exit(f"make: port {port} is in use: end what uses it, or choose another: {variable}=… make run")
+                sys.exit(
+                    f"make: port {port} is in use: stop its program, or choose another port: {variable}=… make run"
+                )
 
 
 def run(command: Sequence[str | Path], env: dict[str, str], log: Path) -> None:
-    """Run a command to its end; Trouble with its last line if it fails."""
+    """Run a command to its end.
+
+    Raises Trouble with the last line of its output if it fails.
+    """
     with log.open("wb") as output:
         done = subprocess.run(command, env=env, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         last = (log.read_text().splitlines() or ["nothing"])[-1]
-        raise Trouble(f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (all of it: {log})")
+        raise Trouble(
+            f"`{Path(command[0]).name} {' '.join(map(str, command[1:3]))}` failed: {last} (full output: {log})"
+        )
 
 
-def wait(processes: Processes, what: str, true: Callable[[], bool], seconds: float = 900, every: float = 1) -> None:
-    """Wait until it is true; Trouble when a process ends by itself, or the time is over."""
+def wait(
+    processes: Processes, problem: str, condition: Callable[[], bool], seconds: float = 900, every: float = 1
+) -> None:
+    """Wait until the condition is true.
 
-    def over() -> bool:
+    Raises Trouble with `problem` after so many seconds, and if a process ends by itself.
+    """
+
+    def reached() -> bool:
         require_running(processes)
-        return true()
+        return condition()
 
-    if not wait_until(over, seconds, every):
-        raise Trouble(f"{what} within {seconds:.0f} s; see {processes.log('scheduler').parent}")
+    if not wait_until(reached, seconds, every):
+        raise Trouble(f"{problem} within {seconds:.0f} s; next: read the logs in {processes.log('scheduler').parent}")
 
 
 def require_running(processes: Processes) -> None:
     """Raise Trouble if a process has ended by itself."""
     if name := processes.ended():
-        raise Trouble(f"the {name} process ended by itself; its last words are in {processes.log(name)}")
+        raise Trouble(f"the process {name} ended by itself; next: read {processes.log(name)}")
 
 
 class Trouble(Exception):
-    """The demo cannot go on, and why."""
+    """The demo cannot continue; the text is the reason."""
 
 
 def say(line: str) -> None:

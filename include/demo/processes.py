@@ -1,4 +1,4 @@
-"""Processes that the demo starts, and their sure end."""
+"""Start the demo's processes, and end all of them and their children."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 class Processes:
-    """Start processes inside a `with`; leaving it, however it is left, ends them and all their children."""
+    """Starts processes inside a `with`. When the `with` ends, for whatever reason, they and all their children end."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        # In a session of their own the children get no Ctrl-C from the terminal: only we end them.
+        # The children have sessions of their own, so a Ctrl-C does not reach them; this process ends them.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         if sys.platform == "linux":
-            # Airflow starts workers in sessions of their own and leaves them behind when it is killed: with this they
-            # become our children then, so that we find them. (Their environment tells nothing: setproctitle wipes it.)
+            # Airflow starts workers in sessions of their own and leaves them behind when it is killed. A subreaper
+            # becomes their parent and so finds them. (setproctitle has overwritten their environment.)
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._logs.mkdir(parents=True, exist_ok=True)
         return self
@@ -56,12 +56,12 @@ class Processes:
             )
 
     def family(self, name: str) -> list[psutil.Process]:
-        """Return a process and all below it."""
+        """Return a process and all its descendants."""
         process = psutil.Process(self._started[name].pid)
         return [process, *process.children(recursive=True)]
 
     def kill(self, name: str) -> None:
-        """End a process and all below it with -9, as a machine that is lost does; it is expected to have ended then."""
+        """Kill a process and its descendants with SIGKILL, like the loss of a machine; `ended` does not report it."""
         family = self.family(name)
         for process in family:
             with suppress(psutil.NoSuchProcess):
@@ -69,7 +69,7 @@ class Processes:
         self._started.pop(name).wait()
 
     def ended(self) -> str | None:
-        """Return the name of a process that has ended by itself, if any has."""
+        """Return the name of a process that has ended by itself, None if there is none."""
         return next((name for name, process in self._started.items() if process.poll() is not None), None)
 
     def log(self, name: str) -> Path:
@@ -77,22 +77,24 @@ class Processes:
         return self._logs / f"{name}.log"
 
     def stop(self) -> None:
-        """Ask all processes to end, then end those that have not, and repeat until none is left."""
+        """Terminate all processes, then kill the remaining ones until none is left."""
         family = psutil.Process().children(recursive=True)
         for process in self._started.values():
             process.terminate()
         psutil.wait_procs(family, timeout=GRACE_S)
-        while alive := [process for process in _united(family) if process.is_running() and not _is_dead(process)]:
+        while alive := [
+            process for process in _with_new_children(family) if process.is_running() and not _is_dead(process)
+        ]:
             for process in alive:
                 process.kill()
             psutil.wait_procs(alive, timeout=1)
             family = alive
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
-                continue  # an end that nobody has asked for stays in the process table
+                continue  # an ended child stays in the process table until its status is read
 
 
-def _united(family: list[psutil.Process]) -> set[psutil.Process]:
+def _with_new_children(family: list[psutil.Process]) -> set[psutil.Process]:
     return {*family, *psutil.Process().children(recursive=True)}
 
 

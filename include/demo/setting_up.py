@@ -1,4 +1,4 @@
-"""How the demo's processes are started, and what their environment says."""
+"""The commands and the environment of the demo's processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sandbox_command(options: Options) -> list[str]:
 
 
 def settings_changes(options: Options) -> list[str]:
-    """Return what this demo's ports and folder change in the demo's airflow_settings.yaml."""
+    """Return the arguments that put this demo's ports and folder into the values of airflow_settings.yaml."""
     changes = {
         "ecw_default.conn_host": options.base_url,
         "ecw_default.conn_extra.jwks_url": f"http://127.0.0.1:{options.jwks_port}/jwks.json",
@@ -42,18 +42,18 @@ def settings_changes(options: Options) -> list[str]:
 
 
 def environment(options: Options) -> dict[str, str]:
-    """Return the environment of all processes: Airflow on this machine only, without a login."""
+    """Return the environment of all processes: Airflow listens on this machine only, without a login."""
     airflow = f"http://127.0.0.1:{options.airflow_port}"
-    chosen = {
+    from_options = {
         "AIRFLOW_VAR_ECW_PULL_SCHEDULE": options.schedule,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": options.airflow_db,
-        # Airflow would derive one for asyncpg, which is not installed.
+        # Otherwise Airflow derives a URL for asyncpg, which is not installed.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": options.airflow_db,
     }
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONDONTWRITEBYTECODE": "",  # every task is a process of its own that imports the package
+        "PYTHONDONTWRITEBYTECODE": "",  # every task is a process that imports the package: cache its bytecode
         "PYTHONWARNINGS": "ignore",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
@@ -71,11 +71,11 @@ def environment(options: Options) -> dict[str, str]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        **{key: value for key, value in chosen.items() if value},
+        **{key: value for key, value in from_options.items() if value},
     }
 
 
 def for_a_shell(env: dict[str, str]) -> str:
-    """Return the lines with which a shell's `ecw` and `airflow` are the demo's."""
-    ours = [f"export {key}={shlex.quote(value)}" for key, value in sorted(env.items()) if key.startswith("AIRFLOW_")]
-    return "\n".join([f'export PATH={shlex.quote(str(BIN))}:"$PATH"', *ours, ""])
+    """Return shell commands after which `ecw` and `airflow` use the demo."""
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in sorted(env.items()) if key.startswith("AIRFLOW_")]
+    return "\n".join([f'export PATH={shlex.quote(str(BIN))}:"$PATH"', *exports, ""])

@@ -1,6 +1,6 @@
-"""What happens in the demo's practice, so that there is something to see: edits of the CRM's users, dirt in eCW.
+"""The events in the demo's practice: edits by users of the CRM, and wrong data in eCW.
 
-Everything here is invented.  What the edits bring about is not: the pull and the push do it, as anywhere else.
+All people are invented. The results are real: the pull and the push handle these edits like any others.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import requests
 from ecw.crm.db.engine import engine_from_url, reading
 from ecw.reports import rejects, reviews
 
-# One of the patients whom intake has just met; nobody in the sandbox's population is called so.
+# A patient whom intake has just entered; the sandbox's population does not have this name.
 NEWCOMER = {
     **{"identifier": "CRM-1001", "last_name": "Fairweather", "first_name": "Nora", "birth_date": "1986-04-17"},
     **{"gender": "Female", "phone": "5185550142", "city": "Albany", "state": "NY", "postal_code": "12207"},
     **{"active": True, "deceased": False},
 }
-# One whom the front desk has met: eCW has a chart, and the CRM does not know of it yet.
+# A patient with a chart in eCW that has not been pulled into the CRM yet.
 WALK_IN = {
     **{"resourceType": "Patient", "id": "walk-in-1", "active": True, "gender": "female", "birthDate": "1991-03-08"},
     "name": [{"use": "usual", "family": "Lightfoot", "given": ["Camila"]}],
@@ -35,15 +35,15 @@ SECONDS = 60
 
 
 class Clinic:
-    """The practice's side, over the sandbox's door for tests."""
+    """The practice's side, through the sandbox's admin API."""
 
     def __init__(self, admin_url: str) -> None:
         self.url = admin_url
         self.session = requests.Session()
-        self.session.trust_env = False  # a proxy has no business between us and 127.0.0.1
+        self.session.trust_env = False  # do not send calls to 127.0.0.1 through a proxy
 
     def ready(self) -> bool:
-        """Return True once the sandbox answers."""
+        """Return True if the sandbox answers."""
         try:
             return self.session.get(f"{self.url}/records", timeout=SECONDS).ok
         except requests.RequestException:
@@ -55,29 +55,29 @@ class Clinic:
         return sorted(map(orjson.loads, filter(None, lines)), key=lambda one: str(one["id"]))
 
     def save(self, patient: dict[str, Any]) -> None:
-        """Change a patient as somebody at the front desk would."""
+        """Change a patient in eCW."""
         self.session.put(
             f"{self.url}/records/Patient/{patient['id']}", json=patient, timeout=SECONDS
         ).raise_for_status()
 
 
 def dirty(clinic: Clinic) -> None:
-    """Let two charts be as real ones are: a birth date that has not come yet, and a code that no crosswalk has."""
-    whole = [one for one in clinic.patients() if one.get("birthDate") and one.get("gender") and _named(one)]
-    for patient, wrong in zip(whole[-2:], ({"birthDate": "2091-05-17"}, {"gender": "x-not-asked"}), strict=False):
+    """Put wrong data into two charts: a birth date in the future, and a code that no crosswalk has."""
+    complete = [one for one in clinic.patients() if one.get("birthDate") and one.get("gender") and _named(one)]
+    for patient, wrong in zip(complete[-2:], ({"birthDate": "2091-05-17"}, {"gender": "x-not-asked"}), strict=False):
         clinic.save(patient | wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What somebody did in the CRM, and the row that it was done to."""
+    """An edit in the CRM: its row, and what changed."""
 
     crm_id: str
     what: str
 
 
 class Crm:
-    """The CRM's side: rows written by plain SQL, as the CRM itself would."""
+    """The CRM's side: reads and writes rows by plain SQL, as the CRM itself does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -101,7 +101,7 @@ class Crm:
         self.sql(f"UPDATE patient SET {column} = ? WHERE id = ?", value, int(crm_id))  # noqa: S608 - our own names
 
     def pulled(self) -> list[dict[str, Any]]:
-        """Return linked patients with a whole name and birth date, in the order of their ids."""
+        """Return linked, active adults with name, birth date, phone and gender, in the order of their ids."""
         names = ("id", "ecw_id", "last_name", "first_name", "birth_date", "phone", "gender")
         rows = self.sql(
             f"SELECT {', '.join('p.' + name for name in names)} FROM patient p "  # noqa: S608 - our own names
@@ -114,7 +114,7 @@ class Crm:
 
 
 def edit(crm: Crm, clinic: Clinic) -> list[Edit]:
-    """Do a morning's edits: one patient of each kind that a push meets, as far as there are so many."""
+    """Edit one patient for each result of a push (created, refused, updated, held, conflict), if there are enough."""
     return list(_edits(crm, clinic))
 
 
@@ -123,14 +123,14 @@ def _edits(crm: Crm, clinic: Clinic) -> Iterator[Edit]:
     tomorrow = (date.today() + timedelta(days=1)).isoformat()  # noqa: DTZ011 - the reader's own day
     unborn = NEWCOMER | {"identifier": "CRM-1002", "last_name": "Merriweather", "birth_date": tomorrow}
     yield Edit(crm.add(unborn), "a new patient, born tomorrow")
-    known = iter(crm.pulled())
-    if changed := next(known, None):
+    linked = iter(crm.pulled())
+    if changed := next(linked, None):
         crm.edit(changed["id"], "phone", "5185550177")
         yield Edit(str(changed["id"]), "another phone number")
     clinic.save(WALK_IN)
     like = {"identifier": "CRM-1003", "last_name": "Lightfoot", "first_name": "Camilla", "birth_date": "1991-03-08"}
     yield Edit(crm.add(NEWCOMER | like | {"phone": None}), "a new patient, like one in eCW")
-    if both := next(known, None):
+    if both := next(linked, None):
         [chart] = [one for one in clinic.patients() if one["id"] == both["ecw_id"]]
         born = date.fromisoformat(str(both["birth_date"]))
         crm.edit(both["id"], "birth_date", (born + timedelta(days=1)).isoformat())
@@ -139,7 +139,7 @@ def _edits(crm: Crm, clinic: Clinic) -> Iterator[Edit]:
 
 
 def table(crm: Crm, run_id: str, edits: list[Edit]) -> str:
-    """Return what the push made of the edits: ids, words and reasons, no values."""
+    """Return a table of the edits and their results in the push: ids, statuses and reasons, no values."""
     lines = [("CRM id", "in the CRM", "the push", "why")]
     for one in edits:
         found = crm.sql("SELECT status, reason FROM ecw_push_item WHERE run_id = ? AND crm_id = ?", run_id, one.crm_id)
@@ -159,7 +159,7 @@ def table(crm: Crm, run_id: str, edits: list[Edit]) -> str:
 
 
 def waiting(crm: Crm, practice: str) -> list[str]:
-    """Return what waits for a person now, a line each."""
+    """Return what waits for a person now, one line per item."""
     engine = engine_from_url(f"sqlite:///{crm.path}")
     try:
         with reading(engine) as connection:

@@ -22,7 +22,7 @@ from include.sandbox.settings import Settings, all_settings
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m include.sandbox",
-        description="An eClinicalWorks FHIR server that behaves as its public traces say. It listens on 127.0.0.1, "
+        description="A FHIR server that behaves like eClinicalWorks does in public traces. It listens on 127.0.0.1, "
         "prints one line of JSON with its addresses when it is ready, and stops on SIGTERM.",
     )
     place = parser.add_argument_group("place")
@@ -34,14 +34,18 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     people.add_argument("--patients", type=int, default=200, help="number of patients (default %(default)s)")
     people.add_argument("--practitioners", type=int, help="default: 12, or one for 100 patients")
     people.add_argument("--locations", type=int, help="default: 8, or one for 1000 patients")
-    people.add_argument("--seed", type=int, default=1, help="another seed, other people (default %(default)s)")
+    people.add_argument("--seed", type=int, default=1, help="seed of the population (default %(default)s)")
     people.add_argument("--zone", type=_zone, default=ZoneInfo("America/New_York"), help="the practice's time zone")
-    people.add_argument("--today", type=date.fromisoformat, help="appointments before it are past (default: today)")
+    people.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        help="the day that separates past from planned appointments (default: today)",
+    )
     people.add_argument("--load", type=Path, metavar="FOLDER", help="serve FOLDER/<Type>.ndjson instead")
-    clients = parser.add_argument_group("clients, each option as often as needed")
+    clients = parser.add_argument_group("clients; each option may be repeated")
     clients.add_argument("--client", type=_pair, action="append", default=[], metavar="ID=JWKS_URL")
     clients.add_argument("--secret", type=_pair, action="append", default=[], metavar="ID=SECRET")
-    settings = parser.add_argument_group("settings, also changed at run time with PATCH /admin/settings")
+    settings = parser.add_argument_group("settings; PATCH /admin/settings changes them at run time")
     for each, kind in all_settings():
         flag, means = f"--{each.name.replace('_', '-')}", f"{each.metadata['means']} (default {each.default!r})"
         if kind is bool:
@@ -71,16 +75,16 @@ def main() -> int:
         settings = Settings(**{each.name: getattr(options, each.name) for each, _ in all_settings()})
         size = Size(
             patients=options.patients,
-            practitioners=_given(options.practitioners, max(12, options.patients // 100)),
-            locations=_given(options.locations, max(8, options.patients // 1000)),
+            practitioners=_or_default(options.practitioners, max(12, options.patients // 100)),
+            locations=_or_default(options.locations, max(8, options.patients // 1000)),
             seed=options.seed,
             zone=options.zone,
             today=options.today or datetime.now(options.zone).date(),
         )
         sources = loaded(options.load, size) if options.load else made(size)
         fhir_socket, token_socket = listen(options.port), listen(options.token_port)
-    except (OSError, ValueError) as wrong:
-        print(f"sandbox: {wrong}", file=sys.stderr)  # noqa: T201 - the command's own message
+    except (OSError, ValueError) as error:
+        print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201 - the command's own message
         return 1
     logging.basicConfig(level=logging.CRITICAL, format="%(message)s", stream=sys.stderr)
     logging.getLogger("include.sandbox").setLevel(logging.CRITICAL if options.quiet else logging.INFO)
@@ -91,8 +95,8 @@ def main() -> int:
     return 0
 
 
-def _given(chosen: int | None, otherwise: int) -> int:
-    return otherwise if chosen is None else chosen
+def _or_default(chosen: int | None, default: int) -> int:
+    return default if chosen is None else chosen
 
 
 if __name__ == "__main__":

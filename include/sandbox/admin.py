@@ -1,6 +1,6 @@
-"""The test's door, on the token port: change what is held, see what was served, set, switch faults on, reset.
+"""The admin API for tests, on the token port: change records, read counts, change settings, add faults, reset.
 
-Nothing here counts in the quota, and nothing asks who calls: the sandbox listens on 127.0.0.1 alone.
+Its calls do not count in the quota and need no authentication: the sandbox listens on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from include.sandbox.faults import Rule
+from include.sandbox.fault_rule import Rule
+from include.sandbox.faults import rule_of
 from include.sandbox.oauth import Client
 from include.sandbox.sandbox import Sandbox
 
@@ -27,7 +28,7 @@ class Admin:
             return [Route(f"/admin{path}", handler, methods=[method]) for method, handler in methods.items()]
 
         return [
-            *route("/records", GET=self.held),
+            *route("/records", GET=self.record_counts),
             *route("/records/{kind}", GET=self.records, DELETE=self.delete_all),
             *route("/records/{kind}/{id}", GET=self.record, PUT=self.put, DELETE=self.delete),
             *route("/counts", GET=self.counts),
@@ -37,12 +38,12 @@ class Admin:
             *route("/reset", POST=self.reset),
         ]
 
-    async def held(self, request: Request) -> Response:
-        """How many records of each type there are."""
-        return JSONResponse({kind: len(held) for kind, held in self.sandbox.store.types.items()})
+    async def record_counts(self, request: Request) -> Response:
+        """Return the number of records of each type."""
+        return JSONResponse({kind: len(records) for kind, records in self.sandbox.store.types.items()})
 
     async def records(self, request: Request) -> Response:
-        """All records of a type, as NDJSON."""
+        """Return all records of a type as NDJSON."""
         kind = request.path_params["kind"]
         if kind not in self.sandbox.store.types:
             return _error(404, f"unknown type {kind!r}")
@@ -55,21 +56,21 @@ class Admin:
 
     async def delete_all(self, request: Request) -> Response:
         """Delete all records of a type."""
-        held = self.sandbox.store.types.get(request.path_params["kind"])
-        if held is None:
+        records = self.sandbox.store.types.get(request.path_params["kind"])
+        if records is None:
             return _error(404, f"unknown type {request.path_params['kind']!r}")
         for resource in list(self.sandbox.store.all(request.path_params["kind"])):
-            held.delete(resource["id"])
+            records.delete(resource["id"])
         return Response(status_code=204)
 
     async def record(self, request: Request) -> Response:
         kind, ecw_id = request.path_params["kind"], request.path_params["id"]
-        held = self.sandbox.store.types.get(kind)
-        resource = held.get(ecw_id) if held else None
+        records = self.sandbox.store.types.get(kind)
+        resource = records.get(ecw_id) if records else None
         return JSONResponse(resource) if resource else _error(404, f"no {kind} with this id")
 
     async def put(self, request: Request) -> Response:
-        """Store a record with a new `meta.lastUpdated`; `?stamp=no` keeps it as it is."""
+        """Store a record with a new `meta.lastUpdated`; with `?stamp=no` unchanged."""
         resource = await request.json()
         kind, ecw_id = request.path_params["kind"], request.path_params["id"]
         if kind not in self.sandbox.store.types or resource.get("resourceType") != kind:
@@ -78,13 +79,13 @@ class Admin:
         return JSONResponse(stored)
 
     async def delete(self, request: Request) -> Response:
-        held = self.sandbox.store.types.get(request.path_params["kind"])
-        if held is None or not held.delete(request.path_params["id"]):
+        records = self.sandbox.store.types.get(request.path_params["kind"])
+        if records is None or not records.delete(request.path_params["id"]):
             return _error(404, "no record with this id")
         return Response(status_code=204)
 
     async def counts(self, request: Request) -> Response:
-        """What was served: every answer, and the calls that the quota let through, by minute."""
+        """Return how many responses were sent, and how many calls the quota admitted in each minute."""
         served = self.sandbox.served
         rows = [
             {"interaction": interaction, "resource": kind, "status": status, "count": count}
@@ -106,8 +107,8 @@ class Admin:
         try:
             for name, value in (await request.json()).items():
                 self.sandbox.settings.set(name, value)
-        except ValueError as wrong:
-            return _error(400, str(wrong))
+        except ValueError as error:
+            return _error(400, str(error))
         return await self.settings(request)
 
     async def register(self, request: Request) -> Response:
@@ -121,9 +122,9 @@ class Admin:
 
     async def add_fault(self, request: Request) -> Response:
         try:
-            rule = Rule(**await request.json())
-        except (TypeError, ValueError) as wrong:
-            return _error(400, str(wrong))
+            rule = rule_of(**await request.json())
+        except (TypeError, ValueError) as error:
+            return _error(400, str(error))
         self.sandbox.faults.append(rule)
         return JSONResponse(_rule_json(rule), 201)
 
@@ -132,7 +133,7 @@ class Admin:
         return Response(status_code=204)
 
     async def reset(self, request: Request) -> Response:
-        """Be as at the start: records, settings, counts, tokens, faults."""
+        """Restore the state of the start: records, settings, clients, counts, tokens, exports, faults."""
         self.sandbox.reset()
         return Response(status_code=204)
 

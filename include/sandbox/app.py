@@ -1,4 +1,4 @@
-"""The two web applications of one process: the FHIR server, and the token endpoint with the admin's door."""
+"""The two web applications of one process: the FHIR server, and the token endpoint with the admin API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fhir_app(sandbox: Sandbox) -> Starlette:
     def at(path: str, interaction: str, handler: Handler, method: str = "GET", *, bearer: bool = True) -> Route:
         serve = endpoint(sandbox, interaction, handler, bearer=bearer)
         route = Route(f"{sandbox.settings.base_path}{path}", serve, methods=[method])
-        route.methods = {method}  # Starlette answers HEAD beside GET; eCW does not
+        route.methods = {method}  # Starlette adds HEAD to GET; eCW does not have it
         return route
 
     return Starlette(
@@ -42,16 +42,16 @@ def fhir_app(sandbox: Sandbox) -> Starlette:
 
 
 def _exported(sandbox: Sandbox, path: str) -> list[Route]:
-    """Return the routes to an export's status and files; they can be elsewhere than the rest, `export_origin`."""
-    found = []
+    """Return the routes to the status and files of exports; `export_origin` may put them at another address."""
+    routes = []
     for end, interaction, handler, method in (
         ("/$export-status/{job}", "export-status", export.status, "GET"),
         ("/$export-status/{job}", "export-cancel", export.cancel, "DELETE"),
         ("/$export-file", "export-file", export.file, "GET"),
     ):
-        found.append(Route(f"{path}{end}", endpoint(sandbox, interaction, handler), methods=[method]))
-        found[-1].methods = {method}
-    return found
+        routes.append(Route(f"{path}{end}", endpoint(sandbox, interaction, handler), methods=[method]))
+        routes[-1].methods = {method}
+    return routes
 
 
 def token_app(sandbox: Sandbox) -> Starlette:
@@ -59,7 +59,7 @@ def token_app(sandbox: Sandbox) -> Starlette:
         return await oauth.grant(sandbox, call.request)
 
     async def elsewhere(request: Request) -> Response:
-        """Count what should never come here: a call that followed a link off the FHIR server."""
+        """Count a call that should never arrive: it followed a link to another server than the FHIR server."""
         sandbox.served.elsewhere += 1
         return JSONResponse({"error": "not found"}, 404)
 

@@ -1,4 +1,4 @@
-"""The shapes of answers: searchset pages, OperationOutcomes, and eCW's content type."""
+"""Response bodies: searchset pages, OperationOutcomes, transaction responses; and eCW's content type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """A call that is answered with an OperationOutcome."""
+    """The call is refused: the response is an OperationOutcome with this HTTP status."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Page:
     """One page of a search, which faults may change before it is sent."""
 
     kind: str
-    pairs: Sequence[tuple[str, str]]  # the parameters, `page` aside
-    keys: Sequence[int]  # all that were found, in order
+    pairs: Sequence[tuple[str, str]]  # the parameters without `page`
+    keys: Sequence[int]  # the numbers of all matches, in order
     number: int
     size: int
     resources: list[Resource] = field(default_factory=list)
@@ -63,15 +63,15 @@ class Page:
         return self.keys[(number - 1) * self.size : number * self.size]
 
     def url(self, sandbox: Sandbox, number: int) -> str:
-        """Return a page's address; eCW's servers add a `_count` that they then refuse."""
+        """Return the URL of a page; eCW adds a `_count` that it then refuses."""
         pairs = [*self.pairs, ("page", str(number))]
         if number > 1 and sandbox.settings.profile == "ecw":
             pairs.insert(len(self.pairs), ("_count", str(self.size)))
         query = f"?{urlencode(pairs)}"
-        before = {"query": "", "relative": self.kind}.get(
+        prefix = {"query": "", "relative": self.kind}.get(
             sandbox.settings.next_link, f"{sandbox.link_base}/{self.kind}"
         )
-        return (before if number > 1 else f"{sandbox.link_base}/{self.kind}") + query
+        return (prefix if number > 1 else f"{sandbox.link_base}/{self.kind}") + query
 
 
 def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def searchset(sandbox: Sandbox, page: Page) -> dict[str, Any]:
 
 
 def transaction_response(status: str, location: str | None = None) -> Resource:
-    """Return the answer to a one-entry transaction; eCW puts its own code where the HTTP status belongs."""
+    """Return the response to a one-entry transaction; eCW puts its own code in the place of the HTTP status."""
     response: Resource = {"status": status}
     if location:
         response["location"] = location

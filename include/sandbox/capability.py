@@ -1,4 +1,4 @@
-"""What the server says about itself: /metadata and /.well-known/smart-configuration, both without a token."""
+"""The server's description of itself: /metadata and /.well-known/smart-configuration, both without a token."""
 
 from __future__ import annotations
 

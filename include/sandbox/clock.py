@@ -1,4 +1,4 @@
-"""The server's clock: the machine's, moved by a setting."""
+"""The server's clock: the machine's clock plus `clock_offset`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Clock:
         return datetime.fromtimestamp(self.now(), UTC)
 
     def stamp(self) -> str:
-        """Return now as `meta.lastUpdated`: to the millisecond, with the practice's offset."""
+        """Return the present time as `meta.lastUpdated`: in milliseconds, with the practice's offset."""
         return datetime.fromtimestamp(self.now(), self.zone).isoformat(timespec="milliseconds")
 
     def http_date(self) -> str:
         return formatdate(self.now(), usegmt=True)
 
     def minute(self) -> int:
-        """Return the number of the quota's present minute."""
+        """Return the number of the present minute of the quota."""
         return int(self.now() // self.settings.minute_seconds)

@@ -1,7 +1,7 @@
 """Group export (FHIR Bulk Data): kick-off, progress, manifest, files, cancel.
 
-As eCW does it: the group is named by its first identifier, a second kick-off while one runs is answered 200 with an
-OperationOutcome, and the addresses in the manifest hold `&amp;`.
+As in eCW, the group is named by its first identifier, a second kick-off during a running export gets 200 with an
+OperationOutcome, and the URLs in the manifest contain `&amp;`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from include.sandbox.serving import Call
 
 _PARAMETERS = {"_since", "_type"}
-_BREATH = 200  # records between which other calls get their turn
+_BATCH = 200  # records between two switches to other calls
 _OWNER = {"Patient": "id", "Coverage": "beneficiary", "Encounter": "subject"}
 
 
 @dataclass
 class Export:
-    """One job; `parts` are made when it is over: by type, the numbers of its records."""
+    """An export job; `parts` has the numbers of the records by type, from the end of the job."""
 
     id: str
     group: int
@@ -103,7 +103,7 @@ async def status(call: Call) -> Response:
 
 
 async def file(call: Call) -> Response:
-    """Answer one file of the manifest: NDJSON, for the bearer of a token that may read its type."""
+    """Answer a request for a file of the manifest: NDJSON; the token must allow reading its type."""
     query, job = call.request.query_params, _job(call)
     kind, part = query.get("type", ""), query.get("part", "")
     if kind not in job.parts or not part.isdecimal():
@@ -116,56 +116,56 @@ async def file(call: Call) -> Response:
 
 
 async def cancel(call: Call) -> Response:
-    """Answer `DELETE` on the poll address: the job and its files are gone."""
-    job, answer = _job(call), call.sandbox.settings.export_delete
-    if answer >= 400:
-        raise Refused(answer, "not-supported", "Exports cannot be deleted.")
+    """Answer `DELETE` on the status URL: delete the job and its files."""
+    job, status_code = _job(call), call.sandbox.settings.export_delete
+    if status_code >= 400:
+        raise Refused(status_code, "not-supported", "Exports cannot be deleted.")
     del call.sandbox.exports[job.id]
-    return Response(status_code=answer)
+    return Response(status_code=status_code)
 
 
 def _group(call: Call) -> int:
-    """Return the group's number; eCW knows it by its first identifier, a plain server by its id."""
-    groups, asked = call.sandbox.store["Group"], call.request.path_params["id"]
+    """Return the group's number; eCW names a group by its first identifier, a plain server by its id."""
+    groups, name = call.sandbox.store["Group"], call.request.path_params["id"]
     for key in groups.numbers():
         group = groups.at(key) or {}
         if call.sandbox.settings.profile == "fhir":
-            known = group.get("id")
+            own_name = group.get("id")
         else:
-            known = (group.get("identifier") or [{}])[0].get("value")
-        if known == asked:
+            own_name = (group.get("identifier") or [{}])[0].get("value")
+        if own_name == name:
             return key
     raise Refused(404, "not-found", "Group with this id is not known.")
 
 
 def _types(call: Call) -> list[str]:
-    """Return the types to export: those asked for, which must be granted, or all that are granted."""
-    possible = call.sandbox.settings.listed("export_types")
-    asked = [kind for kind in call.request.query_params.get("_type", "").split(",") if kind]
-    for kind in asked:
+    """Return the types to export: the requested ones, which the token must allow, or all that it allows."""
+    exported = call.sandbox.settings.listed("export_types")
+    requested = [kind for kind in call.request.query_params.get("_type", "").split(",") if kind]
+    for kind in requested:
         if kind not in call.sandbox.store.types:
             raise Refused(400, "invalid", "_type holds a type that is not known.")
         call.require(kind, "r")
-    if asked:
-        return [kind for kind in asked if kind in possible]
-    return [kind for kind in possible if call.token and call.token.allows(kind, "r")]
+    if requested:
+        return [kind for kind in requested if kind in exported]
+    return [kind for kind in exported if call.token and call.token.allows(kind, "r")]
 
 
 def _job(call: Call) -> Export:
-    asked = call.request.path_params.get("job") or call.request.query_params.get("job", "")
-    if asked not in call.sandbox.exports:
+    job_id = call.request.path_params.get("job") or call.request.query_params.get("job", "")
+    if job_id not in call.sandbox.exports:
         raise Refused(404, "not-found", "This export is not known, or has expired.")
-    return call.sandbox.exports[asked]
+    return call.sandbox.exports[job_id]
 
 
 async def _members(call: Call, job: Export, kind: str) -> AsyncIterator[int]:
-    """Yield the numbers of the records: of the group's patients, and the practice's whole directory."""
+    """Yield the numbers of the records to export: those of the group's patients; of other types all records."""
     sandbox = call.sandbox
     collection, owner = sandbox.store[kind], _OWNER.get(kind)
     since = job.since if sandbox.settings.export_since else None
-    some = owner is not None and job.group == 1
+    only_members = owner is not None and job.group == 1
     numbers = list(collection.numbers())
-    if not some and since is None:
+    if not only_members and since is None:
         for key in numbers:
             yield key
         return
@@ -173,12 +173,12 @@ async def _members(call: Call, job: Export, kind: str) -> AsyncIterator[int]:
     async for key, resource in _numbered(call, kind, numbers):
         changed = resource.get("meta", {}).get("lastUpdated")
         too_old = changed is not None and span(changed, sandbox.zone)[0] < earliest
-        if not too_old and (not some or _is_alumnus(call, resource, owner or "")):
+        if not too_old and (not only_members or _is_alumnus(call, resource, owner or "")):
             yield key
 
 
 def _is_alumnus(call: Call, resource: Resource, owner: str) -> bool:
-    """Return True if the patient is in the second group: one in three."""
+    """Return True if the record's patient is in the second group, which has every third patient."""
     of = resource["id"] if owner == "id" else resource.get(owner, {}).get("reference", "").removeprefix("Patient/")
     key = call.sandbox.store["Patient"].key_of(of)
     return key is not None and key % 3 == 0
@@ -187,7 +187,7 @@ def _is_alumnus(call: Call, resource: Resource, owner: str) -> bool:
 async def _numbered(call: Call, kind: str, numbers: list[int]) -> AsyncIterator[tuple[int, Resource]]:
     collection = call.sandbox.store[kind]
     for count, key in enumerate(numbers):
-        if count % _BREATH == 0:
+        if count % _BATCH == 0:
             await asyncio.sleep(0)
         if resource := collection.at(key):
             yield key, resource

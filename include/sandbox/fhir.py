@@ -1,4 +1,4 @@
-"""The FHIR calls: search and read. Everything a call passes before is in serving.py."""
+"""The FHIR calls search and read. Quota, token and faults are in serving.py."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ async def search(call: Call) -> Response:
     sandbox, kind = call.sandbox, call.kind
     _check_type(call)
     call.require(kind, "r")
-    asked = _parameters(call)
-    number = _whole(asked, "page", 1)
-    pairs = [(name, value) for name, value in asked if name not in ("page", "_count")]
+    parameters = _parameters(call)
+    number = _whole(parameters, "page", 1)
+    pairs = [(name, value) for name, value in parameters if name not in ("page", "_count")]
     query = f"{kind}?{urlencode(pairs)}"
     keys = sandbox.remembered(query) if number > 1 and sandbox.settings.paging == "snapshot" else None
     if keys is None and "no-cache" not in call.request.headers.get("cache-control", ""):
         keys = sandbox.cached(query)
     if keys is None:
-        keys = _found(call, faults.honoured(call, pairs))
+        keys = _matches(call, faults.honoured(call, pairs))
         sandbox.remember(query, keys)
-    shown = [pair for pair in asked if pair[0] != "page"]
+    without_page = [pair for pair in parameters if pair[0] != "page"]
     paged = "page" in declared(kind, sandbox.settings)
-    size = _whole(asked, "_count", sandbox.settings.page_size) if paged else max(len(keys), 1)
-    page = Page(kind, shown, keys, number, size, total=len(keys))
+    size = _whole(parameters, "_count", sandbox.settings.page_size) if paged else max(len(keys), 1)
+    page = Page(kind, without_page, keys, number, size, total=len(keys))
     collection = sandbox.store[kind]
     page.resources = [sandbox.shown(resource) for key in page.slice(number) if (resource := collection.at(key))]
     if page.slice(number + 1):
@@ -60,7 +60,7 @@ async def read(call: Call) -> Response:
 
 
 async def unknown(call: Call) -> Response:
-    """Refuse what eCW does not have: other methods, deeper paths."""
+    """Refuse calls that eCW does not support: other methods, deeper paths."""
     raise Refused(404, "not-supported", "Invalid request: this operation is not supported.")
 
 
@@ -70,7 +70,7 @@ def _check_type(call: Call) -> None:
 
 
 def _parameters(call: Call) -> list[tuple[str, str]]:
-    """Return the parameters that count: eCW refuses what it does not know, a plain server leaves it out."""
+    """Return the supported parameters: eCW refuses a search with any other, a plain server ignores the others."""
     sandbox, pairs = call.sandbox, call.pairs
     if sandbox.settings.profile == "fhir":
         names = declared(call.kind, sandbox.settings)
@@ -91,7 +91,7 @@ def _whole(pairs: Pairs, name: str, default: int) -> int:
     return int(value)
 
 
-def _found(call: Call, pairs: Pairs) -> list[int]:
+def _matches(call: Call, pairs: Pairs) -> list[int]:
     sandbox, kind = call.sandbox, call.kind
     collection, params = sandbox.store[kind], dict(pairs)
     if "_id" in params:

@@ -1,7 +1,7 @@
-"""The token endpoint: SMART Backend Services (RFC 7523) as eCW does it.
+"""The token endpoint: SMART Backend Services (RFC 7523) as in eCW.
 
-The client's JWKS is fetched at every token. The errors are those of the reference; a signature that does not
-verify is `invalid_client`, as RFC 7523 has it. Descriptions name the cause, never a key or a token.
+It fetches the client's JWKS for every token. The errors are those of eCW's reference; a signature that does not
+verify is `invalid_client`, as in RFC 7523. Descriptions name the cause, never a key or a token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SMART_SCOPE = re.compile(r"system/(\*|[A-Z][A-Za-z]+)\.(read|write|\*|c?r?u?d?s
 
 @dataclass(frozen=True)
 class Client:
-    """A registered client: either of the two ways to prove who it is, or both."""
+    """A registered client; it authenticates by its JWKS, by its secret, or by either."""
 
     id: str
     jwks_url: str = ""
@@ -51,7 +51,7 @@ class Token:
         return any(scope.startswith("system/Group.") for scope in self.scopes)
 
     def allows(self, kind: str, verb: str) -> bool:
-        """Return True if a verb (`c`, `r` or `u`) on this type was granted, however the scope spells it."""
+        """Return True if a scope grants a verb (`c`, `r` or `u`) on this type, in any spelling of scopes."""
         granted = {scope.partition(".")[2] for scope in self.scopes if scope.split(".")[0] in (f"system/{kind}", _ALL)}
         return any(each in _WORDS[verb] or (set(each) <= set("cruds") and verb in each) for each in granted)
 
@@ -61,7 +61,7 @@ _WORDS = {"c": ("create", "write", "*"), "r": ("read", "*"), "u": ("update", "wr
 
 
 class OAuthError(Exception):
-    """An error answer as RFC 6749 shapes it."""
+    """An error response of the token endpoint (RFC 6749, section 5.2)."""
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
         super().__init__(description)
@@ -81,7 +81,7 @@ def invalid_grant(description: str) -> OAuthError:
 
 
 def known_scopes(settings: Settings) -> frozenset[str]:
-    """Return the scopes that eCW has; Coverage has only `.r`."""
+    """Return the scopes that eCW knows; Coverage has only `.r`."""
     verbs = ("read", "rs", "r", *(("c", "u") if settings.write_scopes == "cu" else ("create", "update")))
     return frozenset({"system/Coverage.r"} | {f"system/{kind}.{verb}" for kind in FULL_TYPES for verb in verbs})
 
@@ -168,7 +168,7 @@ async def _check_assertion(sandbox: Sandbox, assertion: str) -> None:
 
 
 def _verified(assertion: str, key: jwt.PyJWK, audience: str) -> dict[str, Any]:
-    """Verify signature and audience; times are checked by the server's own clock."""
+    """Verify signature and audience and return the claims; `_check_times` checks the times by the sandbox's clock."""
     options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "require": ["exp", "jti", "aud"]}
     try:
         claims: dict[str, Any] = jwt.decode(assertion, key, ["RS384"], audience=audience, options=options)
@@ -222,13 +222,13 @@ def _key(jwks: Mapping[str, Any], key_id: str | None) -> jwt.PyJWK:
 
 
 def _scopes(settings: Settings, text: str) -> frozenset[str]:
-    asked = text.split()
-    if not asked:
+    scopes = text.split()
+    if not scopes:
         raise OAuthError("invalid_request", "scope is mandatory.")
     if settings.profile == "fhir":
-        unknown = [scope for scope in asked if not _SMART_SCOPE.fullmatch(scope)]
+        unknown = [scope for scope in scopes if not _SMART_SCOPE.fullmatch(scope)]
     else:
-        unknown = [scope for scope in asked if scope not in known_scopes(settings)]
+        unknown = [scope for scope in scopes if scope not in known_scopes(settings)]
     if unknown:
         raise invalid_grant(f"Bad or unknown scope: {', '.join(unknown)}.")
-    return frozenset(asked)
+    return frozenset(scopes)

@@ -1,4 +1,4 @@
-"""Which search parameters each type declares, and which combinations of them are answered.
+"""The search parameters that each type declares, and the combinations that are accepted.
 
 Source: eCW's published CapabilityStatement and the combinations that its clients are known to use.
 """
@@ -18,7 +18,7 @@ DECLARED = {
     "Organization": ("_id", "address", "name", "type", "page"),
     "Group": ("page",),
 }
-# Sorted names, `page` aside. `date` twice is a range.
+# Sorted names without `page`. `date` twice is a range.
 COMBINATIONS: dict[str, frozenset[tuple[str, ...]]] = {
     "Practitioner": frozenset({(), ("_id",), ("identifier",), ("name",)}),
     "Location": frozenset({(), ("_id",), ("address",), ("name",)}),
@@ -38,26 +38,26 @@ COMBINATIONS: dict[str, frozenset[tuple[str, ...]]] = {
     "Group": frozenset({()}),
 }
 READ_BY_PATH = ("Practitioner", "Location", "Patient", "Coverage", "Encounter", "Organization")
-GENERAL = ("_lastUpdated", "_count")  # what the fhir profile declares for every type
+GENERAL = ("_lastUpdated", "_count")  # parameters that the fhir profile declares for every type
 
 
 def declared(kind: str, settings: Settings) -> tuple[str, ...]:
-    """Return the parameters that /metadata tells for this type."""
+    """Return the parameters that /metadata declares for this type."""
     names = DECLARED[kind]
     if settings.profile == "fhir":
         names = tuple(dict.fromkeys((*names, "page", *GENERAL)))
-    gone = settings.listed("undeclared")
-    return tuple(name for name in names if f"{kind}.{name}" not in gone)
+    undeclared = settings.listed("undeclared")
+    return tuple(name for name in names if f"{kind}.{name}" not in undeclared)
 
 
 def refusal(kind: str, pairs: Sequence[tuple[str, str]], settings: Settings) -> str | None:
-    """Return eCW's text for parameters that it does not take, None for a search that it answers."""
+    """Return eCW's error text for a combination of parameters, None if eCW accepts it."""
     names = [name for name, _ in pairs]
     unknown = sorted(set(names) - set(declared(kind, settings)))
     if unknown:
         return f"Unsupported query parameter(s): {', '.join(unknown)}. These parameters are not allowed."
-    asked = tuple(sorted(name for name in names if name != "page"))
-    if asked not in COMBINATIONS[kind] or not _is_range([value for name, value in pairs if name == "date"]):
+    combination = tuple(sorted(name for name in names if name != "page"))
+    if combination not in COMBINATIONS[kind] or not _is_range([value for name, value in pairs if name == "date"]):
         shown = ", ".join(sorted(set(names)))
         return f"Invalid request: Does not know how to handle get operation with parameter [{shown}]"
     return None

@@ -1,4 +1,4 @@
-"""One practice as the server holds it: its records, its settings, and what was served."""
+"""The state of one practice on the server: records, settings, tokens, exports, faults, counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 from include.sandbox.clock import Clock
 from include.sandbox.export import Export
-from include.sandbox.faults import Rule
+from include.sandbox.fault_rule import Rule
 from include.sandbox.oauth import Client, Token
 from include.sandbox.population import Resource, Source
 from include.sandbox.searching import Matchers
@@ -23,7 +23,7 @@ _SNAPSHOTS = 512
 
 @dataclass(frozen=True)
 class Place:
-    """Where it listens, as it reports to its parent."""
+    """The ports and the practice code of the server."""
 
     fhir_port: int
     token_port: int
@@ -47,7 +47,7 @@ class Sandbox:
         self.used_jti: dict[str, float] = {}
         self.faults: list[Rule] = []
         self.exports: dict[str, Export] = {}
-        # One for all fetches: making one costs 30 ms; but no connection is kept, each token fetches anew.
+        # One client for all fetches: creating one costs 30 ms. It keeps no connection open between two tokens.
         self.http = httpx.AsyncClient(timeout=5, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._snapshots: OrderedDict[str, Sequence[int]] = OrderedDict()
         self._searched: dict[str, float] = {}
@@ -66,12 +66,12 @@ class Sandbox:
 
     @property
     def export_base(self) -> str:
-        """Where an export's status and files are: with everything else, or elsewhere."""
+        """The base of the URLs of an export's status and files; `export_origin` may change it."""
         return self.settings.export_origin or self.link_base
 
     @property
     def link_base(self) -> str:
-        """The base as links and fullUrls tell it: eCW says http whatever the call was."""
+        """The base URL in links and fullUrls: eCW always writes http."""
         if self.settings.profile == "fhir":
             return self.base_url
         return f"http://{self.base_url.partition('://')[2]}"
@@ -81,7 +81,7 @@ class Sandbox:
         return self.settings.public_token_url or f"http://127.0.0.1:{self.place.token_port}/oauth/oauth2/token"
 
     def remember(self, query: str, keys: Sequence[int]) -> None:
-        """Keep a search's result as its first page found it, so that its later pages do not shift."""
+        """Keep the result of a search from its first page, so that later pages do not shift."""
         self._snapshots[query] = keys
         self._searched[query] = self.clock.now()
         self._snapshots.move_to_end(query)
@@ -89,12 +89,12 @@ class Sandbox:
             self._snapshots.popitem(last=False)
 
     def cached(self, query: str) -> Sequence[int] | None:
-        """Return the result of the same search a short time ago, where the server keeps such."""
+        """Return the result of the same search within the last `cache_seconds`, None if there is none."""
         fresh = self.clock.now() - self._searched.get(query, 0.0) < self.settings.cache_seconds
         return self.remembered(query) if fresh else None
 
     def shown(self, resource: Resource) -> Resource:
-        """Return a record as it is answered: with its version, where the server has such."""
+        """Return a record as a response shows it: with its versionId if the setting `versions` is on."""
         if not self.settings.versions:
             return resource
         version = str(self.store[resource["resourceType"]].version(resource["id"]))
@@ -104,7 +104,7 @@ class Sandbox:
         return self._snapshots.get(query)
 
     def reset(self) -> None:
-        """Be as at the start, settings and clients too."""
+        """Restore the state of the start, including settings and clients."""
         vars(self.settings).update(vars(self._start_settings))
         self.clients = dict(self._start_clients)
         self.store.reset()
@@ -115,8 +115,8 @@ class Sandbox:
 
 @dataclass
 class Served:
-    """What was answered, by interaction, resource and status; and the calls of each quota minute."""
+    """How many responses by interaction, resource and status, and how many calls in each minute of the quota."""
 
     answers: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     minutes: Counter[int] = field(default_factory=Counter)
-    elsewhere: int = 0  # calls that carried a token to where no token may go
+    elsewhere: int = 0  # calls to the token port that followed a link there

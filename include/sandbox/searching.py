@@ -1,4 +1,4 @@
-"""How a search parameter matches a resource. Strings match from their start, without case and accents."""
+"""How a search parameter matches a resource. Strings match from their start, ignoring case and accents."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def digits(text: str) -> str:
 
 
 def starts(texts: Iterable[str | None], value: str) -> bool:
-    """Return True if one of the texts begins so; None is a gap that a list keeps in the place of a text."""
-    sought = folded(value)
-    return any(text is not None and folded(text).startswith(sought) for text in texts)
+    """Return True if one of the texts starts with the value; None is a gap in a list of texts."""
+    prefix = folded(value)
+    return any(text is not None and folded(text).startswith(prefix) for text in texts)
 
 
 def span(text: str, zone: ZoneInfo) -> tuple[float, float]:
-    """Return the first second of a FHIR date or dateTime and the first one after it.
+    """Return the start of a FHIR date or dateTime and the start of what follows it, as timestamps.
 
     Raises ValueError for anything else.
     """
@@ -42,7 +42,7 @@ def span(text: str, zone: ZoneInfo) -> tuple[float, float]:
     year, month, day, time = match.groups()
     if time:
         moment = datetime.fromisoformat(text)
-        # To the millisecond, as servers keep their times: what a search asks more exactly is cut.
+        # Servers store times in milliseconds; a more exact time in a search is truncated.
         moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         start = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         length = timedelta(milliseconds=1) if start.microsecond else timedelta(seconds=1)
@@ -58,7 +58,7 @@ def span(text: str, zone: ZoneInfo) -> tuple[float, float]:
 
 
 def in_time(low: float, high: float, value: str, zone: ZoneInfo) -> bool:
-    """Compare a resource's [low, high) with a parameter such as `ge2026-11-01`."""
+    """Return True if a resource's span [low, high) matches a parameter such as `ge2026-11-01`."""
     prefix, text = (value[:2], value[2:]) if value[:2] in _PREFIXES else ("eq", value)
     first, after = span(text, zone)
     return {
@@ -71,7 +71,7 @@ def in_time(low: float, high: float, value: str, zone: ZoneInfo) -> bool:
 
 
 class Matchers:
-    """The parameters by type; dates without offset are of the practice's zone."""
+    """The matchers by type and parameter; dates without an offset are in the practice's time zone."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
@@ -102,7 +102,10 @@ class Matchers:
         }
 
     def check_dates(self, kind: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Raises ValueError for a date that is none, before any record is compared."""
+        """Check the dates before any record is compared.
+
+        Raises ValueError for a value that is not a date.
+        """
         for name, value in pairs:
             if name in ("date", "birthdate", "_lastUpdated"):
                 span(value[2:] if value[:2] in _PREFIXES else value, self.zone)

@@ -1,4 +1,4 @@
-"""The process: two sockets, one event loop, one line of JSON when it is ready, a clean end on SIGTERM."""
+"""The server process: two sockets and one event loop. It prints one line of JSON when ready, and ends on SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from include.sandbox.sandbox import Sandbox
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets a fault reach the connection, to drop it."""
+    """Gives faults access to the connection, to drop it."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -38,7 +38,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `serve`: there are two servers in this process."""
+        """Install no signal handlers: `serve` handles the signals for both servers of this process."""
         yield
 
 
@@ -47,7 +47,7 @@ def listen(port: int) -> socket.socket:
 
     Raises OSError when the port is in use.
     """
-    # With the protocol's number asyncio sets TCP_NODELAY; without it an answer waits 40 ms for the client's ACK.
+    # With the protocol's number asyncio sets TCP_NODELAY; without it a response waits 40 ms for the client's ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -75,7 +75,7 @@ async def serve(sandbox: Sandbox, fhir_socket: socket.socket, token_socket: sock
 
 
 def addresses(sandbox: Sandbox) -> dict[str, Any]:
-    """Return where the server really listens, whatever the public addresses say."""
+    """Return the real addresses of the server, not the configured public ones."""
     fhir, token = (f"http://127.0.0.1:{port}" for port in (sandbox.place.fhir_port, sandbox.place.token_port))
     return {
         "practice": sandbox.place.practice,

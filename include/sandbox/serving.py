@@ -1,6 +1,6 @@
-"""What every call passes: quota, latency, faults, bearer and scope; then it is counted and written to the access log.
+"""The steps of every call: quota, latency, faults, bearer and scope; then it is counted and logged.
 
-The log has the path and the names of the parameters, never their values.
+The access log has the path and the names of the parameters, never their values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from starlette.responses import JSONResponse, Response
 
 from include.sandbox import faults
 from include.sandbox.bundles import Refused, fhir_answer, outcome
+from include.sandbox.fault_rule import Rule
 from include.sandbox.oauth import OAuthError, Token
+from include.sandbox.response_faults import HangUp
 from include.sandbox.sandbox import Sandbox
 
 log = logging.getLogger("include.sandbox")
@@ -26,14 +28,14 @@ log = logging.getLogger("include.sandbox")
 
 @dataclass
 class Call:
-    """One request on its way through the server."""
+    """One request, with its state in the server."""
 
     sandbox: Sandbox
     request: Request
     interaction: str
     kind: str = ""
     token: Token | None = None
-    rules: list[faults.Rule] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -83,15 +85,15 @@ async def _answer(call: Call, handler: Handler, bearer: bool) -> Response:
     try:
         response = await faults.before(call)
         if served is not call.sandbox.served:
-            return faults.HangUp()  # a reset overtook this call
+            return HangUp()  # the sandbox was reset during this call
         if response is None:
             if call.request.path_params.get("practice", call.sandbox.place.practice) != call.sandbox.place.practice:
                 raise Refused(404, "not-found", "Unknown practice code.")
             if bearer:
                 call.token = _bearer(call)
             response = await handler(call)
-    except Refused as refused:
-        response = _refusal(call, refused)
+    except Refused as error:
+        response = _refusal(call, error)
     except OAuthError as error:
         response = error.response()
     return await faults.after(call, response)

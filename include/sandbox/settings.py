@@ -1,4 +1,4 @@
-"""Everything that can be set: on the command line (`--page-size 50`) and while it runs (`PATCH /admin/settings`)."""
+"""The settings: on the command line (`--page-size 50`), and at run time (`PATCH /admin/settings`)."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ def _setting(default: Any, means: str) -> Any:
 class Settings:
     profile: str = _setting("ecw", "`ecw`: as eClinicalWorks behaves; `fhir`: a plain R4 server")
     quota: int = _setting(250, "calls a minute, token calls included; 0: no limit")
-    minute_seconds: float = _setting(60.0, "length of the quota's minute, to test with a faster clock")
+    minute_seconds: float = _setting(60.0, "length of the quota's minute in seconds; shorter for fast tests")
     clock_offset: float = _setting(0.0, "seconds by which the server's clock is ahead")
-    latency: float = _setting(0.0, "seconds that every call takes longer")
+    latency: float = _setting(0.0, "seconds by which every response is delayed")
     page_size: int = _setting(100, "resources on a page")
     paging: str = _setting(
-        "snapshot", "`snapshot`: later pages show what the first one found; `offset`: they count anew, and so shift"
+        "snapshot",
+        "`snapshot`: later pages show the result of the first; `offset`: each page searches again",
     )
     next_link: str = _setting(
         "whole",
-        "next links of the plain server: `whole`, `relative`, a `query` alone; `empty`: the last page has one too",
+        "next links of the plain server: `whole`, `relative`, `query` only; `empty`: the last page has one too",
     )
     base_path: str = _setting("/fhir/r4/{practice}", "path of the FHIR API; a plain server's may be /fhir or /baseR4")
-    export_origin: str = _setting("", "origin and path of an export's status and files, where they are elsewhere")
-    export_delete: int = _setting(202, "answer to DELETE of an export; 405, 501: the server has none")
-    export_pages: int = _setting(0, "files on a page of the manifest, which then has a next link; 0: all on one")
+    export_origin: str = _setting("", "origin and path of an export's status and files, if not at the base URL")
+    export_delete: int = _setting(202, "HTTP status for DELETE of an export; 405, 501: not supported")
+    export_pages: int = _setting(0, "files on a page of the manifest, which then has a next link; 0: all on one page")
     meta_profiles: str = _setting("", "profiles that a write's meta.profile may name, separated by commas; empty: all")
     token_seconds: int = _setting(300, "life of an access token")
-    allow_list: str = _setting("*", "JWKS addresses or hosts that may be fetched, separated by commas; *: all")
-    audience: str = _setting("", "the `aud` that assertions need, when it is not the token URL")
-    write_scopes: str = _setting("cu", "how write scopes are spelt: `cu` (.c, .u) or `words` (.create, .update)")
-    public_url: str = _setting(
-        "", "origin that the outside sees, such as https://ecw.example; links say http all the same"
-    )
-    public_token_url: str = _setting("", "token URL that the outside sees")
-    build: str = _setting("12.0.3", "the practice's build, as /metadata tells it")
-    undeclared: str = _setting("", "search parameters taken away, such as Encounter.date,Patient.phone")
+    allow_list: str = _setting("*", "JWKS URLs or hosts that may be fetched, separated by commas; *: all")
+    audience: str = _setting("", "the `aud` that assertions need, if it is not the token URL")
+    write_scopes: str = _setting("cu", "spelling of write scopes: `cu` (.c, .u) or `words` (.create, .update)")
+    public_url: str = _setting("", "public origin, such as https://ecw.example; links use http nevertheless")
+    public_token_url: str = _setting("", "public token URL")
+    build: str = _setting("12.0.3", "the practice's build number in /metadata")
+    undeclared: str = _setting("", "search parameters to remove, such as Encounter.date,Patient.phone")
     export_seconds: float = _setting(5.0, "seconds that a Group export takes")
     export_retry_after: int = _setting(120, "Retry-After of the kick-off, in seconds")
     export_lines: int = _setting(5_000, "lines in one exported file")
     export_types: str = _setting(
-        "Patient,Practitioner,Location,Organization,Coverage,Encounter", "types that an export holds"
+        "Patient,Practitioner,Location,Organization,Coverage,Encounter", "types that an export contains"
     )
-    export_since: bool = _setting(True, "whether an export honours _since")
-    write_back: bool = _setting(True, "whether the practice has a write-back user; without one every write is 308")
+    export_since: bool = _setting(True, "an export honours _since")
+    write_back: bool = _setting(True, "the practice has a write-back user; without one every write gets code 308")
     update_by: str = _setting("body", "updates name the patient in the `body` (url Patient), or only in the `url`")
-    update_mode: str = _setting("replace", "an update does `replace` or `merge` the elements that eCW takes")
-    versions: bool = _setting(False, "records have a versionId, and an update with another ifMatch is refused")
-    stale_status: int = _setting(409, "the status of such a refusal: HAPI says 409, FHIR 412")
-    cache_seconds: float = _setting(0.0, "a repeated search is answered as before, unless it says no-cache")
-    revives: bool = _setting(False, "an update of a patient who is not there creates it (profile fhir)")
+    update_mode: str = _setting("replace", "an update does `replace` or `merge` the elements that eCW accepts")
+    versions: bool = _setting(False, "records have a versionId; an update with another ifMatch is refused")
+    stale_status: int = _setting(409, "HTTP status of such a refusal: HAPI sends 409, FHIR says 412")
+    cache_seconds: float = _setting(
+        0.0, "seconds for which a repeated search gets the same response, unless it sends no-cache"
+    )
+    revives: bool = _setting(False, "an update of a missing patient creates it (profile fhir)")
     create_delay: float = _setting(3.0, "seconds until a created patient can be read")
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class Settings:
             self.set(name, value)
 
     def set(self, name: str, value: Any) -> None:
-        """Set one of them.
+        """Change a setting.
 
-        Raises ValueError for a name that there is not, or a value of the wrong type.
+        Raises ValueError for an unknown name, or a value of the wrong type.
         """
         kinds = get_type_hints(Settings)
         if name not in kinds:
@@ -78,7 +79,7 @@ class Settings:
         setattr(self, name, value)
 
     def listed(self, name: str) -> list[str]:
-        """Return a setting that is separated by commas."""
+        """Return the parts of a setting that are separated by commas."""
         return [part.strip() for part in getattr(self, name).split(",") if part.strip()]
 
 

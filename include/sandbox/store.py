@@ -1,4 +1,4 @@
-"""The records that are served: a source that never changes, and what was put and deleted since."""
+"""The records that are served: a source that never changes, and the records stored and deleted since."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from include.sandbox.clock import Clock
 from include.sandbox.population import Resource, Source
 
-ADDED_FROM = 1 << 48  # numbers of added records: above every number of a source
+ADDED_FROM = 1 << 48  # numbers of added records are above all numbers of a source
 
 
 class Collection:
-    """All records of one type, by number in the order of a list search."""
+    """All records of one type, numbered in the order of a list search."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -31,12 +31,12 @@ class Collection:
         yield from (key for key in self._added.values() if self._changed[key] is not None)
 
     def candidates(self, params: Mapping[str, str]) -> Iterable[int]:
-        """Return numbers among which all matches are, in the order of a list search."""
-        found = self.source.candidates(params)
-        if found is None:
+        """Return numbers that include all matches, in the order of a list search."""
+        candidates = self.source.candidates(params)
+        if candidates is None:
             return self.numbers()
         changed = (key for key, resource in self._changed.items() if resource is not None)
-        return sorted({key for key in found if key not in self._changed} | set(changed))
+        return sorted({key for key in candidates if key not in self._changed} | set(changed))
 
     def key_of(self, ecw_id: str) -> int | None:
         key = self._added.get(ecw_id)
@@ -62,13 +62,13 @@ class Collection:
         return key
 
     def version(self, ecw_id: str) -> int:
-        """Return how often a record was stored, the source counted in."""
+        """Return how often a record was stored; the source counts as once."""
         key = self.key_of(ecw_id)
         known = key is not None and (key in self._versions or key < ADDED_FROM)
         return self._versions.get(key, 1) if key is not None and known else 0
 
     def delete(self, ecw_id: str) -> bool:
-        """Delete a record; tell whether it was there."""
+        """Delete a record; return True if it existed."""
         key = self.key_of(ecw_id)
         if key is None or self.at(key) is None:
             return False
@@ -93,20 +93,20 @@ class Store:
         return self.types[kind]
 
     def put(self, resource: Resource, *, stamp: bool = True) -> Resource:
-        """Store a record as it is, with a new `meta.lastUpdated` unless the caller says otherwise."""
+        """Store a record and return it; with `stamp` its `meta.lastUpdated` becomes the present time."""
         if stamp and resource["resourceType"] != "Organization":
             resource = {**resource, "meta": {**resource.get("meta", {}), "lastUpdated": self.clock.stamp()}}
         self[resource["resourceType"]].put(resource)
         return resource
 
     def hide(self, kind: str, ecw_id: str, seconds: float) -> None:
-        """Let nobody read a record before some seconds are over."""
+        """Hide a record from reads and searches for some seconds."""
         key = self[kind].key_of(ecw_id)
         if seconds and key is not None:
             self[kind].hidden_until[key] = self.clock.now() + seconds
 
     def readable(self, kind: str, ecw_id: str) -> Resource | None:
-        """Return a record, None also while it is too new to be read."""
+        """Return a record, None if it does not exist or is hidden."""
         collection = self[kind]
         key = collection.key_of(ecw_id)
         return None if key is None or self.is_hidden(collection, key) else collection.at(key)

@@ -1,7 +1,7 @@
 """When eCW refuses a patient, and with which of its own codes.
 
-The codes are the reference's. Where it has no detail the sandbox chose one: which characters (108, 614), how long
-(109), which code system (102), which extension (132 birth sex, 151 race, 152 ethnicity).
+The codes are from eCW's reference. It does not define these details, so the sandbox does: which characters (108, 614),
+which length (109), which code systems (102), which extensions (132 birth sex, 151 race, 152 ethnicity).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST = 100
 
 
 def create_code(sandbox: Sandbox, patient: Resource) -> int:
-    """Return 1, or the code that refuses this new patient."""
+    """Return 1 to accept this new patient, or the code that refuses it."""
     if code := _invalid(sandbox, patient):
         return code
     same = list(_same_account(sandbox, account_number(patient), patient["birthDate"]))
@@ -41,7 +41,7 @@ def create_code(sandbox: Sandbox, patient: Resource) -> int:
 
 
 def update_code(sandbox: Sandbox, patient: Resource, url: str) -> int:
-    """Return 1, or the code that refuses this update; `url` is the entry's request.url."""
+    """Return 1 to accept this update, or the code that refuses it; `url` is the entry's request.url."""
     in_url = url.removeprefix("Patient").removeprefix("/")
     if sandbox.settings.update_by == "url" and not in_url:
         return 100
@@ -56,19 +56,19 @@ def update_code(sandbox: Sandbox, patient: Resource, url: str) -> int:
     if code := _invalid(sandbox, patient):
         return code
     if not stored.get("identifier"):
-        return 1  # a patient who was put here without a number gets one
+        return 1  # a patient that was stored without an account number gets one
     own = {ecw_id, account_number(stored)}
     return 1 if {each.get("value") for each in patient["identifier"]} <= own else 608
 
 
 def account_number(patient: Resource) -> str:
-    """Return the `secondary` identifier, else the first: a create may send its account number as `usual`."""
+    """Return the `secondary` identifier, otherwise the first: a create may send its account number as `usual`."""
     identifiers = patient["identifier"]
     return str(next((each for each in identifiers if each.get("use") == "secondary"), identifiers[0])["value"])
 
 
 def _invalid(sandbox: Sandbox, patient: Resource) -> int:
-    """Return the first code that refuses the content, 0 when nothing does."""
+    """Return the first code that refuses the content, 0 if the content is valid."""
     if not sandbox.settings.write_back:
         return 308
     if patient.get("resourceType") != "Patient":

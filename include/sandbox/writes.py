@@ -1,4 +1,4 @@
-"""Patients created and updated: eCW's one-entry transaction, and the plain server's POST and PUT."""
+"""Create and update patients: eCW's one-entry transaction, and the plain server's POST and PUT."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from include.sandbox.write_rules import TAKEN, account_number, create_code, upda
 
 
 async def transaction(call: Call) -> Response:
-    """Answer a Bundle posted to the base URL: HTTP 200 and eCW's own code, whatever became of the patient."""
+    """Answer a Bundle posted to the base URL: HTTP 200 with eCW's own code, for a refused patient too."""
     bundle = await _body(call)
     entries = bundle.get("entry")
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
         raise Refused(400, "invalid", "The body must be a Bundle of type transaction.")
     if not isinstance(entries, list) or len(entries) != 1:
         raise Refused(400, "too-costly", "The transaction must have exactly one entry.")
-    patient, asked = entries[0].get("resource") or {}, entries[0].get("request") or {}
-    method, url = str(asked.get("method")), str(asked.get("url", ""))
+    patient, request = entries[0].get("resource") or {}, entries[0].get("request") or {}
+    method, url = str(request.get("method")), str(request.get("url", ""))
     if url.partition("/")[0] != "Patient" or (method, "/" in url) not in _REQUESTS:
         raise Refused(400, "not-supported", "Only POST Patient and PUT Patient are supported.")
     call.require("Patient", "c" if method == "POST" else "u")
     if method == "PUT":
-        _require_version(call.sandbox, str(patient.get("id") or url.partition("/")[2]), asked.get("ifMatch"))
+        _require_version(call.sandbox, str(patient.get("id") or url.partition("/")[2]), request.get("ifMatch"))
     if call.sandbox.settings.profile == "fhir":
-        return _plain_entry(call, method, patient, url, asked.get("ifNoneExist"))
+        return _plain_entry(call, method, patient, url, request.get("ifNoneExist"))
     if method == "POST":
         code = create_code(call.sandbox, patient)
         ecw_id = _create(call.sandbox, patient) if code == 1 else None
@@ -46,7 +46,7 @@ _REQUESTS = (("POST", False), ("PUT", False), ("PUT", True))
 
 
 def _create(sandbox: Sandbox, patient: Resource) -> str:
-    """Store what eCW takes of a new patient, with both identifiers; it can be read a little later."""
+    """Store the elements of a new patient that eCW accepts, with both identifiers; hide it for `create_delay`."""
     ecw_id = new_id()
     stored = sandbox.store.put(
         {
@@ -127,17 +127,17 @@ def _plain_update(call: Call, patient: Resource, ecw_id: str) -> tuple[int, Reso
     _check_patient(call, patient)
     if patient.get("id") != ecw_id:
         raise Refused(400, "invalid", "The id in the URL and in the resource must be the same.")
-    there = call.sandbox.store["Patient"].get(ecw_id) is not None
-    if not there and not call.sandbox.settings.revives:
+    exists = call.sandbox.store["Patient"].get(ecw_id) is not None
+    if not exists and not call.sandbox.settings.revives:
         raise Refused(404, "not-found", "Patient with this id is not known.")
-    return 200 if there else 201, call.sandbox.store.put(patient)
+    return 200 if exists else 201, call.sandbox.store.put(patient)
 
 
-def _require_version(sandbox: Sandbox, ecw_id: str, wanted: str | None) -> None:
-    """Refuse an update of a version that is not the present one (https://hl7.org/fhir/R4/http.html#concurrency)."""
-    there = sandbox.store["Patient"].get(ecw_id)
-    now = f'W/"{sandbox.store["Patient"].version(ecw_id)}"'
-    if sandbox.settings.versions and wanted is not None and (there is None or wanted != now):
+def _require_version(sandbox: Sandbox, ecw_id: str, if_match: str | None) -> None:
+    """Refuse an update whose ifMatch is not the present version (https://hl7.org/fhir/R4/http.html#concurrency)."""
+    stored = sandbox.store["Patient"].get(ecw_id)
+    present = f'W/"{sandbox.store["Patient"].version(ecw_id)}"'
+    if sandbox.settings.versions and if_match is not None and (stored is None or if_match != present):
         raise Refused(sandbox.settings.stale_status, "conflict", "The resource has another version.")
 
 
@@ -170,5 +170,5 @@ async def _body(call: Call) -> dict[str, Any]:
 
 
 def new_id() -> str:
-    """Return a new id of the same look as the others: 43 characters."""
+    """Return a new id in the form of the others: 43 characters."""
     return secrets.token_urlsafe(32).replace("_", ".")

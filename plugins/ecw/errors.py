@@ -1,19 +1,19 @@
-"""Errors are named for the decision they ask for.
+"""The error classes: the class tells who can act, and if a retry can help.
 
 EcwError
 ├── RetryableError                a later try can work; Airflow retries the task
-│   ├── ServerUnavailable         408, 5xx, HTML instead of FHIR, a connection dropped, an answer cut off
+│   ├── ServerUnavailable         408, 5xx, HTML instead of FHIR, a dropped connection, an incomplete answer
 │   │   ├── ConnectionFailed      no connection was made: nothing was sent
 │   │   ├── CircuitOpen           many calls failed in a row: no calls for a while
 │   │   └── OutcomeUnknown        a write was sent, its outcome is unknown: search before sending again
-│   ├── TokenRevoked              tokens that worked before are refused, new ones too
+│   ├── TokenRevoked              eCW refuses tokens that worked before, and new ones too
 │   ├── ExportRunning             eCW makes one export at a time, and another one runs
 │   ├── ConcurrentRun             another run pulls the practice: this one waits
-│   ├── SnapshotPending           another run of the same backfill still fetches what this one needs
+│   ├── SnapshotPending           another run of the same backfill is fetching the records that this one needs
 │   ├── RateLimited               429: the practice's calls of this minute are used up
 │   ├── StagingUnavailable        the disk or the object store of the staging area is full, or failed
-│   ├── DatabaseUnavailable       the CRM's database does not answer, is busy, or gave up
-│   └── InternalError             an unexpected error; its text is withheld, it may quote a record
+│   ├── DatabaseUnavailable       the CRM's database does not answer, is busy, or aborted the transaction
+│   └── InternalError             an unexpected error; its text is withheld, because it may quote a record
 └── FatalError                    the same call would fail again; Airflow fails the task at once
     ├── ConfigurationError        a connection field, a key, a URL, a setting
     │   └── KeyNotPublished       the published key set and the private key disagree
@@ -24,9 +24,9 @@ EcwError
     │   └── ExportExpired         eCW no longer has the export
     ├── InvalidResponse           the answer is incomplete: pages in a loop, an ignored filter, a foreign link
     │   ├── WrongRecord           a read by id returned another record
-    │   └── UnreadableRecord      a record that is needed in full is broken JSON, too big or nested too deep
+    │   └── UnreadableRecord      a required record is broken JSON, too big or nested too deep
     ├── MappingError              a mapping file or a quality suite: file, line, key
-    ├── CrmSchemaError            the CRM's table cannot hold what the mapping puts into it
+    ├── CrmSchemaError            the CRM's table cannot store the values of the mapping
     │   └── RowRefused            a constraint or a trigger of the CRM refuses a row
     ├── PushStopped               a person set the kill switch of the push: no request is sent
     ├── PlanExceedsInterval       the run would not end before the next one begins
@@ -42,10 +42,10 @@ from __future__ import annotations
 
 
 class EcwError(Exception):
-    """What happened, then who does what next.
+    """What happened, who can act, and the next step.
 
-    `what` is a sentence that names what and where; `next_step` finishes the sentence "Next, ..." in the
-    imperative; `who` overrides the class's answer to who can do it.
+    `what` is a sentence that names what and where; `next_step` continues "Next, ..." in the imperative; `who` is the
+    person who can do it, if not the class's default.
     """
 
     who = "data engineer"
@@ -71,7 +71,7 @@ class RetryableError(EcwError):
 
 
 class ServerUnavailable(RetryableError):
-    """eCW, or something before it, did not answer in full."""
+    """eCW, or a gateway or proxy before it, did not answer completely."""
 
 
 class ConnectionFailed(ServerUnavailable):
@@ -79,15 +79,15 @@ class ConnectionFailed(ServerUnavailable):
 
 
 class CircuitOpen(ServerUnavailable):
-    """So many calls failed in a row that none is made for a while."""
+    """Many calls failed in a row: no calls are made for a while."""
 
 
 class OutcomeUnknown(ServerUnavailable):
-    """A write was sent, and no answer says what happened to it."""
+    """A write was sent, and its outcome is unknown."""
 
 
 class TokenRevoked(RetryableError):
-    """Tokens that had worked are refused, fresh ones too: revoked early, or a hiccup of the server."""
+    """eCW refuses tokens that worked before, and new ones too: revoked early, or a temporary fault of the server."""
 
 
 class ExportRunning(RetryableError):
@@ -95,11 +95,11 @@ class ExportRunning(RetryableError):
 
 
 class ConcurrentRun(RetryableError):
-    """Another run pulls the practice; this one would fetch the same."""
+    """Another run pulls the practice; this one would fetch the same records."""
 
 
 class SnapshotPending(RetryableError):
-    """Another run of the same backfill still fetches what this one needs."""
+    """Another run of the same backfill is fetching the records that this one needs."""
 
 
 class RateLimited(RetryableError):
@@ -111,7 +111,7 @@ class StagingUnavailable(RetryableError):
 
 
 class DatabaseUnavailable(RetryableError):
-    """The CRM's database did not answer, or gave up on a transaction."""
+    """The CRM's database did not answer, is busy, or aborted a transaction."""
 
 
 class InternalError(RetryableError):
@@ -141,27 +141,27 @@ class AccessDenied(FatalError):
 
 
 class BadRequest(FatalError):
-    """eCW does not take this request, whoever asks."""
+    """eCW refuses this request, with any token."""
 
 
 class RecordNotFound(FatalError):
-    """The record is not there, or no longer."""
+    """The record does not exist, or no longer exists."""
 
 
 class ExportExpired(RecordNotFound):
-    """An export that eCW no longer knows: expired, cancelled, or never there."""
+    """eCW does not know the export: expired, cancelled, or never started."""
 
 
 class InvalidResponse(FatalError):
-    """The answer cannot be whole, so it is not used."""
+    """The answer is incomplete or not valid, so it is not used."""
 
 
 class WrongRecord(InvalidResponse):
-    """A read by id brought a record of another id."""
+    """A read by id returned a record with another id."""
 
 
 class UnreadableRecord(InvalidResponse):
-    """A record that the caller must know in full cannot be read."""
+    """A record that the caller needs cannot be read."""
 
 
 class MappingError(FatalError):
@@ -169,14 +169,14 @@ class MappingError(FatalError):
 
 
 class CrmSchemaError(FatalError):
-    """The CRM's table cannot hold what the mapping puts into it."""
+    """The CRM's table cannot store the values of the mapping."""
 
 
 class RowRefused(CrmSchemaError):
-    """A constraint, a trigger or a column's type refuses a row: in a load, that record's reject.
+    """A constraint, a trigger or a column's type refuses a row: in a load, the record becomes a reject.
 
-    `rule` says which kind of thing refused it, `column` which column it is about ('' where that is not known), `reason`
-    is a clause without values.
+    `rule` is the kind of the constraint, `column` the affected column ('' if unknown), `reason` a clause without
+    values.
     """
 
     def __init__(self, what: str, *, next_step: str, who: str | None = None) -> None:
@@ -185,24 +185,24 @@ class RowRefused(CrmSchemaError):
 
 
 class PushStopped(FatalError):
-    """A person has set the kill switch: the request was not made."""
+    """A person has set the kill switch: the request was not sent."""
 
 
 class PlanExceedsInterval(FatalError):
-    """The run cannot be done before the next one begins."""
+    """The run would not end before the next one begins."""
 
 
 class PrerequisiteMissing(FatalError):
-    """The strategy needs the records of another resource, and those did not load, or were never pulled."""
+    """The strategy needs another resource, which was not loaded, or never pulled."""
 
 
 class QualityGateFailed(FatalError):
-    """A quality rule stops the resource: nothing of this batch may enter."""
+    """A quality rule stops the resource: nothing of this batch is loaded."""
 
 
 class CorruptBatch(FatalError):
-    """A staged batch is not what was written."""
+    """A staged batch is missing, cut off or changed."""
 
 
 class CountMismatch(FatalError):
-    """Records went missing inside the project: a bug."""
+    """The counts of records do not add up: a bug of the project."""

@@ -1,4 +1,4 @@
-"""The few shapes that steps pass to each other; as XComs, so: ids, paths and counts, never patient data."""
+"""The types that steps pass to each other, also as XComs: ids, paths and counts, never patient data."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ Left = TypeVar("Left")
 
 
 class Mode(StrEnum):
-    """What a run of the pull is about."""
+    """The records that a run of the pull covers."""
 
-    CHANGES = "changes"  # what the schedule pulls: what changed
-    FULL = "full"  # everything again
+    CHANGES = "changes"  # changed records; the mode of scheduled runs
+    FULL = "full"  # all records, again
     PATIENTS = "patients"
-    SCHEDULE = "schedule"  # of practitioners
-    REPLAY = "replay"  # rejected records, from the staging area: no form of a pull has it
+    SCHEDULE = "schedule"  # the appointments of practitioners
+    REPLAY = "replay"  # rejected records, from the staging area; only for a replay
 
 
 class Run(TypedDict):
-    """One DAG run (or one `ecw` command) as its steps see it.
+    """One DAG run (or one `ecw` command), for its steps.
 
-    `window_start` and `window_end` are ISO 8601 with offset, half open; `window_start` is None where
-    there is no lower bound (the first run of a snapshot resource).
+    `window_start` and `window_end` are ISO 8601 with offset, half open; `window_start` is None without a lower bound
+    (the first run of a snapshot resource).
     """
 
     practice: str
-    base_url: str  # the practice's server and code, as the connection named them when the run began
+    base_url: str  # server and practice code, from the connection when the run began
     run_id: str
     run_type: str  # Airflow's: scheduled, manual, backfill, asset_triggered
     mode: str  # a Mode, as text
@@ -43,10 +43,10 @@ class Run(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """The run that `ecw.pull.steps.begin` opens, or that of a replay: id and type, window, connections, form.
+    """The input of `ecw.pull.steps.begin`, or of a replay: run id and type, window, connections, form.
 
-    The window's bounds are ISO 8601 with offset. `staging` is another staging area than the variable `ecw_staging`
-    names. `options` are those of the form, as an object or as JSON: ecw.settings.pull.Options; of a replay
+    The window's bounds are ISO 8601 with offset. `staging` overrides the staging area of the variable `ecw_staging`.
+    `options` are the form's, as an object or as JSON: ecw.settings.pull.Options, for a replay
     ecw.settings.replay.ReplayOptions.
     """
 
@@ -62,9 +62,9 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """The run that `ecw.push.steps.begin` plans: id and type, connections, form.
+    """The input of `ecw.push.steps.begin`: run id and type, connections, form.
 
-    `options` are those of the form, as an object or as JSON: ecw.settings.push.Wanted.
+    `options` are the form's, as an object or as JSON: ecw.settings.push.Wanted.
     """
 
     run_id: str
@@ -75,7 +75,7 @@ class PushRequest:
 
 
 class Batch(TypedDict):
-    """Staged records of one resource: a file and a count, and what happened to the others so far.
+    """The staged records of one resource: a file and its count, and the counts of the other records so far.
 
     After every step `fetched == rejected + unchanged + count`.
     """
@@ -87,25 +87,25 @@ class Batch(TypedDict):
     fetched: int
     rejected: int
     unchanged: int
-    rejects: list[str]  # gzip NDJSON files of the rejected, one per step that rejected any
+    rejects: list[str]  # gzip NDJSON files of rejected records, one per step that rejected any
     calls: int  # API calls so far, token calls included
     seconds: float
-    newer: NotRequired[str]  # gzip NDJSON of those unchanged whose version is newer than that of their link
-    full_scan: NotRequired[bool]  # all records were requested, whatever the window
-    deleted_at_source: NotRequired[int]  # of the fetched, those that eCW said it no longer has
-    strategy: NotRequired[str]  # the one that it was extracted by
-    queried: NotRequired[str]  # gzip NDJSON of the patients who were queried one by one
-    patients_queried: NotRequired[int]  # how many they are
-    completeness: NotRequired[str]  # how it is known that nothing is missing, as far as it is
-    read_from: NotRequired[str]  # ISO 8601: from when to when eCW was asked for the records
+    newer: NotRequired[str]  # gzip NDJSON of unchanged records whose version is newer than their link's
+    full_scan: NotRequired[bool]  # all records were requested, regardless of the window
+    deleted_at_source: NotRequired[int]  # number of the fetched that eCW reports as deleted
+    strategy: NotRequired[str]  # the strategy of the extraction
+    queried: NotRequired[str]  # gzip NDJSON of the patients that were queried one by one
+    patients_queried: NotRequired[int]  # their number
+    completeness: NotRequired[str]  # the evidence that no record is missing, if there is any
+    read_from: NotRequired[str]  # ISO 8601: when the requests to eCW began; `read_until`: when they ended
     read_until: NotRequired[str]
-    always: NotRequired[bool]  # everything again, or single records: what eCW answers holds, whatever its version
-    remaining_patients: NotRequired[int]  # patients whom an initial sync left to the next runs
-    remaining_due_at: NotRequired[str]  # when the last of them is queried
+    always: NotRequired[bool]  # a full run, or single records: load eCW's answer regardless of its version
+    remaining_patients: NotRequired[int]  # patients that an initial sync leaves to later runs
+    remaining_due_at: NotRequired[str]  # when the last of them will be queried
 
 
 def fetched_batch(run: Run, resource: str, path: str, count: int, *, calls: int, seconds: float) -> Batch:
-    """Return the batch of records that were fetched and stay as they came so far."""
+    """Return the batch of fetched records, none of them rejected or unchanged yet."""
     return Batch(
         run=run,
         resource=resource,
@@ -121,7 +121,7 @@ def fetched_batch(run: Run, resource: str, path: str, count: int, *, calls: int,
 
 
 def passed_on(batch: Batch, path: str, count: int, rejects: str, rejected: int, seconds: float) -> Batch:
-    """Return a batch as a step passes it on: the lines that stay, and the file of those that the step rejected."""
+    """Return the batch after a step: the file and count of the lines that stay, with the file of the step's rejects."""
     return {
         **batch,
         "path": path,
@@ -133,17 +133,17 @@ def passed_on(batch: Batch, path: str, count: int, rejects: str, rejected: int, 
 
 
 class KeptCapability(TypedDict):
-    """What a practice's server said it can do with the type that a run pushes."""
+    """The capabilities that a practice's server declares for the type that a run pushes."""
 
     read_at: str  # ISO 8601 with offset
     statement: str  # ecw.fhir.capability.Capability, as text
 
 
 class Push(TypedDict):
-    """One run of the push as its steps see it; whom it takes, and what happened to each, stands in the CRM."""
+    """One run of the push, for its steps; the CRM's database holds its patients and their results."""
 
     practice: str
-    base_url: str  # as of a Run
+    base_url: str  # as in Run
     run_id: str
     run_type: str  # Airflow's: manual, asset_triggered
     ecw_conn_id: str
@@ -152,14 +152,14 @@ class Push(TypedDict):
     updates: int
     not_sent: dict[str, int]
     needs_approval: bool
-    options: dict[str, Any]  # ecw.settings.push.Wanted, without the names of patients
+    options: dict[str, Any]  # ecw.settings.push.Wanted, without `patients`
     named: bool  # a person named the patients
-    server: NotRequired[KeptCapability]  # where somebody is to be pushed
+    server: NotRequired[KeptCapability]  # if there is a patient to push
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened to the records of one resource in one run: the same few numbers everywhere."""
+    """The counts of one resource in one run; logs, tables and pages show the same ones."""
 
     fetched: int = 0
     rejected: int = 0
@@ -174,28 +174,28 @@ class Counts:
         return ", ".join(f"{name} {count}" for name, count in asdict(self).items())
 
     def verified(self) -> Self:
-        """Return the numbers themselves, once `fetched = rejected + inserted + updated + unchanged` holds.
+        """Return the counts, if `fetched = rejected + inserted + updated + unchanged`.
 
-        Raises CountMismatch.
+        Raises CountMismatch if not.
         """
         if self.fetched != self.rejected + self.inserted + self.updated + self.unchanged:
             raise CountMismatch(
                 f"Records went missing between extract and load: {self}.",
                 next_step="nothing was written; clear the resource's task group to run it again, "
-                "and report the numbers above if they come out the same.",
+                "and report the numbers above if they are the same again.",
             )
         return self
 
 
 def left_by(task: str, found: Left | None) -> Left:
-    """Return what the task before this one has left.
+    """Return the result of the task before this one.
 
-    Raises CorruptBatch where it left nothing: a person marked it success, or Airflow's database was cleaned since.
+    Raises CorruptBatch if there is none: a person marked the task as success, or Airflow's database was cleaned since.
     """
     if found is None:
         raise CorruptBatch(
-            f"The task {task} of this run has left nothing to go on with: it was marked success by hand, or "
-            "`airflow db clean` has removed what it left.",
-            next_step=f"clear {task}, with those downstream; of a run that is long over, trigger a new one instead.",
+            f"The task {task} of this run has no result: it was marked success by hand, or `airflow db clean` has "
+            "removed its result.",
+            next_step=f"clear {task} with its downstream tasks; if the run is old, trigger a new one instead.",
         )
     return found

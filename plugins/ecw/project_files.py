@@ -1,11 +1,11 @@
-"""Where the project's own files lie, which a data engineer edits: mapping files, quality suites and DAG files.
+"""Find the project's files that a data engineer edits: mapping files, quality suites and DAG files.
 
-A copy that belongs to the installation goes first, the one that the wheel carries last:
+The places, in order; a copy in the installation replaces the one in the wheel:
 
 1. `ECW_MAPPINGS`, for mapping files, and the folder `quality` beside it;
 2. `include/` above the package or above the working directory: a checkout, or an Astro project;
-3. `include/` in a folder of `sys.path`, where Airflow puts the DAG bundle and the DAGs folder, or in the DAGs folder
-   itself: what `ecw init` wrote, on every node that has the DAG files;
+3. `include/` in a folder of `sys.path`, to which Airflow adds the DAG bundle and the DAGs folder, or in the DAGs
+   folder: `ecw init` writes it there, so every node with the DAG files has it;
 4. `ecw/project/` in the installed package.
 """
 
@@ -21,10 +21,10 @@ PLACES = {"mappings": "include/mappings", "quality": "include/quality", "dags": 
 
 
 def folder_of(kind: str) -> Path | None:
-    """Return the folder of `mappings` or `quality`, or None where there is none at all."""
-    asked = os.environ.get("ECW_MAPPINGS")
-    if asked:
-        folder = Path(asked)
+    """Return the folder of `mappings` or `quality`; None if there is none."""
+    configured = os.environ.get("ECW_MAPPINGS")
+    if configured:
+        folder = Path(configured)
         if kind == "mappings":
             return folder
         beside = folder.parent / kind
@@ -36,7 +36,7 @@ def folder_of(kind: str) -> Path | None:
 
 
 def file_of(kind: str, name: str) -> Path | None:
-    """Return a file of `mappings` or `quality`; one that the copy lacks, as after an upgrade, is the wheel's."""
+    """Return a file of `mappings` or `quality`; if the copy lacks it, as after an upgrade, the wheel's."""
     folders = (folder_of(kind), carried(kind))
     return next((folder / name for folder in folders if folder and (folder / name).is_file()), None)
 
@@ -49,18 +49,18 @@ def files_of(kind: str, pattern: str) -> list[Path]:
 
 
 def include_file(name: str) -> Path | None:
-    """Return a file of the folder `include` that an installation may have, None where it has none."""
+    """Return an optional file of the installation's folder `include`, or None."""
     roots = _roots() if "airflow.configuration" in sys.modules else _roots(dags=False)
     return next((root / "include" / name for root in roots if (root / "include" / name).is_file()), None)
 
 
 def carried(kind: str) -> Path | None:
-    """Return the folder of that kind which the installed wheel carries; a checkout has none."""
+    """Return the folder of a kind in the installed wheel; a checkout has none."""
     return CARRIED / kind if (CARRIED / kind).is_dir() else None
 
 
 def source_of(kind: str) -> Path | None:
-    """Return what `ecw init` copies: the wheel's files, or a checkout's."""
+    """Return the folder that `ecw init` copies: the wheel's, or a checkout's."""
     if (folder := carried(kind)) is not None:
         return folder
     above = (parent / PLACES[kind] for parent in Path(__file__).resolve().parents)
@@ -69,7 +69,7 @@ def source_of(kind: str) -> Path | None:
 
 def dags_folder() -> Path:
     """Return Airflow's DAGs folder."""
-    from airflow.configuration import conf  # most of a second, which a checkout never needs
+    from airflow.configuration import conf  # the import takes most of a second, and a checkout never needs it
 
     return Path(conf.get("core", "dags_folder"))
 

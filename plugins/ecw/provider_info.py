@@ -1,7 +1,7 @@
-"""What Airflow learns about the package at start-up: the connection type "eClinicalWorks" and its form.
+"""The provider metadata that Airflow reads at start-up: the connection type "eClinicalWorks" and its form.
 
-Airflow calls this while it reads its own configuration, so nothing heavy may be imported here.
-The form's schema is Airflow's provider.yaml.schema.json, `connection-types`.
+Airflow calls this while it reads its own configuration, so this module must import nothing slow.
+The schema of the form is Airflow's provider.yaml.schema.json, `connection-types`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PACKAGE = "airflow-ecw-crm"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description: the form's fields are those that ecw.fhir.connection reads."""
+    """Return the provider metadata; the fields of the form are those that ecw.fhir.connection reads."""
     return {
         "package-name": PACKAGE,
         "name": "eClinicalWorks to CRM",
@@ -47,7 +47,7 @@ def _fields() -> dict[str, Any]:
             "Private key",
             "The PEM text of the RSA key that signs token requests, or the path of its file on every worker.",
         ),
-        "key_id": _text("Key id", "The `kid` under which the public key stands in the JWKS."),
+        "key_id": _text("Key id", "The `kid` of the public key in the JWKS."),
         "jwks_url": _text(
             "JWKS URL",
             "Where the public key is published. Test Connection compares it with the private key. "
@@ -56,12 +56,12 @@ def _fields() -> dict[str, Any]:
         "client_secret": _secret("Client secret", "Instead of a private key, for an app registered with a secret."),
         "scopes": _text(
             "Scopes to read",
-            "Instead of the usual ones, separated by blanks. One scope that the app does not have fails every token.",
+            "Replaces the default scopes; separated by blanks. If the app lacks one of them, eCW refuses every token.",
         ),
-        "write_scopes": _text("Scopes to write", "Instead of system/Patient.c system/Patient.u."),
-        "bulk_scopes": _text("Scopes of exports", "Instead of system/Group.read and the scopes to read."),
+        "write_scopes": _text("Scopes to write", "Replaces system/Patient.c system/Patient.u."),
+        "bulk_scopes": _text("Scopes of exports", "Replaces system/Group.read and the scopes to read."),
         "token_url": _text("Token URL", "Only if the practice's own discovery names the wrong one."),
-        "audience": _text("Audience", "Only if the practice wants another `aud` than the token URL."),
+        "audience": _text("Audience", "Only if the practice expects another `aud` than the token URL."),
         "file_urls": _text(
             "Addresses of exports",
             "Only if the status or the files of exports are outside the base URL: the URLs they begin with.",

@@ -1,6 +1,6 @@
-"""What is synchronised, one row each.
+"""The resources that are synchronised, one row each.
 
-A new resource is one row here, a mapping in include/mappings/, a suite in include/quality/ and its golden
+A new resource needs one row here, a mapping in include/mappings/, a suite in include/quality/ and its golden
 pairs in tests/mappings/: docs/how-to/add-a-resource.md has every step.
 """
 
@@ -14,11 +14,11 @@ from ecw.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One FHIR type that is synchronised, and what must be loaded before it."""
+    """One FHIR type that is synchronised, and the resources that must be loaded before it."""
 
-    name: str  # the word in tasks, tables, files and pages
+    name: str  # used in tasks, tables, files and pages
     fhir_type: str
-    strategies: tuple[str, ...]  # how it can be extracted, the best first: rows of pull.strategies
+    strategies: tuple[str, ...]  # the possible strategies, the best first
     needs: tuple[str, ...] = ()
 
 
@@ -29,7 +29,7 @@ RESOURCES = {
         Resource("location", "Location", ("last_updated", "list", "name_sweep", "bulk")),
         Resource("patient", "Patient", ("last_updated", "name_sweep", "bulk"), needs=("practitioner", "location")),
         Resource("insurance", "Coverage", ("last_updated", "per_patient", "bulk"), needs=("patient",)),
-        # Practitioners also directly: a run may not be about patients, and a schedule needs practitioners.
+        # Practitioner also directly: a run without patients needs it, too, because `schedule` searches by practitioner.
         Resource(
             "encounter",
             "Encounter",
@@ -39,7 +39,7 @@ RESOURCES = {
     )
 }
 
-# The patient, and what refers to one: what a run about single patients pulls, and what is erased with a patient.
+# The patient, and the resources that refer to it: a run for single patients pulls them, `ecw forget` deletes them.
 OF_PATIENTS = tuple(row.name for row in RESOURCES.values() if row.name == "patient" or "patient" in row.needs)
 
 
@@ -56,13 +56,13 @@ def resource(name: str) -> Resource:
         raise ConfigurationError(f"There is no resource {name!r}.", next_step=hint) from None
 
 
-# Which way each travels, and why some cannot be pushed: for the form, the command and mapping files.
+# The resource that is pushed, and the reasons why the others are not: for the form, the command and mapping files.
 PUSHED = "patient"
 
 
 @dataclass(frozen=True, slots=True)
 class NoPush:
-    """Why eCW does not take a resource from outside, and what can be done instead."""
+    """The reason why a resource cannot be pushed, and the alternative."""
 
     why: str
     instead: str
@@ -70,18 +70,20 @@ class NoPush:
 
 _DIRECTORY = "eCW's API declares only reading of its directory"
 NOT_PUSHED = {
-    "practitioner": NoPush(_DIRECTORY, "keep practitioners in eCW; the pull brings them."),
-    "location": NoPush(_DIRECTORY, "keep locations in eCW; the crosswalk `location` names them in the CRM's words."),
+    "practitioner": NoPush(_DIRECTORY, "keep practitioners in eCW; the pull loads them."),
+    "location": NoPush(
+        _DIRECTORY, "keep locations in eCW; the crosswalk `location` translates them to the CRM's names."
+    ),
     "insurance": NoPush(
-        "eCW grants system/Coverage.r alone: its API reads insurance and takes none",
-        "enter the policy in eCW; the next pull brings it into the CRM and opens the VOB request.",
+        "eCW grants only system/Coverage.r: its API can read insurance and not write it",
+        "enter the policy in eCW; the next pull loads it into the CRM and opens the VOB request.",
     ),
     "encounter": NoPush(
-        "eCW's write API takes patients only: visits and appointments are made in eCW",
-        "book the visit in eCW; the next pull brings it.",
+        "eCW's write API accepts only patients: visits and appointments are made in eCW",
+        "book the visit in eCW; the next pull loads it.",
     ),
     "pre-assessment": NoPush(
-        "eCW has no resource for it, so it travels neither way",
+        "eCW has no resource for it, so it is neither pulled nor pushed",
         "keep it in the CRM, and attach it to the patient's chart in eCW by hand.",
     ),
 }
@@ -96,7 +98,7 @@ _SPELLED = {
 
 
 def no_push(name: str) -> NoPush | None:
-    """Return why a resource, named by our word or by its FHIR type, is not pushed; None where it is, or is unknown."""
+    """Return the reason why a resource, given by its name or FHIR type, is not pushed; None if it is, or is unknown."""
     word = name.strip().lower()
     return NOT_PUSHED.get(_SPELLED.get(word, word))
 
@@ -104,12 +106,12 @@ def no_push(name: str) -> NoPush | None:
 def require_pushed(name: str) -> str:
     """Return the name of a resource that is pushed.
 
-    Raises ConfigurationError with the reason, and with what is possible instead.
+    Raises ConfigurationError with the reason and the alternative.
     """
     if name.strip().lower() in ("", PUSHED, "patients"):
         return PUSHED
     if reason := no_push(name):
         raise ConfigurationError(f"{name} cannot be pushed: {reason.why}.", next_step=reason.instead)
     raise ConfigurationError(
-        f"There is no resource {name!r}.", next_step=f"push {PUSHED}; nothing else travels from the CRM to eCW."
+        f"There is no resource {name!r}.", next_step=f"push {PUSHED}; nothing else is sent from the CRM to eCW."
     )

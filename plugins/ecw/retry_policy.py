@@ -1,4 +1,4 @@
-"""Which errors Airflow tries again: the error tree, said in Airflow's words."""
+"""The errors that Airflow retries: the tree of ecw.errors as an Airflow retry policy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
-        # eCW counts calls per clock minute: a minute later the quota is whole again.
+        # eCW counts calls per clock minute: a minute later the full quota is available again.
         RetryRule(
             "ecw.errors.RateLimited", RetryAction.RETRY, timedelta(seconds=70), "The minute's calls were used up"
         ),
-        RetryRule("ecw.errors.ExportExpired", RetryAction.RETRY, reason="The next try asks for a new export"),
+        RetryRule("ecw.errors.ExportExpired", RetryAction.RETRY, reason="The next try starts a new export"),
         RetryRule("ecw.errors.RetryableError", RetryAction.RETRY, timedelta(minutes=2), "A later try can work"),
         RetryRule("ecw.errors.FatalError", RetryAction.FAIL, reason="The same call would fail again"),
     ]

@@ -170,7 +170,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_in_order(
     clock.shift(timedelta(hours=7))
     to_webhook.status = 500
     assert watch() == {"open": 1, "sent": 0}
-    assert "The notice 'eCW P1: location stale' could not be sent" in caplog.text
+    assert "The notification 'eCW P1: location stale' could not be sent" in caplog.text
     assert "see that the HTTP connection 'alerts_http' exists and its server answers." in caplog.text
     refresh(crm_engine)
     assert watch() == {"open": 0, "sent": 0}
@@ -285,8 +285,8 @@ OF = "of a notice in the variable ecw_alerts"
 @pytest.mark.parametrize(
     ("written", "what"),
     [
-        ("{", "The options of a notice in the variable ecw_alerts are no JSON object"),
-        ("[]", "The options of a notice in the variable ecw_alerts are no JSON object"),
+        ("{", "The options of a notice in the variable ecw_alerts are not a JSON object"),
+        ("[]", "The options of a notice in the variable ecw_alerts are not a JSON object"),
         ('{"web": "x"}', f"There is no option 'web' {OF}"),
         ('{"webhook": 1}', f"The option 'webhook' {OF} should be a valid string"),
         (

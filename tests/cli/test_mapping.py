@@ -99,7 +99,9 @@ def test_check_tells_the_mistakes_of_all_files(folder: Path) -> None:
 
 def test_check_tells_the_mistakes_of_files_without_a_crm(folder: Path) -> None:
     (folder / "location.yaml").rename(folder / "location.yml")
-    with pytest.raises(MappingError, match=r"location\.yml:1: is not read: a mapping file ends in \.yaml"):
+    with pytest.raises(
+        MappingError, match=r"location\.yml:1: is not read: the name of a mapping file must end in \.yaml"
+    ):
         run("check", "--folder", str(folder), "--crm-conn-id", "nowhere")
 
 
@@ -125,7 +127,7 @@ def test_check_finds_a_crosswalk_that_nobody_uses(folder: Path) -> None:
 
 
 def test_check_of_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match="there are no mapping files"):
+    with pytest.raises(MappingError, match="the folder has no mapping files"):
         run("check", "--no-crm", "--folder", str(tmp_path))
 
 

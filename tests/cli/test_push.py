@@ -50,8 +50,8 @@ def test_more_than_usual_is_asked_about(sandbox: Any, crm: Crm, run: Any) -> Non
 def test_what_cannot_be_pushed_is_refused_with_the_reason() -> None:
     refused = ecw("push", "encounter")
     assert isinstance(refused.exception, ConfigurationError)
-    assert "takes patients only" in str(refused.exception)
-    assert "the next pull brings it" in str(refused.exception)
+    assert "accepts only patients" in str(refused.exception)
+    assert "the next pull loads it" in str(refused.exception)
 
 
 def test_a_held_match_is_listed_shown_and_chosen(sandbox: Any, crm: Crm) -> None:  # noqa: F811

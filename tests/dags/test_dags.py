@@ -128,7 +128,7 @@ def test_a_wrong_schedule_is_an_import_error_that_says_what_to_do() -> None:
     refused = parsed(ecw_pull_schedule="every two hours")
     assert refused.returncode != 0
     (line,) = [line for line in refused.stderr.splitlines() if "ConfigurationError" in line and "Next" in line]
-    assert "The variable ecw_pull_schedule is no cron expression of five fields: 'every two hours'." in line
+    assert "The variable ecw_pull_schedule is not a cron expression of five fields: 'every two hours'." in line
     assert "under Admin > Variables, or remove it" in line
 
 

@@ -141,7 +141,7 @@ def test_an_unknown_type_is_refused(exporting):
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        ((202, b"", {}), ServerUnavailable, "did not say where"),
+        ((202, b"", {}), ServerUnavailable, "sent no poll URL"),
         ((202, b"", {"Content_Location": "https://elsewhere.example/job/1"}), InvalidResponse, "outside"),
         ((500, b"<html>", {}), ServerUnavailable, "HTTP 500"),
     ],
@@ -187,5 +187,5 @@ def test_of_an_exports_errors_and_files_no_text_passes(wire, says, sandbox, conn
 def test_what_is_no_manifest(wire, says, sandbox, connect, body):
     wire.answer = lambda request: says(request, 200, body)
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-    with pytest.raises(ServerUnavailable, match="manifest is not one"):
+    with pytest.raises(ServerUnavailable, match="manifest is incomplete"):
         bulk_export.poll(client, f"{wire.url}/fhir/r4/X/job/1")

@@ -67,7 +67,7 @@ def test_a_filter_that_the_server_ignored_is_an_error(sandbox, connect):
 def test_another_record_than_asked_for_is_not_used(wire, says, sandbox, connect):
     wire.answer = lambda request: says(request, 200, b'{"resourceType": "Patient", "id": "other"}')
     client = connect(sandbox, base_url=f"{wire.url}/fhir/r4/X", token_url=sandbox.token_url)
-    with pytest.raises(InvalidResponse, match="another record came back"):
+    with pytest.raises(InvalidResponse, match="returned another record"):
         client.read("Patient", "mine")
 
 

@@ -81,9 +81,9 @@ def test_plain_http_is_for_this_machine_only(host):
         ({"calls_per_minute": 0.5}, "calls_per_minute", "whole number"),
         ({"timeout": [5, 60]}, "timeout", "number of seconds"),
         ({"timeout": 0}, "timeout", "number of seconds"),
-        ({"file_urls": "files.example.org"}, "file_urls", "else than URLs"),
-        ({"file_urls": "https://files.example.org http://files.example.org"}, "file_urls", "else than URLs"),
-        ({"file_urls": "https://me:pw@files.example.org"}, "file_urls", "else than URLs"),
+        ({"file_urls": "files.example.org"}, "file_urls", "other than URLs"),
+        ({"file_urls": "https://files.example.org http://files.example.org"}, "file_urls", "other than URLs"),
+        ({"file_urls": "https://me:pw@files.example.org"}, "file_urls", "other than URLs"),
         ({"calls_per_minute": "many"}, "calls_per_minute", "whole number"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_web_page_at_the_base_url(wire, says, sandbox, connect):
     wire.answer = lambda request: says(request, 200, b"<!DOCTYPE html><html>Welcome</html>")
     text = failed(connect(sandbox, base_url=f"{wire.url}/fhir/r4/X"), "discovery")
     assert "web page" in text
-    assert "wrong base URL" in text
+    assert "check the base URL" in text
     assert "Welcome" not in text
 
 
@@ -149,7 +149,7 @@ def test_a_clock_that_is_wrong(sandbox, connect, offset, words):
 def test_a_scope_that_ecw_does_not_have(sandbox, connect):
     text = failed(connect(sandbox, read_scopes=("system/Coverage.read",)), "token")
     assert "invalid_grant" in text
-    assert "asked for: system/Coverage.read" in text
+    assert "requested: system/Coverage.read" in text
     assert "letter by letter" in text
 
 
@@ -166,7 +166,7 @@ def test_an_app_that_is_not_switched_on(sandbox, connect):
 
 def test_a_scope_that_is_missing(sandbox, connect):
     text = failed(connect(sandbox, read_scopes=("system/Location.read",)), "read")
-    assert "/Practitioner: the token does not reach this (HTTP 403" in text
+    assert "/Practitioner: the token does not allow this (HTTP 403" in text
     assert "has the scope for this resource" in text
 
 

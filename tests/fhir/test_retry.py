@@ -98,7 +98,7 @@ def test_an_open_circuit_lets_one_call_try():
     for _ in range(3):
         circuit.enter()
         circuit.failed()
-    with pytest.raises(CircuitOpen, match="failed 3 calls in a row; none is made for 5 s"):
+    with pytest.raises(CircuitOpen, match="failed 3 calls in a row; calls are paused for 5 s"):
         circuit.enter()
     clock.now = 5.0
     circuit.enter()

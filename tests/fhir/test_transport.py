@@ -146,7 +146,7 @@ def test_a_tls_connection_that_breaks_is_trouble():
 def test_a_file_of_certificates_that_is_not_there_is_named(option, tmp_path):
     session = Session()
     setattr(session, option, str(tmp_path / "nowhere.pem"))
-    with pytest.raises(ConfigurationError, match="file of certificates is not there") as wrong:
+    with pytest.raises(ConfigurationError, match="certificate file does not exist") as wrong:
         Transport(session).send("GET", "https://127.0.0.1:1/a")
     assert option in wrong.value.next_step
 

@@ -11,7 +11,7 @@ from ecw.errors import OutcomeUnknown, ServerUnavailable, UnreadableRecord
 from ecw.fhir import bulk_export
 from ecw.fhir.transport import Limits
 from ecw.fhir.unreadable_records import MAX_BYTES, as_line, reason_of, salvaged, stand_in
-from include.sandbox.faults import BROKEN
+from include.sandbox.response_faults import BROKEN
 
 TOKEN = b'{"access_token": "t", "expires_in": 300}'
 PARSED = {"deep", "large"}  # orjson reads these; they are found when they are staged

@@ -205,7 +205,7 @@ def test_a_text_does_not_take_the_place_of_a_concept(mapping_of: Callable[..., M
         "extension": [{"url": "http://x.org/diet", "valueCodeableConcept": {"text": "a"}}],
     }
     composed = Composer(mapping_of(column)).resource({"food": "b"}, into=there)
-    assert [(problem.column, problem.rule) for problem in composed.problems] == [("food", "poorer type")]
+    assert [(problem.column, problem.rule) for problem in composed.problems] == [("food", "less precise type")]
     assert composed.resource == there
 
 
@@ -682,7 +682,7 @@ MOBILE = "telecom.where(system='phone' and use='mobile').value"
 def test_writes_that_can_meet_are_refused_with_both_lines(
     mapping_of: Callable[..., Mapping], one: str, other: str
 ) -> None:
-    with pytest.raises(MappingError, match=r"mine\.yaml:9:9: 'two' and 'one' of line 8 can write to one place"):
+    with pytest.raises(MappingError, match=r"mine\.yaml:9:9: 'two' and 'one' of line 8 can write to the same place"):
         mapping_of(two(one, other))
 
 

@@ -55,7 +55,7 @@ WARNED = {
 }
 SPARED = {
     "encounter-status-history-without-period": "Encounter.statusHistory[0].period: is missing",
-    "encounter-time-without-offset": "times without an offset are taken for the practice's",
+    "encounter-time-without-offset": "times without an offset are read in the practice's time zone",
 }
 
 

@@ -87,7 +87,7 @@ def test_an_unknown_number_is_refused_by_its_line_and_not_told(numbered: Pulling
     pull = numbered
     known = number_of(sandbox.records("Patient")[7])
 
-    with pytest.raises(ConfigurationError, match=r"1 of 2 mean nobody \(line 2\)") as error:
+    with pytest.raises(ConfigurationError, match=r"1 of 2 match nobody \(line 2\)") as error:
         form(pull, mode="patients", patients=[known, "99887766"])
 
     assert "99887766" not in str(error.value)
@@ -128,7 +128,7 @@ def test_practitioners_who_are_nobody_refuse_the_form_with_their_lines(pull: Pul
     fresh = sandbox.put(sandbox.record("Practitioner", linked) | {"id": "new-here"})["id"]
 
     assert form(pull, mode="schedule", practitioners=[linked, fresh])["run_type"] == "manual"
-    with pytest.raises(ConfigurationError, match=r"2 of 3 mean nobody \(line 2, 3\)") as error:
+    with pytest.raises(ConfigurationError, match=r"2 of 3 match nobody \(line 2, 3\)") as error:
         form(pull, mode="schedule", practitioners=[linked, "4711", "Dr. Jane Roe"])
 
     assert "Roe" not in str(error.value)
@@ -144,7 +144,7 @@ def test_only_insurance_finds_the_patients_that_are_linked(pull: Pulling, sandbo
 
     assert done["inserted"] == len(sandbox.records("Coverage"))
     assert steps.left_out(run) == ["inline", "practitioner", "location", "patient", "encounter"]
-    with pytest.raises(ConfigurationError, match="not about location"):
+    with pytest.raises(ConfigurationError, match="does not cover location"):
         steps.extract(run, "location")
 
 

@@ -159,9 +159,8 @@ def test_the_summary_is_the_runs_table(
         "calls": 5,  # discovery, token and three pages: the run has read /metadata when it began
         "strategy": "list",
         "state": "loaded",
-        "completeness": "eCW's own list; the known that were not in it were read; "
-        "no record waits for one that is not here",
-        "next": "look at the 1 rejects: `ecw status` names the reasons.",
+        "completeness": "eCW's own list; known records that it lacks were read; no row waits for a missing record",
+        "next": "check the 1 rejects: `ecw status` names the reasons.",
     }
     assert (location["state"], location["fetched"]) == ("failed", None)
     assert location["next"].startswith("CorruptBatch: ")
@@ -198,7 +197,7 @@ def test_an_empty_answer_is_reported(pull: Pulling, sandbox: RunningSandbox, cap
 
     assert (extracted["count"], extracted["fetched"]) == (0, 0)
     assert list(batch_file.read(extracted["path"])) == []
-    assert "location: eCW answered with no record at all; the last run fetched 12." in caplog.messages
+    assert "location: eCW returned no records; the last run fetched 12." in caplog.messages
 
 
 def test_a_run_that_did_not_begin_has_an_empty_summary(caplog: pytest.LogCaptureFixture) -> None:

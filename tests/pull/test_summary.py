@@ -44,10 +44,10 @@ def test_what_is_not_zero_is_shown_summed_and_told(crm_engine: Engine) -> None:
     assert (location["deferred"], location["locked"]) == (1, 1)
     assert "conflicts" not in location
     assert location["next"] == (
-        "look at the 1 rejects: `ecw status` names the reasons. "
-        "1 wait in ecw_deferred_row for a record that is not here yet, and come in when it does. "
+        "check the 1 rejects: `ecw status` names the reasons. "
+        "1 wait in ecw_deferred_row for another record, and are loaded when that record is loaded. "
         "1 conflicts wait for a person: `ecw conflicts` lists them and takes the choice. "
-        "1 took no update: clear emr_updates_locked in the CRM where they should."
+        "1 locked rows were not updated: clear emr_updates_locked in the CRM to allow updates."
     )
     assert {row["state"] for row in rows if row is not location} == {"not asked for"}
     assert not any(row["next"] for row in rows if row is not location)
@@ -69,11 +69,11 @@ def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expe
         [told[run_type]] = [row for row in table(crm_engine, run) if row["resource"] == "location"]
     assert [row["stale"] for row in told.values()] == [1, 1]
     assert told["backfill"]["next"] == ""
-    assert told["scheduled"]["next"] == "1 changed nothing: a run beside this one brought a newer version."
+    assert told["scheduled"]["next"] == "1 changed nothing: another run has loaded a newer version."
     load(crm_engine, [a_row("a", "New")], run=a_run("again"))
     [again] = [row for row in table(crm_engine, a_run("again")) if row["resource"] == "location"]
     assert again["next"].endswith(
-        "1 of them were older in an earlier run, too: pull them by their ids, which always holds."
+        "1 of them were stale in an earlier run, too: pull them by their ids, which always loads them."
     )
     assert load(crm_engine, [a_row("a", "New")], run=a_run("next"), always=True).updated == 1
 
@@ -81,14 +81,14 @@ def test_records_that_are_older_than_what_the_crm_has_are_told_where_nobody_expe
 def test_how_complete_the_answer_is_stands_below_the_table(crm_engine: Engine) -> None:
     load(crm_engine, [a_row("a")], completeness="not proven, for a reason")
     rows = table(crm_engine, a_run())
-    told = "location: not proven, for a reason; no record waits for one that is not here."
+    told = "location: not proven, for a reason; no row waits for a missing record."
     assert told in as_text(rows).splitlines()
     change(
         crm_engine,
         "INSERT INTO ecw_deferred_row (practice, resource, ecw_id, missing_resource, missing_id, line, deferred_run) "
         "VALUES ('P1', 'encounter', 'e', 'location', 'l', '{}', 'r1')",
     )
-    assert "1 that others refer to are not here yet" in as_text(table(crm_engine, a_run()))
+    assert "1 referenced records are not loaded yet" in as_text(table(crm_engine, a_run()))
 
 
 def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: Engine) -> None:
@@ -104,7 +104,7 @@ def test_stored_numbers_that_do_not_add_up_are_the_first_thing_told(crm_engine: 
         ("dry", None, "a dry run, nothing was written: trigger it again without dry run to load."),
         ("failed", "KeyError", "KeyError: read the log of its task that failed."),
         ("failed", "X: No. Next (Airflow): wait.", "X: No. Next (Airflow): wait."),
-        ("running", None, "look at the log of the resource's first task that is not green."),
+        ("running", None, "read the log of the resource's first task that is not green."),
     ],
 )
 def test_every_state_names_its_next_step(crm_engine: Engine, state: str, error: str | None, told: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.sandbox.faults import BROKEN
+from include.sandbox.response_faults import BROKEN
 
 
 @pytest.mark.parametrize("how", sorted(BROKEN))

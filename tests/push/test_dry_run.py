@@ -33,7 +33,7 @@ def test_who_would_be_held_is_not_in_the_list_yet_and_the_run_says_so(crm: Any, 
     [one] = run(dry_run=True)["shown"]
     assert (one["crm_id"], one["status"]) == (near, "held")
     assert one["next_step"] == (
-        "nothing yet: a dry run holds nobody; push without dry run, then `ecw matches list` has the patient."
+        "push without dry run, then `ecw matches list` has the patient; a dry run holds no patient."
     )
     assert "No match is held." in listed(matches)
     run()

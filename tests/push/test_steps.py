@@ -90,7 +90,7 @@ def test_only_and_limit(crm: Any, run: Any) -> None:
 
 def test_the_test_patient_alone(crm: Any, run: Any) -> None:
     tester, other = crm.add(**person(0)), crm.add(**person(1))
-    with pytest.raises(ConfigurationError, match=r"none is named.*test_patient"):
+    with pytest.raises(ConfigurationError, match=r"names none.*test_patient"):
         run(test_only=True)
     run.connection(test_patient="P-0000", test_only=True)
     assert run()["counts"] == {"created": 1}
@@ -214,7 +214,7 @@ def test_a_run_in_which_no_answer_fits_is_red(sandbox: Any, crm: Any, run: Any) 
         crm.add(**person(at))
     sandbox.fault("ignore_filter", interaction="search", value="identifier")
     push = run.begin()
-    with pytest.raises(AccessDenied, match=r"Nobody could be pushed\. .*identifier"):
+    with pytest.raises(AccessDenied, match=r"No patient could be pushed\. .*identifier"):
         steps.send(push)
     assert steps.summary(push)["counts"] == {"failed": 10}
     sandbox.clear_faults()

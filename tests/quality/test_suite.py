@@ -85,7 +85,7 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
         ("resource: person", "resource: people", "1:11: 'people' is not the resource of this file; use 'person'"),
         ("resource: person", "resuorce: person", "1:1: 'resuorce' is not a key here; did you mean 'resource'?"),
         ("resource: person", "resuorce: person", "1:1: the key 'resource' is missing"),
-        ("small_batch: 20", "small_batch: few", "2:14: small_batch is a whole number"),
+        ("small_batch: 20", "small_batch: few", "2:14: small_batch must be a whole number"),
         ("at_least: 0.5", "at_least: 50", "3:20: at_least input should be less than or equal to 1"),
         ("on_fail: stop, reason", "on_fail: reject, reason", "3:34: 'reject' is not a value of on_fail"),
         ("on_fail: reject", "on_fail: rejct", "10:16: 'rejct' is not a value of on_fail; did you mean 'reject'?"),
@@ -175,7 +175,7 @@ def test_two_rules_of_a_type_on_a_column_have_names_of_their_own(tmp_path: Path)
         (
             "  - type: expect_column_values_to_match",
             "  - type: a\n    type: expect_column_values_to_match",
-            "'type' stands twice",
+            "'type' occurs twice",
         ),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_value_is_the_text_that_stands_there(tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("", "the file is empty"), ("expectations: [", "is not YAML"), ("[]", "is a list of")]
+    ("text", "told"), [("", "the file is empty"), ("expectations: [", "is not YAML"), ("[]", "must be a list of")]
 )
 def test_a_file_that_is_no_suite(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(MappingError, match=told):

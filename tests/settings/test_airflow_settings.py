@@ -101,7 +101,7 @@ def test_a_line_that_is_not_yaml_is_not_quoted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["ecw_default.conn_host", "nobody.conn_host=x", "ecw_default.host=x"])
 def test_a_change_that_fits_nothing_is_an_error(change: str) -> None:
-    with pytest.raises(ConfigurationError, match="fits no entry"):
+    with pytest.raises(ConfigurationError, match="matches no entry"):
         read_settings(DEMO, [change])
 
 

@@ -52,7 +52,7 @@ def test_a_pool_that_the_file_names_is_made_once(tmp_path: Path, monkeypatch: py
     file.write_text("practices:\n  north: {pool: ecw_api_north}\n")
     monkeypatch.setenv("ECW_PRACTICES", str(file))
     save("ecw_north")
-    assert "pool ecw_api_north: made with 4 slots" in sync()
+    assert "pool ecw_api_north: created with 4 slots" in sync()
     assert "ecw_api_north" in pools()
     with create_session() as session:
         session.scalars(select(Pool).where(Pool.pool == "ecw_api_north")).one().slots = 9

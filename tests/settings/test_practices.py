@@ -105,16 +105,16 @@ def test_what_the_file_names_keeps_its_id_when_it_was_there_alone(write: Any) ->
         ),
         ("practises: {}\n", 1, "practises: this key does not exist; did you mean 'practices'?"),
         ("practices:\n  a:\n    push: maybe\n", 3, "practices.a.push"),
-        ("practices:\n  a:\n    schedule: hourly\n", 3, "no cron expression"),
+        ("practices:\n  a:\n    schedule: hourly\n", 3, "not a cron expression"),
         (
             "practices:\n  a:\n    resources:\n      - patients\n",
             3,
-            "'patients' is no resource; did you mean 'patient'",
+            "'patients' is not a resource; did you mean 'patient'",
         ),
         ("practices:\n  a:\n    alerts:\n      mail: x\n", 4, "practices.a.alerts.mail: this key does not exist"),
-        ("practices:\n  a:\n    mappings: nowhere\n", 3, "there is no folder"),
-        ("practices:\n  a:\n  b:\n    connection: ecw_a\n", 4, "ecw_a is the practice 'a' already"),
-        ("practices:\n  a:\n  a:\n", 3, "it is there twice"),
+        ("practices:\n  a:\n    mappings: nowhere\n", 3, "does not exist"),
+        ("practices:\n  a:\n  b:\n    connection: ecw_a\n", 4, "ecw_a is already the practice 'a'"),
+        ("practices:\n  a:\n  a:\n", 3, "it occurs twice"),
         ("practices:\n  a b:\n", 2, "practices.a b"),
         ("- a\n", 1, "the file"),
         ("practices: [\n", 2, "not YAML"),
@@ -154,5 +154,5 @@ def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_two_practices_of_one_name_are_refused(write: Any) -> None:
     write("practices:\n  north:\n    connection: clinic\n")
-    with pytest.raises(ConfigurationError, match="Two practices are called 'north'"):
+    with pytest.raises(ConfigurationError, match="Two practices have the name 'north'"):
         known("ecw_north")

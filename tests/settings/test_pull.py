@@ -46,8 +46,8 @@ def test_an_untouched_form_leaves_what_the_connection_says() -> None:
         ({"resources": "patient"}, "The option 'resources' of a pull should be a valid list"),
         ({"patients": [7]}, "'patients' \\(1\\) of a pull should be a valid string"),
         ({"overlap_minutes": -1}, "'overlap_minutes' of a pull should be greater than or equal to 0"),
-        ("[1]", "no JSON object"),
-        ("{", "no JSON object"),
+        ("[1]", "not a JSON object"),
+        ("{", "not a JSON object"),
     ],
 )
 def test_a_mistake_is_named(source: object, told: str) -> None:
@@ -102,7 +102,7 @@ def test_a_form_that_nobody_touched_says_nothing() -> None:
 
 @pytest.mark.parametrize("name", sorted({each.name for each in fields(Options)} - set(FORM)))
 def test_a_run_sets_nothing_that_its_form_does_not_have(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name!r} of a pull is for the connection alone"):
+    with pytest.raises(ConfigurationError, match=f"{name!r} of a pull may be set only in the connection"):
         of_form({name: getattr(Options(), name)})
 
 
@@ -112,6 +112,6 @@ def test_a_run_does_not_get_past_what_the_connection_limits() -> None:
     require_within(None, Options(resources=["location"], ignore_time_budget=True))
     with pytest.raises(ConfigurationError, match="asks for location"):
         require_within(limits, Options(resources=["patient", "location"]))
-    with pytest.raises(ConfigurationError, match="does not fit before the next"):
+    with pytest.raises(ConfigurationError, match="would not end before the next"):
         require_within(limits, Options(ignore_time_budget=True))
     assert Options.read({"dry_run": True}, of_form({"dry_run": False})).dry_run

@@ -29,7 +29,7 @@ def test_the_time_between_runs_follows_from_the_cron(written: str | None, shorte
 
 @pytest.mark.parametrize("written", ["0 */2 * *", "61 * * * *", "@once", "@continuous", "two", "0 0 * * * *", 5])
 def test_a_wrong_cron_is_refused_with_the_next_step(written: object) -> None:
-    with pytest.raises(ConfigurationError, match="no cron expression of five fields") as error:
+    with pytest.raises(ConfigurationError, match="not a cron expression of five fields") as error:
         schedule.checked(written)
     assert "Admin > Variables" in error.value.next_step
 

@@ -32,7 +32,7 @@ def test_the_columns_that_matter_are_columns_of_the_mapping() -> None:
 def test_a_first_load_opens_none_and_says_so(vob: Vob, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         vob.first()
-    assert "insurance: 2 changes of a first look open no request." in caplog.text
+    assert "insurance: 2 changes of an initial sync open no request." in caplog.text
     assert vob.rows() == []
 
 
@@ -227,8 +227,8 @@ def test_a_table_of_the_crm_that_lacks_columns_is_reported_with_all_of_them(vob:
         vob.open()
     assert "no column key" in str(told.value)
     assert "no column delivery_note" in str(told.value)
-    assert "column owner must be filled" in str(told.value)
-    assert "v008_vob.py" in told.value.next_step
+    assert "column owner is required" in str(told.value)
+    assert "v0001_first.py" in told.value.next_step
     with vob.crm.begin() as connection:
         connection.execute(text("DROP TABLE vob_request"))
     with pytest.raises(CrmSchemaError, match="no table vob_request"):

@@ -1,4 +1,4 @@
-"""What hangs on a patient: coverage (insurance) and encounters (appointments among them)."""
+"""The records of a patient: coverage (insurance) and encounters (including appointments)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BOOKED_BY = datetime(2026, 11, 1)  # noqa: DTZ001 - local time; the practice's 
 
 
 class PerPatient(Directory):
-    """Records that belong to a patient: the number is the patient's times `room`, plus their place."""
+    """Records that belong to a patient: a record's number is the patient's times `room`, plus its place."""
 
     room: int
 
@@ -110,7 +110,7 @@ class Coverages(PerPatient):
 
 
 class Visit(NamedTuple):
-    """What a schedule search finds an encounter by."""
+    """The values by which a schedule search finds an encounter."""
 
     practitioner: int
     start: datetime  # local
@@ -140,7 +140,7 @@ class Encounters(PerPatient):
         return () if practitioner is None else self._schedule().get(practitioner, ())
 
     def _schedule(self) -> dict[int, array[int]]:
-        """Return the encounters by practitioner, made at the first search of a schedule."""
+        """Return the encounters by practitioner; the index is built at the first search."""
         if not self._schedules:
             found: dict[int, array[int]] = defaultdict(lambda: array("q"))
             for key in self.numbers():
@@ -180,14 +180,14 @@ class Encounters(PerPatient):
 
 
 def _booked(start: datetime, draw: Draw) -> datetime:
-    """Return when the appointment was made: before it, and before the population's last change."""
+    """Return when the appointment was booked: before it starts, and before the population's last change."""
     first = datetime.combine(_FIRST_DAY, time(7))
     latest = min(start, _BOOKED_BY)
     return first + timedelta(minutes=int((latest - first).total_seconds() // 60) * draw.below(100) // 100)
 
 
 def _status(chance: int, past: bool) -> str:
-    """Return the status: most past ones are finished, some were forgotten and are still planned."""
+    """Return the status: most past encounters are finished, some are still planned because nobody closed them."""
     if past:
         return "finished" if chance < 80 else "cancelled" if chance < 90 else "planned"
     return "planned" if chance < 75 else "arrived" if chance < 90 else "cancelled"

@@ -1,4 +1,4 @@
-"""Who works in the practice and where: practitioners, locations, organizations (itself, then the payers) and groups."""
+"""The practice's directory: practitioners, locations, organizations (the practice, then payers) and groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NPI = "http://hl7.org/fhir/sid/us-npi"
 
 
 class Directory:
-    """A short dense list of records, numbered from 0."""
+    """A short list of records, numbered from 0 without gaps."""
 
     kind: ClassVar[str]
 

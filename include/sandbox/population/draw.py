@@ -1,4 +1,4 @@
-"""Choices that depend on the seed and a record's number alone, and need no state between records."""
+"""Pseudo-random choices that depend only on the seed and a record's number, without state between records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHANGES_DAYS = 1040  # to November 2026
 
 
 class Draw:
-    """512 bits, spent choice by choice: some seventy choices of a hundred each."""
+    """512 bits, used up choice by choice: enough for about seventy choices among a hundred."""
 
     __slots__ = ("_bits",)
 

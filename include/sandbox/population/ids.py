@@ -1,7 +1,7 @@
-"""Opaque ids like eCW's: 43 characters of A-Z a-z 0-9 . - that nobody can read a number from, except the sandbox.
+"""Opaque ids like eCW's: 43 characters of A-Z a-z 0-9 . - from which only the sandbox can read the number.
 
-An id is 32 bytes in base 64: 8 hide the number behind a mask that the other 24 give away. So an id is checked
-and turned back into its number without a table of all ids.
+An id is 32 bytes in base 64: 24 bytes are a hash, 8 bytes are the number, masked with a hash of the 24. So an id can be
+verified and turned back into its number without a table of all ids.
 """
 
 from __future__ import annotations

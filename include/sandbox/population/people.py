@@ -1,4 +1,4 @@
-"""The patients, with every kind of dirt that recordings of eCW show."""
+"""The patients, with every kind of wrong or odd data that recordings of eCW show."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BORN_DAYS = 27_700  # to October 2011
 
 
 class Person(NamedTuple):
-    """What a search finds a patient by."""
+    """The values by which a search finds a patient."""
 
     gender: str
     family: str
@@ -71,7 +71,7 @@ class Patients(Directory):
         return None
 
     def _index(self) -> dict[str, array[int]]:
-        """Return the patients by the initials of their names and by phone, made at the first such search."""
+        """Return the patients by the initials of their names and by phone; the index is built at the first search."""
         if not self._found:
             found: dict[str, array[int]] = defaultdict(lambda: array("l"))
             for key in range(self.count):

@@ -1,4 +1,4 @@
-"""Where the records come from: the made population, or files."""
+"""The sources of records: the generated population, or files."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Loaded:
 
 
 def loaded(folder: Path, size: Size) -> dict[str, Source]:
-    """Read `<Type>.ndjson` for every type; a type without a file is empty, the groups are made.
+    """Read `<Type>.ndjson` for every type; a type without a file is empty, but groups are generated.
 
     References such as `Practitioner?identifier=system|value` become ids, as in a server that stored the records.
-    Raises FileNotFoundError when the file does not exist, ValueError for a line that is not JSON.
+    Raises FileNotFoundError if the folder has no such file, ValueError for a line that is not JSON.
     """
     files = {kind: folder / f"{kind}.ndjson" for kind in TYPES}
     if not any(file.exists() for file in files.values()):

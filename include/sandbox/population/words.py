@@ -1,4 +1,4 @@
-"""The lists that names, places and codes are drawn from."""
+"""The lists of names, places and codes for the population."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Notices: one when something begins to be wrong and one when it is over, to whom the user names.
+"""Alerts: one notification when a condition begins and one when it ends, to the configured targets.
 
-settings   the variable ecw_alerts: thresholds and targets
-watch      look, write down, send: after every run, and by the DAG ecw_monitor when there is none
-send       one notice to one target, through Airflow's notifiers
-
-What is wrong is computed from the CRM's tables (ecw.alerts.conditions) and kept there (ecw.alerts.store).
+settings     the variable ecw_alerts: thresholds and targets
+conditions   finds what is wrong, from the CRM's tables
+store        keeps alerts and their notifications in the CRM
+monitor      finds, stores, sends: after every run, and half-hourly in the DAG ecw_monitor
+notify       sends one notification to one target, through Airflow's notifiers
 """

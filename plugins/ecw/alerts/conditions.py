@@ -1,4 +1,4 @@
-"""What is wrong now, computed from the ledger, the cursor and the quarantine; ids and counts only."""
+"""Find what is wrong now, from the tables of runs, cursors, links and rejects; ids and counts only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Threshold = Annotated[float, Field(gt=0, lt=1e6)]
 
 @model(frozen=True, slots=True, config=OPTIONS)
 class Thresholds:
-    """From when on something is wrong."""
+    """When a condition becomes an alert."""
 
     stale_intervals: Threshold = option(3, "alert after this many scheduled runs in a row without a load")
     reject_percent: Threshold = option(
@@ -37,7 +37,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is wrong.  Practice, kind and subject identify it."""
+    """One condition that needs a person.  Practice, kind and subject identify it."""
 
     practice: str
     kind: str
@@ -48,16 +48,16 @@ class Fact:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes two facts the same."""
+        """Return what identifies the fact: practice, kind and subject."""
         return self.practice, self.kind, self.subject
 
 
-_Found = tuple[str, str, str, str | None]  # kind, message, next move, run
+_Finding = tuple[str, str, str, str | None]  # kind, message, next step, run
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One practice: how often what is pulled, from when on something is wrong, and who is to know."""
+    """One practice: the pull's interval, its resources, the thresholds, and the targets of notifications."""
 
     practice: str
     every: timedelta
@@ -67,26 +67,26 @@ class Watched:
 
 
 def facts(connection: Connection, now: datetime, watched: Watched) -> list[Fact]:
-    """Return all that is wrong with a practice."""
+    """Return all conditions of a practice that need a person."""
     practice, every, limits = watched.practice, watched.every, watched.limits
     return [
         Fact(practice, kind, resource, message, next_step, run_id)
         for resource in watched.resources
-        for kind, message, next_step, run_id in _of(connection, practice, resource, now, every, limits)
+        for kind, message, next_step, run_id in _findings(connection, practice, resource, now, every, limits)
     ]
 
 
-def _of(
+def _findings(
     connection: Connection, practice: str, resource: str, now: datetime, every: timedelta, limits: Thresholds
-) -> Iterator[_Found]:
-    found = (
+) -> Iterator[_Finding]:
+    findings = (
         _stale(connection, practice, resource, now, limits.stale_intervals * every),
-        _broken(connection, practice, resource),
+        _count_mismatch(connection, practice, resource),
         _stopped(connection, practice, resource),
         _fewer(connection, practice, resource, limits),
         _rejected(connection, practice, resource, limits),
     )
-    yield from (each for each in found if each is not None)
+    yield from (each for each in findings if each is not None)
 
 
 def _runs(practice: str, resource: str) -> Select[tuple[object, ...]]:
@@ -98,12 +98,12 @@ def _runs(practice: str, resource: str) -> Select[tuple[object, ...]]:
 
 
 def _refreshed(connection: Connection, practice: str, resource: str) -> datetime | None:
-    """Return when a run last brought all that was due; a backfill and a run about single records do not."""
+    """Return when the cursor last moved; a backfill and a run about single records do not move it."""
     moved = select(ecw_cursor.c.moved_at).filter_by(practice=practice, resource=resource)
     return connection.execute(moved).scalar()
 
 
-def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Found | None:
+def _stale(connection: Connection, practice: str, resource: str, now: datetime, longest: timedelta) -> _Finding | None:
     refreshed = _refreshed(connection, practice, resource)
     runs = select(func.min(ecw_run.c.started_at)).filter_by(practice=practice, resource=resource)
     began = runs.where(ecw_run.c.state != ledger.DRY)
@@ -119,7 +119,7 @@ def _stale(connection: Connection, practice: str, resource: str, now: datetime, 
     )
 
 
-def _broken(connection: Connection, practice: str, resource: str) -> _Found | None:
+def _count_mismatch(connection: Connection, practice: str, resource: str) -> _Finding | None:
     ended = _runs(practice, resource).where(
         (ecw_run.c.state == ledger.LOADED)
         | ((ecw_run.c.state == ledger.FAILED) & ecw_run.c.error.startswith(CountMismatch.__name__))
@@ -138,8 +138,8 @@ def _broken(connection: Connection, practice: str, resource: str) -> _Found | No
     return "equation", f"{what}.", "report them with the log of its load, and clear the resource.", last["run_id"]
 
 
-def _stopped(connection: Connection, practice: str, resource: str) -> _Found | None:
-    """Say that a quality rule let nothing enter, such as the suite's own rule about the volume."""
+def _stopped(connection: Connection, practice: str, resource: str) -> _Finding | None:
+    """Return a finding if a quality rule stopped the load, such as the suite's own rule about the volume."""
     live = _runs(practice, resource).where(
         ledger.is_live(),
         ecw_run.c.ended_at.is_not(None),
@@ -149,38 +149,38 @@ def _stopped(connection: Connection, practice: str, resource: str) -> _Found | N
     refreshed = _refreshed(connection, practice, resource)
     if last is None or (refreshed is not None and refreshed >= last["ended_at"]):
         return None
-    move = "read the log of its check, then fix the data, the mapping or the suite, and clear the resource."
-    return "stopped", f"A quality rule stopped {resource}: nothing entered.", move, last["run_id"]
+    next_step = "read the log of its check, then fix the data, the mapping or the suite, and clear the resource."
+    return "stopped", f"A quality rule stopped {resource}: nothing was loaded.", next_step, last["run_id"]
 
 
-def _fewer(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Found | None:
-    """Compare the last run with what the check compares it with: those that saw as much."""
-    seen = baselines.last(connection, practice, resource)
-    if seen is None:
+def _fewer(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Finding | None:
+    """Compare the last run with the runs that the quality check uses: those that covered as many records."""
+    last = baselines.last(connection, practice, resource)
+    if last is None:
         return None
-    full_scan = bool(seen.full_scan)
-    before = baselines.before(connection, practice, resource, seen.run_id, full_scan=full_scan, strategy=seen.strategy)
+    full_scan = bool(last.full_scan)
+    before = baselines.before(connection, practice, resource, last.run_id, full_scan=full_scan, strategy=last.strategy)
     usual = (
-        baselines.number(before, seen.patients_queried, full_scan=full_scan)
+        baselines.number(before, last.patients_queried, full_scan=full_scan)
         if len(before) >= baselines.LEAST_RUNS
         else None
     )
-    if not usual or seen.records > usual * (1 - limits.volume_drop_percent / 100):
+    if not usual or last.records > usual * (1 - limits.volume_drop_percent / 100):
         return None
-    message = f"eCW gave {seen.records} records of {resource}; {usual} are usual."
-    return "volume", message, "ask the practice whether records were removed, or access to them.", seen.run_id
+    message = f"eCW gave {last.records} records of {resource}; {usual} are usual."
+    return "volume", message, "ask the practice whether records were removed, or access to them.", last.run_id
 
 
-def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Found | None:
-    """Compare the open rejects with all records, so that a run about a single one changes nothing."""
-    here = {"practice": practice, "resource": resource}
+def _rejected(connection: Connection, practice: str, resource: str, limits: Thresholds) -> _Finding | None:
+    """Compare the open rejects with all known records, so that a run about one record does not change the result."""
+    scope = {"practice": practice, "resource": resource}
     is_open = (ecw_reject.c.state == RejectState.OPEN) & (ecw_reject.c.rule != DELETED)
-    rejects = select(func.count(ecw_reject.c.ecw_id.distinct())).filter_by(**here).where(is_open)
+    rejects = select(func.count(ecw_reject.c.ecw_id.distinct())).filter_by(**scope).where(is_open)
     rejected = int(connection.execute(rejects).scalar_one())
     if not rejected or rejected < limits.reject_least:
         return None
-    refused = select(ecw_reject.c.ecw_id).filter_by(**here).where(is_open)
-    links = select(func.count()).select_from(ecw_link).filter_by(**here).where(ecw_link.c.ecw_id.not_in(refused))
+    rejected_ids = select(ecw_reject.c.ecw_id).filter_by(**scope).where(is_open)
+    links = select(func.count()).select_from(ecw_link).filter_by(**scope).where(ecw_link.c.ecw_id.not_in(rejected_ids))
     known = rejected + int(connection.execute(links).scalar_one())
     percent = 100 * rejected / known
     if percent < limits.reject_percent:

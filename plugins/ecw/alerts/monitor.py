@@ -1,4 +1,4 @@
-"""Look what is wrong, write it down, and send the notices that are due."""
+"""Find what is wrong, store it as alerts, and send the notifications that are due."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ log = logging.getLogger(__name__)
 def watch(
     crm_conn_id: str = "crm_default", ecw_conn_id: str | None = None, crm: Engine | None = None
 ) -> dict[str, int]:
-    """Bring alerts and notices up to date; return how many alerts are open and how many notices were sent.
+    """Open and close alerts and send notifications; return how many alerts are open and notifications were sent.
 
-    Of every practice in the CRM, each as it is configured; or of the one at `ecw_conn_id`. `crm` is the CRM where it is
-    open already.
+    Covers the practice at `ecw_conn_id`; without it, every practice in the CRM, each with its own configuration.
+    `crm` is an engine of the CRM that is already open.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable; a target that does not answer is only logged.
     """
-    settings(None)  # a mistake in the Variable is reported, also before a practice has run
+    settings(None)  # reports a mistake in the Variable even before a practice has run
     with nullcontext(crm) if crm else open_crm(crm_conn_id) as engine:
         now, sent = datetime.now(UTC), 0
         for code, practice in _practices(engine, crm_conn_id, ecw_conn_id).items():
-            said = settings(practice)
+            configured = settings(practice)
             every, resources = schedule(practice)
-            watched = Watched(code, every, resources, said.thresholds, said.targets)
+            watched = Watched(code, every, resources, configured.thresholds, configured.targets)
             for change in store.reconcile(engine, now, watched):
                 if change.event == store.OVER:
                     log.info("Practice %s: over: %s", change.practice, change.message)
                 else:
                     log.warning("Practice %s: %s Next: %s", change.practice, change.message, change.next_step)
-            sent += sum(_deliver(engine, code, target, said) for target in said.targets)
+            sent += sum(_deliver(engine, code, target, configured) for target in configured.targets)
         return {"open": len(store.open_alerts(engine)), "sent": sent}
 
 
 def watch_quietly(crm_conn_id: str, ecw_conn_id: str | None = None, crm: Engine | None = None) -> None:
-    """Do it after a run, which nothing that goes wrong here may fail; ecw_monitor does it again."""
+    """Run `watch` after a pull and only log its errors: they must not fail the run, and ecw_monitor tries again."""
     try:
         watch(crm_conn_id, ecw_conn_id, crm)
     except EcwError as error:
         log.error("Alerts: %s: %s", type(error).__name__, error)
     except Exception as error:  # noqa: BLE001 - its text may hold anything, and the run's numbers are safe already
-        log.error("Alerts: %s; the next run looks again.", type(error).__name__)
+        log.error("Alerts: %s; the next run checks again.", type(error).__name__)
 
 
 def _practices(engine: Engine, crm_conn_id: str, ecw_conn_id: str | None) -> dict[str, Practice | None]:
-    """Return the practices in the CRM by their codes, each with its configuration; None: what holds for all."""
+    """Return the practices in the CRM by code, each with its configuration, or None if it has none of its own."""
     configured: dict[str, Practice | None] = {}
     for each in known(connections.variable(VARIABLE) or ""):
         if each.crm_connection == crm_conn_id or each.connection == ecw_conn_id:
@@ -71,27 +71,27 @@ def _practices(engine: Engine, crm_conn_id: str, ecw_conn_id: str | None) -> dic
             else:
                 configured[code] = each
     with reading(engine) as connection:
-        there = connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)).all()
-    found = {code: configured.get(code) for code in there}
+        codes = connection.scalars(select(ecw_run.c.practice).distinct().order_by(ecw_run.c.practice)).all()
+    practices = {code: configured.get(code) for code in codes}
     if ecw_conn_id is None:
-        return found
-    return {code: each for code, each in found.items() if each and each.connection == ecw_conn_id} or found
+        return practices
+    return {code: each for code, each in practices.items() if each and each.connection == ecw_conn_id} or practices
 
 
-def _deliver(engine: Engine, practice: str, target: str, said: Settings) -> int:
-    """Send what a target has not got yet, in order; after one that fails, the others wait for the next run."""
+def _deliver(engine: Engine, practice: str, target: str, configured: Settings) -> int:
+    """Send a target's unsent notifications in order; after a failure the others wait for the next run."""
     sent = 0
     for notice in store.to_send(engine, practice, target):
         if not store.claim(engine, notice, datetime.now(UTC)):
-            break  # another run is at it; what comes after it must not arrive before it
+            break  # another run is sending it, and later ones must not arrive before it
         try:
-            send(notice, said)
+            send(notice, configured)
         except Exception as error:  # noqa: BLE001 - any notifier's; its text may hold an address with a token
             store.give_back(engine, notice)
             log.error(
-                "The notice %r could not be sent (%s); the next run tries again. Next (Airflow administrator): "
-                "see that the %s connection %r exists and its server answers.",
-                *(title(notice), type(error).__name__, *_connection(target, said)),
+                "The notification %r could not be sent (%s); the next run tries again. Next (Airflow administrator): "
+                "check that the %s connection %r exists and its server answers.",
+                *(title(notice), type(error).__name__, *_connection(target, configured)),
             )
             break
         store.mark_sent(engine, notice, datetime.now(UTC))
@@ -100,5 +100,5 @@ def _deliver(engine: Engine, practice: str, target: str, said: Settings) -> int:
     return sent
 
 
-def _connection(target: str, said: Settings) -> tuple[str, str]:
-    return ("HTTP", said.webhook) if target.startswith("webhook ") else ("SMTP", said.smtp)
+def _connection(target: str, configured: Settings) -> tuple[str, str]:
+    return ("HTTP", configured.webhook) if target.startswith("webhook ") else ("SMTP", configured.smtp)

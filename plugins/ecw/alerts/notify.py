@@ -1,4 +1,4 @@
-"""One notice to one target, through the notifiers of Airflow's HTTP and SMTP providers."""
+"""Send one notification to one target, through the notifiers of Airflow's HTTP and SMTP providers."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ecw.alerts.store import OVER, Notice
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier
 
-SECONDS = 10
+SECONDS = 10  # for the webhook's answer
 
 
 def send(notice: Notice, settings: Settings) -> None:
-    """Send a notice; whatever the notifier raises says that it did not arrive."""
-    # `notify` and not the call: that would first read the words as a Jinja template.
+    """Send a notification; it did not arrive if the notifier raises anything."""
+    # `notify`, because calling the notifier would first render the text as a Jinja template.
     _notifier(notice, settings).notify({})
 
 
 def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
-    kind, where = notice.target.split(" ", 1)
+    kind, address = notice.target.split(" ", 1)
     if kind == "webhook":
         from airflow.providers.http.notifications import HttpNotifier
 
-        return HttpNotifier(http_conn_id=where, json=document(notice), extra_options={"timeout": SECONDS})
+        return HttpNotifier(http_conn_id=address, json=document(notice), extra_options={"timeout": SECONDS})
     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
     return SmtpNotifier(
-        to=where,
+        to=address,
         subject=title(notice),
         html_content="".join(f"<p>{escape(line)}</p>" for line in text(notice).splitlines()),
         smtp_conn_id=settings.smtp,
@@ -37,13 +37,13 @@ def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
 
 
 def title(notice: Notice) -> str:
-    """Return what begins or is over, where."""
+    """Return the notification's title: practice, subject and kind, and `over` for an alert that ended."""
     one = notice.alert
     return f"eCW {one.practice}: {one.subject} {one.kind}{', over' if notice.event == OVER else ''}"
 
 
 def text(notice: Notice) -> str:
-    """Return what, where, since when, and what to do."""
+    """Return the notification's lines: title, message, the times of begin and end, the next step."""
     one = notice.alert
     lines = [f"{title(notice)}.", one.message, f"Since {one.opened_at:%Y-%m-%d %H:%M} UTC."]
     if notice.event == OVER:

@@ -1,4 +1,4 @@
-"""The variable `ecw_alerts`: from when on something is wrong, and who is notified (without it: the log alone)."""
+"""The variable `ecw_alerts`: when a condition becomes an alert, and who is notified (without it: only the log)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Address = Annotated[str, AfterValidator(_address)]
 _OF, _WHERE = f"notice in the variable {VARIABLE}", "the variable"
 
 
-def _listed(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-def _once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+def _unique(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(addresses))
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
 class Settings:
-    """What the variable says."""
+    """The keys of the variable."""
 
     webhook: str = option("", "an HTTP connection: each notification is POSTed to it as JSON")
-    email: Annotated[tuple[Address, ...], BeforeValidator(_listed), AfterValidator(_once)] = option(
+    email: Annotated[tuple[Address, ...], BeforeValidator(_as_tuple), AfterValidator(_unique)] = option(
         (), "one address, or a list of them"
     )
     smtp: str = option("smtp_default", "the SMTP connection for e-mail")
@@ -49,27 +49,29 @@ class Settings:
 
     @property
     def targets(self) -> list[str]:
-        """Who is notified, by the names under which ecw_alert_notification knows them."""
+        """Return the targets as ecw_alert_notification stores them: `webhook <connection>`, `email <address>`."""
         webhook = [f"webhook {self.webhook}"] if self.webhook else []
         return webhook + [f"email {address}" for address in self.email]
 
 
 def schedule(practice: Practice | None = None) -> tuple[timedelta, Collection[str]]:
-    """Return how often the practice's pull runs by itself, and what it then pulls."""
+    """Return the longest interval between the practice's scheduled pulls, and the resources that they pull."""
     return gaps(cron(practice)).longest, resources(practice)
 
 
 def settings(practice: Practice | None = None) -> Settings:
-    """Read the variable, with what include/practices.yaml says of a practice's own alerts over it.
+    """Read the variable; the practice's own `alerts` in include/practices.yaml override its keys.
 
-    A practice that names a webhook or addresses names all of them.  Raises ConfigurationError naming what is wrong.
+    A practice with a webhook or e-mail addresses of its own uses none of the variable's targets.
+
+    Raises ConfigurationError with the wrong key.
     """
-    found = said(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
+    values = said(connections.variable(VARIABLE), of=_OF, example='{"webhook": "<HTTP connection>"}')
     own = practice.alerts if practice else {}
     if {"webhook", "email"} & own.keys():
-        found = {name: value for name, value in found.items() if name not in ("webhook", "email")}
-    found |= own
-    limits = {name: found.pop(name) for name, *_ in described(Thresholds) if name in found}
+        values = {name: value for name, value in values.items() if name not in ("webhook", "email")}
+    values |= own
+    limits = {name: values.pop(name) for name, *_ in described(Thresholds) if name in values}
     names = [name for model in (Settings, Thresholds) for name, *_ in described(model) if name != "thresholds"]
     thresholds = validated(Thresholds, limits, of=_OF, where=_WHERE)
-    return validated(Settings, found | {"thresholds": thresholds}, of=_OF, where=_WHERE, names=names)
+    return validated(Settings, values | {"thresholds": thresholds}, of=_OF, where=_WHERE, names=names)

@@ -1,10 +1,10 @@
-"""Alerts and their notices: what is wrong from when to when, who is to be notified, and who was.
+"""Store alerts and their notifications in the CRM.
 
-    ecw_alert    a row each time something begins to be wrong; closed when it is over
-    ecw_alert_notification   a row for each alert, event (begin, over) and target, and when it was sent
+    ecw_alert                a row from the beginning of a condition to its end
+    ecw_alert_notification   a row for each alert, event (begin, over) and target, with the time when it was sent
 
-A notice is claimed before it is sent and marked after, so two runs at once send one, and one that was killed between
-the two is sent again when its claim is old.
+A run claims a notification before it sends it and marks it afterwards, so that two runs at once send it only once. If a
+run is killed in between, a later run sends the notification again when the claim has expired (CLAIM_HOLDS).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert that began, or is over."""
+    """An alert that began or ended."""
 
     event: str
     practice: str
@@ -64,11 +64,11 @@ class Change:
 
 
 def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
-    """Open and close a practice's alerts by what is wrong now, and note who is to know; return what changed.
+    """Open and close a practice's alerts, and add their notifications; return the alerts that began or ended.
 
-    Facts and alerts are read and written under one lock, so that a slow look never undoes a later one.
+    One lock covers reading the facts and writing the alerts, so that a slow check cannot undo a later one.
     """
-    from ecw.alerts.conditions import facts  # with its pydantic models, which whoever only reads alerts does without
+    from ecw.alerts.conditions import facts  # here, because reading alerts needs none of its pydantic models
 
     with engine.begin() as connection:
         exclusive(connection, "ecw alerts")
@@ -79,20 +79,20 @@ def reconcile(engine: Engine, now: datetime, watched: Watched) -> list[Change]:
         for fact in began:
             _begin(connection, fact, now)
         for one in ended:
-            connection.execute(update(ecw_alert).where(*_is(one)).values(resolved_at=now))
+            connection.execute(update(ecw_alert).where(*_same_alert(one)).values(resolved_at=now))
         _plan_notices(connection, ended, watched, now)
     changes = [Change(BEGIN, fact.practice, fact.message, fact.next_step) for fact in began]
     return changes + [Change(OVER, one.practice, one.message, one.next_step) for one in ended]
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
-    """Return what is wrong, as the last check found it, oldest first."""
+    """Return the open alerts as of the last check, oldest first."""
     with reading(engine) as connection:
         return _open(connection)
 
 
 def to_send(engine: Engine, practice: str, target: str) -> list[Notice]:
-    """Return the notices of a practice that the target has not got yet, in the order of events."""
+    """Return the notifications of a practice that were not yet sent to the target, in the order of events."""
     statement = (
         select(*ecw_alert.columns, ecw_alert_notification.c.event)
         .join(
@@ -111,35 +111,37 @@ def to_send(engine: Engine, practice: str, target: str) -> list[Notice]:
 
 
 def claim(engine: Engine, notice: Notice, now: datetime) -> bool:
-    """Take it upon oneself to send a notice; false where it was sent, or another is at it."""
+    """Claim a notification for sending; return False if it was sent, or if another run has claimed it."""
     c = ecw_alert_notification.c
     free = or_(c.claimed_at.is_(None), c.claimed_at < now - CLAIM_HOLDS)
     with engine.begin() as connection:
-        taken = connection.execute(
-            update(ecw_alert_notification).where(*_which(notice), c.sent_at.is_(None), free).values(claimed_at=now)
+        claimed = connection.execute(
+            update(ecw_alert_notification)
+            .where(*_same_notification(notice), c.sent_at.is_(None), free)
+            .values(claimed_at=now)
         )
-    return taken.rowcount == 1
+    return claimed.rowcount == 1
 
 
 def mark_sent(engine: Engine, notice: Notice, now: datetime) -> None:
-    """Write down that a notice was sent."""
+    """Record that a notification was sent."""
     with engine.begin() as connection:
-        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(sent_at=now))
+        connection.execute(update(ecw_alert_notification).where(*_same_notification(notice)).values(sent_at=now))
 
 
 def give_back(engine: Engine, notice: Notice) -> None:
-    """Leave a notice that could not be sent to the next run."""
+    """Release the claim on a notification that could not be sent, so that the next run sends it."""
     with engine.begin() as connection:
-        connection.execute(update(ecw_alert_notification).where(*_which(notice)).values(claimed_at=None))
+        connection.execute(update(ecw_alert_notification).where(*_same_notification(notice)).values(claimed_at=None))
 
 
 def _open(connection: Connection, practice: str | None = None) -> list[Alert]:
-    still = (
+    statement = (
         select(ecw_alert).where(ecw_alert.c.resolved_at.is_(None)).order_by(ecw_alert.c.opened_at, ecw_alert.c.alert)
     )
     if practice is not None:
-        still = still.where(ecw_alert.c.practice == practice)
-    return [Alert(*row) for row in connection.execute(still)]
+        statement = statement.where(ecw_alert.c.practice == practice)
+    return [Alert(*row) for row in connection.execute(statement)]
 
 
 def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
@@ -158,10 +160,13 @@ def _begin(connection: Connection, fact: Fact, now: datetime) -> None:
 
 
 def _plan_notices(connection: Connection, ended: Sequence[Alert], watched: Watched, now: datetime) -> None:
-    """Let every target know of what is open, and of the end of what it was to know; forget targets that went."""
+    """Add the notifications that are due, and delete the unsent ones of targets that are no longer configured.
+
+    Every target gets the beginning of each open alert. The end goes to the targets that have a row for the beginning.
+    """
     n, targets = ecw_alert_notification.c, list(watched.targets)
-    went = (n.practice == watched.practice, n.sent_at.is_(None), n.target.not_in(targets))
-    connection.execute(delete(ecw_alert_notification).where(*went))
+    obsolete = (n.practice == watched.practice, n.sent_at.is_(None), n.target.not_in(targets))
+    connection.execute(delete(ecw_alert_notification).where(*obsolete))
     due = [(one, BEGIN, target) for one in _open(connection, watched.practice) for target in targets]
     for one in ended:
         begun = select(n.target).where(n.practice == one.practice, n.alert == one.alert, n.event == BEGIN)
@@ -171,10 +176,10 @@ def _plan_notices(connection: Connection, ended: Sequence[Alert], watched: Watch
         connection.execute(insert(connection, ecw_alert_notification).values(row).on_conflict_do_nothing())
 
 
-def _is(one: Alert) -> list[ColumnElement[bool]]:
+def _same_alert(one: Alert) -> list[ColumnElement[bool]]:
     return [ecw_alert.c.practice == one.practice, ecw_alert.c.alert == one.alert]
 
 
-def _which(notice: Notice) -> list[ColumnElement[bool]]:
+def _same_notification(notice: Notice) -> list[ColumnElement[bool]]:
     n, one = ecw_alert_notification.c, notice.alert
     return [n.practice == one.practice, n.alert == one.alert, n.event == notice.event, n.target == notice.target]

@@ -1,9 +1,9 @@
-"""Group exports, the client's side (FHIR Bulk Data 2, with eCW's own ways).
+"""The client of Group exports (FHIR Bulk Data 2, with eCW's deviations).
 
     groups -> kick_off -> poll … poll -> lines of each file, or cancel
 
-Every step starts from what was kept of the last one, so that a killed task goes on: the poll address is handed
-out before anything else is done with it, because eCW tells it once and refuses a second export while one runs.
+Every step starts from the saved result of the step before, so that a killed task can resume. The poll URL is saved
+before anything else, because eCW sends it only once and refuses a second export while one runs.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from ecw.fhir.transport import PIECE, explained
 from ecw.fhir.urls import pinned
 from ecw.resources import RESOURCES
 
-RETRY_AFTER = 120.0  # seconds, where eCW gives none
+RETRY_AFTER = 120.0  # seconds, if eCW sends no Retry-After
 TYPES = {resource.fhir_type for resource in RESOURCES.values()} | {"OperationOutcome"}
-PROGRESS = re.compile(r"\d{1,3}(\.\d+)? ?%|\d+ ?(/|of|out of) ?\d+")  # of a text that may say anything
+PROGRESS = re.compile(r"\d{1,3}(\.\d+)? ?%|\d+ ?(/|of|out of) ?\d+")  # the numbers of a free text
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A static registry query of the practice: what an export is made of."""
+    """A static registry query of the practice: the patients that an export covers."""
 
-    export_id: str  # Group.identifier[0].value: eCW's exports do not know Group.id
+    export_id: str  # Group.identifier[0].value: eCW's exports do not accept Group.id
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """An export that is not ready: how far it is, where eCW says it in numbers, and when to ask again."""
+    """An export that is not ready: its progress, if eCW reports it in numbers, and the seconds until the next poll."""
 
     progress: str | None
     seconds: float
@@ -55,13 +55,13 @@ class File:
 
     fhir_type: str
     url: str
-    count: int | None  # lines, where the server tells
-    bearer: bool = True  # whether it needs the token
+    count: int | None  # lines, if the manifest has it
+    bearer: bool = True  # True if the file needs the token
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A finished export.  `deleted` are files of Bundles that name what is gone since the last one."""
+    """A finished export.  `deleted` are files of Bundles that name the records deleted since the last export."""
 
     transaction_time: str
     files: tuple[File, ...]
@@ -83,9 +83,9 @@ def groups(client: EcwClient) -> list[Group]:
 def kick_off(
     client: EcwClient, group: str, types: Sequence[str], keep: Callable[[str], None], since: str | None = None
 ) -> str:
-    """Start an export, hand its poll address to `keep` first of all, and return it.
+    """Start an export and return its poll URL; pass the URL to `keep` before anything else.
 
-    Raises ExportRunning while another export of the practice is made.
+    Raises ExportRunning while another export of the practice is in progress.
     """
     query = {"_type": ",".join(types)} | ({"_since": since} if since else {})
     url = f"{client.base_url}/Group/{quote(group, safe='')}/$export?{urlencode(query, safe=',')}"
@@ -94,7 +94,7 @@ def kick_off(
         response = client.request("GET", url, Purpose.BULK, headers={"Prefer": "respond-async"})
         if response.status_code == 200 and "duplicate" in codes_of(response):
             raise ExportRunning(
-                "eCW is making another export for this practice, and makes one at a time.",
+                "eCW is making another export for this practice; it makes only one at a time.",
                 next_step="wait until it is ready; if nobody here started it, ask who else exports this practice.",
             )
         if response.status_code == 200:
@@ -103,7 +103,9 @@ def kick_off(
             raise error_of(response)
         handle = response.headers.get("Content-Location")
         if not handle:
-            raise ServerUnavailable("eCW accepted an export and did not say where it is.", next_step="try again later.")
+            raise ServerUnavailable(
+                "eCW accepted an export and sent no poll URL (Content-Location).", next_step="try again later."
+            )
         return handle
 
     handle = pinned(client.trying(start), client.base_url, also=client.settings.file_urls)
@@ -112,9 +114,9 @@ def kick_off(
 
 
 def poll(client: EcwClient, handle: str) -> Underway | Manifest:
-    """Ask once how far the export is.
+    """Fetch the status of the export once: still under way, or its manifest.
 
-    Raises ExportExpired when eCW does not know it any more.
+    Raises ExportExpired if eCW no longer knows the export.
     """
     found = client.trying(lambda: _polled(client, handle))
     if isinstance(found, Underway):
@@ -128,7 +130,7 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
                 next_step="start the export again; if it happens again, ask eCW support.",
             )
         visited.add(page)
-        found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called at once
+        found = client.trying(lambda: _polled(client, page))  # noqa: B023 - called immediately
         if isinstance(found, Underway):
             raise ServerUnavailable("A page of the export's manifest is not ready.", next_step="try again later.")
         pages.append(_manifest(client, found))
@@ -139,7 +141,7 @@ def poll(client: EcwClient, handle: str) -> Underway | Manifest:
 
 
 def deletions(client: EcwClient, manifest: Manifest, fhir_type: str) -> list[str]:
-    """Return the ids that the manifest's files of deletions name (Bulk Data 2, "Response - Complete Status")."""
+    """Return the ids of a type in the manifest's `deleted` files (Bulk Data 2, "Response - Complete Status")."""
     found: dict[str, None] = {}
     for file in manifest.deleted:
         for bundle in lines(client, file):
@@ -152,11 +154,11 @@ def deletions(client: EcwClient, manifest: Manifest, fhir_type: str) -> list[str
 
 
 def lines(client: EcwClient, file: File) -> Iterator[Json]:
-    """Yield the resources of one file, with a token that is renewed when it has to be.
+    """Yield the resources of one file; the token is renewed when necessary.
 
-    Memory holds one piece of it, or one record. A record that cannot be read has a stand-in, see
-    ecw.fhir.unreadable_records. Whoever stages the lines keeps all of them or none: an error in the middle, and a
-    count other than the manifest's, are raised after the first lines were given.
+    Memory holds one piece of the file, or one record. An unreadable record is replaced by a stand-in, see
+    ecw.fhir.unreadable_records. The caller must keep all lines or none: a dropped connection, or a count that differs
+    from the manifest's, is raised after lines were yielded.
 
     Raises ServerUnavailable, ExportExpired, InvalidResponse.
     """
@@ -177,7 +179,7 @@ def lines(client: EcwClient, file: File) -> Iterator[Json]:
 
 
 def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
-    """Read the manifest's error files; raise InvalidResponse if one tells of records that are not in the export."""
+    """Read the manifest's error files; raise InvalidResponse if one has an error: records are missing in the export."""
     issues: list[Json] = []
     for file in manifest.errors:
         for outcome in lines(client, file):
@@ -191,7 +193,7 @@ def refuse_errors(client: EcwClient, manifest: Manifest) -> None:
 
 
 def cancel(client: EcwClient, handle: str, *, once: bool = False) -> None:
-    """Stop an export, or let its files be deleted; one that is gone already is fine.  `once`: without waiting."""
+    """Stop an export, or have its files deleted; accept one that no longer exists.  `once`: do not retry."""
 
     def stop() -> None:
         response = client.request("DELETE", handle, Purpose.BULK)
@@ -212,7 +214,8 @@ def _polled(client: EcwClient, handle: str) -> Underway | Json:
         raise outcome_error(response)
     if not isinstance(body.get("output"), list) or not body.get("transactionTime"):
         raise ServerUnavailable(
-            "The export's manifest is not one: no output, or no time.", next_step="try again later."
+            "The export's manifest is incomplete: it has no output, or no transactionTime.",
+            next_step="try again later.",
         )
     return body
 
@@ -226,7 +229,7 @@ def _manifest(client: EcwClient, body: Json) -> Manifest:
 
 
 def _file(client: EcwClient, listed: Json, bearer: bool) -> File:
-    """eCW writes `&amp;` and http:// into these addresses; both are fixed."""
+    """Return the file of a manifest entry.  eCW writes `&amp;` and http:// into these URLs; both are fixed."""
     url = pinned(str(listed.get("url")), client.base_url, also=client.settings.file_urls)
     own = url.startswith(f"{client.base_url}/")
     return File(str(listed.get("type")), url, listed.get("count"), bearer or own)
@@ -236,7 +239,7 @@ def _opened(client: EcwClient, file: File) -> Response:
     headers = {"Accept": "application/fhir+ndjson"}
     if file.bearer:
         response = client.request("GET", file.url, Purpose.BULK, headers=headers, stream=True)
-    else:  # an address that is a secret of its own: the token is not for that host
+    else:  # the URL itself is the secret (a signed URL): the token is not for that host
         response = client.transport.send("GET", file.url, headers=headers, stream=True)
     if response.status_code != 200:
         with response:
@@ -245,6 +248,7 @@ def _opened(client: EcwClient, file: File) -> Response:
 
 
 def _refuse(response: Response) -> None:
+    """Raise the error of an answer that is not 200; ExportExpired if the export is not found."""
     if response.status_code == 200:
         return
     error = error_of(response)

@@ -1,4 +1,4 @@
-"""What a practice's server says it can do: its CapabilityStatement (`/metadata`), read and compared."""
+"""The CapabilityStatement (`/metadata`) of a practice's server, parsed and compared."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is declared for one FHIR type."""
+    """The capabilities declared for one FHIR type."""
 
     interactions: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     operations: frozenset[str] = frozenset()
-    profiles: frozenset[str] = frozenset()  # that its records may claim
+    profiles: frozenset[str] = frozenset()  # URLs that may stand in meta.profile
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """A server's declared abilities."""
+    """The capabilities that a server declares."""
 
     software: str | None
     fhir_version: str | None
@@ -27,7 +27,7 @@ class Capability:
 
     @classmethod
     def parse(cls, statement: dict[str, Any]) -> Self:
-        """Read a CapabilityStatement (R4); what it lacks is empty, never an error."""
+        """Parse a CapabilityStatement (R4); missing parts are empty, not an error."""
         software = statement.get("software") or {}
         resources = {
             resource["type"]: Declared(
@@ -51,7 +51,7 @@ class Capability:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """Read what `text` has written."""
+        """Parse the output of `text`."""
         kept = json.loads(text)
         resources = {
             fhir_type: Declared(*(frozenset(names) for names in each)) for fhir_type, each in kept["resources"].items()
@@ -59,12 +59,12 @@ class Capability:
         return cls(kept["software"], kept["fhir_version"], resources)
 
     def of_type(self, fhir_type: str) -> Self:
-        """Return what is declared for one type alone."""
+        """Return the capabilities for one FHIR type only."""
         declared = {name: each for name, each in self.resources.items() if name == fhir_type}
         return replace(self, resources=declared)
 
     def text(self) -> str:
-        """Return what can be kept of it: a few KB, where the statement of a large server is 1.5 MB."""
+        """Return the capabilities as JSON to store: a few KB, where the statement of a large server has 1.5 MB."""
         resources = {
             fhir_type: [sorted(names) for names in (each.interactions, each.parameters, each.operations, each.profiles)]
             for fhir_type, each in sorted(self.resources.items())
@@ -80,34 +80,34 @@ class Capability:
         return set(parameters) <= self.resources.get(fhir_type, Declared()).parameters
 
     def changes_since(self, before: Capability) -> list[str]:
-        """Return in words what differs from an earlier statement; an empty list where nothing does."""
-        words = []
+        """Return the differences from an earlier statement as texts; an empty list without differences."""
+        changes = []
         for what, old, new in (
             ("software", before.software, self.software),
             ("FHIR version", before.fhir_version, self.fhir_version),
         ):
             if old != new:
-                words.append(f"{what}: {old or 'not declared'} → {new or 'not declared'}")
+                changes.append(f"{what}: {old or 'not declared'} → {new or 'not declared'}")
         for fhir_type in sorted(before.resources.keys() | self.resources.keys()):
             if fhir_type not in self.resources:
-                words.append(f"{fhir_type}: no longer declared")
+                changes.append(f"{fhir_type}: no longer declared")
             elif fhir_type not in before.resources:
-                words.append(f"{fhir_type}: newly declared")
+                changes.append(f"{fhir_type}: newly declared")
             else:
-                words += _differences(fhir_type, before.resources[fhir_type], self.resources[fhir_type])
-        return words
+                changes += _differences(fhir_type, before.resources[fhir_type], self.resources[fhir_type])
+        return changes
 
 
 def _differences(fhir_type: str, before: Declared, now: Declared) -> list[str]:
-    words = []
+    changes = []
     for kind, old, new in (
         ("interaction", before.interactions, now.interactions),
         ("search parameter", before.parameters, now.parameters),
         ("operation", before.operations, now.operations),
     ):
-        words += [f"{fhir_type}: {kind} {name} is gone" for name in sorted(old - new)]
-        words += [f"{fhir_type}: {kind} {name} is new" for name in sorted(new - old)]
-    return words
+        changes += [f"{fhir_type}: {kind} {name} is gone" for name in sorted(old - new)]
+        changes += [f"{fhir_type}: {kind} {name} is new" for name in sorted(new - old)]
+    return changes
 
 
 def _names(resource: dict[str, Any], group: str, key: str) -> frozenset[str]:

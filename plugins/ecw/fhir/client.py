@@ -1,4 +1,4 @@
-"""The practice's FHIR API, as the rest of the package sees it."""
+"""The client of a practice's FHIR API: read, search and transaction. The rest of the package calls only this."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from ecw.fhir.transport import Permits, Transport
 from ecw.fhir.urls import parameters, pinned, without_values
 from ecw.mapping.values.references import record_of
 
-PAGE_SIZE = 200  # records asked for on a page, where `_count` is declared
-# HAPI answers a repeated search from a cache for a minute (seen on 8.x): "not there" may be over by then, and a create
-# that was decided by it would double the patient.  Proxies cache reads, too.
+PAGE_SIZE = 200  # records requested per page, where the server declares `_count`
+# HAPI answers a repeated search from a cache for a minute (seen on 8.x). A cached "not found" can be outdated, and a
+# create that relies on it would duplicate the patient. Proxies cache reads, too.
 FHIR_JSON = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 Json = dict[str, Any]
@@ -45,8 +45,8 @@ Params = Mapping[str, str | Sequence[str]]
 class EcwClient:
     """Reads and writes one practice.  Thread-safe.
 
-    Every method tries transient errors again, as its patience has it, and then raises one of ecw.errors:
-    a RetryableError where a later try can work, a FatalError where not.
+    Every method retries transient errors as its RetryPolicy allows. Then it raises one of ecw.errors:
+    a RetryableError if a later try can work, a FatalError if not.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class EcwClient:
         return self.transport.calls
 
     def capability(self) -> Json:
-        """Return the practice's CapabilityStatement; it needs no token.  It is large: `server` is read once."""
+        """Fetch the practice's CapabilityStatement, without a token.  It is large: `server` fetches it only once."""
         url = f"{self.base_url}/metadata"
         return self.trying(lambda: whole(self.transport.send("GET", url, headers=FHIR_JSON)))
 
     @property
     def server(self) -> Capability:
-        """What the server says it can do: what a caller knew of it, else read once."""
+        """The capabilities that the server declares: as a caller has set them, else fetched once."""
         with self._lock:
             if self._server is None:
                 self._server = Capability.parse(self.capability())
@@ -94,9 +94,9 @@ class EcwClient:
     def read(self, fhir_type: str, ecw_id: str) -> Json:
         """Return one resource by its id.
 
-        Raises RecordNotFound, also when the record came back that it was merged into; WrongRecord when another one
-        of its type did, UnreadableRecord when it is broken, InvalidResponse when something else came back, and what
-        every call raises.
+        Raises RecordNotFound if the record does not exist or was merged into another one, WrongRecord if the server
+        returned another record of the type, UnreadableRecord if the record is broken, InvalidResponse if the server
+        returned anything else, and the errors of every call.
         """
         if not ID.fullmatch(ecw_id):
             raise BadRequest(
@@ -109,24 +109,26 @@ class EcwClient:
         found = refuse_unreadable([self._get(url)], url)[0]
         if found.get("resourceType") == fhir_type and found.get("id") == ecw_id:
             return found
-        # What a server answers for a record that was merged away is its own affair.
+        # FHIR does not define what a server returns for a record that was merged into another: some return the other.
         if found.get("resourceType") == fhir_type and _replaces(found, f"{fhir_type}/{ecw_id}"):
             raise RecordNotFound(
-                f"{fhir_type}/{ecw_id}: merged into another record, which came back in its place.",
+                f"{fhir_type}/{ecw_id}: merged into another record, which the server returned instead.",
                 next_step="look for the other record in eCW.",
                 who="clinic staff",
             )
         raise (WrongRecord if found.get("resourceType") == fhir_type else InvalidResponse)(
-            f"{fhir_type}/{ecw_id} was asked for, and another record came back.",
+            f"{fhir_type}/{ecw_id} was requested, and the server returned another record.",
             next_step="ask eCW support; nothing of the answer was used.",
         )
 
     def search(
         self, fhir_type: str, params: Params | None = None, *, purpose: Purpose = Purpose.READ
     ) -> Iterator[list[Json]]:
-        """Yield the resources that match, one list a page; raise UnreadableRecord where one of them cannot be read.
+        """Yield the resources that match, one list per page.
 
-        A parameter can have several values (`date=ge…` and `date=lt…`): give a list. Pages can repeat records.
+        For a parameter with several values (`date=ge…` and `date=lt…`) pass a list. Pages can repeat records.
+
+        Raises UnreadableRecord if a record cannot be read.
         """
         for page in self.pages(fhir_type, params, purpose=purpose):
             yield refuse_unreadable(page.resources, f"{self.base_url}/{fhir_type}")
@@ -139,14 +141,14 @@ class EcwClient:
         purpose: Purpose = Purpose.READ,
         start: str | None = None,
     ) -> Iterator[Page]:
-        """Yield the pages of a search, each with the address of the next; `start` goes on from such an address.
+        """Yield the pages of a search, each with the URL of the next page; `start` is such a URL, to resume from.
 
-        The address holds the parameters' values: keep it in the staging area only.
+        The URL holds the values of the parameters: keep it only in the staging area.
         """
         if start is None:
-            # Large pages, where the server is known to let us ask for them: the calls are what is short.
-            asks = self._server is not None and self._server.takes(fhir_type, "_count")
-            size = {"_count": str(PAGE_SIZE)} if asks else {}
+            # The quota of calls is the bottleneck: request large pages, if the server is known to support `_count`.
+            takes_count = self._server is not None and self._server.takes(fhir_type, "_count")
+            size = {"_count": str(PAGE_SIZE)} if takes_count else {}
             query = urlencode({**(params or {}), **size}, doseq=True)
             start = f"{self.base_url}/{fhir_type}{'?' if query else ''}{query}"
         return pages(
@@ -157,13 +159,14 @@ class EcwClient:
         )
 
     def transact(self, bundle: Json, *, within: float | None = None) -> Json:
-        """POST a transaction Bundle to the base URL and return what eCW answers, be it a Bundle or an OperationOutcome.
+        """POST a transaction Bundle to the base URL and return eCW's answer: a Bundle or an OperationOutcome.
 
-        Tried again only while nothing can have reached the server: no connection, 401, 429. With `within`, what it
-        holds was read just now: it is sent in that many seconds or not at all (RateLimited), and not tried again, since
-        the caller must read first.
+        The POST is retried only if eCW cannot have processed it: no connection, 401, 429. Pass `within` if the
+        Bundle depends on values that were just read: it is sent within that many seconds or not at all (RateLimited),
+        and it is not retried, because the caller must read the values again first.
 
-        Raises OutcomeUnknown when eCW may have done it; BadRequest and what every call raises when it has not.
+        Raises OutcomeUnknown if eCW may have executed the transaction, BadRequest and the errors of every call if it
+        has not.
         """
         body = orjson.dumps(bundle)
         if within is None:
@@ -172,12 +175,12 @@ class EcwClient:
         return self.trying.once(lambda: self._transact_once(body, until))
 
     def request(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
-        """Send once, with a token, and return the answer whatever its status; after a 401 renew the token, once.
+        """Send one request with a token and return the answer, whatever its status; after a 401 renew the token once.
 
-        Raises TokenRevoked for a second 401 where tokens of this purpose have worked before: then it is no matter
-        of rights, and another thread's renewal or a server's hiccup can be between the two. Raises InvalidResponse,
-        before anything is sent, for an address outside the practice's base URL; exports also go to what the connection
-        allows for them.
+        Raises TokenRevoked after a second 401 if tokens of this purpose have worked before: then the app has the
+        rights, and the cause can be temporary, such as a renewal by another thread. Raises InvalidResponse, before
+        anything is sent, if the URL is outside the practice's base URL; exports may also use the connection's
+        `file_urls`.
         """
         response = self._send(method, url, purpose, **request)
         if response.status_code == 401:
@@ -195,9 +198,9 @@ class EcwClient:
         return response
 
     def _send(self, method: str, url: str, purpose: Purpose, **request: Any) -> Response:
-        # Addresses can come from an earlier try's staging area, when the connection named another server.
+        # The URL can come from the staging area of an earlier try, when the connection named another server.
         url = pinned(url, self.base_url, also=self.settings.file_urls if purpose is Purpose.BULK else ())
-        # The token is there before the permit is taken: fetching it takes a permit of its own, and can wait for it.
+        # Fetch the token before the permit is taken: fetching it takes a permit of its own, and can wait for it.
         self.tokens.token(purpose)
         headers = FHIR_JSON | request.pop("headers", {})
         return self.transport.send(method, url, auth=Bearer(self.tokens, purpose), headers=headers, **request)
@@ -206,7 +209,9 @@ class EcwClient:
         return self.trying(lambda: whole(self.request("GET", url, purpose)))
 
     def _transact_once(self, body: bytes, until: float | None = None) -> Json:
-        self.tokens.token(Purpose.WRITE)  # its trouble is not the write's
+        self.tokens.token(
+            Purpose.WRITE
+        )  # outside of the try: an error of the token request is not an error of the write
         try:
             response = self.request(
                 "POST",
@@ -218,43 +223,43 @@ class EcwClient:
             )
             if not 200 <= response.status_code < 300:
                 raise error_of(response)
-            return json_of(response)  # also of 202 and 204: without eCW's word, what happened to it is not known
+            return json_of(response)  # raises for an empty 202 or 204: without a body the result is not known
         except ConnectionFailed:
             raise
-        except (ServerUnavailable, InvalidResponse) as error:  # the latter: too large an answer
+        except (ServerUnavailable, InvalidResponse) as error:  # InvalidResponse: the answer is too large
             raise OutcomeUnknown(
                 error.what, next_step="search for the patient in eCW before it is sent again."
             ) from None
 
     def _read_by_search(self, fhir_type: str, ecw_id: str) -> Json:
-        # A path read of a Practitioner whose id holds a dot fails: "String index out of range: -1".
+        # eCW fails to read a Practitioner by path if the id has a dot: "String index out of range: -1".
         url = f"{self.base_url}/{fhir_type}?{urlencode({'_id': ecw_id})}"
         found = refuse_unreadable(resources_of(self._get(url), url), url)
         if not found:
             raise RecordNotFound(
-                f"{fhir_type}/{ecw_id}: not there.", next_step="check whether the record was deleted or merged in eCW."
+                f"{fhir_type}/{ecw_id}: not found.", next_step="check whether the record was deleted or merged in eCW."
             )
         if any(resource.get("id") != ecw_id for resource in found):
             raise InvalidResponse(
-                f"{fhir_type}?_id={ecw_id} brought {len(found)} records: the server ignored the filter.",
+                f"{fhir_type}?_id={ecw_id} returned {len(found)} records: the server ignored the filter.",
                 next_step="ask eCW support; nothing of the answer was used.",
             )
         return found[0]
 
     def _unsupported(self, fhir_type: str, link: str) -> frozenset[str]:
-        """Name the parameters that eCW writes into its links but refuses in requests."""
+        """Return the parameters that eCW writes into its links but refuses in requests."""
         if "_count" in parameters(link) and not self.server.takes(fhir_type, "_count"):
             return frozenset({"_count"})
         return frozenset()
 
 
 def _replaces(resource: Json, reference: str) -> bool:
-    """Return True if a record tells that another was merged into it."""
+    """Return True if a record states that `reference` was merged into it (link of type `replaces`)."""
     return any(record_of(other.get("reference")) == reference for other in others(resource, "replaces"))
 
 
 def whole(response: Response) -> Json:
-    """Return the FHIR resource that a read or a search answered with; anything else is raised."""
+    """Return the FHIR resource of an answer to a read or a search; raise an error for any other answer."""
     if response.status_code != 200:
         raise error_of(response)
     body = json_of(response, salvage=True)

@@ -1,6 +1,6 @@
-"""What an Airflow connection of type `ecw` says: where the practice's API is, and as whom to call it.
+"""The Airflow connection of type `ecw`: the URL of the practice's API, and the credentials.
 
-host    the whole FHIR base URL, practice code included; of a server that is not eCW's it may have none
+host    the whole FHIR base URL, with the practice code; a server that is not eCW's may have no code
 login   the client id
 extra   private_key (or the connection's password), key_id, jwks_url, client_secret, scopes, write_scopes,
         bulk_scopes, token_url, audience, file_urls, calls_per_minute, timeout;
@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from ecw.errors import ConfigurationError
 from ecw.resources import RESOURCES
 
-# eCW has no other spelling for Coverage.
+# eCW accepts only `.r` for Coverage.
 READ_SCOPES = tuple(
     f"system/{row.fhir_type}.{'r' if row.fhir_type == 'Coverage' else 'read'}" for row in RESOURCES.values()
 )
@@ -26,8 +26,10 @@ WRITE_SCOPES = ("system/Patient.c", "system/Patient.u")
 GROUP_SCOPE = "system/Group.read"
 BASE_URL_FORM = "https://<host>/fhir/r4/<practice code>"
 LONGEST_CODE = 64  # characters
-ECW_HOSTS = (".eclinicalworks.com", ".ecwcloud.com")  # whose base URLs end in the code of a practice
-NO_CODES = frozenset({"fhir", "r4", "r4b", "baser4", "fhir_r4", "fhir-r4"})  # last segments that name no practice
+ECW_HOSTS = (".eclinicalworks.com", ".ecwcloud.com")  # their base URLs end in a practice code
+NO_CODES = frozenset(
+    {"fhir", "r4", "r4b", "baser4", "fhir_r4", "fhir-r4"}
+)  # last segments that are not a practice code
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -46,7 +48,7 @@ class AirflowConnection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EcwSettings:
-    """A connection that was checked: every field has the form it must have."""
+    """The checked fields of a connection."""
 
     base_url: str  # without a slash at its end
     client_id: str
@@ -56,12 +58,12 @@ class EcwSettings:
     client_secret: str | None = field(default=None, repr=False)
     token_url: str | None = None
     audience: str | None = None
-    file_urls: tuple[str, ...] = ()  # where the status and the files of an export may be, besides the base URL
+    file_urls: tuple[str, ...] = ()  # further URLs at which the status and the files of an export may be
     read_scopes: tuple[str, ...] = READ_SCOPES
     write_scopes: tuple[str, ...] = WRITE_SCOPES
     bulk_scopes: tuple[str, ...] = (GROUP_SCOPE, *READ_SCOPES)
     calls_per_minute: int = 250
-    timeout: float | None = None  # seconds without an answer; HttpHook's own name for it
+    timeout: float | None = None  # seconds without an answer; the same field as HttpHook's
 
     @property
     def practice(self) -> str:
@@ -70,11 +72,13 @@ class EcwSettings:
 
     @classmethod
     def from_connection(cls, conn: AirflowConnection) -> Self:
-        """Read and check a connection; no network.
+        """Read and check a connection, without network access.
 
-        Raises ConfigurationError naming the field and what belongs into it.
+        Raises ConfigurationError naming the field and its correct content.
         """
-        from ecw.fhir.auth.private_key import read_private_key  # cryptography: most commands need the base URL alone
+        from ecw.fhir.auth.private_key import (
+            read_private_key,
+        )  # imports cryptography; most commands need only the base URL
 
         extra = conn.extra_dejson
         if conn.port or conn.schema:
@@ -107,9 +111,9 @@ class EcwSettings:
 
 
 def practice_of(base_url: str) -> str:
-    """Return the practice code, which begins every key: the base URL's last segment.
+    """Return the practice code, with which every key begins: the last segment of the base URL.
 
-    A base URL that ends in /fhir, /R4 or the like, or has no path, names no practice: its host does.
+    If the base URL has no path or ends in /fhir, /R4 or another of NO_CODES, the host is the practice code.
     """
     parts = urlsplit(base_url)
     segments = [segment for segment in parts.path.split("/") if segment]
@@ -123,30 +127,30 @@ def practice_of(base_url: str) -> str:
 
 
 def is_safe(url: str) -> bool:
-    """Return True if a URL may carry secrets: https, or http to this machine itself."""
+    """Return True if secrets may be sent to a URL: https, or http to this machine itself."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
 
 def base_url_of(conn: AirflowConnection) -> str:
-    """Return the base URL of a connection, which names the practice: server and code.
+    """Return the base URL of a connection: server and practice code.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if the host field is not such a URL.
     """
     return _base_url(conn.host or "")
 
 
 def unchecked(url: str, verify: Any) -> bool:
-    """Return True if such a `verify` leaves a server's certificate unchecked; on this machine itself it may.
+    """Return True if `verify` switches off the check of the server's certificate and the server is another machine.
 
-    HttpHook passes over a null; requests takes everything else that is false for no check.
+    HttpHook ignores null; for requests every other false value means no check.
     """
     off = verify is not None and (not verify or str(verify).strip().lower() in ("false", "0", "no", "off", ""))
     return off and urlsplit(url).hostname not in LOOPBACK
 
 
 def _key_or_secret(extra: Mapping[str, Any], password: str | None) -> tuple[str | None, str | None]:
-    """Return the private key, or the client secret: a connection has one of the two."""
+    """Return the private key and the client secret; exactly one of them is not None."""
     key, secret = _text(extra, "private_key") or password, _text(extra, "client_secret")
     if not key and not secret:
         raise _wrong("private_key", "is empty, and so is client_secret", "fill one of the two.")
@@ -158,13 +162,13 @@ def _key_or_secret(extra: Mapping[str, Any], password: str | None) -> tuple[str 
 
 
 def _tls_checked(base_url: str, extra: Mapping[str, Any]) -> None:
-    """Refuse to send tokens and patients to whoever answers; HttpHook takes both names of the field."""
+    """Raise ConfigurationError if the certificate check is off; HttpHook accepts both names of the field."""
     for name in ("verify", "verify_ssl"):
         if unchecked(base_url, extra.get(name)):
             raise _wrong(
                 name,
                 "switches the check of eCW's certificate off",
-                "take it away; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
+                "remove the field; behind a TLS-inspecting proxy, put the path of its CA bundle into it.",
             )
 
 
@@ -188,7 +192,7 @@ def _base_url(value: str) -> str:
 
 
 def _one_spelling(parts: SplitResult) -> str:
-    """Write a URL in the one way in which it is compared: host in small letters, no port that goes without saying."""
+    """Return the URL in its normal form for comparison: host in lower case, no default port."""
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
     usual = {"https": 443, "http": 80}[parts.scheme]
@@ -200,7 +204,7 @@ def is_url(value: str) -> bool:
     """Return True if this is an absolute http or https URL."""
     try:
         parts = urlsplit(value)
-        _ = parts.port  # a port that is not a number is found only here
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(c.isspace() for c in value)
@@ -221,7 +225,7 @@ def _urls(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
         parts = urlsplit(url) if is_url(url) else None
         if parts is None or not is_safe(url) or parts.query or parts.fragment or parts.username or parts.password:
             move = "put URLs into it, such as https://files.example.org/exports, with spaces between them."
-            raise _wrong(name, "holds something else than URLs that begin with https://", move)
+            raise _wrong(name, "holds something other than URLs that begin with https://", move)
     return urls
 
 

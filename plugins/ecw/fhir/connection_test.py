@@ -1,4 +1,4 @@
-"""Does a connection work?  Asked step by step, answered in words, for Test Connection and `ecw check`."""
+"""Test a connection step by step, for Test Connection and `ecw check`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the check and its result: the findings, or the cause and the next move."""
+    """One step of the test and its result: the findings, or the cause and the next step."""
 
     name: str
     ok: bool
@@ -25,7 +25,7 @@ class Step:
 
 
 def steps(client: EcwClient) -> Iterator[Step]:
-    """Yield the steps until one fails: where the token endpoint is, the key, a token, one read."""
+    """Yield the steps until one fails: discovery of the token endpoint, the key, a token, one read."""
     for name, step in (("discovery", _discovery), ("key", _key), ("token", _token), ("read", _read)):
         found = _result(name, step, client)
         yield found
@@ -34,9 +34,9 @@ def steps(client: EcwClient) -> Iterator[Step]:
 
 
 def for_anybody(taken: Iterable[Step]) -> tuple[bool, str]:
-    """Return what `in_words` does, without what a failure tells of hosts and ports that can be reached from here.
+    """Return the result of `in_words`, but write the text of a network failure to the log only.
 
-    Whoever may type an address into Airflow's form would learn of the network behind it. The log tells all.
+    Otherwise everybody who can type a URL into Airflow's form could find out which hosts and ports can be reached.
     """
     done = list(taken)
     last = done[-1]
@@ -44,13 +44,13 @@ def for_anybody(taken: Iterable[Step]) -> tuple[bool, str]:
         return in_words(done)
     log.warning("Test Connection: the %s failed. %s", last.name, last.text)
     return False, (
-        f"The {last.name} failed: no answer of eClinicalWorks came. Next (data engineer): check the base URL, the JWKS "
+        f"The {last.name} failed: eClinicalWorks did not answer. Next (data engineer): check the base URL, the JWKS "
         "URL and the token URL; the log of Airflow's API server and `ecw check` say why."
     )
 
 
 def in_words(taken: Iterable[Step]) -> tuple[bool, str]:
-    """Return whether all steps went well, and what to tell: all findings, or the one failure."""
+    """Return True and all findings if every step succeeded, else False and the failure."""
     done = list(taken)
     if not done[-1].ok:
         return False, f"The {done[-1].name} failed. {done[-1].text}"

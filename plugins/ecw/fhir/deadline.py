@@ -1,7 +1,7 @@
-"""A deadline for a whole answer: headers and body, however slowly they trickle in.
+"""A deadline for a whole answer, headers and body.
 
-The timeouts of requests count the silence between two bytes, so a server that sends a byte a minute keeps a worker for
-ever. Here every read of the socket ends at the deadline at the latest.
+The timeout of requests limits only the time between two bytes: a server that sends a byte a minute would block a worker
+forever. Here every read of the socket ends at the deadline at the latest.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-CONNECTIONS = 32  # kept open; more requests at a time than this open new ones each time
-# A firewall that forgets a quiet connection is noticed, instead of a request that nobody answers.
+CONNECTIONS = 32  # kept open per host; further concurrent requests open a new connection each
+# TCP keep-alive detects a firewall that dropped an idle connection; otherwise the request would wait for its timeout.
 KEEP_ALIVE = [
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -35,7 +35,7 @@ _this_thread = local()
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let answers whose requests are sent inside the block end within so many seconds, wherever they are read."""
+    """Limit the answers to requests sent inside the block to so many seconds, also if they are read after it."""
     _this_thread.until = time.monotonic() + seconds
     try:
         yield
@@ -44,7 +44,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's reading end that raises TimeoutError when its time is over."""
+    """The reading end of a socket; it raises TimeoutError after `until`."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket, until: float) -> None:
         self._raw = raw
@@ -96,7 +96,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """A transport adapter for requests that keeps to `deadline`, and keeps connections alive."""
+    """A transport adapter for requests that applies `deadline` and TCP keep-alive."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=4, pool_maxsize=CONNECTIONS)
@@ -107,7 +107,7 @@ class DeadlineAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> PoolManager:
         manager: PoolManager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):  # its connections are made by another library
+        if not proxy.lower().startswith("socks"):  # PySocks makes these connections
             _with_deadlines(manager)
         return manager
 

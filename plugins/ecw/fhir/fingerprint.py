@@ -1,4 +1,4 @@
-"""Whether two copies of a record say the same."""
+"""The content hash of a resource: equal for two copies with the same content."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import orjson
 
 
 def content_hash(resource: Mapping[str, Any]) -> str:
-    """Return the hash of what a resource says: SHA-256 of its JSON, keys sorted, without the parts of `meta` that
-    change although nothing else did.
+    """Return the SHA-256 of a resource's JSON with sorted keys, without `meta.lastUpdated` and `meta.versionId`,
+    which can change when nothing else does.
     """
     meta = resource.get("meta")
     if isinstance(meta, dict):

@@ -1,4 +1,4 @@
-"""From one page of a search to the next, to an end that is always reached."""
+"""Read a search page by page; the loop always ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ecw.errors import InvalidResponse, UnreadableRecord
 from ecw.fhir.unreadable_records import NO_OBJECT, reason_of, stand_in
 from ecw.fhir.urls import parameter, pinned, without_values
 
-MAX_PAGES = 20_000  # no practice has as many; a server that invents links would never end
+MAX_PAGES = 20_000  # more than any practice has; limits a server that invents `next` links
 Json = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """The resources of one page, unreadable ones included, and where the next one is; None at the end."""
+    """The resources of one page, stand-ins of unreadable ones included, and the URL of the next page or None."""
 
     resources: list[Json]
     next_url: str | None
@@ -27,12 +27,13 @@ class Page(NamedTuple):
 def pages(
     first: str, fetch: Callable[[str], Json], base_url: str, unsupported: Callable[[str], frozenset[str]]
 ) -> Iterator[Page]:
-    """Yield the pages along the server-made `next` links.
+    """Yield the pages, following the server's `next` links.
 
-    `fetch` reads one address; `unsupported` names the parameters that a link may not keep. `Bundle.total` can
-    be wrong and is not read. An empty result has no `entry`; a page without entries can still have a next one.
+    `fetch` reads one URL; `unsupported` returns the parameters to remove from a link. A result without hits has no
+    `entry`; a page without entries can still have a next page. `Bundle.total` can be wrong: it is used only for a next
+    link without a URL.
 
-    Raises InvalidResponse for a link that leads back, elsewhere, or never to an end.
+    Raises InvalidResponse for a link to a page already read, a link to another server, or more than MAX_PAGES pages.
     """
     url: str | None = first
     visited: set[str] = set()
@@ -51,7 +52,7 @@ def pages(
             )
         visited.add(url)
         url, page = _one(fetch(url), progress, partial(_pin, base_url, unsupported, url))
-        # Popped, so that this frame does not hold the page while it waits: many searches are under way at a time.
+        # Popped, so that this frame does not keep the page in memory while it waits: many searches run at a time.
         yield page.pop()
 
 
@@ -61,21 +62,21 @@ def _pin(base_url: str, unsupported: Callable[[str], frozenset[str]], page: str,
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a search has come, which tells a last page from one whose next link was forgotten."""
+    """The progress of a search; it distinguishes a last page from one whose next link lacks its URL."""
 
     first: str
     records: int = 0
     largest: int = 0
 
     def require_end(self, bundle: Json, records: int) -> None:
-        """Raise InvalidResponse where a page seems not to be the last one, although it does not say where to go on."""
+        """Raise InvalidResponse if a page whose next link has no URL seems not to be the last one."""
         total = bundle.get("total")
-        size = int(asked) if (asked := parameter(self.first, "_count")).isdecimal() else self.largest
+        size = int(count) if (count := parameter(self.first, "_count")).isdecimal() else self.largest
         whole = self.records >= total if isinstance(total, int) else records < size
         if records and not whole:
             raise InvalidResponse(
-                f"A page of {without_values(self.first)} says that there is another one, and not where: "
-                f"its next link has no url, after {self.records} records.",
+                f"A page of {without_values(self.first)} has a next page, but its next link has no url, "
+                f"after {self.records} records.",
                 next_step="try again; if it happens again, "
                 "choose another strategy for this resource in the connection's extra "
                 "field `pull`, and ask the operator of the server.",
@@ -93,25 +94,25 @@ def _one(bundle: Json, progress: _Progress, pin: Callable[[str], str]) -> tuple[
 
 
 def next_link(bundle: Json) -> str | None:
-    """Return the address of the next page, None at the end, "" where a link has none (FHIR R4, Bundle.link)."""
+    """Return the URL of the next page, None without a next link, "" if the link has no URL (FHIR R4, Bundle.link)."""
     links = bundle.get("link") or []
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise InvalidResponse(
-            "A page's links are not FHIR, so whether there is another page is not known.",
+            "A page's links are not FHIR: it is not known if there is another page.",
             next_step="ask eCW support; nothing of the page was used.",
         )
     return max((str(link.get("url") or "") for link in links if link.get("relation") == "next"), default=None)
 
 
 def resources_of(bundle: Json, where: str) -> list[Json]:
-    """Return the resources of a searchset, the server's remarks left out; unreadable ones have stand-ins.
+    """Return the resources of a searchset without its OperationOutcomes; stand-ins replace unreadable ones.
 
-    Raises InvalidResponse for anything else than a searchset, for an empty entry, and when a remark is an error.
+    Raises InvalidResponse if it is not a searchset, if an entry is empty, or if an OperationOutcome holds an error.
     """
     entries = bundle.get("entry") or []
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset" or not isinstance(entries, list):
         raise InvalidResponse(
-            f"{without_values(where)} answered with something else than a searchset.",
+            f"{without_values(where)} answered with something other than a searchset.",
             next_step="check that the connection's base URL is the practice's FHIR API.",
         )
     found: list[Json] = []
@@ -126,7 +127,7 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
             )
         if resource.get("resourceType") != "OperationOutcome":
             found.append(resource)
-        elif reason_of(resource) or _tells_of_error(resource.get("issue") or []):
+        elif reason_of(resource) or _has_error(resource.get("issue") or []):
             raise InvalidResponse(
                 f"{without_values(where)} answered with a page that holds an error of the server.",
                 next_step="try again; if it happens again, ask for less, or ask eCW support.",
@@ -135,9 +136,9 @@ def resources_of(bundle: Json, where: str) -> list[Json]:
 
 
 def refuse_unreadable(resources: list[Json], where: str) -> list[Json]:
-    """Return the resources, for a caller who must know each of them.
+    """Return the resources unchanged, for a caller that needs every one of them.
 
-    Raises UnreadableRecord.
+    Raises UnreadableRecord if one of them is unreadable.
     """
     for resource in resources:
         if reason := reason_of(resource):
@@ -148,8 +149,8 @@ def refuse_unreadable(resources: list[Json], where: str) -> list[Json]:
     return resources
 
 
-def _tells_of_error(issues: Any) -> bool:
-    """Return True also where the issues are not FHIR: what they tell of is not known then."""
+def _has_error(issues: Any) -> bool:
+    """Return True if an issue is an error, or if the issues are not FHIR, because then they may be errors."""
     if not isinstance(issues, list) or not all(isinstance(issue, dict) for issue in issues):
         return True
     return any(issue.get("severity") in {"error", "fatal"} for issue in issues)

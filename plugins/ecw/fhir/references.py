@@ -1,4 +1,4 @@
-"""Which other records a record says it is linked with (https://hl7.org/fhir/R4/patient.html, link)."""
+"""The records that a record is linked with (https://hl7.org/fhir/R4/patient.html, link)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def others(resource: Mapping[str, Any], link_type: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the references to the others of that type: `replaces`, `replaced-by`; what has another shape is none."""
+    """Yield the `other` of each link of a type (`replaces`, `replaced-by`); links of another shape are skipped."""
     links = resource.get("link")
     for link in links if isinstance(links, list) else []:
         other = link.get("other") if isinstance(link, Mapping) and link.get("type") == link_type else None

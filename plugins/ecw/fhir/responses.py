@@ -1,7 +1,7 @@
-"""What an answer that is not the wanted one means: HTTP status and OperationOutcome -> one class of the error tree.
+"""Unsuccessful answers: HTTP status and OperationOutcome -> one class of the error tree.
 
-The server's own words (`diagnostics`, `details.text`, HTML, whatever else) are never passed on: they repeat what was
-asked for, or quote the record.  Only FHIR's issue codes and our words pass.
+Messages never hold the server's own text (`diagnostics`, `details.text`, HTML or anything else), because it can repeat
+the request or quote the record.  They hold only FHIR's issue codes, FHIR's element names and the project's own text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ecw.fhir.urls import without_values
 
 TOO_LATE = frozenset({404, 410})
 TRANSIENT = frozenset({408, 425})
-# https://hl7.org/fhir/R4/valueset-issue-type.html; what is not among them is a text like any other
+# https://hl7.org/fhir/R4/valueset-issue-type.html; any other code is treated as free text and left out
 ISSUE_CODES = frozenset(
     [
         *("invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired"),
@@ -38,7 +38,7 @@ ISSUE_CODES = frozenset(
     ]
 )
 
-# Of a patient and of the types in it: https://hl7.org/fhir/R4/patient.html; what is not among them is a text, too.
+# Elements of Patient and of its data types (https://hl7.org/fhir/R4/patient.html); other names are left out, too.
 ELEMENTS = frozenset(
     [
         *("id", "meta", "profile", "tag", "security", "versionId", "lastUpdated", "implicitRules", "language"),
@@ -58,15 +58,15 @@ PATH_STEP = re.compile(r"(?:^|\.)([A-Za-z]+)(\[\d{1,3}\])?")
 def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
     """Return the answer's JSON object.
 
-    With `salvage`, records in it that cannot be read have stand-ins (ecw.fhir.unreadable_records).
+    With `salvage`, unreadable records in it are replaced by stand-ins (ecw.fhir.unreadable_records).
 
-    Raises ServerUnavailable for HTML, cut-off JSON or anything else; its text never holds the body.
+    Raises ServerUnavailable for HTML, cut-off JSON or anything else; its message never holds the body.
     """
     where, text = _where(response), response.content.removeprefix(BOM)
     if text.lstrip()[:1] == b"<":
         raise ServerUnavailable(
             f"{where} answered with a web page (HTTP {response.status_code}) where FHIR was expected.",
-            next_step="try again; if it happens again, a gateway, a proxy or a wrong base URL stands before the API.",
+            next_step="try again; if it happens again, check the base URL, and any gateway or proxy before the API.",
         )
     try:
         body = orjson.loads(text)
@@ -83,24 +83,24 @@ def json_of(response: Response, *, salvage: bool = False) -> dict[str, Any]:
 
 
 def error_of(response: Response) -> EcwError:
-    """Return the error that a status other than success stands for."""
+    """Return the error for an answer whose status is not success."""
     status, where = response.status_code, _where(response)
     codes = f" ({', '.join(found)})" if (found := codes_of(response)) else ""
     if status == 429:
         return RateLimited(
             f"{where}: the practice's calls of this minute are used up (HTTP 429).",
-            next_step="wait for the next clock minute; if it is often so, look for other programs that use the "
+            next_step="wait for the next clock minute; if it happens often, look for other programs that use the "
             "same practice's quota.",
         )
     if status in {401, 403}:
         return AccessDenied(
-            f"{where}: the token does not reach this (HTTP {status}{codes}).",
+            f"{where}: the token does not allow this (HTTP {status}{codes}).",
             next_step="check that the app registered with eCW has the scope for this resource and that the "
             "connection's scopes name it.",
         )
     if status in TOO_LATE:
         return RecordNotFound(
-            f"{where}: not there (HTTP {status}{codes}).",
+            f"{where}: not found (HTTP {status}{codes}).",
             next_step="check whether the record was deleted or merged in eCW.",
             who="clinic staff",
         )
@@ -108,18 +108,18 @@ def error_of(response: Response) -> EcwError:
         return ServerUnavailable(f"{where}: HTTP {status}{codes}.", next_step="try again later.")
     if 300 <= status < 400:
         return BadRequest(
-            f"{where}: redirects elsewhere (HTTP {status}), which is not followed with a token.",
+            f"{where}: a redirect (HTTP {status}), and requests with a token do not follow redirects.",
             next_step="put the address that eCW gave for this practice into the connection's base URL.",
         )
     places = f", at {', '.join(found)}" if (found := places_of(_issues(response))) else ""
     return BadRequest(
         f"{where}: refused (HTTP {status}{codes}){places}.",
-        next_step="compare the parameters with the practice's /metadata; eCW takes exact sets only.",
+        next_step="compare the parameters with the practice's /metadata; eCW accepts only exact combinations.",
     )
 
 
 def outcome_error(response: Response) -> EcwError:
-    """Return the error that an OperationOutcome with status 200 stands for."""
+    """Return the error for an OperationOutcome with status 200."""
     codes = codes_of(response)
     what = f"{_where(response)}: an OperationOutcome instead of a result ({', '.join(codes) or 'no code'})"
     kinds: list[tuple[set[str], type[FatalError], str]] = [
@@ -136,12 +136,12 @@ def outcome_error(response: Response) -> EcwError:
 
 
 def codes_of(response: Response) -> list[str]:
-    """Return the OperationOutcome's issue codes, without repeats: FHIR's own words, never values."""
+    """Return the OperationOutcome's issue codes, without repeats; only codes that FHIR defines."""
     return known_codes(_issues(response))
 
 
 def known_codes(issues: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the codes of issues that FHIR has, in their order, without repeats."""
+    """Return the codes of issues that FHIR defines, in their order, without repeats."""
     codes = (issue.get("code") for issue in issues)
     return list(dict.fromkeys(code for code in codes if isinstance(code, str) and code in ISSUE_CODES))
 
@@ -149,20 +149,21 @@ def known_codes(issues: Iterable[dict[str, Any]]) -> list[str]:
 def places_of(issues: Iterable[dict[str, Any]]) -> list[str]:
     """Return the elements that issues are about, as paths (`Patient.name.family`), without repeats.
 
-    Only names that FHIR has for the elements of a patient pass: a path ends before anything else.
+    A path ends before the first name that is not an element of FHIR's Patient.
     """
     found: dict[str, None] = {}
     for issue in issues:
-        for name in ("expression", "location"):  # the latter is what R4 had before, XPath
+        for name in ("expression", "location"):  # `location`: XPath, deprecated in R4
             listed = issue.get(name)
-            for said in listed if isinstance(listed, list) else []:
-                if isinstance(said, str) and (place := _place(said)):
-                    found[place] = None
+            for text in listed if isinstance(listed, list) else []:
+                if isinstance(text, str) and (path := _element_path(text)):
+                    found[path] = None
     return list(found)
 
 
-def _place(said: str) -> str:
-    steps = PATH_STEP.findall(said.replace("/f:", "."))
+def _element_path(text: str) -> str:
+    """Return the path in an expression or XPath from `Patient` on; "" if it does not name Patient."""
+    steps = PATH_STEP.findall(text.replace("/f:", "."))
     start = next((at for at, (name, _) in enumerate(steps) if name == "Patient"), None)
     if start is None:
         return ""

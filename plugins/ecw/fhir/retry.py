@@ -1,4 +1,4 @@
-"""How long a call is tried: by class of error, with full jitter, and not at all while the server seems dead."""
+"""Retries of a call: by class of error, with full jitter; a circuit breaker pauses them while the server is down."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Try again until both are used up: `attempts`, and `seconds` since the first.
+    """Retry until both limits are reached: the number of `attempts`, and `seconds` since the first.
 
-    Attempts as well as seconds, because one attempt can wait minutes for its permit when others come first.
+    Both, because one attempt alone can wait minutes for its permit.
     """
 
     attempts: int = 4
@@ -34,7 +34,7 @@ AT_ONCE = RetryPolicy(attempts=1, seconds=0)  # for a person who waits
 
 
 class Circuit:
-    """Opens after failures in a row, whatever thread they came from; then one call at a time tries the server."""
+    """A circuit breaker for all threads: after failures in a row, one call per pause tries the server."""
 
     def __init__(self, failures: int = 10, pause: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = failures
@@ -46,21 +46,21 @@ class Circuit:
         self._lock = Lock()
 
     def enter(self) -> None:
-        """Let a call pass, or raise CircuitOpen."""
+        """Allow a call, or raise CircuitOpen."""
         with self._lock:
             if self._failures < self._limit:
                 return
             now = self._clock()
             if now < self._open_until:
                 raise CircuitOpen(
-                    f"eCW failed {self._failures} calls in a row; none is made for {self._open_until - now:.0f} s.",
+                    f"eCW failed {self._failures} calls in a row; calls are paused for {self._open_until - now:.0f} s.",
                     next_step="try again later; check whether eCW reports an outage.",
                 )
             self._trying = True
-            self._open_until = now + self._pause  # the others go on waiting for what this call finds
+            self._open_until = now + self._pause  # the other calls wait for the result of this one
 
     def failed(self) -> None:
-        """Count a failure; one that was the only call after a pause makes the next pause twice as long."""
+        """Count a failure; if the trial call after a pause fails, the next pause is twice as long, up to 12 times."""
         with self._lock:
             self._failures += 1
             if self._trying:
@@ -70,13 +70,13 @@ class Circuit:
                 self._open_until = self._clock() + self._pause
 
     def answered(self) -> None:
-        """Note that the server is there."""
+        """Record that the server answered: close the circuit."""
         with self._lock:
             self._failures, self._trying, self._pause = 0, False, self._first_pause
 
 
 class Retrier:
-    """Runs attempts with patience, behind a circuit that they all share.  Thread-safe."""
+    """Retries attempts as a RetryPolicy allows; all share one circuit.  Thread-safe."""
 
     def __init__(self, patience: RetryPolicy, circuit: Circuit, sleep: Callable[[float], None] = time.sleep) -> None:
         self.patience = patience
@@ -84,12 +84,12 @@ class Retrier:
         self._sleep = sleep
 
     def __call__(self, attempt: Callable[[], T]) -> T:
-        """Return what the attempt returns, trying again while its error is one that a later try can fix.
+        """Return the attempt's result; retry it while its error is temporary.
 
-        Raises the last attempt's error.  OutcomeUnknown is never tried again here: the caller must search first.
+        Raises the last attempt's error.  OutcomeUnknown is never retried here: the caller must search first.
         """
         retrying = Retrying(
-            retry=retry_if_exception(_fixes_itself),
+            retry=retry_if_exception(_is_temporary),
             wait=wait_random_exponential(multiplier=1, max=self.patience.longest_wait),  # full jitter
             stop=stop_all(stop_after_attempt(self.patience.attempts), stop_after_delay(self.patience.seconds)),
             before_sleep=_log_retry,
@@ -100,7 +100,7 @@ class Retrier:
         return result
 
     def once(self, attempt: Callable[[], T]) -> T:
-        """Return what one attempt returns, behind the circuit; raise its error."""
+        """Return the result of one attempt, or raise its error; the circuit counts both."""
         self.circuit.enter()
         try:
             result = attempt()
@@ -114,7 +114,7 @@ class Retrier:
         return result
 
 
-def _fixes_itself(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     return isinstance(error, RetryableError) and not isinstance(error, OutcomeUnknown | ExportRunning)
 
 

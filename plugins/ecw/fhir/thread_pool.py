@@ -1,4 +1,4 @@
-"""Many requests in flight at once, because a simple read takes eCW seconds."""
+"""Concurrent requests: a simple read takes eCW seconds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 def concurrent(
     call: Callable[[Item], Result], items: Iterable[Item], max_concurrency: int = IN_FLIGHT
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield each item with its result, in the order in which they are ready.
+    """Yield each item with its result, in the order in which the calls end.
 
-    At most `max_concurrency` results exist at a time: an item is taken only when there is room, so that memory does not
-    grow with the number of items, however slowly the results are used. The first error stops everything: no more
-    items are taken, and it is raised when the calls in flight have ended.
+    At most `max_concurrency` calls and unused results exist at a time, so that memory does not grow with the number of
+    items, even if the caller is slow. After the first error no more items are started; the error is raised when the
+    calls in flight have ended.
     """
     waiting = iter(items)
     with ThreadPoolExecutor(max_concurrency, thread_name_prefix="ecw") as pool:

@@ -1,7 +1,7 @@
-"""Records that cannot be read: each is lost alone, with a reason, and not the page or the file that holds it.
+"""Unreadable records: each is rejected alone, with a reason; the rest of its page or file is loaded.
 
-In its place stands what is known of it: `{"resourceType": …, "id": …, "unreadable": {"reason": …}}`. The pull rejects
-it. Whoever must know every record (a push that looks for a patient) gets an error instead.
+A stand-in replaces the record: `{"resourceType": …, "id": …, "unreadable": {"reason": …}}`. The pull rejects it. A
+caller that needs every record (a push that searches for a patient) gets an error instead.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import orjson
 from ecw.errors import ServerUnavailable
 
 MAX_BYTES = 4 << 20  # of one record; a patient with a photograph has some hundred kilobytes
-MAX_NESTING = 250  # orjson writes 254 levels; FHIR's deepest records have some twenty
+MAX_NESTING = 250  # orjson writes at most 254 levels; FHIR's deepest records have about twenty
 KEY = "unreadable"
-NO_OBJECT = "it is not an object of JSON"
+NO_OBJECT = "it is not a JSON object"
 BROKEN = "its JSON is broken, or holds characters that are none"
 BOM = b"\xef\xbb\xbf"
 Json = dict[str, Any]
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\],:]', re.DOTALL)  # a lone quotation mark: a text that is cut off
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\],:]', re.DOTALL)  # a lone quotation mark: the text is cut off
 _NAME = re.compile(rb'"([A-Z][A-Za-z]{1,40})"')
 _ID = re.compile(rb'"([A-Za-z0-9.-]{1,64})"')
 
 
 class _Child(NamedTuple):
-    """A member of an object, or an item of a list: where its value stands in the text."""
+    """A member of an object, or an item of a list: the position of its value in the text."""
 
     key: bytes
     start: int
@@ -37,13 +37,13 @@ class _Child(NamedTuple):
 
 
 def reason_of(resource: Mapping[str, Any]) -> str | None:
-    """Return why a record cannot be read, None for one that can."""
+    """Return why a record cannot be read; None if it is readable."""
     found = resource.get(KEY)
     return str(found.get("reason")) if isinstance(found, Mapping) else None
 
 
 def as_line(record: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
-    """Return a record and itself as one line of JSON; its stand-in where it is too big or nested too deep."""
+    """Return a record as one line of JSON, and the record; for one that is too big or too deep, its stand-in twice."""
     try:
         line = orjson.dumps(record)
         if len(line) <= MAX_BYTES:
@@ -56,11 +56,11 @@ def as_line(record: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
 
 def too_big(size: int) -> str:
     """Return the reason for a record of so many bytes."""
-    return f"it has {size:,} bytes, and {MAX_BYTES:,} are taken"
+    return f"it has {size:,} bytes, and the limit is {MAX_BYTES:,}"
 
 
 def stand_in(text: bytes, reason: str, fhir_type: str | None = None) -> Json:
-    """Return what stands in the place of a record with this text; type and id are taken from it where they stand."""
+    """Return the stand-in for a record with this text; type and id are read from the text if it has them."""
     members = {child.key: text[child.start : child.end].strip() for child in _children(text) or ()}
     named, known = _NAME.fullmatch(members.get(b'"resourceType"', b"")), _ID.fullmatch(members.get(b'"id"', b""))
     fhir_type = named[1].decode() if named else fhir_type
@@ -71,9 +71,9 @@ def stand_in(text: bytes, reason: str, fhir_type: str | None = None) -> Json:
 
 
 def salvaged(text: bytes) -> Json | None:
-    """Return the resource of a text that orjson refuses, with stand-ins for what cannot be read.
+    """Return the resource of a text that orjson refuses, with stand-ins for the unreadable records.
 
-    None where the text is not a JSON object of FHIR, or is cut off: then nothing of it can be trusted.
+    None if the text is not a FHIR JSON object, or is cut off: then nothing in it can be trusted.
     """
     start = len(text) - len(text.lstrip())
     children = _children(text, start)
@@ -122,7 +122,7 @@ def _why(reason: str, text: bytes) -> Json:
 
 
 def _children(text: bytes, start: int = 0) -> list[_Child] | None:
-    """Return the members or items of the object or list that begins at `start`; None where its end is missing."""
+    """Return the members or items of the object or list that begins at `start`; None if its end is missing."""
     if text[start : start + 1] not in (b"{", b"["):
         return None
     found: list[_Child] = []
@@ -148,7 +148,7 @@ def _children(text: bytes, start: int = 0) -> list[_Child] | None:
 
 
 class Line(NamedTuple):
-    """A line of a file: its text, its length where it is too long to be kept, and whether its end came."""
+    """A line of a file: its text, cut off at MAX_BYTES; its whole length; and True if it ended with a newline."""
 
     text: bytes
     length: int
@@ -156,7 +156,7 @@ class Line(NamedTuple):
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines that are not empty; of one that is longer than a record may be, the beginning."""
+    """Yield the lines that are not empty; of a line longer than MAX_BYTES, only its beginning."""
     kept, length = bytearray(), 0
     for piece in pieces:
         *ended, rest = piece.split(b"\n")
@@ -172,9 +172,9 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
 
 
 def record_of(line: Line, fhir_type: str, number: int) -> dict[str, Any]:
-    """Return the record of a line, or its stand-in; `number` is the line's.
+    """Return the record of a line, or its stand-in; `number` is the line number.
 
-    Raises ServerUnavailable for one that is cut off: what comes after it may be missing.
+    Raises ServerUnavailable if the line is cut off: the lines after it may be missing.
     """
     text = line.text.strip().removeprefix(BOM)
     if line.length > len(line.text):
@@ -182,7 +182,7 @@ def record_of(line: Line, fhir_type: str, number: int) -> dict[str, Any]:
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError:
-        # A last line without its end may be half a record: the rest of the file is missing then.
+        # A last line without a newline may be half a record: then the rest of the file is missing.
         whole = line.ended and text.startswith(b"{")
         if not whole and salvaged(text) is None:
             raise ServerUnavailable(

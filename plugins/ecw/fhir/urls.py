@@ -1,4 +1,4 @@
-"""Links that the server made: fixed where eCW is known to be wrong, refused where they lead elsewhere."""
+"""Links made by the server: known errors of eCW are fixed, links to another server are refused."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, ur
 
 from ecw.errors import InvalidResponse
 
-NAME = re.compile(r"^(?!_?[a-z][A-Za-z]{0,30}([:.-][A-Za-z]{1,20})*$).*$", re.DOTALL)  # what is no parameter's name
+NAME = re.compile(
+    r"^(?!_?[a-z][A-Za-z]{0,30}([:.-][A-Za-z]{1,20})*$).*$", re.DOTALL
+)  # matches what is not a parameter name
 
 
 def pinned(
     link: str, base_url: str, unsupported: Collection[str] = (), *, page: str = "", also: Collection[str] = ()
 ) -> str:
-    """Return the link as it may be called with the practice's token.
+    """Return the URL of a link, safe to call with the practice's token.
 
-    eCW writes `http://` into links of https answers: the base URL's scheme and port are restored. Parameters
-    that the server puts into its links but refuses in requests (`_count`) are left out. A relative link, or a query
-    alone, belongs to the `page` that it stands on (RFC 3986, 5.2), else to the base URL. `also` are other URLs that the
-    connection allows: the link may lead to what lies under one of them.
+    eCW writes `http://` into links of https answers: the base URL's scheme and port are restored. The `unsupported`
+    parameters are removed: the server puts them into its links but refuses them in requests (`_count`). A relative
+    link, or a query alone, is resolved against the `page` that holds it (RFC 3986, 5.2), else against the base URL. The
+    link may also lead to a URL under one of `also`, which the connection allows.
 
     Raises InvalidResponse for a link to another host or another practice.
     """
@@ -27,9 +29,9 @@ def pinned(
     allowed = [urlsplit(url.rstrip("/")) for url in (base_url, *also)]
     base = next((url for url in allowed if parts and _same_server(parts, url) and _inside(parts.path, url.path)), None)
     if parts is None or base is None:
-        # Where it leads is not said: an address that the server made is a text of the server's.
+        # The message does not quote the link: a URL made by the server is free text of the server.
         raise InvalidResponse(
-            f"The server's answer goes on {_where_to(parts, allowed[0])}, outside {base_url}.",
+            f"The server's answer links to a URL {_where_to(parts, allowed[0])}, outside {base_url}.",
             next_step="compare the base URL of the connection with the practice's own. If it is right, and the server "
             "is known to keep its exports elsewhere, put that address into the connection's extra field file_urls.",
         )
@@ -45,17 +47,17 @@ def parameters(link: str) -> set[str]:
 
 
 def parameter(link: str, name: str) -> str:
-    """Return the value of one of the link's parameters, an empty text where it has none of that name."""
+    """Return the value of one of the link's parameters; "" without such a parameter."""
     parts = _split(link)
     return dict(parse_qsl(parts.query)).get(name, "") if parts else ""
 
 
 def without_values(url: str) -> str:
-    """Return the URL for a log: parameter names without their values, which can be names and dates of birth."""
+    """Return the URL for a log: without the values of its parameters, which can be names and dates of birth."""
     parts = _split(url)
     if parts is None:
         return "(not a URL)"
-    # A link that the server made may say anything in the place of a name, too.
+    # In a link made by the server, the place of a parameter name may hold any text, too.
     names = "&".join(NAME.sub("…", name) for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit((parts.scheme, parts.netloc, parts.path, names, ""))
 
@@ -63,7 +65,7 @@ def without_values(url: str) -> str:
 def _split(link: str, base: str = "") -> SplitResult | None:
     try:
         parts = urlsplit(urljoin(base, link))
-        _ = parts.port  # a port that is not a number is found only here
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         return None
     return parts
@@ -71,10 +73,14 @@ def _split(link: str, base: str = "") -> SplitResult | None:
 
 def _where_to(parts: SplitResult | None, base: SplitResult) -> str:
     if parts is None:
-        return "at what is not a URL"
+        return "that is not valid"
     if parts.hostname != base.hostname:
         return "on another host"
-    return "on the same host, in another place" if _same_server(parts, base) else "on the same host, in another way"
+    return (
+        "on the same host, with another path"
+        if _same_server(parts, base)
+        else "on the same host, with another scheme or port"
+    )
 
 
 def _same_server(parts: SplitResult, base: SplitResult) -> bool:

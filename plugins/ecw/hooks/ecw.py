@@ -1,4 +1,4 @@
-"""Airflow's door to eClinicalWorks: from a connection of type `ecw` to a client."""
+"""The Airflow hook: it makes a client from a connection of type `ecw`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecw.settings import connections
 
 
 class EcwHook(HttpHook):
-    """Sessions, TLS, proxies and time-outs are HttpHook's; identity, tokens and errors are ours."""
+    """HttpHook provides session, TLS, proxies and timeouts; this class adds client, tokens and errors of eCW."""
 
     conn_name_attr = "ecw_conn_id"
     default_conn_name = "ecw_default"
@@ -31,7 +31,7 @@ class EcwHook(HttpHook):
         self.ecw_conn_id = ecw_conn_id
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
-        """Return a session that carries no secret: HttpHook makes headers of unknown extra fields, keys included."""
+        """Return a session without secrets: HttpHook would send unknown extra fields, also keys, as headers."""
         session = super().get_conn(None, extra_options)
         session.headers.clear()
         session.headers.update({**default_headers(), **(headers or {})})
@@ -44,7 +44,7 @@ class EcwHook(HttpHook):
         patience: RetryPolicy | None = None,
         connection: connections.Connection | None = None,
     ) -> EcwClient:
-        """Return a client of the connection's practice; nothing is called yet.  `connection`: as it was read before.
+        """Return a client of the connection's practice, without any request.  `connection`: if it was read already.
 
         Raises ConfigurationError.
         """
@@ -54,7 +54,7 @@ class EcwHook(HttpHook):
         return EcwClient(settings, session, permits=permits, timeout=settings.timeout, trying=trying)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Discover, get a token and read once; return whether all of it worked, and what to do where not."""
+        """Discover the token endpoint, get a token and read once; return (success, message) for Test Connection."""
         try:
             return for_anybody(steps(self.client(patience=AT_ONCE)))
         except EcwError as error:
@@ -67,5 +67,5 @@ class EcwHook(HttpHook):
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:
-        """Return the connection, in a task and in a terminal alike."""
+        """Return the connection, in a task or in a terminal."""
         return connections.get(conn_id)

@@ -1,11 +1,11 @@
-"""The words that are values in a mapping file; include/mappings/README.md explains them to those who write one."""
+"""The values allowed in a mapping file; include/mappings/README.md repeats their texts for the authors of one."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-# Days that databases write where nobody entered one: the first and last that SQL knows, Delphi's and eCW's zero, SQL
-# Server's zero; each with its neighbours, its values in other time zones.
+# Days that databases write for "no date": SQL's first and last day, the zero of Delphi and eCW, the zero of SQL Server;
+# each with its neighbours, because another time zone can shift it by a day.
 NULL_DAYS = frozenset(
     {
         *("0001-01-01", "0001-01-02"),
@@ -60,5 +60,5 @@ SET_WITH_WORDS = ("%value", "%code", "%system")
 
 
 def is_null_date(text: str) -> bool:
-    """Return True if a FHIR date or dateTime is one that a database writes where there is none."""
+    """Return True if a FHIR date or dateTime is one that databases write for "no date"."""
     return text[:10] in NULL_DAYS or text in NULL_YEARS

@@ -1,8 +1,8 @@
 """The approval of a push that is larger than usual, by Airflow's human-in-the-loop.
 
-More creates or updates than the connection allows by itself are either a first push or a mistake (a mapping, a mass
-edit), so a person looks first.  Without an approval nothing of the run is sent: had the first ones gone out, the
-watcher would have started the next run for the next ones, and the limit would be none.
+More creates or updates than the connection allows are either a first push or a mistake (a mapping, a mass edit), so a
+person decides.  Without an approval the run sends nothing: if it sent patients up to the limit, the watcher would start
+another run for the rest, and the limit would have no effect.
 """
 
 from __future__ import annotations
@@ -21,33 +21,36 @@ APPROVE, REJECT = "Approve", "Reject"
 
 
 class ApprovePush(HITLOperator):
-    """Ask where the plan needs it; return whether it was approved, and by whom.  Silence is a rejection."""
+    """Ask for an approval if the plan needs one; return {"approved": bool, "by": name or None}.
+
+    No answer within `approval_hours` is a rejection.
+    """
 
     template_fields = ("push", "subject", "body")
 
     def __init__(self, *, push: Push, **kwargs: Any) -> None:
-        # The wait ends by `approval_hours`; an execution_timeout, as a DAG's default_args give one, would count it too.
+        # `approval_hours` ends the wait; an execution_timeout (the DAG's default_args set one) would include the wait.
         own = {"subject": "A large push", "options": [APPROVE, REJECT], "defaults": REJECT, "execution_timeout": None}
         super().__init__(**kwargs | own)
         self.push = push
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return at once where nobody need be asked."""
+        """Return at once if the push needs no approval; otherwise ask, and wait for the answer."""
         push = left_by("begin", self.push)
         if not push["needs_approval"]:
             return {"approved": True, "by": None}
-        wanted = push["options"]
+        options = push["options"]
         self.subject = (
             f"Push {push['creates']} new and {push['updates']} changed patients to eCW (practice {push['practice']})?"
         )
         self.body = (
-            f"Up to {wanted['max_creates']} new and {wanted['max_updates']} changed patients go without asking; "
-            "of runs that start by themselves, those of one day count together. "
-            "A number that nobody expects is often a mapping file or a mass edit. **Reject** sends none of them; "
+            f"Up to {options['max_creates']} new and {options['max_updates']} changed patients need no approval; "
+            "the patients of all automatic runs of one day count together. "
+            "A surprising number often comes from a mapping file or a mass edit. **Reject** sends none of them; "
             "a dry run of `ecw_push_patients` shows which fields of which patients would be sent."
         )
-        self.response_timeout = timedelta(hours=wanted["approval_hours"])
-        self.assigned_users = [{"id": name, "name": name} for name in wanted["approvers"]] or None
+        self.response_timeout = timedelta(hours=options["approval_hours"])
+        self.assigned_users = [{"id": name, "name": name} for name in options["approvers"]] or None
         answer: dict[str, Any] = super().execute(context)
         return answer
 

@@ -1,7 +1,7 @@
-"""The assets by which other DAGs follow what a load has changed: `ecw_patient`, `ecw_insurance` and so on.
+"""The assets that tell other DAGs that a load changed rows: `ecw_patient`, `ecw_insurance` and so on.
 
-An outlet that is an asset has an event at every success of its task.  An alias has one only where the task says so, and
-a load that changed nothing says nothing.  What a backfill loads has an event, too; a dry run changes nothing.
+An outlet that is an asset gets an event at every success of its task.  An alias gets one only if the task adds it, so a
+load adds an event only if it changed something.  The load of a backfill adds one, too; a dry run changes nothing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 
 def asset(resource: str, practice: Practice | None = None) -> Asset:
-    """Return the asset of a practice's rows of a resource in the CRM, to be put into another DAG's `schedule`.
+    """Return the asset of a practice's rows of a resource in the CRM, for another DAG's `schedule`.
 
-    Without a practice, of the one at the connection `ecw_default`.
+    Without `practice`: the practice at the connection `ecw_default`.
     """
     return Asset(f"ecw_{resource}{practice.suffix if practice else ''}")
 
@@ -38,16 +38,17 @@ def changed(resource: str, practice: Practice | None = None) -> AssetAlias:
 
 
 def outbox(practice: Practice) -> Asset:
-    """Return the asset that starts a practice's push: its watcher looks into the CRM."""
+    """Return the asset that starts a practice's push; its watcher queries the CRM for patients to push."""
     trigger = OutboxTrigger(practice.connection, practice.crm_connection)
     watcher = AssetWatcher(name=f"crm_outbox{practice.suffix}", trigger=trigger)
     return Asset(f"crm_patients_to_push{practice.suffix}", watchers=[watcher])
 
 
 def load(batch: Batch, outlet_events: Any = None) -> dict[str, int]:
-    """Do what `steps.load` does, and tell the asset what changed, if anything did: rows, or marks on them.
+    """Run `steps.load`; add an event to the resource's asset if the load changed rows or marked them as deleted.
 
-    A task that was killed between the two loads again: the same numbers, nothing written, and the event.
+    A task that was killed between the load and the event loads again: the counts are the same, nothing is written, and
+    the event is added.
     """
     numbers = steps.load(batch)
     run, resource = batch["run"], batch["resource"]
@@ -70,9 +71,9 @@ def inline(run: Run, outlet_events: Any = None) -> dict[str, dict[str, int]]:
 
 
 def _has_changed(batch: Batch, numbers: dict[str, int]) -> bool:
-    """Return True if the load has changed rows; what a dry run did was taken back.
+    """Return True if the load has changed rows; a dry run rolls its changes back.
 
-    A row that is marked, because eCW has its record no more, is among the rejects, and in the journal.
+    A row that is marked because its record was deleted in eCW counts as a reject, and the journal has an entry for it.
     """
     from ecw.crm.db.engine import open_crm
     from ecw.crm.load import journal

@@ -1,4 +1,4 @@
-"""What every task of the DAGs has, unless it says otherwise."""
+"""The default arguments of the DAGs' tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecw.retry_policy import RETRY_POLICY
 
 
 def task_defaults(*, hours: int = 6) -> dict[str, Any]:
-    """Return a DAG's `default_args`: retried as the error asks for, and ended after so many hours."""
+    """Return a DAG's `default_args`: the retries depend on the error, and a task times out after `hours`."""
     return {
         "retries": 3,
         "retry_delay": timedelta(minutes=1),

@@ -1,4 +1,4 @@
-"""The wait for an export, in the triggerer."""
+"""The trigger that waits for a bulk export without a worker's process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.models import Run
 
 
 class ExportTrigger(BaseTrigger):
-    """Wait for so many seconds; eCW is asked by the task itself, which takes it one call."""
+    """Wait `seconds`, then resume the task, which asks eCW for the export's status with one call."""
 
     def __init__(self, pull: Run, resource_name: str, seconds: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
@@ -22,17 +22,17 @@ class ExportTrigger(BaseTrigger):
         self.seconds = seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes this trigger again in another process."""
+        """Return the class path and the arguments that recreate the trigger in another process."""
         kwargs = {"pull": self.pull, "resource_name": self.resource_name, "seconds": self.seconds}
         return "ecw.operators.export_trigger.ExportTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then let the task ask."""
+        """Wait, then resume the task."""
         await asyncio.sleep(self.seconds)
         yield TriggerEvent("ask")  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
-        """Cancel the export when a person clears or fails the waiting task: eCW makes one at a time."""
+        """Cancel the export when a person clears or fails the waiting task: eCW runs one export at a time."""
         await sync_to_async(cancel)(self.pull, self.resource_name)
 
 

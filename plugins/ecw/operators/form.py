@@ -1,4 +1,4 @@
-"""The form of the Trigger button, from the model that reads it."""
+"""The form of the Trigger button, built from the options model that reads it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 
 def params(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
-    """Return Airflow's Params of the fields of a form, whose defaults are valid: see ecw.settings.base.form_fields."""
-    found = {name: Param(**field) for name, field in fields.items()}
-    ParamsDict(found).validate()
-    return found
+    """Return Airflow's Params for the fields of a form, with valid defaults: see ecw.settings.base.form_fields."""
+    form = {name: Param(**field) for name, field in fields.items()}
+    ParamsDict(form).validate()
+    return form
 
 
 def give(dag: DAG, form: Mapping[str, Param]) -> None:
-    """Give a DAG the form of `params`, once its tasks are there: each task would copy the form.
+    """Give a DAG its Trigger form. Call it after the tasks are defined: each later task would copy the form.
 
-    Past the setter of Airflow's DAG, which validates the form anew for each practice: most of what a practice adds.
+    This bypasses the setter of Airflow's DAG, which validates the form again for each practice: most of the parsing
+    time that a practice adds.
     """
     object.__setattr__(dag, "params", ParamsDict(form))

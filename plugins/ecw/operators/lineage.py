@@ -1,7 +1,8 @@
 """OpenLineage: each load and each push reports its datasets, and which FHIR element becomes which column.
 
-Only where Airflow's OpenLineage provider is installed and configured; without it nothing of this is imported. Names of
-columns, paths and counts are reported, no values. A report that fails is a warning in the log and fails no task.
+This needs Airflow's OpenLineage provider, installed and configured; without it, nothing is imported or reported. The
+reports have names of columns, paths and counts, but no values. If a report fails, the log has a warning and the task
+goes on.
 
 Dataset names: https://openlineage.io/docs/spec/naming
 """
@@ -29,7 +30,7 @@ Place = tuple[str, str]  # namespace and name of a dataset
 
 
 def _quietly(report: Callable[P, None]) -> Callable[P, None]:
-    """Report where OpenLineage is at work, and let nothing that goes wrong with it fail the task."""
+    """Run the report if OpenLineage is active, and log its errors instead of failing the task."""
 
     @wraps(report)
     def quiet(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -74,13 +75,13 @@ def report_push(push: Push, counts: Mapping[str, int]) -> None:
 
 
 def ecw_place(base_url: str, fhir_type: str) -> Place:
-    """Return where the records of a FHIR type are: the server, and the path below it."""
+    """Return the dataset of a FHIR type: the server as its namespace, the path as its name."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{fhir_type}"
 
 
 def crm_place(url: URL, table: str) -> Place:
-    """Return where a table of the CRM is."""
+    """Return the dataset of a CRM table."""
     if url.get_backend_name() == "sqlite":
         return "file", f"{url.database}/{table}"
     host = url.host or url.query.get("host") or "localhost"
@@ -96,17 +97,17 @@ def _crm_place(conn_id: str, table: str) -> Place:
 
 
 def _paths(column: Column) -> list[str]:
-    """Return the FHIR elements of which a column is made."""
+    """Return the FHIR elements that fill a column."""
     path = f"{column.group}.{column.path}" if column.group else column.path
     return [path, *([column.fallback.path] if column.fallback else [])]
 
 
 def _elements(mapping: MappingFile) -> dict[str, list[str]]:
-    """Return the FHIR elements that a push writes, and the columns of which each is made."""
-    found: dict[str, list[str]] = {}
+    """Return the FHIR elements that a push writes, each with the columns that fill it."""
+    elements: dict[str, list[str]] = {}
     for column in mapping.pushed:
-        found.setdefault(_paths(column)[0], []).append(column.name)
-    return found
+        elements.setdefault(_paths(column)[0], []).append(column.name)
+    return elements
 
 
 def _input(place: Place) -> InputDataset:
@@ -116,17 +117,17 @@ def _input(place: Place) -> InputDataset:
 
 
 def _output(place: Place, source: Place, fields: Mapping[str, Iterable[str]], rows: int) -> OutputDataset:
-    """Return the dataset that was written, with the fields of the source of which each of its own is made."""
+    """Return the written dataset; `fields` maps each of its fields to the fields of the source that fill it."""
     from openlineage.client import facet_v2 as facets
     from openlineage.client.event_v2 import OutputDataset
 
     lineage, schema = facets.column_lineage_dataset, facets.schema_dataset
-    how: list[Any] = [lineage.Transformation(type="DIRECT", subtype="TRANSFORMATION")]
-    made_of = {
+    transformations: list[Any] = [lineage.Transformation(type="DIRECT", subtype="TRANSFORMATION")]
+    column_lineage = {
         name: lineage.Fields(
-            inputFields=[lineage.InputField(*source, field=field, transformations=how) for field in of]
+            inputFields=[lineage.InputField(*source, field=each, transformations=transformations) for each in inputs]
         )
-        for name, of in fields.items()
+        for name, inputs in fields.items()
     }
     return OutputDataset(
         *place,
@@ -137,6 +138,6 @@ def _output(place: Place, source: Place, fields: Mapping[str, Iterable[str]], ro
         },
         facets={
             "schema": schema.SchemaDatasetFacet(fields=[schema.SchemaDatasetFacetFields(name=name) for name in fields]),
-            "columnLineage": lineage.ColumnLineageDatasetFacet(fields=made_of),
+            "columnLineage": lineage.ColumnLineageDatasetFacet(fields=column_lineage),
         },
     )

@@ -1,4 +1,4 @@
-"""For the transform transport of OpenLineage's client: events without the form of a run, which may name patients.
+"""A filter for OpenLineage's transform transport: it removes a run's Trigger form, which may name patients.
 
 Airflow's provider puts `dag_run.conf` into every event of a run.  docs/how-to/lineage.md has the configuration.
 """
@@ -9,16 +9,16 @@ from typing import Any
 
 from openlineage.client.transport.transform import EventTransformer
 
-OURS = ("ecw_", "crm_vob")  # how the ids of the project's DAGs begin
+DAG_PREFIXES = ("ecw_", "crm_vob")  # of the project's DAG ids
 
 
 class WithoutForm(EventTransformer):
-    """Takes `dag_run.conf` out of the events of the project's DAGs; others stay as they are."""
+    """Removes `dag_run.conf` from the events of the project's DAGs; other events stay unchanged."""
 
     def transform(self, event: Any) -> Any:
-        """Return the event, which is a copy of the provider's."""
+        """Return the event without the form; it is a copy of the provider's event, and is changed in place."""
         for facet in ((event.run.facets or {}) if hasattr(event, "run") else {}).values():
             dag_run = getattr(facet, "dagRun", None)
-            if isinstance(dag_run, dict) and str(dag_run.get("dag_id", "")).startswith(OURS):
+            if isinstance(dag_run, dict) and str(dag_run.get("dag_id", "")).startswith(DAG_PREFIXES):
                 dag_run.pop("conf", None)
         return event

@@ -1,4 +1,4 @@
-"""The watcher: it notices in the CRM that somebody is to be pushed, and starts ecw_push_patients."""
+"""The watcher: it finds patients to push in the CRM and starts ecw_push_patients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 if TYPE_CHECKING:
     from ecw.push.plan.watcher import Watch
 
-EVERY = 10.0  # seconds from one look to the next
+EVERY = 10.0  # seconds between two queries of the CRM
 
 
 class OutboxTrigger(BaseEventTrigger):
-    """Look into the CRM every few seconds; an event says how many patients are to be pushed.
+    """Query the CRM every `every` seconds; an event has the number of patients to push.
 
-    It ends only with the triggerer: an error of the CRM is logged, and it tries again.
+    The trigger runs as long as the triggerer: it logs an error of the CRM and tries again.
     """
 
     def __init__(
@@ -29,18 +29,18 @@ class OutboxTrigger(BaseEventTrigger):
         self.every = every
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes this trigger again in another process."""
+        """Return the class path and the arguments that recreate the trigger in another process."""
         kwargs = {"ecw_conn_id": self.ecw_conn_id, "crm_conn_id": self.crm_conn_id, "every": self.every}
         return "ecw.operators.outbox_trigger.OutboxTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, tell, wait."""
-        # In threads, the imports too: the triggerer has one loop for all triggers.
+        """Query the CRM, yield an event if patients are to be pushed, wait, and repeat."""
+        # Imports and queries run in threads: the triggerer has one event loop for all triggers.
         watch = await asyncio.to_thread(_watch, self.ecw_conn_id, self.crm_conn_id)
         try:
             while True:
-                if found := await asyncio.to_thread(watch.look):
-                    yield TriggerEvent({"patients": found})  # type: ignore[no-untyped-call]  # Airflow's
+                if patients := await asyncio.to_thread(watch.look):
+                    yield TriggerEvent({"patients": patients})  # type: ignore[no-untyped-call]  # Airflow's
                 await asyncio.sleep(self.every)
         finally:
             watch.close()

@@ -1,4 +1,4 @@
-"""The steps that need more of Airflow than a function has: begin, which skips, and extract, which waits."""
+"""The pull's steps that are operators, not functions: begin skips other tasks, and extract can wait."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ecw.settings.pull import of_form
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-LOOK_AGAIN = timedelta(seconds=20)  # whether the run that another one waits for is over
+LOOK_AGAIN = timedelta(seconds=20)  # between two checks whether the run ahead has ended
 
 
 class BeginOperator(BaseOperator, SkipMixin):
-    """Run `steps.begin`; what it returns is the run, and what the run is not about is skipped.
+    """Run `steps.begin`, return the run, and skip the resources that the run does not cover.
 
-    The form is read here and not rendered by a template: it may name patients, and templates are shown.  Of what a
-    trigger sends beside it (`dag_run.conf` holds anything) nothing is taken.  `ecw_conn_id` is the
-    practice's connection.
+    The form is read here and not rendered by a template, because it may name patients, and Airflow shows rendered
+    templates.  Other keys that a trigger sends in `dag_run.conf` are ignored.  `ecw_conn_id` is the practice's
+    connection.
     """
 
     def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ class BeginOperator(BaseOperator, SkipMixin):
         self.ecw_conn_id = ecw_conn_id
 
     def execute(self, context: Context) -> Run:
-        """Begin, or begin to wait."""
+        """Archive an earlier run under the same id, then begin the run or wait."""
         if begins_first(context["ti"], context["dag_run"]):
             practice = of_connection(self.ecw_conn_id)
             run_id = context["dag_run"].run_id
@@ -44,13 +44,13 @@ class BeginOperator(BaseOperator, SkipMixin):
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Run:
-        """Begin, or wait once more, without a process, for another run; a backfill's fetching may take hours.
+        """Begin, or wait in the triggerer for another run: the extract of a backfill may take hours.
 
-        Skipped tasks take no process, so a run about one patient is at work within seconds.
+        Skipped tasks start no process, so a run about one patient begins its work within seconds.
         """
         dag_run, ti = context["dag_run"], context["ti"]
 
-        def goes_on(run_id: str) -> bool:
+        def is_running(run_id: str) -> bool:
             return ti.get_dr_count(dag_run.dag_id, run_ids=[run_id], states=["running"]) > 0
 
         practice = of_connection(self.ecw_conn_id)
@@ -66,21 +66,21 @@ class BeginOperator(BaseOperator, SkipMixin):
                 staging=practice.staging,
                 options=of_form(context["params"]),
             )
-            run = steps.begin(request, goes_on)
+            run = steps.begin(request, is_running)
         except (ConcurrentRun, SnapshotPending) as ahead:
             from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
             self.log.info("%s", ahead)
             self.defer(trigger=TimeDeltaTrigger(LOOK_AGAIN), method_name="go_on")
-        context["ti"].xcom_push("return_value", run)  # skipping is an exception: nothing is returned then
+        context["ti"].xcom_push("return_value", run)  # before `skip`, which raises: nothing is returned then
         groups = set(steps.left_out(run))
-        left_out = [task for task in self.dag.tasks if task.task_id.split(".")[0] in groups]
-        self.skip(context["ti"], left_out)
+        skipped = [task for task in self.dag.tasks if task.task_id.split(".")[0] in groups]
+        self.skip(context["ti"], skipped)
         return run
 
 
 class ExtractOperator(BaseOperator):
-    """Run `steps.extract`; what it returns is the batch."""
+    """Run `steps.extract` and return the batch."""
 
     template_fields = ("pull",)
 
@@ -90,17 +90,18 @@ class ExtractOperator(BaseOperator):
         self.resource_name = resource_name
 
     def execute(self, context: Context) -> Batch:
-        """Extract, or begin to wait."""
+        """Extract, or wait for a bulk export."""
         return self.go_on(context)
 
     def go_on(self, context: Context, event: Any = None) -> Batch:
-        """Extract, or wait once more."""
+        """Extract, or wait again."""
         if self.pull is None:
             require_not_marked("begin", context["ti"], context["dag_run"])
             raise AirflowSkipException("The run did not begin.")
-        found = steps.extract_or_wait(self.pull, self.resource_name)
-        if isinstance(found, float):
+        batch_or_seconds = steps.extract_or_wait(self.pull, self.resource_name)
+        if isinstance(batch_or_seconds, float):
             from ecw.operators.export_trigger import ExportTrigger
 
-            self.defer(trigger=ExportTrigger(self.pull, self.resource_name, found), method_name="go_on")
-        return found
+            trigger = ExportTrigger(self.pull, self.resource_name, batch_or_seconds)
+            self.defer(trigger=trigger, method_name="go_on")
+        return batch_or_seconds

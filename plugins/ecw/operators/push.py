@@ -1,4 +1,4 @@
-"""The steps that need more of Airflow than a function has: begin, which reads the form, and send, which reports."""
+"""The push's steps that need Airflow: begin reads the Trigger form, and send reports to OpenLineage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Do what `steps.send` does, and report to OpenLineage what was written."""
+    """Run `steps.send`, and report the written patients to OpenLineage."""
     counts = steps.send(push, approval)
     if not push["options"]["dry_run"]:
         lineage.report_push(push, counts)
@@ -28,10 +28,10 @@ def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int
 
 
 class BeginOperator(BaseOperator):
-    """Run `steps.begin`; what it returns is the run.
+    """Run `steps.begin` and return the run.
 
-    The form is read here and not rendered by a template: it may name patients, and templates are shown.  `ecw_conn_id`
-    is the practice's connection.
+    The form is read here and not rendered by a template, because it may name patients, and Airflow shows rendered
+    templates.  `ecw_conn_id` is the practice's connection.
     """
 
     def __init__(self, *, ecw_conn_id: str = DEFAULT_CONNECTION, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class BeginOperator(BaseOperator):
         self.ecw_conn_id = ecw_conn_id
 
     def execute(self, context: Context) -> Push:
-        """Begin."""
+        """Archive an earlier run under the same id, then begin the run."""
         dag_run = context["dag_run"]
         practice = of_connection(self.ecw_conn_id)
         if begins_first(context["ti"], dag_run):

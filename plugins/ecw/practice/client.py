@@ -1,4 +1,4 @@
-"""The client of a practice: its calls come out of the practice's one budget."""
+"""The client of a practice; all clients of the practice share one quota."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def client_for(connection: Connection, run_type: str, engine: Engine, patience: RetryPolicy | None = None) -> EcwClient:
-    """Return a client whose calls are permitted by the quota that all processes share through the CRM.
+    """Return a client whose calls take permits from the quota that all processes share through the CRM's database.
 
-    Raises ConfigurationError; nothing is called yet.
+    It sends nothing yet. Raises ConfigurationError if the connection has a mistake.
     """
     client = EcwHook(connection.conn_id).client(patience=patience, connection=connection)
     calls, store = client.settings.calls_per_minute, QuotaStore(engine)
@@ -33,6 +33,6 @@ def client_for(connection: Connection, run_type: str, engine: Engine, patience: 
 def client_of(run: Run, engine: Engine) -> EcwClient:
     """Return a client for a run.
 
-    Raises ConfigurationError, also where the connection names another practice than when the run began.
+    Raises ConfigurationError, also if the connection now names another practice than when the run began.
     """
     return client_for(connection_of(run), run["run_type"], engine)

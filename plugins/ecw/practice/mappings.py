@@ -1,4 +1,4 @@
-"""What differs between practices in a mapping: its time zone and its constants, from the connection."""
+"""The mappings of a practice: its own files, and the time zone and constants of its connection."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ TIME_ZONE = "time_zone"
 
 
 def connection_of(run: Run | Push) -> Connection:
-    """Return the connection of a run; every step of one reads it anew, so it is compared each time.
+    """Return the connection of a run. Every step reads it again, so the practice is compared each time.
 
-    Raises ConfigurationError where it names another practice than when the run began.
+    Raises ConfigurationError if it now names another practice than when the run began.
     """
     connection = connections.get(run["ecw_conn_id"])
     if (base_url := base_url_of(connection)) != run["base_url"]:
         raise ConfigurationError(
-            f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} names "
-            f"{base_url} now: nothing of the run may reach, or come from, another practice.",
+            f"The run began with the practice at {run['base_url']}, and the connection {run['ecw_conn_id']!r} "
+            f"now names {base_url}: a run must not read from, or write to, another practice.",
             next_step="trigger a new run for the other practice; to finish this one, point the connection back and "
             "clear the failed tasks. A connection for each practice avoids this.",
         )
@@ -43,12 +43,12 @@ def connection_of(run: Run | Push) -> Connection:
 
 
 def mapping_of(run: Run | Push, resource: str) -> Mapping:
-    """Return the resource's mapping as the run's practice wants it.  Raises what connection_of and mappings_of do."""
+    """Return the resource's mapping for the run's practice.  Raises the errors of connection_of and mappings_of."""
     return PracticeMappings(connection_of(run)).of(resource)
 
 
 def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]:
-    """Yield the mappings of resources as a connection's practice wants them.
+    """Yield the mappings of resources for the practice of a connection.
 
     Raises ConfigurationError, MappingError.
     """
@@ -58,10 +58,10 @@ def mappings_of(ecw_conn_id: str, resources: Iterable[str]) -> Iterator[Mapping]
 
 
 class PracticeMappings:
-    """The mappings as a connection's practice wants them, each read once.
+    """The mappings for the practice of a connection, each read once.
 
-    The connection's extra field `mapping` stands in for what the files say: it holds `time_zone`, and constants by
-    their names. Another zone makes another version: rows are mapped again.
+    The connection's extra field `mapping` overrides the files: it holds `time_zone`, and constants by name. Another
+    time zone gives the mapping another version, so that rows are mapped again.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -70,7 +70,7 @@ class PracticeMappings:
 
     @classmethod
     def at(cls, ecw_conn_id: str) -> Self:
-        """Return the mappings of the practice at a connection.  Raises ConfigurationError where there is none."""
+        """Return the mappings of the practice at a connection.  Raises ConfigurationError if it does not exist."""
         return cls(connections.get(ecw_conn_id))
 
     @cached_property
@@ -111,9 +111,9 @@ class PracticeMappings:
         return self._read[resource]
 
     def require_known(self, resources: Collection[str]) -> None:
-        """Raise ConfigurationError where the connection names a constant that none of the mappings has.
+        """Raise ConfigurationError if the connection names a constant that no mapping has.
 
-        Nothing is known of resources that are not all of them.
+        With only some of the resources this cannot be decided: then do nothing.
         """
         if set(resources) != set(RESOURCES):
             return
@@ -131,6 +131,6 @@ def _require(zone: str) -> None:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         raise ConfigurationError(
-            f"The connection's extra field `mapping` names a time zone {zone!r} that there is not.",
+            f"The connection's extra field `mapping` names {zone!r}, which is not a time zone.",
             next_step="use a name such as America/Chicago.",
         ) from None

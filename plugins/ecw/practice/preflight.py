@@ -1,4 +1,4 @@
-"""What can be wrong before the first call: mapping files, crosswalks, quality suites, the CRM's tables."""
+"""Check a run's files and tables before the first call: mappings, crosswalks, quality suites, the CRM's tables."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ecw.quality.suite import suite_of
 def require_ready(
     connection: Connection, read: PracticeMappings, resources: Iterable[str], checked: Collection[str]
 ) -> None:
-    """Raise one error with every problem of the resources' mappings, tables and, of those that are checked, suites.
+    """Raise one error with every problem of the resources' mappings and tables, and of the suites of `checked`.
 
-    Raises MappingError, where only tables are wrong CrmSchemaError; ConfigurationError (the connection).
+    Raises MappingError; CrmSchemaError if only tables have problems; ConfigurationError for the connection.
     """
     names = list(resources)
     mappings: dict[str, Mapping] = {}
@@ -38,7 +38,7 @@ def require_ready(
         require_tables(connection, mappings.values())
         return
     problems += [problem for mapping in mappings.values() for problem in table_problems(connection, mapping)]
-    listed = "\n".join(dict.fromkeys(problems))  # a shared crosswalk's problem comes with each file
+    listed = "\n".join(dict.fromkeys(problems))  # each file that uses a crosswalk reports the crosswalk's problems
     raise MappingError(
         f"The run does not begin, and nothing was fetched: mapping files or quality suites have mistakes:\n{listed}\n",
         next_step="fix the lines named above, run `ecw mapping check`, then clear this task.",
@@ -46,7 +46,7 @@ def require_ready(
 
 
 def suite_problems(resource: str, mapping: Mapping, own: Path | None = None) -> list[str]:
-    """Return the mistakes of a resource's suite, with file, line and column; suites in the folder `own` go first."""
+    """Return the mistakes of a resource's suite, with file, line and column; a suite in `own` replaces the default."""
     try:
         suite_of(resource, mapping, own)
     except MappingError as error:

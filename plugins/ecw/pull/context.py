@@ -1,4 +1,4 @@
-"""What a step of a pull works with: the run, its plan and options, the CRM, the practice's mappings and client."""
+"""The context of a pull's step: the run, its plan and options, the CRM, the practice's mappings and client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PullContext:
-    """Everything that a step reads once, before it does anything; `plan` is None where the run has none yet."""
+    """Everything that a step reads once, before it starts; `plan` is None while the run has none yet."""
 
     run: Run
     engine: Engine
@@ -38,14 +38,14 @@ class PullContext:
     def of(cls, run: Run, engine: Engine, options: Options, plan: Plan | None = None) -> Self:
         """Return the context of a run that has begun.
 
-        Raises ConfigurationError where the connection names another practice than when the run began.
+        Raises ConfigurationError if the connection names another practice than when the run began.
         """
         return cls(run, engine, options, PracticeMappings(connection_of(run)), plan)
 
     @cached_property
     def client(self) -> EcwClient:
-        """A client of the practice that knows what the run has read of its server.  Raises ConfigurationError."""
-        from ecw.practice.client import client_for  # imports Airflow's HttpHook, which most steps do without
+        """The practice's client, with the server capabilities that the run has read.  Raises ConfigurationError."""
+        from ecw.practice.client import client_for  # imports Airflow's HttpHook, which most steps do not need
 
         client = client_for(self.mappings.connection, self.run["run_type"], self.engine)
         capabilities.know(self.run, client)
@@ -56,10 +56,10 @@ class PullContext:
         return self.mappings.of(resource)
 
     def line(self, resource: str) -> Line:
-        """Return the plan for a resource.  Raises ConfigurationError where the run is not about it."""
+        """Return the plan for a resource.  Raises ConfigurationError if the run does not cover it."""
         if self.plan is None or resource not in self.plan["resources"]:
             raise ConfigurationError(
-                f"The run is not about {resource}.",
+                f"The run does not cover {resource}.",
                 next_step=f"trigger another run with {resource} among its resources.",
             )
         return self.plan["resources"][resource]
@@ -67,16 +67,16 @@ class PullContext:
 
 @contextmanager
 def open_step(run: Run, resource: str) -> Iterator[PullContext]:
-    """Open a step of a resource: the CRM, the connection, the plan; give the ledger the step's failure.
+    """Open the context of a resource's step; if the step fails, record the error in the run's row of ecw_run.
 
-    Raises ConfigurationError where a connection names another practice, or another CRM, than when the run began;
-    CorruptBatch where the plan is not in the run's folder; DatabaseUnavailable, CrmSchemaError.
+    Raises ConfigurationError if a connection names another practice or another CRM than when the run began;
+    CorruptBatch if the plan is not in the run's folder; DatabaseUnavailable, CrmSchemaError.
     """
     with open_crm(run["crm_conn_id"]) as engine:
-        runs.require_begun(engine, run)  # not within the try: the failure is none of this database's
+        runs.require_begun(engine, run)  # outside the try: if it fails, this database has no row of the run
         try:
-            made = plan.of(run)
-            yield PullContext.of(run, engine, plan.options_of(made), made)
+            planned = plan.of(run)
+            yield PullContext.of(run, engine, plan.options_of(planned), planned)
         except BaseException as error:
             runs.fail(engine, run, resource, error)
             raise

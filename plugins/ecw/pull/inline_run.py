@@ -1,4 +1,4 @@
-"""All steps of a run in one process: a few records within seconds, and whatever `ecw pull` is asked for."""
+"""All steps of a run in one process: for runs about a few records, and for `ecw pull`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict[str, dict[str, int]]:
-    """Pull the resources of the run's plan, each by `load` in the end; return the numbers of each.
+    """Pull the resources of the run's plan, with `load` as the last step; return the counts of each resource.
 
-    The records of single patients are fetched side by side. Of a schedule the appointments come first, because they say
-    who the patients are; they are loaded last, because they refer to them. Whole resources come one after the other:
-    what is fetched of one depends on what was loaded of another.
+    The records of single patients are fetched concurrently. In a pull of a schedule, the appointments are fetched
+    first, because they name the patients, and loaded last, because they refer to them. Whole resources are pulled one
+    after the other, because the extract of one depends on the load of another.
 
-    Raises an error, after everything else was done, as in tasks of their own: the first that a retry can fix, else the
-    first. What refers to a record that failed waits for it in the CRM, and the retry does the rest.
+    An error of one resource does not stop the others. At the end, raises the first error that a retry can fix, or else
+    the first error. Rows that refer to a failed record are deferred in the CRM, and the retry loads them.
     """
-    # It costs seconds, and most of the time until it is needed is waiting for eCW.
+    # This import takes seconds, which pass while the extract waits for eCW.
     Thread(target=import_module, args=("ecw.quality.gx_runner",), daemon=True).start()
     planned = plan.of(run)
     names, options = [name for name in RESOURCES if name in planned["resources"]], plan.options_of(planned)
@@ -36,14 +36,14 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         fetched: dict[str, Future[Batch]] = {}
         if options.practitioners:
-            fetched = {"encounter": _ended(pool.submit(steps.extract, run, "encounter"))}
+            fetched = {"encounter": _finished(pool.submit(steps.extract, run, "encounter"))}
         elif options.few:
             fetched = {name: pool.submit(steps.extract, run, name) for name in names}
         for name in names:
             try:
                 batch = fetched[name].result() if name in fetched else steps.extract(run, name)
                 done[name] = load(steps.check(steps.map(batch)))
-            except Exception as error:  # noqa: BLE001 - the others are not to suffer from it; it is raised below
+            except Exception as error:  # noqa: BLE001 - the other resources go on; it is raised below
                 log.error("%s: %s", name, error if isinstance(error, EcwError) else type(error).__name__)
                 errors.append(error)
     if errors:
@@ -51,6 +51,7 @@ def pull(run: Run, load: Callable[[Batch], dict[str, int]] = steps.load) -> dict
     return done
 
 
-def _ended(fetching: Future[Batch]) -> Future[Batch]:
-    fetching.exception()
-    return fetching
+def _finished(extract: Future[Batch]) -> Future[Batch]:
+    """Wait until the extract has ended, with or without an error."""
+    extract.exception()
+    return extract

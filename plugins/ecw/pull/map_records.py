@@ -1,4 +1,4 @@
-"""Drop what did not change; make rows of the rest."""
+"""Drop the records that did not change, and map the others to rows."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ecw.crm.state.links import Known
     from ecw.mapping.transform.to_row import Mapper
 
-WARNED = 20  # kinds of warnings that are named of a batch
+WARNED = 20  # the most kinds of warnings that the log names for a batch
 _POSITION = re.compile(r"\[\d+\]")
-MOST_NAMED = 5  # elements that are named when a record is not FHIR
+MOST_NAMED = 5  # the most elements that a reject names if a record is not valid FHIR
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")  # FHIR R4, id
 Problem = tuple[str | None, str, str]  # column, rule, reason
 log = logging.getLogger(__name__)
@@ -35,66 +35,70 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Noted:
-    """What the log says of a batch: the codes that a crosswalk lacks, by (crosswalk, code), and kinds of warnings."""
+    """Counts for a batch's log lines: codes that a crosswalk lacks, by (crosswalk, code), and kinds of warnings."""
 
     unmapped: Counter[tuple[str, str]] = field(default_factory=Counter)
     warned: Counter[str] = field(default_factory=Counter)
 
 
 def map_batch(run: Run, batch: Batch, mapper: Mapper, known: Known, *, full: bool = False) -> Batch:
-    """Stage a row for every record that is new, changed, or mapped by another version; the rest is unchanged.
+    """Stage a row for every record that is new, changed, or mapped by another version of the mapping.
 
-    Of the unchanged those are staged whose version is newer than that of their link: the load tells the links. `full`
-    maps everything. Records that are not what they should be, or that the mapping cannot map, are rejects.
+    Of an unchanged record with a newer version than its link, only the version is staged; the load updates the link.
+    `full` maps everything. Invalid records, and records that the mapping cannot map, are rejects.
     """
     name, mapping_version, started = batch["resource"], mapper.mapping.version, time.monotonic()
     staged_as = ("map", "map-rejects", "map-newer")
     path, rejects, newer = (filesystem.join(run["staging"], name, f"{file}.ndjson.gz") for file in staged_as)
     unchanged = rejected = deleted = 0
     noted = Noted()
-    with batch_file.writer(path) as passed, batch_file.writer(rejects) as refused, batch_file.writer(newer) as alike:
-        passed.extra["mapping_version"] = mapping_version
+    with (
+        batch_file.writer(path) as mapped_file,
+        batch_file.writer(rejects) as rejects_file,
+        batch_file.writer(newer) as newer_file,
+    ):
+        mapped_file.extra["mapping_version"] = mapping_version
         for resource in batch_file.read(batch["path"]):
             digest = content_hash(resource)
-            ecw_id, its_version = _id(resource), version(resource)
+            ecw_id, record_version = _id(resource), version(resource)
             if not full and ecw_id is not None and known.unchanged(ecw_id, digest, mapping_version):
                 unchanged += 1
-                if known.older(ecw_id, digest, mapping_version, its_version):
-                    alike.write({"ecw_id": ecw_id, "version": its_version, "hash": digest})
+                if known.older(ecw_id, digest, mapping_version, record_version):
+                    newer_file.write({"ecw_id": ecw_id, "version": record_version, "hash": digest})
                 continue
-            line = {"ecw_id": ecw_id or _no_id(digest), "version": its_version, "hash": digest}
+            line = {"ecw_id": ecw_id or _no_id(digest), "version": record_version, "hash": digest}
             row, problems = _mapped(resource, ecw_id, mapper, noted)
             for column, rule, reason in problems:
-                refusal = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
-                refused.write(line | refusal)
+                reject = {"step": "map", "rule": rule, "column": column, "reason": reason, "batch": batch["path"]}
+                rejects_file.write(line | reject)
             if problems:
                 rejected += 1
                 deleted += is_tombstone(resource)
             else:
-                became = what_became(resource)
-                passed.write(line | {"row": row} | ({"status": became} if became else {}))
+                status = what_became(resource)
+                mapped_file.write(line | {"row": row} | ({"status": status} if status else {}))
     _log(name, noted)
-    log.info("%s: %d rows, %d unchanged, %d rejected.", name, passed.count, unchanged, rejected)
-    staged = passed_on(batch, path, passed.count, rejects, rejected, time.monotonic() - started)
+    log.info("%s: %d rows, %d unchanged, %d rejected.", name, mapped_file.count, unchanged, rejected)
+    staged = passed_on(batch, path, mapped_file.count, rejects, rejected, time.monotonic() - started)
     return staged | {"unchanged": batch["unchanged"] + unchanged, "newer": newer, "deleted_at_source": deleted}
 
 
 def _log(resource: str, noted: Noted) -> None:
     for crosswalk in sorted({crosswalk for crosswalk, _ in noted.unmapped}):
-        found = [times for (known, _), times in noted.unmapped.items() if known == crosswalk]
+        counts = [times for (name, _), times in noted.unmapped.items() if name == crosswalk]
         log.warning(
             "%s: the crosswalk %s lacks %d codes of %d records; `ecw mapping unmapped` writes the lines to fill in.",
-            *(resource, crosswalk, len(found), sum(found)),
+            *(resource, crosswalk, len(counts), sum(counts)),
         )
     for reason, times in noted.warned.most_common(WARNED):
-        log.warning("%s: %d records enter with a warning: %s.", resource, times, reason)
+        log.warning("%s: %d records are mapped with a warning: %s.", resource, times, reason)
 
 
 def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what happened to somebody in eCW, and why one says so: merged, deceased, inactive; None: nothing.
+    """Return a person's status in eCW and its reason: merged, deceased or inactive; None for an active person.
 
-    eCW merges patients by deactivating one of them, with a link to the other where it says so at all. Its null date is
-    no date of death (reference, section 3).
+    eCW merges patients by deactivating one of them, and links it to the other only in some cases. Its null date is not
+    a date of death (reference, section 3).
     """
     if other := merged_into(resource):
         return "merged", f"into {other}"
@@ -109,9 +113,9 @@ def what_became(resource: Mapping[str, Any]) -> tuple[str, str] | None:
 def _mapped(
     resource: dict[str, Any], ecw_id: str | None, mapper: Mapper, noted: Noted
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Return a record's row, none where it is not what it should be, and what is wrong with it.
+    """Return a record's row, or None if the record is invalid, and its problems.
 
-    What is wrong in elements that nobody maps is a warning, without positions.
+    Problems in elements that the mapping does not use are warnings, without positions.
     """
     if reason := reason_of(resource):
         return None, [(None, UNREADABLE, f"eCW's record cannot be read: {reason}")]
@@ -133,7 +137,7 @@ def _mapped(
 
 
 def ecw_id_of(resource: Mapping[str, Any]) -> str:
-    """Return the id by which the rejects know a record: one without an id that FHIR allows is known by its content."""
+    """Return the id of a record in the rejects: its FHIR id, or a digest of its content if it has no valid id."""
     return _id(resource) or _no_id(content_hash(resource))
 
 
@@ -142,5 +146,5 @@ def _no_id(digest: str) -> str:
 
 
 def _id(resource: Mapping[str, Any]) -> str | None:
-    found = resource.get("id")
-    return found if isinstance(found, str) and ID.fullmatch(found) else None
+    ecw_id = resource.get("id")
+    return ecw_id if isinstance(ecw_id, str) and ID.fullmatch(ecw_id) else None

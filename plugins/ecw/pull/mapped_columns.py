@@ -1,4 +1,4 @@
-"""What the CRM must know of a mapping."""
+"""The facts about a mapping that the CRM's load needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def mapped_of(mapping: Mapping, version: str | None = None) -> Mapped:
-    """Return it, with the version that made the rows where the file may have been edited since."""
+    """Return a mapping's table, columns and rules for the load.
+
+    `version` is the version that mapped the rows, if the file may have been edited since.
+    """
     references = [column for column in mapping.pulled if column.type == "reference" and not column.crosswalk]
     return Mapped(
         table=mapping.table,
@@ -35,7 +38,7 @@ def mapped_of(mapping: Mapping, version: str | None = None) -> Mapped:
 
 
 def names_of(mapping: Mapping) -> list[str]:
-    """Return the columns that hold a name, or a part of one, as eCW has it."""
+    """Return the columns that hold a name of eCW, or a part of it, without a crosswalk."""
     plain = (column for column in mapping.pulled if column.type == "string" and not column.crosswalk)
     return [column.name for column in plain if column.name != mapping.key and _is_of_name(column.steps)]
 

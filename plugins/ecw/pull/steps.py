@@ -1,6 +1,6 @@
 """The steps of a pull: begin -> extract -> map -> check -> load -> summary.
 
-Tasks, the `ecw` command and the tests call the same functions.  What travels between them is a Run and a Batch.
+Tasks, the `ecw` command and the tests call the same functions.  The steps pass a Run and a Batch to each other.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ log = logging.getLogger(__name__)
 # Imports stand inside the functions: a DAG file imports this module, and is parsed twice a minute.
 
 
-def begin(request: PullRequest, goes_on: Callable[[str], bool] | None = None) -> Run:
-    """Open the run in the ledger and in the staging area, where what is old goes, and plan it.
+def begin(request: PullRequest, is_running: Callable[[str], bool] | None = None) -> Run:
+    """Validate the request, plan the run, and open it in ecw_run and in the staging area.
 
-    `goes_on` tells whether another run of the DAG, by its id, is at work; without it nobody is waited for.
+    `is_running` returns True if another run of the DAG, given by its id, is running; without it the run waits for none.
 
     Raises ConfigurationError, MappingError (a mapping file, a crosswalk, a quality suite), CrmSchemaError (the CRM is
-    not migrated, or cannot hold the rows), DatabaseUnavailable,
-    PlanExceedsInterval, ConcurrentRun, and what a call raises: /metadata is read.
+    not migrated, or cannot hold the rows), DatabaseUnavailable, PlanExceedsInterval, ConcurrentRun, SnapshotPending,
+    and the errors of a call to eCW, because it reads /metadata.
     """
     from ecw.crm.db.engine import open_crm
     from ecw.pull.plan.begin import open_run
 
     with open_crm(request.crm_conn_id) as engine:
-        return open_run(engine, request, goes_on)
+        return open_run(engine, request, is_running)
 
 
 def archive_earlier_run(
     run_id: str, kind: str = "pull", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default"
 ) -> None:
-    """Let the CRM keep what an earlier run of this id and kind (pull, replay, push) did, under another id.
+    """Move the CRM's data of an earlier run with this id and kind (pull, replay, push) to another id.
 
-    Airflow gives an id twice where it has forgotten the first run.  To be called before a run begins for the first
-    time.
+    Airflow uses an id again if the first run was deleted from its database.  Call this before a run begins for the
+    first time.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.db.schema.fit import require_rights
@@ -55,18 +55,18 @@ def archive_earlier_run(
         with reading(engine) as connection:
             require_rights(connection)
         if earlier := run_history.archive(engine, practice, run_id, kind):
-            log.warning("Airflow has given the run id %s before: what that run did is kept as %s.", run_id, earlier)
+            log.warning("An earlier run had the run id %s: its data in the CRM now has the id %s.", run_id, earlier)
 
 
 def extract(run: Run, resource: str) -> Batch:
-    """Stage the records of a resource as eCW gives them; wait here for an export, where that is how."""
-    while isinstance(found := extract_or_wait(run, resource), float):
-        time.sleep(found)
-    return found
+    """Stage the records of a resource as eCW returns them; with the strategy `bulk`, wait here for the export."""
+    while isinstance(batch_or_seconds := extract_or_wait(run, resource), float):
+        time.sleep(batch_or_seconds)
+    return batch_or_seconds
 
 
 def extract_or_wait(run: Run, resource: str) -> Batch | float:
-    """Stage the records of a resource, or return for how many seconds eCW's export is to be waited for."""
+    """Stage the records of a resource and return the batch, or return the seconds to wait for eCW's export."""
     from ecw.crm.state import run_history, runs
     from ecw.pull.context import open_step
     from ecw.pull.extract.bulk_export import export
@@ -81,7 +81,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
     with open_step(run, resource) as step:
         line, options = step.line(resource), step.options
         runs.planned(step.engine, run, resource, strategy=line["strategies"][0], start=line["start"])
-        ask = ExtractContext(
+        context = ExtractContext(
             own_window(run, line["start"]),
             RESOURCES[resource],
             options,
@@ -90,9 +90,9 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
             urgent=line["urgent"],
         )
         if line["strategies"] == ["bulk"]:
-            return export(ask, step.client, partial(since_when, step.engine, ask))
+            return export(context, step.client, partial(since_when, step.engine, context))
         return extract_records(
-            ask,
+            context,
             step.client,
             line["strategies"],
             before=run_history.fetched_before(step.engine, run, resource),
@@ -101,7 +101,7 @@ def extract_or_wait(run: Run, resource: str) -> Batch | float:
 
 
 def map(batch: Batch) -> Batch:
-    """Drop what did not change; stage a row for everything else.  The option `full` maps the unchanged too."""
+    """Drop the records that did not change; stage a row for each other record.  The option `full` maps all records."""
     from ecw.crm.state import links
     from ecw.mapping.transform.to_row import Mapper
     from ecw.pull.context import open_step
@@ -115,9 +115,9 @@ def map(batch: Batch) -> Batch:
 
 
 def check(batch: Batch) -> Batch:
-    """Stage the rows that may enter; keep the others as rejects, and what was found as the run's quality report.
+    """Stage the rows that may be loaded and the rejects, and store the results as the run's quality report.
 
-    Raises QualityGateFailed where the suite says that nothing of the batch may enter.
+    Raises QualityGateFailed if a rule with `stop` fails: then nothing of the batch is loaded.
     """
     from ecw.crm.state import links, quality_results
     from ecw.pull.context import open_step
@@ -148,7 +148,7 @@ def check(batch: Batch) -> Batch:
 
 
 def load(batch: Batch) -> dict[str, int]:
-    """Write rows, links, rejects, cursor and numbers in one transaction; return the numbers."""
+    """Write rows, links, rejects, cursor and counts in one transaction; return the counts."""
     from ecw.crm.db.engine import reading
     from ecw.crm.load.load import LoadRequest, load_rows
     from ecw.crm.state import runs
@@ -182,7 +182,7 @@ def load(batch: Batch) -> dict[str, int]:
 
 
 def left_out(run: Run) -> list[str]:
-    """Return the groups that have nothing to do in this run: `inline`, or the resources that it is not about."""
+    """Return the task groups to skip in this run: `inline`, or the resources that the run does not cover."""
     from ecw.pull.plan import plan
     from ecw.resources import RESOURCES
 
@@ -193,9 +193,9 @@ def left_out(run: Run) -> list[str]:
 
 
 def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str, Any]]:
-    """Return the run's table, one row a resource, and log it; an empty one where the run did not begin.
+    """Return and log the run's counts, one row for each resource; an empty list if the run did not begin.
 
-    Then tell what has become wrong, or is no longer; what goes wrong with that is logged and fails nothing.
+    Then update the alerts; an error in that is only logged.
     """
     from ecw.alerts.monitor import watch_quietly
     from ecw.crm.db.engine import open_crm
@@ -210,17 +210,17 @@ def summary(run: Run | None, crm_conn_id: str = "crm_default") -> list[dict[str,
         return []
     with open_crm(run["crm_conn_id"]) as engine:
         runs.give_back(engine, run)
-        made = plan.read(run)
-        rows = table(engine, run, made["covered"] if made else None)
-        if made:
-            urgency.note(run, engine, made, rows)
+        planned = plan.read(run)
+        rows = table(engine, run, planned["covered"] if planned else None)
+        if planned:
+            urgency.note(run, engine, planned, rows)
         log.info("Practice %s, run %s:\n%s", run["practice"], run["run_id"], as_text(rows))
         watch_quietly(run["crm_conn_id"], run["ecw_conn_id"], engine)
     return rows
 
 
 def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Look whether anything is wrong, whether or not a run was, and tell it; return counts.
+    """Update the alerts and send notifications outside a run; return the counts of `ecw.alerts.monitor.watch`.
 
     Raises ConfigurationError (the variable ecw_alerts), DatabaseUnavailable.
     """
@@ -230,8 +230,7 @@ def watch(crm_conn_id: str = "crm_default") -> dict[str, int]:
 
 
 def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
-    """Remove what is older than the settings keep it: staged runs, and the bookkeeping of ecw.crm.state.retention;
-    count it.
+    """Delete data past its retention time: staged runs, and the tables of ecw.crm.state.retention; return the counts.
 
     Raises ConfigurationError (a variable), DatabaseUnavailable.
     """
@@ -243,20 +242,20 @@ def tidy(crm_conn_id: str = "crm_default") -> dict[str, int]:
     from ecw.settings.practices import VARIABLE, known
     from ecw.staging import batch_file, location
 
-    # First, as it is patients themselves; by a practice that pulls no more, too.
+    # Staged runs first, because they hold patients' data; also those of practices that are no longer pulled.
     roots = {location.staging_root(each.staging) for each in known(connections.variable(VARIABLE) or "")}
     days = location.staging_days()
-    gone = {
+    removed = {
         "staged runs": sum(batch_file.purge_daily(root, days) for root in sorted(roots | {location.staging_root()}))
     }
     with open_crm(crm_conn_id) as engine:
-        gone |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
-    log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing")
-    return gone
+        removed |= retention.purge(engine, retention.Kept.read(), datetime.now(UTC))
+    log.info("Removed: %s.", ", ".join(f"{count} {what}" for what, count in removed.items() if count) or "nothing")
+    return removed
 
 
 def _loaded_before(run: Run, resource: str) -> Iterator[tuple[str, str]]:
-    """Yield the records that the loads of other resources have been given, as (resource, eCW id)."""
+    """Yield the records in the check batches of the run's other resources, as (resource, eCW id)."""
     from ecw.resources import RESOURCES
     from ecw.staging import batch_file, filesystem
 

@@ -1,4 +1,4 @@
-"""The table that every run ends in, and the line that every load ends with."""
+"""The table of counts at the end of every run, and the log line at the end of every load."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ NOTED = (
     "deferred",
     "deferred_loaded",
     "stale",
-)  # shown where there are any
+)  # shown only if not zero
 COLUMNS = ("resource", *COUNTED, *NOTED, "seconds", "calls", "strategy", "state", "completeness", "next")
 TEXTS = ("completeness", "next")  # below the table
 NUMBERED = (runs.LOADED, runs.DRY)
 
 
 def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Return the run's numbers, a row for each resource in the order of resources.py, and what is to be done.
+    """Return the run's counts and next steps, a row for each resource in the order of resources.py.
 
-    `covered` are those that another run of the same backfill looks at.
+    `covered` are the resources that another run of the same backfill fetches.
     """
-    found = {row["resource"]: row for row in run_history.of_run(engine, run)}
+    recorded = {row["resource"]: row for row in run_history.of_run(engine, run)}
     waiting = run_history.waiting_conflicts(engine, run["practice"])
     missing = run_history.missing(engine, run["practice"])
-    # A run begins on all its resources at once: what has no row beside others was not asked for.
-    absent = {"state": "not asked for" if found or covered else "not begun"}
+    # A run records all its resources when it begins, so a resource without a row was not asked for.
+    absent = {"state": "not asked for" if recorded or covered else "not begun"}
     rows = []
     for resource in RESOURCES:
-        row = found.get(resource, {"state": "once a backfill"} if resource in (covered or {}) else absent)
+        row = recorded.get(resource, {"state": "once a backfill"} if resource in (covered or {}) else absent)
         values = {name: row.get(name) for name in COLUMNS if name not in ("resource", "next")}
         values = {name: value for name, value in values.items() if value or name not in (*NOTED, "completeness")}
         if values.get("completeness"):
@@ -56,48 +56,48 @@ def table(engine: Engine, run: Run, covered: Mapping[str, str] | None = None) ->
 
 
 def next_step(row: Mapping[str, Any], waiting: int = 0) -> str:
-    """Say what is to be done about a resource of a run, nothing where all is well.
+    """Return the next steps for a resource of a run, or "" if there is nothing to do.
 
-    `waiting` conflicts of the resource wait for a person.
+    `waiting` is the number of the resource's conflicts that wait for a person.
     """
     state = row["state"]
     if state == runs.FAILED or (state == runs.DRY and row["error"]):
         error = str(row["error"])
-        return error if "Next (" in error else f"{error}: read the log of its task that failed."
+        return error if "Next (" in error else f"{error}: read the log of the failed task."
     if state in ("not asked for", "once a backfill"):
         return ""
     if state not in NUMBERED or row["fetched"] is None:
-        return "look at the log of the resource's first task that is not green."
-    return " ".join(filter(None, [broken(row), *_moves(row, waiting)]))
+        return "read the log of the resource's first task that is not green."
+    return " ".join(filter(None, [broken(row), *_next_steps(row, waiting)]))
 
 
-def _moves(row: Mapping[str, Any], waiting: int) -> Iterator[str]:
-    """Yield what there is to say and to do about what was loaded, or would have been."""
+def _next_steps(row: Mapping[str, Any], waiting: int) -> Iterator[str]:
+    """Yield the notes and next steps of a load or a dry run."""
     if row["state"] == runs.DRY:
         yield "a dry run, nothing was written: trigger it again without dry run to load."
     deferred = row.get("deferred") or 0
     if row["rejected"] and row["state"] == runs.DRY:
-        yield f"{row['rejected']} would be rejected: the logs of map and check say by which rules."
+        yield f"{row['rejected']} would be rejected: the logs of map and check name the rules."
     elif rejected := row["rejected"] - deferred:
-        yield f"look at the {rejected} rejects: `ecw status` names the reasons."
+        yield f"check the {rejected} rejects: `ecw status` names the reasons."
     if rewritten := row.get("rewritten"):
-        yield f"the CRM's table holds other values than were written ({rewritten}): what it holds is agreed."
+        yield f"the CRM's table changed written values ({rewritten}): its own values are the merge base."
     if deferred:
-        yield f"{deferred} wait in ecw_deferred_row for a record that is not here yet, and come in when it does."
+        yield f"{deferred} wait in ecw_deferred_row for another record, and are loaded when that record is loaded."
     if left := row.get("remaining_patients"):
         yield f"nothing to do: the next runs query the other {left} patients, by {_time(row['remaining_due_at'])}."
     if waiting:
         yield f"{waiting} conflicts wait for a person: `ecw conflicts` lists them and takes the choice."
     if locked := row.get("locked"):
-        yield f"{locked} took no update: clear emr_updates_locked in the CRM where they should."
-    if (older := row.get("stale")) and row["run_type"] != "backfill" and row["mode"] != Mode.REPLAY:
-        yield f"{older} changed nothing: a run beside this one brought a newer version."
+        yield f"{locked} locked rows were not updated: clear emr_updates_locked in the CRM to allow updates."
+    if (stale := row.get("stale")) and row["run_type"] != "backfill" and row["mode"] != Mode.REPLAY:
+        yield f"{stale} changed nothing: another run has loaded a newer version."
         if still := row.get("still_stale"):
-            yield f"{still} of them were older in an earlier run, too: pull them by their ids, which always holds."
+            yield f"{still} of them were stale in an earlier run, too: pull them by their ids, which always loads them."
 
 
 def broken(row: Mapping[str, Any]) -> str:
-    """Say that the numbers of a ledger row do not add up, nothing where they do."""
+    """Return an error text if the counts of a row of ecw_run do not add up, else ""."""
     try:
         runs.numbers_of(row).verified()
     except CountMismatch as error:
@@ -106,7 +106,7 @@ def broken(row: Mapping[str, Any]) -> str:
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """Return all that the ledger says of a resource's load, in one line."""
+    """Return the counts and facts of a resource's load from its row of ecw_run, in one line."""
     noted = "".join(f", {name.replace('_', ' ')} {row[name]}" for name in NOTED if row[name])
     return (
         f"{row['resource']}: {runs.numbers_of(row)}{noted}; {row['calls']} calls, {row['seconds']:.1f} s; "
@@ -116,7 +116,7 @@ def line(row: Mapping[str, Any]) -> str:
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as lines of columns, their sum, and the next moves below."""
+    """Return the rows as a text table with their sum, and the notes and next steps below."""
     shown = [
         name for name in COLUMNS if name not in TEXTS and (name not in NOTED or any(row.get(name) for row in rows))
     ]
@@ -131,8 +131,8 @@ def as_text(rows: list[dict[str, Any]]) -> str:
 
 
 def _referred(missing: int) -> str:
-    """Return what other records say of it: the check that no search has an influence on."""
-    return f"{missing} that others refer to are not here yet" if missing else "no record waits for one that is not here"
+    """Return the note on missing references, which checks completeness independently of the searches."""
+    return f"{missing} referenced records are not loaded yet" if missing else "no row waits for a missing record"
 
 
 def _cell(value: Any) -> str:

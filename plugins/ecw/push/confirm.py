@@ -1,4 +1,4 @@
-"""Read back what a run has written, as soon as eCW shows it."""
+"""Read back the patients that a run has pushed, as soon as eCW shows them."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from ecw.push.patient.readback import confirm as read_back
 from ecw.push.progress import Progress, names
 from ecw.push.step_context import IN_FLIGHT, PushContext
 
-LOOKS = 4  # at a new patient that eCW does not show yet
+READS = 4  # of a new patient that eCW does not show yet
 
 
 def confirm(step: PushContext) -> dict[str, int]:
-    """Do what steps.confirm says."""
+    """Read back the pushed patients as `ecw.push.steps.confirm` describes; return their number by ReadBack state."""
     waiting = step.progress.to_confirm()
     if not waiting or not step.allowed():
         return {}
     pushing = step.pushing()
-    found = Counter[str]()
+    counts = Counter[str]()
     delay = float(step.push["options"]["readback_delay_seconds"])
-    pause = _left(step.progress, waiting, delay)
-    for look in range(LOOKS):
+    pause = _remaining_delay(step.progress, waiting, delay)
+    for number in range(READS):
         step.sleep(pause)
-        last = look == LOOKS - 1
+        last = number == READS - 1
         try:
-            shown = dict(concurrent(partial(read_back, pushing, last=last), waiting, IN_FLIGHT))
-        except PushStopped:  # the next pull merges them as any other
+            results = dict(concurrent(partial(read_back, pushing, last=last), waiting, IN_FLIGHT))
+        except PushStopped:  # the next pull merges the patients instead
             break
-        for crm_id, confirmed in shown.items():
+        for crm_id, confirmed in results.items():
             if confirmed.seen or last:
-                found[_note(step.progress, crm_id, confirmed)] += 1
-        waiting = [crm_id for crm_id, confirmed in shown.items() if not confirmed.seen]
+                counts[_record(step.progress, crm_id, confirmed)] += 1
+        waiting = [crm_id for crm_id, confirmed in results.items() if not confirmed.seen]
         if not waiting:
             break
-        pause = delay * 2**look
-    return dict(found)
+        pause = delay * 2**number
+    return dict(counts)
 
 
-def _left(progress: Progress, waiting: Collection[str], delay: float) -> float:
-    """Return how many seconds the last of these patients is still to be left alone."""
+def _remaining_delay(progress: Progress, waiting: Collection[str], delay: float) -> float:
+    """Return the seconds to wait until the last of these patients was sent `delay` seconds ago."""
     sent = [row["at"] for row in progress.rows() if row["crm_id"] in set(waiting) and row["at"]]
     since = (datetime.now(UTC) - max(sent)).total_seconds() if sent else delay
     return max(0.0, delay - since)
 
 
-def _note(progress: Progress, crm_id: str, confirmed: Confirmed) -> ReadBack:
-    """Write down what reading a patient back found; return it in one word."""
-    why = {}
+def _record(progress: Progress, crm_id: str, confirmed: Confirmed) -> ReadBack:
+    """Record the result of a patient's readback in the run's progress, and return its state."""
+    explanation = {}
     if confirmed.kept:
-        why = {"reason": f"{KEPT}: {names(confirmed.kept)}", "next_step": KEPT_MOVE}
+        explanation = {"reason": f"{KEPT}: {names(confirmed.kept)}", "next_step": KEPT_MOVE}
     elif confirmed.raced:
-        why = {"reason": f"{RACED}: {names(confirmed.raced)}", "next_step": RACED_MOVE}
-    word = _word(confirmed)
-    progress.note(crm_id, confirmed=word, normalized_fields=names(confirmed.normalized_fields), **why)
-    return word
+        explanation = {"reason": f"{RACED}: {names(confirmed.raced)}", "next_step": RACED_MOVE}
+    state = _state(confirmed)
+    progress.note(crm_id, confirmed=state, normalized_fields=names(confirmed.normalized_fields), **explanation)
+    return state
 
 
-def _word(confirmed: Confirmed) -> ReadBack:
+def _state(confirmed: Confirmed) -> ReadBack:
     if confirmed.kept:
         return ReadBack.NOT_TAKEN
     if confirmed.complete:

@@ -1,4 +1,4 @@
-"""What the pushes of a run share, and what comes of one."""
+"""The state that the pushes of a run share, and the result of one push."""
 
 from __future__ import annotations
 
@@ -37,46 +37,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run may do."""
+    """The options of a run."""
 
     create: bool = True
     update: bool = True
     dry_run: bool = False
-    again: bool = False  # also what was refused with the same content: for patients that a person named
+    again: bool = False  # also send content that was refused before: for patients that a person named
     # An answer can be lost while eCW still works on it, and a new patient is found some seconds later (reference, 4).
     unknown_outcome_wait_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def of(cls, push: Push) -> Self:
-        """Return what the form and the connection of a run let it do."""
-        wanted = push["options"]
+        """Return the options from the form and the connection of a run."""
+        options = push["options"]
+        limits = Limits(max_text_length=options["max_text_length"], allowed_characters=options["allowed_characters"])
         return cls(
-            create=wanted["only"] != "update",
-            update=wanted["only"] != "create",
-            dry_run=wanted["dry_run"],
+            create=options["only"] != "update",
+            update=options["only"] != "create",
+            dry_run=options["dry_run"],
             again=push["named"],
-            unknown_outcome_wait_seconds=wanted["unknown_outcome_wait_seconds"],
-            limits=Limits(max_text_length=wanted["max_text_length"], allowed_characters=wanted["allowed_characters"]),
+            unknown_outcome_wait_seconds=options["unknown_outcome_wait_seconds"],
+            limits=limits,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The result of one patient: ids, words and names of fields only."""
+    """The result of one patient: ids, states and names of fields only, no values."""
 
     crm_id: str
     status: PushStatus
     ecw_id: str | None = None
-    fields: tuple[str, ...] = ()  # sent; of a dry run, what would be sent
+    fields: tuple[str, ...] = ()  # sent; in a dry run, those that would be sent
     outcome: Outcome | None = None
     findings: tuple[Finding, ...] = ()
     conflicts: tuple[str, ...] = ()  # columns that wait for a person
-    own: bool = False  # of one that failed: it says nothing of the others
+    own: bool = False  # True if the failure concerns only this patient
 
 
 class CrmSide:
-    """What can be known of a push without a call: the CRM's patients, the practice, the mapping."""
+    """The part of a push that needs no call to eCW: the CRM's patients, the practice, the mapping."""
 
     def __init__(self, engine: Engine, practice: str, mapping: Mapping, *, resource: str = PUSHED) -> None:
         self.engine, self.mapping = engine, mapping
@@ -87,7 +88,7 @@ class CrmSide:
             self.patients = Patients(connection, self.composer, self.place)
 
     def key(self, record: Record) -> str:
-        """Return the key of what the CRM says of a patient now; an eCW id that is not linked is part of it."""
+        """Return the digest of a patient's present content in the CRM; it includes an eCW id that is not linked."""
         names = [column.name for column in self.mapping.pushed]
         if record.ecw_id and not record.linked:
             names.append(self.mapping.key)
@@ -95,9 +96,9 @@ class CrmSide:
 
 
 def crm_side(engine: Engine, read: PracticeMappings, resource: str = PUSHED) -> CrmSide:
-    """Return the CRM's side of a practice; nothing is called.
+    """Return the CRM's side of a practice, without a call to eCW.
 
-    Raises ConfigurationError, also where the CRM knows the practice code from another server.
+    Raises ConfigurationError, also if the CRM has the practice code from another server.
     """
     practice = practice_of(read.base_url)
     with reading(engine) as connection:
@@ -106,14 +107,15 @@ def crm_side(engine: Engine, read: PracticeMappings, resource: str = PUSHED) -> 
 
 
 def canonical(side: CrmSide, crm_id: str) -> str | None:
-    """Return a patient's id as locks and intents have it, before anything is done by it; None: no row has it."""
+    """Return a patient's id in the spelling that locks and intents use; None if the practice has no such row."""
     with working("The push of a patient"), reading(side.engine) as connection:
         return side.patients.canonical(connection, crm_id)
 
 
 @dataclass(frozen=True, slots=True)
 class PushRun:
-    """How one run pushes.  `allowed` is asked before every request: False stops it, as PushStopped."""
+    """The settings of one run's push.  `allowed` is called before every request; if it returns False, PushStopped is
+    raised."""
 
     run_id: str
     options: Options = field(default_factory=Options)
@@ -122,9 +124,9 @@ class PushRun:
 
 
 class Pushing(CrmSide):
-    """One run's push of one resource: the CRM's side, and what it learned of the server.
+    """One run's push of one resource: the CRM's side, the client, and the server's capabilities.
 
-    The mapping's resource must be one that eCW takes: Patient.
+    The mapping's resource must be one that eCW accepts: Patient.
     """
 
     def __init__(self, engine: Engine, client: EcwClient, mapping: Mapping, run: PushRun) -> None:
@@ -134,9 +136,9 @@ class Pushing(CrmSide):
         self.mapper = Mapper(mapping)
         server = client.server
         client.transport.permits = Switched(client.transport.permits, self.allowed)
-        # eCW declares no writing at all; a server that does answers in HTTP's statuses and takes conditions.
+        # eCW declares no write interaction; a server that does uses HTTP's statuses and supports conditional creates.
         self.plain = server.can(mapping.resource, "create")
-        # A server may refuse a profile that it has not: it is claimed where the server says that it knows it.
+        # A server may refuse a profile that it does not have, so the push names it only if the server declares it.
         known = server.resources.get(mapping.resource, Declared()).profiles
         self.claims = not self.plain or mapping.profile in {url.partition("|")[0] for url in known}
         self.id_in_url = self.plain
@@ -144,24 +146,24 @@ class Pushing(CrmSide):
         self._locations: set[str] | None = None
 
     def claimed(self, resource: dict[str, Any]) -> dict[str, Any]:
-        """Return a new resource as the server takes it: without the mapping's profile where it does not know that."""
+        """Return a new resource with the mapping's profile, or without it if the server does not declare it."""
         return resource if self.claims else {name: value for name, value in resource.items() if name != "meta"}
 
     def findings(self, composed: Composed, row: dict[str, Any], before: dict[str, Any] | None = None) -> list[Finding]:
-        """Return what eCW would not take of a composed patient; `before` is what it has."""
+        """Return the fields of a composed patient that eCW would refuse; `before` is the row that eCW has."""
         limits, ids = self.options.limits, {"Location": self.locations}
         return findings(composed, self.mapping.pushed, row, before=before, limits=limits, ids=ids)
 
     @property
     def locations(self) -> set[str]:
-        """The eCW ids of the locations that a pull brought; none, where it brought none yet."""
+        """The eCW ids of the linked locations; empty before the first pull of locations."""
         if self._locations is None:
             self._locations = set(links.ids(self.engine, self.place.practice, "location"))
         return self._locations
 
     @property
     def matcher(self) -> PatientMatcher:
-        """The search for patients whom eCW may have.  Raises ConfigurationError where the practice allows none."""
+        """The search for the patient in eCW.  Raises ConfigurationError if the server's searches do not suffice."""
         if self._matcher is None:
             self._matcher = PatientMatcher(self.client, self._owned)
         return self._matcher

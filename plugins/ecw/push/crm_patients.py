@@ -1,4 +1,4 @@
-"""The CRM's side of a push: its patients as rows of JSON values, their links, and what is agreed on them."""
+"""The CRM's side of a push: read and write patients as rows of JSON values, their links and their merge bases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Patients:
         names = tuple(column.name for column in mapping.columns)
         only_read = frozenset(column.name for column in mapping.columns if not column.pulled)
         self.contacts = contact_columns(mapping)
-        self.says, self.person = person_columns(mapping), person_reader(mapping)
+        self.person_columns, self.person = person_columns(mapping), person_reader(mapping)
         self.target: BusinessTable = find(
             connection, Mapped(mapping.table, mapping.key, names, mapping.version, only_read)
         )
@@ -45,9 +45,9 @@ class Patients:
         self.id = self.records.id
 
     def read(self, connection: Connection, crm_id: str, *, to_write: bool = False) -> Record | None:
-        """Return one patient, None where the CRM has none of that id.
+        """Return one patient, or None if the CRM has no row with that id.
 
-        `to_write`: nobody else writes the row until the caller's transaction ends, which on SQLite keeps all out.
+        `to_write` locks the row until the caller's transaction ends; on SQLite, the transaction locks the database.
         """
         try:
             key = self.target.key_of(crm_id)
@@ -56,45 +56,45 @@ class Patients:
         query = self.records.query(connection).where(self.target.key == key)
         if to_write and connection.dialect.name == "postgresql":
             query = query.with_for_update(of=self.target.table)
-        found = connection.execute(query).mappings().first()
-        return self.records.of(found) if found else None
+        row = connection.execute(query).mappings().first()
+        return self.records.of(row) if row else None
 
     def canonical(self, connection: Connection, crm_id: str) -> str | None:
-        """Return a patient's id in the one spelling that links, locks and intents have; None: the CRM has no such row,
-        or it is another practice's.
+        """Return a patient's id in the spelling that links, locks and intents use: a person may write 01, +1 or a UUID
+        in capitals.
 
-        A person may write 01, +1 or a UUID in capitals.
+        Return None if the CRM has no row with that id, or if the row is another practice's.
         """
         try:
             key = self.target.key_of(crm_id)
         except ValueError:
             return None
-        mine = not_(self.rows(connection).theirs)
-        found: str | None = connection.scalar(select(self.id).where(self.target.key == key, mine))
-        return found
+        of_practice = not_(self.rows(connection).theirs)
+        canonical_id: str | None = connection.scalar(select(self.id).where(self.target.key == key, of_practice))
+        return canonical_id
 
     def rows(self, connection: Connection) -> practices.Rows:
-        """Return which rows of the table are the practice's."""
+        """Return the conditions that tell the practice's rows of the table from those of other practices."""
         return self.records.rows(connection)
 
     def unassigned(self, connection: Connection) -> int:
-        """Return how many rows do not say whose they are, where that matters: they are pushed nowhere."""
-        lost = select(func.count()).select_from(self.target.table).where(self.rows(connection).unassigned)
-        return int(connection.scalar(lost) or 0)
+        """Return the number of rows without a practice in a table that several practices share: no push sends them."""
+        statement = select(func.count()).select_from(self.target.table).where(self.rows(connection).unassigned)
+        return int(connection.scalar(statement) or 0)
 
     def shared(self, connection: Connection, crm_id: str) -> set[str]:
-        """Return the columns of a patient's phone numbers, e-mail addresses and streets that many other rows have."""
+        """Return the contact columns (phone, e-mail, street) in which many other rows have the patient's value."""
         return shared_contacts(connection, self.target, self.target.key_of(crm_id), self.contacts)
 
     def all(self, connection: Connection) -> Iterator[Record]:
-        """Yield every patient of the practice, with its link and what is agreed."""
+        """Yield every patient of the practice, with its link and its merge base."""
         query = self.records.query(connection).where(self.rows(connection).mine)
         with connection.execute(query, execution_options={"yield_per": 1_000}) as result:
-            for found in result.mappings():
-                yield self.records.of(found)
+            for row in result.mappings():
+                yield self.records.of(row)
 
     def owners(self, connection: Connection, ecw_ids: Iterable[str]) -> dict[str, str]:
-        """Return the CRM ids of those eCW ids that are linked."""
+        """Return the CRM ids of the linked ones among these eCW ids, by eCW id."""
         statement = select(ecw_link.c.ecw_id, ecw_link.c.crm_id).where(
             ecw_link.c.practice == self.place.practice,
             ecw_link.c.resource == self.place.resource,
@@ -103,26 +103,30 @@ class Patients:
         return {row.ecw_id: row.crm_id for row in connection.execute(statement)}
 
     def another_person(self, record: Record, emr: Mapping[str, Any]) -> str | None:
-        """Return why a linked row and the record of eCW may be two persons; None: they are one, or nothing tells."""
+        """Return the reason why a linked row and eCW's record may be two persons, or None if there is none."""
         if record.names_id not in (None, record.ecw_id):
             return Held.NAMES_ANOTHER
-        agreed, sure = record.agreed or MergeBase(), record.confirmed
+        agreed, confirmed = record.agreed or MergeBase(), record.confirmed
         person = self.person
-        before = (person(agreed.crm), person(sure.crm)), (person(agreed.emr), person(sure.emr))
+        before = (person(agreed.crm), person(confirmed.crm)), (person(agreed.emr), person(confirmed.emr))
         return Link(person(record.row), person(emr), *before, renewed=record.names_id is None).another_person()
 
     def confirm(self, connection: Connection, record: Record, ecw_id: str, emr: Mapping[str, Any]) -> None:
-        """Keep with the link, in the caller's transaction, that the row and eCW's record are one person as they are."""
-        sides = ({name: row[name] for name in self.says if row.get(name) is not None} for row in (record.row, emr))
+        """Store with the link, in the caller's transaction, that the present row and eCW's record are one person."""
+        sides = (
+            {name: row[name] for name in self.person_columns if row.get(name) is not None} for row in (record.row, emr)
+        )
         key = {"practice": self.place.practice, "resource": self.place.resource, "ecw_id": ecw_id}
         identity = Confirmed(*sides).text()
         connection.execute(update(ecw_link).filter_by(**key, crm_id=record.crm_id).values(identity=identity))
 
     def link(self, connection: Connection, crm_id: str, ecw_id: str, agreed: MergeBase, run_id: str) -> bool:
-        """Link a patient, in the caller's transaction; False, and nothing done, where another record has the link, or
-        this record another link: which two of them are one patient, a person says.
+        """Link a patient, in the caller's transaction.
 
-        The link's hash is empty until eCW's record is read again: the next pull looks at it.
+        Return False and do nothing if another row has the eCW id, or if this row has another link: then a person must
+        decide which of them are one patient.
+
+        The link's hash is empty until eCW's record is read again, so that the next pull maps the record.
         """
         owner = self.owners(connection, [ecw_id]).get(ecw_id)
         if owner not in (None, crm_id) or self._linked_to(connection, crm_id) not in (None, ecw_id):
@@ -137,10 +141,10 @@ class Patients:
         self.write(connection, crm_id, {self.key: ecw_id}, agreed, of=ecw_id, linked=True)
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         if (named := practices.label(self.rows(connection), self.place.resource)) is not None:
-            mine = named.where(self.target.key == self.target.key_of(crm_id))
+            statement = named.where(self.target.key == self.target.key_of(crm_id))
 
             def name_practice(_: object = None) -> None:
-                edit_times.write(connection, self.target, whose, mine)
+                edit_times.write(connection, self.target, whose, statement)
 
             self._write_if_taken(connection, crm_id, ["the practice"], name_practice)
             edit_times.settle(connection, self.target, whose)
@@ -149,24 +153,24 @@ class Patients:
     def _write_if_taken(
         self, connection: Connection, crm_id: str, columns: Iterable[str], write: Callable[..., None]
     ) -> None:
-        """Write into the row of a patient who is linked already; a refusal by the CRM is logged and changes nothing."""
+        """Write into the row of a linked patient; if the CRM refuses the write, only log it."""
         for refused in in_parts(connection, lambda: [crm_id], write).values():
             log.warning(
-                "The CRM refuses %s in a row of %s: %s. The patient is linked all the same. Next (data engineer): "
-                "let the CRM take the column from the user of its connection.",
+                "The CRM refuses to write %s in a row of %s: %s. The patient is linked nevertheless. Next (data "
+                "engineer): let the user of the CRM's connection write the column.",
                 *(", ".join(columns), self.target.mapped.table, refused.reason),
             )
 
     def _linked_to(self, connection: Connection, crm_id: str) -> str | None:
-        found: str | None = connection.scalar(select(ecw_link.c.ecw_id).filter_by(**self.place.key(crm_id)))
-        return found
+        ecw_id: str | None = connection.scalar(select(ecw_link.c.ecw_id).filter_by(**self.place.key(crm_id)))
+        return ecw_id
 
     def forget_hash(self, connection: Connection, ecw_id: str) -> None:
-        """Let the next pull look at the record again, whatever it says."""
+        """Clear the link's hash, so that the next pull maps the record even if it did not change."""
         self.mark_read(connection, ecw_id, "", None)
 
     def mark_read(self, connection: Connection, ecw_id: str, content_hash: str, version: datetime | None) -> None:
-        """Note what eCW's record says now; a pull that fetched it before that version is older."""
+        """Store the hash and version of eCW's present record; a pull with an earlier version of it is stale."""
         values: dict[str, Any] = {"hash": content_hash}
         if content_hash:
             values |= {"source_version": version, "read_at": datetime.now(UTC), "stale_run": None}
@@ -174,7 +178,7 @@ class Patients:
         connection.execute(update(ecw_link).filter_by(**key).values(**values))
 
     def agree(self, connection: Connection, ecw_id: str, agreed: MergeBase) -> None:
-        """Keep what is agreed, in the caller's transaction."""
+        """Store the merge base, in the caller's transaction."""
         agreements.write(connection, self.place.practice, self.place.resource, ecw_id, agreed)
 
     def write(
@@ -187,21 +191,23 @@ class Patients:
         of: str | None = None,
         linked: bool = False,
     ) -> None:
-        """Write values of eCW into the CRM's row, in the caller's transaction, and what is `agreed` then on an eCW id.
+        """Write values of eCW into the CRM's row, in the caller's transaction; store `agreed` for the eCW id `of`.
 
-        What the row holds afterwards is what is agreed on the CRM's side: a trigger of the CRM may change it. It is no
-        edit of the CRM's. Where the row is `linked` already, a refusal by the CRM is logged: the link holds without
-        the id in the row. Raises Unfit where a column cannot hold its value, and RowRefused.
+        The stored merge base has the values that the row holds afterwards, because a trigger of the CRM may change
+        them; that is not an edit by the CRM's users. If the row is already `linked`, a refusal by the CRM is only
+        logged: the link is valid without the id in the row.
+
+        Raises Unfit if a column cannot hold its value, and RowRefused.
         """
         before = self.read(connection, crm_id, to_write=True)
-        fit = self.target.converters
-        fitting = {name: None if value is None else fit[name](value) for name, value in values.items()}
+        converters = self.target.converters
+        converted = {name: None if value is None else converters[name](value) for name, value in values.items()}
         statement = update(self.target.table).where(self.target.key == self.target.key_of(crm_id))
         whose = edit_times.Whose(self.place.practice, self.place.resource)
         edit_times.begin_own_writes(connection)
 
         def write(_: object = None) -> None:
-            edit_times.write(connection, self.target, whose, statement.values(**fitting))
+            edit_times.write(connection, self.target, whose, statement.values(**converted))
 
         if linked:
             self._write_if_taken(connection, crm_id, values, write)
@@ -216,10 +222,10 @@ class Patients:
         self.agree(connection, of, held)
 
     def _warn_of_a_trigger(self, agreed: MergeBase, held: MergeBase) -> None:
-        """Log the columns in which the CRM holds another value than was written."""
+        """Log the columns in which the CRM's row has another value than was written."""
         if changed := sorted(name for name, value in held.crm.items() if value != agreed.crm.get(name)):
             log.warning(
-                "The CRM's table %s holds another value in %s than was written: a trigger of the CRM may have changed "
-                "it. What the table holds counts as agreed.",
+                "The CRM's table %s has other values in %s than were written: a trigger of the CRM may have changed "
+                "them. The table's values are the merge base.",
                 *(self.target.mapped.table, ", ".join(changed)),
             )

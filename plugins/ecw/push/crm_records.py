@@ -1,4 +1,4 @@
-"""How a patient of the CRM is read: its row, its link, what is agreed, and whose it is."""
+"""Read a patient of the CRM: its row, its link, its merge base, and its practice."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ecw.three_way_merge import MergeBase
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A patient of the CRM: `row` as the mapping's rows are, cleaned as a pull cleans; it holds patient data."""
+    """A patient of the CRM: `row` has the mapping's columns, cleaned as in a pull; it holds patient data."""
 
     crm_id: str
     row: dict[str, Any]
     ecw_id: str | None
     linked: bool
     locked: bool
-    changed_at: datetime | None  # by the CRM itself: what we write is no edit of its
-    agreed: MergeBase | None = None  # None: never written down
+    changed_at: datetime | None  # by the CRM itself; the project's own writes do not count
+    agreed: MergeBase | None = None  # None: no merge base yet
     confirmed: Confirmed = field(default_factory=lambda: Confirmed({}, {}))
-    names_id: str | None = None  # the eCW id that the row itself names
-    elsewhere: bool = False  # the row names another practice, or another's link claims it: it is that one's patient
-    unassigned: bool = False  # it does not say whose it is, and another practice uses the table, too
+    names_id: str | None = None  # the eCW id in the row itself
+    elsewhere: bool = False  # another practice's patient: the row names that practice, or its link has the row
+    unassigned: bool = False  # the row names no practice, although several practices share the table
 
 
 class Records:
@@ -41,23 +41,23 @@ class Records:
 
     def __init__(self, composer: Composer, place: Place, target: BusinessTable) -> None:
         self.composer, self.place, self.target = composer, place, target
-        self.id = cast(target.key, ecw_link.c.crm_id.type)  # as links have it
+        self.id = cast(target.key, ecw_link.c.crm_id.type)  # in the type of the links
 
     def rows(self, connection: Connection) -> practices.Rows:
-        """Return which rows of the table are the practice's."""
+        """Return the conditions that tell the practice's rows of the table from those of other practices."""
         return practices.rows(connection, self.place.practice, self.place.resource, self.target)
 
     def query(self, connection: Connection) -> Select[Any]:
-        """Select all patients, those of other practices too, each with its link and what is agreed."""
+        """Select all patients, including those of other practices, each with its link and its merge base."""
         table, key, place = self.target.table, self.target.key, self.place
         extra = [table.columns[LOCK]] if LOCK in table.columns else []
         whose = edit_times.Whose(place.practice, place.resource)
-        mine = (
+        own_link = (
             (ecw_link.c.practice == place.practice)
             & (ecw_link.c.resource == place.resource)
             & (ecw_link.c.crm_id == self.id)
         )
-        agreed = (
+        own_merge_base = (
             (ecw_merge_base.c.practice == place.practice)
             & (ecw_merge_base.c.resource == place.resource)
             & (ecw_merge_base.c.ecw_id == ecw_link.c.ecw_id)
@@ -78,16 +78,16 @@ class Records:
                 *edit_times.columns(connection, self.target),
             )
             .select_from(
-                table.outerjoin(ecw_link, mine)
-                .outerjoin(ecw_merge_base, agreed)
+                table.outerjoin(ecw_link, own_link)
+                .outerjoin(ecw_merge_base, own_merge_base)
                 .outerjoin(ecw_own_write, edit_times.joined(self.target, whose))
             )
-            # Not by the id itself: SQLite would walk all links in its order for each patient, and not look one up.
+            # Not by the id itself: then SQLite would scan all links for each patient instead of using the index.
             .order_by(key, func.coalesce(ecw_link.c.ecw_id, ""))
         )
 
     def _elsewhere(self, connection: Connection, rows: practices.Rows) -> ColumnElement[bool]:
-        """Return which rows are another practice's: they name it, or its link claims them."""
+        """Return the condition for another practice's rows: they name it, or its links have them."""
         if not practices.linked_beside(connection, self.place.practice, self.place.resource):
             return rows.theirs
         other = ecw_link.alias().c
@@ -97,20 +97,20 @@ class Records:
             other.crm_id == cast(self.target.key, other.crm_id.type),
         )
 
-    def of(self, found: Mapping[Any, Any]) -> Record:
-        """Return the patient of a row of the query."""
+    def of(self, result: Mapping[Any, Any]) -> Record:
+        """Return the patient of a result row of the query."""
         columns = self.composer.mapping.columns
-        row = {column.name: self.composer.cleaned(column, plain(found[column.name])) for column in columns}
+        row = {column.name: self.composer.cleaned(column, plain(result[column.name])) for column in columns}
         return Record(
-            crm_id=found["_id"],
+            crm_id=result["_id"],
             row=row,
-            ecw_id=found["_ecw_id"] or row[self.target.mapped.key],
-            linked=found["_ecw_id"] is not None,
-            locked=bool(found.get(LOCK)),
-            changed_at=edit_times.edited(found),
-            elsewhere=bool(found["_elsewhere"]),
-            unassigned=bool(found["_unassigned"]),
-            agreed=None if found["_emr"] is None else MergeBase.parse(found["_emr"], found["_crm"], found["_sent"]),
-            confirmed=Confirmed.parse(found["_identity"]),
+            ecw_id=result["_ecw_id"] or row[self.target.mapped.key],
+            linked=result["_ecw_id"] is not None,
+            locked=bool(result.get(LOCK)),
+            changed_at=edit_times.edited(result),
+            elsewhere=bool(result["_elsewhere"]),
+            unassigned=bool(result["_unassigned"]),
+            agreed=None if result["_emr"] is None else MergeBase.parse(result["_emr"], result["_crm"], result["_sent"]),
+            confirmed=Confirmed.parse(result["_identity"]),
             names_id=row[self.target.mapped.key],
         )

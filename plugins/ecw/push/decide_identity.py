@@ -1,4 +1,4 @@
-"""What a person decides about a link whose two sides may be two persons: the same one, corrected, or to unlink."""
+"""The decision of a person about a link whose sides may be two persons: the same person, or unlink them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ecw.push.intents import HELD, NEW, UPDATE, VOID
 from ecw.push.locks import alone
 from ecw.three_way_merge import MergeBase
 
-LIST = "`ecw matches list` shows who is held."
-BUSY = "push or pull is at this patient; try again in a minute."
+LIST = "`ecw matches list` shows the held patients."
+BUSY = "wait until the push or pull of this patient ends, and try again in a minute."
 
 
 def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> None:
-    """Note that the row and eCW's record, as they are now, are one person: what differs travels again.
+    """Record that the present row and eCW's record are one person, so that their differences are pulled and pushed.
 
-    `emr` is the record's row.  Raises ConfigurationError where the row is not held for that.
+    `emr` is the mapped row of eCW's record.  Raises ConfigurationError if the patient is not held for its identity.
     """
     place = side.place
 
@@ -51,12 +51,12 @@ def same_person(side: CrmSide, crm_id: str, emr: Mapping[str, Any], by: str) -> 
 
 
 def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] | None = None) -> str:
-    """Take the link away, and from the row the numbers that eCW gave; return the eCW id that it had.
+    """Delete the link and clear the numbers from eCW in the row; return the eCW id that the row was linked to.
 
-    The next push looks for the row's person, and never takes the former chart for it; the next pull makes a row of its
-    own for the chart, and gives it what belongs to it of the `followers` by resource: insurance, encounters.
+    The next push searches eCW for the row's person, and never links it to the former eCW record. The next pull inserts
+    a new row for that record, and moves its `followers` (insurance, encounters; by resource) to the new row.
 
-    Raises ConfigurationError where the row has no link.
+    Raises ConfigurationError if the row has no link.
     """
     place, former = side.place, ""
 
@@ -64,8 +64,8 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
         nonlocal former
         if not record.linked or record.ecw_id is None:
             raise ConfigurationError(f"The CRM's patient {record.crm_id} has no link.", next_step=LIST)
-        former, theirs = record.ecw_id, _numbers_of_ecw(side, record)
-        side.patients.write(connection, record.crm_id, dict.fromkeys([side.mapping.key, *sorted(theirs)]))
+        former, numbers = record.ecw_id, _numbers_of_ecw(side, record)
+        side.patients.write(connection, record.crm_id, dict.fromkeys([side.mapping.key, *sorted(numbers)]))
         key = {"practice": place.practice, "resource": place.resource, "ecw_id": record.ecw_id}
         for table in (ecw_link, ecw_merge_base):
             connection.execute(delete(table).filter_by(**key))
@@ -73,21 +73,21 @@ def unlink(side: CrmSide, crm_id: str, by: str, followers: Mapping[str, Mapped] 
             whose = edit_times.Whose(place.practice, resource)
             reference = f"{side.mapping.resource}/{record.ecw_id}"
             references.forget(connection, find(connection, mapped), whose, reference)
-        mine = {"practice": place.practice, "resource": place.resource, "crm_id": record.crm_id}
-        open_ones = update(ecw_conflict).filter_by(**mine, state=conflicts.OPEN)
-        connection.execute(open_ones.values(state=conflicts.SETTLED))
+        of_row = {"practice": place.practice, "resource": place.resource, "crm_id": record.crm_id}
+        open_conflicts = update(ecw_conflict).filter_by(**of_row, state=conflicts.OPEN)
+        connection.execute(open_conflicts.values(state=conflicts.SETTLED))
         now = datetime.now(UTC)
         values: dict[str, Any] = {"intent": "", "operation": UPDATE, "state": VOID, "ecw_id": None, "sent": None}
         values |= {"attempts": 0, "decided_at": now, "settled_at": now, "run_id": "", "match_rule": RUNG, "choice": NEW}
-        upsert(connection, ecw_intent, mine, values | {"candidates": orjson.dumps([record.ecw_id]).decode()})
-        _log(connection, side, record, "unlink", f"Unlinked: decided by {by}", theirs)
+        upsert(connection, ecw_intent, of_row, values | {"candidates": orjson.dumps([record.ecw_id]).decode()})
+        _log(connection, side, record, "unlink", f"Unlinked: decided by {by}", numbers)
 
     _decided(side, crm_id, decide)
     return former
 
 
 def _numbers_of_ecw(side: CrmSide, record: Record) -> set[str]:
-    """Return the columns of the row that hold numbers which eCW gave."""
+    """Return the columns of the row that hold identifiers from eCW."""
     agreed = record.agreed or MergeBase()
     return {
         column.name

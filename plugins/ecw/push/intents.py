@@ -1,13 +1,13 @@
-"""The journal of intents: what was decided to be sent is written down before it is sent.
+"""The intents: every push is written to ecw_intent before it is sent.
 
-One row for each record of the CRM, its latest intent:
+The table has one row for each record of the CRM, its latest intent, with a state:
 
-    sending   written before the request; found later, the process died on the way and what happened to it is not known
-    unknown   the answer did not say what happened to it
-    done      eCW has it
-    refused   it cannot be sent as it is; the same content is not sent again by itself
-    void      nothing was done, and nothing is wrong with it: it can be sent again
-    held      a person chooses among patients that eCW has
+    sending   written before the request; if a later run finds it, the process died and the outcome is not known
+    unknown   the answer did not show the outcome
+    done      eCW has the patient
+    refused   the content cannot be sent as it is; it is not sent again unless it changes or a person asks for it
+    void      nothing was done and nothing is wrong: it can be sent again
+    held      a person must choose among patients that eCW has
 
 A create that is `sending` or `unknown` is searched for in eCW before anything of its record is sent again.
 """
@@ -35,20 +35,20 @@ SENDING, UNKNOWN, DONE = IntentState.SENDING, IntentState.UNKNOWN, IntentState.D
 REFUSED, VOID, HELD = IntentState.REFUSED, IntentState.VOID, IntentState.HELD
 OPEN = match_unconfirmed.OPEN
 CREATE, UPDATE = Operation.CREATE, Operation.UPDATE
-TRIES = 10  # times that one content is sent, when eCW never says what is wrong with it
-NEW = "new"  # the choice of a person who knows that eCW has none of the candidates
+TRIES = 10  # how often one content is sent if eCW never says what is wrong with it
+NEW = "new"  # a person's choice: the patient is none of the candidates
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose intents: every bookkeeping key begins with the practice."""
+    """The practice and resource with which the keys of all bookkeeping tables begin."""
 
     practice: str
     resource: str
 
     @classmethod
     def of(cls, push: Push) -> Self:
-        """Return whose intents a run works on."""
+        """Return the practice and resource of a run."""
         return cls(push["practice"], push["options"]["resource"])
 
     def key(self, crm_id: str) -> dict[str, Any]:
@@ -57,9 +57,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A row of the journal; `sent` holds patient data: what eCW has, or may have.
+    """A row of ecw_intent; `sent` holds patient data that eCW has, or may have.
 
-    `decided_at` is when it was decided, or when the last request ended without a word of what happened to it.
+    `decided_at` is the time of the decision, or of the end of the last request if its outcome is not known.
     """
 
     intent: str
@@ -67,11 +67,11 @@ class Intent:
     state: str
     ecw_id: str | None
     sent: dict[str, Any]
-    attempts: int  # of this content, as far as they reached eCW and it did not say what was wrong
+    attempts: int  # with this content that reached eCW, whose answer did not say what was wrong
     decided_at: datetime
     candidates: tuple[str, ...]
     choice: str | None
-    match_rule: str | None = None  # of a match that is held
+    match_rule: str | None = None  # of a held match
 
     @property
     def open(self) -> bool:
@@ -79,34 +79,34 @@ class Intent:
 
     @property
     def maybe_created(self) -> bool:
-        """What was sent may be a patient in eCW, whom the CRM does not know."""
+        """True if eCW may have created a patient from `sent` to which the CRM has no link."""
         return self.operation == CREATE and self.state != DONE and bool(self.sent)
 
     @property
     def new(self) -> bool:
-        """A person has said that the patient is none of the candidates."""
+        """True if a person has decided that the patient is none of the candidates."""
         return self.choice == NEW and self.state != DONE
 
     @property
     def ruled_out(self) -> frozenset[str]:
-        """The eCW ids of which a person has said so."""
+        """The eCW ids that a person has ruled out."""
         return frozenset(self.candidates if self.new else ())
 
 
 def digest(row: Mapping[str, Any], columns: Iterable[str], mapping_version: str) -> str:
-    """Return the key of a content: what the CRM's row says in these columns, by this mapping."""
-    said = {name: row.get(name) for name in columns}
-    return hashlib.sha256(orjson.dumps([mapping_version, said], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Return the digest of a content: the row's values in these columns, and the version of the mapping."""
+    values = {name: row.get(name) for name in columns}
+    return hashlib.sha256(orjson.dumps([mapping_version, values], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def latest(connection: Connection, place: Place, crm_id: str) -> Intent | None:
     """Return the latest intent of a record."""
-    found = connection.execute(select(ecw_intent).filter_by(**place.key(crm_id))).mappings().one_or_none()
-    return _intent(found) if found else None
+    row = connection.execute(select(ecw_intent).filter_by(**place.key(crm_id))).mappings().one_or_none()
+    return _intent(row) if row else None
 
 
 def latest_of_all(connection: Connection, place: Place) -> dict[str, Intent]:
-    """Return the latest intents by CRM id, without what was sent."""
+    """Return the latest intents by CRM id, without `sent`."""
     columns = [column for column in ecw_intent.columns if column.name != "sent"]
     rows = connection.execute(select(*columns).filter_by(practice=place.practice, resource=place.resource)).mappings()
     return {row["crm_id"]: _intent({**row, "sent": None}) for row in rows}
@@ -125,7 +125,7 @@ def unsettled(engine: Engine, place: Place) -> list[str]:
 
 
 def sent_since(connection: Connection, place: Place, crm_id: str, since: datetime) -> list[dict[str, Any]]:
-    """Return what was sent of other new patients, whether eCW has it since then or that is not known."""
+    """Return the `sent` of other patients' creates since a time that are done or whose outcome is not known."""
     i = ecw_intent.c
     statement = (
         select(i.sent)
@@ -138,9 +138,9 @@ def sent_since(connection: Connection, place: Place, crm_id: str, since: datetim
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is about to be sent: the key of the content, and the row that goes."""
+    """A decision to send: the digest of the content, and the row to send."""
 
-    intent: str
+    intent: str  # the content's digest
     operation: str
     ecw_id: str | None
     sent: Mapping[str, Any]
@@ -148,9 +148,9 @@ class Decision:
 
 
 def decide(connection: Connection, place: Place, crm_id: str, decision: Decision) -> None:
-    """Write an intent down, in the caller's transaction, which must be committed right before the request.
+    """Write an intent, in the caller's transaction, which must be committed right before the request.
 
-    What a person has ruled out stays so until the patient is created.
+    Candidates that a person has ruled out stay ruled out until the patient is created.
     """
     before = latest(connection, place, crm_id)
     values: dict[str, Any] = {
@@ -175,7 +175,7 @@ def decide(connection: Connection, place: Place, crm_id: str, decision: Decision
 def settle(
     connection: Connection, place: Place, crm_id: str, state: str, ecw_id: str | None = None, *, counts: bool = True
 ) -> None:
-    """Note what happened to the intent, in the caller's transaction; without `counts` it was no attempt."""
+    """Set the intent's state, in the caller's transaction; without `counts`, the attempt is not counted."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {"state": state, "settled_at": None if state in OPEN else now}
     if state == UNKNOWN:
@@ -193,7 +193,7 @@ def settle(
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A content that is not sent: REFUSED before it was, or HELD for a person to choose among candidates."""
+    """A content that is not sent: REFUSED by validation, or HELD for a person to choose among candidates."""
 
     state: str
     intent: str  # the content's digest
@@ -204,35 +204,35 @@ class Unsent:
 
 
 def record_unsent(connection: Connection, place: Place, crm_id: str, what: Unsent) -> None:
-    """Note that a content is not sent.
+    """Record that a content is not sent.
 
-    A choice that was made among the same candidates, found in the same way, stays; so does what was sent of a create
-    that eCW may have done.
+    A person's choice is kept if the candidates and the match rule are the same as before. The `sent` of a create that
+    eCW may have done is kept as well.
     """
     before, held = latest(connection, place, crm_id), what.state == HELD
-    asked = (before.state, before.candidates, before.match_rule) if before else None
-    asked_again = held and asked == (HELD, what.candidates, what.match_rule)
-    maybe = before.sent if before and before.maybe_created and what.operation == CREATE else None
+    earlier = (before.state, before.candidates, before.match_rule) if before else None
+    same_question = held and earlier == (HELD, what.candidates, what.match_rule)
+    maybe_created = before.sent if before and before.maybe_created and what.operation == CREATE else None
     now = datetime.now(UTC)
     values = {
         "intent": what.intent,
         "operation": what.operation,
         "state": what.state,
         "ecw_id": None,
-        "sent": orjson.dumps(maybe).decode() if maybe else None,
+        "sent": orjson.dumps(maybe_created).decode() if maybe_created else None,
         "attempts": 0,
         "decided_at": now,
         "settled_at": now,
         "run_id": what.run_id,
         "match_rule": what.match_rule,
         "candidates": orjson.dumps(what.candidates).decode() if held else None,
-        "choice": before.choice if before and asked_again else None,
+        "choice": before.choice if before and same_question else None,
     }
     upsert(connection, ecw_intent, place.key(crm_id), values)
 
 
 def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
-    """Return the records that are held for a person, by CRM id, the oldest first."""
+    """Return the held records as pairs of CRM id and intent, the oldest first."""
     statement = select(ecw_intent).filter_by(practice=place.practice, resource=place.resource, state=HELD)
     with reading(engine) as connection:
         rows = connection.execute(statement.order_by(ecw_intent.c.decided_at, ecw_intent.c.crm_id)).mappings()
@@ -240,16 +240,16 @@ def held(engine: Engine, place: Place) -> list[tuple[str, Intent]]:
 
 
 def choose(engine: Engine, place: Place, crm_id: str, choice: str | None, by: str) -> bool:
-    """Note a person's choice for a held record: one of its candidates, or NEW; None takes it back.
+    """Store a person's choice for a held record: one of its candidates, or NEW; None removes the choice.
 
-    Return True if it can be.  The journal says who chose.
+    Return False and do nothing if the record is not held or has no such candidate.  The journal records who chose.
     """
     with engine.begin() as connection:
-        found = latest(connection, place, crm_id)
-        if found is None or found.state != HELD or choice not in (*found.candidates, NEW, None):
+        intent = latest(connection, place, crm_id)
+        if intent is None or intent.state != HELD or choice not in (*intent.candidates, NEW, None):
             return False
         connection.execute(update(ecw_intent).filter_by(**place.key(crm_id)).values(choice=choice))
-        chosen = Choice("match", by, found.choice, choice, crm_id, None if choice == NEW else choice)
+        chosen = Choice("match", by, intent.choice, choice, crm_id, None if choice == NEW else choice)
         decided(connection, place.practice, place.resource, chosen)
     return True
 

@@ -1,9 +1,9 @@
-"""One worker at a time pushes a patient, whatever process or machine it runs on: a claim in a row, with a token.
+"""Locks: only one worker at a time, in any process on any machine, pushes a patient.
 
-A claim holds for a while and is renewed whenever its holder writes.  Whoever claims after it has run out, or after its
-holder has died, has a higher token; what the earlier holder still wants to write is refused (ClaimLost), because each
-of its transactions compares the token first, the one right before a request too.  Nothing of it rests on a session of
-the database: not on one that was lost, nor on one that a proxy such as PgBouncer lends to somebody else.
+A lock is a claim in a row of ecw_claim, with a token.  A claim expires after LEASE seconds and is renewed whenever its
+holder writes.  A worker that claims an expired row, or a dead holder's row, gets a higher token.  Each transaction of a
+holder first compares its token, also the one right before a request, so that a former holder's writes are refused
+(ClaimLost).  The locks do not depend on a database session, which can be lost, or shared by a proxy such as PgBouncer.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from ecw.crm.db.tables import ecw_claim
 from ecw.crm.db.upsert import insert
 from ecw.push.intents import Place
 
-LEASE = 60.0  # seconds that a claim holds without a word of its holder
+LEASE = 60.0  # seconds until a claim expires unless its holder renews it
 c = ecw_claim.c
 
 
 class ClaimLost(Exception):
-    """Another worker has the record now: nothing more of this one may be written, or sent."""
+    """Another worker has claimed the record: this one may neither write nor send any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """This worker has a record, as long as nobody has a higher token."""
+    """This worker's claim on a record; it is valid until another worker gets a higher token."""
 
     place: Place
     name: str
     token: int
 
     def keep(self, connection: Connection, seconds: float = LEASE) -> None:
-        """Make sure of the claim in the caller's transaction, and renew it: until the commit nobody can take it over.
+        """Check and renew the claim in the caller's transaction; no other worker can take it over before the commit.
 
         Raises ClaimLost.
         """
-        mine = update(ecw_claim).where(*_is(self.place, self.name), c.token == self.token)
+        own = update(ecw_claim).where(*_is(self.place, self.name), c.token == self.token)
         until = _now(connection) + timedelta(seconds=seconds)
-        if connection.execute(mine.values(until=until)).rowcount != 1:
+        if connection.execute(own.values(until=until)).rowcount != 1:
             raise ClaimLost(self.name)
 
     def release(self, engine: Engine) -> None:
-        """Let the next one have it; the token stays, so that it is never given twice."""
+        """Release the claim; the row keeps its token, so that no token is used twice."""
         with engine.begin() as connection:
-            mine = update(ecw_claim).where(*_is(self.place, self.name), c.token == self.token)
-            connection.execute(mine.values(holder=None))
+            own = update(ecw_claim).where(*_is(self.place, self.name), c.token == self.token)
+            connection.execute(own.values(holder=None))
 
 
 @contextmanager
 def alone(engine: Engine, place: Place, crm_id: str) -> Iterator[Claim | None]:
-    """Claim a record for the block; None where another worker has it."""
+    """Claim a record for the block; yield None if another worker has it."""
     claim = _take(engine, place, crm_id)
     try:
         yield claim
@@ -74,7 +74,7 @@ def alone(engine: Engine, place: Place, crm_id: str) -> Iterator[Claim | None]:
 
 @contextmanager
 def in_turn(engine: Engine, place: Place, what: str, seconds: float = 300.0) -> Iterator[Claim | None]:
-    """Wait until nobody else is at `what`, of which only the digest is kept; None where the wait was too long."""
+    """Wait for the claim on a text, of which only the digest is stored; yield None after `seconds`."""
     name, end = hashlib.sha256(what.encode()).hexdigest(), time.monotonic() + seconds
     while True:
         with alone(engine, place, name) as claim:
@@ -85,22 +85,22 @@ def in_turn(engine: Engine, place: Place, what: str, seconds: float = 300.0) -> 
 
 
 def _take(engine: Engine, place: Place, name: str) -> Claim | None:
-    with reading(engine) as connection:  # on SQLite those who wait must not keep those who write waiting
-        found = connection.execute(select(ecw_claim).where(*_is(place, name))).mappings().one_or_none()
-        if found is not None and found["until"] > _now(connection) and not _is_dead(found["holder"]):
+    with reading(engine) as connection:  # read first: on SQLite, a waiting worker must not block the writers
+        row = connection.execute(select(ecw_claim).where(*_is(place, name))).mappings().one_or_none()
+        if row is not None and row["until"] > _now(connection) and not _is_dead(row["holder"]):
             return None
     with engine.begin() as connection:
         until = _now(connection) + timedelta(seconds=LEASE)
-        if found is None:
+        if row is None:
             values = place.key(name)
             values["name"] = values.pop("crm_id")
             first = insert(connection, ecw_claim).values(**values, token=1, holder=_me(), until=until)
             token = connection.scalar(first.on_conflict_do_nothing().returning(c.token))
-        else:  # as it was found: whoever was quicker has changed the token
-            free = or_(c.until == found["until"], c.holder.is_(None))
-            next_one = update(ecw_claim).where(*_is(place, name), c.token == found["token"], free)
-            values = {"token": found["token"] + 1, "holder": _me(), "until": until}
-            token = connection.scalar(next_one.values(**values).returning(c.token))
+        else:  # only if the row is unchanged: a faster worker has changed the token
+            free = or_(c.until == row["until"], c.holder.is_(None))
+            take_over = update(ecw_claim).where(*_is(place, name), c.token == row["token"], free)
+            values = {"token": row["token"] + 1, "holder": _me(), "until": until}
+            token = connection.scalar(take_over.values(**values).returning(c.token))
     return None if token is None else Claim(place, name, token)
 
 
@@ -109,11 +109,11 @@ def _is(place: Place, name: str) -> tuple[Any, ...]:
 
 
 def _now(connection: Connection) -> datetime:
-    """Return the time by the one clock that all workers share: the database's, on SQLite the machine's."""
+    """Return the time of the clock that all workers share: the database's, on SQLite the machine's."""
     if connection.dialect.name != "postgresql":
         return datetime.now(UTC)
-    found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return found
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now
 
 
 def _me() -> str:
@@ -121,7 +121,10 @@ def _me() -> str:
 
 
 def _is_dead(holder: str | None) -> bool:
-    """Return True if nobody holds it, or a process of this machine that is no more; of other machines nobody knows."""
+    """Return True if there is no holder, or if it was a process of this machine that has ended.
+
+    A holder on another machine counts as alive.
+    """
     if holder is None:
         return True
     machine, pid, began = holder.rsplit(" ", 2)
@@ -137,7 +140,7 @@ def _is_dead(holder: str | None) -> bool:
 
 
 def _began(pid: int) -> str:
-    """Return when a process began, in ticks since the machine did; of a dead one "dead", "-" where nobody knows."""
+    """Return a process's start time in ticks since the machine's boot; "dead" if it has ended, "-" if unknown."""
     try:
         # After the name in parentheses: state, …, and the start time as the 20th (proc_pid_stat(5)).
         state, *more = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -148,7 +151,7 @@ def _began(pid: int) -> str:
 
 @cache
 def _machine() -> str:
-    """Return what tells this machine, since it was started, from others, and a container from its neighbours."""
+    """Return what identifies this machine since its boot, and this container among the machine's containers."""
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     since = boot.read_text().strip() if boot.exists() else "-"
     inside = namespace.readlink() if namespace.is_symlink() else "-"

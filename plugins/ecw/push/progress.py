@@ -1,5 +1,6 @@
-"""What a run of the push planned, and what happened to each patient: written as it happens, so that a run which is
-killed goes on where it was, and still ends in the whole table.
+"""The plan of a push run and the result of each patient, in ecw_push_item.
+
+Each result is stored at once, so that a killed run continues where it stopped and its summary covers all patients.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from ecw.crm.journal import Choice, decided
 from ecw.models import Push
 from ecw.push.intents import Place
 
-KEEP = timedelta(days=30)  # the journal keeps every attempt for good
+KEEP = timedelta(days=30)  # of the plans; the journal has its own retention time
 WAITING, NOT_APPROVED, NOT_TRIED = PushStatus.WAITING, PushStatus.NOT_APPROVED, PushStatus.NOT_TRIED
-UNFINISHED = (  # a run that is retried takes them again
+UNFINISHED = (  # a retry of the run pushes them again
     *(PushStatus.LATER, PushStatus.UNKNOWN, PushStatus.BUSY),
     *(PushStatus.STOPPED, PushStatus.FAILED, PushStatus.NOT_TRIED),
 )
-ASKED = (WAITING, NOT_APPROVED)  # a person was asked, and has not said yes
+ASKED = (WAITING, NOT_APPROVED)  # an approval was asked for and not given
 _SENT = (*WRITTEN, PushStatus.UNKNOWN)
 _CHUNK = 500  # ids in one statement
 p = ecw_push_item.c
@@ -33,7 +34,7 @@ p = ecw_push_item.c
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A patient that a run takes: the way it should go, and the key of what the CRM said then."""
+    """A patient of a run: the operation, and the digest of the content at the time of the plan."""
 
     crm_id: str
     operation: str
@@ -42,7 +43,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Whom a run takes, in their order.  `waiting`: for an approval; `auto_started`: no person has asked for it."""
+    """The patients of a run in order.  `waiting`: for an approval; `auto_started`: the watcher started the run."""
 
     patients: Sequence[Planned]
     dry: bool
@@ -52,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is noted of patients whom a run did not push, and what to do next."""
+    """The status, reason and next step of patients that a run did not push."""
 
     status: PushStatus
     reason: str
@@ -61,7 +62,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One run's plan in the CRM, and what happened to each patient of it."""
+    """One run's plan in the CRM, and the result of each of its patients."""
 
     engine: Engine
     place: Place
@@ -72,19 +73,19 @@ class Progress:
         """Return the progress of a run."""
         return cls(engine, Place.of(push), push["run_id"])
 
-    def plan(self, made: Plan) -> list[dict[str, Any]]:
-        """Write the run's plan down, unless it has one already; return the plan that it has.
+    def plan(self, plan: Plan) -> list[dict[str, Any]]:
+        """Store the run's plan, unless it already has one; return the rows of the stored plan.
 
-        Plans of the practice that are older than KEEP go.
+        Plans of the practice that are older than KEEP are deleted.
         """
         now = datetime.now(UTC)
         with self.engine.begin() as connection:
             old = delete(ecw_push_item).where(p.practice == self.place.practice, p.planned_at < now - KEEP)
             connection.execute(old)
             before = self._rows(connection)
-            if before or not made.patients:
+            if before or not plan.patients:
                 return before
-            connection.execute(insert(ecw_push_item), [self._item(made, at, now) for at in range(len(made.patients))])
+            connection.execute(insert(ecw_push_item), [self._item(plan, at, now) for at in range(len(plan.patients))])
             return self._rows(connection)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -93,7 +94,7 @@ class Progress:
             return self._rows(connection)
 
     def counts(self) -> dict[str, int]:
-        """Return how many patients there are of each status."""
+        """Return the number of patients by status."""
         return dict(Counter(row["status"] or NOT_TRIED.value for row in self.rows()))
 
     def to_do(self) -> list[str]:
@@ -105,12 +106,12 @@ class Progress:
         return self._ids(p.status.in_(WRITTEN), p.confirmed.is_(None), ~p.dry)
 
     def note(self, crm_id: str, **values: Any) -> None:
-        """Write down what happened to one patient, or what reading it back found."""
+        """Store the result of one patient, or of its readback."""
         with self.engine.begin() as connection:
             note_within(connection, self.place, self.run_id, crm_id, **values)
 
     def note_rest(self, of: Collection[str | None], ending: Ending) -> None:
-        """Write down the same of all patients that have one of these statuses; None: those not begun."""
+        """Store the same result for all patients with one of these statuses; None stands for those not begun."""
         statuses = [status for status in of if status is not None]
         with self.engine.begin() as connection:
             connection.execute(
@@ -120,40 +121,40 @@ class Progress:
             )
 
     def approve(self, by: str) -> None:
-        """Note that a person said yes: what waited for it, or was not approved at first, is to be begun."""
+        """Record an approval: the patients that waited for it, or were not approved at first, can be pushed."""
         with self.engine.begin() as connection:
             before = self._asked(connection)
-            anew = {"status": None, "reason": None, "next_step": None, "at": None}
-            connection.execute(self._update().where(p.status.in_(ASKED)).values(anew))
+            not_begun = {"status": None, "reason": None, "next_step": None, "at": None}
+            connection.execute(self._update().where(p.status.in_(ASKED)).values(not_begun))
             self._journal(connection, by, before, "approved")
 
     def reject(self, by: str) -> None:
-        """Note in the journal who said no; what becomes of the patients `note_rest` says."""
+        """Record in the journal who rejected the push; `note_rest` stores the patients' status."""
         with self.engine.begin() as connection:
             self._journal(connection, by, self._asked(connection), NOT_APPROVED)
 
     def _journal(self, connection: Connection, by: str, before: str | None, after: str) -> None:
-        """Write into the journal what a person answered, where one was asked."""
+        """Add a person's answer to the journal, if an approval was asked for."""
         if before is not None:
             answer = Choice("approve", by, before, after, run_id=self.run_id)
             decided(connection, self.place.practice, self.place.resource, answer)
 
     def _asked(self, connection: Connection) -> str | None:
-        """Return what was answered so far about the patients: waiting, not approved; None where nobody asks."""
+        """Return the state of the approval, waiting or not approved; None if the run asks for none."""
         return connection.scalar(select(p.status).filter_by(**self._key).where(p.status.in_(ASKED)).limit(1))
 
-    def _item(self, made: Plan, position: int, now: datetime) -> dict[str, Any]:
-        one = made.patients[position]
+    def _item(self, plan: Plan, position: int, now: datetime) -> dict[str, Any]:
+        one = plan.patients[position]
         return {
             **self.place.key(one.crm_id),
             "run_id": self.run_id,
             "position": position,
             "operation": one.operation,
             "intent": one.intent,
-            "dry": made.dry,
+            "dry": plan.dry,
             "planned_at": now,
-            "status": WAITING if made.waiting else None,
-            "auto_started": made.auto_started,
+            "status": WAITING if plan.waiting else None,
+            "auto_started": plan.auto_started,
         }
 
     @property
@@ -174,33 +175,33 @@ class Progress:
 
 
 def note_within(connection: Connection, place: Place, run_id: str, crm_id: str, **values: Any) -> None:
-    """Write down what happened to one patient, in the caller's transaction."""
+    """Store the result of one patient, in the caller's transaction."""
     key = {**place.key(crm_id), "run_id": run_id}
     connection.execute(update(ecw_push_item).filter_by(**key).values(at=datetime.now(UTC), **values))
 
 
 def is_waiting(connection: Connection, place: Place, since: datetime) -> bool:
     """Return True if a run that was planned since then waits for an approval."""
-    mine = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, status=WAITING)
-    return connection.execute(mine.where(p.planned_at > since).limit(1)).first() is not None
+    waiting = select(p.crm_id).filter_by(practice=place.practice, resource=place.resource, dry=False, status=WAITING)
+    return connection.execute(waiting.where(p.planned_at > since).limit(1)).first() is not None
 
 
 def auto_started_since(connection: Connection, place: Place, since: datetime) -> dict[str, set[str]]:
-    """Return the CRM ids that runs pushed, or are to push, by way, though no person had asked for it."""
+    """Return the CRM ids that automatic runs have pushed or are to push, by operation."""
     statement = (
         select(p.operation, p.crm_id)
         .filter_by(practice=place.practice, resource=place.resource, dry=False, auto_started=True)
         .where(p.planned_at > since, or_(p.status.is_(None), p.status.in_(_SENT)))
     )
-    found: dict[str, set[str]] = {}
+    by_operation: dict[str, set[str]] = {}
     for operation, crm_id in connection.execute(statement):
-        found.setdefault(operation, set()).add(crm_id)
-    return found
+        by_operation.setdefault(operation, set()).add(crm_id)
+    return by_operation
 
 
 def latest(connection: Connection, place: Place, crm_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return for each patient what the last run that had planned it did, dry runs aside."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return each patient's row of the last run that planned it, by CRM id; dry runs do not count."""
+    rows: dict[str, dict[str, Any]] = {}
     ids = sorted(crm_ids)
     for at in range(0, len(ids), _CHUNK):
         statement = (
@@ -209,16 +210,16 @@ def latest(connection: Connection, place: Place, crm_ids: Collection[str]) -> di
             .where(p.crm_id.in_(ids[at : at + _CHUNK]))
             .order_by(p.planned_at)
         )
-        found |= {row["crm_id"]: dict(row) for row in connection.execute(statement).mappings()}
-    return found
+        rows |= {row["crm_id"]: dict(row) for row in connection.execute(statement).mappings()}
+    return rows
 
 
 def forget(engine: Engine, place: Place, crm_id: str) -> None:
-    """Let the watcher look at a patient anew: a person has chosen something about it."""
+    """Make a patient due for the watcher again, because a person has made a choice about it."""
     with engine.begin() as connection:
         connection.execute(update(ecw_push_item).filter_by(**place.key(crm_id)).values(intent=""))
 
 
 def names(fields: Iterable[str]) -> str | None:
-    """Return names of columns as one text."""
+    """Return names of columns as one text, or None if there are none."""
     return ", ".join(sorted(fields)) or None

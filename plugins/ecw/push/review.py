@@ -1,6 +1,6 @@
-"""What waits for a person: held matches and conflicts, both sides side by side, and the decision itself.
+"""Decisions of a person: compare both sides of held matches and conflicts, and store the choice.
 
-Commands and pages call these functions alike; `by` is who decides, as the journal names the person.
+Commands and pages call the same functions; `by` is the name of the person in the journal.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ecw.push.intents import Intent
 from ecw.resources import RESOURCES
 from ecw.three_way_merge import Side
 
-LEAVE = "leave"  # takes a choice back
+LEAVE = "leave"  # removes a choice
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One column on both sides; patient data: it is shown, and kept nowhere.
+    """One column on both sides; it holds patient data, which is shown and not stored.
 
-    `emr` holds eCW's value by eCW id. `differs`: one of them says something else than the CRM, beyond its spelling.
+    `emr` has eCW's values by eCW id. `differs`: one of them differs from the CRM's value by more than its spelling.
     """
 
     column: str
@@ -43,7 +43,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A record of the CRM beside those of eCW; `missing` are the eCW ids that eCW does not have any more."""
+    """A record of the CRM compared with records of eCW; `missing` are the eCW ids that eCW no longer has."""
 
     columns: list[Compared]
     ecw_ids: tuple[str, ...]
@@ -51,84 +51,85 @@ class Sides:
 
 
 def sides(crm: CrmSide, client: EcwClient, crm_id: str, ecw_ids: Iterable[str]) -> Sides:
-    """Read a record of the CRM and records of eCW, a call each, and compare them column by column.
+    """Read a record of the CRM and records of eCW, with one call each, and compare them column by column.
 
-    Raises what a call raises.
+    Raises the errors of a call.
     """
     with reading(crm.engine) as connection:
         record = crm.patients.read(connection, crm_id)
-    mapper, theirs, missing = Mapper(crm.mapping), {}, []
+    mapper, ecw_rows, missing = Mapper(crm.mapping), {}, []
     for ecw_id in ecw_ids:
         try:
-            theirs[ecw_id] = mapper.row(client.read(crm.mapping.resource, ecw_id)).row
+            ecw_rows[ecw_id] = mapper.row(client.read(crm.mapping.resource, ecw_id)).row
         except RecordNotFound:
             missing.append(ecw_id)
-    # Another practice's row is shown to nobody here, nor one that could be another's.
-    mine = record is not None and not record.elsewhere and (record.linked or not record.unassigned)
-    ours = record.row if record and mine else {}
+    # Do not show a row that is, or could be, another practice's.
+    of_practice = record is not None and not record.elsewhere and (record.linked or not record.unassigned)
+    crm_row = record.row if record and of_practice else {}
     compared = []
     for column in crm.mapping.columns:
-        emr = {ecw_id: row.get(column.name) for ecw_id, row in theirs.items()}
-        here = ours.get(column.name)
-        nothing = here is None and all(value is None for value in emr.values())
-        if nothing or column.name == crm.mapping.key:  # the key is the eCW id itself
+        emr = {ecw_id: row.get(column.name) for ecw_id, row in ecw_rows.items()}
+        value = crm_row.get(column.name)
+        empty = value is None and all(other is None for other in emr.values())
+        if empty or column.name == crm.mapping.key:  # the key is the eCW id itself
             continue
-        differs = any(not says_the_same(here, value) for value in emr.values())
-        compared.append(Compared(column.name, column.label, here, emr, differs))
-    return Sides(compared, tuple(theirs), tuple(missing))
+        differs = any(not says_the_same(value, other) for other in emr.values())
+        compared.append(Compared(column.name, column.label, value, emr, differs))
+    return Sides(compared, tuple(ecw_rows), tuple(missing))
 
 
 def spelled(crm: CrmSide, crm_id: str) -> str:
-    """Return a patient's id as links, locks and intents have it.  Raises ConfigurationError: the CRM has no such."""
-    found = canonical(crm, crm_id)
-    if found is None:
+    """Return a patient's id in the spelling of links, locks and intents.
+
+    Raises ConfigurationError if the CRM has no such patient.
+    """
+    canonical_id = canonical(crm, crm_id)
+    if canonical_id is None:
         raise ConfigurationError(f"The CRM has no patient {crm_id}.", next_step=decide_identity.LIST)
-    return found
+    return canonical_id
 
 
 def held(crm: CrmSide, crm_id: str) -> Intent:
-    """Return a held match.  Raises ConfigurationError where the patient is not held."""
+    """Return the intent of a held patient.  Raises ConfigurationError if the patient is not held."""
     with reading(crm.engine) as connection:
-        found = intents.latest(connection, crm.place, crm_id)
-    if found is None or found.state != intents.HELD:
-        raise ConfigurationError(
-            f"No match of the CRM's patient {crm_id} is held.", next_step="`ecw matches list` shows who is."
-        )
-    return found
+        intent = intents.latest(connection, crm.place, crm_id)
+    if intent is None or intent.state != intents.HELD:
+        raise ConfigurationError(f"No match of the CRM's patient {crm_id} is held.", next_step=decide_identity.LIST)
+    return intent
 
 
 def choose_match(crm: CrmSide, crm_id: str, choice: str, by: str) -> None:
-    """Choose for a held patient: the eCW id that it is, NEW, or LEAVE; the next push does it.
+    """Store a choice for a held patient: its eCW id, NEW, or LEAVE; the next push carries it out.
 
     Raises ConfigurationError.
     """
     crm_id = spelled(crm, crm_id)
-    found = held(crm, crm_id)
-    if found.match_rule == RUNG:
+    intent = held(crm, crm_id)
+    if intent.match_rule == RUNG:
         raise ConfigurationError(
-            f"The CRM's patient {crm_id} is linked, and one of both sides may be somebody else by now.",
+            f"The CRM's patient {crm_id} is linked, and its two sides may be two persons.",
             next_step=f"`ecw matches same {crm_id}` or `ecw matches unlink {crm_id}`; `show` has both sides.",
         )
     if not intents.choose(crm.engine, crm.place, crm_id, None if choice == LEAVE else choice, by):
         raise ConfigurationError(
-            f"{choice!r} is none of the eCW ids that this patient may be.",
-            next_step=f"choose one of {', '.join([*found.candidates, intents.NEW, LEAVE])}.",
+            f"{choice!r} is not among the patient's candidates.",
+            next_step=f"choose one of {', '.join([*intent.candidates, intents.NEW, LEAVE])}.",
         )
     progress.forget(crm.engine, crm.place, crm_id)
 
 
 def choose_winner(crm: CrmSide, conflict: conflicts.Field, winner: Side, by: str) -> None:
-    """Choose whose value of a field counts: the next push or pull does it.  Raises ConfigurationError."""
+    """Store which side's value of a field wins; the next push or pull writes it.  Raises ConfigurationError."""
     if not conflicts.choose(crm.engine, conflict, winner, by):
         raise ConfigurationError(
             f"The field {conflict.column} of the CRM's {conflict.resource} {conflict.crm_id} waits for no choice.",
-            next_step="`ecw conflicts list` shows what does.",
+            next_step="`ecw conflicts list` shows the fields that wait for one.",
         )
     progress.forget(crm.engine, crm.place, conflict.crm_id)
 
 
 def same_person(crm: CrmSide, client: EcwClient, crm_id: str, by: str) -> None:
-    """Note that a linked patient is one person on both sides, as they are now.  Raises ConfigurationError."""
+    """Store that both sides of a linked patient, as they are now, are one person.  Raises ConfigurationError."""
     crm_id = spelled(crm, crm_id)
     candidates = held(crm, crm_id).candidates
     if len(candidates) != 1:
@@ -140,7 +141,7 @@ def same_person(crm: CrmSide, client: EcwClient, crm_id: str, by: str) -> None:
 
 
 def unlink(crm: CrmSide, ecw_conn_id: str, crm_id: str, by: str) -> str:
-    """Take a patient's link away; return the eCW id that it had.  Raises ConfigurationError."""
+    """Delete a patient's link; return the eCW id that it had.  Raises ConfigurationError."""
     names = [name for name in RESOURCES if name != crm.place.resource]
     followers = {mapping.name: mapped_of(mapping) for mapping in mappings_of(ecw_conn_id, names)}
     return decide_identity.unlink(crm, spelled(crm, crm_id), by, followers)

@@ -1,4 +1,4 @@
-"""What a step of a push works with after `begin`: the run, the CRM, the practice's connection; each read once."""
+"""The context of a push's step after `begin`: the run, the CRM, the practice's connection; each is read once."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from ecw.push.kill_switch import Allowed
 from ecw.push.plan import capability
 from ecw.push.progress import KEEP, Progress
 
-IN_FLIGHT = 8  # patients side by side; each holds up to three connections to the CRM: see max_overflow in crm.engine
+IN_FLIGHT = 8  # concurrent patients; each holds up to three connections to the CRM: see max_overflow in crm.engine
 
 
 @dataclass(frozen=True)
 class PushContext:
-    """Everything that a step reads once, before it does anything."""
+    """Everything that a step reads once, before it starts."""
 
     push: Push
     engine: Engine
     mappings: PracticeMappings
     sleep: Callable[[float], None] = time.sleep
-    patience: RetryPolicy | None = None  # of a call; None: as every call has it
+    patience: RetryPolicy | None = None  # of a call; None: the default
 
     @cached_property
     def progress(self) -> Progress:
-        """Whom the run takes, and what happened to each."""
+        """The run's plan and the results of its patients."""
         return Progress.of(self.engine, self.push)
 
     @cached_property
     def allowed(self) -> Allowed:
-        """Tells whether the practice's kill switch lets the push go on."""
+        """The check of the practice's kill switch."""
         return Allowed(self.mappings.practice)
 
     @property
     def dry_run(self) -> bool:
-        """Nothing is sent and nothing is written."""
+        """True if nothing is sent and nothing is written."""
         return bool(self.push["options"]["dry_run"])
 
     def pushing(self) -> Pushing:
-        """Return what the pushes share; /metadata is called where the run has not kept what it says."""
-        # Its calls count as those of a person who waits.
+        """Return the state that the pushes share; this calls /metadata if the run has not stored its content."""
+        # The calls have the priority of a manual run, because a person waits for the push.
         client = client_for(self.mappings.connection, "manual", self.engine, self.patience)
         capability.know(self.push, client)
         mapping = self.mappings.of(self.push["options"]["resource"])
@@ -62,9 +62,9 @@ class PushContext:
 
 @contextmanager
 def open_step(push: Push) -> Iterator[PushContext]:
-    """Open a step: the CRM, and the practice's connection.
+    """Open the context of a step: the CRM and the practice's connection.
 
-    Raises ConfigurationError where a connection names another practice, or another CRM, than when the run began;
+    Raises ConfigurationError if a connection names another practice or another CRM than when the run began;
     DatabaseUnavailable, CrmSchemaError.
     """
     with open_crm(push["crm_conn_id"]) as engine, working("The push"):

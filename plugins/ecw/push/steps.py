@@ -1,8 +1,7 @@
 """The steps of a push: begin -> approve -> send -> confirm -> summary.
 
-Tasks, the `ecw` command and the tests call the same functions.  What travels between them is a Push: ids and counts.
-Whom a run takes and what happened to each stands in the CRM (ecw.push.progress), so a step that is killed goes on
-there.
+Tasks, the `ecw` command and the tests call the same functions.  The steps pass a Push to each other: ids and counts.
+The CRM has the run's patients and their results (ecw.push.progress), so that a killed step continues from them.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ def begin(
     crm_conn_id: str = "crm_default",
     options: Mapping[str, Any] | str | None = None,
 ) -> Push:
-    """Plan the run: whom it takes, found in the CRM, and whether that needs an approval.
+    """Plan the run: find its patients in the CRM, and decide whether it needs an approval.
 
-    Where it takes anybody, eCW is asked once what it can do, for all steps of the run.
+    If the run has patients, it reads eCW's /metadata once, for all its steps.
 
     `options` are those of the run's form: ecw.settings.push.Wanted, as an object or as JSON.
 
@@ -45,11 +44,11 @@ def begin(
 
 
 def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Push the patients of the plan that are not finished; return how many of each word there are.
+    """Push the unfinished patients of the plan; return the number of patients by status.
 
-    Raises ServerUnavailable where some are left for a later try, AccessDenied where eCW refuses one after the other
-    for a reason that is not the patients', ConfigurationError where a connection names another practice or another CRM
-    than when the run began, and what the CRM's database raises.
+    Raises ServerUnavailable if some patients are left for a later try, AccessDenied if several patients in a row fail
+    for a reason that does not concern a single patient, ConfigurationError if a connection names another practice or
+    another CRM than when the run began, DatabaseUnavailable and CrmSchemaError.
     """
     from ecw.push.send import send
     from ecw.push.step_context import open_step
@@ -59,7 +58,7 @@ def send(push: Push, approval: Mapping[str, Any] | None = None) -> dict[str, int
 
 
 def confirm(push: Push | None) -> dict[str, int]:
-    """Read back what was written, so that its echo is not a change; return how many of each finding there are."""
+    """Read the pushed patients back, so that the next pull does not count them as changed; return counts by result."""
     from ecw.push.confirm import confirm
     from ecw.push.step_context import open_step
 
@@ -70,7 +69,7 @@ def confirm(push: Push | None) -> dict[str, int]:
 
 
 def summary(push: Push | None) -> dict[str, Any]:
-    """Return the run's table, and log it; an empty one where the run did not begin."""
+    """Return and log the run's table; an empty one if the run did not begin."""
     from ecw.push.summary import as_text, close
 
     if push is None:

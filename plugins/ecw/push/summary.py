@@ -1,4 +1,4 @@
-"""The table that every run of the push ends in: ids, counts, names of fields, and the next move."""
+"""The table at the end of every push run: ids, counts, names of fields, and the next steps."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ecw.push.plan.outbox import WITHOUT_PRACTICE
 from ecw.push.plan.select import TRIED, WAITS
 from ecw.push.progress import NOT_APPROVED, NOT_TRIED, WAITING, Ending, Progress
 
-# In the order in which they are shown; a patient who waits is shown as not approved, or not tried.
+# In the order of the table; a waiting patient is shown as not approved or not tried.
 WORDS = tuple(status for status in PushStatus if status is not PushStatus.WAITING)
 WELL = (*WRITTEN, PushStatus.UNCHANGED, PushStatus.SKIPPED, PushStatus.BUSY)
 NOT_SENT = {
-    "refused": "eCW or our checks refused them as they are: fix them in the CRM; `ecw status` counts the reasons.",
-    "held": "a person chooses: `ecw matches`.",
+    "refused": "eCW or the validation refused them: fix them in the CRM; `ecw status` counts the reasons.",
+    "held": "a person must decide: `ecw matches`.",
     WITHOUT_PRACTICE: "fill the row's practice: `ecw practice rows` lists such rows.",
     "locked": "emr_updates_locked is set in the CRM.",
     "another practice's": "give each practice a CRM database of its own.",
-    "not agreed": "pull the patients once: then it is known what both sides have.",
+    "not agreed": "pull the patients once: the push needs the values of both sides.",
     NOT_APPROVED: "trigger a run by hand to send them, or to be asked again.",
-    WAITS: "answer the approval that is open: Browse > Required Actions.",
-    TRIED: "nothing: they are tried again within the hour, or as soon as the CRM changes them.",
-    "over the limit": "run again: the form's limit let these wait.",
+    WAITS: "answer the open approval: Browse > Required Actions.",
+    TRIED: "nothing: they are tried again within the hour, or as soon as they change in the CRM.",
+    "over the limit": "run again: the form's limit has left them out.",
 }
-_LEFT = (  # what a patient's status was, and what it is when the run ends so
+_UNFINISHED = (  # a patient's status, and its final status if the run ends with it
     (
         WAITING,
         Ending(
@@ -41,19 +41,19 @@ _LEFT = (  # what a patient's status was, and what it is when the run ends so
         None,
         Ending(
             NOT_TRIED,
-            "the run ended before it came to this patient",
+            "the run ended before it pushed this patient",
             "read the log of the task that is not green, then clear it.",
         ),
     ),
 )
-SHOWN = 200  # patients in the table; the CRM's table ecw_push_item has all
+SHOWN = 200  # the most patients in the table; the CRM's table ecw_push_item has all
 
 
 def close(engine: Engine, push: Push) -> dict[str, Any]:
-    """Mark what the run did not come to, and return its table."""
+    """Mark the patients that the run did not finish, and return its table."""
     progress = Progress.of(engine, push)
-    for was, ending in _LEFT:
-        progress.note_rest([was], ending)
+    for status, ending in _UNFINISHED:
+        progress.note_rest([status], ending)
     rows = progress.rows()
     dry = bool(push["options"]["dry_run"])
     counts = Counter(row["status"] for row in rows)
@@ -80,7 +80,7 @@ def _one(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_text(table: dict[str, Any]) -> str:
-    """Return the table as lines."""
+    """Return the table as text."""
     would = "would be " if table["dry_run"] else ""
     lines = [f"{would}{word:12} {count}" for word, count in table["counts"].items()] or ["nothing to push"]
     lines += [f"not sent: {count} {why}: {NOT_SENT.get(why, '')}" for why, count in table["not_sent"].items()]
@@ -97,5 +97,5 @@ def as_text(table: dict[str, Any]) -> str:
 
 def _line(one: dict[str, Any]) -> str:
     parts = [f"{one['crm_id']}: {one['status']}", one.get("fields"), one.get("reason")]
-    said = ", ".join(part for part in parts if part)
-    return f"{said}. Next: {one['next_step']}" if one.get("next_step") else said
+    text = ", ".join(part for part in parts if part)
+    return f"{text}. Next: {one['next_step']}" if one.get("next_step") else text

@@ -1,4 +1,4 @@
-"""airflow_settings.yaml: connections, pools and variables in the Astro CLI's format, read and applied.
+"""Read and apply airflow_settings.yaml: connections, pools and variables in the Astro CLI's format.
 
 Source: https://www.astronomer.io/docs/astro/cli/develop-project (Configure airflow_settings.yaml).
 """
@@ -34,7 +34,7 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the file asks for: one dict an entry, with the file's own keys; empty values are left out."""
+    """The content of the file: one dict per entry, with the file's own keys, without empty values."""
 
     connections: tuple[dict[str, Any], ...]
     pools: tuple[dict[str, Any], ...]
@@ -42,7 +42,7 @@ class Settings:
 
 
 def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
-    """Read the file, with `changes` such as `ecw_default.conn_host=https://…` put over it.
+    """Return the content of the file; `changes` such as `ecw_default.conn_host=https://…` override it.
 
     Raises ConfigurationError, naming the file, the entry and the key.
     """
@@ -53,7 +53,7 @@ def read_settings(path: Path, changes: Iterable[str] = ()) -> Settings:
             f"{path} cannot be read ({error.strerror}).", next_step="name the file with --file."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        # the line alone: the parser's own text quotes it, and it may be a password's
+        # only the line number: the parser's message quotes the line, which can hold a password
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{where}: this is not YAML.", next_step="fix the line.") from None
@@ -82,7 +82,7 @@ def _entries(path: Path, section: str, listed: Any) -> Iterable[dict[str, Any]]:
             raise ConfigurationError(f"{path}: {where} is not a table of keys.", next_step=f"give it {name_key!r}.")
         _known(path, where, entry, KEYS[section])
         filled = {key: value for key, value in entry.items() if value not in (None, "")}
-        if filled:  # the Astro CLI writes an empty entry into a new file as a form to fill in
+        if filled:  # the Astro CLI writes an empty entry into a new file, as a template
             if name_key not in filled:
                 raise ConfigurationError(f"{path}: {where} has no {name_key!r}.", next_step="give it one.")
             yield filled
@@ -105,7 +105,7 @@ def _known(path: Path, where: str, found: Mapping[str, Any], known: Iterable[str
 
 
 def _change(entries: dict[str, tuple[dict[str, Any], ...]], change: str) -> None:
-    """Put one `NAME.KEY=VALUE` over the file; `conn_extra.KEY` reaches into a connection's extra."""
+    """Override one value of the file by `NAME.KEY=VALUE`; `conn_extra.KEY` is a key of a connection's extra."""
     target, equals, value = change.partition("=")
     name, _, key = target.partition(".")
     for section, (name_key, *_) in KEYS.items():
@@ -115,17 +115,18 @@ def _change(entries: dict[str, tuple[dict[str, Any], ...]], change: str) -> None
                 entry[key] = {**(entry.get(key) or {}), inner: value} if inner else value
                 return
     raise ConfigurationError(
-        f"--set {target!r} fits no entry of the file.", next_step="write NAME.KEY=VALUE, as in ecw_default.conn_host=…."
+        f"--set {target!r} matches no entry of the file.",
+        next_step="write NAME.KEY=VALUE, as in ecw_default.conn_host=….",
     )
 
 
 def apply_settings(settings: Settings) -> list[str]:
-    """Bring Airflow's metadata database to what the settings say; return a line for each entry.
+    """Write the settings to Airflow's metadata database; return one line per entry.
 
-    What stands there already is overwritten, what the file does not name is left alone, and a connection's
-    password that the file leaves empty is kept: so applying it twice is applying it once.
+    Existing entries are overwritten. Entries that the file does not name, and passwords that the file leaves empty, are
+    kept. Applying the file twice has the same result as once.
 
-    Raises ConfigurationError where Airflow's database has no tables yet, or does not answer.
+    Raises ConfigurationError if Airflow's database has no tables yet, or does not answer.
     """
     from sqlalchemy.exc import DBAPIError
 

@@ -1,7 +1,7 @@
-"""Options as pydantic models: of each key one description, for its reader, the Trigger form and docs/reference.
+"""Options as pydantic models: each key has one description, used for errors, the Trigger form and docs/reference.
 
-A model is a pydantic dataclass with OPTIONS as its configuration; `option` makes a field, and `form_fields` returns
-those that the form of a run has, as JSON Schema for Airflow's Params.
+A model is a pydantic dataclass with OPTIONS as its configuration. `option` defines a field; `form_fields` returns the
+fields of a run's form, as JSON Schema for Airflow's Params.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
 def _resource(name: str) -> str:
     if name not in RESOURCES and not did_you_mean(name, RESOURCES).startswith("did you mean"):
-        raise ValueError(f"resource should be one of: {', '.join(RESOURCES)}")  # the name may be anything: not repeated
+        raise ValueError(
+            f"resource should be one of: {', '.join(RESOURCES)}"
+        )  # the name can be any text: do not repeat it
     return resource(name).name
 
 
@@ -34,10 +36,10 @@ T = TypeVar("T")
 
 
 def option(default: Any, meaning: str, *, form: Mapping[str, Any] | None = None, **checks: Any) -> Any:
-    """Return a field of a model; `default` may be a function that makes it, such as `list`.
+    """Return a field of a model; `default` may be a factory, such as `list`.
 
-    `form` is for keys that a run may set: `title`, and what differs from the option's own schema: `description`,
-    `section`, `default` (what the untouched form holds), and any key of JSON Schema that Airflow's form shows.
+    `form` is for keys that a run may set. It has `title`, and overrides of the option's own schema: `description`,
+    `section`, `default` (the initial value in the form), and any key of JSON Schema that Airflow's form supports.
     """
     more: dict[str, Any] = {"default_factory": default} if callable(default) else {"default": default}
     return Field(**more, description=meaning, json_schema_extra={"form": dict(form)} if form else None, **checks)
@@ -50,7 +52,7 @@ def described(model: type) -> Iterator[tuple[str, Any, str]]:
 
 
 def form_fields(model: type) -> dict[str, dict[str, Any]]:
-    """Return the fields of the form of a run: what the untouched form holds as `default`, and their JSON Schema."""
+    """Return the fields of a run's form: the JSON Schema of each, with the form's initial value as `default`."""
     schemas = TypeAdapter(model).json_schema()["properties"]
     fields = {}
     for name, field in _fields(model).items():
@@ -62,9 +64,10 @@ def form_fields(model: type) -> dict[str, dict[str, Any]]:
 
 
 def said(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> dict[str, Any]:
-    """Return what a source says, an object or JSON text; nothing where it says nothing.
+    """Return the options of a source, which is an object or JSON text; an empty dict if it has none.
 
-    Raises ConfigurationError: `of` names what the options are for, `example` shows how they are written.
+    Raises ConfigurationError if the source is not an object. `of` names the options in the message, `example` shows
+    their form.
     """
     if isinstance(source, str):
         try:
@@ -74,12 +77,12 @@ def said(source: Mapping[str, Any] | str | None, *, of: str, example: str) -> di
     if source is None:
         return {}
     if not isinstance(source, Mapping):
-        raise ConfigurationError(f"The options of a {of} are no JSON object.", next_step=f"write them as {example}.")
+        raise ConfigurationError(f"The options of a {of} are not a JSON object.", next_step=f"write them as {example}.")
     return dict(source)
 
 
 def is_said(value: object) -> bool:
-    """Return True if a value is one: a form cannot leave a field out."""
+    """Return True if a value is set: a form sends empty values for fields that were not filled."""
     return value not in (None, "", [], {}) and value is not False
 
 
@@ -88,8 +91,8 @@ def validated(
 ) -> T:
     """Return the model with these values.
 
-    Raises ConfigurationError with everything that is wrong at once: the key, what it should be, and `where` to fix it;
-    of an unknown key the one that was meant, among `names` or the model's own. No value is repeated.
+    Raises ConfigurationError with all mistakes: each key, its correct form, and `where` to fix it. For an unknown key
+    it suggests one of `names`, else of the model's own keys. The message holds no values.
     """
     try:
         return model(**values)
@@ -98,39 +101,38 @@ def validated(
 
 
 def explained(error: ValidationError, names: Collection[str], *, of: str, where: str) -> ConfigurationError:
-    """Return pydantic's error as one of the project's."""
+    """Return the ConfigurationError for an error of pydantic."""
     found = error.errors(include_url=False, include_input=False)
     for each in found:
         if each["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             name = str(each["loc"][-1])
             return ConfigurationError(
                 f"There is no option {name!r} of a {of}.",
-                next_step=f"{_sentence(did_you_mean(name, names))} It stands in {where}.",
+                next_step=f"{_sentence(did_you_mean(name, names))} It is in {where}.",
             )
     wrong = "; ".join(f"the option {_place(each['loc'])} of a {of} {_demand(each['msg'])}" for each in found)
     return ConfigurationError(f"{wrong[0].upper()}{wrong[1:]}.", next_step=f"fix it in {where}.")
 
 
 def require_own_keys(form: Mapping[str, Any], own: Collection[str], of: str, elsewhere: Collection[str] = ()) -> None:
-    """Do nothing where a run says only what its form has: `dag_run.conf` holds whatever a trigger sends.
+    """Raise ConfigurationError if a run sets a key that its form does not have: `dag_run.conf` can hold any key.
 
-    `elsewhere` are options that the connection alone may set.  Raises ConfigurationError that names the key.
+    `elsewhere` are options that only the connection may set.
     """
     for name in form:
         if name in own:
             continue
         if name in elsewhere:
             raise ConfigurationError(
-                f"The option {name!r} of a {of} is for the connection alone: a run may only be more careful than it.",
-                next_step=f"take it out of the run's configuration; whoever may edit the connection sets it there, in "
-                f"the extra field `{of}`.",
+                f"The option {name!r} of a {of} may be set only in the connection: a run can only restrict it.",
+                next_step=f"remove it from the run's configuration; set it in the connection's extra field `{of}`.",
             )
         hint = did_you_mean(name, own)
-        # What is like none of them may be anything, a name too: it is not repeated.
+        # A key that resembles none of them can be any text, also a patient's name: do not repeat it.
         raise ConfigurationError(
             f"The form of a {of} has no field {name!r}."
             if hint.startswith("did you mean")
-            else f"The form of a {of} lacks a field that was sent.",
+            else f"The run sent a field that the form of a {of} does not have.",
             next_step=_sentence(hint),
         )
 
@@ -145,7 +147,7 @@ def _fields(model: Any) -> dict[str, FieldInfo]:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Return the key, and where within its value, counted from 1 as people do."""
+    """Return the key and the place in its value, counted from 1."""
     inner = ", ".join(str(part + 1) if isinstance(part, int) else part for part in loc[1:] if part != "[key]")
     return f"{loc[0]!r} ({inner})" if inner else repr(loc[0])
 

@@ -1,4 +1,4 @@
-"""Airflow connections and variables by their names, in a task and in a terminal alike."""
+"""Read Airflow connections and variables by name, in a task and in a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ecw.errors import ConfigurationError
 from ecw.settings import terminal
 
-_terminals = 0  # how many `in_terminal` are open
+_terminals = 0  # number of open `in_terminal` blocks
 
 
 class Connection(Protocol):
@@ -31,7 +31,7 @@ class Connection(Protocol):
 
 @contextmanager
 def in_terminal() -> Iterator[None]:
-    """Let connections and variables be read without Airflow, where ecw.settings.terminal can and nothing needs it."""
+    """Inside the block, read connections and variables without importing Airflow, if ecw.settings.terminal can."""
     global _terminals
     _terminals += 1
     try:
@@ -43,7 +43,7 @@ def in_terminal() -> Iterator[None]:
 def get(conn_id: str) -> Connection:
     """Return the connection: from a secrets backend, AIRFLOW_CONN_..., or Airflow's own database.
 
-    Raises ConfigurationError where there is none of that id.
+    Raises ConfigurationError if it does not exist.
     """
     if _terminals:
         try:
@@ -53,9 +53,9 @@ def get(conn_id: str) -> Connection:
         else:
             if found is None:
                 raise _unknown(conn_id)
-            if "airflow.sdk" not in sys.modules:  # else whoever imported it needs Airflow's own class
+            if "airflow.sdk" not in sys.modules:  # else the importing code needs Airflow's own class
                 return found
-    # Imported here: `import airflow.sdk` takes seconds that most commands should not.
+    # Imported here: `import airflow.sdk` takes seconds, and most commands do not need it.
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -67,7 +67,7 @@ def get(conn_id: str) -> Connection:
 
 
 def exists(conn_id: str) -> bool:
-    """Return True if there is a connection of that id, for those that are optional."""
+    """Return True if the connection exists; for optional connections."""
     try:
         get(conn_id)
     except ConfigurationError:
@@ -101,11 +101,11 @@ def _unknown(conn_id: str) -> ConfigurationError:
 
 @contextmanager
 def _metadata_database_allowed() -> Iterator[None]:
-    """Let a terminal read connections from Airflow's metadata database; leave Airflow's own processes as they are.
+    """Allow a terminal to read connections from Airflow's metadata database; do not change Airflow's own processes.
 
     The Task SDK reads that database only in a process marked as a server
-    (airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded); `airflow connections` marks itself so too.
-    A task asks its supervisor instead, which is tried first whatever the mark says.
+    (airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded); `airflow connections` sets the same mark.
+    A task asks its supervisor instead, which Airflow tries first, whatever the mark.
     """
     name = "_AIRFLOW_PROCESS_CONTEXT"
     if name in os.environ:

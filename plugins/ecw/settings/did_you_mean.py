@@ -1,4 +1,4 @@
-"""Suggest the word that was meant."""
+"""Suggest the nearest known word for a wrong one."""
 
 from __future__ import annotations
 

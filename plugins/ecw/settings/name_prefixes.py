@@ -1,7 +1,8 @@
-"""With which characters names begin: what a sweep by names asks for, where a server lists nobody without a name.
+"""The first characters of names: a name sweep searches for each, if a server has no search without a name.
 
-Asked in every run: a to z and 0 to 9, the commonest others, and what begins a name that is known: of the CRM's rows,
-and of the records found so far. Nobody can ask for every character there is: more of other scripts are asked in turn.
+Every run searches for a to z and 0 to 9, for the most common others, and for the first characters of known names: those
+of the CRM's rows, and of the records found so far. There are too many characters to search for all of them: the runs
+take turns with further characters of other scripts.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 ALWAYS = "abcdefghijklmnopqrstuvwxyz0123456789"
-# Latin letters that no search takes for one of a to z; the family names of most people in China and Korea.
+# Latin letters that searches do not fold into a to z, and the most common family names of China and Korea.
 COMMON = "łøđæœþðßıħŋə王李张陈刘杨黄赵周吴김이박최정"
-# Letters of other scripts that begin names, the commonest family names of China and Korea; a known one is always asked.
+# Letters of other scripts, and more family names of China and Korea; those of known names are always searched.
 OTHERS = (
     "αβγδεζηθικλμνξοπρστυφχψω"
     "абвгдежзийклмнопрстуфхцчшщэюяіїєґјљњћџ"
@@ -28,7 +29,7 @@ OTHERS = (
 
 
 def of_record(resource: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the characters with which the names of a record begin."""
+    """Yield the first characters of the names of a record."""
     names = resource.get("name")
     if isinstance(names, str):
         yield from of_texts([names])

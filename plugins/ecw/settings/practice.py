@@ -1,4 +1,4 @@
-"""One practice as it is configured."""
+"""The configuration of one practice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ DEFAULT_CONNECTION, DEFAULT_CRM = "ecw_default", "crm_default"
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """One practice as it is configured; None and empty: what holds for all.
+    """The configuration of one practice; None or empty means the common default.
 
-    `name` is what its DAG ids end with: the connection's id without `ecw_`; "" of the one at `ecw_default`.
+    `name` is the suffix of its DAG ids: the connection's id without `ecw_`; "" for the practice at `ecw_default`.
     """
 
     name: str
@@ -21,9 +21,9 @@ class Practice:
     crm_connection: str = DEFAULT_CRM
     schedule: str | None = None  # cron; else the Variable ecw_pull_schedule
     resources: tuple[str, ...] = ()  # else the Variable ecw_pull_resources
-    mappings: Path | None = None  # a folder: its files stand in for those of the project
+    mappings: Path | None = None  # a folder: its files replace those of the project
     quality: Path | None = None
-    alerts: dict[str, Any] = field(default_factory=dict)  # as the Variable ecw_alerts
+    alerts: dict[str, Any] = field(default_factory=dict)  # the keys of the Variable ecw_alerts
     staging: str | None = None  # else the Variable ecw_staging
     pool: str = "ecw_api"
     push: bool = True
@@ -31,7 +31,7 @@ class Practice:
 
     @property
     def suffix(self) -> str:
-        """What the practice's DAG ids end with."""
+        """The suffix of the practice's DAG ids."""
         return f"__{self.name}" if self.name else ""
 
     def dag_id(self, of: str) -> str:
@@ -40,9 +40,9 @@ class Practice:
 
     @property
     def tags(self) -> list[str]:
-        """What the practice's DAGs are found by in Airflow's list."""
+        """The tags of the practice's DAGs in Airflow's list."""
         return [self.name] if self.name else []
 
     def variable(self, of: str) -> str:
-        """Return the name of a Variable of the practice alone."""
+        """Return the name of a Variable that is only for this practice."""
         return f"{of}{self.suffix}"

@@ -1,6 +1,6 @@
-"""Which connections of type eClinicalWorks Airflow's database holds, for the DAGs' files, which may not ask it.
+"""Write the ids of the connections of type eClinicalWorks into a Variable for DAG files, which cannot list connections.
 
-Run in Airflow's API server whenever a connection is saved there, and by `ecw practice sync`.
+Airflow's API server runs it whenever a connection is saved there; `ecw practice sync` runs it, too.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from ecw.errors import ConfigurationError
 from ecw.settings.practices import CONN_TYPE, VARIABLE, known
 
-SLOTS = 4  # of a pool that the file names and Airflow does not have yet
+SLOTS = 4  # of a new pool, which the practices file names and Airflow does not have yet
 
 
 def sync() -> list[str]:
-    """Write the connections' ids into the Variable `ecw_practices`, and make the pools that practices name.
+    """Write the connections' ids into the Variable `ecw_practices`, and create the pools that practices name.
 
-    Return what was done, a sentence each; nothing where all is as it should be.
+    Return one text per change; an empty list if nothing had to change.
 
-    Raises ConfigurationError (the file of practices is wrong, or Airflow's database does not answer).
+    Raises ConfigurationError if the practices file has mistakes, or Airflow's database does not answer.
     """
     from sqlalchemy.exc import DBAPIError
 
@@ -44,8 +44,8 @@ def _sync() -> list[str]:
         if (stored.get_val() or "" if stored else "") != written:
             Variable.set(VARIABLE, written, "Written by `ecw practice sync`: connections of practices", session=session)
             done.append(f"variable {VARIABLE}: {written or 'no connection'}")
-        there = set(session.scalars(select(Pool.pool)))
-        for pool in sorted({each.pool for each in known(written)} - there):
+        existing = set(session.scalars(select(Pool.pool)))
+        for pool in sorted({each.pool for each in known(written)} - existing):
             Pool.create_or_update_pool(pool, SLOTS, "Tasks of practices that call eCW", False, session=session)
-            done.append(f"pool {pool}: made with {SLOTS} slots")
+            done.append(f"pool {pool}: created with {SLOTS} slots")
     return done

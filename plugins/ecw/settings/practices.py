@@ -1,11 +1,11 @@
-"""Which practices there are: each is a connection of type eClinicalWorks, with what include/practices.yaml says of it.
+"""The practices: each is a connection of type eClinicalWorks, optionally with an entry in include/practices.yaml.
 
     connections   every connection of type `ecw` is a practice: those in the environment (AIRFLOW_CONN_...), and those
-                  that the Variable `ecw_practices` names.  Airflow's API server writes it whenever a connection is
-                  saved there, `ecw practice sync` does after connections came another way (docs/decisions/0019).
-    the file      where a practice differs: schedule, resources, CRM, overlays, alerts, staging, push on or off.
+                  that the Variable `ecw_practices` names.  Airflow's API server writes the Variable whenever a
+                  connection is saved there; `ecw practice sync` writes it for all others (docs/decisions/0019).
+    the file      the settings of a practice that differ: schedule, resources, CRM, mappings, alerts, staging, push.
 
-A DAG's file reads this all the time: no pydantic, no YAML and no database unless there is a file.
+DAG files call this at every parse: it imports pydantic and YAML only if there is a file, and never a database.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ecw.settings.practice import DEFAULT_CONNECTION, DEFAULT_CRM, Practice
 
 VARIABLE, FILE = "ecw_practices", "ECW_PRACTICES"
 CONN_TYPE = "ecw"
-DEFAULT = "default"  # what commands call the practice at ecw_default
+DEFAULT = "default"  # the name of the practice at ecw_default in commands
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 def practices() -> list[Practice]:
-    """Return every practice for the DAGs' files, the one at `ecw_default` first; never none.
+    """Return every practice, for DAG files, the one at `ecw_default` first; at least one.
 
-    Raises ConfigurationError for a file or a Variable that is wrong.
+    Raises ConfigurationError if the file or the Variable has a mistake.
     """
     from airflow.sdk import Variable
 
@@ -38,12 +38,12 @@ def practices() -> list[Practice]:
 
 
 def pushing() -> list[Practice]:
-    """Return the practices that patients are pushed to."""
+    """Return the practices with the push switched on."""
     return [each for each in practices() if each.push]
 
 
 def crms() -> dict[str, str]:
-    """Return the connections of the CRMs that practices use, by what the ids of tasks about them end with."""
+    """Return the ids of the connections of the practices' CRMs, by the suffix of their task ids."""
     found = sorted({each.crm_connection for each in practices()})
     return {"" if conn_id == DEFAULT_CRM else f"__{conn_id}": conn_id for conn_id in found}
 
@@ -58,14 +58,14 @@ def known(written: str = "") -> list[Practice]:
     names = sorted(each.name for each in found.values())
     if twice := [name for name, after in pairwise(names) if name == after]:
         raise ConfigurationError(
-            f"Two practices are called {twice[0]!r}.",
+            f"Two practices have the name {twice[0]!r}.",
             next_step="give one of them another name in include/practices.yaml, or rename its connection.",
         )
     return sorted(found.values(), key=lambda each: each.name)
 
 
 def of_connection(conn_id: str) -> Practice:
-    """Return the practice of a connection, as the file says; one that the file does not name has what holds for all."""
+    """Return the practice of a connection: its entry in the file, else one with the common defaults."""
     for each in of_file(file()):
         if each.connection == conn_id:
             return each
@@ -73,9 +73,9 @@ def of_connection(conn_id: str) -> Practice:
 
 
 def named(name: str) -> Practice:
-    """Return the practice of this name, or at the connection of this id; "default" is the one at `ecw_default`.
+    """Return the practice with this name or connection id; "default" is the one at `ecw_default`.
 
-    Raises ConfigurationError with what was meant.
+    Raises ConfigurationError, with a suggestion, if it does not exist.
     """
     from ecw.settings import connections
     from ecw.settings.did_you_mean import did_you_mean
@@ -91,24 +91,24 @@ def named(name: str) -> Practice:
 
 
 def name_of(conn_id: str) -> str:
-    """Return the name that a connection's practice has where the file gives it none."""
+    """Return the default name of a connection's practice."""
     return "" if conn_id == DEFAULT_CONNECTION else conn_id.removeprefix("ecw_")
 
 
 def file() -> Path | None:
-    """Return the file of practices: what ECW_PRACTICES names, else include/practices.yaml; None where there is none.
+    """Return the path of the practices file: ECW_PRACTICES, else include/practices.yaml; None if there is none.
 
-    Raises ConfigurationError where ECW_PRACTICES names a file that is not there.
+    Raises ConfigurationError if the file that ECW_PRACTICES names does not exist.
     """
-    if asked := os.environ.get(FILE):
-        if Path(asked).is_file():
-            return Path(asked)
-        raise ConfigurationError(f"There is no file {asked}.", next_step=f"fix or remove the variable {FILE}.")
+    if configured := os.environ.get(FILE):
+        if Path(configured).is_file():
+            return Path(configured)
+        raise ConfigurationError(f"There is no file {configured}.", next_step=f"fix or remove the variable {FILE}.")
     return project_files.include_file("practices.yaml")
 
 
 def of_file(path: Path | None) -> tuple[Practice, ...]:
-    """Return the practices that a file names, in its order.  Raises ConfigurationError with every mistake in it."""
+    """Return the practices of a file, in its order.  Raises ConfigurationError with every mistake in it."""
     if path is None:
         return ()
     return _of_file(path, path.stat().st_mtime_ns)
@@ -125,22 +125,22 @@ def _ids(written: str) -> list[str]:
     found = [each for each in re.split(r"[\s,;\[\]\"']+", written) if each]
     if wrong := [each for each in found if not _NAME.fullmatch(each)]:
         raise ConfigurationError(
-            f"The variable {VARIABLE} holds {wrong[0][:40]!r}, which is no connection's id.",
+            f"The variable {VARIABLE} holds {wrong[0][:40]!r}, which is not a connection id.",
             next_step="run `ecw practice sync`, which writes it.",
         )
     return found
 
 
 def _in_environment() -> list[str]:
-    """Return the ids of the connections of our type that the environment holds."""
+    """Return the ids of the connections of type `ecw` in the environment."""
     found = []
     for name, value in os.environ.items():
-        if name.startswith("AIRFLOW_CONN_") and _is_ours(value):
+        if name.startswith("AIRFLOW_CONN_") and _is_ecw(value):
             found.append(name.removeprefix("AIRFLOW_CONN_").lower())
     return sorted(found)
 
 
-def _is_ours(value: str) -> bool:
+def _is_ecw(value: str) -> bool:
     if value.startswith(f"{CONN_TYPE}://"):
         return True
     return bool(re.search(rf'"conn_type"\s*:\s*"{CONN_TYPE}"', value)) if value.lstrip().startswith("{") else False

@@ -1,4 +1,4 @@
-"""include/practices.yaml, read with the file, the line and the key of every mistake."""
+"""Read include/practices.yaml; report every mistake with file, line and key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Keys = tuple[int | str, ...]
 
 
 class Alerts(BaseModel):
-    """Who gets this practice's alerts, and from when on: the keys of the Variable ecw_alerts."""
+    """The receivers and the limits of this practice's alerts: the keys of the Variable ecw_alerts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -31,18 +31,18 @@ class Alerts(BaseModel):
     volume_drop_percent: float | None = None
 
 
-def _no_path_up(value: Any) -> Any:
+def _not_blank(value: Any) -> Any:
     if isinstance(value, str) and not value.strip():
         raise ValueError("is empty")
     return value
 
 
-Text = Annotated[str, BeforeValidator(_no_path_up)]
+Text = Annotated[str, BeforeValidator(_not_blank)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
 
 
 class Entry(BaseModel):
-    """What the file may say of one practice."""
+    """The settings of one practice."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -66,7 +66,7 @@ class Entry(BaseModel):
         try:
             return None if value is None else checked(value)
         except ConfigurationError:
-            raise ValueError(f"{value!r} is no cron expression of five fields") from None
+            raise ValueError(f"{value!r} is not a cron expression of five fields") from None
 
     @field_validator("resources")
     @classmethod
@@ -75,12 +75,12 @@ class Entry(BaseModel):
 
         for name in value:
             if name not in RESOURCES:
-                raise ValueError(f"{name!r} is no resource; {did_you_mean(name, list(RESOURCES))}")
+                raise ValueError(f"{name!r} is not a resource; {did_you_mean(name, list(RESOURCES))}")
         return [name for name in RESOURCES if name in value]
 
 
 class Document(BaseModel):
-    """The file: its one key, and the practices by their names."""
+    """The file: one key, with the practices by name."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -90,11 +90,11 @@ class Document(BaseModel):
 def read(path: Path) -> tuple[Practice, ...]:
     """Return the practices of a file, in its order.
 
-    Raises ConfigurationError with file, line and key of every mistake, and what was meant.
+    Raises ConfigurationError with file, line and key of every mistake, and suggestions.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe one
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -106,10 +106,10 @@ def read(path: Path) -> tuple[Practice, ...]:
         found = tuple(_practice(path, name, entry or Entry()) for name, entry in document.practices.items())
     except ValidationError as error:
         mistakes = [_mistake(root, each["loc"], each["type"], each["msg"]) for each in error.errors()]
-    mistakes += _twice(root, found) + _absent_folders(root, found)
+    mistakes += _duplicates(root, found) + _missing_folders(root, found)
     if mistakes:
         lines = "\n".join(f"{path}:{line}: {what}" for line, what in sorted(mistakes))
-        raise ConfigurationError(f"Practices are configured wrongly:\n{lines}\n", next_step=_NEXT)
+        raise ConfigurationError(f"The configuration of practices has mistakes:\n{lines}\n", next_step=_NEXT)
     return found
 
 
@@ -119,7 +119,7 @@ def _practice(path: Path, name: str, entry: Entry) -> Practice:
 
     connection = entry.connection or f"ecw_{name}"
     return Practice(
-        # Its DAGs keep their ids when the file first names the practice that was there alone.
+        # The DAGs of the practice at ecw_default keep their ids when the file first names it.
         name="" if connection == DEFAULT_CONNECTION else name,
         connection=connection,
         crm_connection=entry.crm_connection,
@@ -159,11 +159,11 @@ def _line(root: yaml.Node | None, keys: list[str]) -> int:
     return line
 
 
-def _twice(root: yaml.Node | None, found: tuple[Practice, ...]) -> list[tuple[int, str]]:
-    """Two practices cannot have the same connection, nor one name twice (YAML would keep the last in silence)."""
+def _duplicates(root: yaml.Node | None, found: tuple[Practice, ...]) -> list[tuple[int, str]]:
+    """Return the duplicate connections, and the duplicate names, of which YAML would silently keep the last."""
     names = [key.value for key, _ in _entries(root)]
     mistakes = [
-        (key.start_mark.line + 1, f"practices.{key.value}: it is there twice")
+        (key.start_mark.line + 1, f"practices.{key.value}: it occurs twice")
         for at, (key, _) in enumerate(_entries(root))
         if key.value in names[:at]
     ]
@@ -171,16 +171,19 @@ def _twice(root: yaml.Node | None, found: tuple[Practice, ...]) -> list[tuple[in
     for one, (key, _) in zip(found, _entries(root), strict=False):
         if one.connection in seen:
             what = (
-                f"practices.{key.value}.connection: {one.connection} is the practice {seen[one.connection]!r} already"
+                f"practices.{key.value}.connection: {one.connection} is already the practice {seen[one.connection]!r}"
             )
             mistakes.append((_line(root, ["practices", key.value, "connection"]), what))
         seen[one.connection] = key.value
     return mistakes
 
 
-def _absent_folders(root: yaml.Node | None, found: tuple[Practice, ...]) -> list[tuple[int, str]]:
+def _missing_folders(root: yaml.Node | None, found: tuple[Practice, ...]) -> list[tuple[int, str]]:
     return [
-        (_line(root, ["practices", key.value, word]), f"practices.{key.value}.{word}: there is no folder {folder}")
+        (
+            _line(root, ["practices", key.value, word]),
+            f"practices.{key.value}.{word}: the folder {folder} does not exist",
+        )
         for one, (key, _) in zip(found, _entries(root), strict=False)
         for word, folder in (("mappings", one.mappings), ("quality", one.quality))
         if folder is not None and not folder.is_dir()

@@ -1,8 +1,8 @@
-"""What the connection and the run's form may say about how a pull is done.
+"""The options of a pull, from the connection and the run's form.
 
-The connection's extra field `pull` holds a JSON object of these; a run overrides it, key by key.  The form of a run has
-only those of FORM, and no run gets past what the connection limits: the resources, a dry run, the time that a run may
-take (`ignore_time_budget`).
+The connection's extra field `pull` is a JSON object of these options; a run overrides it, key by key.  The form of a
+run has only those in FORM.  A run cannot exceed the connection's limits: the resources, a dry run, and the time that a
+run may take (`ignore_time_budget`).
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ from ecw.settings.name_prefixes import ALWAYS
 
 CHANGES, FULL, PATIENTS, SCHEDULE = (mode.value for mode in Mode if mode is not Mode.REPLAY)
 MODES = (CHANGES, FULL, PATIENTS, SCHEDULE)
-AUTOMATIC = "automatic"  # a strategy that nobody chose
-_STRATEGY = "strategy_"  # the form has a field for each resource
-_WINDOW, _HOW = "From and until", "How"  # sections; what to pull has none: Airflow shows that part opened
+AUTOMATIC = "automatic"  # the form's value for a strategy that the run does not set
+_STRATEGY = "strategy_"  # prefix of the form's fields, one per resource
+_WINDOW, _HOW = (
+    "From and until",
+    "How",
+)  # sections of the form; Airflow expands the fields without a section, which select what to pull
 _WHERE = "the run's form, or in the connection's extra field `pull`"
 _EXAMPLE = '{"strategies": {"encounter": "list"}}'
 
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
 class Options:
-    """Every key, with what holds where nobody says otherwise."""
+    """Every key, with its default."""
 
     resources: list[ResourceName] = option(
         list,
@@ -172,21 +175,21 @@ class Options:
 
     @property
     def few(self) -> bool:
-        """Whether the run is about single patients, records or practitioners: one task does it at once."""
+        """True if the run covers single patients, records or practitioners: one task does all its steps."""
         return bool(self.ids or self.practitioners)
 
     @property
     def own_window(self) -> bool:
-        """Whether the form gives the window."""
+        """True if the form sets the window."""
         return bool(self.since or self.until)
 
     @classmethod
     def read(cls, *sources: Mapping[str, Any] | str | None) -> Self:
-        """Read options, later sources over earlier ones; a source may be JSON text.
+        """Return the options of the sources; later ones override earlier ones, and a source may be JSON text.
 
-        What is empty or false is left to the sources before: a form cannot leave a field out.
+        An empty or false value does not override, because a form sends a value for every field.
 
-        Raises ConfigurationError naming the key and what it may be.
+        Raises ConfigurationError naming the key and its correct form.
         """
         found: dict[str, Any] = {}
         for source in sources:
@@ -197,7 +200,7 @@ class Options:
         return validated(cls, found, of="pull", where=_WHERE)
 
 
-# What the form of a run has, for ecw.operators.pull_params; what it holds where nobody touched it says nothing.
+# The form of a run, for ecw.operators.pull_params; a field with its initial value is ignored.
 FIELDS = form_fields(Options) | {
     f"{_STRATEGY}{each.name}": {
         "default": AUTOMATIC,
@@ -213,32 +216,32 @@ FORM: dict[str, Any] = {name: field["default"] for name, field in FIELDS.items()
 
 
 def of_form(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the form of a run says, for Options.read: what was left as it was is left out.
+    """Return the changed fields of a run's form, for Options.read.
 
-    Raises ConfigurationError for what the form does not have.
+    Raises ConfigurationError for a key that the form does not have.
     """
     require_own_keys(params, FORM, "pull", [name for name, *_ in described(Options)])
     return {name: value for name, value in params.items() if value != FORM[name]}
 
 
 def require_within(connection: Mapping[str, Any] | str | None, form: Options) -> None:
-    """Do nothing where a run stays within what the connection limits.  Raises ConfigurationError."""
+    """Raise ConfigurationError if a run exceeds the connection's limits."""
     limits = _folded(said(connection, of="pull", example='{"dry_run": true}'))
     if limits.get("resources") and (beyond := [name for name in form.resources if name not in limits["resources"]]):
         raise ConfigurationError(
-            f"The connection lets runs pull {', '.join(limits['resources'])} only, and this one asks for "
+            f"The connection lets runs pull only {', '.join(limits['resources'])}, and this run asks for "
             f"{', '.join(beyond)}.",
             next_step="choose among these, or have the connection's extra field `pull` changed.",
         )
     if form.ignore_time_budget and limits.get("ignore_time_budget") is False:
         raise ConfigurationError(
-            "The connection lets no run begin that does not fit before the next one.",
+            "The connection lets no run begin that would not end before the next one.",
             next_step="leave `ignore_time_budget` out, or have the connection's extra field `pull` changed.",
         )
 
 
 def _folded(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make `strategies` of the form's fields, and leave out the empty lines of its lists."""
+    """Return a source with the form's `strategy_…` fields as `strategies`, and its lists without empty lines."""
     found = {name: value for name, value in source.items() if not name.startswith(_STRATEGY)}
     chosen = {name.removeprefix(_STRATEGY): value for name, value in source.items() if name.startswith(_STRATEGY)}
     chosen = {name: value for name, value in chosen.items() if value != AUTOMATIC}

@@ -1,8 +1,8 @@
-"""What the connection and the run's form may say about a push.
+"""The options of a push, from the connection and the run's form.
 
-The connection's extra field `push` holds a JSON object of these.  The form of a run has only those of FORM, and makes
-the run narrower, never wider: of two limits the lower one holds, and what the connection switched on stays on (the dry
-run, the test patient).  What the form leaves as it was, empty, says nothing.
+The connection's extra field `push` is a JSON object of these options.  The form of a run has only those in FORM, and
+can only restrict the run: the lower of two limits applies, and options that the connection switches on stay on (dry
+run, test patient).  Empty fields of the form are ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ W = TypeVar("W", bound="Wanted")
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
 class Wanted:
-    """Every key, with what holds where nobody says otherwise."""
+    """Every key, with its default."""
 
     resource: str = option(
         PUSHED,
@@ -103,28 +103,28 @@ class Wanted:
     def read(
         cls, connection: Mapping[str, Any] | str | None = None, form: Mapping[str, Any] | str | None = None
     ) -> Self:
-        """Read what the connection says, and what the run's form says within it; each may be JSON text.
+        """Return the connection's options, restricted by the run's form; each may be JSON text.
 
-        Raises ConfigurationError naming the key and what it may be.
+        Raises ConfigurationError naming the key and its correct form.
         """
-        by_connection = said(connection, of="push", example='{"max_creates": 20}')
-        by_form = said(form, of="push", example='{"dry_run": true}')
-        require_own_keys(by_form, FORM, "push", [name for name, *_ in described(cls)])
-        connection_wants = _checked(cls, by_connection)
-        require_pushed(connection_wants.resource)
-        wanted = connection_wants._within(_checked(cls, by_form))
+        connection_options = said(connection, of="push", example='{"max_creates": 20}')
+        form_options = said(form, of="push", example='{"dry_run": true}')
+        require_own_keys(form_options, FORM, "push", [name for name, *_ in described(cls)])
+        allowed = _checked(cls, connection_options)
+        require_pushed(allowed.resource)
+        wanted = allowed._within(_checked(cls, form_options))
         if wanted.test_only and not wanted.test_patient:
             raise ConfigurationError(
-                "The run is for the test patient only, and none is named.",
+                "The run is for the test patient only, and the connection names none.",
                 next_step='put {"test_patient": "<CRM id or MR number>"} into the connection\'s extra field `push`.',
             )
         return wanted
 
     def _within(self, form: Wanted) -> Self:
-        """Return what is left of the connection's wishes where the run's form says more."""
+        """Return these options of the connection, restricted by the run's form."""
         if form.only and self.only and form.only != self.only:
             raise ConfigurationError(
-                f"The run is to {form.only}, and the connection lets it {self.only} only.",
+                f"The run asks for `only` {form.only}, and the connection allows `only` {self.only}.",
                 next_step="leave `only` empty, or have the connection's extra field `push` changed.",
             )
         if self.patients and not set(form.patients) <= set(self.patients):
@@ -141,21 +141,21 @@ class Wanted:
             only=self.only or form.only,
             limit=min(limits, default=0),
             test_only=self.test_only or form.test_only,
-            mr_numbers=self.mr_numbers or not form.patients,  # the connection names whom it likes
+            mr_numbers=self.mr_numbers or not form.patients,  # the connection may name patients by MR number
         )
 
     @property
     def named(self) -> list[str]:
-        """The patients that this run is about; empty: all that differ."""
+        """The patients that this run covers; empty: all that differ."""
         return [self.test_patient] if self.test_only else self.patients
 
 
 def _checked(cls: type[W], source: Mapping[str, Any]) -> W:
-    """Return what a source says, without what it left empty."""
+    """Return the options of a source, without empty ones."""
     found = {name: value for name, value in source.items() if is_said(value)}
     return validated(cls, found, of="push", where=_WHERE)
 
 
-# What a run may say, for ecw.operators.push_params.
+# The form of a run, for ecw.operators.push_params.
 FIELDS = form_fields(Wanted)
 FORM = tuple(FIELDS)

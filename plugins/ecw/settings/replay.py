@@ -1,4 +1,4 @@
-"""What the form of a replay may say: which of the open rejects."""
+"""The options of a replay: which of the open rejects it covers."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from ecw.settings.base import OPTIONS, ResourceName, form_fields, option, requir
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
 class ReplayOptions:
-    """Every key; what is empty chooses nothing out, all empty: every open reject."""
+    """Every key; an empty one does not filter. All empty: every open reject."""
 
     resources: list[ResourceName] = option(
         list,
-        "only these resources; none: all",
+        "only these resources; empty: all",
         form={
             "title": "Resources",
-            "description": "Only these; none: all.",
+            "description": "Only these; empty: all.",
             "items": {"type": "string", "enum": list(RESOURCES)},
             "examples": list(RESOURCES),
         },
     )
     rule: str = option(
         "",
-        "only what this rule rejected",
+        "only records that this rule rejected",
         form={
             "title": "Rule",
-            "description": "Only what is rejected by this rule, as `ecw status` names it: unmapped code.",
+            "description": "Only records rejected by this rule, as `ecw status` names it, for instance: unmapped code.",
         },
     )
     run: str = option(
         "",
-        "only what this run rejected",
-        form={"title": "Run", "description": "Only what was rejected by the pull with this run id."},
+        "only records that this run rejected",
+        form={"title": "Run", "description": "Only records that the pull with this run id rejected."},
     )
     ids: list[str] = option(
         list,
         "only these eCW ids",
         form={
             "title": "eCW ids",
-            "description": "Only these records, one id a line.",
+            "description": "Only these records, one id per line.",
         },
     )
 
     @classmethod
     def read(cls, source: Mapping[str, Any] | str | None) -> Self:
-        """Read what a run says, as an object or as JSON.
+        """Return the options of a run, given as an object or as JSON.
 
-        Raises ConfigurationError naming the key and what it may be.
+        Raises ConfigurationError naming the key and its correct form.
         """
         form = said(source, of="replay", example='{"resources": ["patient"]}')
         require_own_keys(form, FORM, "replay")
-        given = {name: value for name, value in form.items() if value is not None}
-        return validated(cls, given, of="replay", where="the run's form")
+        filled = {name: value for name, value in form.items() if value is not None}
+        return validated(cls, filled, of="replay", where="the run's form")
 
 
 FIELDS = form_fields(ReplayOptions)

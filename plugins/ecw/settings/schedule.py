@@ -1,6 +1,6 @@
-"""When the pull runs and what it pulls by itself: the Airflow Variables `ecw_pull_schedule` and `ecw_pull_resources`.
+"""The schedule of the pull and its resources: the Airflow Variables `ecw_pull_schedule` and `ecw_pull_resources`.
 
-Read from AIRFLOW_VAR_ECW_PULL_SCHEDULE and AIRFLOW_VAR_ECW_PULL_RESOURCES too; neither needs code or a restart.
+AIRFLOW_VAR_ECW_PULL_SCHEDULE and AIRFLOW_VAR_ECW_PULL_RESOURCES work, too. A change needs no code and no restart.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 SCHEDULE, RESOURCES = "ecw_pull_schedule", "ecw_pull_resources"
 EVERY_TWO_HOURS = "0 */2 * * *"
-_SAMPLED = 200  # runs from which the gaps are measured: more than a week of anything up to hourly
+_SAMPLED = 200  # number of runs whose gaps are measured: more than a week of an hourly schedule
 
 
 class Gaps(NamedTuple):
-    """The time from one scheduled run to the next: they differ where nights or weekends are left out."""
+    """The shortest and the longest time between two scheduled runs; they differ if nights or weekends have no runs."""
 
     shortest: timedelta
     longest: timedelta
 
 
 def cron_of_dag(practice: Practice | None = None) -> str:
-    """Return the cron expression for the DAG's file, which is parsed all the time and must stay light.
+    """Return the cron expression for the DAG file, which Airflow parses often, so this must stay fast.
 
-    Raises ConfigurationError for a wrong one, which Airflow shows as an import error on its first page: a pull that
-    quietly ran at other times than those asked for would be noticed by nobody (docs/decisions/0010).
+    Raises ConfigurationError if it is wrong; Airflow shows that as an import error on its first page. Nobody would
+    notice a pull that silently runs at other times than configured (docs/decisions/0010).
     """
     from airflow.sdk import Variable
 
     if practice is not None and practice.schedule is not None:
         return practice.schedule
-    # Without a supervisor (a test, a plain Python) there is no answer but the default; Airflow's database is not asked.
+    # Without a supervisor (a test, plain Python) Variable.get returns the default, without a query.
     written = os.environ.get(f"AIRFLOW_VAR_{SCHEDULE.upper()}") or Variable.get(SCHEDULE, default=None)
     return checked(written)
 
 
 def cron(practice: Practice | None = None) -> str:
-    """Return the cron expression in a task and in a terminal: the practice's own, else the Variable's.
+    """Return the cron expression for a task or a terminal: the practice's own, else the Variable's.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if it is not a cron expression.
     """
     from ecw.settings import connections
 
@@ -57,9 +57,9 @@ def cron(practice: Practice | None = None) -> str:
 
 
 def checked(written: object) -> str:
-    """Return a cron expression, every two hours where nothing is written.
+    """Return the checked cron expression; without one, every two hours.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if it is not a cron expression of five fields.
     """
     from croniter import croniter  # type: ignore[import-untyped]
 
@@ -68,7 +68,7 @@ def checked(written: object) -> str:
     text = presets.get(text, text)
     if len(text.split()) != 5 or not croniter.is_valid(text):
         raise ConfigurationError(
-            f"The variable {SCHEDULE} is no cron expression of five fields: {text[:60]!r}.",
+            f"The variable {SCHEDULE} is not a cron expression of five fields: {text[:60]!r}.",
             next_step=f"write one such as {EVERY_TWO_HOURS!r} (every two hours) into it under Admin > Variables, "
             "or remove it.",
         )
@@ -77,21 +77,21 @@ def checked(written: object) -> str:
 
 @cache
 def gaps(expression: str) -> Gaps:
-    """Return how long it is from one run to the next."""
+    """Return the shortest and the longest time between two runs of a cron expression."""
     from croniter import croniter
 
-    runs = croniter(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - cron knows no zone, and UTC has no summer time
+    runs = croniter(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - cron has no time zone, and UTC has no summer time
     times = [runs.get_next(datetime) for _ in range(_SAMPLED)]
     lengths = [later - earlier for earlier, later in pairwise(times)]
     return Gaps(min(lengths), max(lengths))
 
 
 def resources(practice: Practice | None = None) -> list[str]:
-    """Return what the schedule pulls, in the order of resources.py: everything, where nothing is written.
+    """Return the resources that the schedule pulls, in the order of resources.py.
 
-    The practice's own, else the Variable's.
+    They are the practice's own, else the Variable's, else all.
 
-    Raises ConfigurationError for a name that there is not.
+    Raises ConfigurationError for an unknown name.
     """
     from ecw.resources import RESOURCES as ALL
     from ecw.resources import resource

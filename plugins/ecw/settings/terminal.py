@@ -1,8 +1,8 @@
 """Connections and variables in a terminal, without the two to three seconds that importing Airflow takes.
 
-Airflow looks in its secrets backend, in AIRFLOW_CONN_... and AIRFLOW_VAR_..., and in its own database, in this order.
-Here the same is read, where the environment or airflow.cfg says in plain text how. Wherever they do not (a secrets
-backend, an option that a command prints, several teams), AskAirflow is raised, and Airflow is imported after all.
+Airflow reads its secrets backend, then AIRFLOW_CONN_... and AIRFLOW_VAR_..., then its own database.
+This module reads the same, if the environment or airflow.cfg configures it in plain text. For anything else (a secrets
+backend, an option that a command prints, several teams) it raises AskAirflow, and the caller imports Airflow.
 
 Sources: airflow.secrets.{environment_variables,metastore}, airflow.sdk.definitions.connection, of Airflow 3.3.
 """
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-# Options that change where secrets are, or how they are read.
+# Options that change where or how secrets are read.
 _ELSEWHERE = (
     ("secrets", "backend"),
     ("workers", "secrets_backend"),
     ("core", "multi_team"),
-    ("core", "sql_alchemy_conn"),  # where Airflow 2 had it
+    ("core", "sql_alchemy_conn"),  # its section in Airflow 2
     ("database", "sql_alchemy_schema"),
     ("database", "sql_alchemy_connect_args"),
 )
@@ -33,7 +33,7 @@ _NOTHING = ("", "false", "none")
 
 
 class AskAirflow(Exception):
-    """What was asked can be answered by Airflow itself alone."""
+    """Only Airflow itself can read the connection or variable."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class TerminalConnection:
 
     @property
     def extra_dejson(self) -> dict[str, Any]:
-        """The extra as an object, an empty one where it is not JSON."""
+        """The extra as an object, an empty one if it is not JSON."""
         try:
             found = json.loads(self.extra or "{}")
         except json.JSONDecodeError:
@@ -61,7 +61,7 @@ class TerminalConnection:
 
 
 def connection(conn_id: str) -> TerminalConnection | None:
-    """Return the connection of that id, None where there is none.  Raises AskAirflow."""
+    """Return the connection with the id; None if it does not exist.  Raises AskAirflow."""
     _require_plain()
     if written := os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"):
         return parsed(conn_id, written)
@@ -75,25 +75,25 @@ def connection(conn_id: str) -> TerminalConnection | None:
         host=row["host"],
         schema=row["schema"],
         login=row["login"],
-        password=_opened(row["password"], row["is_encrypted"]),
+        password=_decrypted(row["password"], row["is_encrypted"]),
         port=row["port"],
-        extra=_opened(row["extra"], row["is_extra_encrypted"]),
+        extra=_decrypted(row["extra"], row["is_extra_encrypted"]),
     )
 
 
 def variable(name: str) -> str | None:
-    """Return the variable of that name, None where there is none.  Raises AskAirflow."""
+    """Return the variable with the name; None if it does not exist.  Raises AskAirflow."""
     _require_plain()
     if (written := os.environ.get(f"AIRFLOW_VAR_{name.upper()}")) is not None:
         return written
     row = _row("variable", "key", name)
-    return None if row is None else _opened(row["val"], row["is_encrypted"])
+    return None if row is None else _decrypted(row["val"], row["is_encrypted"])
 
 
 def parsed(conn_id: str, written: str) -> TerminalConnection:
-    """Return the connection that an environment variable holds, as JSON or as a URI.
+    """Return the connection in an environment variable, which is JSON or a URI.
 
-    Raises AskAirflow for anything out of the ordinary: its error is Airflow's to word.
+    Raises AskAirflow for a value of any other form, so that Airflow reports the error.
     """
     try:
         if written.strip().startswith("{"):
@@ -105,22 +105,22 @@ def parsed(conn_id: str, written: str) -> TerminalConnection:
 
 def _of_json(conn_id: str, values: Mapping[str, Any]) -> TerminalConnection:
     extra = values.get("extra")
-    given = {name: value for name, value in values.items() if name not in ("extra", "conn_type", "port")}
+    others = {name: value for name, value in values.items() if name not in ("extra", "conn_type", "port")}
     return TerminalConnection(
         conn_id,
         conn_type=_type(values["conn_type"]) if values.get("conn_type") else None,
         port=int(values["port"]) if values.get("port") else None,
         extra=(extra if isinstance(extra, str) else json.dumps(extra)) if extra else None,
-        **given,
+        **others,
     )
 
 
 def _of_uri(conn_id: str, written: str) -> TerminalConnection:
-    if written.count("://") != 1:  # a protocol of its own within the host
+    if written.count("://") != 1:  # a host with its own protocol
         raise AskAirflow
     parts = urlsplit(written)
     host = unquote(parts.hostname or "")
-    if "/" in host:  # a path in the place of a host keeps its capitals: Airflow has rules for it
+    if "/" in host:  # a path as host: Airflow has special rules for it
         raise AskAirflow
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     return TerminalConnection(
@@ -140,16 +140,16 @@ def _type(written: str) -> str:
 
 
 def _require_plain() -> None:
-    """Raise AskAirflow where secrets come from elsewhere than the environment and Airflow's database."""
+    """Raise AskAirflow if secrets can come from anywhere but the environment and Airflow's database."""
     for section, key in _ELSEWHERE:
         if (_option(section, key) or "").strip().lower() not in _NOTHING:
             raise AskAirflow
 
 
 def _option(section: str, key: str) -> str | None:
-    """Return an option of Airflow's from the environment or airflow.cfg, None where neither has it.
+    """Return an option of Airflow from the environment or airflow.cfg, None if neither has it.
 
-    Raises AskAirflow where it is a command, a secret's name, or a text that Airflow would expand.
+    Raises AskAirflow if it is a command, the name of a secret, or a text that Airflow would expand.
     """
     name = f"AIRFLOW__{section.upper()}__{key.upper()}"
     written, file = os.environ.get(name), _airflow_cfg(_cfg_path())
@@ -185,25 +185,25 @@ def _airflow_cfg(path: Path) -> ConfigParser:
 
 
 def _row(table: str, key: str, value: str) -> Mapping[str, Any] | None:
-    """Return a row of Airflow's own database, None where it holds none.  Raises AskAirflow where it cannot be read."""
+    """Return a row of Airflow's own database, or None.  Raises AskAirflow if the database cannot be read."""
     url = _option("database", "sql_alchemy_conn") or f"sqlite:///{_home() / 'airflow.db'}"
     from sqlalchemy import Select, column, create_engine, inspect, make_url, select
-    from sqlalchemy import table as named
+    from sqlalchemy import table as table_of
     from sqlalchemy.exc import SQLAlchemyError
 
     statement: Select[*tuple[Any, ...]] = (
         select(*map(column, _COLUMNS[table]))
-        .select_from(named(table))
+        .select_from(table_of(table))
         .where(column(key) == value, column("team_name").is_(None))
     )
     try:
-        there = make_url(url)
-        if there.get_backend_name() == "sqlite" and there.database and not Path(there.database).exists():
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
             return None
-        engine = create_engine(there, hide_parameters=True)
+        engine = create_engine(address, hide_parameters=True)
         try:
             with engine.connect() as connected:
-                if not inspect(connected).has_table(table):  # `airflow db migrate` has not run: nothing is stored yet
+                if not inspect(connected).has_table(table):  # `airflow db migrate` has not run yet
                     return None
                 found = connected.execute(statement).mappings().one_or_none()
         finally:
@@ -222,8 +222,8 @@ _COLUMNS = {
 }
 
 
-def _opened(stored: str | None, encrypted: bool) -> str | None:
-    """Return a stored text, decrypted with Airflow's Fernet key.  Raises AskAirflow where that is not possible."""
+def _decrypted(stored: str | None, encrypted: bool) -> str | None:
+    """Return a stored text, decrypted with Airflow's Fernet key.  Raises AskAirflow if that fails."""
     if not stored or not encrypted:
         return stored
     from cryptography.fernet import Fernet, InvalidToken, MultiFernet

@@ -1,9 +1,9 @@
 """Verification of benefits: a request in the CRM for every patient whose insurance or demographics a pull has changed.
 
-    steps      what the DAG crm_vob runs: open requests, deliver them
-    matters    which columns a payer asks for
-    settings   what the connection says: the first load, how many at once
-    webhook    posting a request to whoever verifies
-
-The tables are ecw.vob.requests's: the journal says what has changed, `vob_request` what is to be verified.
+steps             the steps of the DAG crm_vob: open requests, deliver them
+requests          opens requests in `vob_request` for the changes in the journal
+relevant_fields   the columns that a payer asks for
+table             the CRM's table `vob_request`
+settings          the connection's extra field `vob`
+webhook           posts a request to the service that verifies benefits
 """

@@ -1,8 +1,8 @@
-"""Which changes are worth a verification of benefits, by the names of the CRM's columns."""
+"""The changes that need a verification of benefits, by the names of the CRM's columns."""
 
 from __future__ import annotations
 
-# What a payer finds a member by, and where it writes to.
+# The fields by which a payer identifies and contacts a member.
 PATIENT = frozenset(
     {
         *("first_name", "middle_name", "last_name", "suffix", "birth_date", "gender"),
@@ -10,15 +10,15 @@ PATIENT = frozenset(
         *("phone", "mobile_phone"),
     }
 )
-# Of insurance everything matters, also that eCW has it no more (`emr_status`), but for what says which record it is.
+# Every other column of insurance matters, also the deletion in eCW (`emr_status`).
 NOT_OF_INSURANCE = frozenset({"ecw_id"})
-NEW = "new"  # the word for a policy that was not there before
+NEW = "new"  # stands for all columns of a policy that the CRM did not have
 
 
 def what_changed(resource: str, operation: str, fields: str | None) -> frozenset[str]:
-    """Return the names of the columns that matter; none: no request.
+    """Return the names of the changed columns that matter; if there are none, no request is opened.
 
-    A new patient alone has nothing to verify: the insurance that comes with it opens the request.
+    A new patient opens no request: its insurance does.
     """
     if operation == "insert":
         return frozenset({NEW}) if resource == "insurance" else frozenset()

@@ -1,8 +1,8 @@
 """Requests to verify benefits: from the journal of the pulls to the CRM's table `vob_request`.
 
-A load writes what it changed into the journal, in its own transaction. Every such entry is read once, and marked
-in the transaction that opens its request, so that nothing is missed and nothing asked twice, whatever woke us and
-whoever is killed. The entries that one load wrote about one patient are one change, and one request.
+A load writes its changes into the journal, in its own transaction. `crm_vob` reads every such entry once, and marks it
+in the transaction that opens its request. So no change is missed and none opens two requests, even if a task is killed.
+The entries that one load wrote about one patient are one change, and open one request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Load(NamedTuple):
-    """What one run did to one resource."""
+    """One run's load of one resource."""
 
     run_id: str
     resource: str
@@ -40,10 +40,10 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """How many requests were opened, and how many patients' changes were passed over, and why."""
+    """The numbers of opened requests, and of journal entries that opened none, by reason."""
 
     opened: int = 0
-    include_initial_sync: int = 0  # entries of what was there before and was fetched for the first time
+    include_initial_sync: int = 0  # entries of records that an initial sync fetched: existing ones, not changed
     too_many: int = 0  # entries of loads that would have opened more than `max_requests_per_load`
 
     def __add__(self, other: Self) -> Self:
@@ -55,18 +55,18 @@ class Opened:
 
     def __str__(self) -> str:
         return (
-            f"{self.opened} requests opened, {self.include_initial_sync} changes of a first look "
-            f"and {self.too_many} of too large loads passed over"
+            f"{self.opened} requests opened; {self.include_initial_sync} changes of an initial sync "
+            f"and {self.too_many} changes of too large loads opened none"
         )
 
     def counts(self) -> dict[str, int]:
-        """Return them by name."""
+        """Return the numbers by name."""
         return {"opened": self.opened, "include_initial_sync": self.include_initial_sync, "too_many": self.too_many}
 
 
 @dataclass(slots=True)
 class _Change:
-    """What one load changed of one patient."""
+    """The changes that one load made to one patient."""
 
     patient_id: str | None
     entries: list[str] = field(default_factory=list)
@@ -75,19 +75,22 @@ class _Change:
 
 
 def loads(engine: Engine, practice: str, of_run: str = "") -> list[Load]:
-    """Return the loads with entries that were not read yet, or a run's that opened no request; oldest first."""
+    """Return the loads with unread entries, the oldest first.
+
+    With `of_run`: that run's loads with entries that are unread or opened no request.
+    """
     j = ecw_journal
-    statement = select(j.c.run_id, j.c.resource).where(*_followed(practice), _unseen(again=bool(of_run)))
+    statement = select(j.c.run_id, j.c.resource).where(*_followed(practice), _unread(again=bool(of_run)))
     if of_run:
         statement = statement.where(j.c.run_id == of_run)
     with reading(engine) as connection:
-        found = connection.execute(statement.group_by(j.c.run_id, j.c.resource).order_by(func.min(j.c.at)))
-        return [Load(*row) for row in found]
+        rows = connection.execute(statement.group_by(j.c.run_id, j.c.resource).order_by(func.min(j.c.at)))
+        return [Load(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Opens the requests of loads, as the settings say."""
+    """Opens the requests of loads, with the settings of a practice."""
 
     engine: Engine
     practice: str
@@ -100,59 +103,60 @@ class Opening:
     def of_load(self, load: Load, *, again: bool = False) -> Opened:
         """Open the requests of one load and mark its entries, in one transaction.
 
-        `again` looks at those that opened no request, too, and opens all that matter: a person has asked for them.
+        `again` also reads the entries that opened no request before, and ignores both limits (initial sync, number of
+        requests), because a person asked for these requests.
 
         Raises CrmSchemaError, DatabaseUnavailable.
         """
         with working(DOING), self.engine.begin() as connection:
-            # Loads of the resource wait, so that no entry comes between those read and those marked.
+            # Loads of the resource wait meanwhile, so that every entry that is marked has been read.
             one_at_a_time(connection, self.practice, load.resource)
-            mine = (
+            entries = (
                 *_followed(self.practice),
-                _unseen(again=again),
+                _unread(again=again),
                 ecw_journal.c.run_id == load.run_id,
                 ecw_journal.c.resource == load.resource,
             )
-            seen = 0
+            initial = 0
             if not (self.include_initial_sync or again):
-                seen = _mark(connection, (*mine, ecw_journal.c.initial_sync.is_(true())), NONE)
-                if seen:
-                    log.info("%s: %d changes of a first look open no request.", load.resource, seen)
+                initial = _mark(connection, (*entries, ecw_journal.c.initial_sync.is_(true())), NONE)
+                if initial:
+                    log.info("%s: %d changes of an initial sync open no request.", load.resource, initial)
             changes = self._changes(
-                connection, load, mine, max_requests_per_load=None if again else self.max_requests_per_load
+                connection, load, entries, max_requests_per_load=None if again else self.max_requests_per_load
             )
             if changes is None:
-                too_many = _mark(connection, mine, NONE)
+                too_many = _mark(connection, entries, NONE)
                 log.warning(
                     "%s: the run %s would open more than %d requests, so it opens none. If they are wanted, trigger "
                     "crm_vob with that run in its form; the connection's extra field `vob` sets the number.",
                     *(load.resource, load.run_id, self.max_requests_per_load),
                 )
-                return Opened(include_initial_sync=seen, too_many=too_many)
+                return Opened(include_initial_sync=initial, too_many=too_many)
             opened = self._insert(connection, load, changes)
-            _mark(connection, mine, NONE)
+            _mark(connection, entries, NONE)
         if opened:
             log.info("%s: the run %s opens %d requests.", load.resource, load.run_id, opened)
-        return Opened(opened=opened, include_initial_sync=seen)
+        return Opened(opened=opened, include_initial_sync=initial)
 
     def _changes(
         self,
         connection: Connection,
         load: Load,
-        mine: tuple[ColumnElement[bool], ...],
+        entries: tuple[ColumnElement[bool], ...],
         *,
         max_requests_per_load: int | None,
     ) -> dict[str, _Change] | None:
-        """Return what matters by the patient's eCW id; None where it is more than the most."""
+        """Return the changes that matter by the patient's eCW id; None if they exceed `max_requests_per_load`."""
         changes: dict[str, _Change] = {}
-        lost = 0
-        statement = self._entries(connection, load.resource).where(*mine).order_by(ecw_journal.c.entry)
+        without_patient = 0
+        statement = self._entries(connection, load.resource).where(*entries).order_by(ecw_journal.c.entry)
         for entry, operation, fields, ecw_id, patient, patient_id in connection.execute(statement):
             names = self.matters(load.resource, operation, fields)
             if not names:
                 continue
             if not patient:
-                lost += 1
+                without_patient += 1
                 continue
             change = changes.setdefault(patient, _Change(patient_id))
             change.entries.append(entry)
@@ -160,8 +164,10 @@ class Opening:
             change.fields |= names
             if max_requests_per_load is not None and len(changes) > max_requests_per_load:
                 return None
-        if lost:
-            log.warning("%s: %d changed rows are no longer in the CRM, and open no request.", load.resource, lost)
+        if without_patient:
+            log.warning(
+                "%s: %d changed rows are no longer in the CRM and open no request.", load.resource, without_patient
+            )
         return changes
 
     def _entries(self, connection: Connection, resource: str) -> Select[Any]:
@@ -173,7 +179,7 @@ class Opening:
         target = find(connection, self.insurance)
         if PATIENT not in target.columns:
             raise CrmSchemaError(
-                f"The mapping of insurance fills no column {PATIENT} of {target.mapped.table}, which says whose it is.",
+                f"The mapping of insurance fills no column {PATIENT} of {target.mapped.table}.",
                 next_step=f"name the column of the reference to the patient {PATIENT} in insurance.yaml.",
             )
         patient = func.substr(target.columns[PATIENT], len("Patient/") + 1)
@@ -209,8 +215,8 @@ class Opening:
             }
             connection.execute(table.insert().values(row))
             for start in range(0, len(change.entries), CHUNK):
-                some = change.entries[start : start + CHUNK]
-                _mark(connection, (ecw_journal.c.practice == self.practice, ecw_journal.c.entry.in_(some)), key)
+                chunk = change.entries[start : start + CHUNK]
+                _mark(connection, (ecw_journal.c.practice == self.practice, ecw_journal.c.entry.in_(chunk)), key)
             opened += 1
         return opened
 
@@ -220,10 +226,10 @@ def _followed(practice: str) -> tuple[ColumnElement[bool], ...]:
     return j.c.practice == practice, j.c.direction == journal.PULL, j.c.resource.in_(FOLLOWED)
 
 
-def _unseen(*, again: bool) -> ColumnElement[bool]:
-    """Choose the entries that were not read yet; `again`: also those that opened no request."""
-    unseen = ecw_journal.c.vob.is_(None)
-    return or_(unseen, ecw_journal.c.vob == NONE) if again else unseen
+def _unread(*, again: bool) -> ColumnElement[bool]:
+    """Return the condition for unread entries; `again`: also for those that opened no request."""
+    unread = ecw_journal.c.vob.is_(None)
+    return or_(unread, ecw_journal.c.vob == NONE) if again else unread
 
 
 def _mark(connection: Connection, chosen: tuple[ColumnElement[bool], ...], mark: str) -> int:

@@ -1,4 +1,4 @@
-"""What the connection's extra field `vob` says."""
+"""The options in the connection's extra field `vob`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ecw.settings.base import OPTIONS, AtLeastOne, option, said, validated
 
 @dataclass(frozen=True, slots=True, config=OPTIONS)
 class VobSettings:
-    """Every key, with what holds where nobody says otherwise."""
+    """The keys, with their defaults."""
 
     include_initial_sync: bool = option(False, "also open requests for insurance that is fetched for the first time")
     max_requests_per_load: AtLeastOne = option(500, "a load that would open more requests opens none")
 
     @classmethod
     def read(cls, source: Any) -> Self:
-        """Read them.
+        """Return the options of an object or JSON text.
 
-        Raises ConfigurationError naming the key.
+        Raises ConfigurationError with the wrong key.
         """
-        found = said(source, of="VOB", example='{"include_initial_sync": false}')
-        return validated(cls, found, of="VOB", where="the connection's extra field `vob`")
+        values = said(source, of="VOB", example='{"include_initial_sync": false}')
+        return validated(cls, values, of="VOB", where="the connection's extra field `vob`")

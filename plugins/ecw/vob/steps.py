@@ -1,4 +1,4 @@
-"""The steps of crm_vob: open requests for what pulls have changed -> deliver those that wait."""
+"""The steps of crm_vob: open requests for the changes of the pulls -> deliver the waiting requests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from ecw.vob.webhook import WebhookHook
 
 WEBHOOK = "vob_webhook"
-FORM = ("of_run",)  # what a run may say
-GIVE_UP = 3  # troubles in a row: the receiver is down, and not one request that it stumbles over
+FORM = ("of_run",)  # the fields of the Trigger form
+GIVE_UP = 3  # failures in a row: the receiver is down, it does not merely fail on one request
 log = logging.getLogger(__name__)
 
 # Imports stand inside the functions: a DAG file imports this module.
 
 
 def open_by_form(ecw_conn_id: str = "ecw_default", params: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Do what `open_vob` does for a practice, as the form of a run says; Airflow hands it over."""
+    """Run `open_vob` for a practice with the fields of the Trigger form; Airflow passes the form as `params`."""
     from ecw.settings.base import require_own_keys
     from ecw.settings.practices import of_connection
 
@@ -29,7 +29,7 @@ def open_by_form(ecw_conn_id: str = "ecw_default", params: Mapping[str, Any] | N
 
 
 def deliver_of(ecw_conn_id: str = "ecw_default") -> dict[str, int]:
-    """Do what `deliver` does for the practice at a connection."""
+    """Run `deliver` for the practice at a connection."""
     from ecw.settings.practices import of_connection
 
     practice = of_connection(ecw_conn_id)
@@ -39,10 +39,10 @@ def deliver_of(ecw_conn_id: str = "ecw_default") -> dict[str, int]:
 def open_vob(
     of_run: str = "", ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default", webhook_conn_id: str = WEBHOOK
 ) -> dict[str, int]:
-    """Open a request for each patient and load whose change matters; return how many were opened and passed over.
+    """Open a request for each patient and load whose change matters; return the counts of `Opened`.
 
-    Everything that the journal has and nobody has read yet is read, whatever woke us. `of_run` opens those of
-    one run that had been passed over: a first look, or more at once than `max_requests_per_load` allows.
+    Reads all unread entries of the journal, whatever started the run. `of_run` also opens the requests that this run
+    left out: those of an initial sync, or more at once than `max_requests_per_load` allows.
 
     Raises ConfigurationError, CrmSchemaError, DatabaseUnavailable.
     """
@@ -79,15 +79,15 @@ def open_vob(
 
 
 def _open_all(opening: Opening, of_run: str) -> Opened:
-    """Open the requests of all loads that nobody has read yet; before them those that a run has passed over."""
+    """Open the requests that the run `of_run` left out, then the requests of all unread loads."""
     from ecw.vob.requests import Opened, loads
 
     total = Opened()
     if of_run:
-        passed_over = loads(opening.engine, opening.practice, of_run)
-        for load in passed_over:
+        left_out = loads(opening.engine, opening.practice, of_run)
+        for load in left_out:
             total += opening.of_load(load, again=True)
-        if not passed_over:
+        if not left_out:
             log.warning("The run %s has no change that opened no request.", of_run)
     for load in loads(opening.engine, opening.practice):
         total += opening.of_load(load)
@@ -97,12 +97,12 @@ def _open_all(opening: Opening, of_run: str) -> Opened:
 def deliver(
     ecw_conn_id: str = "ecw_default", crm_conn_id: str = "crm_default", webhook_conn_id: str = WEBHOOK
 ) -> dict[str, int]:
-    """Post the requests that wait, the oldest first; return how many were delivered and refused.
+    """Post the waiting requests, the oldest first; return how many were delivered and refused.
 
-    Each is settled by itself, so that a retry sends only what is left. One that was posted when the task was killed is
-    posted again under the same Idempotency-Key.
+    The result of each request is stored at once, so that a retry sends only the others. A request that was posted just
+    before the task was killed is posted again under the same Idempotency-Key.
 
-    Raises ServerUnavailable where some wait still, BadRequest where the receiver did not take some, ConfigurationError.
+    Raises ServerUnavailable if some requests still wait, BadRequest if the receiver refused some, ConfigurationError.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.state import practices
@@ -114,7 +114,7 @@ def deliver(
     practice = practice_of(base_url)
     hook = webhook(webhook_conn_id)
     if hook is None:
-        log.info("There is no connection %s: requests are in the CRM's table vob_request alone.", webhook_conn_id)
+        log.info("The connection %s does not exist: requests stay in the CRM's table vob_request.", webhook_conn_id)
         return {"delivered": 0, "refused": 0}
     with open_crm(crm_conn_id) as engine:
         with reading(engine) as crm:
@@ -126,32 +126,32 @@ def _post_all(engine: Any, practice: str, hook: WebhookHook) -> dict[str, int]:
     from ecw.errors import BadRequest, ServerUnavailable
     from ecw.vob import table
 
-    delivered, refused, troubles, in_a_row = 0, 0, 0, 0
+    delivered, refused, failed, in_a_row = 0, 0, 0, 0
     last: ServerUnavailable | None = None
     for key, body in table.waiting(engine, practice):
         try:
             hook.post(key, body)
-        except ServerUnavailable as trouble:
-            last, troubles, in_a_row = trouble, troubles + 1, in_a_row + 1
-            table.settle(engine, practice, key, table.WAITING, trouble.what)
+        except ServerUnavailable as error:
+            last, failed, in_a_row = error, failed + 1, in_a_row + 1
+            table.settle(engine, practice, key, table.WAITING, error.what)
             if in_a_row == GIVE_UP:
                 break
             continue
-        except BadRequest as refusal:
+        except BadRequest as error:
             refused += 1
-            table.settle(engine, practice, key, table.REFUSED, refusal.what)
+            table.settle(engine, practice, key, table.REFUSED, error.what)
         else:
             delivered += 1
             table.settle(engine, practice, key, table.DELIVERED, None)
         in_a_row = 0
-    log.info("Practice %s: %d requests delivered, %d refused, %d in trouble.", practice, delivered, refused, troubles)
+    log.info("Practice %s: %d requests delivered, %d refused, %d failed.", practice, delivered, refused, failed)
     if last is not None:
         raise ServerUnavailable(
             f"{delivered} requests were delivered, others wait: {last.what}", next_step=last.next_step
         )
     if refused:
         raise BadRequest(
-            f"The webhook did not take {refused} requests; vob_request.delivery_note says how it answered.",
+            f"The webhook refused {refused} requests; vob_request.delivery_note has its answers.",
             next_step="fix the receiver, set their `delivery` in vob_request to 'waiting', and trigger crm_vob.",
         )
     return {"delivered": delivered, "refused": refused}

@@ -1,4 +1,7 @@
-"""The CRM's table of requests to verify benefits, ours or its own, and what happened to each one's delivery."""
+"""The CRM's table `vob_request`: reading the waiting requests and storing the results of their delivery.
+
+A migration creates the table unless the CRM has its own.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Uuid, select, update
-from sqlalchemy import inspect as look_at
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Uuid, inspect, select, update
 
 from ecw.crm.db.engine import reading
 from ecw.crm.db.errors import working
@@ -16,8 +18,8 @@ from ecw.errors import CrmSchemaError
 
 TABLE = "vob_request"
 DOING = "The requests to verify benefits"
-EXAMPLE = "the migration v008_vob.py"
-OPEN = "open"  # the state; every other one is the CRM's
+EXAMPLE = "the migration v0001_first.py"
+OPEN = "open"  # the only state that the project sets; the CRM sets all others
 WAITING, DELIVERED, REFUSED, NOT_DELIVERED = "waiting", "delivered", "refused", "none"  # the delivery
 COLUMNS = (
     *("key", "practice", "patient_id", "patient_ecw_id", "resource", "record_ecw_ids", "change", "run_id"),
@@ -26,7 +28,7 @@ COLUMNS = (
 
 
 def waiting(engine: Engine, practice: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the requests to be delivered, the oldest first: key, and what is posted.
+    """Return the requests to be delivered, the oldest first, as pairs of key and body.
 
     Raises CrmSchemaError, DatabaseUnavailable.
     """
@@ -38,7 +40,7 @@ def waiting(engine: Engine, practice: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def settle(engine: Engine, practice: str, key: str, delivery: str, note: str | None) -> None:
-    """Write down what happened to an attempt to deliver a request."""
+    """Store the result of an attempt to deliver a request."""
     with working(DOING), engine.begin() as connection:
         t = vob_table(connection)
         values: dict[str, Any] = {"delivery": delivery, "attempts": t.c.attempts + 1, "delivery_note": note}
@@ -64,30 +66,32 @@ def _body(row: Any) -> dict[str, Any]:
 def vob_table(connection: Connection) -> Table:
     """Return the CRM's table.
 
-    Raises CrmSchemaError with everything in the way at once.
+    Raises CrmSchemaError with all missing and all extra required columns.
     """
-    found = look_at(connection)
-    if not found.has_table(TABLE):
-        raise CrmSchemaError(f"The CRM has no table {TABLE}.", next_step=f"make it: {EXAMPLE} shows the project's.")
-    columns = {column["name"]: column for column in found.get_columns(TABLE)}
-    own_key = found.get_pk_constraint(TABLE)["constrained_columns"]
-    in_the_way = [f"it has no column {name}" for name in COLUMNS if name not in columns]
-    in_the_way += [
-        f"column {name} must be filled, and we do not"
+    inspector = inspect(connection)
+    if not inspector.has_table(TABLE):
+        raise CrmSchemaError(
+            f"The CRM has no table {TABLE}.", next_step=f"create it: {EXAMPLE} shows the project's table."
+        )
+    columns = {column["name"]: column for column in inspector.get_columns(TABLE)}
+    own_key = inspector.get_pk_constraint(TABLE)["constrained_columns"]
+    problems = [f"it has no column {name}" for name in COLUMNS if name not in columns]
+    problems += [
+        f"column {name} is required, and the project does not fill it"
         for name, column in columns.items()
         if name not in COLUMNS and name not in own_key and not column["nullable"] and column["default"] is None
     ]
-    if in_the_way:
+    if problems:
         raise CrmSchemaError(
-            f"The CRM's table {TABLE} cannot take requests: {'; '.join(in_the_way)}.",
-            next_step=f"fix it: {EXAMPLE} shows the project's.",
+            f"The CRM's table {TABLE} cannot take requests: {'; '.join(problems)}.",
+            next_step=f"fix the table: {EXAMPLE} shows the project's.",
         )
     times = (Column(name, UtcTime) for name in ("requested_at", "sent_at"))
     return Table(TABLE, MetaData(), *times, autoload_with=connection, resolve_fks=False)
 
 
 def key_as(column: Column[Any], crm_id: str | None) -> Any:
-    """Return the key of a CRM row as a column takes it."""
+    """Return the key of a CRM row in the column's type."""
     if crm_id is None:
         return None
     if isinstance(column.type, Integer):

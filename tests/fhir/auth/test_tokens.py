@@ -133,7 +133,7 @@ def test_a_client_secret_needs_http_basic(sandbox_factory, connect, keys):
     sandbox = sandbox_factory(patients=1, secret="with-secret=s3cret")
     secret = {"client_id": "with-secret", "private_key": None, "key_id": None}
     assert connect(sandbox, client_secret="s3cret", **secret).tokens.token(Purpose.READ).scopes
-    with pytest.raises(AuthenticationError, match="client secret is not its own"):
+    with pytest.raises(AuthenticationError, match="client secret is not the one of this client"):
         connect(sandbox, client_secret="wrong", **secret).tokens.token(Purpose.READ)
 
 

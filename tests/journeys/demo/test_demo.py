@@ -129,7 +129,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
         refused = start_demo(tmp_path, AIRFLOW_PORT=str(port), ONCE="1")
         assert refused.process.wait(STOP_S) == 1
     (line,) = refused.printed.splitlines()
-    assert line == f"make: port {port} is in use: end what uses it, or choose another: AIRFLOW_PORT=… make run"
+    assert line == f"make: port {port} is in use: stop its program, or choose another port: AIRFLOW_PORT=… make run"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_ready_environment_is_left_as_it_is() -> None:
     before = {path: path.stat().st_mtime for path in (ROOT / ".venv").glob(".ready-*")}
     assert before, "`make test` makes the environment"
     done = subprocess.run(
-        [sys.executable, "include/bootstrap.py", "run"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "scripts/bootstrap.py", "run"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
     assert {path: path.stat().st_mtime for path in before} == before

@@ -26,9 +26,9 @@ def test_of_several_codes_the_first_is_written() -> None:
 @pytest.mark.parametrize(
     ("policies", "lines", "problem"),
     [
-        ("sex: {unmapped: reject}", "male,Male,,\nmale,Man,,\n", "sex.csv:3:1: the code 'male' is there already"),
-        ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line has a code"),
-        ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line has a code"),
+        ("sex: {unmapped: reject}", "male,Male,,\nmale,Man,,\n", "sex.csv:3:1: the code 'male' is listed twice"),
+        ("sex: {unmapped: reject}", "male,,,\n", "sex.csv:2:1: a line must have a code"),
+        ("sex: {unmapped: reject}", "male,Male,,a,b\n", "sex.csv:2:1: a line must have a code"),
         ("sx: {unmapped: reject}", "male,Male,,\n", "policies.yaml:1:1: has no policy for 'sex'; did you mean 'sx'?"),
         (
             "sex: {unmapped: rejects}",
@@ -40,11 +40,11 @@ def test_of_several_codes_the_first_is_written() -> None:
             "male,Male,,\n",
             "policies.yaml:1:7: 'unmaped' is not a key here; did you mean 'unmapped'?",
         ),
-        ("sex: {unmapped: default}", "male,Male,,\n", "`unmapped: default` and `default:` go together"),
+        ("sex: {unmapped: default}", "male,Male,,\n", "`unmapped: default` and `default:` must be used together"),
         (
             "sex: {unmapped: keep}\nsex: {unmapped: keep}",
             "male,Male,,\n",
-            "policies.yaml:2:1: the key 'sex' stands twice",
+            "policies.yaml:2:1: the key 'sex' occurs twice",
         ),
         ("sex: {unmapped: keep, crm_list: x}", "male,Male,,\n", "policies.yaml:1:33: 'x' is not table.column"),
     ],
@@ -58,7 +58,7 @@ def test_a_mistake(mapping_of: Callable[..., Mapping], policies: str, lines: str
 def test_the_header_is_checked(mapping_of: Callable[..., Mapping], tmp_path: Path) -> None:
     mapping_of(COLUMN, policies="sex: {unmapped: keep}", sex="male,Male,,\n")
     (tmp_path / "crosswalks" / "sex.csv").write_text("code;value\nmale;Male\n")
-    with pytest.raises(MappingError, match=r"sex\.csv:1:1: the first line is code,value,system,note"):
+    with pytest.raises(MappingError, match=r"sex\.csv:1:1: the first line must be code,value,system,note"):
         load_mapping(tmp_path / "mine.yaml")
 
 

@@ -28,7 +28,12 @@ def patient(**elements: Any) -> dict[str, Any]:
     [
         ({"address": [OLD, NEW]}, "address_line1", "address[1].line[0]", "address[0]: its period has ended"),
         ({"address": [{**NEW, "use": "old"}, NEW]}, "city", "", "address[0]: its use is old"),
-        ({"name": [{"use": "usual", "given": ["A"]}, {"family": "R"}]}, "last_name", "name[1].family", "it lacks what"),
+        (
+            {"name": [{"use": "usual", "given": ["A"]}, {"family": "R"}]},
+            "last_name",
+            "name[1].family",
+            "it has no value for the column",
+        ),
         ({"name": [{"use": "temp", "family": "T"}, {"family": "R"}]}, "last_name", "name[1].family", "it is temporary"),
         (
             {"telecom": [{"system": "email", "value": "e"}, {"system": "phone", "value": "5550100"}]},
@@ -54,7 +59,7 @@ def patient(**elements: Any) -> dict[str, Any]:
             "generalPractitioner[1].reference",
             "generalPractitioner[0].reference: it names no Practitioner",
         ),
-        ({"name": [{"text": "Roe, Ann"}]}, "last_name", "name[0].text", "name[0].text stands in"),
+        ({"name": [{"text": "Roe, Ann"}]}, "last_name", "name[0].text", "name[0].text is used as fallback"),
     ],
 )
 def test_why(elements: dict[str, Any], column: str, place: str, reason: str) -> None:

@@ -66,15 +66,15 @@ def test_a_list_that_is_not_there_is_reported_and_no_problem(connection: Connect
     found = check_lists(connection, [PROGRAMS, Crosswalk("gender", (("male", "Male", "", ""),))])
     assert found.problems == []
     assert found.unverified == [
-        "crosswalk treatment_program: the CRM's database has no treatment_program.name to verify it by"
+        "crosswalk treatment_program: the CRM's database has no treatment_program.name to compare it with"
     ]
 
 
 @pytest.mark.parametrize(
     ("unmapped", "rest"),
     [
-        ({"unmapped": "keep"}, "the others enter as they are"),
-        ({"unmapped": "default", "default": "Detox"}, "'Detox' stands for the others"),
+        ({"unmapped": "keep"}, "the others are loaded as they are"),
+        ({"unmapped": "default", "default": "Detox"}, "the others become 'Detox'"),
         ({"unmapped": "reject"}, "records with another one are rejected"),
     ],
 )

@@ -83,7 +83,7 @@ def test_another_export_of_the_practice_is_waited_for(run: Run, caplog: pytest.L
         execute(run)
 
     assert steps.extract_or_wait(run, "location") == 120.0
-    assert "location: eCW is making another export for this practice, and makes one at a time." in caplog.messages
+    assert "location: eCW is making another export for this practice; it makes only one at a time." in caplog.messages
 
 
 def test_a_cleared_task_cancels_its_export(run: Run, sandbox: RunningSandbox) -> None:

@@ -74,7 +74,7 @@ def test_a_search_that_is_refused_for_a_patient_who_is_gone_fails_nobody_else(
 
     asked = {f"Patient/{other['id']}" for other in others[:5]}
     assert found == {key: one for key, one in policies.items() if one["beneficiary"]["reference"] in asked} != {}
-    assert f"A search of Coverage: eCW has patient={away['id']} no more." in caplog.messages
+    assert f"A search of Coverage: eCW no longer has patient={away['id']}." in caplog.messages
 
 
 def test_by_schedule(sandbox: RunningSandbox, staged: Callable[..., Batch]) -> None:

@@ -70,7 +70,9 @@ def test_another_record_that_proves_nothing_is_reported_and_left_out(
     assert fetched({**SURVIVOR, "link": [link]}) == [{"resourceType": "Patient", "id": "other"}]
 
     [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.startswith("Patient/merged was asked for, and another record came back. It is left out of this run.")
+    assert told.startswith(
+        "Patient/merged was requested, and the server returned another record. It is left out of this run."
+    )
 
 
 def test_what_is_no_patient_at_all_is_an_error(fetched: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:

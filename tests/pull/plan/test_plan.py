@@ -91,11 +91,11 @@ def test_a_first_run_says_what_it_cannot_know(pull: Pulling, caplog: pytest.LogC
         "36 calls or more: the number of Patient records is not known yet.",
         "insurance: strategy per_patient (the server does not declare what last_updated needs _lastUpdated), "
         "0 calls or more: the number of Patient records is not known yet.",
-        "insurance: the first look asks about 2743 patients at most, those changed last first.",
-        "insurance: every patient's is fetched within 24 hours.",
+        "insurance: the initial sync queries at most 2743 patients in this run, the last changed first.",
+        "insurance: every patient is queried within 24 hours.",
         "encounter: strategy schedule (the server does not declare what last_updated needs _lastUpdated), "
         "1 calls or more: the number of Practitioner records is not known yet.",
-        "The run needs 39 calls or more; how long it takes is not known yet.",
+        "The run needs 39 calls or more; its duration is not known yet.",
     ]
     pull(*ALL)
     caplog.clear()

@@ -77,8 +77,8 @@ def test_a_resource_that_a_run_about_records_of_another_does_not_touch() -> None
         ),
         (lambda: server("patient"), "last_updated", "searches Encounter by _lastUpdated, which the server does not"),
         (lambda: server("patient"), "bulk", r"Group/\$export"),
-        (lambda: server(), "", "declares no search that gives all of Encounter"),
-        (lambda: server(fhir_type="Other"), "", "declares no search that gives all of Encounter"),
+        (lambda: server(), "", "declares no search that returns all of Encounter"),
+        (lambda: server(fhir_type="Other"), "", "declares no search that returns all of Encounter"),
     ],
 )
 def test_what_cannot_be(capability: Callable[[], Capability], asked: str, told: str) -> None:

@@ -97,7 +97,7 @@ def test_a_schedules_window_is_the_forms_or_as_far_as_usual() -> None:
 
 
 def test_a_schedule_without_appointments_is_refused_also_where_nobody_chose_the_resources() -> None:
-    with pytest.raises(ConfigurationError, match="encounter is not among what the schedule pulls"):
+    with pytest.raises(ConfigurationError, match="the schedule does not pull encounter"):
         resources(mode="schedule", practitioners=["x"], usual=["patient", "insurance"])
     chosen = resources(mode="schedule", practitioners=["x"], usual=["patient"], resources=["encounter"])
     assert chosen == ["encounter"]

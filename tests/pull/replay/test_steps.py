@@ -238,7 +238,7 @@ def test_a_choice_that_no_reject_fits_is_refused_with_those_there_are(pull: Pull
         ({"run": "manual__never"}, "'manual__never'.*use one of: scheduled__2026-11-22T01"),
         ({"ids": ["nobody"]}, "None of the 1 ids"),
         ({"resources": ["practitoner"]}, "did you mean 'practitioner'"),
-        ({"colour": "red"}, "lacks a field that was sent"),
+        ({"colour": "red"}, "sent a field that the form of a replay does not have"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             pull.replay("manual__1", chosen)

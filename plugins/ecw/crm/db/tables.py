@@ -401,7 +401,6 @@ ecw_journal = Table(
     _partial("ecw_journal_by_direction", "practice", "direction", *_PAGES, where="direction <> 'pull'"),
     _partial("ecw_journal_by_code", "practice", "code", *_PAGES, where="code IS NOT NULL"),
     *(Index(f"ecw_journal_by_{name}", "practice", name, "at") for name in ("crm_id", "ecw_id")),
-    Index("ecw_journal_crm_id", "practice", "resource", "crm_id"),
     _partial("ecw_journal_vob", "practice", "resource", "run_id", where="vob IS NULL AND direction = 'pull'"),
     comment="The Integration Logs: a row for every attempt to push, every pulled change and every decision. No values.",
 )
@@ -488,7 +487,7 @@ ecw_alert_notification = Table(
     Column("practice", String(64), primary_key=True, comment="The practice: one eCW tenant"),
     Column("alert", String(36), primary_key=True, comment="The alert's own id"),
     Column("event", String(8), primary_key=True, comment="begin, over"),
-    Column("target", String(250), primary_key=True, comment="The receiver: webhook and the connection id, or email and the address"),
+    Column("target", String(250), primary_key=True, comment="The receiver: webhook CONNECTION or email ADDRESS"),
     Column("made_at", UtcTime, nullable=False, comment="When the notice was written"),
     Column("claimed_at", UtcTime, comment="When a process began to send it; an old claim is void"),
     Column("sent_at", UtcTime, comment="When it was sent, none: not yet"),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ecw.crm.db.business_table import BusinessTable
-from ecw.crm.db.converters import Unfit, instant
+from ecw.crm.db.converters import Converter, Unfit, instant
 from ecw.crm.db.errors import translated
 from ecw.crm.db.in_parts import in_parts
 from ecw.crm.load.stage import CHUNK, COMING, REJECT, Read, Stage
@@ -161,9 +161,11 @@ def _version(text: str | None) -> Any:
 def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any], list[tuple[str, str]]]]:
     """Return a function that converts a row; it returns the values in the columns' order, and the problems.
 
-    A problem is (column, reason). If there is any, values are missing.
+    A problem is (column, reason). If there is any, the values are incomplete. Nearly every row has none, so all columns
+    are converted in one go first.
     """
-    columns = [(name, target.converters[name], column.nullable) for name, column in target.columns.items()]
+    converters = [(name, target.converters[name]) for name in target.columns]
+    required = [name for name, column in target.columns.items() if not column.nullable]
     names = target.columns.keys()
 
     def fit(row: dict[str, Any]) -> tuple[list[Any], list[tuple[str, str]]]:
@@ -172,18 +174,24 @@ def _fitter(target: BusinessTable) -> Callable[[dict[str, Any]], tuple[list[Any]
                 f"A row has a column {min(unknown)} that the mapping of {target.table.name} does not name.",
                 next_step="run the resource's map task again: its batch was made with another mapping file.",
             )
-        values, problems = [], []
-        for name, convert, nullable in columns:
-            value = row.get(name)
-            try:
-                values.append(None if value is None else convert(value))
-            except Unfit as why:
-                problems.append((name, str(why)))
-            if value is None and not nullable and name in row:
-                problems.append((name, "is empty, and the CRM's column is NOT NULL"))
-        return values, problems
+        empty = [
+            (name, "is empty, and the CRM's column is NOT NULL") for name in required if row.get(name, row) is None
+        ]
+        try:
+            return [None if (value := row.get(name)) is None else convert(value) for name, convert in converters], empty
+        except Unfit:
+            return [], [*_unfit_values(row, converters), *empty]
 
     return fit
+
+
+def _unfit_values(row: dict[str, Any], converters: Sequence[tuple[str, Converter]]) -> Iterator[tuple[str, str]]:
+    for name, convert in converters:
+        if (value := row.get(name)) is not None:
+            try:
+                convert(value)
+            except Unfit as error:
+                yield name, str(error)
 
 
 def _stage_rows(

@@ -1,4 +1,4 @@
-"""Where a practice's token endpoint is: SMART App Launch 2, "Discovery", else the capability statement."""
+"""Find a practice's token endpoint: SMART App Launch 2, "Discovery", else the CapabilityStatement."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-u
 
 
 def discover_token_url(base_url: str, transport: Transport) -> str:
-    """Return the address of the token endpoint; neither document needs a token.
+    """Return the URL of the token endpoint; both documents are public.
 
-    Raises ConfigurationError when neither names one, ServerUnavailable and RateLimited when the server cannot say.
+    Raises ConfigurationError if neither document names one, ServerUnavailable or RateLimited if they cannot be fetched.
     """
     smart = _document(f"{base_url}/.well-known/smart-configuration", transport)
     found = smart.get("token_endpoint")
@@ -29,7 +29,7 @@ def discover_token_url(base_url: str, transport: Transport) -> str:
             "if both are right, put the token endpoint into the field token_url.",
         )
     if base_url.startswith("https://") and found.startswith("http://"):
-        found = "https://" + found.removeprefix("http://")  # eCW writes http into links of https answers
+        found = "https://" + found.removeprefix("http://")  # eCW writes http:// into the links of https answers
     if not is_url(found) or not is_safe(found):
         raise ConfigurationError(
             f"{base_url} names a token endpoint that is not an https address.",

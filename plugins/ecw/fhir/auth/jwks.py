@@ -1,4 +1,4 @@
-"""Does the private key belong to the JWKS that was published?  (RFC 7517)"""
+"""Check that the connection's private key belongs to the published JWKS (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ecw.fhir.transport import Transport
 
 
 def check_published(settings: EcwSettings, transport: Transport) -> None:
-    """Fetch the JWKS and compare its key with ours; nothing to do without a key or a JWKS URL.
+    """Fetch the JWKS and compare its key with the connection's; do nothing without a key or a JWKS URL.
 
-    It is not a call to eCW and takes no permit.
+    The request does not go to eCW and needs no permit.
 
-    Raises KeyNotPublished naming what differs, ConfigurationError where there is no JWKS.
+    Raises KeyNotPublished naming the difference, ConfigurationError if the URL has no JWKS.
     """
     if settings.jwks_url is None or settings.private_key is None:
         return
@@ -29,19 +29,19 @@ def check_published(settings: EcwSettings, transport: Transport) -> None:
         raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} has no key with the connection's key_id {settings.key_id!r}; "
             f"it has: {', '.join(repr(kid) for kid in published) or 'none'}.",
-            next_step="put the right `kid` into key_id, or publish the key under that one.",
+            next_step="put the right `kid` into key_id, or publish the key with that `kid`.",
         )
-    ours = parsed(settings.private_key)
+    own = parsed(settings.private_key)
     try:
-        theirs = RSAAlgorithm.from_jwk(published[settings.key_id])
+        published_key = RSAAlgorithm.from_jwk(published[settings.key_id])
     except (InvalidKeyError, ValueError, TypeError, KeyError):
-        theirs = None
-    if isinstance(theirs, RSAPrivateKey):
+        published_key = None
+    if isinstance(published_key, RSAPrivateKey):
         raise KeyNotPublished(
             f"The JWKS at {settings.jwks_url} publishes the private key {settings.key_id!r} itself.",
             next_step="make a new key pair, publish its public half only, and have the app's registration changed.",
         )
-    if not isinstance(theirs, RSAPublicKey) or ours.public_key() != theirs:
+    if not isinstance(published_key, RSAPublicKey) or own.public_key() != published_key:
         raise KeyNotPublished(
             f"The connection's private_key is not the one published as {settings.key_id!r} at {settings.jwks_url}.",
             next_step="use the private key that belongs to the published one, or publish this key's public half.",
@@ -61,5 +61,5 @@ def _keys(url: str, transport: Transport) -> list[dict[str, Any]]:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         keys = None
     if not isinstance(keys, list):
-        raise ConfigurationError(f'What {url} answers is not a JWKS ({{"keys": […]}}).', next_step=move)
+        raise ConfigurationError(f'The answer of {url} is not a JWKS ({{"keys": […]}}).', next_step=move)
     return [key for key in keys if isinstance(key, dict)]

@@ -1,6 +1,6 @@
-"""The client's RSA keys in a folder: `<kid>.pem`, for their owner only, and `jwks.json`, the public set to publish.
+"""The client's RSA keys in a folder: `<kid>.pem`, readable only by the owner, and `jwks.json`, the set to publish.
 
-One key is live, two while they are rotated: eCW must know the new one before it is used, and the old one until nobody
+One key is live, or two during a rotation: eCW must know the new key before it is used, and the old key until nothing
 uses it any more.
 """
 
@@ -36,7 +36,7 @@ class StoredKey:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The public half, as a JWKS holds it (RFC 7517)."""
+        """The public half as a JWK (RFC 7517)."""
         public = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         found = public | {"kid": self.kid, "use": "sig", "alg": "RS384"}
         return {name: found[name] for name in PUBLIC}
@@ -45,7 +45,7 @@ class StoredKey:
 def keys(folder: Path) -> list[StoredKey]:
     """Return the live keys, the oldest first.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if a key cannot be read.
     """
     try:
         paths = sorted(folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name))
@@ -53,14 +53,14 @@ def keys(folder: Path) -> list[StoredKey]:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"A key in {folder} cannot be read ({type(error).__name__}).",
-            next_step="see who owns the folder, and that its .pem files are those of `ecw keys`.",
+            next_step="check who owns the folder, and that all its .pem files were made by `ecw keys`.",
         ) from None
 
 
 def new(folder: Path) -> StoredKey:
-    """Make the first key.
+    """Make the first key and return it.
 
-    Raises ConfigurationError where there is one.
+    Raises ConfigurationError if the folder has a key already.
     """
     if found := keys(folder):
         raise ConfigurationError(
@@ -70,9 +70,9 @@ def new(folder: Path) -> StoredKey:
 
 
 def rotate(folder: Path) -> StoredKey:
-    """Make the second key; both are in the public set.
+    """Make the second key and return it; both keys are in the public set.
 
-    Raises ConfigurationError where there is none, or two.
+    Raises ConfigurationError if the folder has no key, or two.
     """
     found = keys(folder)
     if not found:
@@ -80,20 +80,20 @@ def rotate(folder: Path) -> StoredKey:
     if len(found) >= LIVE:
         raise ConfigurationError(
             f"{folder} has {len(found)} live keys: {', '.join(key.kid for key in found)}.",
-            next_step="retire the one that nobody uses with `ecw keys retire`.",
+            next_step="retire the unused one with `ecw keys retire`.",
         )
     return _add(folder)
 
 
 def retire(folder: Path, kid: str) -> None:
-    """Delete a key, and take it out of the public set.
+    """Delete a key, and remove it from the public set.
 
-    Raises ConfigurationError where it is unknown, or the only one.
+    Raises ConfigurationError if the key is unknown, or the only one.
     """
     found = {key.kid: key for key in keys(folder)}
     if kid not in found:
         raise ConfigurationError(
-            f"{folder} has no key {kid!r}.", next_step=f"name one of: {', '.join(found) or 'none is there'}."
+            f"{folder} has no key {kid!r}.", next_step=f"name one of: {', '.join(found) or '(no keys)'}."
         )
     if len(found) == 1:
         raise ConfigurationError(
@@ -104,9 +104,9 @@ def retire(folder: Path, kid: str) -> None:
 
 
 def public_set(text: bytes) -> dict[str, list[dict[str, Any]]]:
-    """Return a JWKS with the public members of its RSA keys alone, whatever else a file holds.
+    """Return the JWKS of a text, reduced to its RSA keys and their public members.
 
-    Raises ValueError where it is no JWKS.
+    Raises ValueError if the text is not a JWKS.
     """
     document = orjson.loads(text)
     listed = document.get("keys") if isinstance(document, dict) else None
@@ -137,7 +137,7 @@ def _publish(folder: Path, live: list[StoredKey]) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file whole or not at all, with its mode from the first byte on."""
+    """Write a file atomically, with its mode from the first byte on."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

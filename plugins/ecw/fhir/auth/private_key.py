@@ -22,12 +22,12 @@ _PEM = re.compile(r"(-----BEGIN [A-Z ]+-----)(.*?)(-----END [A-Z ]+-----)", re.D
 
 
 def read_private_key(value: str) -> str:
-    """Return the key as PEM text, whatever way it was given.
+    """Return the key as PEM text; `value` is PEM text or the path of a file.
 
-    Airflow's form and many secret stores keep one line only: line ends that were lost or written as
-    backslash-n are put back.
+    Airflow's form and many secret stores keep only one line: line breaks that were lost or written as backslash-n are
+    restored.
 
-    Raises ConfigurationError; its text never holds the value, which may be the key itself.
+    Raises ConfigurationError; its message never holds the value, which may be the key itself.
     """
     is_text = "-----BEGIN" in value
     text = value.strip() if is_text else _file(value.strip())
@@ -49,9 +49,9 @@ def read_private_key(value: str) -> str:
 
 @lru_cache(maxsize=8)
 def parsed(pem: str) -> RSAPrivateKey:
-    """Return the key of a PEM text; kept, because to parse one is to check its primes, which takes 60 ms.
+    """Return the key of a PEM text; cached, because parsing checks the primes, which takes 60 ms.
 
-    Raises ConfigurationError where it is another kind of key, and what `load_pem_private_key` raises.
+    Raises ConfigurationError if it is not an RSA key or too short, and the errors of `load_pem_private_key`.
     """
     key = load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, RSAPrivateKey):
@@ -66,7 +66,7 @@ def _file(path: str) -> str:
         with Path(path).expanduser().open(encoding="ascii") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(MAX_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:  # the last: a home of nobody
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no home directory for `~`
         raise _no_file(error.strerror if isinstance(error, OSError) and error.strerror else "not a text file") from None
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
         log.warning("The file of the connection's field %s is open to others (mode %o): chmod 600 it.", FIELD, mode)
@@ -74,7 +74,7 @@ def _file(path: str) -> str:
 
 
 def _no_file(reason: str) -> ConfigurationError:
-    """Return one and the same error for every file: Test Connection is not to tell which files there are."""
+    """Log the reason and return the same error for every file: Test Connection must not reveal which files exist."""
     log.warning("The file of the connection's field %s cannot be used: %s.", FIELD, reason)
     return _wrong("is neither PEM text nor the path of a file with such text that this machine can read")
 

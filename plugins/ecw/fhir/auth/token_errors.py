@@ -1,7 +1,7 @@
-"""What the token endpoint's "no" can mean, and who can turn it into a "yes".
+"""The errors of a refused token request: the likely cause, the next step and who can take it.
 
-The list of causes is collected from eCW's documentation; their answer names a code, rarely the cause.  Of the answer
-only OAuth's codes pass: its description is a text of the server's, which may hold anything.
+eCW's answer names a code, rarely the cause; the causes are collected from eCW's documentation.  Messages hold only
+OAuth's codes: the description in the answer is free text of the server, which may hold anything.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ OAUTH_CODES = frozenset(
     ]
 )
 OTHER_CODE = "an unknown OAuth error"
-CLOCK_SECONDS = 60  # an assertion lives for minutes: less than this is not the cause
+CLOCK_SECONDS = 60  # an assertion is valid for minutes: a smaller skew is not the cause
 
 
 def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str]) -> EcwError:
-    """Return the error for a token request that was not answered with 200.
+    """Return the error for a token request whose status is not 200.
 
-    Only a temporary trouble is a RetryableError; eCW's own `access_denied` comes with HTTP 500 and is not.
+    Only a temporary failure is a RetryableError. eCW sends `access_denied` with HTTP 500: it is not temporary.
     """
     code = _code(response)
     where = f"The token endpoint {response.url.split('?')[0]}"
@@ -48,7 +48,7 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
     skew = clock_skew(response)
     if abs(skew) > CLOCK_SECONDS and code != "access_denied":
         cause = f"this machine's clock is {describe(skew)} the server's"
-        move, who = "set the clock of this machine (NTP), then try again.", "whoever runs this machine"
+        move, who = "set the clock of this machine (NTP), then try again.", "the operator of this machine"
     return AuthenticationError(
         f"{where} refused client {settings.client_id} (HTTP {response.status_code}, {code}): {cause}.",
         next_step=move,
@@ -57,12 +57,12 @@ def refusal_of(response: Response, settings: EcwSettings, scopes: Collection[str
 
 
 def clock_skew(response: Response) -> float:
-    """Return by how many seconds this machine's clock is ahead of the server's Date; 0 where it has none."""
+    """Return how many seconds this machine's clock is ahead of the answer's Date header; 0 without one."""
     try:
-        theirs = parsedate_to_datetime(response.headers["Date"])
+        server_time = parsedate_to_datetime(response.headers["Date"])
     except (KeyError, ValueError):
         return 0.0
-    return (datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
+    return (datetime.now(UTC) - server_time.replace(tzinfo=server_time.tzinfo or UTC)).total_seconds()
 
 
 def describe(skew: float) -> str:
@@ -73,7 +73,7 @@ def describe(skew: float) -> str:
 def _cause(code: str, settings: EcwSettings, scopes: Collection[str]) -> tuple[str, str, str | None]:
     if code == "invalid_client" and settings.client_secret:
         return (
-            "the client id is unknown, or the client secret is not its own",
+            "the client id is unknown, or the client secret is not the one of this client",
             "compare login and client_secret with the app's registration.",
             None,
         )
@@ -87,8 +87,8 @@ def _cause(code: str, settings: EcwSettings, scopes: Collection[str]) -> tuple[s
         )
     if code in {"invalid_grant", "invalid_scope"}:
         return (
-            f"a scope that the app does not have or that eCW spells otherwise (asked for: {' '.join(scopes)}), or "
-            "another audience is wanted than the token URL, or this machine's clock is wrong",
+            f"the app lacks a requested scope, or eCW spells it differently (requested: {' '.join(scopes)}), or "
+            "eCW expects another audience than the token URL, or this machine's clock is wrong",
             "compare the scopes with the app's registration letter by letter; one unknown scope fails the whole "
             "request. Then check the field audience.",
             None,
@@ -97,17 +97,17 @@ def _cause(code: str, settings: EcwSettings, scopes: Collection[str]) -> tuple[s
         return (
             "the app is registered, but not switched on for this practice",
             "ask eCW support to activate the app for the practice code in the base URL.",
-            "eCW support, asked by whoever registered the app",
+            "eCW support, asked by the person who registered the app",
         )
     return (
-        "the request is not what this endpoint takes",
+        "this endpoint does not accept such a request",
         "check the field token_url, and whether the app was registered for a private key or for a client secret.",
         None,
     )
 
 
 def _code(response: Response) -> str:
-    """Return the OAuth error's code; "" where the answer is no OAuth error."""
+    """Return the code of the OAuth error; "" if the answer is not an OAuth error."""
     try:
         body = orjson.loads(response.content)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Tokens: SMART Backend Services (RFC 7523 client assertions, RS384), or a client secret with HTTP Basic."""
+"""Access tokens: SMART Backend Services (RFC 7523 client assertions, RS384), or a client secret with HTTP Basic."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from ecw.fhir.responses import json_of
 from ecw.fhir.transport import Transport
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_SECONDS = 240  # eCW takes at most 300; the rest is for clocks that differ
-TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")  # what a header can hold (RFC 6750, 2.1)
-MARGIN_SECONDS = 30.0  # a token is not used in its last seconds: a read takes 2 to 5 s
+ASSERTION_SECONDS = 240  # eCW accepts at most 300; the difference allows for clock skew
+TOKEN = re.compile(r"[\x21-\x7e]{1,32768}")  # the characters of RFC 6750, 2.1
+MARGIN_SECONDS = 30.0  # a token is renewed so many seconds before it expires: a read takes 2 to 5 s
 
 
 class Purpose(StrEnum):
-    """What a token is for.  Each has its own scopes: a Group scope spoils a single-patient token."""
+    """The use of a token.  Each use has its own scopes: with a Group scope, eCW refuses reads of single patients."""
 
     READ = "read"
     WRITE = "write"
@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token, until when it may be used (on the monotonic clock), and what it was granted for."""
+    """An access token: its value, when it stops being usable (on the monotonic clock), and its granted scopes."""
 
     value: str = field(repr=False)
     good_until: float
@@ -48,7 +48,7 @@ class Token:
 
 
 class Tokens:
-    """One token per purpose, fetched when needed and renewed once for all threads."""
+    """One token per purpose. It is fetched when it is needed; all threads share it and its renewal."""
 
     def __init__(
         self, settings: EcwSettings, transport: Transport, clock: Callable[[], float] = time.monotonic
@@ -61,7 +61,7 @@ class Tokens:
         self._token_url = settings.token_url
 
     def token(self, purpose: Purpose) -> Token:
-        """Return a token that is good for some seconds more.
+        """Return a token that is still valid for some seconds.
 
         Raises AuthenticationError, ConfigurationError, ServerUnavailable, RateLimited.
         """
@@ -72,14 +72,14 @@ class Tokens:
             return held
 
     def forget(self, purpose: Purpose, refused: str | None) -> None:
-        """Drop the token that was refused, unless another thread has already renewed it."""
+        """Drop the token if its header is the `refused` one: another thread may have renewed it already."""
         with self._lock:
             held = self._tokens.get(purpose)
             if held is not None and refused == f"Bearer {held.value}":
                 del self._tokens[purpose]
 
     def token_url(self) -> str:
-        """Return the token endpoint's address, discovered once."""
+        """Return the URL of the token endpoint, discovered once."""
         with self._lock:
             return self._endpoint()
 
@@ -97,7 +97,7 @@ class Tokens:
             form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion(settings, url)}
         else:
             basic = HTTPBasicAuth(settings.client_id, settings.client_secret or "")
-        asked_at = self._clock()
+        requested_at = self._clock()
         response = self._transport.send("POST", url, data=form, auth=basic, headers={"Accept": "application/json"})
         if response.status_code != 200:
             raise refusal_of(response, settings, scopes)
@@ -113,13 +113,13 @@ class Tokens:
             ) from None
         return Token(
             value=value,
-            good_until=asked_at + max(lifetime - MARGIN_SECONDS, lifetime / 2),
+            good_until=requested_at + max(lifetime - MARGIN_SECONDS, lifetime / 2),
             scopes=tuple(str(body.get("scope") or " ".join(scopes)).split()),
         )
 
 
 class Bearer(AuthBase):
-    """Put the purpose's token into a request, at the moment it is sent."""
+    """Put the token of a purpose into a request, when the request is prepared."""
 
     def __init__(self, tokens: Tokens, purpose: Purpose) -> None:
         self.tokens = tokens
@@ -131,7 +131,7 @@ class Bearer(AuthBase):
 
 
 def scopes_for(settings: EcwSettings, purpose: Purpose) -> tuple[str, ...]:
-    """Return the scopes to ask for."""
+    """Return the scopes to request."""
     return {
         Purpose.READ: settings.read_scopes,
         Purpose.WRITE: settings.write_scopes,
@@ -140,7 +140,7 @@ def scopes_for(settings: EcwSettings, purpose: Purpose) -> tuple[str, ...]:
 
 
 def assertion(settings: EcwSettings, token_url: str) -> str:
-    """Sign a client assertion (RFC 7523, section 3) as eCW wants it: RS384, `typ`, `kid`, at most five minutes."""
+    """Sign a client assertion (RFC 7523, 3) as eCW requires it: RS384, `typ`, `kid`, valid for 5 minutes at most."""
     now = int(time.time())
     claims: dict[str, Any] = {
         "iss": settings.client_id,

@@ -1,9 +1,9 @@
-"""One budget of calls per practice and clock minute, for every thread, process and worker.
+"""One budget of calls per practice and clock minute, shared by all threads, processes and workers.
 
-eCW counts 250 calls a minute per practice, token calls included, and refuses the rest of that minute (reference, 2).
-Every call takes a permit first. Permits are reserved in the store, which all processes share, in blocks no larger than
-the number of threads that wait: nothing is reserved that is not about to be used, and one transaction serves several
-calls. A process that dies takes its permits with it until the minute is over, no longer.
+eCW allows 250 calls a minute per practice, token calls included, and refuses further calls until the minute is over
+(reference, 2). Every call takes a permit first. All processes share the store and reserve permits there, in blocks no
+larger than the number of waiting threads: every reserved permit is used soon, and one transaction serves several
+calls. The permits of a process that dies are lost only until the minute is over.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from ecw.fhir.quota.priorities import RELEASE, Kind, allowed
 from ecw.fhir.quota.server_clock import Minutes
 
 BLOCK = 10  # permits in one reservation
-MARGIN = 0.02  # of the quota is left alone, for calls of others with the same practice's credentials
-REFUSED = "refused"  # stands among the kinds of work once the server has refused a call of the minute
+MARGIN = 0.02  # of the quota is left unused, for other programs with the same credentials
+REFUSED = "refused"  # counted like a kind of work, once the server has refused a call in the minute
 log = logging.getLogger(__name__)
 
 Counts = Mapping[str, int]
 
 
 class Store(Protocol):
-    """Where processes meet: counts of calls by practice, minute and kind of work."""
+    """Counts of calls by practice, minute and kind of work, shared by all processes."""
 
     def reserve(self, practice: str, minute: int, kind: str, decide: Callable[[Counts, Counts], int]) -> int:
-        """Count as many calls as `decide(previous minute's counts, this minute's)` says, in one transaction.
+        """Call `decide(previous minute's counts, this minute's counts)`, add its result to the count and return it.
 
-        Returns that number. The kind appears among the counts from then on, with 0 where nothing was granted.
+        One transaction. From then on the counts contain the kind, with 0 if nothing was granted.
         """
 
     def add(self, practice: str, minute: int, kind: str, number: int) -> None:
-        """Count so many calls without asking."""
+        """Add calls to the count without a decision."""
 
 
 class Clock:
-    """The machine's clock, or one that runs faster: a bench lets minutes pass in seconds."""
+    """The machine's clock, or a faster one: in a bench, minutes pass in seconds."""
 
     def __init__(self, speed: float = 1.0, origin: float = 0.0) -> None:
         self._speed = speed
@@ -50,7 +50,7 @@ class Clock:
         return self._origin + (time.time() - self._origin) * self._speed
 
     def wait(self, change: Condition, seconds: float | None) -> None:
-        """Wait for a change, or so many of this clock's seconds."""
+        """Wait until `change` is notified, or until so many of this clock's seconds have passed."""
         change.wait(None if seconds is None else seconds / self._speed)
 
 
@@ -68,27 +68,27 @@ class Quota:
         self.minutes = Minutes()
         self._changed = Condition()
         self._waiting = 0
-        self._asking = False
+        self._reserving = False
         self._held = 0
         self._held_minute = -1
         self._not_before = 0.0
 
     def __call__(self) -> Callable[[], bool]:
-        """Wait until one more call may be made; return the question whether it is too late to make it.
+        """Wait until one more call is allowed; return a function that returns True once the permit has expired.
 
-        Raises what the store raises.
+        Raises the store's errors.
         """
         with self._changed:
             self._waiting += 1
             try:
                 while (until := self._take(self.clock.now())) is None:
-                    self._wait_or_ask()
+                    self._reserve_or_wait()
             finally:
                 self._waiting -= 1
         return lambda: self.clock.now() >= until
 
     def spent(self) -> None:
-        """Learn that the server answered 429: everybody waits for its next minute."""
+        """Record that the server answered 429: all calls wait for the server's next minute."""
         with self._changed:
             minute = self.minutes.window(self.clock.now()).minute
             self._held = 0
@@ -98,12 +98,12 @@ class Quota:
         self.store.add(self.practice, minute, REFUSED, 1)
 
     def server_date(self, date: str) -> None:
-        """Learn the server's clock from an answer's Date header."""
+        """Update the estimate of the server's clock from an answer's Date header."""
         with self._changed:
             self.minutes.saw(date, self.clock.now())
 
     def _take(self, now: float) -> float | None:
-        """Take one of the permits that this process holds, if the server's minute they are for is open.
+        """Take one of this process's permits, if their minute of the server is open; None if there is none.
 
         Returns when that minute closes, by this machine's clock.
         """
@@ -113,21 +113,22 @@ class Quota:
         self._held -= 1
         return window.closes
 
-    def _wait_or_ask(self) -> None:
-        """Ask the store for this process's waiting threads, or wait until somebody else has, or until it makes sense.
+    def _reserve_or_wait(self) -> None:
+        """Reserve permits in the store for the waiting threads of this process.
 
-        Called with the lock, which is given back while the store answers.
+        If another thread is reserving, or no permit can be granted yet, wait instead. Called with the lock, which is
+        released while the store works.
         """
         now = self.clock.now()
         window = self.minutes.window(now)
         wait = max(window.opens, self._not_before) - now
-        if self._asking:
+        if self._reserving:
             self.clock.wait(self._changed, None)
             return
         if wait > 0:
             self.clock.wait(self._changed, wait)
             return
-        self._asking = True
+        self._reserving = True
         wanted, elapsed = min(self._waiting, BLOCK), self.minutes.elapsed(now)
         self._changed.release()
         granted = 0
@@ -135,10 +136,10 @@ class Quota:
             granted = self.store.reserve(self.practice, window.minute, self.kind, self._decision(wanted, elapsed))
         finally:
             self._changed.acquire()
-            self._asking = False
+            self._reserving = False
             self._held, self._held_minute = granted, window.minute
             if not granted:
-                # Nothing more until what is kept for others is released, or else until the next minute.
+                # The next permits come when the shares of the other kinds are released, else in the next minute.
                 release = window.opens + RELEASE * self.minutes.length
                 self._not_before = release if now < release else window.opens + self.minutes.length
             self._changed.notify_all()

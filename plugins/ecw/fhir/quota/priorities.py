@@ -1,4 +1,4 @@
-"""Who may take how many of a minute's calls: a decision over counts alone."""
+"""The share of a minute's calls that each kind of work may take, computed from the counts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Literal
 
 Kind = Literal["on_demand", "scheduled", "backfill"]
 
-# What each kind of work is sure of while all are at work. On-demand pulls and pushes come first, the backfill last.
+# The guaranteed share of each kind while all are active: on-demand pulls and pushes first, the backfill last.
 SHARES: Mapping[Kind, float] = {"on_demand": 0.6, "scheduled": 0.3, "backfill": 0.1}
-# Kept for on-demand work while there is none: somebody who presses Trigger should not wait for the next minute.
+# Reserved for on-demand work while there is none: a person who presses Trigger should not wait for the next minute.
 STANDING = 0.05
-# From this part of the minute on nothing is kept any more: what nobody asked for is used up.
+# After this part of the minute nothing is reserved any more: every kind may use the calls that are left.
 RELEASE = 0.7
 
 
 def kind_of(run_type: str) -> Kind:
-    """Return the kind of work that a run of Airflow's run type does."""
+    """Return the kind of work for Airflow's run type."""
     return {"scheduled": "scheduled", "backfill": "backfill"}.get(run_type, "on_demand")  # type: ignore[return-value]
 
 
 def allowed(kind: Kind, budget: int, used: Mapping[str, int], active: Collection[str], elapsed: float) -> int:
     """Return how many calls of this minute a kind may still take.
 
-    `used` counts the minute's calls by kind; `active` are the kinds that asked in this minute or the one before;
-    `elapsed` is the part of the minute that is over. What the other active kinds are sure of and have not used is
-    left to them until RELEASE.
+    `used` counts the minute's calls by kind; `active` are the kinds that requested calls in this minute or the one
+    before; `elapsed` is the part of the minute that is over, 0 to 1. Until RELEASE, the unused guaranteed shares of the
+    other active kinds are reserved for them.
     """
     left = budget - sum(used.values())
     if elapsed < RELEASE:
         for other, share in SHARES.items():
             if other == kind:
                 continue
-            kept = share if other in active else STANDING if other == "on_demand" else 0.0
-            left -= max(0, int(kept * budget) - used.get(other, 0))
+            reserved = share if other in active else STANDING if other == "on_demand" else 0.0
+            left -= max(0, int(reserved * budget) - used.get(other, 0))
     return max(0, left)

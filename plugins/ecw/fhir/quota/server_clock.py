@@ -1,4 +1,4 @@
-"""The server's clock minutes, as seen from here: eCW counts calls by its own clock, not by ours."""
+"""Estimate the server's clock minutes: eCW counts calls by its own clock, not by this machine's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 # Seconds
-ASSUMED = 2.0  # how far off this machine's clock may be before the first answer
-DELAY = 1.0  # how long an answer may travel, and a request
+ASSUMED = 2.0  # the assumed difference of the clocks, at most, before the first answer
+DELAY = 1.0  # the travel time of an answer, and of a request, at most
 RESOLUTION = 1.0  # of the Date header
-DAY = 86_400.0  # no clock is as far off: the first answer's Date is believed within it
-STALE = 1.0  # servers write the Date header afresh only once a second
+DAY = 86_400.0  # the first Date is accepted if it differs from this machine's clock by less
+STALE = 1.0  # the age of a Date header, at most: servers renew it only once a second
 
 
 class Window(NamedTuple):
-    """A minute of the server, and when, by this machine's clock, a call surely counts in it."""
+    """A minute of the server, and the times, by this machine's clock, between which a call certainly counts in it."""
 
     minute: int
     opens: float
@@ -23,10 +23,10 @@ class Window(NamedTuple):
 
 
 class Minutes:
-    """Keeps the bounds of `server's clock - this machine's clock`, narrowed by every answer's Date header.
+    """Keeps the bounds of `server's clock - this machine's clock`; every answer's Date header narrows them.
 
-    A Date of D at the local time t says that the offset is at least D - t, and at most D - t plus the header's
-    resolution, its age and the answer's way.
+    If Date D arrives at the local time t, the offset is at least D - t, and at most D - t plus the header's
+    resolution, its age and the travel time of the answer.
     """
 
     def __init__(self, length: float = 60.0) -> None:
@@ -34,13 +34,13 @@ class Minutes:
         self._scale = length / 60.0
         self.low, self.high = -ASSUMED * self._scale, ASSUMED * self._scale
         self._seen = False
-        self._doubted: tuple[float, float] | None = None  # the bounds of the last Date, where it contradicts the others
+        self._doubted: tuple[float, float] | None = None  # the bounds of the last Date, if it contradicts the others
 
     def saw(self, date: str, now: float) -> None:
-        """Learn from an answer's Date header (RFC 9110, 5.6.7), which came at the local time `now`.
+        """Narrow the bounds by an answer's Date header (RFC 9110, 5.6.7) that arrived at the local time `now`.
 
-        One that contradicts the bounds is believed when the next one agrees with it: one of the two clocks was set.
-        A single bad Date, of a cache or a gateway, changes nothing.
+        A Date that contradicts the bounds is accepted if the next one agrees with it: then one of the clocks was set.
+        A single wrong Date, from a cache or a gateway, changes nothing.
         """
         try:
             written = parsedate_to_datetime(date)
@@ -66,7 +66,7 @@ class Minutes:
         return found if now < found.closes else self._of(minute + 1)
 
     def elapsed(self, now: float) -> float:
-        """Return the part of the server's present minute that is surely over."""
+        """Return the part of the server's current minute that is certainly over, 0 to 1."""
         return ((now + self.low) % self.length) / self.length
 
     def _of(self, minute: int) -> Window:
@@ -75,5 +75,6 @@ class Minutes:
 
 
 def _common(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float] | None:
+    """Return the intersection of two intervals; None if it is empty."""
     low, high = max(one[0], other[0]), min(one[1], other[1])
     return (low, high) if low <= high else None

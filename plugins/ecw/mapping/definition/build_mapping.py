@@ -1,6 +1,6 @@
-"""A mapping file's content becomes a Mapping; what spans several of its keys is checked here.
+"""Build a Mapping from a mapping file, and check the rules that involve several keys.
 
-The keys themselves are those of ecw.mapping.definition.mapping_file.
+ecw.mapping.definition.mapping_file defines and checks the single keys.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ecw.mapping.vocabulary import SET_WITH_WORDS
 from ecw.resources import NoPush, no_push
 from ecw.settings.did_you_mean import did_you_mean
 
-# Raise it when a change of this package makes other rows of the same file and the same resource.
+# Increase it when a change of this package makes different rows from the same file and the same resource.
 RULES = 2
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -34,9 +34,10 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 def build_mapping(
     path: FilePath, instead: MappingType[str, str], crosswalk_folders: list[FilePath]
 ) -> tuple[Mapping | None, list[str]]:
-    """Return a file's mapping, or None and every problem of the file and its crosswalks, each with its line.
+    """Return a file's mapping and no problems, or None and every problem of the file and its crosswalks.
 
-    `instead` are constants that stand in for the file's own; of the folders, the first that has a crosswalk counts.
+    Each problem has its file and line. `instead` are constants that replace the file's own. A crosswalk is read from
+    the first of the folders that has it.
     """
     building = _Building(YamlFile(path, as_text), instead, crosswalk_folders)
     mapping = building.mapping()
@@ -44,12 +45,12 @@ def build_mapping(
 
 
 class _Building:
-    """Goes through one file, part by part; what is wrong becomes a problem of the file."""
+    """Reads one file part by part and adds each mistake to the problems of the file."""
 
     def __init__(self, file: YamlFile, instead: MappingType[str, str], folders: list[FilePath]) -> None:
         self.file, self.folders = file, folders
-        said = file.read(Constants, ("constant",))
-        self.constants = {name: instead.get(name, value) for name, value in said.root.items()} if said else {}
+        own = file.read(Constants, ("constant",))
+        self.constants = {name: instead.get(name, value) for name, value in own.root.items()} if own else {}
         self.columns: dict[str, Column] = {}
         self.places: dict[str, Place] = {}
         self.crosswalk_places: dict[str, Place] = {}
@@ -102,7 +103,7 @@ class _Building:
                 self.column(at, entry, group.for_each, base)
 
     def first_path(self, column: Any) -> Path:
-        """Return the path of a group's first column, which current() looks for; its mistakes are found later."""
+        """Return the path of a group's first column, which current() must fill; `column` reports its mistakes."""
         text = column.get("path") if isinstance(column, dict) else None
         try:
             return parse(text, self.constants, (Member("$this"),)) if isinstance(text, str) else ()
@@ -141,7 +142,7 @@ class _Building:
         for path, text in entry.items():
             if text.startswith("%") and text[1:] not in self.constants and text not in SET_WITH_WORDS:
                 self.file.wrong(
-                    (*place, path), f"{text!r} is not a word of set_with; {did_you_mean(text, SET_WITH_WORDS)}"
+                    (*place, path), f"{text!r} is not a value of set_with; {did_you_mean(text, SET_WITH_WORDS)}"
                 )
             found.append((self.path((*place, path), path, base, key=True), self.constants.get(text[1:], text)))
         return tuple(found)
@@ -154,7 +155,7 @@ class _Building:
             return ()
 
     def check_column(self, place: Place, column: Column) -> None:
-        """Refuse what means nothing together."""
+        """Report keys that contradict each other."""
 
         def wrong(key: str, problem: str) -> None:
             self.file.wrong((*place, key), problem)
@@ -170,22 +171,24 @@ class _Building:
                 if not _DAY.match(word):
                     self.file.wrong((*place, "null_if", at), f"null_if of a {column.type} is a day, as in 1899-12-30")
         if column.to and column.type != "reference":
-            wrong("to", "to names the types of a reference: the column's type is reference")
+            wrong("to", "to names the types of a reference: the column's type must be reference")
         if column.several and not column.concept:
-            wrong("several", "several joins the values of concepts: the column's type is concept")
+            wrong("several", "several joins the values of concepts: the column's type must be concept")
         if column.concept and column.pushed and not column.crosswalk:
-            wrong("type", "a concept that is pushed needs a crosswalk: a text alone is no code")
+            wrong("type", "a concept that is pushed needs a crosswalk: a text alone is not a code")
         if column.write_path and not column.pushed:
             wrong("write_path", "write_path is where a push writes, and the column is pulled only")
         if column.crosswalk and column.type in ("boolean", "integer", "decimal"):
-            wrong("crosswalk", "a crosswalk turns a text into a text: the type is code, string or reference")
+            wrong("crosswalk", "a crosswalk translates a text into a text: the type must be code, string or reference")
 
     def check_key(self, key: str) -> None:
         column = self.columns.get(key)
         if column is None:
             self.file.wrong(("key",), f"key: there is no column {key!r}; {did_you_mean(key, self.columns)}")
         elif column.type != "string" or not column.required or not column.pulled or column.crosswalk:
-            self.file.wrong(("key",), f"key: {key!r} is a required string column that is pulled as it is")
+            self.file.wrong(
+                ("key",), f"key: {key!r} must be a required string column that is pulled without a crosswalk"
+            )
 
     def check_time_zone(self, zone: str | None) -> None:
         if zone is None and any(column.type in ("date", "datetime") for column in self.columns.values()):
@@ -195,20 +198,20 @@ class _Building:
         for one, other, what in overlaps(self.columns.values()):
             self.file.wrong(
                 self.places[other.name],
-                f"{other.name!r} and {one.name!r} of line {one.line} can write to one place, {what}, where one of them "
-                "would be lost: say with write_path which one writes there",
+                f"{other.name!r} and {one.name!r} of line {one.line} can write to the same place, {what}; one of the "
+                "values would be lost: choose with write_path which one writes there",
             )
 
     def crosswalks(self) -> dict[str, Crosswalk]:
-        there = {name: folder for folder in reversed(self.folders) for name in available(folder)}
+        folder_of = {name: folder for folder in reversed(self.folders) for name in available(folder)}
         for name, place in self.crosswalk_places.items():
-            if name not in there:
-                near = did_you_mean(name, dict.fromkeys(sorted(there)))
+            if name not in folder_of:
+                near = did_you_mean(name, dict.fromkeys(sorted(folder_of)))
                 self.file.wrong(place, f"crosswalk: there is no crosswalks/{name}.csv; {near}")
         found: dict[str, Crosswalk] = {}
         for folder in self.folders:
-            names = {name for name in self.crosswalk_places if there.get(name) == folder}
-            # A practice's own table may leave the policy to that of the default folder.
+            names = {name for name in self.crosswalk_places if folder_of.get(name) == folder}
+            # A practice's folder without policies.yaml uses the policies of the default folder.
             policies = next((each for each in (folder, *self.folders) if (each / POLICIES).is_file()), folder)
             some, problems = load_crosswalks(folder, names, policies)
             found |= some
@@ -217,7 +220,7 @@ class _Building:
 
 
 def _version(content: Any, constants: dict[str, str], crosswalks: dict[str, Crosswalk]) -> str:
-    """Hash what the file says, not how: comments and blank lines make no new version."""
+    """Return a hash of the content: comments and blank lines do not change it."""
     tables = [[c.name, c.lines, c.displays, c.unmapped, c.default] for c in crosswalks.values()]
-    said = json.dumps([RULES, content, constants, tables], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    text = json.dumps([RULES, content, constants, tables], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Names of code systems: the same table under its present URL, an older one, or its OID.
+"""Names of code systems: one system can appear under its current URL, an older URL, or its OID.
 
 https://terminology.hl7.org/codesystems.html and https://www.hl7.org/oid/ have the pairs.
 """
@@ -19,7 +19,7 @@ _OIDS = {
     "2.16.840.1.113883.5.104": "v3-Race",
     "2.16.840.1.113883.5.111": "v3-RoleCode",
     "2.16.840.1.113883.5.1008": "v3-NullFlavor",
-    # HL7 version 2: the table, and the code system made of it
+    # HL7 version 2: the OID of the table, and of its code system
     "2.16.840.1.113883.12.1": "v2-0001",
     "2.16.840.1.113883.12.2": "v2-0002",
     "2.16.840.1.113883.12.5": "v2-0005",
@@ -29,7 +29,7 @@ _OIDS = {
     "2.16.840.1.113883.18.179": "v2-0002",
     "2.16.840.1.113883.18.108": "v2-0203",
 }
-# Other names of one table. CDC's race and ethnicity are one system, of which HL7 copied two parts with their codes.
+# Other names of one system. HL7 copied two parts of CDC's race and ethnicity, with their codes, as own systems.
 _SAME = {
     "v3-Race": "urn:oid:2.16.840.1.113883.6.238",
     "v3-Ethnicity": "urn:oid:2.16.840.1.113883.6.238",
@@ -53,7 +53,7 @@ _SAME = {
     "policyholder-relationship": "subscriber-relationship",
 }
 _OID = re.compile(r"(?:urn:oid:)?([0-2](?:\.(?:0|[1-9][0-9]*))+)\Z")
-# HL7's own: of R4 and later, of STU3 and DSTU2 (`/v3/MaritalStatus`, `/v2/0002`), and those still beside the resources.
+# HL7's own URLs: of R4 and later, of STU3 and DSTU2 (`/v3/MaritalStatus`, `/v2/0002`), and those under hl7.org/fhir.
 _OWN = re.compile(
     r"http://(?:terminology\.hl7\.org|(?:www\.)?hl7\.org/fhir)/(?:CodeSystem/)?(?:(v[23])[/-])?([^/?#]+)\Z"
 )
@@ -61,7 +61,7 @@ _OWN = re.compile(
 
 @lru_cache(maxsize=4096)
 def canonical(system: str) -> str:
-    """Return the one name under which the tables here know a code system."""
+    """Return the canonical name of a code system: equal for all its URLs and OIDs."""
     name = system.strip().partition("|")[0].rstrip("/")
     if name.startswith("https://"):
         name = f"http://{name[8:]}"

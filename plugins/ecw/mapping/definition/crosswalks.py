@@ -1,8 +1,8 @@
 """Crosswalks: tables of code <-> CRM value, in include/mappings/crosswalks/*.csv, and their policies.
 
-A CSV has the columns `code,value,system,note`, and may have `display`: what eCW calls the code where it sends words.
-A code counts in its system alone; a line without system takes it from any. Several codes may mean one CRM value: the
-first line of a value is the one that a push writes.
+A CSV has the columns `code,value,system,note`, and optionally `display`: eCW's text for the code.
+A line matches a code only in its system; a line without a system matches it in any. Several codes may have one CRM
+value: a push writes the code of the first line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/at
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """One table, with what becomes of a code that it does not have."""
+    """One table, with its policy for codes that it does not have."""
 
     name: str
     lines: tuple[tuple[str, str, str, str], ...]  # code, value, system, note
@@ -35,22 +35,22 @@ class Crosswalk:
     default: str | None = None
     ecw_list: str | None = None
     crm_list: str | None = None
-    displays: tuple[tuple[str, str], ...] = ()  # what eCW calls a code, and the CRM's value
+    displays: tuple[tuple[str, str], ...] = ()  # (eCW's text for a code, the CRM's value)
     path: Path | None = field(default=None, compare=False)
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """The CRM's value for each plain code, whose element has one system."""
+        """The CRM's value for each plain code; its element always has the same system."""
         return {code: value for code, value, _, _ in self.lines}
 
     @cached_property
     def exact(self) -> dict[tuple[Any, Any], str]:
-        """The CRM's value for each (system, code) as the table spells them, and for (None, code) where it is one."""
+        """The CRM's value for each (system, code) as the table spells them, and for (None, code) if it is unique."""
         found: dict[tuple[Any, Any], str] = {(system, code): value for code, value, system, _ in self.lines}
-        meant: dict[str, set[str]] = {}
+        by_code: dict[str, set[str]] = {}
         for code, value, _, _ in self.lines:
-            meant.setdefault(code, set()).add(value)
-        return found | {(None, code): values.pop() for code, values in meant.items() if len(values) == 1}
+            by_code.setdefault(code, set()).add(value)
+        return found | {(None, code): values.pop() for code, values in by_code.items() if len(values) == 1}
 
     @cached_property
     def _canonical(self) -> dict[tuple[str, str], str]:
@@ -58,12 +58,12 @@ class Crosswalk:
 
     @cached_property
     def words(self) -> dict[str, str]:
-        """The CRM's value for each word, folded: what eCW calls the codes, and the values themselves."""
-        said = {folded(display): value for display, value in reversed(self.displays)}
-        return said | {folded(value): value for _, value, _, _ in self.lines}
+        """The CRM's value for each folded text: eCW's texts for the codes, and the values themselves."""
+        texts = {folded(display): value for display, value in reversed(self.displays)}
+        return texts | {folded(value): value for _, value, _, _ in self.lines}
 
     def value_of(self, coding: dict[str, Any]) -> str | None:
-        """Return the CRM's value for a coding; a code of another system has none, however alike it looks."""
+        """Return the CRM's value for a coding, or None; an equal code of another system does not match."""
         system, code = coding.get("system"), coding.get("code")
         found = self.exact.get((system, code))
         if found is None and type(system) is str and type(code) is str:
@@ -71,26 +71,26 @@ class Crosswalk:
         return found
 
     def value_of_word(self, text: Any) -> str | None:
-        """Return the CRM's value that a text means, or None."""
+        """Return the CRM's value for a text, or None."""
         return self.words.get(folded(text)) if type(text) is str else None
 
     @cached_property
     def codes(self) -> dict[str, tuple[str, str]]:
-        """The code and its system for each CRM value: of several, the one that stands first."""
+        """The (code, system) for each CRM value: of several, the first line's."""
         return {value: (code, system) for code, value, system, _ in reversed(self.lines)}
 
 
 def folded(text: str) -> str:
-    """Return a text without differences of case and blanks."""
+    """Return a text in folded case, with single spaces."""
     return " ".join(text.casefold().split())
 
 
 def load_crosswalks(
     folder: Path, names: set[str], policies_in: Path | None = None
 ) -> tuple[dict[str, Crosswalk], list[str]]:
-    """Read those crosswalks of a folder; return them and every problem found, with file and line.
+    """Return the named crosswalks of a folder, and every problem found, with file and line.
 
-    `policies_in` is the folder that holds their policies, where it is another one.
+    `policies_in` is the folder of policies.yaml, if it is another one.
     """
     if not names:
         return {}, []
@@ -118,7 +118,7 @@ def available(folder: Path) -> list[str]:
 def _policies(path: Path) -> tuple[dict[str, PolicyEntry | None], list[str]]:
     file = YamlFile(path, as_text)
     if file.root is not None and not isinstance(file.content, dict):
-        file.wrong((), "the file is a list of `crosswalk: policy` lines")
+        file.wrong((), "the file must be a list of `crosswalk: policy` lines")
     names = file.content if isinstance(file.content, dict) else ()
     return {name: file.read(PolicyEntry, (name,)) for name in names}, file.problems
 
@@ -138,15 +138,15 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], _Displays
     rows = csv.reader(io.StringIO(text, newline=""))
     header = next(rows, [])
     if header not in (HEADER, WITH_DISPLAY):
-        return (), (), [f"{path}:1:1: the first line is {','.join(HEADER)}, and can end in ,display"]
+        return (), (), [f"{path}:1:1: the first line must be {','.join(HEADER)}, optionally with ,display at its end"]
     for row in rows:
         if not any(row):
             continue
         code, value, system, note, display = (as_read(cell).strip() for cell in [*row, "", "", "", "", ""][:5])
         if len(row) > len(header) or not code or not value:
-            problems.append(f"{path}:{rows.line_num}:1: a line has a code, a CRM value, a system and a note")
+            problems.append(f"{path}:{rows.line_num}:1: a line must have a code, a CRM value, a system and a note")
         elif (code, canonical(system)) in lines:
-            problems.append(f"{path}:{rows.line_num}:1: the code {code!r} is there already")
+            problems.append(f"{path}:{rows.line_num}:1: the code {code!r} is listed twice")
         else:
             lines[code, canonical(system)] = (code, value, system, note)
             displays += [(display, value)] if display else []
@@ -154,7 +154,7 @@ def _lines(path: Path) -> tuple[tuple[tuple[str, str, str, str], ...], _Displays
 
 
 def for_spreadsheets(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before one."""
+    """Return the cell with an apostrophe before it if a spreadsheet would read it as a formula."""
     return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
 
 

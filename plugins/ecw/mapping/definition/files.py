@@ -1,4 +1,4 @@
-"""Where the mapping files lie; each becomes a Mapping, or one error with every problem of the file."""
+"""Find and load the mapping files; an error lists every problem of a file."""
 
 from __future__ import annotations
 
@@ -18,28 +18,31 @@ FIX = "fix the lines named above, then run `ecw mapping check`."
 
 
 def mappings_folder(folder: str | os.PathLike[str] | None = None) -> FilePath:
-    """Return the folder of the mapping files: the argument, else what ecw.project_files finds.
+    """Return the folder of the mapping files: the argument, else the one that ecw.project_files finds.
 
-    Raises MappingError where the folder does not exist.
+    Raises MappingError if the folder does not exist.
     """
     found = FilePath(folder) if folder else project_files.folder_of("mappings")
     if found is not None and found.is_dir():
         return found
     raise MappingError(
-        f"There is no folder {found or 'include/mappings'} for mapping files.",
+        f"The folder {found or 'include/mappings'} of the mapping files does not exist.",
         next_step="name the folder that holds them (--folder, ECW_MAPPINGS), or write the project's own with "
         "`ecw init`.",
     )
 
 
 def mapping_files(folder: str | os.PathLike[str] | None = None) -> list[FilePath]:
-    """Return the mapping files by name: those of the folder alone, or those that ecw.project_files finds."""
+    """Return the mapping files, sorted by name: those of `folder`, else those that ecw.project_files finds."""
     found = mappings_folder(folder)
     return sorted(found.glob("*.yaml")) if folder else project_files.files_of("mappings", "*.yaml")
 
 
 def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapping]:
-    """Load every mapping file of the folder, by file name; MappingError tells the problems of all of them."""
+    """Return every mapping of the folder by file name.
+
+    Raises MappingError with the problems of all files.
+    """
     found: dict[str, Mapping] = {}
     problems: list[str] = []
     for path in mapping_files(folder):
@@ -55,10 +58,11 @@ def all_mappings(folder: str | os.PathLike[str] | None = None) -> dict[str, Mapp
 def load_mapping(
     path: str | os.PathLike[str], constants: MappingType[str, str] | None = None, own: FilePath | None = None
 ) -> Mapping:
-    """Load one mapping file with its crosswalks; a name alone, as `patient`, is looked up in the default folder.
+    """Load one mapping file with its crosswalks; a name alone, such as `patient`, is a file of the default folder.
 
-    `constants` stand in for the file's own of those names, where practices differ; `own` is a practice's folder, whose
-    files and crosswalks stand in for those of the default folder, each by its name.
+    `constants` replace the file's constants of the same names, for a practice that differs. `own` is a practice's
+    folder: its files and crosswalks replace those of the same name in the default folder.
+
     Raises MappingError with file, line and column of every problem.
     """
     file = FilePath(path)
@@ -85,7 +89,7 @@ def load_mapping(
 def _load(
     file: FilePath, folders: tuple[FilePath, ...], constants: tuple[tuple[str, str], ...], contents: bytes
 ) -> Mapping:
-    """Load a mapping; every step of a run does, so a process keeps those whose files hold what they held."""
+    """Load a mapping; cached by `contents`, the hash of its files, because every step of a run loads mappings."""
     mapping, problems = build_mapping(file, dict(constants), list(folders))
     if mapping is None:
         mistakes = f"{len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}"

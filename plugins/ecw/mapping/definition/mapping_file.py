@@ -1,8 +1,8 @@
 """The keys of a mapping file and of crosswalks/policies.yaml, as pydantic models; every value is a text.
 
-Where SQL-on-FHIR's ViewDefinition has a word (`resource`, `select`, `column`, `name`, `path`, `type`, `description`,
-`forEachOrNull`, `constant`), it is that one. https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition
-The descriptions stand in include/mappings/README.md, which explains the keys to the people who write a file.
+The keys `resource`, `select`, `column`, `name`, `path`, `type`, `description`, `forEachOrNull` and `constant` are those
+of SQL-on-FHIR's ViewDefinition. https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition
+include/mappings/README.md repeats the descriptions for the people who write a file.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Keys(BaseModel):
 
 
 class MappingFile(_Keys):
-    """A mapping file; its groups and constants are read one by one, so that a mistake in one hides none in another."""
+    """A mapping file; groups and constants are read separately, so that a mistake in one does not hide others."""
 
     resource: Text = Field(description="the FHIR type that the file maps")
     table: SqlName = Field(description="the CRM's table")
@@ -110,7 +110,7 @@ class GroupEntry(_Keys):
 class FallbackEntry(_Keys):
     """The key `fallback` of a column."""
 
-    path: Text = Field(description="where the value that stands in lies")
+    path: Text = Field(description="where the replacement value is in the FHIR resource")
     take: Annotated[Text, _word_of(TAKES)] | None = Field(
         None, description="the part of a name's text that is taken: family or given"
     )
@@ -121,7 +121,7 @@ class ColumnEntry(_Keys):
 
     name: SqlName = Field(description="the CRM's column")
     label: Text = Field(description="what the CRM's users call it")
-    description: Text = Field("", description="a line for whoever needs more than the label")
+    description: Text = Field("", description="one line of explanation, if the label is not enough")
     path: Text = Field(description="where the value is in the FHIR resource; the first value found is used")
     fallback: FallbackEntry | None = Field(
         None, description="the path to use if `path` finds no value; a push never writes it"
@@ -157,21 +157,21 @@ class ColumnEntry(_Keys):
 
 
 class PolicyEntry(_Keys):
-    """What crosswalks/policies.yaml says of one crosswalk."""
+    """The policy of one crosswalk in crosswalks/policies.yaml."""
 
     unmapped: Annotated[Text, _word_of(UNMAPPED)] = Field(
         description="what happens to a code that the crosswalk does not have"
     )
-    default: Text | None = Field(None, description="the CRM value for such a code, where the policy is default")
+    default: Text | None = Field(None, description="the CRM value for such a code, if `unmapped` is default")
     ecw_list: TableColumn | None = Field(
-        None, description="table.column of the CRM's database that lists eCW's present codes"
+        None, description="table.column of the CRM's database that lists eCW's current codes"
     )
     crm_list: TableColumn | None = Field(
-        None, description="table.column of the CRM's database that lists the CRM's present values"
+        None, description="table.column of the CRM's database that lists the CRM's current values"
     )
 
     @model_validator(mode="after")
-    def _default_goes_with_its_policy(self) -> PolicyEntry:
+    def _check_default(self) -> PolicyEntry:
         if (self.unmapped == "default") != (self.default is not None):
-            raise ValueError("`unmapped: default` and `default:` go together")
+            raise ValueError("`unmapped: default` and `default:` must be used together")
         return self

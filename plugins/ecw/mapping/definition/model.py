@@ -1,4 +1,4 @@
-"""What a mapping file says, once it is understood."""
+"""The parsed mapping file: Mapping, Column and Fallback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecw.mapping.fhirpath.paths import Path
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Where the value that stands in lies, and which part of a name's text is taken."""
+    """The path of the replacement value, and the part that is taken from a name's text."""
 
     path: str
     steps: Path
@@ -21,12 +21,12 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the CRM's table and where its value lies in the resource."""
+    """One column of the CRM's table, with the path of its value in the resource."""
 
     name: str
     label: str
-    path: str  # as the file has it, relative to `group`
-    steps: Path  # from the resource on
+    path: str  # as written in the file, relative to `group`
+    steps: Path  # parsed, from the resource on
     type: str
     group: str = ""
     description: str = ""
@@ -59,13 +59,13 @@ class Column:
 
     @property
     def concept(self) -> bool:
-        """Whether the path ends in a CodeableConcept or Coding."""
+        """True if the path ends in a CodeableConcept or Coding."""
         return self.type == "concept"
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A mapping file with its crosswalks; `version` changes whenever the rows that it makes may change."""
+    """A mapping file with its crosswalks; `version` changes if its rows may change."""
 
     name: str  # of the file
     resource: str  # the FHIR type
@@ -80,7 +80,7 @@ class Mapping:
     profile: str | None
     file: FilePath
     version: str
-    base_url: str | None = None  # the practice's: references to another server's records are none
+    base_url: str | None = None  # of the practice: a reference to a record of another server is ignored
 
     @property
     def pulled(self) -> tuple[Column, ...]:

@@ -1,8 +1,8 @@
-"""Pushed columns whose writes can meet: one of two values would be lost, and nobody would say so.
+"""Find pushed columns that can write to the same place: one of the two values would be lost silently.
 
-Two paths meet if nothing keeps their elements apart: another member, another index of one list, another URL, or tests
-that no element can satisfy together (`use='home'` and `use.empty()`). Every branch of a union counts, since a push
-writes where the value stands.
+Two paths can meet unless they differ in a member, an index of one list, an extension's URL, or tests that no element
+can satisfy together (`use='home'` and `use.empty()`). Every branch of a union counts, because a push writes to the
+branch that holds the value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ecw.mapping.fhirpath.paths import (
 
 @dataclass(slots=True)
 class Allowed:
-    """What a member of an element may be: one of some values (None: absent), or anything but some."""
+    """The values that a member may have: `values` (None: absent), or with `but` all other values."""
 
     values: frozenset[Any]
     but: bool = False
@@ -49,45 +49,47 @@ class Allowed:
 
 @dataclass(slots=True)
 class Segment:
-    """One step down: a member, and which of its elements."""
+    """One level of a path: a member, and the tests and the index that select its elements."""
 
     member: str
     tests: list[tuple[str, Allowed]] = field(default_factory=list)
     index: int | None = None
 
     def meets(self, other: Segment) -> bool:
-        """Return True if both can mean one element."""
+        """Return True if both can select the same element."""
         if self.member != other.member:
             return False
         alike = [(name, each) for name, each in self.tests] == [(name, each) for name, each in other.tests]
         if alike and None not in (self.index, other.index) and self.index != other.index:
             return False
-        return all(mine.meets(its) for name, mine in self.tests for its_name, its in other.tests if name == its_name)
+        return all(one.meets(two) for name, one in self.tests for name2, two in other.tests if name == name2)
 
 
 def overlaps(columns: Iterable[Column]) -> Iterator[tuple[Column, Column, str]]:
-    """Yield the pairs of columns that can write to one place, and the path of one of them there."""
+    """Yield the pairs of columns that can write to the same place, and the path of the first of them there."""
     pushed = [(column, list(_writes(column))) for column in columns if column.pushed]
-    for (one, its), (other, others) in combinations(pushed, 2):
-        met = next((path for path, said in its for path2, said2 in others if _clash(path, said, path2, said2)), None)
+    for (one, writes), (two, writes2) in combinations(pushed, 2):
+        met = next(
+            (path for path, text in writes for path2, text2 in writes2 if _clash(path, text, path2, text2)), None
+        )
         if met is not None:
-            yield one, other, show(met)
+            yield one, two, show(met)
 
 
 def _writes(column: Column) -> Iterator[tuple[Path, str]]:
-    """Yield every path that a column writes by, and the text that is written there (%value: the column's own)."""
+    """Yield every path that a column writes, with the text that is written there (%value: the column's value)."""
     yield column.writes, "%value"
     yield from column.set_with
 
 
-def _clash(path: Path, said: str, other: Path, other_said: str) -> bool:
-    if said == other_said and not said.startswith("%"):
+def _clash(path: Path, text: str, path2: Path, text2: str) -> bool:
+    if text == text2 and not text.startswith("%"):
         return False
-    return any(_meet(one, two) for one in _linear(path) for two in _linear(other))
+    return any(_meet(one, two) for one in _linear(path) for two in _linear(path2))
 
 
 def _meet(one: list[Segment], two: list[Segment]) -> bool:
-    return all(mine.meets(its) for mine, its in zip(one, two, strict=False))
+    return all(each.meets(each2) for each, each2 in zip(one, two, strict=False))
 
 
 def _linear(path: Path) -> Iterator[list[Segment]]:
@@ -96,7 +98,7 @@ def _linear(path: Path) -> Iterator[list[Segment]]:
         segments: list[Segment] = []
         for step in branch:
             if isinstance(step, Member | Choice):
-                segments.append(Segment(step.name))  # of a choice: writing one type takes the others away
+                segments.append(Segment(step.name))  # a choice: writing one type removes the others
             elif isinstance(step, Extension):
                 segments.append(Segment("extension", [("url", Allowed(frozenset({step.url})))]))
             elif segments and isinstance(step, Index | First):
@@ -104,8 +106,8 @@ def _linear(path: Path) -> Iterator[list[Segment]]:
             elif segments and isinstance(step, Where):
                 segments[-1].tests += [(show(test.path), _allowed(test)) for test in step.tests]
             elif segments and isinstance(step, Current):
-                asked = Allowed(frozenset({*step.uses, None, *LAST})) if step.uses else Allowed(FORMER, but=True)
-                segments[-1].tests.append(("use", asked))
+                uses = Allowed(frozenset({*step.uses, None, *LAST})) if step.uses else Allowed(FORMER, but=True)
+                segments[-1].tests.append(("use", uses))
         yield segments
 
 
@@ -116,7 +118,7 @@ def _allowed(test: Equals | Presence) -> Allowed:
 
 
 def branches(path: Path) -> Iterator[Path]:
-    """Yield the path without unions, once for each way through them, in their order."""
+    """Yield one path without unions for each combination of their branches, in order."""
     for at, step in enumerate(path):
         if isinstance(step, Union):
             for branch in step.branches:

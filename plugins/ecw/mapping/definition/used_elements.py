@@ -1,4 +1,4 @@
-"""Which elements of a resource a mapping reads, writes or tests."""
+"""The elements of a resource that a mapping reads, writes or tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CODING = ("system", "version", "code", "display", "userSelected")
 
 
 def leaves(columns: Iterable[Column]) -> frozenset[str]:
-    """Return the elements as far down as columns go, without those above them; and the URLs of extensions."""
+    """Return the lowest elements that columns use, without their parents, and the URLs of extensions."""
     used = {name for column in columns for name in used_elements(column)}
     above = {name[:at] for name in used if "://" not in name for at in range(len(name)) if name[at] == "."}
     return frozenset(used - above)
@@ -23,13 +23,13 @@ def used_elements(column: Column) -> set[str]:
     for path in paths_of(column):
         _collect(path, "", found)
     if column.concept:
-        # All of a concept is read, whatever the path names of it.
+        # A concept is read as a whole.
         found |= {f"{name}.{child}" for name in ends_of(column) for child in ("coding", "text", *CODING)}
     return found
 
 
 def paths_of(column: Column) -> Iterator[Path]:
-    """Yield every path that a column reads or writes by."""
+    """Yield every path that a column reads or writes."""
     yield column.steps
     if column.fallback is not None:
         yield column.fallback.steps
@@ -39,7 +39,7 @@ def paths_of(column: Column) -> Iterator[Path]:
 
 
 def ends_of(column: Column) -> set[str]:
-    """Return the elements that a column's path ends in."""
+    """Return the elements at the ends of a column's path, one per branch."""
     return {end for path in _ends(column.steps) for end in [_collect(path, "", set())]}
 
 

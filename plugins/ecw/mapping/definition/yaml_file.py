@@ -1,4 +1,4 @@
-"""YAML read by a pydantic model; every mistake is reported with file, line, column, key and "did you mean"."""
+"""Read YAML with a pydantic model; report every mistake with file, line, column, key and "did you mean"."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="BaseModel")
 Place = tuple[str | int, ...]
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, where PyYAML was built with libyaml
-# YAML 1.2's plain scalars: no "Norway problem", no octal postal codes, and a day stays the text that it is.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen times as fast, if PyYAML was built with libyaml
+# The plain scalars of YAML 1.2: `no` is not false, postal codes are not octal numbers, and dates stay texts.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS: MappingProxyType[str, Any] = MappingProxyType(
     {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None}
 )
-# pydantic's error types in the words of whoever edits the file.
+# pydantic's error types as messages for the person who edits the file.
 _PROBLEMS = MappingProxyType(
     {
-        "list_type": "is a list, each item after a dash",
-        "tuple_type": "is a list, each item after a dash",
-        "dict_type": "is a list of `key: value` lines",
-        "model_type": "is a list of `key: value` lines",
-        "string_type": "is a text",
-        "string_too_short": "is a text",
-        "bool_type": "is true or false",
-        "bool_parsing": "is true or false",
-        "float_type": "is a number",
-        "float_parsing": "is a number",
-        "int_type": "is a whole number",
-        "int_parsing": "is a whole number",
-        "int_from_float": "is a whole number",
+        "list_type": "must be a list, each item after a dash",
+        "tuple_type": "must be a list, each item after a dash",
+        "dict_type": "must be a list of `key: value` lines",
+        "model_type": "must be a list of `key: value` lines",
+        "string_type": "must be a text",
+        "string_too_short": "must be a text",
+        "bool_type": "must be true or false",
+        "bool_parsing": "must be true or false",
+        "float_type": "must be a number",
+        "float_parsing": "must be a number",
+        "int_type": "must be a whole number",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
     }
 )
 
 
 class YamlFile:
-    """One YAML file; it collects every problem that is found in it.
+    """One YAML file, with the problems found in it.
 
-    `scalar` makes a value of a scalar: `as_text` or `as_value`. Raises MappingError where the file cannot be read.
+    `scalar` converts a scalar to a value: `as_text` or `as_value`. Raises MappingError if the file cannot be read.
     """
 
     def __init__(self, path: Path, scalar: Callable[[yaml.ScalarNode], Any]) -> None:
@@ -62,7 +62,7 @@ class YamlFile:
             self.content = None if self.root is None else self._plain(self.root, scalar)
         except RecursionError:
             self.root = self.content = None
-            self._add(0, 0, "an anchor stands inside of what it names")
+            self._add(0, 0, "an anchor contains itself")
 
     @property
     def problems(self) -> list[str]:
@@ -70,7 +70,7 @@ class YamlFile:
         return [f"{self.path}:{line}:{column}: {problem}" for line, column, problem in sorted(set(self._found))]
 
     def read(self, model: type[Model], place: Place = ()) -> Model | None:
-        """Return what stands at a place as a model; None where there is nothing, or where it has problems."""
+        """Return the content at a place as a model; None if there is none, or if it has problems."""
         from pydantic import ValidationError
 
         if self.root is None:
@@ -89,7 +89,7 @@ class YamlFile:
             return None
 
     def wrong(self, place: Sequence[str | int], problem: str, *, key: bool = False, offset: int = 0) -> None:
-        """Note a problem of the value at a place, or of its key; `offset` counts characters into its text."""
+        """Add a problem of the value at a place, or of its key; `offset` is a position in its text, in characters."""
         found, value = self._nodes(place)
         if key and found is not None:
             self._add(found.start_mark.line, found.start_mark.column, problem)
@@ -97,7 +97,7 @@ class YamlFile:
             self._add(*self._point(value, offset), problem)
 
     def places(self, place: Place) -> list[Place]:
-        """Return the place of each item of the list at a place; none where there is no list."""
+        """Return the place of each item of the list at a place; empty if there is no list."""
         _, value = self._nodes(place)
         return [(*place, at) for at in range(len(value.value))] if isinstance(value, yaml.SequenceNode) else []
 
@@ -122,7 +122,8 @@ class YamlFile:
         return root
 
     def _translate(self, error: Any, model: type[BaseModel], above: Place) -> None:
-        place, kind, given = (*above, *error["loc"]), error["type"], error["input"]
+        """Add a problem for one error of pydantic."""
+        place, kind, value = (*above, *error["loc"]), error["type"], error["input"]
         name = next((part for part in reversed(place) if isinstance(part, str)), "the file")
         if kind == "extra_forbidden":
             known = _model_at(model, error["loc"][:-1])
@@ -132,7 +133,7 @@ class YamlFile:
             self.wrong(place[:-1], f"the key {name!r} is missing{f': {meaning}' if meaning else ''}")
         elif kind == "literal_error":
             words = re.findall(r"'([^']+)'", error["ctx"]["expected"])
-            self.wrong(place, f"{given!r} is not a value of {name}; {did_you_mean(str(given), words)}")
+            self.wrong(place, f"{value!r} is not a value of {name}; {did_you_mean(str(value), words)}")
         elif kind == "value_error":
             self.wrong(place, str(error["ctx"]["error"]))
         else:
@@ -146,15 +147,15 @@ class YamlFile:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self._add(key.start_mark.line, key.start_mark.column, "a key is a text")
+                self._add(key.start_mark.line, key.start_mark.column, "a key must be a text")
             elif key.value in found:
-                self._add(key.start_mark.line, key.start_mark.column, f"the key {key.value!r} stands twice")
+                self._add(key.start_mark.line, key.start_mark.column, f"the key {key.value!r} occurs twice")
             else:
                 found[key.value] = self._plain(value, scalar)
         return found
 
     def _nodes(self, place: Sequence[str | int]) -> tuple[yaml.Node | None, yaml.Node | None]:
-        """Return the key and the value at a place; parts that name no node, such as a union's branch, are skipped."""
+        """Return the nodes of the key and the value at a place; parts without a node (a union's branch) are skipped."""
         key, value = None, self.root
         for part in place:
             if isinstance(value, yaml.SequenceNode) and isinstance(part, int) and part < len(value.value):
@@ -179,18 +180,18 @@ class YamlFile:
             indent = len(piece) - len(piece.lstrip()) if column == 0 else 0
             if offset <= len(piece.strip()) or line >= node.end_mark.line:
                 return line, column + indent + offset
-            offset -= len(piece.strip()) + 1  # the line break became a space
+            offset -= len(piece.strip()) + 1  # YAML folds the line break into a space
             line, column = line + 1, 0
         return line, column
 
 
 def as_text(node: yaml.ScalarNode) -> str:
-    """Return a scalar as the text that was written."""
+    """Return a scalar as text."""
     return str(node.value)
 
 
 def as_value(node: yaml.ScalarNode) -> Any:
-    """Return a scalar as YAML 1.2 reads it: text, number, true, false, null; a day is a text."""
+    """Return a scalar as YAML 1.2 reads it: text, number, true, false, null; a date is a text."""
     text = str(node.value)
     if node.style:  # quoted
         return text
@@ -207,12 +208,12 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise MappingError(
             f"{path} cannot be read: {type(error).__name__}.",
-            next_step="put the file there, readable and in UTF-8, or name the right one.",
+            next_step="make the file readable and UTF-8, or name another one.",
         ) from None
 
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel]:
-    """Return the model of what lies at a place within a model."""
+    """Return the model at a place within a model."""
     found = model
     for part in place:
         if isinstance(part, str) and part in found.model_fields:
@@ -221,7 +222,7 @@ def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel]:
 
 
 def _keys(model: type[BaseModel]) -> dict[str, str]:
-    """Return the keys that a model knows, each with what it means."""
+    """Return the keys of a model, each with its description."""
     return {field.alias or name: field.description or "" for name, field in model.model_fields.items()}
 
 

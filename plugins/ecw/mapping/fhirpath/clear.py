@@ -1,4 +1,4 @@
-"""Take a value away: with it goes what was there for its sake alone, and what counts its neighbours stays right."""
+"""Remove a value, with the elements that only labelled it, and keep the positions of its siblings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ecw.mapping.fhirpath.find import Slot, slot_of
 from ecw.mapping.fhirpath.paths import Current, Equals, Extension, Member, Path, Where, first_branches
 from ecw.mapping.fhirpath.read import read_value
 
-UNKNOWN = "unknown"  # why a value is absent, where nobody says more
-# What the profile demands of an element: without it the element goes. https://hl7.org/fhir/us/core/STU3.1.1/
+UNKNOWN = "unknown"  # the data-absent-reason, if no other is known
+# The members that US Core requires: an element without them is removed. https://hl7.org/fhir/us/core/STU3.1.1/
 DEMANDED = frozenset(
     {
         *(("telecom", "value"), ("telecom", "system"), ("identifier", "value"), ("identifier", "system")),
@@ -22,26 +22,26 @@ DEMANDED = frozenset(
 
 
 def clear(resource: dict[str, Any], path: Path) -> None:
-    """Take away the value that the path reads, in place, and what was there for its sake alone.
+    """Remove the value that the path reads, in place, and the elements that only labelled it.
 
-    The items after it in a list keep their places: a gap says in FHIR's way that its value is absent (R4, 2.6.2: a null
-    and its extension). Otherwise they would move up, and a path that counts would read them in its place. An element
-    goes where no sibling, before or after it, would be read in its place; else it says that its value is absent.
+    Later items of a list keep their positions: a gap marks the value as absent, as FHIR does (R4, 2.6.2: a null with an
+    extension). Without the gap they would move up, and a path with an index would read one of them instead. An element
+    is removed if the path then reads no sibling instead; otherwise it stays, marked as absent.
     """
     if (slot := slot_of(resource, path)) is not None:
         take_away(resource, slot, path)
 
 
 def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool = True) -> None:
-    """Take away what a slot of the path holds, and what was there for its sake alone; without `gaps` others move up."""
+    """Remove the value of one slot of the path, as `clear` does; without `gaps` later items move up."""
     slot: Slot | None = found
-    taken: tuple[str, Any] | None = None  # the member that was taken out last, and what it had been
+    taken: tuple[str, Any] | None = None  # the member that was removed last, and its old value
     value = found.value
     while slot is not None:
         if isinstance(slot.holder, list):
-            # A plain item is counted from the first; of elements, those before it can be read for it, too.
+            # For a primitive only later items can be read instead of it; for an element, earlier ones, too.
             others = slot.holder[slot.key + 1 :] + (slot.holder[: slot.key] if taken else [])
-            if gaps and any(item is not None for item in others) and _left_gap(resource, path, slot, taken):
+            if gaps and any(item is not None for item in others) and _leave_needed_gap(resource, path, slot, taken):
                 return
             slot.holder.pop(slot.key)
             _drop_companion(slot)
@@ -50,15 +50,15 @@ def take_away(resource: dict[str, Any], found: Slot, path: Path, *, gaps: bool =
             slot.holder.pop(slot.key, None)
             companions.agree(slot.holder, slot.key, None, slot.above)
             taken = (slot.key, value)
-        empty = not slot.holder or _only_labels(slot.holder, path) or _demanded(slot)
-        if not empty and gaps and slot.above and _held(resource, path, slot.above, taken):
+        empty = not slot.holder or _only_labels(slot.holder, path) or _lacks_required(slot)
+        if not empty and gaps and slot.above and _mark_absent_if_needed(resource, path, slot.above, taken):
             return
         value = [value] if isinstance(slot.holder, list) else {}
         slot = slot.above if empty and slot.above and slot.above.above else None
 
 
 def _only_labels(holder: Any, path: Path) -> bool:
-    """Return True if an element holds nothing but what the path itself labels it with."""
+    """Return True if an element holds only the labels that the path itself sets: url, use, the tests of a `where`."""
     if not isinstance(holder, dict):
         return False
     labels = {"url"} if any(isinstance(step, Extension) for step in path) else set()
@@ -70,16 +70,16 @@ def _only_labels(holder: Any, path: Path) -> bool:
     return set(holder) <= labels
 
 
-def _demanded(slot: Slot) -> bool:
-    """Return True if the element cannot stay without the member that was taken away."""
+def _lacks_required(slot: Slot) -> bool:
+    """Return True if US Core requires the member that was removed: the element cannot stay without it."""
     item = slot.above
     if item is None or not isinstance(item.holder, list) or item.above is None:
         return False
     return (item.above.key, slot.key) in DEMANDED
 
 
-def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
-    """Leave a gap in the place of an item where that keeps the others in theirs; return False where it need not."""
+def _leave_needed_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
+    """Leave a gap in place of an item, and return True, if the path would otherwise read another item instead."""
     if taken is None:
         _leave_gap(slot, taken)
         return True
@@ -90,8 +90,8 @@ def _left_gap(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str
     return another and _leave_gap_that_holds(resource, path, slot, taken)
 
 
-def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
-    """Leave a gap in an element that stays where another would be read for it; return False where it need not."""
+def _mark_absent_if_needed(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any] | None) -> bool:
+    """Mark the value of an element as absent, and return True, if current() would otherwise read another element."""
     if taken is None or not any(isinstance(step, Current) for step in path):
         return False
     if not isinstance(slot.holder, list) or _is_nothing(read_value(path, resource)):
@@ -100,7 +100,7 @@ def _held(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, An
 
 
 def _leave_gap_that_holds(resource: dict[str, Any], path: Path, slot: Slot, taken: tuple[str, Any]) -> bool:
-    """Leave the gap with which the path reads nothing: `unknown`, as US Core wants it, else that there is none."""
+    """Leave the gap with which the path reads nothing: `unknown`, which US Core prefers, else `not-applicable`."""
     element = dict(slot.value)
     for reason in (UNKNOWN, NONE):
         _leave_gap(slot, taken, reason)
@@ -115,14 +115,14 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _leave_gap(slot: Slot, taken: tuple[str, Any] | None, reason: str = UNKNOWN) -> None:
-    """Say of an item of a list that its value is absent, in its place: of a plain one itself, else of the member."""
+    """Mark an item of a list as absent: a primitive item itself, or the removed member of an element."""
     if taken is not None:
-        name, had = taken
-        if isinstance(had, dict):
+        name, old = taken
+        if isinstance(old, dict):
             slot.value[name] = _absent(reason)
-        elif isinstance(had, list) and isinstance(had[0], dict):
+        elif isinstance(old, list) and isinstance(old[0], dict):
             slot.value[name] = [_absent(reason)]
-        elif isinstance(had, list):
+        elif isinstance(old, list):
             slot.value.update({name: [None], f"_{name}": [_absent(reason)]})
         else:
             slot.value[f"_{name}"] = _absent(reason)
@@ -142,7 +142,7 @@ def _absent(reason: str = UNKNOWN) -> dict[str, Any]:
 
 
 def _drop_gaps(slot: Slot) -> None:
-    """Drop the gaps at a list's end: nothing comes after them."""
+    """Remove the gaps at the end of a list: no item follows whose position they would keep."""
     above = slot.above
     while above is not None and slot.holder and slot.holder[-1] is None:
         companions = above.holder.get(f"_{above.key}")
@@ -156,7 +156,7 @@ def _drop_gaps(slot: Slot) -> None:
 
 
 def _drop_companion(slot: Slot) -> None:
-    """Keep `_given` in step with `given` when an item of it goes."""
+    """Remove the item of `_given` that belongs to a removed item of `given`."""
     above = slot.above
     companions = above.holder.get(f"_{above.key}") if above and isinstance(above.holder, dict) else None
     if isinstance(companions, list) and slot.key < len(companions):

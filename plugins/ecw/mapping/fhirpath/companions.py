@@ -1,13 +1,13 @@
-"""What stands beside a value and says the same in other words: after a write it agrees, or it goes.
+"""The companions of a value repeat it in another form: after a write they are updated or removed.
 
-    _birthDate, _given[0]     extensions that say the value: why it is absent, the time of birth, parts of a family name
-    name.text, address.text   made anew of the parts, in the order that it had; R4: "the text should not hold anything
+    _birthDate, _given[0]     extensions about the value: why it is absent, the time of birth, parts of a family name
+    name.text, address.text   written again from the parts, in its former order; R4: "the text should not hold anything
                               that is not in a part"
-    telecom, address          extensions that hold parts of a number, or the place on the map
-    address.district, details the county of another city, a race's details of another category: see details.py
+    telecom, address          extensions with the parts of a number, or with the geolocation
+    address.district, details the county of the former city, the details of a former race: see details.py
     coding, reference         the other codings and the text of a concept, the display of a reference
 
-Whatever else an element holds, unknown extensions among it, stays. https://hl7.org/fhir/R4/datatypes.html
+Everything else in an element stays, unknown extensions included. https://hl7.org/fhir/R4/datatypes.html
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Json = dict[str, Any]
 STANDARD = "http://hl7.org/fhir/StructureDefinition/"
 ABSENT = f"{STANDARD}data-absent-reason"
 BIRTH_TIME = f"{STANDARD}patient-birthTime"
-# Extensions of a primitive that say its value again, or a part of it.
+# Extensions of a primitive that repeat its value, or a part of it.
 SAY_THE_VALUE = (
     *("data-absent-reason", "rendered-value", "originalText", "translation", "humanname-"),
     *("iso21090-ADXP-", "iso21090-EN-", "iso21090-nullFlavor", "iso21090-SC-coding"),
 )
-# Elements whose parts are written, with the extensions that hold a part or depend on it.
+# Elements that are written part by part, with the extensions that repeat a part or depend on it.
 PARTS = {
     "name": (("prefix", "given", "family", "suffix"), ("humanname-", "iso21090-EN-")),
     "address": (
@@ -46,7 +46,7 @@ PARTS = {
 
 
 def agree(holder: Any, key: Any, value: Any, above: Slot | None) -> None:
-    """Let the companion of a primitive that was written (`_birthDate`, an item of `_given`) agree with its value."""
+    """Remove what contradicts a written primitive from its companion (`_birthDate`, an item of `_given`)."""
     if isinstance(holder, dict):
         companion = _agreeing(holder.get(f"_{key}"), value)
         if companion is None:
@@ -62,7 +62,7 @@ def agree(holder: Any, key: Any, value: Any, above: Slot | None) -> None:
 
 
 def _agreeing(companion: Any, value: Any) -> Any:
-    """Return the companion without what contradicts the value; None where nothing is left."""
+    """Return the companion without the extensions that contradict the value; None if it is then empty."""
     if isinstance(companion, dict) and isinstance(companion.get("extension"), list):
         left = [each for each in companion["extension"] if not _contradicts(each, value)]
         if left:
@@ -86,14 +86,14 @@ class Before:
         self.resource, self.categories = resource, Categories(resource)
         self.elements = [(kind, element, deepcopy(element)) for kind, element in _elements(resource)]
 
-    def agree(self, said: Iterable[Path], pushed: Iterable[Path]) -> None:
-        """Let what stands beside the parts agree with those that were written.
+    def agree(self, filled: Iterable[Path], pushed: Iterable[Path]) -> None:
+        """Update or remove the companions of the parts that were written.
 
-        `pushed` are the paths of all columns, `said` those that the CRM gave a value now.
+        `pushed` are the paths of all pushed columns, `filled` those for which the CRM has a value now.
         """
-        names = [{_name(step) for step in path} for path in said]
+        names = [{_name(step) for step in path} for path in filled]
         self.categories.agree(self.resource, {name for path in names if DETAILED in path for name in path})
-        has_county = any(_name(path[-1]) == DISTRICT for path in pushed)  # the CRM knows it itself
+        has_county = any(_name(path[-1]) == DISTRICT for path in pushed)  # the CRM has its own column for it
         for kind, element, before in self.elements:
             parts, extensions = PARTS[kind]
             if all(element.get(part) == before.get(part) for part in parts):
@@ -101,7 +101,7 @@ class Before:
             if kind == "address" and not has_county:
                 county_agrees(element, before)
             if kind != "telecom":
-                _retell(kind, element, before)
+                _rewrite_text(kind, element, before)
             _drop_extensions(element, extensions)
 
 
@@ -115,8 +115,8 @@ def _elements(resource: Json) -> Iterator[tuple[str, Json]]:
         yield from ((kind, each) for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict))
 
 
-def _retell(kind: str, element: Json, before: Json) -> None:
-    """Make the text anew where there was one; none comes where there was none."""
+def _rewrite_text(kind: str, element: Json, before: Json) -> None:
+    """Write the text again from the parts, if there was one; do not add one."""
     if "text" not in before:
         element.pop("text", None)
         return
@@ -182,7 +182,7 @@ def _drop_extensions(element: Json, names: tuple[str, ...]) -> None:
 
 
 def same_record(reference: Json, record: str) -> None:
-    """Let a Reference that was written say nothing about the record that it named before."""
+    """Remove the elements of a written Reference that describe the record that it named before."""
     for name in ("display", "identifier", "_display"):
         reference.pop(name, None)
     if "type" in reference:
@@ -190,7 +190,7 @@ def same_record(reference: Json, record: str) -> None:
 
 
 def one_coding(slot: Slot) -> None:
-    """Let a code that was written in a list of codings be the only one, without the old one's words."""
+    """Keep only the written coding in its list, without the texts of the old code."""
     coding, above = slot.holder, slot.above
     for name in ("display", "version", "userSelected", "_display"):
         coding.pop(name, None)

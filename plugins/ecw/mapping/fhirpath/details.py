@@ -1,10 +1,10 @@
-"""What an element that was written says more closely elsewhere: when the write contradicts it, it goes.
+"""Details of a written element: they are removed if the new value contradicts them.
 
-    address.district      the county of the city that was there before
-    us-core-race          details (European, Chinese) of a category that is no longer there
+    address.district      the county of the former city
+    us-core-race          details (European, Chinese) of a category that was removed
     us-core-ethnicity     the same
 
-A detail that a push has written itself stays: the CRM says it. https://hl7.org/fhir/us/core/STU3.1.1/
+A detail that the push itself writes stays. https://hl7.org/fhir/us/core/STU3.1.1/
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CDC = canonical("urn:oid:2.16.840.1.113883.6.238")
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 CATEGORIZED = (f"{US_CORE}us-core-race", f"{US_CORE}us-core-ethnicity")
 DISTRICT, DETAILED = "district", "detailed"
-# CDC numbers its concepts in the order of its tree: from the first number on they belong to the category.
+# CDC numbers its concepts in the order of its tree: (first number, last number, category).
 # https://phinvads.cdc.gov/vads/ViewCodeSystem.action?id=2.16.840.1.113883.6.238
 _TREE = (
     (1002, 2027, "1002-5"),
@@ -36,7 +36,7 @@ _TREE = (
 
 
 def county_agrees(address: Json, before: Json) -> None:
-    """Let the county go where the address is in another place than before."""
+    """Remove the county if the address is in another city, state or country than before."""
     if DISTRICT in address and address[DISTRICT] == before.get(DISTRICT) and _moved(before, address):
         del address[DISTRICT]
         address.pop(f"_{DISTRICT}", None)
@@ -55,13 +55,13 @@ def _moved(before: Json, now: Json) -> bool:
 
 
 class Categories:
-    """The categories of race and ethnicity before a write."""
+    """The categories of race and ethnicity of a resource before a write."""
 
     def __init__(self, resource: Json) -> None:
         self.before = {url: set(_codes(part, "ombCategory")) for url, part in _categorized(resource)}
 
     def agree(self, resource: Json, written: Collection[str]) -> None:
-        """Let the details go that belong to none of the categories now; `written` are the URLs whose details stay."""
+        """Remove the details that belong to none of the new categories, except those of the URLs in `written`."""
         for url, part in _categorized(resource):
             before, now = self.before.get(url, set()), set(_codes(part, "ombCategory"))
             if url in written or not now or now == before:
@@ -71,7 +71,7 @@ class Categories:
 
 
 def _contradicts(part: Any, categories: set[str], replaced: bool) -> bool:
-    """Return True for a detail of another category; one whose category is not known was of those that were there."""
+    """Return True for a detail of another category; one of unknown category is removed if all categories changed."""
     if not isinstance(part, dict) or part.get("url") != DETAILED:
         return False
     coding = part.get("valueCoding")

@@ -1,4 +1,4 @@
-"""Where a path's values stand in a resource, as slots: a place that can be read, filled and emptied."""
+"""Find the values of a path in a resource, as slots: places that can be read, written and cleared."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Slot:
         return self.holder.get(self.key) if isinstance(self.holder, dict) else self.holder[self.key]
 
     def element(self) -> dict[str, Any]:
-        """Return the element here, made if there is none."""
+        """Return the element in this place; create it if there is none."""
         if self.value is None:
             self.holder[self.key] = {}
         if not isinstance(self.value, dict):
-            raise Unusable("shape", "an element with members is wanted where the record has a plain value")
+            raise Unusable("shape", "the record has a plain value where an element with members is expected")
         return self.value
 
 
 def location(slot: Slot) -> str:
-    """Return where the slot is, as a path with indexes: `name[1].family`."""
+    """Return the place of a slot as a path with indexes: `name[1].family`."""
     above = location(slot.above) if slot.above and slot.above.above else ""
     if isinstance(slot.key, int):
         return f"{above}[{slot.key}]"
@@ -49,7 +49,7 @@ def slot_of(resource: dict[str, Any], path: Path) -> Slot | None:
 
 
 def find(resource: dict[str, Any], path: Path) -> Iterator[Slot]:
-    """Yield the slots that the path reads, in its order."""
+    """Yield the slots that the path reads, in the path's order."""
     if not path:
         yield Slot({"resource": resource}, "resource")
         return
@@ -83,10 +83,11 @@ def find(resource: dict[str, Any], path: Path) -> Iterator[Slot]:
 
 
 def _current(slots: Iterator[Slot], step: Current) -> Iterator[Slot]:
-    left = [slot for slot in slots if isinstance(slot.value, dict) and why_not(slot.value, step.uses) is None]
-    if left:
-        best = choose([slot.value for slot in left], step.uses, filler(step.needs)) if len(left) > 1 else left[0].value
-        yield next(slot for slot in left if slot.value is best)
+    valid = [slot for slot in slots if isinstance(slot.value, dict) and why_not(slot.value, step.uses) is None]
+    if valid:
+        values = [slot.value for slot in valid]
+        best = choose(values, step.uses, filler(step.needs)) if len(valid) > 1 else values[0]
+        yield next(slot for slot in valid if slot.value is best)
 
 
 def _resolved(resource: dict[str, Any], slots: Iterator[Slot]) -> Iterator[Slot]:

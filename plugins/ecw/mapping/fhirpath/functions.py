@@ -1,6 +1,6 @@
-"""The functions that compiled paths call: what a step does with one value, several, or none.
+"""The functions that compiled paths call, one per step.
 
-Values travel as JSON has them: None or [] for nothing, a list for several, else the one value.
+A value is None or [] for nothing, a list for several values, else the one JSON value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def member(value: Any, name: str) -> Any:
 
 
 def choice(value: Any, keys: tuple[str, ...]) -> Any:
-    """Return a polymorphic member, whatever its type."""
+    """Return the values of a polymorphic member, of any type."""
     return [inner for item in many(value) for key in keys for inner in many(item.get(key))]
 
 
@@ -57,7 +57,7 @@ def item(value: Any, at: int) -> Any:
 
 
 def either(*values: Any) -> Any:
-    """Return the first value that is not nothing."""
+    """Return the first value that is not None or []."""
     for value in values:
         if value not in NOTHING:
             return value
@@ -78,7 +78,7 @@ def equal(value: Any, literal: Any) -> bool:
 
 
 def one(value: Any) -> Any:
-    """Return what a column takes: the first that has a value."""
+    """Return the one value for a column: the first that is not None."""
     if type(value) is list:
         for inner in value:
             if inner is not None:
@@ -88,7 +88,7 @@ def one(value: Any) -> Any:
 
 
 def resolve(resource: dict[str, Any], value: Any) -> list[Any]:
-    """Return the contained resources that references (or elements with one) name, as `#id`."""
+    """Return the contained resources that references, or elements with a `reference`, name as `#id`."""
     contained = resource.get("contained")
     if not contained:
         return []

@@ -1,4 +1,4 @@
-"""A path's text becomes steps, or an error that names the piece and the nearest thing that a path can say."""
+"""Parse the text of a path to steps; an error names the wrong piece and the nearest correct form."""
 
 from __future__ import annotations
 
@@ -77,24 +77,24 @@ _TOKEN = re.compile(
 
 
 class PathNotUnderstood(ValueError):
-    """A path outside the subset: where, what, and the nearest thing that is in it."""
+    """A path outside the subset: the offset, the wrong piece, and the nearest correct form."""
 
     def __init__(self, offset: int, what: str, nearest: str) -> None:
         self.offset = offset
         self.what = what
         self.nearest = nearest
-        super().__init__(f"{what}; the nearest that a path can say is {nearest}")
+        super().__init__(f"{what}; the nearest form is {nearest}")
 
 
 def parse(text: str, constants: MappingType[str, str] | None = None, base: Path = ()) -> Path:
-    """Turn a path's text into steps, as they continue from `base`.
+    """Return the steps of a path's text; `base` is the path before it.
 
     Raises PathNotUnderstood with the offset in `text`.
     """
     parser = _Parser(text, constants or {})
     path = parser.expression(base)
     kind, piece, offset = parser.now
-    if piece == ".":  # only a test is left standing after its dot
+    if piece == ".":  # the parser stops before the dot only if a test follows: empty(), exists()
         kind, piece, offset = parser.tokens[parser.at + 1]
         parser.refuse(piece, offset, f"where(a.{piece}())")
     if kind != "end":
@@ -103,7 +103,7 @@ def parse(text: str, constants: MappingType[str, str] | None = None, base: Path 
 
 
 class _Parser:
-    """Recursive descent over the tokens; `now` is (kind, piece, offset)."""
+    """A recursive-descent parser; `now` is the current token, as (kind, piece, offset)."""
 
     def __init__(self, text: str, constants: MappingType[str, str]) -> None:
         found = [(m.lastgroup or "", m.group(), m.start()) for m in _TOKEN.finditer(text)]
@@ -185,7 +185,7 @@ class _Parser:
         return (*path, step)
 
     def uses(self) -> tuple[str, ...]:
-        """Read the literals between the parentheses; there may be none."""
+        """Return the literals between the parentheses, possibly none."""
         if self.now[1] == ")":
             return ()
         uses = [str(self.literal())]
@@ -246,7 +246,7 @@ class _Parser:
 
 
 def _member(name: str, before: Path) -> Member | Choice:
-    """Tell `value` of an extension, which is polymorphic, from `value` of an identifier, which is not."""
+    """Return the step of a name: `value` of an extension is polymorphic, `value` of an identifier is not."""
     parent = "" if not before else None
     for step in reversed(before):
         if not isinstance(step, Where | First | Index | Current):

@@ -1,4 +1,4 @@
-"""The FHIRPath subset of mapping files: one that can be read and written.
+"""The FHIRPath subset of mapping files; its paths can be read and written.
 
     name.family                                   a member
     given[0]                                      an index
@@ -6,13 +6,13 @@
     telecom.where(system='phone' and use.empty()) a filter: `=` a literal, empty(), exists(), joined by `and`
     extension('http://…')                         the extension of that URL
     value.ofType(Coding)                          a polymorphic element of one type; `value` alone reads any
-    name.current(), telecom.current('home')       of several the one that counts now: see mapping/current.py
-    payor.resolve().name                          the record inside this one (`contained`) that a reference names
+    name.current(), telecom.current('home')       of several the one that is valid now: see fhirpath/current.py
+    payor.resolve().name                          the contained resource that a reference names
     name.text | id                                a union: the first that has a value
     %name                                         a constant of the mapping file
 
-https://hl7.org/fhirpath/ has the whole language; what a path means here, it means there, but for current(), which
-FHIRPath does not have, and resolve(), which looks at nothing outside the record.
+A path has the same meaning as in FHIRPath (https://hl7.org/fhirpath/), with two exceptions: FHIRPath has no current(),
+and resolve() finds only records inside this one (`contained`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A polymorphic element (`value[x]`): of one type, or of whatever type it has."""
+    """A polymorphic element (`value[x]`): of one type, or of any type if `type` is None."""
 
     name: str
     type: str | None
@@ -44,7 +44,7 @@ class Choice:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The JSON keys it can have, e.g. `deceasedBoolean`."""
+        """The JSON keys that it can have, e.g. `deceasedBoolean`."""
         types = (self.type,) if self.type else CHOICE_TYPES
         return tuple(f"{self.name}{kind[0].upper()}{kind[1:]}" for kind in types)
 
@@ -102,7 +102,7 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """Of several elements the one that counts now; `needs` is what it should be able to fill."""
+    """The one of several elements that is valid now; `needs` is the path that it should have a value for."""
 
     uses: tuple[str, ...] = ()
     needs: Path = ()
@@ -146,14 +146,14 @@ CHOICES = {("", "deceased"), ("", "multipleBirth"), ("extension", "value"), ("co
 
 
 def join(base: Path, path: Path) -> Path:
-    """Let `path` continue from `base`; a union's branches each do."""
+    """Return `path` continued from `base`; of a union, each branch."""
     if base and path and isinstance(path[0], Union):
         return (Union(tuple(join(base, branch) for branch in path[0].branches)), *path[1:])
     return base + path
 
 
 def filling(path: Path, needs: Path = ()) -> Path:
-    """Let every current() of a path know what its element should fill: the rest of the path, and `needs` after it."""
+    """Return the path with the `needs` of every current() set: the rest of the path, followed by `needs`."""
     steps: Path = ()
     for at, step in enumerate(path):
         rest = path[at + 1 :] + needs
@@ -166,7 +166,7 @@ def filling(path: Path, needs: Path = ()) -> Path:
 
 
 def first_branches(path: Path) -> Path:
-    """Return the steps that making a value goes through: of a union, the first branch."""
+    """Return the steps along which a new value is created: of a union, the first branch."""
     steps: Path = ()
     for step in path:
         steps += first_branches(step.branches[0]) if isinstance(step, Union) else (step,)
@@ -174,7 +174,7 @@ def first_branches(path: Path) -> Path:
 
 
 def fhirpath(path: Path) -> str:
-    """Write the path as FHIRPath itself has it, as near as it comes: without periods, ranks and the order of uses."""
+    """Return the nearest standard FHIRPath, without resolve(), and without periods, ranks and order of uses."""
     text = ""
     for step in path:
         if isinstance(step, Union):
@@ -189,13 +189,13 @@ def fhirpath(path: Path) -> str:
 
 
 def nearest(uses: tuple[str, ...]) -> str:
-    """Return the nearest that FHIRPath has to current()."""
-    asked = " or ".join(f"use = {show_literal(use)}" for use in uses) or "(use != 'old' and use != 'maiden')"
-    return f"where(use.empty() or {asked}).first()"
+    """Return the standard FHIRPath that is nearest to current()."""
+    condition = " or ".join(f"use = {show_literal(use)}" for use in uses) or "(use != 'old' and use != 'maiden')"
+    return f"where(use.empty() or {condition}).first()"
 
 
 def show(path: Path) -> str:
-    """Write the path as FHIRPath again."""
+    """Return the path as text, as a mapping file has it."""
     text = ""
     for step in path:
         text += str(step) if isinstance(step, Index) or not text else f".{step}"

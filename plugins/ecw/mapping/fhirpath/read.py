@@ -1,8 +1,7 @@
-"""The reading half of paths: steps become Python source, compiled once per mapping.
+"""Read paths: compile their steps to Python source, once per mapping.
 
-Values travel as JSON has them: None or [] for nothing, a list for several, else the one value. Paths that begin
-alike share their beginning, so that `name` is looked up once for all columns made of it, and filters of one list go
-through it once.
+A value is None or [] for nothing, a list for several values, else the one JSON value. Paths with the same beginning
+share it: `name` is looked up once for all its columns, and all filters of one list need one loop.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ from ecw.mapping.fhirpath.paths import (
 
 
 class Sieve:
-    """The statements that go once through a list and sort its elements into several filters' lists."""
+    """One loop over a list that sorts its elements into the lists of several filters."""
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self.filters: list[tuple[str, str, str]] = []  # the list's name, what holds of its elements, the path
-        self.members: dict[str, str] = {}  # of each element: the name of the variable that has it
+        self.filters: list[tuple[str, str, str]] = []  # the list's name, the condition of its elements, the path
+        self.members: dict[str, str] = {}  # member of the element -> its variable
 
     def member(self, name: str) -> str:
         """Return the variable that holds this member of the current element."""
@@ -57,28 +56,28 @@ class Sieve:
 
 
 class Reader:
-    """Collects paths and writes the statements that read them, each beginning once."""
+    """Collects paths and generates the statements that read them; a shared beginning is read once."""
 
     def __init__(self, prefix: str = "v") -> None:
-        self.known: dict[str, str] = {"": "r"}  # path, written out -> the name of the variable that has what it finds
-        self.names: dict[str, Any] = {}  # what the statements use beside the helpers
+        self.known: dict[str, str] = {"": "r"}  # path as text -> the variable with its values
+        self.names: dict[str, Any] = {}  # objects that the statements use, besides the helpers
         self.prefix = prefix
         self._sieves: dict[str, Sieve] = {}
         self._written: list[str | Sieve] = []
 
     @property
     def lines(self) -> list[str]:
-        """The statements, in an order in which each finds what it needs."""
+        """The statements, each after those that it needs."""
         return [line for one in self._written for line in ([one] if isinstance(one, str) else one.lines)]
 
     def inside(self, prefix: str) -> Reader:
-        """Return a reader whose statements may come after those of this one, and be skipped."""
+        """Return a reader for statements that run after this reader's, and only if needed."""
         inner = Reader(prefix)
         inner.known |= self.known
         return inner
 
     def variable(self, path: Path) -> str:
-        """Return the name of the variable that holds what the path finds."""
+        """Return the name of the variable that holds the values of the path."""
         if _key(path) in self.known:
             return self.known[_key(path)]
         *before, step = path
@@ -92,7 +91,7 @@ class Reader:
             several = self.variable(tuple(before))
             code = f"current({several}, {step.uses!r}, {fills}) if {several} else None"
         elif isinstance(step, Member) and before and isinstance(before[-1], Current):
-            element = self.variable(tuple(before))  # one, and it has members: current() has read them
+            element = self.variable(tuple(before))  # one element with members: current() has read them
             code = f"{element}.get({step.name!r}) if {element} else None"
         elif isinstance(step, Resolve):
             code = f"resolve(r, {self.variable(tuple(before))}) if 'contained' in r else None"
@@ -107,7 +106,7 @@ class Reader:
         return name
 
     def sifted(self, path: Path, step: Where | Extension, base: str) -> str:
-        """Return the name of the list of those elements of `base` that the path's last step keeps."""
+        """Return the name of the list of the elements of `base` that the path's last step keeps."""
         if base not in self._sieves:
             self._sieves[base] = Sieve(base)
             self._written.append(self._sieves[base])
@@ -117,7 +116,7 @@ class Reader:
         return name
 
     def value(self, path: Path) -> str:
-        """Return the expression of the one value that a column takes of the path."""
+        """Return the expression of the one value of the path that a column takes."""
         last = path[-1]
         if isinstance(last, Union):
             return "either(" + ", ".join(self.value(branch) for branch in last.branches) + ")"
@@ -127,7 +126,7 @@ class Reader:
         )
 
     def all(self, path: Path) -> str:
-        """Return the expression of everything that the path finds: nothing, one value, or a list."""
+        """Return the expression of all values of the path: nothing, one value, or a list."""
         return self.variable(path)
 
     def branches(self, helper: str, step: Union) -> str:
@@ -135,7 +134,7 @@ class Reader:
 
 
 def _key(path: Path) -> str:
-    """Return what tells a path from others: `current()` of two columns can look for different things to fill."""
+    """Return the unique text of a path, `needs` included: current() of two columns can have different ones."""
     needs = [show(step.needs) for step in path if isinstance(step, Current)]
     needs += [_key(branch) for step in path if isinstance(step, Union) for branch in step.branches]
     return " ".join([show(path), *needs])
@@ -158,13 +157,13 @@ def _reader(path: Path) -> Callable[[dict[str, Any]], Any]:
 
 
 def read_value(path: Path, resource: dict[str, Any]) -> Any:
-    """Return the first value that a path finds; it is compiled once."""
+    """Return the first value of a path; the path is compiled once."""
     return _reader(path)(resource)
 
 
 @cache
 def filler(needs: Path) -> Fills:
-    """Compile what current() looks for to a function: element -> whether it has it; a text: why it says it has not."""
+    """Compile the `needs` of current() to a function: element -> True if they have a value, else the absent reason."""
     if not needs:
         return lambda element: True
     read = reader(needs)
@@ -173,7 +172,7 @@ def filler(needs: Path) -> Fills:
 
 
 def why_absent(companion: Any) -> str | None:
-    """Return why the companion of a primitive, or of one of several, says that the value is absent; else None."""
+    """Return the data-absent-reason in the companion of a primitive, or of a list of them; None without one."""
     for item in many(companion):
         for each in many(item.get("extension")) if item is not None else ():
             if each.get("url") == ABSENT:
@@ -182,15 +181,15 @@ def why_absent(companion: Any) -> str | None:
 
 
 def holds(test: Test) -> Callable[[dict[str, Any]], bool]:
-    """Compile one test of a `where` to a function: element -> whether it holds."""
+    """Compile one test of a `where` to a function: element -> True if it satisfies the test."""
     return build("holds", ["x1"], [f"return {_test(test, 1)}"], {})
 
 
 def build(name: str, arguments: list[str], lines: list[str], names: dict[str, Any]) -> Callable[..., Any]:
-    """Compile statements to a function that sees the helpers and `names` only."""
+    """Compile statements to a function whose scope is the helpers and `names`."""
     source = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in lines)
     scope: dict[str, Any] = {**HELPERS, **names}
-    # Every piece of the source is ours or a repr() of a literal: see where `!r` stands, and the tests of hostile paths.
+    # Safe: the source consists of the project's own text and repr() of literals (`!r`); tests cover hostile paths.
     exec(_code(source, f"<{name}>"), scope)  # noqa: S102
     function: Callable[..., Any] = scope[name]
     function.__doc__ = source
@@ -221,7 +220,7 @@ def _step(step: Step, base: str, depth: int = 0) -> str:
 
 
 def _condition(step: Where | Extension, depth: int, got: Callable[[str], str] | None = None) -> str:
-    """Return what holds of the elements that a filter keeps; `got` names the variables that have their members."""
+    """Return the condition of the elements that a filter keeps; `got` returns the variable of a member."""
     if isinstance(step, Extension):
         url = got("url") if got else f"x{depth}.get('url')"
         return f"{url} == {step.url!r}"

@@ -1,10 +1,10 @@
-"""The writing half of paths: put a value where the path reads it, and touch nothing else.
+"""Write paths: put a value where the path reads it, and change nothing else.
 
-    get(put(r, v)) == v        what was put is what is read
-    put(r, get(r)) == r        putting what is there changes nothing
+    get(put(r, v)) == v        a value that was put is read
+    put(r, get(r)) == r        putting the present value changes nothing
 
-A value that is there is replaced where it stands. Where there is none, what the path lacks is made: an element that
-satisfies the `where`, the first branch of a union, an extension with its URL.
+A present value is replaced in its place. If there is none, the missing elements of the path are created: an element
+that satisfies the `where`, the first branch of a union, an extension with its URL.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from ecw.mapping.values.convert import Unusable
 
 
 def writable(path: Path) -> str | None:
-    """Return why a path can be read only, or None."""
+    """Return the reason why a path cannot be written, or None."""
     for step in _every(path):
         if isinstance(step, Choice) and step.type is None:
             return f"{step.name} has several types: write {step.name}.ofType(…)"
         if isinstance(step, Resolve):
-            return "what a reference names is another record"
+            return "resolve() reads another record"
     for step in first_branches(path):
         for test in step.tests if isinstance(step, Where) else ():
             if isinstance(test, Presence) and test.present:
@@ -53,9 +53,9 @@ def writable(path: Path) -> str | None:
 
 
 def put(resource: dict[str, Any], path: Path, value: Any) -> None:
-    """Put a value, in place.
+    """Put a value into the resource, in place.
 
-    Raises Unusable where the record has no room for it, e.g. a second given name where there is no first.
+    Raises Unusable if the path cannot be filled in this record, e.g. a second given name without a first one.
     """
     slots = list(find(resource, path))
     slot = next((slot for slot in slots if slot.value is not None), slots[0] if slots else None)
@@ -69,9 +69,9 @@ def put(resource: dict[str, Any], path: Path, value: Any) -> None:
 
 
 def put_each(resource: dict[str, Any], path: Path, keep: Callable[[Any], bool], add: list[Any]) -> None:
-    """Take away the values of a repeating path that are not kept, in place, and add others after them."""
-    while (gone := next((slot for slot in find(resource, path) if not keep(slot.value)), None)) is not None:
-        take_away(resource, gone, path, gaps=False)
+    """Remove the values of a repeating path for which `keep` is False, in place, and append the values of `add`."""
+    while (dropped := next((slot for slot in find(resource, path) if not keep(slot.value)), None)) is not None:
+        take_away(resource, dropped, path, gaps=False)
     at = max(at for at, step in enumerate(path) if isinstance(step, Extension | Where) or at == 0)
     for value in add:
         element = _append(resource, path[: at + 1]).element()
@@ -79,7 +79,7 @@ def put_each(resource: dict[str, Any], path: Path, keep: Callable[[Any], bool], 
 
 
 def _make(resource: dict[str, Any], path: Path) -> Slot:
-    """Return the slot of the path, made as far as it is not there."""
+    """Return the slot of the path; create what is missing."""
     if not path:
         return next(find(resource, path))
     found = next(find(resource, path), None)
@@ -105,7 +105,7 @@ def _make(resource: dict[str, Any], path: Path) -> Slot:
 
 
 def _append(resource: dict[str, Any], path: Path) -> Slot:
-    """Add an item to the list that a selecting step selects from."""
+    """Append an item to the list that the path's last step selects from, and return its slot."""
     *before, step = path
     base = tuple(before)
     if isinstance(step, Union):
@@ -143,23 +143,23 @@ def _every(path: Path) -> Iterator[Step]:
 
 
 def _no_longer_absent(slot: Slot, step: Any) -> None:
-    """Remove the statement that the value is absent, now that it is there; whatever else `_name` holds stays."""
+    """Remove the data-absent-reason of a value that was written; everything else in `_name` stays."""
     if isinstance(slot.holder, dict):
-        _present(slot.holder, f"_{slot.key}")
+        _remove_absent_reason(slot.holder, f"_{slot.key}")
     elif slot.above is not None and isinstance(slot.above.holder, dict):
         companions = slot.above.holder.get(f"_{slot.above.key}")
         if isinstance(companions, list) and slot.key < len(companions):
-            _present(companions, slot.key)
+            _remove_absent_reason(companions, slot.key)
             if not any(companions):
                 del slot.above.holder[f"_{slot.above.key}"]
     above = slot.above
-    while above is not None and above.above is not None:  # the elements around it are there as well
-        _present(above.holder, above.key)
+    while above is not None and above.above is not None:  # the elements around it are no longer absent, too
+        _remove_absent_reason(above.holder, above.key)
         above = above.above
 
 
-def _present(holder: Any, key: Any) -> None:
-    """Remove from an element what says that it is absent; an item of a list stays as null, a member goes if empty."""
+def _remove_absent_reason(holder: Any, key: Any) -> None:
+    """Remove an element's data-absent-reason; if it is then empty, remove the member, or make the list item null."""
     element = holder.get(key) if isinstance(holder, dict) else holder[key]
     if not isinstance(element, dict) or not isinstance(element.get("extension"), list):
         return

@@ -1,4 +1,4 @@
-"""What a mapping file would change in the rows that are loaded now: before anything is written."""
+"""Count what a mapping file would change in the loaded rows, without writing anything."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Any
 from ecw.mapping.transform.to_row import Mapper
 
 SHOWN = 10  # ids of changed records
-CHUNK = 500  # rows looked up at a time: SQLite takes a thousand parameters and a little
+CHUNK = 500  # rows looked up at a time: old SQLite allows 999 parameters
 
 Rows = dict[str, dict[str, Any]]
 
 
 @dataclass(slots=True)
 class Difference:
-    """Counts only, and eCW ids of some that change: no values."""
+    """Counts, and the eCW ids of some changed records; no values."""
 
     records: int = 0
     same: int = 0
     changed: int = 0
-    not_loaded: int = 0  # the mapping makes a row, the CRM has none
-    rejected: int = 0  # the mapping makes no row any more
+    not_loaded: int = 0  # the mapping gives a row, the CRM has none
+    rejected: int = 0  # the mapping no longer gives a row
     columns: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # columns that the CRM's table does not have
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the difference as a JSON object."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
@@ -79,20 +79,20 @@ def _changed(mapper: Mapper, row: dict[str, Any], loaded: dict[str, Any], missin
         if column.name not in loaded:
             missing.add(column.name)
             continue
-        there = loaded[column.name]
-        if column.update == "once" and there is not None:
+        current = loaded[column.name]
+        if column.update == "once" and current is not None:
             continue  # the first value stays
-        if not same(row[column.name], there):
+        if not same(row[column.name], current):
             yield column.name
 
 
-def same(value: Any, there: Any) -> bool:
-    """Compare a row's JSON value with what the database gives back for it."""
-    if isinstance(there, datetime):
-        moment = there if there.tzinfo else there.replace(tzinfo=UTC)
+def same(value: Any, loaded: Any) -> bool:
+    """Return True if a row's JSON value equals the value that the database returns for it."""
+    if isinstance(loaded, datetime):
+        moment = loaded if loaded.tzinfo else loaded.replace(tzinfo=UTC)
         return isinstance(value, str) and datetime.fromisoformat(value) == moment
-    if isinstance(there, date):
-        return bool(value == there.isoformat())
-    if isinstance(there, Decimal | float) and isinstance(value, int | float):
-        return math.isclose(value, there, rel_tol=1e-6, abs_tol=1e-6)  # a NUMERIC column rounds
-    return bool(value == there)
+    if isinstance(loaded, date):
+        return bool(value == loaded.isoformat())
+    if isinstance(loaded, Decimal | float) and isinstance(value, int | float):
+        return math.isclose(value, loaded, rel_tol=1e-6, abs_tol=1e-6)  # a NUMERIC column rounds
+    return bool(value == loaded)

@@ -1,6 +1,6 @@
-"""Why a column has the value that it has: which element was taken, and why not its siblings.
+"""Explain a column's value: the element that was selected, and why its siblings were not.
 
-Reasons name places and rules, never what stands in a record.
+Reasons name places and rules, never values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def taken(mapping: Mapping, column: Column, resource: Json) -> Slot | None:
-    """Return the place of the value that a column takes, or None."""
+    """Return the slot of the value that a column takes, or None."""
     paths = [column.steps, *([column.fallback.steps] if column.fallback else [])]
     slots = [slot for path in paths for slot in find(resource, path) if slot.value is not None]
     return next((slot for slot in slots if _refused(mapping, column, slot.value) is None), None)
@@ -50,13 +50,13 @@ def why(mapping: Mapping, column: Column, resource: Json) -> list[str]:
         if place is not None and any(location(slot) == place for slot in ends) and not column.several:
             break
     if column.fallback and chosen and f"{place} is taken" not in reasons:
-        reasons.append(f"{place} stands in: the path finds nothing")
+        reasons.append(f"{place} is used as fallback: the path finds nothing")
     # A single element without siblings needs no explanation.
     return [] if reasons == [f"{place} is taken"] else list(dict.fromkeys(reasons))
 
 
 def _refused(mapping: Mapping, column: Column, value: Any) -> str | None:
-    """Return why a value that the path finds does not count for the column, or None."""
+    """Return the reason why the column cannot take a value that the path finds, or None."""
     if column.type == "reference":
         record = record_of(value, mapping.base_url)
         if record is None:
@@ -67,7 +67,7 @@ def _refused(mapping: Mapping, column: Column, value: Any) -> str | None:
 
 
 def _siblings(branch: Path, resource: Json) -> Iterator[str]:
-    """Yield why each step left elements out."""
+    """Yield the reasons why each step left elements out."""
     for at, step in enumerate(branch):
         if not isinstance(step, Where | Current | First | Index):
             continue
@@ -77,7 +77,7 @@ def _siblings(branch: Path, resource: Json) -> Iterator[str]:
             here = location(slot)
             if here in left:
                 if isinstance(step, Current) and len(before) > 1:
-                    yield f"{here} counts now"
+                    yield f"{here} is valid now"
             elif isinstance(step, Current):
                 yield f"{here}: {_not_current(step, slot.value, after)}"
             elif isinstance(step, Where):
@@ -90,11 +90,11 @@ def _not_current(step: Current, element: Any, after: list[Slot]) -> str:
     reason = why_not(element, step.uses)
     if reason is None and after:
         reason = why_later(element, after[0].value, step.uses, filler(step.needs))
-    return reason or "it does not count"
+    return reason or "it is not valid now"
 
 
 def _codings(mapping: Mapping, column: Column, slot: Slot) -> Iterator[str]:
-    """Yield which coding of a concept means the value, and why the others do not."""
+    """Yield the coding of a concept that gave the value, and the reasons why the others did not."""
     if not column.concept or column.crosswalk is None or not isinstance(slot.value, dict):
         return
     crosswalk, place = mapping.crosswalks[column.crosswalk], location(slot)
@@ -110,4 +110,4 @@ def _codings(mapping: Mapping, column: Column, slot: Slot) -> Iterator[str]:
                 found = True
                 yield f"{at} is the coding that is taken"
     if value is not None and not found and "coding" in slot.value:
-        yield f"{place}: its words mean the value"
+        yield f"{place}: its text or display gave the value"

@@ -1,4 +1,4 @@
-"""The rows that the CRM has now, looked up by eCW id."""
+"""Look up the CRM's current rows by eCW id."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ecw.mapping.definition.model import Mapping
 
 
 def rows_of(connection: Connection, mapping: Mapping) -> Callable[[list[str]], dict[str, dict[str, Any]]]:
-    """Return the function that looks rows up; they have the mapping's columns as far as the table has them.
+    """Return the function that looks up rows; they have the mapping's columns that exist in the table.
 
-    Raises CrmSchemaError where the table, or its key, is absent.
+    Raises CrmSchemaError if the table, or its key column, does not exist.
     """
     schema, _, name = mapping.table.rpartition(".")
     try:

@@ -1,4 +1,4 @@
-"""One resource and its row, or one row and its resource, with the place in the resource behind each value."""
+"""Preview one resource and its row, or one row and its resource, with the place of each value in the resource."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ecw.mapping.validation.resource import judge
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One column: its value, and where in the resource it comes from or goes to ("" for nowhere)."""
+    """One column: its value, and its place in the resource ("" without one)."""
 
     column: str
     label: str
     value: Any
     place: str
-    why: list[str] = field(default_factory=list)  # which element was taken, and why not its siblings
+    why: list[str] = field(default_factory=list)  # the selected element, and why its siblings were not selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,20 @@ class Preview:
 
 
 def pulled(mapping: Mapping, resource: dict[str, Any]) -> Preview:
-    """Show what a pull makes of a resource."""
+    """Return the preview of a pull: the columns of one resource."""
     mapper = Mapper(mapping)
     mapped = mapper.row(resource)
-    wrong, spared = judge(resource, mapper.elements)
+    wrong, tolerated = judge(resource, mapper.elements)
     problems = [*mapped.problems, *(problem for problem in wrong if problem not in mapped.problems)]
     shown = [
         Shown(column.name, column.label, mapped.row.get(column.name), *_explained(mapping, column, resource))
         for column in mapping.pulled
     ]
-    return Preview(shown, problems, mapped.unmapped, resource, [*mapped.warnings, *spared])
+    return Preview(shown, problems, mapped.unmapped, resource, [*mapped.warnings, *tolerated])
 
 
 def pushed(mapping: Mapping, row: MappingType[str, Any], into: dict[str, Any] | None = None) -> Preview:
-    """Show what a push makes of a row: the columns that it writes, and the resource."""
+    """Return the preview of a push: the columns that it writes of one row, and the resource."""
     composed = Composer(mapping).resource(row, into)
     shown = [
         Shown(column.name, column.label, row[column.name], *_explained(mapping, column, composed.resource))
@@ -62,5 +62,5 @@ def _explained(mapping: Mapping, column: Column, resource: dict[str, Any]) -> tu
     try:
         slot = taken(mapping, column, resource)
         return location(slot) if slot else "", why(mapping, column, resource)
-    except (AttributeError, TypeError):  # not FHIR: the problems say so
+    except (AttributeError, TypeError):  # not FHIR: reported as a problem
         return "", []

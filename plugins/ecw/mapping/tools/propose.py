@@ -1,6 +1,6 @@
-"""A crosswalk's lines, proposed from what both sides have, by the likeness of names.
+"""Propose lines of a crosswalk from the lists of both sides, by the similarity of names.
 
-What is not certain is listed and not proposed: a wrong line sends a patient to another clinic.
+Uncertain matches are listed and not proposed: a wrong line sends a patient to another clinic.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ecw.mapping.definition.crosswalks import Crosswalk
 from ecw.mapping.validation.crosswalk_names import present
 from ecw.resources import RESOURCES
 
-CERTAIN = 0.87  # likeness from which on a name is another one's ...
-AHEAD = 0.08  # ... if no other name is as near to either of the two
-POSSIBLE = 0.6  # from here on a person is shown it
+CERTAIN = 0.87  # the lowest similarity of a proposed pair ...
+AHEAD = 0.08  # ... that must exceed the similarity of either name to any other by this much
+POSSIBLE = 0.6  # the lowest similarity that is shown to a person
 SHOWN = 3
-NAMES = ("name", "description", "label", "title")  # columns that may hold what a record is called
-# Words that say nothing of which place it is, and how others are written.
+NAMES = ("name", "description", "label", "title")  # columns that may hold the name of a record
+# Words that do not distinguish places, and abbreviations with their full words.
 EMPTY_WORDS = frozenset({"the", "of", "and", "at", "for", "a", "inc", "llc", "pllc", "pc", "corp", "co"})
 ALIKE = {
     **{"st": "saint", "mt": "mount", "ft": "fort", "ctr": "center", "centre": "center", "cntr": "center"},
@@ -36,7 +36,7 @@ ALIKE = {
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A code of eCW's that several names of the CRM may mean, or that is not alike enough; the likeliest first."""
+    """A code of eCW without a certain match, with the most similar names of the CRM, best first."""
 
     code: str
     name: str
@@ -45,16 +45,16 @@ class Ambiguous:
 
 @dataclass(slots=True)
 class Proposal:
-    """What may be written into a crosswalk's file, and what a person must decide."""
+    """The lines to add to a crosswalk's file, and the codes that a person must decide."""
 
     lines: list[str] = field(default_factory=list)
     ambiguous: list[Ambiguous] = field(default_factory=list)
-    alone: list[tuple[str, str]] = field(default_factory=list)  # codes with their names that nothing is like
-    unused: list[str] = field(default_factory=list)  # names of the CRM that no code means
+    alone: list[tuple[str, str]] = field(default_factory=list)  # (code, name) without a similar name in the CRM
+    unused: list[str] = field(default_factory=list)  # names of the CRM without a code
 
 
 def propose(crosswalk: Crosswalk, ecw: Mapping[str, str], crm: Iterable[str]) -> Proposal:
-    """Propose lines for the codes that a crosswalk does not have; `ecw` is what eCW calls each, `crm` are its words."""
+    """Propose lines for the codes that a crosswalk lacks; `ecw` is eCW's name of each code, `crm` the CRM's names."""
     found, words = Proposal(), sorted(set(crm))
     open_codes = {code: name for code, name in ecw.items() if code not in crosswalk.values}
     nearness = {code: {word: likeness(name, word) for word in words} for code, name in open_codes.items()}
@@ -74,7 +74,7 @@ def propose(crosswalk: Crosswalk, ecw: Mapping[str, str], crm: Iterable[str]) ->
 
 
 def likeness(one: str, other: str) -> float:
-    """Return how alike two names are, from 0 to 1; 1: they differ in case, accents, punctuation and the like alone."""
+    """Return the similarity of two names, from 0 to 1; 1: they differ only in case, accents, punctuation."""
     first, second = _words(one), _words(other)
     if not first or not second:
         return 0.0
@@ -84,13 +84,13 @@ def likeness(one: str, other: str) -> float:
         return 0.98
     ordered = SequenceMatcher(None, " ".join(first), " ".join(second), autojunk=False).ratio()
     sorted_too = SequenceMatcher(None, " ".join(sorted(first)), " ".join(sorted(second)), autojunk=False).ratio()
-    # A number, or a point of the compass, tells two places of one name apart.
-    telling = _telling(first) == _telling(second)
-    return max(ordered, sorted_too) * (1.0 if telling else 0.7)
+    # A number, or a point of the compass, distinguishes two places with one name.
+    same_marks = _distinguishing(first) == _distinguishing(second)
+    return max(ordered, sorted_too) * (1.0 if same_marks else 0.7)
 
 
 def ecw_names(connection: Connection, crosswalk: Crosswalk) -> dict[str, str] | None:
-    """Return what eCW calls each code by the list that the policy names; None where the CRM's database has no such."""
+    """Return eCW's name of each code from the policy's list; None if the CRM's database does not have the list."""
     if crosswalk.ecw_list is None:
         return None
     name, _, key = crosswalk.ecw_list.partition(".")
@@ -113,7 +113,7 @@ def ecw_names(connection: Connection, crosswalk: Crosswalk) -> dict[str, str] | 
 
 
 def crm_names(connection: Connection, crosswalk: Crosswalk) -> list[str] | None:
-    """Return the CRM's own words by the list that the policy names; None where the CRM has no such list."""
+    """Return the CRM's active names from the policy's list; None if the CRM's database does not have the list."""
     found = present(connection, crosswalk.crm_list) if crosswalk.crm_list else None
     return None if found is None else [name for name, active in found.items() if active]
 
@@ -138,6 +138,6 @@ def _words(name: str) -> list[str]:
     return [word for word in found if word not in EMPTY_WORDS]
 
 
-def _telling(words: list[str]) -> set[str]:
+def _distinguishing(words: list[str]) -> set[str]:
     compass = {"north", "south", "east", "west", "inpatient", "outpatient"}
     return {word for word in words if word.isdecimal() or word in compass}

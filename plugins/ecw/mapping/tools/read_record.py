@@ -1,4 +1,4 @@
-"""Read the one record that a command is given: a JSON file, a line of NDJSON, or standard input."""
+"""Read the one record for a command: from a JSON file, a line of NDJSON, or standard input."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ecw.errors import ConfigurationError
 
 
 def read_record(source: str, line: int) -> dict[str, Any]:
-    """Return the JSON object of a file, or of standard input where the source is "-"; of NDJSON that of a line, from 1.
+    """Return the JSON object of a file, or of standard input if the source is "-"; `line` is the NDJSON line, from 1.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if the file cannot be read or has no such object.
     """
     try:
         text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()

@@ -1,4 +1,4 @@
-"""Codes that no crosswalk line has: how many records have them, how many are rejected for them, and the line to add."""
+"""Codes without a crosswalk line: the number of records with them and rejected for them, and the line to add."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecw.mapping.transform.to_row import Mapper
 
 @dataclass(slots=True)
 class Unmapped:
-    """One code of one crosswalk, with what eCW calls it."""
+    """One code of one crosswalk, with eCW's text for it."""
 
     crosswalk: str
     code: str
@@ -27,7 +27,7 @@ class Unmapped:
 
     @property
     def line(self) -> str:
-        """The line for the crosswalk's file; where eCW has no name for the code, the value is left to write."""
+        """The line for the crosswalk's file; its value is empty if eCW has no text for the code."""
         text = io.StringIO()
         note = f"seen in {self.records} {'record' if self.records == 1 else 'records'}"
         cells = [self.code, self.display, self.system, note]
@@ -36,7 +36,7 @@ class Unmapped:
 
 
 class UnmappedCodes:
-    """Counts the unmapped codes of the resources it is shown."""
+    """Counts the unmapped codes of resources."""
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapper = Mapper(mapping)
@@ -55,7 +55,7 @@ class UnmappedCodes:
                 self.describe(entry, resource)
 
     def describe(self, entry: Unmapped, resource: dict[str, Any]) -> None:
-        """Take name and system from beside the code."""
+        """Set the entry's display and system from the elements beside the code."""
         for column in self.columns:
             if column.crosswalk != entry.crosswalk:
                 continue

@@ -1,6 +1,6 @@
 """The pull side of a mapping as a ViewDefinition of SQL-on-FHIR, for other runners of such views.
 
-What FHIRPath cannot say stays out: cleaning, crosswalks, null_if, time zones. A view's columns are what eCW sends.
+It omits what FHIRPath cannot express: cleaning, crosswalks, null_if, time zones. Its columns hold eCW's values.
 https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition
 """
 
@@ -53,7 +53,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _known(text: str) -> str:
-    """Return a path as other runners know it: nothing of `contained`, and current() as near as it comes."""
+    """Return a path in standard FHIRPath: without resolve(), and with the nearest form of current()."""
     branches = [branch.strip() for branch in _one_line(text).split("|")]
     path = " | ".join(branch for branch in branches if "resolve()" not in branch)
     return _CURRENT.sub(lambda found: nearest(tuple(re.findall(r"'([^']*)'", found[1]))), path)

@@ -1,7 +1,7 @@
-"""Concepts: what a CodeableConcept or a Coding means in the CRM, and the other way round.
+"""Convert a CodeableConcept or a Coding to the CRM's value, and back.
 
-Every coding of a concept is tried, the one that the user selected first, then its text and the codings' displays
-against the crosswalk's words. https://hl7.org/fhir/R4/datatypes.html#CodeableConcept
+Every coding of a concept is looked up, the one with `userSelected` first; then its text and the codings' displays, in
+the texts of the crosswalk. https://hl7.org/fhir/R4/datatypes.html#CodeableConcept
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Read = Callable[[Any, Unmapped], str | None]
 
 
 def codings_of(concept: Any) -> list[Json]:
-    """Return the codings of a concept, the selected one first; a Coding is its own; a text is none."""
+    """Return the codings of a concept, the selected one first; of a Coding, itself; without codings, an empty list."""
     if "coding" in concept:
         found: list[Json] = concept["coding"]
         if len(found) > 1:
@@ -30,7 +30,7 @@ def codings_of(concept: Any) -> list[Json]:
 
 
 def words_of(concept: Any) -> Iterator[str]:
-    """Yield what a concept is called: its text, then its codings' displays."""
+    """Yield the texts of a concept: its text, then its codings' displays."""
     if text := concept.get("text"):
         yield text
     for coding in codings_of(concept):
@@ -52,12 +52,12 @@ def meaning(crosswalk: Crosswalk, concept: Any) -> str | None:
 
 
 def reading(crosswalk: Crosswalk) -> Read:
-    """Return the function that reads one value of what a path found: the first concept that means something."""
+    """Return the function that converts found concepts to the value of the first one that the crosswalk has."""
     exact = crosswalk.exact
 
     def read(found: Any, unmapped: Unmapped) -> str | None:
         if type(found) is dict:
-            # By far the most have one coding, spelt as the table spells it.
+            # Nearly all concepts have one coding, spelled as in the table.
             codings = found.get("coding")
             coding = codings[0] if codings and len(codings) == 1 else found
             value = exact.get((coding.get("system"), coding.get("code")))
@@ -76,7 +76,7 @@ def reading(crosswalk: Crosswalk) -> Read:
 
 
 def reading_all(crosswalk: Crosswalk, separator: str) -> Read:
-    """Return the function that reads what all concepts mean, each value once, in the order of the record."""
+    """Return the function that joins the values of all found concepts, each once, in the order of the record."""
 
     exact = crosswalk.exact
 
@@ -98,7 +98,7 @@ def reading_all(crosswalk: Crosswalk, separator: str) -> Read:
 
 
 def reading_words(nothing: Iterable[str], separator: str = "") -> Read:
-    """Return the function that reads what concepts are called: of the first that says so, or of all."""
+    """Return the function that returns the text of the first concept that has one, or joins the texts of all."""
     empty = frozenset(nothing)
 
     def read(found: Any, unmapped: Unmapped) -> str | None:
@@ -116,9 +116,11 @@ def reading_words(nothing: Iterable[str], separator: str = "") -> Read:
 
 
 def unknown(crosswalk: Crosswalk, concept: Any, unmapped: Unmapped) -> str | None:
-    """Return what enters for a concept that the crosswalk does not know, by the crosswalk's policy.
+    """Return the value for a concept that the crosswalk does not have, by the crosswalk's policy.
 
-    A code can enter as it is; a text can not, it would pass for one of the CRM's words.
+    With `keep` a code is loaded as it is, but not a text: it could be mistaken for a value of the CRM.
+
+    Raises Unusable if the policy is `reject`.
     """
     code = next((coding["code"] for coding in codings_of(concept) if coding.get("code")), None)
     if code is None and not any(words_of(concept)):
@@ -131,7 +133,7 @@ def unknown(crosswalk: Crosswalk, concept: Any, unmapped: Unmapped) -> str | Non
 
 
 def is_coding(path: Path) -> bool:
-    """Return True if a path ends in Codings, False if in CodeableConcepts, as far as the names say it."""
+    """Return True if a path ends in Codings, False if in CodeableConcepts; the element's name decides."""
     for step in reversed(path):
         if isinstance(step, Choice):
             return step.type == "Coding"
@@ -141,7 +143,7 @@ def is_coding(path: Path) -> bool:
 
 
 def kept(crosswalk: Crosswalk, concept: Any) -> str | None:
-    """Return what a pull makes of one concept: the CRM's value, or the code where the crosswalk keeps such."""
+    """Return the value that a pull loads for one concept: the CRM's, else by the policy; None if it is rejected."""
     value = meaning(crosswalk, concept)
     if value is not None or crosswalk.unmapped == "reject":
         return value
@@ -149,27 +151,27 @@ def kept(crosswalk: Crosswalk, concept: Any) -> str | None:
 
 
 def written(crosswalk: Crosswalk, value: str) -> Json:
-    """Return the coding that a push writes for a CRM value; raises KeyError where the crosswalk has none."""
+    """Return the coding that a push writes for a CRM value; raise KeyError if the crosswalk has none."""
     code, system = crosswalk.codes[value]
     return {"system": system, "code": code, "display": value} if system else {"code": code, "display": value}
 
 
 def with_value(present: Any, crosswalk: Crosswalk, value: str, *, coding: bool) -> Json:
-    """Return a concept (or a Coding) that means a CRM value, with what else the present one holds.
+    """Return a concept (or a Coding) for a CRM value, with the other elements of the present one.
 
-    Codings that mean the value stay; the others would contradict it, or could.
+    Codings with the same value stay; the others are removed, because they could contradict it.
     """
-    there: Json = dict(present) if isinstance(present, dict) else {}
-    if "extension" in there:  # it is no longer absent
-        there["extension"] = [each for each in there["extension"] if each.get("url") != ABSENT]
-        if not there["extension"]:
-            del there["extension"]
+    old: Json = dict(present) if isinstance(present, dict) else {}
+    if "extension" in old:  # the value is no longer absent
+        old["extension"] = [each for each in old["extension"] if each.get("url") != ABSENT]
+        if not old["extension"]:
+            del old["extension"]
     if coding:
-        return {**{key: there[key] for key in ("id", "extension") if key in there}, **written(crosswalk, value)}
-    same = [each for each in there.get("coding") or () if crosswalk.value_of(each) == value]
-    text = there.get("text")
+        return {**{key: old[key] for key in ("id", "extension") if key in old}, **written(crosswalk, value)}
+    same = [each for each in old.get("coding") or () if crosswalk.value_of(each) == value]
+    text = old.get("text")
     return {
-        **there,
+        **old,
         "coding": same or [written(crosswalk, value)],
         "text": text if crosswalk.value_of_word(text) == value else value,
     }

@@ -1,4 +1,4 @@
-"""The person that a row of the CRM describes, as ecw.identity compares persons."""
+"""The person that a row of the CRM describes, for the comparisons of ecw.identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecw.mapping.transform.to_resource import Composer
 
 
 def person_of(composer: Composer, row: MappingType[str, Any]) -> Person:
-    """Return what a row says of a person; values that cannot be written as FHIR say nothing."""
+    """Return the person in a row; values that cannot be written as FHIR are left out."""
     return Person.of(composer.resource(row).resource).knowing(*numbers_of(composer.mapping, row))
 
 
@@ -24,12 +24,12 @@ REACHED = ("telecom", "address", "identifier")
 
 
 def who_columns(mapping: Mapping) -> tuple[str, ...]:
-    """Return the columns that tell a person from another: names, birth date and gender."""
+    """Return the columns of names, birth date and gender, by which persons differ."""
     return _columns(mapping, WHO)
 
 
 def person_columns(mapping: Mapping) -> tuple[str, ...]:
-    """Return the columns that say anything of a person: those, and how one is reached."""
+    """Return all columns about the person: `who_columns`, contact data and identifiers."""
     return _columns(mapping, (*WHO, *REACHED))
 
 
@@ -56,7 +56,7 @@ def is_born(column: Column) -> bool:
 
 
 def person_reader(mapping: Mapping) -> Callable[[MappingType[str, Any]], Person]:
-    """Return a function: a row of the CRM -> the person, whichever way the mapping's columns travel."""
+    """Return a function: row of the CRM -> person; it also reads columns that the mapping only pulls."""
     elements = (*WHO, *REACHED)
 
     @cache
@@ -72,22 +72,22 @@ def person_reader(mapping: Mapping) -> Callable[[MappingType[str, Any]], Person]
 
 
 def numbers_of(mapping: Mapping, row: MappingType[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the identifiers that a row has, and those among them that eCW gave: the CRM only reads these.
+    """Return the identifiers in a row, and those among them that eCW assigned, because the CRM only reads them.
 
-    Not the eCW id, which is the link's.
+    Without the eCW id, which is in the link.
     """
     ecw_id = row.get(mapping.key)
     columns = [
         column for column in mapping.columns if column.name != mapping.key and element_of(column.steps) == "identifier"
     ]
     found = {column.name: value for column in columns if isinstance(value := row.get(column.name), str) and value}
-    mine = {name: value for name, value in found.items() if value != ecw_id}
-    given = frozenset(value for name, value in mine.items() if not mapping.column(name).pushed)
-    return frozenset(mine.values()), given
+    own = {name: value for name, value in found.items() if value != ecw_id}
+    from_ecw = frozenset(value for name, value in own.items() if not mapping.column(name).pushed)
+    return frozenset(own.values()), from_ecw
 
 
 def element_of(path: Path) -> str | None:
-    """Return the element of the resource that a path leads into."""
+    """Return the top-level element of the resource in which a path starts; None without one."""
     first = path[0] if path else None
     if isinstance(first, Union):
         return element_of(first.branches[0])

@@ -1,4 +1,4 @@
-"""Composer: a row of the CRM becomes a FHIR resource, a new one or one that eCW has."""
+"""Composer: row of the CRM -> FHIR resource, a new one or a copy of eCW's."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DATED = ("date", "datetime")
 
 @dataclass(slots=True)
 class Composed:
-    """The resource, the problems that keep it from being sent, CRM values that no crosswalk line has, and what was
-    written: the columns, in order."""
+    """The resource, the problems that prevent sending it, CRM values without a crosswalk line, and the written
+    columns, in order."""
 
     resource: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
@@ -38,12 +38,12 @@ class Composed:
 
 
 def cleaned(column: Column, value: Any) -> Any:
-    """Return the CRM's value as a pull would clean it: another spelling is not a change, and an empty text nothing."""
+    """Return the CRM's value cleaned as by a pull, so that another spelling is not a change; None if it is empty."""
     for name in column.clean if column.crosswalk is None else ():
         value = CLEANERS[name](value) if isinstance(value, str) else value
     if isinstance(value, str) and (not value.strip() or (column.type in DATED and is_null_date(value))):
         return None
-    if column.type == "boolean" and value in (0, 1):  # a CRM without booleans keeps numbers
+    if column.type == "boolean" and value in (0, 1):  # a CRM without booleans stores numbers
         return bool(value)
     return value
 
@@ -61,21 +61,21 @@ class Composer:
     def resource(
         self, row: MappingType[str, Any], into: dict[str, Any] | None = None, *, clear: Iterable[str] = ()
     ) -> Composed:
-        """Write a row into a copy of a resource, or into a new one.
+        """Write a row into a copy of the resource `into`, or into a new one.
 
-        A column that is empty, or not in the row, leaves what eCW has; `clear` names the columns to take away there.
-        What already says the same in eCW's spelling stays as it is.
+        A column that is empty, or not in the row, leaves eCW's value; `clear` names the columns to remove in eCW. A
+        value that eCW has already, in its own spelling, stays as it is.
         """
         composed = Composed(deepcopy(into) if into is not None else self.new())
-        before, said = companions.Before(composed.resource), []
+        before, filled_paths = companions.Before(composed.resource), []
         for column in self.columns:
             value = self.cleaned(column, row.get(column.name))
             if value is None:
                 continue
-            said.append(column.writes)
+            filled_paths.append(column.writes)
             if same(column, value, self.present(column, composed.resource)):
                 continue
-            if _says_it_better(column, value, composed.resource):
+            if _has_more_precise_day(column, value, composed.resource):
                 continue
             try:
                 self.write(column, value, composed)
@@ -84,16 +84,16 @@ class Composer:
                 composed.problems.append(Problem(column.name, error.rule, error.reason))
             except (AttributeError, TypeError):
                 composed.problems.append(Problem(column.name, "not FHIR", NO_MEMBERS))
-        wanted = set(clear)
+        to_clear = set(clear)
         for column in reversed(self.columns):
-            if column.name in wanted:
+            if column.name in to_clear:
                 self.take_away(column, composed.resource)
                 composed.written.append(column.name)
-        before.agree(said, [column.writes for column in self.columns])
+        before.agree(filled_paths, [column.writes for column in self.columns])
         return composed
 
     def new(self) -> dict[str, Any]:
-        """Return an empty resource, with the profile that it claims."""
+        """Return a new resource without values, with the mapping's meta.profile."""
         resource: dict[str, Any] = {"resourceType": self.mapping.resource}
         if self.mapping.profile:
             resource["meta"] = {"profile": [self.mapping.profile]}
@@ -104,7 +104,7 @@ class Composer:
         return cleaned(column, value)
 
     def present(self, column: Column, resource: dict[str, Any]) -> Any:
-        """Return what a pull would make of the resource for this column."""
+        """Return the column's value in the resource, as a pull would map it; None if it has none."""
         try:
             return self.read[column.name](resource, [], [])
         except (Unusable, AttributeError, TypeError):
@@ -116,19 +116,19 @@ class Composer:
             words = {"%value": value}
         else:
             code, system = self.coded(column, value, composed.unmapped)
-            _refuse_poorer(column.writes, composed.resource)
+            _refuse_less_precise(column.writes, composed.resource)
             put(composed.resource, column.writes, code)
-            _let_siblings_agree(column.writes, composed.resource)
+            _update_siblings(column.writes, composed.resource)
             words = {"%value": value, "%code": code, "%system": system}
         for path, text in column.set_with:
-            said = words.get(text, text)
-            if said is None:
+            resolved = words.get(text, text)
+            if resolved is None:
                 take_away(composed.resource, path)
             else:
-                put(composed.resource, path, said)
+                put(composed.resource, path, resolved)
 
     def write_concept(self, column: Column, value: str, composed: Composed) -> None:
-        """Write the concept that means a value; of several values, only what differs from those that are there."""
+        """Write the concept for a value; for a column with several values, only the differences."""
         crosswalk = self.mapping.crosswalks[column.crosswalk or ""]
         coding = is_coding(column.writes)
         wanted = list(dict.fromkeys(value.split(column.several))) if column.several else [value]
@@ -154,7 +154,7 @@ class Composer:
         )
 
     def take_away(self, column: Column, resource: dict[str, Any]) -> None:
-        """Take a column's value away, with what was written beside it, as far as nothing else needs that."""
+        """Remove a column's value and its `set_with` values, unless another value needs them."""
         if column.several:
             put_each(resource, column.writes, lambda _: False, [])
         else:
@@ -163,14 +163,14 @@ class Composer:
             slot = slot_of(resource, path)
             if slot is None:
                 continue
-            rest = _what_is_left(slot)
+            rest = _remaining_text(slot)
             if rest:
                 slot.holder[slot.key] = rest
             else:
                 take_away(resource, path)
 
     def coded(self, column: Column, value: Any, unmapped: Unmapped) -> tuple[Any, str | None]:
-        """Return a CRM value as FHIR has it, and the system of its code."""
+        """Return a CRM value as its FHIR value, and the system of its code, if it has one."""
         if column.type == "datetime":
             moment = datetime.fromisoformat(converter("datetime", UTC)(value))
             return moment.astimezone(self.zone).isoformat(), None
@@ -182,21 +182,21 @@ class Composer:
             code, system = crosswalk.codes[value]
             return code, system or None
         unmapped.append((crosswalk.name, value))
-        # A record that was kept under its eCW id is known to eCW; a word of the CRM in the place of a code is not.
+        # With `keep`, the CRM may hold an eCW reference, which eCW knows; a CRM text is not a valid code for eCW.
         if crosswalk.unmapped == "keep" and column.type == "reference":
             return reference(value), None
         raise Unusable("unmapped value", f"the crosswalk {crosswalk.name} has no code for the value")
 
 
 def same(column: Column, value: Any, present: Any) -> bool:
-    """Return True if the CRM's value is what eCW has; of several values, in whatever order."""
+    """Return True if the CRM's value equals eCW's; of several values, in any order."""
     if column.several and isinstance(value, str) and isinstance(present, str):
         return set(value.split(column.several)) == set(present.split(column.several))
     return bool(value == present)
 
 
 def _other_types(path: Path, resource: dict[str, Any]) -> dict[str, Any]:
-    """Return what a polymorphic element has in another type than the path's, by JSON key."""
+    """Return the values of a polymorphic element in other types than the path's, by JSON key."""
     last = path[-1]
     if not isinstance(last, Choice) or last.type is None:
         return {}
@@ -209,24 +209,24 @@ def _is_day(key: str, value: Any) -> bool:
     return key.endswith(("Date", "DateTime", "Instant")) and isinstance(value, str) and not is_null_date(value)
 
 
-def _says_it_better(column: Column, value: Any, resource: dict[str, Any]) -> bool:
-    """Return True if eCW has a day where the CRM has `true`: the day says it, and when."""
+def _has_more_precise_day(column: Column, value: Any, resource: dict[str, Any]) -> bool:
+    """Return True if eCW has a day and the CRM only `true`: the day is more precise."""
     return value is True and any(_is_day(*other) for other in _other_types(column.writes, resource).items())
 
 
-def _refuse_poorer(path: Path, resource: dict[str, Any]) -> None:
-    """Raise Unusable where a text would take the place of what eCW has in a type that says more."""
+def _refuse_less_precise(path: Path, resource: dict[str, Any]) -> None:
+    """Raise Unusable if a primitive would replace a value that eCW has in a more precise type."""
     last = path[-1]
     if not isinstance(last, Choice) or last.type is None or not last.type[0].islower():
         return
     for key, value in _other_types(path, resource).items():
         if isinstance(value, dict) or (last.type in ("string", "code") and _is_day(key, value)):
-            reason = f"eCW has it as {key}, which says more than {last.keys[0]}: write to that, or clear it in eCW"
-            raise Unusable("poorer type", reason)
+            reason = f"eCW has it as {key}, more precise than {last.keys[0]}: write to that, or clear it in eCW"
+            raise Unusable("less precise type", reason)
 
 
-def _let_siblings_agree(path: Path, resource: dict[str, Any]) -> None:
-    """Let what stands beside a reference or a code say nothing about the one that was there before."""
+def _update_siblings(path: Path, resource: dict[str, Any]) -> None:
+    """Remove the elements beside a reference or a code that describe the previous one."""
     slot = slot_of(resource, path)
     if slot is None or not isinstance(slot.holder, dict):
         return
@@ -236,8 +236,8 @@ def _let_siblings_agree(path: Path, resource: dict[str, Any]) -> None:
         companions.one_coding(slot)
 
 
-def _what_is_left(slot: Slot) -> str | None:
-    """Return what the text of an extension has to say when a part is gone: the profile demands it beside the others."""
+def _remaining_text(slot: Slot) -> str | None:
+    """Return the text of an extension after one of its parts was removed; US Core requires the text for the others."""
     item = slot.above
     if item is None or not isinstance(item.holder, list):
         return None

@@ -1,4 +1,4 @@
-"""Mapper: a FHIR resource becomes a row of the CRM, by code that is generated once from the mapping file."""
+"""Mapper: FHIR resource -> row of the CRM; the code is generated once from the mapping file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ecw.mapping.values.name_text import TAKES
 from ecw.mapping.vocabulary import is_null_date
 
 NO_MEMBERS = "an element is a text, a number or a list where FHIR has members"
-# Rules that cost an optional column its value, and not the record.
+# A violation of these rules leaves an optional column empty; it does not reject the record.
 SOFT = ("reference", "partial date")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a record may not enter, or why a column stays empty: never with the value."""
+    """The reason why a record is rejected, or why a column stays empty; never with the value."""
 
     column: str | None
     rule: str
@@ -35,8 +35,8 @@ class Problem:
 
 @dataclass(slots=True)
 class MappedRow:
-    """The row, the problems that keep it out (none: it may enter), (crosswalk, code) of unmapped codes, and warnings:
-    why columns stay empty although the record says something."""
+    """The row, the problems that reject it (none: it can be loaded), unmapped codes as (crosswalk, code), and warnings:
+    the reasons why columns stay empty although the record has a value."""
 
     row: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
@@ -49,9 +49,9 @@ Make = Callable[[dict[str, Any], Unmapped, Warned], Any]
 
 
 class Mapper:
-    """Makes rows of the resources of one mapping file.
+    """Maps resources to rows by one mapping file.
 
-    `time_zone` stands in for the file's, where practices differ. `source` is the generated code, for reading.
+    `time_zone` replaces the file's, for a practice that differs. `source` is the generated code, to read it.
     """
 
     def __init__(self, mapping: Mapping, *, time_zone: str | None = None) -> None:
@@ -72,16 +72,16 @@ class Mapper:
 
     @cached_property
     def elements(self) -> frozenset[str]:
-        """The elements that columns read or write, as far down as they go, and the URLs of extensions."""
+        """The lowest elements that columns read or write, and the URLs of extensions."""
         return leaves(self.mapping.columns)
 
     @cached_property
     def values(self) -> list[Make]:
-        """What `make` does for each column, column by column: only a row with problems needs it."""
+        """The same as `make`, one function per column: needed only for a row with problems."""
         return [ColumnCode(self.mapping, self.zone).function(column) for column in self.columns]
 
     def row(self, resource: dict[str, Any]) -> MappedRow:
-        """Map one resource; whatever is wrong with it comes back as problems, all of them."""
+        """Map one resource; the result has all its problems."""
         if resource.get("resourceType") != self.mapping.resource:
             return MappedRow({}, [Problem(None, "resource type", f"this is not a {self.mapping.resource}")])
         mapped = MappedRow({})
@@ -97,7 +97,7 @@ class Mapper:
         return mapped
 
     def row_with_problems(self, resource: dict[str, Any]) -> MappedRow:
-        """Map column by column, so that every problem is found and not the first only."""
+        """Map column by column, to find every problem and not only the first."""
         mapped = MappedRow({})
         for column, value in zip(self.columns, self.values, strict=True):
             mapped.row[column.name] = None
@@ -122,7 +122,7 @@ ARGUMENTS = ["r", "unmapped", "warned"]
 
 @dataclass(frozen=True, slots=True)
 class ColumnCode:
-    """Writes what becomes of a column: read it, clean it, and make it what the column holds."""
+    """Generates the code of a column: read, clean, convert, look up in the crosswalk."""
 
     mapping: Mapping
     zone: ZoneInfo
@@ -134,7 +134,7 @@ class ColumnCode:
         return build("value_of", ARGUMENTS, [*reader.lines, *lines, "return value"], names | reader.names)
 
     def statements(self, column: Column, reader: Reader, suffix: str = "") -> tuple[list[str], dict[str, Any]]:
-        """Write the statements after which the variable `value` is the column's, and the names that they use."""
+        """Return the statements that set the variable `value` to the column's value, and the names that they use."""
         names: dict[str, Any] = {}
         if column.concept:
             names[f"concept{suffix}"] = self.concept(column)
@@ -149,14 +149,13 @@ class ColumnCode:
             lines = [f"value = {reader.value(column.steps)}"]
             lines += self.cleaning(column.clean, names, suffix)
         if column.fallback is not None:
-            instead = column.fallback
             lines.append("if value is None:")
             inner = reader.inside(f"f{suffix}_")
-            found = f"value = {inner.value(instead.steps)}"
+            found = f"value = {inner.value(column.fallback.steps)}"
             fallback = [*inner.lines, found]
             names |= inner.names
-            if instead.take:
-                names[f"take{suffix}"] = TAKES[instead.take]
+            if column.fallback.take:
+                names[f"take{suffix}"] = TAKES[column.fallback.take]
                 fallback.append(f"if type(value) is str: value = take{suffix}(value)")
             fallback += self.cleaning(() if column.concept else column.clean, names, f"f{suffix}")
             if column.concept and column.crosswalk:
@@ -182,28 +181,31 @@ class ColumnCode:
         if column.null_if:
             words = (word.capitalize() if column.type == "boolean" else word for word in column.null_if)
             names[f"nothing{suffix}"] = frozenset(words)
-            # A null date comes with the time and offset of the practice: only its day tells it.
-            said = "str(value)[:10]" if dated else "str(value)"
-            lines.append(f"if value is not None and {said} in nothing{suffix}: value = None")
+            # A null date can have the time and offset of the practice: compare only its day.
+            text = "str(value)[:10]" if dated else "str(value)"
+            lines.append(f"if value is not None and {text} in nothing{suffix}: value = None")
         convert = names[f"convert{suffix}"] = converter(column.type, self.zone)
         if dated:
             names[f"convert{suffix}"] = _dated(column, convert)
             lines.append(f"if value is not None: value = convert{suffix}(value, warned)")
             return lines
-        # A text needs no call to stay what it is.
+        # A text that is not empty needs no conversion.
         unless = " and (type(value) is not str or not value)" if column.type == "string" else ""
         lines.append(f"if value is not None{unless}: value = convert{suffix}(value)")
         return lines
 
     def concept(self, column: Column) -> Callable[[Any, Unmapped], str | None]:
-        """Return what makes the column's value of the concepts that were found."""
+        """Return the function that converts the found concepts to the column's value."""
         if column.crosswalk is None:
             return reading_words(column.null_if, column.several)
         crosswalk = self.mapping.crosswalks[column.crosswalk]
         return reading_all(crosswalk, column.several) if column.several else reading(crosswalk)
 
     def record(self, column: Column) -> Callable[[Any, Warned], str | None]:
-        """Return what makes the column's value of the references that were found; only a required one rejects."""
+        """Return the function that converts the found references to the column's value.
+
+        If none fits, it raises Unusable for a required column and adds a warning for any other.
+        """
         find, cleaners = record_in(column.to, self.mapping.base_url), [CLEANERS[name] for name in column.clean]
 
         def record(found: Any, warned: Warned) -> str | None:
@@ -228,7 +230,7 @@ def _cleaned(value: Any, cleaners: list[Any]) -> Any:
 
 
 def _dated(column: Column, convert: Converter) -> Callable[[Any, Warned], str | None]:
-    """Let a null date be nothing, and a year or month an empty day with a warning, unless the column is required."""
+    """Return `convert` for dates: a null date gives None; so does a partial date, with a warning, unless required."""
 
     def dated(value: Any, warned: Warned) -> str | None:
         if type(value) is str and is_null_date(value):
@@ -246,7 +248,7 @@ def _dated(column: Column, convert: Converter) -> Callable[[Any, Warned], str | 
 
 
 def look_up(crosswalk: Crosswalk, code: str, unmapped: Unmapped) -> str | None:
-    """Return the CRM's value for a plain code, by the crosswalk's policy where it has none."""
+    """Return the CRM's value for a plain code; for one that is not listed, apply the crosswalk's policy."""
     value = crosswalk.values.get(code)
     if value is not None:
         return value

@@ -1,4 +1,4 @@
-"""What can be known to be wrong of the mapping files by themselves: the files, FHIR's structure, crosswalks."""
+"""Check the mapping files without data: their syntax, their paths against FHIR, and their crosswalks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecw.mapping.validation.structure import check_structure
 
 @dataclass(slots=True)
 class Checked:
-    """The mappings that could be read, every problem, and notes on what was not checked."""
+    """The mappings that could be read, every problem, and notes on what could not be checked."""
 
     mappings: list[Mapping] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -22,16 +22,16 @@ class Checked:
 
 
 def check_files(folder: str | None = None, own: Path | None = None) -> Checked:
-    """Read every mapping file and hold its paths against FHIR.
+    """Read every mapping file and compare its paths with FHIR.
 
-    `own` is a practice's folder, whose files and crosswalks stand in for those of the default folder.
+    `own` is a practice's folder: its files and crosswalks replace those of the default folder.
     """
     found = Checked()
     files = mapping_files(folder)
     if not files:
-        found.problems.append(f"{mappings_folder(folder)}: there are no mapping files")
+        found.problems.append(f"{mappings_folder(folder)}: the folder has no mapping files")
     others = sorted(mappings_folder(folder).glob("*.yml"))
-    found.problems += [f"{file}:1: is not read: a mapping file ends in .yaml" for file in others]
+    found.problems += [f"{file}:1: is not read: the name of a mapping file must end in .yaml" for file in others]
     for file in files:
         try:
             mapping = load_mapping(file if own is None else file.stem, own=own)
@@ -48,5 +48,7 @@ def check_files(folder: str | None = None, own: Path | None = None) -> Checked:
             for name in available(crosswalks)
             if name not in used
         ]
-    found.problems = list(dict.fromkeys(found.problems))  # a shared crosswalk's problem comes with each file
+    found.problems = list(
+        dict.fromkeys(found.problems)
+    )  # each file that uses a crosswalk reports the crosswalk's problems
     return found

@@ -1,6 +1,6 @@
-"""Crosswalks held against what both sides have at present: a mapped name that is gone on either side is reported.
+"""Compare crosswalks with the current lists of both sides: report a mapped name that one side no longer has.
 
-A policy names the columns of the CRM's database to look at. eCW's own lists are there, too: the pulled tables.
+A policy names the columns of the CRM's database that hold the lists. eCW's lists are the pulled tables there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ecw.mapping.definition.crosswalks import Crosswalk
 
 @dataclass(slots=True)
 class ListsFound:
-    """What is wrong, what could not be checked, and how much of both lists the crosswalks have."""
+    """The problems, what could not be checked, and how many names of both lists the crosswalks cover."""
 
     problems: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
@@ -24,48 +24,50 @@ class ListsFound:
 
 
 def check_lists(connection: Connection, crosswalks: Iterable[Crosswalk]) -> ListsFound:
-    """Compare crosswalks with the present lists that their policies name."""
+    """Compare crosswalks with the current lists that their policies name."""
     found = ListsFound()
     for crosswalk in crosswalks:
         parts: list[str] = []
-        codes: dict[str, str] = {}  # each word with the place that has it first
+        codes: dict[str, str] = {}  # each name with the place of its first line
         values: dict[str, str] = {}
         for line, (code, value, *_) in enumerate(crosswalk.lines, 2):
             codes[code] = f"{crosswalk.path}:{line}"
             values.setdefault(value, codes[code])
         if crosswalk.default:
             values.setdefault(crosswalk.default, f"{crosswalk.path}: the policy's default")
-        for who, side, words in (("eCW", crosswalk.ecw_list, codes), ("the CRM", crosswalk.crm_list, values)):
+        for owner, side, words in (("eCW", crosswalk.ecw_list, codes), ("the CRM", crosswalk.crm_list, values)):
             if side is None:
                 continue
             listed = present(connection, side)
             if listed is None:
-                found.unverified.append(f"crosswalk {crosswalk.name}: the CRM's database has no {side} to verify it by")
+                found.unverified.append(
+                    f"crosswalk {crosswalk.name}: the CRM's database has no {side} to compare it with"
+                )
                 continue
-            parts.append(_coverage(words, listed, f"{who}'s" if who == "eCW" else "the CRM's", side))
+            parts.append(_coverage(words, listed, f"{owner}'s", side))
             if words is codes:  # a code may be a reference; eCW's tables list ids
                 listed |= {code: listed[ecw_id] for code in codes if (ecw_id := code.rpartition("/")[2]) in listed}
-            found.problems += _gone(words, listed, f"{who} ({side})")
+            found.problems += _lost_names(words, listed, f"{owner} ({side})")
         if parts:
             otherwise = {
-                "default": f"{crosswalk.default!r} stands for the others",
-                "keep": "the others enter as they are",
+                "default": f"the others become {crosswalk.default!r}",
+                "keep": "the others are loaded as they are",
             }
             rest = otherwise.get(crosswalk.unmapped, "records with another one are rejected")
             found.coverage.append(f"crosswalk {crosswalk.name} has {' and '.join(parts)}; {rest}")
     return found
 
 
-def _coverage(words: dict[str, str], listed: dict[str, bool], whose: str, side: str) -> str:
-    """Say how many of the active names of a list a crosswalk has."""
+def _coverage(words: dict[str, str], listed: dict[str, bool], owner: str, side: str) -> str:
+    """Return how many of the active names of a list a crosswalk has, as text."""
     active = {name for name, state in listed.items() if state}
-    had = {word for word in words if word in active} | {
+    covered = {word for word in words if word in active} | {
         ecw_id for word in words if (ecw_id := word.rpartition("/")[2]) in active
     }
-    return f"{len(had)} of {whose} {len(active)} ({side})"
+    return f"{len(covered)} of {owner} {len(active)} ({side})"
 
 
-def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterator[str]:
+def _lost_names(words: dict[str, str], present: dict[str, bool], where: str) -> Iterator[str]:
     for word, place in words.items():
         if word not in present:
             yield f"{place}: {word!r} no longer exists in {where}"
@@ -74,7 +76,7 @@ def _gone(words: dict[str, str], present: dict[str, bool], where: str) -> Iterat
 
 
 def present(connection: Connection, side: str) -> dict[str, bool] | None:
-    """Return the names of a list and whether each is active; None where there is no list of that name."""
+    """Return the names of a list, each with True if it is active; None if the list does not exist."""
     name, _, column_name = side.partition(".")
     try:
         table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
@@ -86,5 +88,7 @@ def present(connection: Connection, side: str) -> dict[str, bool] | None:
     wanted = [table.columns[column_name], *([active] if active is not None else [])]
     found: dict[str, bool] = {}
     for value, *state in connection.execute(select(*wanted)):
-        found[str(value)] = found.get(str(value), False) or False not in state  # two of one name: one active is enough
+        found[str(value)] = (
+            found.get(str(value), False) or False not in state
+        )  # of two with one name, one active is enough
     return found

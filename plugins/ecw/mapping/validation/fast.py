@@ -1,8 +1,9 @@
-"""Say quickly that a resource is FHIR; of what is not sure, fhir.resources itself is asked.
+"""A fast check that accepts most valid FHIR resources; fhir.resources checks those that it does not accept.
 
-The models of fhir.resources run Python at every element. Here their elements, types and rules become one schema that
-pydantic-core runs by itself. It is narrower than they are, never wider: no nulls, no contained resources, no value of
-another JSON type that pydantic would convert, and a primitive that must be there has a value, not only an extension.
+The models of fhir.resources run Python code for every element. This module converts their elements, types and rules to
+one schema that pydantic-core runs natively. The schema is stricter than the models, never more lenient: no nulls, no
+contained resources, no value that pydantic would convert from another JSON type, and a required primitive needs a
+value, not only an extension.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 Schema = core_schema.CoreSchema
 Object = dict[str, Any]
 
-# Days and times that every date type takes; the library, which is slower, is asked about the others.
+# Days and times that are valid for every date type; the slower library checks the others.
 DAY = r"(1[0-9]|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
 TIME = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
-NEVER = core_schema.is_instance_schema(type)  # nothing in JSON is a type: the full validation decides
+NEVER = core_schema.is_instance_schema(
+    type
+)  # no JSON value is a type, so this never accepts: the full validation decides
 PRIMITIVE_EXTENSION = "FHIRPrimitiveExtension"
-# The validators of the models that are rendered here; a model with another one is left to the full validation.
+# The model validators that the schema covers; a model with another validator is left to the full validation.
 KNOWN = {
     "reject_null_complex_elements",
     "validate_after_model_construction",
@@ -34,11 +37,11 @@ KNOWN = {
 
 
 def accepts(resource: Object) -> bool:
-    """Return True if the resource is surely FHIR; False if it is not, or if the full validation has to tell."""
+    """Return True if the resource is certainly valid FHIR; False if not, or if the full validation must decide."""
     try:
         return _validator(str(resource.get("resourceType"))).isinstance_python(resource)
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        # Some of the library's types ask of a value what only a text can answer.
+        # Some of the library's types call methods of a text on any value.
         return False
 
 
@@ -56,7 +59,7 @@ def _validator(name: str) -> SchemaValidator:
 def _object(
     model: type[FHIRAbstractModel], found: dict[str, Schema], fields: dict[str, core_schema.TypedDictField]
 ) -> Schema:
-    """Return the schema of a model's JSON object; the schemas of what is inside it are put into `found`."""
+    """Return the schema of a model's JSON object; add the schemas of the types inside it to `found`."""
     rules = model.__pydantic_decorators__
     if rules.field_validators or rules.root_validators or rules.validators or set(rules.model_validators) - KNOWN:
         return NEVER
@@ -87,19 +90,19 @@ def _choice(keys: frozenset[str], *, required: bool) -> Callable[[Object], Objec
     def one(value: Object) -> Object:
         present = keys.intersection(value)
         if len(present) > 1 or (required and not present):
-            raise ValueError("there is another number of values than one")
+            raise ValueError("there is not exactly one value")
         return value
 
     return one
 
 
 def _alternatives(fields: dict[str, core_schema.TypedDictField], keys: frozenset[str], *, required: bool) -> Schema:
-    """Return a schema for each of the keys: an extension has fifty, and pydantic-core looks for each key it knows."""
+    """Return one schema per key: an extension has fifty keys, and pydantic-core searches for each key of a schema."""
     common = {key: field for key, field in fields.items() if key.removeprefix("_") not in keys}
     schemas: dict[Any, Schema] = {} if required else {"": _closed(common)}
     for key in keys:
-        mine = {name: fields[name] for name in (key, f"_{key}") if name in fields}
-        schemas[key] = _closed(common | mine)
+        own = {name: fields[name] for name in (key, f"_{key}") if name in fields}
+        schemas[key] = _closed(common | own)
 
     def which(value: Object) -> str | None:
         present = keys.intersection(value)
@@ -113,7 +116,7 @@ def _closed(fields: dict[str, core_schema.TypedDictField]) -> Schema:
 
 
 def _of(annotation: Any, found: dict[str, Schema]) -> Schema:
-    """Return the schema of an element's type, None left out."""
+    """Return the schema of an element's type, without None."""
     from fhir_core.types import FhirBase, FhirElementOrResourceBase
 
     if get_origin(annotation) in (Union, UnionType):
@@ -128,14 +131,14 @@ def _of(annotation: Any, found: dict[str, Schema]) -> Schema:
     model = annotation.get_model_klass()
     ref = f"{model.__module__}.{model.__qualname__}"
     if ref not in found:
-        found[ref] = NEVER  # a model that holds itself finds its name here
+        found[ref] = NEVER  # for a model that contains itself
         found[ref] = {**_object(model, found, {}), "ref": ref}
     return core_schema.definition_reference_schema(ref)
 
 
 @cache
 def _primitive(annotation: Any) -> Schema:
-    """Return the library's own schema of a primitive type, which takes no other JSON type than its own."""
+    """Return the library's schema of a primitive type, strict: only its own JSON type is valid."""
     from fhir_core.types import DateTimeType, DateType, InstantType
     from pydantic import TypeAdapter
 

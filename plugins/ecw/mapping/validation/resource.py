@@ -1,8 +1,7 @@
-"""Return True if a resource is FHIR at all, by the models of fhir.resources (R4B; for the five resources the same as
-R4).
+"""Check that a resource is valid FHIR, with the models of fhir.resources (R4B; the five resources are the same in R4).
 
-A record that is new or changed is checked when it enters. `quick` passes those of eCW at some 25,000 a second; the
-models themselves, which alone tell what is wrong, are asked about the rest and take 1.5 ms a record or less.
+New and changed records are checked before they are loaded. `fast.accepts` passes about 25,000 valid records a second.
+Only the models name the problems; they check the other records, in 1.5 ms a record or less.
 https://hl7.org/fhir/R4/validation.html
 """
 
@@ -18,7 +17,7 @@ from ecw.mapping.validation.fast import accepts
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# pydantic's error types in words; one that is not here is reported as it is.
+# Texts for pydantic's error types; other types are reported by their name.
 RULES = {
     "value_error": "has no value that its type allows",
     "string_pattern_mismatch": "is empty or has characters that its type does not allow",
@@ -33,33 +32,36 @@ RULES = {
 
 
 def not_fhir(resource: dict[str, Any]) -> list[Problem]:
-    """Return a problem for each element that is not FHIR: its path and the rule, never its value.
+    """Return a problem for each element that is not valid FHIR: its path and the rule, never its value.
 
-    What FHIR does not have is not named either: whoever writes its name may write anything.
+    An element that FHIR does not define is not named, because its name can be any text.
     """
     return [] if accepts(resource) else in_full(resource)
 
 
 def judge(resource: dict[str, Any], elements: frozenset[str]) -> tuple[list[Problem], list[Problem]]:
-    """Return what keeps a resource out, and what is wrong in elements that nobody maps, or can be read all the same.
+    """Return the problems that reject a resource, and the problems that do not.
 
-    `elements` are those that a mapping reads (Mapper.elements).
+    A problem rejects the resource only if it is in one of `elements`, those that the mapping reads (Mapper.elements),
+    and the value cannot be read in spite of it.
     """
     if accepts(resource):
         return [], []
-    found, spared = in_full(resource), list[Problem]()
+    found, tolerated = in_full(resource), list[Problem]()
     if found and (repaired := _with_offsets(resource)) != resource:
         left = not_fhir(repaired)
         if len(left) < len(found):
-            spared.append(Problem(None, "time without offset", "times without an offset are taken for the practice's"))
+            tolerated.append(
+                Problem(None, "time without offset", "times without an offset are read in the practice's time zone")
+            )
             found = left
     if found and "contained" in resource:
         left = not_fhir({key: value for key, value in resource.items() if key != "contained"})
         if len(left) < len(found):
-            spared.append(Problem(None, "not FHIR", f"{resource.get('resourceType')}.contained: is not FHIR"))
+            tolerated.append(Problem(None, "not FHIR", f"{resource.get('resourceType')}.contained: is not FHIR"))
             found = left
     wrong = [problem for problem in found if _concerns(problem, resource, elements)]
-    return wrong, [*spared, *(problem for problem in found if problem not in wrong)]
+    return wrong, [*tolerated, *(problem for problem in found if problem not in wrong)]
 
 
 _NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?\Z")
@@ -67,7 +69,7 @@ _PART = re.compile(r"_?(\w+)(?:\[(\d+)\])?")
 
 
 def _with_offsets(value: Any) -> Any:
-    """Return a copy in which every time has an offset, for the models, which want one."""
+    """Return a copy in which every time has an offset, which the models require."""
     if isinstance(value, dict):
         return {key: _with_offsets(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -78,7 +80,7 @@ def _with_offsets(value: Any) -> Any:
 
 
 def _concerns(problem: Problem, resource: dict[str, Any], elements: frozenset[str]) -> bool:
-    """Return True if a problem lies in, or above, something that the mapping reads."""
+    """Return True if a problem is in, or above, an element that the mapping reads."""
     if problem.reason.endswith(RULES["extra_forbidden"]):
         return False
     parts = list(_parts(problem.reason.partition(": ")[0]))[1:]
@@ -99,7 +101,7 @@ def _parts(place: str) -> Iterator[tuple[str, int | None]]:
 
 
 def in_full(resource: dict[str, Any]) -> list[Problem]:
-    """Return the same, by the models alone."""
+    """Return the same as `not_fhir`, always by the models."""
     from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 
@@ -117,7 +119,7 @@ def in_full(resource: dict[str, Any]) -> list[Problem]:
             for item in found
         ]
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        # The models look up the types of contained resources without asking whether there are such.
+        # The models raise such errors for contained resources of unknown types.
         return [Problem(None, "not FHIR", f"{name}: a resource inside it, or its shape, is unknown to FHIR")]
     return []
 

@@ -1,7 +1,7 @@
-"""Paths held against FHIR's own structure: elements that exist, elements that repeat, elements nobody thought of.
+"""Compare paths with FHIR's structure: unknown elements, repeating elements, elements that no column uses.
 
-The structure comes from the models of fhir.resources (R4B; the five resources are the same in R4), which take half a
-second to import: only `ecw mapping check` and tests come here.
+The structure is read from the models of fhir.resources (R4B; the five resources are the same in R4). Their import takes
+half a second: only `ecw mapping check` and tests use this module.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ US_CORE_EXTENSIONS = {
     ),
 }
 SELECTING = Where | First | Index | Extension | Current
-# Every element may have these; nobody maps them.
+# Every element can have these; no mapping needs them.
 EVERYWHERE = frozenset({"id", "extension", "modifierExtension"})
 
 
-# The types of columns that can take a primitive as it comes, by the Python type of its field; others take any.
+# Column types that accept a primitive without `clean`, by the Python type of its field; other fields fit any type.
 TAKES = {
     "bool": ("boolean",),
     "int": ("integer", "decimal", "string", "code"),
@@ -68,7 +68,7 @@ class Element:
     type: str  # "" for a primitive, and for the common name of a polymorphic element
     repeats: bool
     common: str = ""  # the name that `deceasedBoolean` shares with `deceasedDateTime`
-    plain: str = ""  # of a primitive, the Python type of its field
+    plain: str = ""  # the Python type of a primitive's field
 
 
 @cache
@@ -100,7 +100,7 @@ def elements(type_name: str) -> MappingProxyType[str, Element]:
 
 
 def check_structure(mapping: Mapping) -> list[str]:
-    """Return what is wrong with the mapping's paths, and the elements that are neither mapped nor left out."""
+    """Return the problems of the mapping's paths, and the elements that are neither mapped nor excluded."""
     try:
         elements(mapping.resource)
     except ValueError:
@@ -111,18 +111,18 @@ def check_structure(mapping: Mapping) -> list[str]:
             place = f"{mapping.file}:{column.line}: column {column.name!r}"
             problems += [f"{place}: {problem}" for problem in _walk(path, mapping.resource, _is_written(column, path))]
         problems += [f"{place}: {problem}" for problem in _misfits(column, column.steps, mapping.resource)]
-    return list(dict.fromkeys(problems)) + list(_forgotten(mapping))
+    return list(dict.fromkeys(problems)) + list(_excluded_problems(mapping))
 
 
 def _is_written(column: Column, path: Path) -> bool:
-    """Return True if a push writes by a path; what a fallback reads, and a wider path, is read only."""
+    """Return True if a push writes to a path; a fallback, and a `path` beside a `write_path`, are only read."""
     if not column.pushed or (column.fallback is not None and path == column.fallback.steps):
         return False
     return path != column.steps or not column.write_path
 
 
 def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = None) -> Iterator[str]:
-    """Follow a path through the structure and yield what does not fit; `following` is the step after its end."""
+    """Follow a path through FHIR's structure and yield its problems; `following` is the step after its end."""
     at: str | None = type_name
     for step, after in zip(path, (*path[1:], following), strict=True):
         if isinstance(step, Union):
@@ -136,9 +136,9 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
                 yield f"{at or 'a plain value'} has no element {name!r}; {did_you_mean(name, known)}"
                 return
             if pushed and at and known[name].repeats and not isinstance(after, SELECTING):
-                yield f"{name} repeats: say which one a push writes, by where(…), first() or [0]"
+                yield f"{name} repeats: select the one that a push writes with where(…), first() or [0]"
             if pushed and isinstance(step, Choice) and step.type is None:
-                yield f"{name} has several types: say which one a push writes, by {name}.ofType(…)"
+                yield f"{name} has several types: select the one that a push writes with {name}.ofType(…)"
             at = _type_at((step,), at)
         elif isinstance(step, Extension):
             at = "Extension"
@@ -150,7 +150,7 @@ def _walk(path: Path, type_name: str, pushed: bool, following: Step | None = Non
 
 
 def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]:
-    """Yield why what the path ends in can never be a value of the column."""
+    """Yield the reasons why the element at the end of the path can never be a value of the column."""
     *before, last = path
     at = _type_at(tuple(before), type_name)
     if isinstance(last, Union):
@@ -159,16 +159,16 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
     elif isinstance(last, First | Index | Where | Current):
         yield from _misfits(column, tuple(before), type_name)
     elif isinstance(last, Extension | Resolve):
-        yield f"{last} has members: say which one the column takes"
+        yield f"{last} has members: name the one that the column takes"
     elif at:
         known = elements(at).get(last.keys[0] if isinstance(last, Choice) and last.type else last.name)
         if known and known.type in CONCEPTS:
             if not column.concept:
-                yield f"{last} has members: say which one the column takes, or let the type be concept"
+                yield f"{last} has members: name the one that the column takes, or use the type concept"
         elif column.concept and known:
-            yield f"{last} is not a CodeableConcept or Coding, which a concept is"
+            yield f"{last} is not a CodeableConcept or Coding, which the type concept needs"
         elif known and known.type:
-            yield f"{last} has members: say which one the column takes"
+            yield f"{last} has members: name the one that the column takes"
         elif (
             known
             and ((column.pushed and not column.write_path) or not column.clean)
@@ -178,7 +178,7 @@ def _misfits(column: Column, path: Path, type_name: str | None) -> Iterator[str]
 
 
 def _type_at(path: Path, type_name: str | None) -> str | None:
-    """Return the type that a path ends in, "" for a primitive, None if it is unknown."""
+    """Return the type at the end of a path, "" for a primitive, None if it is unknown."""
     at = type_name
     for step in path:
         if isinstance(step, Union):
@@ -193,27 +193,27 @@ def _type_at(path: Path, type_name: str | None) -> str | None:
     return at
 
 
-def _forgotten(mapping: Mapping) -> Iterator[str]:
-    """Yield the elements, to the second level, that no column uses and `excluded` does not name; and wrong names."""
+def _excluded_problems(mapping: Mapping) -> Iterator[str]:
+    """Yield the elements of the first two levels that are in no column and not in `excluded`, and mistakes in it."""
     file = YamlFile(mapping.file, as_text)
     used = {name for column in mapping.columns for name in used_elements(column)}
     top = elements(mapping.resource)
     used |= {top[name].common for name in used if name in top}
-    wanted = [name for name in top if name not in ("id", "extension") and not top[name].common]
+    expected = [name for name in top if name not in ("id", "extension") and not top[name].common]
     for name in sorted({name.split(".")[0] for name in used} & set(top) - {"extension", "contained"}):
         if top[name].type:
-            wanted += [f"{name}.{child}" for child in elements(top[name].type) if child not in EVERYWHERE]
-    wanted += [f"{US_CORE}{name}" for name in US_CORE_EXTENSIONS.get(mapping.resource, ())]
-    forgotten = [name for name in wanted if name not in used and name not in mapping.excluded]
-    for name in forgotten:
+            expected += [f"{name}.{child}" for child in elements(top[name].type) if child not in EVERYWHERE]
+    expected += [f"{US_CORE}{name}" for name in US_CORE_EXTENSIONS.get(mapping.resource, ())]
+    missing = [name for name in expected if name not in used and name not in mapping.excluded]
+    for name in missing:
         file.wrong(
             ("excluded",), f"{name} is in no column: map it, or write it under excluded with the reason", key=True
         )
     for name in mapping.excluded:
-        own_extension = "://" in name and not get_close_matches(name, forgotten, n=1, cutoff=0.9)
+        own_extension = "://" in name and not get_close_matches(name, missing, n=1, cutoff=0.9)
         if name in used:
             file.wrong(("excluded", name), f"{name} is excluded, but a column uses it", key=True)
-        elif name not in wanted and not own_extension and name != "extension":
-            near = did_you_mean(name, dict.fromkeys(wanted))
+        elif name not in expected and not own_extension and name != "extension":
+            near = did_you_mean(name, dict.fromkeys(expected))
             file.wrong(("excluded", name), f"{mapping.resource} has no element {name!r}; {near}", key=True)
     yield from file.problems

@@ -1,6 +1,6 @@
-"""Cleaning: small functions that a mapping file names under `clean`, each for a habit of real eCW data.
+"""The cleaning functions that a mapping file names under `clean`; each handles a peculiarity of real eCW data.
 
-Each takes the text as it was sent and returns the text, or None where nothing is left.
+Each takes eCW's text and returns the cleaned value, or None if it is empty.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Cleaner = Callable[[str], "str | bool | None"]
 
 
 def trim(text: str) -> str | None:
-    """Remove blanks at both ends; a text of blanks is nothing."""
+    """Remove blanks at both ends; a text of blanks becomes empty."""
     return text.strip() or None
 
 
@@ -30,7 +30,7 @@ def phone_digits(text: str) -> str | None:
     digits = re.sub(r"\D", "", number)
     if len(digits) == 11 and digits[0] == "1":
         return digits[1:]
-    # After a + comes the country: +49 30 123456 has ten digits, too.
+    # A + is followed by the country code: +49 30 123456 has ten digits, too.
     return digits if len(digits) == 10 and number[0] != "+" else number or None
 
 
@@ -58,17 +58,17 @@ def active_status(text: str) -> bool | None:
 
 
 def date_means_true(text: str) -> bool | None:
-    """Take any date for true, also one of a year only; a null date is nothing."""
+    """Return True for any date, also for a year only; a null date becomes empty."""
     return None if is_null_date(text) else True
 
 
 def drop_partial_date(text: str) -> str | None:
-    """Take a year, or a year and month, for nothing: FHIR allows both."""
+    """Make a year, or a year and month, empty: FHIR allows both as dates."""
     return text if len(text) >= 10 else None
 
 
 def drop_search_reference(text: str) -> str | None:
-    """Take a reference that is a search (`Type?identifier=…`) for nothing: it names no record."""
+    """Make a reference that is a search (`Type?identifier=…`) empty: it names no record."""
     return None if "?" in text else text
 
 

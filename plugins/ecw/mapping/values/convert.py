@@ -1,4 +1,4 @@
-"""Types: a JSON value of FHIR becomes the JSON value of a row, or the reason why it cannot.
+"""Converters, one per column type: a JSON value of FHIR -> the JSON value of a row, or Unusable with the reason.
 
 Reasons name the rule and never the value.
 """
@@ -21,7 +21,7 @@ _PARTIAL = re.compile(r"\d{4}(-\d{2})?\Z")
 
 
 class Unusable(ValueError):
-    """A value that cannot become what the column holds; `rule` is a word, `reason` a sentence without values."""
+    """A value that does not fit its column; `rule` is a short name, `reason` a sentence without values."""
 
     def __init__(self, rule: str, reason: str) -> None:
         self.rule = rule
@@ -34,7 +34,7 @@ def string(value: Any) -> str | None:
         return value or None
     if type(value) is int:
         return str(value)
-    raise Unusable("type", f"a text is wanted, {kind(value)} came")
+    raise Unusable("type", f"a text is expected, not {kind(value)}")
 
 
 def code(value: Any) -> str | None:
@@ -44,23 +44,23 @@ def code(value: Any) -> str | None:
 def boolean(value: Any) -> bool:
     if type(value) is bool:
         return value
-    raise Unusable("type", f"true or false is wanted, {kind(value)} came")
+    raise Unusable("type", f"true or false is expected, not {kind(value)}")
 
 
 def integer(value: Any) -> int:
     if type(value) is int:
         return value
-    raise Unusable("type", f"a whole number is wanted, {kind(value)} came")
+    raise Unusable("type", f"a whole number is expected, not {kind(value)}")
 
 
 def decimal(value: Any) -> float | int:
     if type(value) is float or type(value) is int:
         return value
-    raise Unusable("type", f"a number is wanted, {kind(value)} came")
+    raise Unusable("type", f"a number is expected, not {kind(value)}")
 
 
 def reference(value: Any) -> str:
-    """Return `FhirType/eCW-id`, whatever base and version the reference carries."""
+    """Return the `FhirType/eCW-id` of a reference, without its base and version."""
     found = record_of(value)
     if found is None:
         raise Unusable("reference", NO_RECORD)
@@ -68,7 +68,7 @@ def reference(value: Any) -> str:
 
 
 def record_in(kinds: Sequence[str], base_url: str | None = None) -> Converter:
-    """Make the converter of what a path found to the first record of those kinds (any, where there are none)."""
+    """Return the converter of references to the first record of these FHIR types (of any, if `kinds` is empty)."""
     allowed = frozenset(kinds)
     only = f"no reference names a {' or '.join(kinds)} as FhirType/id" if kinds else NO_RECORD
 
@@ -86,7 +86,7 @@ def record_in(kinds: Sequence[str], base_url: str | None = None) -> Converter:
 
 
 def date_in(zone: ZoneInfo) -> Converter:
-    """Make the converter to a day; of a moment, its day in that zone."""
+    """Return the converter to a day; a moment becomes its day in that zone."""
 
     def convert(value: Any) -> str:
         if type(value) is str and _DATE.match(value):
@@ -100,7 +100,7 @@ def date_in(zone: ZoneInfo) -> Converter:
 
 
 def datetime_in(zone: ZoneInfo) -> Converter:
-    """Make the converter to a moment in UTC; a time without offset, and a day, are that zone's."""
+    """Return the converter to a moment in UTC; a time without offset, and a day, are in that zone."""
 
     def convert(value: Any) -> str:
         return _moment(value, zone, UTC, "a date and time").isoformat()
@@ -108,21 +108,21 @@ def datetime_in(zone: ZoneInfo) -> Converter:
     return convert
 
 
-def _moment(value: Any, zone: ZoneInfo, to: tzinfo, wanted: str) -> datetime:
-    """Read a FHIR date or dateTime; without an offset it is a time of `zone`."""
+def _moment(value: Any, zone: ZoneInfo, to: tzinfo, expected: str) -> datetime:
+    """Return a FHIR date or dateTime as a time in `to`; without an offset it is in `zone`."""
     if type(value) is not str:
-        raise Unusable("type", f"{wanted} is wanted, {kind(value)} came")
+        raise Unusable("type", f"{expected} is expected, not {kind(value)}")
     if _PARTIAL.match(value):
-        raise Unusable("partial date", f"{wanted} is wanted, a year{' and month' if len(value) > 4 else ''} came")
+        raise Unusable("partial date", f"{expected} is expected, not a year{' and month' if len(value) > 4 else ''}")
     try:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(to)
     except (ValueError, OverflowError):
-        raise Unusable("date", f"{wanted} is wanted, something else came") from None
+        raise Unusable("date", f"{expected} is expected, not another text") from None
 
 
 def kind(value: Any) -> str:
-    """Name the kind of a JSON value."""
+    """Return the name of a JSON value's type, for a message."""
     names = {dict: "an element with members", list: "a list", bool: "true or false", str: "a text", int: "a number"}
     return names.get(type(value), "a number")
 

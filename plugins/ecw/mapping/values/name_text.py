@@ -1,4 +1,4 @@
-"""The parts of a name that is only a text (`name.text`), as far as the text itself says which is which."""
+"""Split a name that is only a text (`name.text`); only `Family, Given` can be split safely."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ecw.mapping.values.convert import Unusable
 
 
 def family(text: str) -> str | None:
-    """Take the family name of `Family, Given`; of a text in another order nobody knows which name is which."""
+    """Return the family name of `Family, Given`; raise Unusable for any other form."""
     return _split(text)[0]
 
 
 def given(text: str) -> str | None:
-    """Take the given names of `Family, Given`."""
+    """Return the given names of `Family, Given`; raise Unusable for any other form."""
     return _split(text)[1]
 
 
@@ -23,7 +23,7 @@ def _split(text: str) -> tuple[str | None, str | None]:
         return None, None
     before, comma, after = text.partition(",")
     if not (comma and before.strip() and after.strip()) or "," in after:
-        reason = "name.text is all there is of the name, and only `Family, Given` can be split safely"
+        reason = "the name has only name.text, and only `Family, Given` can be split safely"
         raise Unusable("name.text", reason)
     return before.strip(), " ".join(after.split())
 

@@ -1,9 +1,9 @@
-"""Literal references: which record does one name?
+"""Literal references: the record that one names.
 
     [base/]Type/id[/_history/version]     names Type/id of that base: https://hl7.org/fhir/R4/references.html#literal
 
-Everything else names none that could be looked up: `#contained`, `urn:uuid:…`, a search (`Type?identifier=…`), an id
-without its type, a URL that ends in something else.
+Everything else names no record that could be fetched: `#contained`, `urn:uuid:…`, a search (`Type?identifier=…`), an
+id without its type, a URL with another ending.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SCHEME = re.compile(r"[a-z]+://")
 
 
 def record_of(reference: object, base_url: str | None = None) -> str | None:
-    """Return `FhirType/id` of the record that a reference names, or None.
+    """Return the `FhirType/id` that a reference names, or None.
 
-    With the practice's `base_url`, a record of another server is none: its ids mean others here. eCW writes `http://`
-    although the call was https, and its hosts differ between the API's and its answers': the path after them decides.
+    With the practice's `base_url`, a record of another server gives None: its ids name other records here. eCW writes
+    `http://` into answers to https calls, with other hosts than the API's: so the path after the host is compared.
     """
     found = _LITERAL.match(reference) if type(reference) is str else None
     if found is None:
@@ -35,6 +35,6 @@ def _same_base(base: str, base_url: str) -> bool:
     one, other = (_SCHEME.sub("", url).rstrip("/") for url in (base, base_url))
     if one.lower() == other.lower():
         return True
-    # https://host/fhir/r4/PRACTICE: the practice's code stands at the end, and no other practice has it.
+    # https://host/fhir/r4/PRACTICE: the path ends in the practice code, which is unique.
     path, other_path = (url.partition("/")[2] for url in (one, other))
     return path.count("/") >= 2 and path == other_path

@@ -1,4 +1,4 @@
-"""What an export asks for: everything, or what changed since a moment, as far as the server heeds `_since`."""
+"""Choose what a bulk export covers: everything, or the changes after a time if the server applies `_since`."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from ecw.staging import batch_file, filesystem
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-PROOF = 50  # records by which a server proves that it heeds `_since`
+PROOF = 50  # records by which a server proves that it applies `_since`
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """From when on changes alone are exported; `expected` are ids that must be among them, while that is not proven."""
+    """The start of the changes to export; `expected` are ids that the export must hold, until that is proven."""
 
     moment: str
     expected: tuple[str, ...] = ()
 
 
-def since_when(engine: Engine, ask: ExtractContext) -> Since | None:
-    """Return from when on changes alone are exported, None where everything is.
+def since_when(engine: Engine, context: ExtractContext) -> Since | None:
+    """Return the start of the changes to export, or None to export everything.
 
-    Everything is exported the first time, once within `full_cycle_hours`, and for ever by a server that was seen not
-    to heed `_since`: records that were added to the group, or deleted, are found in a whole export alone.
+    Everything is exported the first time, then once within `full_cycle_hours`, because only a full export shows
+    records that were added to the group or deleted. A server that ignores `_since` always exports everything.
 
-    A server proves that it heeds `_since` with the first such export, from a moment on that divides what the CRM has:
-    it must hold what changed after it, and nothing that did not.
+    The first export with `_since` is the proof. Its time lies between records of the CRM: the export must hold the
+    records that changed after it, and no older ones.
     """
-    run, resource, options = ask.run, ask.resource.name, ask.options
+    run, resource, options = context.run, context.resource.name, context.options
     if run["window_start"] is None or options.full or run["run_type"] == "backfill":
         return None
-    heeds = (batch_file.read_json(_memory(ask)) or {}).get("heeds")
+    heeds = (batch_file.read_json(_memory(context)) or {}).get("heeds")
     last = baselines.last_whole(engine, run, resource, "bulk")
-    if heeds is False or last is None or ask.end - last >= timedelta(hours=options.full_cycle_hours):
+    if heeds is False or last is None or context.end - last >= timedelta(hours=options.full_cycle_hours):
         return None
     start = datetime.fromisoformat(run["window_start"]) - timedelta(minutes=options.overlap_minutes)
     if heeds:
         return Since(_instant(start))
     newest = links.newest(engine, run["practice"], resource, PROOF)
-    divides = [moment for _, moment in newest if moment <= start and moment > newest[-1][1]]
-    if not divides:
+    dividing = [moment for _, moment in newest if moment <= start and moment > newest[-1][1]]
+    if not dividing:
         return None
-    moment = min(divides).replace(microsecond=0)
+    moment = min(dividing).replace(microsecond=0)
     return Since(_instant(moment), tuple(ecw_id for ecw_id, changed in newest if changed >= moment))
 
 
-def remember(ask: ExtractContext, *, heeds: bool) -> None:
-    """Remember whether the practice's server heeds `_since`."""
-    batch_file.write_json(_memory(ask), {"heeds": heeds, "run_id": ask.run["run_id"]})
+def remember(context: ExtractContext, *, heeds: bool) -> None:
+    """Remember whether the practice's server applies `_since`."""
+    batch_file.write_json(_memory(context), {"heeds": heeds, "run_id": context.run["run_id"]})
 
 
 def is_since(record: Mapping[str, Any], since: datetime | None) -> bool:
-    """Return True if a record was changed since; one without a time may be."""
+    """Return True if a record changed at or after `since`, or has no time of its last change."""
     changed = last_updated(record)
     return since is None or changed is None or datetime.fromisoformat(changed) >= since
 
@@ -68,6 +68,6 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
-def _memory(ask: ExtractContext) -> str:
-    # Beside the practice's runs; a server that was fixed is asked again once the file is removed.
-    return filesystem.join(batch_file.practice_folder(ask.run["staging"]), f"since-{ask.resource.name}.json")
+def _memory(context: ExtractContext) -> str:
+    # In the practice's folder, beside its runs. If the server is fixed, remove the file: then it is tested again.
+    return filesystem.join(batch_file.practice_folder(context.run["staging"]), f"since-{context.resource.name}.json")

@@ -1,4 +1,4 @@
-"""What an extraction works with, made once: the run, the resource, which records are known, what was fetched so far."""
+"""The context of an extraction: the run, the resource, the known records and the records fetched so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecw.staging import filesystem
 
 
 class Known(Protocol):
-    """Whoever knows which records there are."""
+    """The known records of a practice."""
 
     def known(self, resource: str) -> list[str]:
         """Return all known ids: those in use before the others, the last changed first."""
@@ -34,23 +34,25 @@ class Known(Protocol):
         """Return the ids that eCW has merged into others."""
 
     def left(self, resource: str, follower: str) -> list[tuple[str, str | None]]:
-        """Return the ids that are merged or gone since the `follower` records were last fetched, each with the id of
-        the record that has taken its place, where eCW says so."""
+        """Return the ids that were merged or deleted since the `follower` records were last fetched.
+
+        Each has the id of the record into which eCW merged it, or None if that is unknown.
+        """
 
     def refused(self, resource: str) -> list[str]:
-        """Return the ids of records that were refused and never linked."""
+        """Return the ids of records that were rejected and never linked."""
 
     def beginning(self, resource: str, start: datetime, end: datetime) -> Iterable[str]:
-        """Return the ids that the CRM has and that begin in the span, without those that are gone."""
+        """Return the ids in the CRM whose records begin in the time span, without deleted ones."""
 
     def of_patients(self, resource: str, patients: Sequence[str]) -> Iterable[str]:
-        """Return the ids that the CRM has of these patients, without those that are gone."""
+        """Return the ids in the CRM that belong to these patients, without deleted ones."""
 
     def beginnings(self, resource: str) -> set[str]:
-        """Return the characters with which names begin that the CRM has."""
+        """Return the first characters of the names in the CRM."""
 
     def required_ids(self, resource: str) -> list[str]:
-        """Return the ids that must be fetched, whatever the strategy brings."""
+        """Return the ids that must be fetched even if the strategy does not return them."""
 
     def urgent(self) -> list[str]:
         """Return the patients whose insurance is fetched in every run, the most urgent first."""
@@ -61,7 +63,7 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class ExtractContext:
-    """The extraction of a resource of a run; a strategy looks at it, and calls nobody.
+    """The extraction of one resource of a run; a strategy reads it and makes no calls itself.
 
     The run's window is the resource's own: see `ecw.pull.plan.window.own_window`.
     """
@@ -70,18 +72,18 @@ class ExtractContext:
     resource: Resource
     options: Options
     roster: Known
-    max_patients: int | None = None  # per_patient: so many patients at most, those who matter first; None: all
-    urgent: int | None = None  # of those whose insurance matters now, so many at most; None: all
-    tally: Counter[str] = field(default_factory=Counter)  # what the summary says of how complete the answer is
+    max_patients: int | None = None  # per_patient: the most patients to query, the most important first; None: all
+    urgent: int | None = None  # the most patients with urgent insurance to query; None: all
+    tally: Counter[str] = field(default_factory=Counter)  # numbers in the strategy's note on completeness
 
     @property
     def folder(self) -> str:
-        """Where the resource is staged."""
+        """The folder in which the resource is staged."""
         return filesystem.join(self.run["staging"], self.resource.name)
 
     @cached_property
     def parts(self) -> Parts:
-        """What was fetched so far, an earlier try's included once they are resumed."""
+        """The staged parts; after `Parts.resume` also those of an earlier try."""
         return Parts(filesystem.join(self.folder, "parts"))
 
     @property
@@ -91,12 +93,12 @@ class ExtractContext:
 
     @property
     def exact(self) -> bool:
-        """Whether the window is somebody's choice, to be covered as it is: a backfill's interval, a form's."""
+        """Whether a person chose the window, so that it is covered exactly: a backfill's interval, a form's window."""
         return self.run["run_type"] == "backfill" or self.options.own_window or bool(self.options.practitioners)
 
     @property
     def start(self) -> datetime | None:
-        """The window's begin, in a live run with the overlap; None: everything."""
+        """The window's start, in a live run minus the overlap; None: everything."""
         start = self.run["window_start"]
         if start is None or (self.options.full and not self.exact):
             return None

@@ -1,4 +1,4 @@
-"""Which of the fetched copies of a record is the one to keep."""
+"""Choose which of the fetched copies of a record to keep."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from ecw.errors import StagingUnavailable
 from ecw.fhir.fingerprint import content_hash
 from ecw.settings.name_prefixes import of_record
 
-# A server's clock may be fast, and an hour too late is what the end of daylight saving makes of a local time.
+# A server's clock may be fast, and a local time may be one hour off at the end of daylight saving.
 AHEAD = timedelta(hours=1)
 
 
 def version(resource: Mapping[str, Any]) -> str | None:
-    """Return `meta.lastUpdated` in UTC, ISO 8601, or None where it has no such time, or one that cannot be yet.
+    """Return `meta.lastUpdated` in UTC, ISO 8601, or None if it is missing, unreadable or in the future.
 
-    A version in the future says nothing of what is newer; kept, it would be newer than all that comes for years.
+    A version in the future cannot be compared: it would count as newer than every real version until that time.
     """
-    found = last_updated(resource)
-    return None if found is None or datetime.fromisoformat(found) > datetime.now(UTC) + AHEAD else found
+    changed = last_updated(resource)
+    return None if changed is None or datetime.fromisoformat(changed) > datetime.now(UTC) + AHEAD else changed
 
 
 def last_updated(resource: Mapping[str, Any]) -> str | None:
-    """Return `meta.lastUpdated` in UTC, ISO 8601, whatever it says, or None where it has no such time.
+    """Return `meta.lastUpdated` in UTC, ISO 8601, or None if it is missing or unreadable.
 
-    eCW writes the practice's local offset, which changes with daylight saving: only in UTC do versions compare.
+    eCW writes the practice's local offset, which changes with daylight saving, so versions compare only in UTC.
     """
     meta = resource.get("meta")
     written = meta.get("lastUpdated") if isinstance(meta, Mapping) else None
     if not isinstance(written, str):
         return None
     try:
-        found = datetime.fromisoformat(written)
-        return found.astimezone(UTC).isoformat() if found.tzinfo else None
-    except (ValueError, OverflowError):  # the latter where UTC's year would be 0 or 10000
+        changed = datetime.fromisoformat(written)
+        return changed.astimezone(UTC).isoformat() if changed.tzinfo else None
+    except (ValueError, OverflowError):  # OverflowError if the year in UTC would be 0 or 10000
         return None
 
 
 class Seen:
-    """The records fetched so far, by id, and where the newest copy of each one lies.
+    """The records fetched so far, by id, and the position (part, line) of the newest copy of each.
 
-    Kept in SQLite's private temporary database, which moves to the disk when it grows: memory stays flat for any number
-    of records.  It holds digests of ids, times and positions, nothing of a record.
+    They are kept in SQLite's private temporary database, which moves to the disk when it grows, so that memory stays
+    flat for any number of records.  It holds digests of ids, times and positions, but no content of a record.
     """
 
     def __init__(self) -> None:
@@ -56,10 +56,10 @@ class Seen:
             "CREATE TABLE seen (id BLOB PRIMARY KEY, version TEXT NOT NULL, part INTEGER, line INTEGER) WITHOUT ROWID"
         )
         self._db.execute("BEGIN")
-        self.beginnings: set[str] = set()  # the characters with which names begin
+        self.beginnings: set[str] = set()  # the first characters of names
 
     def add(self, resource: Mapping[str, Any], part: int, line: int) -> None:
-        """Note a copy; a later one replaces an earlier one unless its version is known to be older."""
+        """Add a copy; it replaces an earlier copy unless its version is known to be older."""
         self.beginnings.update(of_record(resource))
         try:
             self._db.execute(
@@ -70,7 +70,7 @@ class Seen:
             )
         except sqlite3.OperationalError as error:
             raise StagingUnavailable(
-                f"The list of the records seen cannot be written to the temporary folder ({error.sqlite_errorname}).",
+                f"The list of fetched records cannot be written to the temporary folder ({error.sqlite_errorname}).",
                 next_step="check whether the disk of the temporary folder (TMPDIR) is full.",
                 who="data engineer",
             ) from None
@@ -82,20 +82,20 @@ class Seen:
         return int(self._db.execute("SELECT count(*) FROM seen").fetchone()[0])
 
     def lines(self, part: int) -> set[int]:
-        """Return which lines of a part are the copies to keep."""
+        """Return the line numbers of a part that hold the copies to keep."""
         self._db.execute("CREATE INDEX IF NOT EXISTS by_part ON seen (part)")
         return {line for (line,) in self._db.execute("SELECT line FROM seen WHERE part = ?", (part,))}
 
     def close(self) -> None:
-        """Let the temporary database go."""
+        """Close the temporary database, which deletes it."""
         self._db.close()
 
 
 def _key(resource: Mapping[str, Any]) -> bytes:
-    """Return what tells records apart: the id, or the content where a broken record has none, as in the rejects."""
-    found = resource.get("id")
-    if isinstance(found, str) and found:
-        return _digest(found.encode())
+    """Return the digest of the record's id, or of its content if a broken record has no id, as in the rejects."""
+    ecw_id = resource.get("id")
+    if isinstance(ecw_id, str) and ecw_id:
+        return _digest(ecw_id.encode())
     return _digest(b"no id" + content_hash(resource).encode())
 
 

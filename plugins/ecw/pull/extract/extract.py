@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def extract_records(
-    ask: ExtractContext,
+    context: ExtractContext,
     client: EcwClient,
     strategies: Sequence[str],
     *,
@@ -36,103 +36,108 @@ def extract_records(
 ) -> Batch:
     """Stage every record once, in its newest version, by the first of the strategies that eCW does not refuse.
 
-    A task that was killed continues with the page it had not kept yet. `before` is how many records the last run
-    fetched; `require` raises an error where a strategy cannot be relied on.
+    A task that was killed continues with the first page that is not staged yet. `before` is the number of records that
+    the last run fetched; `require` raises an error if a strategy lacks its prerequisites.
     """
-    name, started, calls = ask.resource.name, time.monotonic(), client.calls
-    if ask.parts.resume():
-        log.info("%s: %d records are here from an earlier try.", name, len(ask.seen))
-    strategy = _by_one_of(ask, client, strategies, require)
-    fetch_wanted(ask, client)
-    batch = finished_batch(ask, strategy, client.calls - calls, started, ask.parts.began)
+    name, started, calls = context.resource.name, time.monotonic(), client.calls
+    if context.parts.resume():
+        log.info("%s: %d records are staged by an earlier try.", name, len(context.seen))
+    strategy = _by_one_of(context, client, strategies, require)
+    fetch_wanted(context, client)
+    batch = finished_batch(context, strategy, client.calls - calls, started, context.parts.began)
     if batch["full_scan"] and before and not batch["count"]:
-        log.warning("%s: eCW answered with no record at all; the last run fetched %d.", name, before)
+        log.warning("%s: eCW returned no records; the last run fetched %d.", name, before)
     if strategy == "per_patient":
-        _note_remaining(ask, batch)
-    if STRATEGIES[strategy].depends_on == "patient" and (queried := batch_file.manifest(_queried(ask))):
-        batch |= {"queried": _queried(ask), "patients_queried": queried["count"]}
+        _note_remaining(context, batch)
+    if STRATEGIES[strategy].depends_on == "patient" and (queried := batch_file.manifest(_queried(context))):
+        batch |= {"queried": _queried(context), "patients_queried": queried["count"]}
     return batch
 
 
-def fetch_wanted(ask: ExtractContext, client: EcwClient) -> None:
-    """Fetch what merges of patients moved, and what others wait for and did not come, unless the run is about a few."""
-    if units := moved(ask):
-        log.info("%s: %d searches and reads for patients who were merged.", ask.resource.name, len(units))
-        fetch(ask, client, units)
-    if not ask.options.few and (units := required_ids(ask)):
-        log.info("%s: %d records that others wait for are looked for.", ask.resource.name, len(units))
-        fetch(ask, client, units)
+def fetch_wanted(context: ExtractContext, client: EcwClient) -> None:
+    """Fetch the records of merged patients, and the missing records that deferred rows wait for.
 
-
-def finished_batch(ask: ExtractContext, strategy: str, calls: int, started: float, read_from: datetime) -> Batch:
-    """Make the batch of what was fetched, and log its numbers.
-
-    `started` is a time of time.monotonic(), `read_from` when eCW was asked first. What eCW says of everything, or of
-    single records, holds whatever its version.
+    Do nothing in a run about a few records.
     """
-    name, row = ask.resource.name, STRATEGIES[strategy]
-    path = filesystem.join(ask.folder, "extract.ndjson.gz")
-    count = ask.parts.finish(path)
+    if requests := moved(context):
+        log.info("%s: %d searches and reads for patients who were merged.", context.resource.name, len(requests))
+        fetch(context, client, requests)
+    if not context.options.few and (requests := required_ids(context)):
+        log.info("%s: %d records that other rows wait for are read.", context.resource.name, len(requests))
+        fetch(context, client, requests)
+
+
+def finished_batch(context: ExtractContext, strategy: str, calls: int, started: float, read_from: datetime) -> Batch:
+    """Write the fetched records as a batch, log its numbers and return it.
+
+    `started` is a time of time.monotonic(), `read_from` the time before the first call. The batch is marked `always` if
+    a person chose the records or asked for a full pull: then they are loaded whatever their version.
+    """
+    name, row = context.resource.name, STRATEGIES[strategy]
+    path = filesystem.join(context.folder, "extract.ndjson.gz")
+    count = context.parts.finish(path)
     seconds = time.monotonic() - started
     log.info("%s: %d records fetched by %s with %d calls in %.1f s.", name, count, strategy, calls, seconds)
-    batch = fetched_batch(ask.run, name, path, count, calls=calls, seconds=seconds)
+    batch = fetched_batch(context.run, name, path, count, calls=calls, seconds=seconds)
     return batch | {
         "full_scan": row.full_scan,
         "strategy": strategy,
-        "completeness": row.proof.format_map(ask.tally),
+        "completeness": row.proof.format_map(context.tally),
         "read_from": read_from.isoformat(),
         "read_until": datetime.now(UTC).isoformat(),
-        "always": ask.options.full or ask.options.few,
+        "always": context.options.full or context.options.few,
     }
 
 
-def _by_one_of(ask: ExtractContext, client: EcwClient, strategies: Sequence[str], require: Require | None) -> str:
+def _by_one_of(context: ExtractContext, client: EcwClient, strategies: Sequence[str], require: Require | None) -> str:
     """Fetch by the first strategy that eCW does not refuse; return its name."""
     for number, name in enumerate(strategies, 1):
         if require is not None:
             require(name)
         try:
-            _by(name, ask, client)
+            _by(name, context, client)
         except BadRequest as error:
-            # What eCW takes is known for sure only when it is asked: whether Location has a bare list is not.
-            if number == len(strategies) or len(ask.seen):
+            # Only a call shows what eCW accepts: whether Location can be listed without parameters is undocumented.
+            if number == len(strategies) or len(context.seen):
                 raise
-            log.warning("%s: %s is refused (%s); %s instead.", ask.resource.name, name, error.what, strategies[number])
+            log.warning(
+                "%s: %s is refused (%s); %s instead.", context.resource.name, name, error.what, strategies[number]
+            )
         else:
             return name
     raise ValueError("no strategy")
 
 
-def _by(name: str, ask: ExtractContext, client: EcwClient) -> None:
-    """Fetch by one strategy, round by round; one that asks patient by patient leaves a list of them."""
+def _by(name: str, context: ExtractContext, client: EcwClient) -> None:
+    """Fetch by one strategy, round by round; a strategy that queries patients writes the list of them."""
     strategy = STRATEGIES[name]
     if strategy.rounds is None:
         raise ValueError(f"{name} is an export")
-    with batch_file.writer(_queried(ask)) if strategy.depends_on == "patient" else nullcontext() as queried:
-        for units in strategy.rounds(ask):
-            fetch(ask, client, units if queried is None else _noting(units, queried))
+    with batch_file.writer(_queried(context)) if strategy.depends_on == "patient" else nullcontext() as queried:
+        for requests in strategy.rounds(context):
+            fetch(context, client, requests if queried is None else _record_patients(requests, queried))
 
 
-def _noting(units: Iterable[SearchRequest], queried: batch_file.Writer) -> Iterator[SearchRequest]:
-    """Write down whom the units ask about, those of an earlier try included."""
-    for unit in units:
-        if patient := unit.params.get("patient"):  # the others are reads of single records
+def _record_patients(requests: Iterable[SearchRequest], queried: batch_file.Writer) -> Iterator[SearchRequest]:
+    """Write the patients of the requests to a file, including those that an earlier try has queried."""
+    for request in requests:
+        if patient := request.params.get("patient"):  # the others are reads of single records
             queried.write({"patient": patient})
-        yield unit
+        yield request
 
 
-def _note_remaining(ask: ExtractContext, batch: Batch) -> None:
-    """Note in the batch how many patients a first look leaves to the next runs, and by when; nothing where none."""
-    left = remaining_patients(ask)
+def _note_remaining(context: ExtractContext, batch: Batch) -> None:
+    """Add to the batch how many patients an initial sync leaves to the next runs, and until when, if any."""
+    left = remaining_patients(context)
     if not left:
         return
-    by = ask.end + timedelta(hours=longest_turn(ask.options))
+    by = context.end + timedelta(hours=longest_turn(context.options))
     log.warning(
         "%s: %d patients were queried, the last changed first; the next runs query the other %d, by %s.",
-        *(ask.resource.name, ask.max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
+        *(context.resource.name, context.max_patients, left, f"{by:%Y-%m-%d %H:%M}Z"),
     )
     batch |= {"remaining_patients": left, "remaining_due_at": by.isoformat()}
 
 
-def _queried(ask: ExtractContext) -> str:
-    return filesystem.join(ask.folder, "asked.ndjson.gz")
+def _queried(context: ExtractContext) -> str:
+    return filesystem.join(context.folder, "asked.ndjson.gz")

@@ -1,4 +1,4 @@
-"""Records that a strategy did not bring: known, refused, waited for, or moved by a merge of patients."""
+"""Records that a strategy did not return: known ones, rejected ones, required ones, and those of merged patients."""
 
 from __future__ import annotations
 
@@ -10,68 +10,74 @@ from ecw.pull.extract.context import ExtractContext
 from ecw.pull.extract.rotation import number_of_slots, number_of_turn, turns
 from ecw.pull.extract.search_request import SearchRequest, of_patient, read
 
-REFUSED_AT_ONCE = 10  # of what was refused and did not appear; of more, those who are due
-READ_AT_ONCE = 250  # of what did not appear; of more, a minute's calls, those who are due
+REFUSED_AT_ONCE = 10  # missing rejected records that are all read in one run; of more, only the due ones
+READ_AT_ONCE = 250  # missing records that are all read in one run (a minute's calls); of more, only the due ones
 
 
-def unseen(ask: ExtractContext, ecw_ids: Iterable[str]) -> list[str]:
-    """Return the ids that the strategy has not brought."""
-    return [ecw_id for ecw_id in ecw_ids if ecw_id not in ask.seen]
+def unseen(context: ExtractContext, ecw_ids: Iterable[str]) -> list[str]:
+    """Return the ids that the strategy has not returned."""
+    return [ecw_id for ecw_id in ecw_ids if ecw_id not in context.seen]
 
 
-def not_come(ask: ExtractContext) -> list[str]:
-    """Return what is known, did not appear, and was not found to be gone before."""
-    deleted_ids = ask.roster.deleted_ids(ask.resource.name)
-    once = dict.fromkeys([*ask.roster.known(ask.resource.name), *ask.roster.refused(ask.resource.name)])
-    return [ecw_id for ecw_id in unseen(ask, once) if ecw_id not in deleted_ids]
+def not_come(context: ExtractContext) -> list[str]:
+    """Return the known and rejected ids that are missing from the result, without those known to be deleted."""
+    deleted_ids = context.roster.deleted_ids(context.resource.name)
+    once = dict.fromkeys([*context.roster.known(context.resource.name), *context.roster.refused(context.resource.name)])
+    return [ecw_id for ecw_id in unseen(context, once) if ecw_id not in deleted_ids]
 
 
-def of_list(ask: ExtractContext) -> list[str]:
-    """Return what is to be read of a list that should have held everything; an empty one proves nothing."""
-    return in_turn(ask, not_come(ask)) if len(ask.seen) else []
+def of_list(context: ExtractContext) -> list[str]:
+    """Return the ids to read after a list of everything; none if the list was empty, which proves nothing."""
+    return in_turn(context, not_come(context)) if len(context.seen) else []
 
 
-def in_turn(ask: ExtractContext, missing: list[str]) -> list[str]:
-    """Return those to be read in this run: all of a few; of many, those who are due."""
+def in_turn(context: ExtractContext, missing: list[str]) -> list[str]:
+    """Return the ids to read in this run: all up to READ_AT_ONCE; of more, those that are due."""
     if len(missing) <= READ_AT_ONCE:
         return missing
-    turn = turns(ask)
+    turn = turns(context)
     return [ecw_id for ecw_id in missing if turn(ecw_id)]
 
 
-def refused(ask: ExtractContext, besides: Iterable[str]) -> list[str]:
-    """Return what was refused, did not appear and is to be read in this run: eCW may have deleted it.
+def refused(context: ExtractContext, besides: Iterable[str]) -> list[str]:
+    """Return the rejected ids to read in this run: they are missing from the result, so eCW may have deleted them.
 
-    All of a few; of more those who are due, and never more than a minute's calls. Which the window would hold
-    nobody knows, so they come one by one, and too many at once would be most of a quiet run's batch.
+    `besides` are ids that are read anyway. Up to REFUSED_AT_ONCE ids are all read; of more, those that are due, and
+    never more than READ_AT_ONCE. The CRM has no row of them, so it is unknown whether they belong to the window; too
+    many of them would be most of a quiet run's batch.
     """
-    done = ask.roster.deleted_ids(ask.resource.name).union(besides)
-    found = [ecw_id for ecw_id in unseen(ask, ask.roster.refused(ask.resource.name)) if ecw_id not in done]
-    if len(found) > REFUSED_AT_ONCE:
-        turn = turns(ask)
-        found = [ecw_id for ecw_id in found if turn(ecw_id)]
-    # Of a large quarantine another part every time that a turn comes round.
-    rounds = number_of_turn(ask.run, timedelta(minutes=ask.options.every_minutes)) // number_of_slots(ask.options)
-    first = rounds * READ_AT_ONCE % max(len(found), 1)
-    return [*found[first:], *found[:first]][:READ_AT_ONCE]
+    excluded = context.roster.deleted_ids(context.resource.name).union(besides)
+    missing = [
+        ecw_id for ecw_id in unseen(context, context.roster.refused(context.resource.name)) if ecw_id not in excluded
+    ]
+    if len(missing) > REFUSED_AT_ONCE:
+        turn = turns(context)
+        missing = [ecw_id for ecw_id in missing if turn(ecw_id)]
+    # If too many are due, each cycle reads another part of them.
+    cycles = number_of_turn(context.run, timedelta(minutes=context.options.every_minutes)) // number_of_slots(
+        context.options
+    )
+    first = cycles * READ_AT_ONCE % max(len(missing), 1)
+    return [*missing[first:], *missing[:first]][:READ_AT_ONCE]
 
 
-def required_ids(ask: ExtractContext) -> list[SearchRequest]:
-    """Read what must be fetched and did not come by the strategy."""
-    return [read(ecw_id) for ecw_id in ask.roster.required_ids(ask.resource.name) if ecw_id not in ask.seen]
+def required_ids(context: ExtractContext) -> list[SearchRequest]:
+    """Return the reads of required records that the strategy has not returned."""
+    return [read(ecw_id) for ecw_id in context.roster.required_ids(context.resource.name) if ecw_id not in context.seen]
 
 
-def moved(ask: ExtractContext) -> list[SearchRequest]:
-    """Ask for the records of patients whom eCW has merged, by whatever strategy the others came.
+def moved(context: ExtractContext) -> list[SearchRequest]:
+    """Return the searches and reads for the records of merged or deleted patients, whatever the strategy.
 
-    They are another's now, and that changes neither their time nor the patient who has them. What the CRM has of one
-    who is gone without a word is read as well: eCW may have merged them, too.
+    A merge moves a patient's records to another patient, but changes neither their `lastUpdated` nor the other patient.
+    The records of a deleted patient are read as well: eCW may have merged that patient without saying so.
     """
-    left = ask.roster.left("patient", ask.resource.name) if "per_patient" in ask.resource.strategies else []
-    if not left or ask.options.few:
+    left = context.roster.left("patient", context.resource.name) if "per_patient" in context.resource.strategies else []
+    if not left or context.options.few:
         return []
     into = dict.fromkeys(ecw_id for _, ecw_id in left if ecw_id is not None)
-    theirs = unseen(ask, ask.roster.of_patients(ask.resource.name, [ecw_id for ecw_id, _ in left]))
-    if len(theirs) > READ_AT_ONCE:  # many are gone at once: of those the turns take care
-        theirs = unseen(ask, ask.roster.of_patients(ask.resource.name, [one for one, into_ in left if into_]))
-    return [*(replace(of_patient(ecw_id), optional=True) for ecw_id in into), *map(read, theirs)]
+    records = unseen(context, context.roster.of_patients(context.resource.name, [ecw_id for ecw_id, _ in left]))
+    if len(records) > READ_AT_ONCE:  # many patients were deleted at once: their records are read in turns
+        merged = [ecw_id for ecw_id, other in left if other]
+        records = unseen(context, context.roster.of_patients(context.resource.name, merged))
+    return [*(replace(of_patient(ecw_id), optional=True) for ecw_id in into), *map(read, records)]

@@ -1,4 +1,4 @@
-"""What is due in a run: what is too much for one is fetched in turns, a part of it in each."""
+"""Divide records that are too many for one run over the runs of a cycle: each run fetches those that are due."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from ecw.settings.pull import Options
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # turns are counted from here; any moment would do
 
 
-def turns(ask: ExtractContext) -> Callable[[str], bool]:
-    """Return who is fetched in this run.
+def turns(context: ExtractContext) -> Callable[[str], bool]:
+    """Return a function that returns True if an id is due in this run.
 
-    Every id has one of so many slots as runs fit into `full_cycle_hours`, and every run covers the slots of its
-    window: nobody waits longer than `longest_turn`, after an outage too, and no state is kept.
+    A cycle has as many slots as runs fit into `full_cycle_hours`. The hash of an id gives its slot, and every run
+    covers the slots of its window. So each id is due within `longest_turn` hours, even after an outage, and no state
+    is stored.
     """
-    slots, due = _slots(ask.run, ask.options)
+    slots, due = _slots(context.run, context.options)
     return lambda ecw_id: int.from_bytes(blake2b(ecw_id.encode(), digest_size=8).digest()) % slots in due
 
 
 def share_due(run: Run, options: Options) -> float:
-    """Return the share of all ids who are due in this run."""
+    """Return the share of all ids that are due in this run, from 0 to 1."""
     slots, due = _slots(run, options)
     return len(due) / slots
 
 
 def turns_due(run: Run, options: Options) -> int:
-    """Return how many turns, one a scheduled run, are due in this run."""
+    """Return how many turns are due in this run; a scheduled run has one."""
     return len(_slots(run, options)[1])
 
 
 def since_turns(run: Run, options: Options, number: int) -> str:
-    """Return the start of the window that covers the last so many turns before the run's end."""
+    """Return the start of the window that covers the last `number` turns before the run's end."""
     width = timedelta(minutes=options.every_minutes)
     return (EPOCH + (number_of_turn(run, width) - number) * width).isoformat()
 
 
 def longest_turn(options: Options) -> float:
-    """Return within how many hours everybody is fetched: whole runs, at least one, within `full_cycle_hours`."""
+    """Return the hours of a cycle: the whole runs, at least one, that fit into `full_cycle_hours`."""
     return number_of_slots(options) * options.every_minutes / 60
 
 
 def number_of_slots(options: Options) -> int:
-    """Return in how many turns everybody is fetched: as many as runs fit into `full_cycle_hours`."""
+    """Return the number of turns in a cycle: as many as runs fit into `full_cycle_hours`."""
     return max(1, options.full_cycle_hours * 60 // options.every_minutes)
 
 
@@ -65,8 +66,8 @@ def number_of_turn(run: Run, width: timedelta) -> int:
     return -((EPOCH - datetime.fromisoformat(run["window_end"])) // width)
 
 
-def others_due(ask: ExtractContext) -> set[str]:
-    """Return the characters of other scripts that are due; all where everything is fetched again."""
-    slots = number_of_slots(ask.options)
-    slot = number_of_turn(ask.run, timedelta(minutes=ask.options.every_minutes)) % slots
-    return set(OTHERS if ask.options.full else OTHERS[slot::slots])
+def others_due(context: ExtractContext) -> set[str]:
+    """Return the characters of other scripts that are due; in a full pull, all of them."""
+    slots = number_of_slots(context.options)
+    slot = number_of_turn(context.run, timedelta(minutes=context.options.every_minutes)) % slots
+    return set(OTHERS if context.options.full else OTHERS[slot::slots])

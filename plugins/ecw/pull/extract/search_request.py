@@ -1,4 +1,4 @@
-"""One search of an extraction, or one read, and what proves that the server heeded it."""
+"""One search or read of an extraction, and the check that the server applied its filter."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Holds = Callable[[Mapping[str, Any]], bool]
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """One search with all its pages, or one read; the key tells it from the others when a killed task continues."""
+    """One search with all its pages, or one read; the key identifies it when a killed task continues."""
 
     key: str
     params: Mapping[str, str | list[str]]
     ecw_id: str | None = None  # set: a read of this record
-    holds: Holds | None = None  # proof: what every record of the answer must be, if the server did filter
-    page: Callable[[Sequence[Mapping[str, Any]]], None] | None = None  # who else looks at every page
-    optional: bool = False  # a server that refuses this search loses nothing but it
-    sought: str | None = None  # the record that every record of the answer should name, as FhirType/id
+    holds: Holds | None = None  # returns True for a record that fits the filter
+    page: Callable[[Sequence[Mapping[str, Any]]], None] | None = None  # called with the records of every page
+    optional: bool = False  # a refusal of this search does not fail the extraction
+    sought: str | None = None  # the record that every record of the answer should refer to, as FhirType/id
 
     def proves_ignored(self, record: Mapping[str, Any]) -> bool:
         """Return True if a record of the answer proves that the server ignored the filter.
 
-        One that names no record of the kind that was sought proves nothing: it is its own reject, or an empty column.
+        A record without any reference of that FHIR type proves nothing: it becomes a reject, or an empty column.
         """
         if self.holds is None or self.holds(record):
             return False
@@ -59,12 +59,11 @@ def of_practitioner(ecw_id: str, start: str, end: str) -> SearchRequest:
 
 
 def referenced(value: Any) -> set[str]:
-    """Return every record that a resource refers to, as FhirType/id, whatever version or base its reference has."""
+    """Return every record that a resource refers to, as FhirType/id, without the version or base of the reference."""
     if isinstance(value, Mapping):
-        own = value.get("reference")
-        record = record_of(own)
-        found = {record} if record else set()
-        return found.union(*(referenced(inner) for inner in value.values()))
+        record = record_of(value.get("reference"))
+        records = {record} if record else set()
+        return records.union(*(referenced(inner) for inner in value.values()))
     if isinstance(value, list):
         return set().union(*(referenced(inner) for inner in value))
     return set()

@@ -1,6 +1,6 @@
-"""How a resource is extracted: each strategy is a row in a table, and gives the searches to make, in rounds.
+"""The strategies by which a resource is extracted: a table, in which each strategy yields its requests in rounds.
 
-The units of a round are fetched side by side; a round may depend on what the rounds before it have found.
+The requests of a round are made concurrently; a round may depend on the results of the rounds before it.
 """
 
 from __future__ import annotations
@@ -17,127 +17,133 @@ from ecw.pull.extract.search_request import SearchRequest, of_patient, of_practi
 from ecw.settings.name_prefixes import COMMON, OTHERS
 
 
-def whole_list(ask: ExtractContext) -> Rounds:
-    """Search without any parameter: the server lists everything it has; then read what is known, or was refused, and
-    did not appear."""
+def whole_list(context: ExtractContext) -> Rounds:
+    """Search without parameters, so that the server lists everything; then read the known and rejected records that the
+    list lacks."""
     yield [SearchRequest("list", {})]
-    if missing := of_list(ask):
+    if missing := of_list(context):
         yield map(read, missing)
 
 
-def name_sweep(ask: ExtractContext) -> Rounds:
-    """Search by what names begin with; then read what is known, or was refused, and did not appear: deactivated, merged
-    or deleted perhaps."""
-    done = dict.fromkeys(ask.options.letters)
+def name_sweep(context: ExtractContext) -> Rounds:
+    """Search by the first characters of names; then read the known and rejected records that the result lacks: they may
+    be deactivated, merged or deleted."""
+    done = dict.fromkeys(context.options.letters)
     yield [SearchRequest(f"name={letter}", {"name": letter}) for letter in done]
-    known = ask.roster.beginnings(ask.resource.name) | set(COMMON)
-    due = others_due(ask)
-    while new := sorted((known | ask.seen.beginnings | due) - done.keys()):
+    known = context.roster.beginnings(context.resource.name) | set(COMMON)
+    due = others_due(context)
+    while new := sorted((known | context.seen.beginnings | due) - done.keys()):
         yield [SearchRequest(f"name={letter}", {"name": letter}, optional=True) for letter in new]
         done |= dict.fromkeys(new)
-    ask.tally["asked"], ask.tally["others"] = len(done), len(set(OTHERS) - done.keys())
-    yield map(read, not_come(ask))
+    context.tally["asked"], context.tally["others"] = len(done), len(set(OTHERS) - done.keys())
+    yield map(read, not_come(context))
 
 
-def per_patient(ask: ExtractContext) -> Rounds:
-    """Search by patient: those asked for, else those whose insurance is urgent, those touched, those who are due.
+def per_patient(context: ExtractContext) -> Rounds:
+    """Search by patient: the patients of the form; else those with urgent insurance, changed ones, and the due ones.
 
-    Of those who are gone or merged away nothing is searched, which eCW may refuse, unless they are asked for.
-    A first look takes as many as it may, the most wanted first. What the CRM has of them and did not come is read, and
-    of what was refused some, in turn.
+    Deleted or merged patients are not searched, because eCW may refuse that, unless the form names them. An initial
+    sync is limited to `max_patients`, the most important first. Then the records are read that the CRM has of these
+    patients and the searches did not return, and in turns some rejected ones.
     """
-    asked: list[str] = []
-    away = set() if ask.options.ids.get("patient") else ask.roster.deleted_ids("patient") | ask.roster.merged("patient")
-    for patients in _patients(ask):
+    queried: list[str] = []
+    away = (
+        set()
+        if context.options.ids.get("patient")
+        else context.roster.deleted_ids("patient") | context.roster.merged("patient")
+    )
+    for patients in _patients(context):
         yield [of_patient(ecw_id) for ecw_id in patients if ecw_id not in away]
-        asked += patients
-    missing = unseen(ask, ask.roster.of_patients(ask.resource.name, asked))
-    if not ask.options.few:
-        missing += refused(ask, missing)
+        queried += patients
+    missing = unseen(context, context.roster.of_patients(context.resource.name, queried))
+    if not context.options.few:
+        missing += refused(context, missing)
     if missing:
         yield map(read, missing)
 
 
-def _patients(ask: ExtractContext) -> Iterator[list[str]]:
-    if asked := ask.options.ids.get("patient"):
-        yield asked
+def _patients(context: ExtractContext) -> Iterator[list[str]]:
+    if chosen := context.options.ids.get("patient"):
+        yield chosen
         return
-    if ask.options.practitioners:
-        yield ask.roster.changed_ids("patient", ask.resource.name)
+    if context.options.practitioners:
+        yield context.roster.changed_ids("patient", context.resource.name)
         return
-    now = ask.roster.urgent()[: ask.urgent] if ask.resource.name == "insurance" else []
-    if ask.max_patients is not None:
-        known = ask.roster.known("patient")
-        yield list(dict.fromkeys([*(ecw_id for ecw_id in now if ecw_id in set(known)), *known]))[: ask.max_patients]
+    urgent = context.roster.urgent()[: context.urgent] if context.resource.name == "insurance" else []
+    if context.max_patients is not None:
+        known = context.roster.known("patient")
+        yield list(dict.fromkeys([*(ecw_id for ecw_id in urgent if ecw_id in set(known)), *known]))[
+            : context.max_patients
+        ]
         return
-    first = list(dict.fromkeys([*now, *ask.roster.changed_ids("patient", ask.resource.name)]))
+    first = list(dict.fromkeys([*urgent, *context.roster.changed_ids("patient", context.resource.name)]))
     yield first
-    done, turn = set(first), turns(ask)
-    yield [ecw_id for ecw_id in ask.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
+    done, turn = set(first), turns(context)
+    yield [ecw_id for ecw_id in context.roster.known("patient") if ecw_id not in done and turn(ecw_id)]
 
 
-def remaining_patients(ask: ExtractContext) -> int:
-    """Return how many patients a first look leaves to the turns of the next runs."""
-    return 0 if ask.max_patients is None else max(0, len(ask.roster.known("patient")) - ask.max_patients)
+def remaining_patients(context: ExtractContext) -> int:
+    """Return how many patients an initial sync leaves to the next runs."""
+    return 0 if context.max_patients is None else max(0, len(context.roster.known("patient")) - context.max_patients)
 
 
-def schedule(ask: ExtractContext) -> Rounds:
-    """Search by practitioner and date; then read what the CRM has there, or was refused, and did not appear: moved, or
-    deleted."""
-    start, end = days(ask)
-    asked = ask.options.practitioners or ask.roster.known("practitioner")
-    yield [of_practitioner(ecw_id, start, end) for ecw_id in asked]
-    if ask.options.practitioners:
+def schedule(context: ExtractContext) -> Rounds:
+    """Search by practitioner and date; then read the records that the CRM has on these days, and rejected ones, if the
+    searches did not return them: they may be moved or deleted."""
+    start, end = days(context)
+    practitioners = context.options.practitioners or context.roster.known("practitioner")
+    yield [of_practitioner(ecw_id, start, end) for ecw_id in practitioners]
+    if context.options.practitioners:
         return
-    missing = in_turn(ask, unseen(ask, ask.roster.beginning(ask.resource.name, *span(ask))))
-    if missing := missing + refused(ask, missing):
+    missing = in_turn(context, unseen(context, context.roster.beginning(context.resource.name, *span(context))))
+    if missing := missing + refused(context, missing):
         yield map(read, missing)
 
 
-def by_id(ask: ExtractContext) -> Rounds:
-    """Read the records asked for."""
-    yield map(read, ask.options.ids[ask.resource.name])
+def by_id(context: ExtractContext) -> Rounds:
+    """Read the records that the form names."""
+    yield map(read, context.options.ids[context.resource.name])
 
 
-def of_schedule(ask: ExtractContext) -> Rounds:
-    """Read the patients of the appointments found, as far as they are not here yet."""
-    yield map(read, ask.roster.unlinked_patients())
+def of_schedule(context: ExtractContext) -> Rounds:
+    """Read the patients of the run's appointments who are not linked yet."""
+    yield map(read, context.roster.unlinked_patients())
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One row of the table."""
 
-    rounds: Callable[[ExtractContext], Rounds] | None  # None: an export, see bulk.py
+    rounds: Callable[[ExtractContext], Rounds] | None  # None: a bulk export, see bulk_export.py
     params: tuple[str, ...] = ()  # search parameters that the server must declare
-    full_scan: bool = False  # it asks for all records, whatever the window, and brings as many every time
-    depends_on: str = ""  # the resource whose known records it asks by, one by one
-    dated: bool = False  # it can look at a window alone; the others see what is there now
+    full_scan: bool = False  # it fetches all records whatever the window, so that the counts of runs compare
+    depends_on: str = ""  # the resource with whose known ids it searches, one by one
+    dated: bool = False  # it can cover a past window alone; the others return the present state
     about: str = ""
-    proof: str = ""  # how it is known that the answer is complete, as far as it is
+    proof: str = ""  # what shows that the result is complete, and how far
 
 
 STRATEGIES = {
     "list": Strategy(
         whole_list,
         full_scan=True,
-        about="the server lists everything it has, then the known that are missing",
-        proof="eCW's own list; the known that were not in it were read",
+        about="a list of everything, then the known records that it lacks",
+        proof="eCW's own list; known records that it lacks were read",
     ),
     "name_sweep": Strategy(
         name_sweep,
         ("name",),
         full_scan=True,
-        about="by what names begin with, then the known that are missing",
-        proof="not proven, for eCW lists nobody without a name: names were asked for by {asked} first characters; "
-        "{others} more of other scripts are asked in turn",
+        about="by the first characters of names, then the known records that are missing",
+        proof="not proven: eCW lists no patient without a name; names were searched by {asked} first characters; "
+        "{others} more of other scripts are searched in turn",
     ),
     "per_patient": Strategy(
         per_patient,
         ("patient",),
         depends_on="patient",
-        about="by patient: touched first, the others in turn",
-        proof="of the patients who are known: those who changed, and those who were due",
+        about="by patient: changed ones first, the others in turn",
+        proof="known patients only: those who changed and those who were due",
     ),
     "schedule": Strategy(
         schedule,
@@ -145,42 +151,42 @@ STRATEGIES = {
         depends_on="practitioner",
         dated=True,
         about="by practitioner and dates",
-        proof="of the practitioners who are known: what begins within the days asked for",
+        proof="known practitioners only: the appointments that begin within the searched days",
     ),
     "last_updated": Strategy(
         last_updated,
         ("_lastUpdated",),
         dated=True,
         about="what changed in the run's window",
-        proof="what the server says has changed",
+        proof="the records that the server reports as changed",
     ),
     "bulk": Strategy(
-        None, full_scan=True, about="an export of a group", proof="an export: all of the group, nobody else"
+        None, full_scan=True, about="an export of a group", proof="an export of the whole group, no others"
     ),
-    "by_id": Strategy(by_id, about="the records asked for", proof="the records asked for, no others"),
+    "by_id": Strategy(by_id, about="the named records", proof="the named records, no others"),
     "of_schedule": Strategy(
         of_schedule,
-        about="the patients of the appointments who are not here yet",
+        about="the patients of the appointments who are not linked yet",
         proof="the patients of the appointments, no others",
     ),
 }
 
 
-def days(ask: ExtractContext) -> tuple[str, str]:
-    """Return the dates by which a schedule is asked for, half open: those of its span.
+def days(context: ExtractContext) -> tuple[str, str]:
+    """Return the first and the last date of a schedule's searches, half open.
 
-    A day more at either side, because the practice's days are not UTC's.
+    They cover `span` and one more day on either side, because the practice's days are not UTC's.
     """
     day = timedelta(days=1)
-    first, last = span(ask)
+    first, last = span(context)
     return (first - day).date().isoformat(), (last + 2 * day).date().isoformat()
 
 
-def span(ask: ExtractContext) -> tuple[datetime, datetime]:
-    """Return what a schedule covers, half open: an exact window itself, else so many days around its end."""
-    day, options = timedelta(days=1), ask.options
-    if ask.exact and ask.start is not None:
-        return ask.start, ask.end
-    back = options.initial_sync_back_days if ask.start is None else options.look_back_days
-    first = ask.end - back * day
-    return min(first, ask.start or first), ask.end + options.look_ahead_days * day
+def span(context: ExtractContext) -> tuple[datetime, datetime]:
+    """Return the time span of a schedule, half open: the exact window, or the configured days around its end."""
+    day, options = timedelta(days=1), context.options
+    if context.exact and context.start is not None:
+        return context.start, context.end
+    back = options.initial_sync_back_days if context.start is None else options.look_back_days
+    first = context.end - back * day
+    return min(first, context.start or first), context.end + options.look_ahead_days * day

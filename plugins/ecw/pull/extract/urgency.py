@@ -1,7 +1,7 @@
-"""Whose insurance is fetched first: those who come in the next days, those whose intake is open, those who changed.
+"""Find the patients whose insurance is urgent: those with an appointment in the next days or with an open intake.
 
-The benefits of whoever comes tomorrow must be known today. They are asked about in every run, before those who are due
-it is.
+The benefits of a patient who comes tomorrow must be known today. So every run fetches the insurance of urgent patients,
+before that of the patients who are due.
 """
 
 from __future__ import annotations
@@ -27,47 +27,48 @@ from ecw.pull.mapped_columns import mapped_of
 from ecw.pull.plan.plan import Plan, options_of
 
 RESOURCE = "insurance"
-OVER = ("cancelled", "entered-in-error", "finished")  # of a visit: nobody comes any more
+OVER = ("cancelled", "entered-in-error", "finished")  # states of an encounter to which no patient will come
 GROUPS = ("appointment", "intake")
 
 
 def urgent(context: PullContext) -> dict[str, list[str]]:
-    """Return the eCW ids of the patients of each urgent group, the most urgent first; nobody is in two.
+    """Return the eCW ids of the patients of each urgent group, the most urgent first; a patient is in one group only.
 
-    Raises ConfigurationError where `intake_open` names what the CRM does not have.
+    Raises ConfigurationError if `intake_open` names a column that the CRM does not have.
     """
     with reading(context.engine) as connection:
-        coming = list(dict.fromkeys(_with_appointment(connection, context)))
-        known = set(coming)
-        inquiring = [each for each in _with_open_intake(connection, context) if each not in known]
-    return {"appointment": coming, "intake": list(dict.fromkeys(inquiring))}
+        appointments = list(dict.fromkeys(_with_appointment(connection, context)))
+        already = set(appointments)
+        intakes = [each for each in _with_open_intake(connection, context) if each not in already]
+    return {"appointment": appointments, "intake": list(dict.fromkeys(intakes))}
 
 
 def note(run: Run, engine: Engine, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to a run's summary how old the insurance of each group is; nothing where it is not asked about one by one."""
+    """Add the age of each group's insurance to a run's summary, if the run fetched insurance patient by patient."""
     row = next((row for row in rows if row["resource"] == RESOURCE and row.get("strategy") == "per_patient"), None)
     options = options_of(plan)
     if row is None or options.few:
         return
     try:
         row["oldest"] = report(PullContext.of(run, engine, options, plan))
-    except EcwError as error:  # a summary is shown whatever went wrong
+    except EcwError as error:  # the summary is shown even if this part fails
         row["oldest"] = error.what
 
 
 def report(context: PullContext, now: datetime | None = None) -> str:
-    """Say how old what the CRM has of each group is at most, in hours; nothing where nobody was ever asked about."""
+    """Return a sentence with the highest age of each group's insurance, in hours; "" if none was ever fetched."""
     engine, run, groups = context.engine, context.run, urgent(context)
     changed = links.of_run(engine, run["practice"], "patient", run["run_id"])
     with reading(engine) as connection:
         everybody = last_checked.ages_of_all(connection, run["practice"], RESOURCE)
-        found = {
+        by_group = {
             f"an appointment within {context.options.appointment_days} days": groups["appointment"],
             "an open intake": groups["intake"],
             "a change in this run": changed,
         }
         by_name = {
-            name: last_checked.ages(connection, run["practice"], RESOURCE, patients) for name, patients in found.items()
+            name: last_checked.ages(connection, run["practice"], RESOURCE, patients)
+            for name, patients in by_group.items()
         } | {"anybody": everybody}
     if everybody.oldest is None:
         return ""
@@ -82,28 +83,28 @@ def _age(ages: Ages, now: datetime) -> str:
 
 
 def _with_appointment(connection: Connection, context: PullContext) -> Iterator[str]:
-    """Yield whose visit begins between now and so many days on, the next one first."""
+    """Yield the patients whose encounter begins within `appointment_days` from now, the next one first."""
     run, mapping = context.run, context.mapping("encounter")
-    begins, whose, status = (
-        _column(mapping, *paths) for paths in (("period.start",), ("subject.reference",), ("status",))
+    start_name, patient_name, status_name = (
+        _column(mapping, path) for path in ("period.start", "subject.reference", "status")
     )
-    if begins is None or whose is None:
+    if start_name is None or patient_name is None:
         return
     target = find(connection, mapped_of(mapping))
-    start, patient = target.columns[begins], target.columns[whose]
+    start, patient = target.columns[start_name], target.columns[patient_name]
     now = datetime.fromisoformat(run["window_end"])
-    fit = target.converters[begins]
+    convert = target.converters[start_name]
     link = ecw_link.c
-    own = link.crm_id == cast(target.key, link.crm_id.type)
-    mine = exists().where(own, link.practice == run["practice"], link.resource == "encounter")
+    same_row = link.crm_id == cast(target.key, link.crm_id.type)
+    of_practice = exists().where(same_row, link.practice == run["practice"], link.resource == "encounter")
     statement = select(patient).where(
-        mine,
-        start >= fit(now.isoformat()),
-        start < fit((now + timedelta(days=context.options.appointment_days)).isoformat()),
+        of_practice,
+        start >= convert(now.isoformat()),
+        start < convert((now + timedelta(days=context.options.appointment_days)).isoformat()),
     )
-    if status is not None:
-        words = _words(mapping, status)
-        statement = statement.where(target.columns[status].is_(None) | target.columns[status].not_in(words))
+    if status_name is not None:
+        status = target.columns[status_name]
+        statement = statement.where(status.is_(None) | status.not_in(_over_values(mapping, status_name)))
     for reference in connection.scalars(statement.order_by(start)):
         kind, _, ecw_id = str(reference or "").rpartition("/")
         if kind == "Patient":
@@ -111,19 +112,19 @@ def _with_appointment(connection: Connection, context: PullContext) -> Iterator[
 
 
 def _with_open_intake(connection: Connection, context: PullContext) -> Iterator[str]:
-    """Yield whose intake is open in the CRM, as the option `intake_open` says; a CRM that does not tell has none."""
+    """Yield the patients whose intake is open in the CRM by the option `intake_open`; none without the option."""
     if not context.options.intake_open:
         return
     link, target = ecw_link, find(connection, mapped_of(context.mapping("patient")))
     for place, values in context.options.intake_open.items():
         name, _, column = place.rpartition(".")
         table = _table(connection, name, place) if name else target.table
-        held = _of(table, column, place)
+        state = _column_of(table, column, place)
         statement = select(link.c.ecw_id).join(target.table, cast(target.key, String) == link.c.crm_id)
         if name:
-            statement = statement.join(table, _of(table, "patient_id", place) == target.key)
+            statement = statement.join(table, _column_of(table, "patient_id", place) == target.key)
         statement = statement.where(
-            link.c.practice == context.run["practice"], link.c.resource == "patient", held.in_(values)
+            link.c.practice == context.run["practice"], link.c.resource == "patient", state.in_(values)
         )
         yield from connection.scalars(statement.order_by(link.c.ecw_id))
 
@@ -135,7 +136,7 @@ def _table(connection: Connection, name: str, place: str) -> Table:
         raise _absent(place) from None
 
 
-def _of(table: Table, column: str, place: str) -> Any:
+def _column_of(table: Table, column: str, place: str) -> Any:
     if column not in table.columns:
         raise _absent(place)
     return table.columns[column]
@@ -149,13 +150,13 @@ def _absent(place: str) -> ConfigurationError:
     )
 
 
-def _column(mapping: MappingFile, *paths: str) -> str | None:
-    steps = [parse(path) for path in paths]
-    return next((column.name for column in mapping.pulled if column.steps in steps), None)
+def _column(mapping: MappingFile, path: str) -> str | None:
+    steps = parse(path)
+    return next((column.name for column in mapping.pulled if column.steps == steps), None)
 
 
-def _words(mapping: MappingFile, status: str) -> list[str]:
-    """Return what the CRM calls a visit to which nobody comes."""
+def _over_values(mapping: MappingFile, status: str) -> list[str]:
+    """Return the CRM's values of the states in OVER."""
     column = next(column for column in mapping.pulled if column.name == status)
     values: Mapping[str, str] = mapping.crosswalks[column.crosswalk].values if column.crosswalk else {}
     return [values.get(code, code) for code in OVER]

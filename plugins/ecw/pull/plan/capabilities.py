@@ -1,4 +1,4 @@
-"""What a practice's server can do: read once a run, kept for its tasks, and compared with the run before."""
+"""The capabilities of a practice's server: read once a run, stored for its tasks, compared with the last run's."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ log = logging.getLogger(__name__)
 
 
 def read_server(run: Run, client: EcwClient) -> Capability:
-    """Read /metadata, tell what changed since the last time, and keep it beside the practice's runs.
+    """Read /metadata, log what has changed since the last run, and store it.
 
-    It is kept in the run's folder, too: its tasks need not read it again.
+    It is stored twice: in the practice's folder for the next run, and in the run's folder for its tasks.
     """
     path = filesystem.join(batch_file.practice_folder(run["staging"]), FILE)
-    found, before = client.server, batch_file.read_json(path)
+    server, before = client.server, batch_file.read_json(path)
     if before is not None:
-        for change in found.changes_since(Capability.of_text(before)):
+        for change in server.changes_since(Capability.of_text(before)):
             log.warning("The server has changed: %s.", change)
-    if before != found.text():
-        batch_file.write_json(path, found.text())
-    batch_file.write_json(_of_run(run), found.text())
-    return found
+    if before != server.text():
+        batch_file.write_json(path, server.text())
+    batch_file.write_json(_of_run(run), server.text())
+    return server
 
 
 def know(run: Run, client: EcwClient) -> None:
-    """Let a task's client know what the run has read."""
-    kept = batch_file.read_json(_of_run(run))
-    if kept is not None:
-        client.server = Capability.of_text(kept)
+    """Give a task's client the capabilities that the run has read, if they are stored."""
+    stored = batch_file.read_json(_of_run(run))
+    if stored is not None:
+        client.server = Capability.of_text(stored)
 
 
 def _of_run(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""A run of the pull, or of a replay, before it is planned: whose it is, and where it stages."""
+"""Create the Run of a pull or a replay, before it is planned: its practice, window and staging folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 
 def new_run(engine: Engine, request: PullRequest, connection: AirflowConnection, mode: str) -> Run:
-    """Return the run of the connection's practice that is asked for, its window as the request has it.
+    """Return the requested run of the connection's practice, with the window of the request; write nothing.
 
-    Nothing is written.
-
-    Raises ConfigurationError where the CRM knows the practice code from another server, or the run id from a run of
-    the other DAG.
+    Raises ConfigurationError if the CRM has the practice code from another server, or the run id from a run of the
+    other DAG.
     """
     base_url = base_url_of(connection)
     practice, run_id = practice_of(base_url), request.run_id

@@ -1,4 +1,4 @@
-"""The plan of a run as its folder holds it: how each resource is extracted, and the calls and minutes that it takes."""
+"""The plan of a run, stored in its folder: the strategies of each resource, and the estimated calls and minutes."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ class Line(TypedDict):
     strategies: list[str]
     reason: str
     calls: int
-    at_least: bool  # the calls depend on records that the first run finds; more than `calls` then
-    start: str | None  # where the last run of the resource ended; None: everything
-    max_patients: int | None  # a first look patient by patient: so many at most; None: all
-    urgent: int | None  # of those whose insurance is fetched in every run, so many at most; None: all
+    at_least: bool  # True: `calls` is a minimum, because the number of records is not known yet
+    start: str | None  # the end of the resource's last run; None: everything
+    max_patients: int | None  # per_patient: the most patients that an initial sync queries; None: all
+    urgent: int | None  # the most patients with urgent insurance that are queried; None: all
 
 
 class Plan(TypedDict):
-    """The plan for a run, kept in its folder."""
+    """The plan for a run, stored in its folder."""
 
     options: dict[str, Any]
-    resources: dict[str, Line]  # the others are not asked for
-    covered: dict[str, str]  # resource -> the run of the same backfill that looks at it
+    resources: dict[str, Line]  # only those that the run covers
+    covered: dict[str, str]  # resource -> the run of the same backfill that fetches it
     calls: int
     minutes: float
 
 
 def keep(run: Run, plan: Plan) -> None:
-    """Keep a plan in the run's folder."""
+    """Store a plan in the run's folder."""
     batch_file.write_json(_path(run), plan)
 
 
 def read(run: Run) -> Plan | None:
-    """Return the plan of a run; nobody knows it any more once the folder is gone."""
-    found: Plan | None = batch_file.read_json(_path(run))
-    return found
+    """Return the plan of a run, or None if its folder was deleted."""
+    plan: Plan | None = batch_file.read_json(_path(run))
+    return plan
 
 
 def of(run: Run) -> Plan:
     """Return the plan of a run.
 
-    Raises CorruptBatch where it is not in the run's folder.
+    Raises CorruptBatch if it is not in the run's folder.
     """
-    found = read(run)
-    if found is None:
+    plan = read(run)
+    if plan is None:
         raise CorruptBatch(
             f"The plan of the run {run['run_id']} is not in its staging folder.",
             next_step="clear the run's first task; if that does not help, check that all workers share the folder.",
         )
-    return found
+    return plan
 
 
 def options_of(plan: Plan) -> Options:

@@ -1,4 +1,4 @@
-"""Choose how a resource is extracted: by the run's form, the connection, or what the server says it can do."""
+"""Choose the strategy of a resource: from the run's form, the connection, or the server's declared capabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecw.settings.pull import Options
 
 
 class Choice(NamedTuple):
-    """The strategies to try, the first one first: another follows only when eCW refuses the search itself."""
+    """The strategies to try in order, and the reason; the next one is used only if eCW refuses a search of the last."""
 
     strategies: tuple[str, ...]
     reason: str
@@ -22,30 +22,30 @@ class Choice(NamedTuple):
 def choose(resource: Resource, capability: Capability, options: Options) -> Choice:
     """Return the choice for a resource.
 
-    Raises ConfigurationError for a strategy that there is not, that does not fit the resource, or that the server does
-    not offer.
+    Raises ConfigurationError for a strategy that does not exist, does not fit the resource, or that the server does not
+    support.
     """
     if options.few:
         return _for_a_few(resource, options)
-    if asked := options.strategies.get(resource.name):
-        _check(resource, asked, capability)
-        return Choice((asked,), "configured")
+    if configured := options.strategies.get(resource.name):
+        _check(resource, configured, capability)
+        return Choice((configured,), "configured")
     possible = [name for name in resource.strategies if not _missing(resource, name, capability)]
     usable = tuple(name for name in possible if STRATEGIES[name].rounds is not None)
     if not usable:
         raise ConfigurationError(
-            f"The server declares no search that gives all of {resource.fhir_type}.",
-            next_step=f"look at its /metadata; configure one of: {', '.join(resource.strategies)}.",
+            f"The server declares no search that returns all of {resource.fhir_type}.",
+            next_step=f"check its /metadata; configure one of: {', '.join(resource.strategies)}.",
         )
-    passed = resource.strategies[: resource.strategies.index(usable[0])]
-    lacking = [f"{name} needs {', '.join(_missing(resource, name, capability))}" for name in passed]
+    skipped = resource.strategies[: resource.strategies.index(usable[0])]
+    lacking = [f"{name} needs {', '.join(_missing(resource, name, capability))}" for name in skipped]
     return Choice(usable, f"the server does not declare what {'; '.join(lacking)}" if lacking else "the first choice")
 
 
 def _for_a_few(resource: Resource, options: Options) -> Choice:
     if options.practitioners:
-        how = {"encounter": "schedule", "patient": "of_schedule"}.get(resource.name, "per_patient")
-        return Choice((how,), "the run is about a practitioner's schedule")
+        strategy = {"encounter": "schedule", "patient": "of_schedule"}.get(resource.name, "per_patient")
+        return Choice((strategy,), "the run is about a practitioner's schedule")
     if resource.name in options.ids:
         return Choice(("by_id",), "the run is about single records")
     if "per_patient" in resource.strategies and "patient" in options.ids:
@@ -60,8 +60,8 @@ def _check(resource: Resource, name: str, capability: Capability) -> None:
     if name not in resource.strategies:
         near = get_close_matches(name, resource.strategies, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(resource.strategies)}."
-        how = "cannot be extracted by" if name in STRATEGIES else "has no strategy"
-        raise ConfigurationError(f"{resource.name} {how} {name!r}.", next_step=hint)
+        problem = "cannot be extracted by" if name in STRATEGIES else "has no strategy"
+        raise ConfigurationError(f"{resource.name} {problem} {name!r}.", next_step=hint)
     if missing := _missing(resource, name, capability):
         raise ConfigurationError(
             f"The strategy {name!r} for {resource.name} searches {resource.fhir_type} by {' and '.join(missing)}, "
@@ -71,7 +71,7 @@ def _check(resource: Resource, name: str, capability: Capability) -> None:
 
 
 def _missing(resource: Resource, name: str, capability: Capability) -> list[str]:
-    """Return what the strategy needs and the server does not declare."""
+    """Return the searches and parameters that the strategy needs and the server does not declare."""
     if STRATEGIES[name].rounds is None:
         group = capability.resources.get("Group")
         return [] if group is not None and "export" in group.operations else ["Group/$export"]

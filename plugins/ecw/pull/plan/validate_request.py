@@ -1,4 +1,4 @@
-"""What a run is asked for: a form that makes no sense is refused before anything is fetched."""
+"""Validate the options of a run: a contradictory form is refused before anything is fetched."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ecw.settings.pull import CHANGES, FULL, PATIENTS, SCHEDULE, Options
 
 
 def settled(options: Options, form: Options, run_type: str, usual: list[str], *, now: datetime) -> Options:
-    """Return the options with the resources that the run is about.
+    """Return the options with the resources that the run covers.
 
-    `options` are the connection's and the form's, `form` is the form alone: what a person said for this very run.
-    `usual` are the resources that the schedule pulls.
+    `options` are the connection's and the form's together, `form` is the form alone, which a person filled in for this
+    run. `usual` are the resources that the schedule pulls.
 
-    Raises ConfigurationError with everything that is wrong with the form at once.
+    Raises ConfigurationError with all mistakes in the form at once.
     """
     wrong = list(_wrong(form, run_type, now))
     if wrong:
@@ -25,19 +25,20 @@ def settled(options: Options, form: Options, run_type: str, usual: list[str], *,
     if options.mode in (PATIENTS, SCHEDULE):
         chosen = [name for name in OF_PATIENTS if name in (options.resources or usual)]
     elif options.ids:
-        # Records of a resource come whether or not the schedule pulls it; what hangs on a patient comes with it.
+        # Named records are pulled even if the schedule does not pull their resource; a patient's insurance and
+        # encounters are pulled with the patient if the schedule pulls them.
         with_them = OF_PATIENTS if "patient" in options.ids else ()
         chosen = options.resources or [*dict.fromkeys([*options.ids, *(name for name in with_them if name in usual)])]
     else:
         chosen = options.resources or usual
     if not chosen:
         raise ConfigurationError(
-            "The form is refused: nothing of patients is among what the schedule pulls.",
+            "The form is refused: the schedule pulls none of patient, insurance and encounter.",
             next_step="choose patient, insurance or encounter under Resources and trigger again.",
         )
     if options.mode == SCHEDULE and "encounter" not in chosen:
         raise ConfigurationError(
-            "The form is refused: encounter is not among what the schedule pulls, and the mode is schedule.",
+            "The form is refused: the schedule does not pull encounter, and the mode is schedule.",
             next_step="choose encounter under Resources too and trigger again.",
         )
     return replace(options, resources=chosen)
@@ -56,13 +57,13 @@ def _wrong(options: Options, run_type: str, now: datetime) -> Iterator[str]:
             yield f"{title} is filled in, and the mode is {mode}: choose the mode {wanted}, or empty the field"
     if mode in (PATIENTS, SCHEDULE):
         if others := [name for name in options.resources if name not in OF_PATIENTS]:
-            yield f"{', '.join(others)} under Resources are not of patients, and the mode is {mode}"
+            yield f"{', '.join(others)} under Resources do not belong to patients, and the mode is {mode}"
         if mode == SCHEDULE and options.resources and "encounter" not in options.resources:
             yield "encounter is not among the Resources, and the mode is schedule"
         if options.strategies:
             yield f"a strategy is chosen, and the mode is {mode}, which has its own"
-    elif options.resources and (lost := [name for name in options.strategies if name not in options.resources]):
-        yield from (f"a strategy is chosen for {name}, which is not among the Resources" for name in lost)
+    elif options.resources and (unused := [name for name in options.strategies if name not in options.resources]):
+        yield from (f"a strategy is chosen for {name}, which is not among the Resources" for name in unused)
     if run_type == "backfill" and (options.few or options.patients or options.own_window):
         yield "a backfill covers its intervals: it takes no patients, practitioners, records, From or Until"
     yield from _wrong_window(options, now)
@@ -94,11 +95,11 @@ def _wrong_window(options: Options, now: datetime) -> Iterator[str]:
         if since and since >= now:
             yield "From is in the future"
         if until and until > now:
-            yield "Until is in the future: what is not there yet cannot be pulled"
+            yield "Until is in the future: changes that eCW does not have yet cannot be pulled"
 
 
 def window_of(options: Options, now: datetime) -> tuple[str, str]:
-    """Return the window of a form that gives one, or that asks for a schedule; ISO 8601 in UTC."""
+    """Return the window of a form with From or Until, or with the mode schedule; ISO 8601 in UTC."""
     day = timedelta(days=1)
     ahead = now + options.look_ahead_days * day if options.mode == SCHEDULE else now
     until = _utc(options.until) or ahead

@@ -16,53 +16,54 @@ from ecw.pull.extract.checkpoint import Parts
 from ecw.pull.map_records import ecw_id_of
 from ecw.staging import batch_file, filesystem
 
-MOST_NAMED = 20  # ids that are named
+MOST_NAMED = 20  # the most ids in one message
 PAGE = 100  # records in memory at a time
 
 
 def collect_records(run: Run, resource: str, rejects: Iterable[Reject]) -> tuple[str, int, list[str]]:
-    """Stage the records as the resource's extract batch; return its path, their number, and what is left, in words.
+    """Stage the rejected records as the resource's extract batch.
 
-    Those that wait for another record are none of them.
+    Return the batch's path, the number of records, and sentences about the records that cannot be replayed. Deferred
+    rows are left out: the load tries them again by itself.
     """
     folder = filesystem.join(run["staging"], resource)
     root = batch_file.practice_folder(run["staging"])
     files: dict[str, set[str]] = defaultdict(set)
-    pushed, deleted, wanted = set(), set(), set()
+    pushed, deleted, chosen = set(), set(), set()
     for reject in rejects:
         if reject.step == "push":
             pushed.add(reject.ecw_id)
         elif reject.rule == DELETED:
             deleted.add(reject.ecw_id)
-        elif reject.rule != DEFERRED:  # they wait in the CRM: the load lets them in, if what they wait for is here
-            wanted.add(reject.ecw_id)
-            # The load's own reasons are about a row; the record is where its run has staged it.
-            usual = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")
-            files[reject.batch or usual].add(reject.ecw_id)
+        elif reject.rule != DEFERRED:
+            chosen.add(reject.ecw_id)
+            # A reject of the load names no batch; its record is in the extract batch of its run.
+            default = filesystem.join(root, batch_file.segment(reject.last_run), resource, "extract.ndjson.gz")
+            files[reject.batch or default].add(reject.ecw_id)
     filesystem.remove(filesystem.join(folder, "parts"))
     parts = Parts(filesystem.join(folder, "parts"))
     found: set[str] = set()
     absent = []
     for path in sorted(files, key=lambda path: (_begun(path), path)):
-        if not _whole(path):
+        if not _is_complete(path):
             absent.append(path)
             continue
         records = _records(path, files[path], found)
         while page := list(islice(records, PAGE)):
             parts.add(path, page, None, done=False)
     path = filesystem.join(folder, "extract.ndjson.gz")
-    return path, parts.finish(path), list(_left(pushed, deleted, wanted - found, absent))
+    return path, parts.finish(path), list(_not_replayed(pushed, deleted, chosen - found, absent))
 
 
-def _records(path: str, wanted: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:
+def _records(path: str, chosen: set[str], found: set[str]) -> Iterator[Mapping[str, Any]]:
     for record in batch_file.read(path):
-        if (ecw_id := ecw_id_of(record)) in wanted:
+        if (ecw_id := ecw_id_of(record)) in chosen:
             found.add(ecw_id)
             yield record
 
 
-def _whole(path: str) -> bool:
-    """Return True if a batch is there and is what was written, before anything of it is used."""
+def _is_complete(path: str) -> bool:
+    """Return True if a batch exists and is complete; check it before any of its records is used."""
     try:
         for _ in batch_file.read_lines(path):
             pass
@@ -72,13 +73,14 @@ def _whole(path: str) -> bool:
 
 
 def _begun(path: str) -> str:
-    """Return when the batch's run began; the earlier version of a record is replaced by the later one."""
+    """Return when the batch's run began: batches are read in this order, so later versions replace earlier ones."""
     folder = path.rpartition("/")[0].rpartition("/")[0]
-    noted = batch_file.read_json(filesystem.join(folder, "run.json"))
-    return str(noted["begun"]) if noted else ""
+    run_file = batch_file.read_json(filesystem.join(folder, "run.json"))
+    return str(run_file["begun"]) if run_file else ""
 
 
-def _left(pushed: set[str], deleted: set[str], missing: set[str], absent: list[str]) -> Iterator[str]:
+def _not_replayed(pushed: set[str], deleted: set[str], missing: set[str], absent: list[str]) -> Iterator[str]:
+    """Yield a sentence for each reason why records cannot be replayed."""
     if missing:
         where = f" ({len(absent)} staged batches are absent or damaged)" if absent else ""
         yield (
@@ -90,10 +92,10 @@ def _left(pushed: set[str], deleted: set[str], missing: set[str], absent: list[s
     if pushed:
         yield (
             f"{len(pushed)} rejects are of a push and cannot be replayed: {_named(pushed)}. "
-            "Next (CRM administrator): fix the patient in the CRM; the next push takes it."
+            "Next (CRM administrator): fix the patients in the CRM; the next push sends them."
         )
 
 
 def _named(ids: set[str]) -> str:
-    some = ", ".join(sorted(ids)[:MOST_NAMED])
-    return some if len(ids) <= MOST_NAMED else f"{some} and {len(ids) - MOST_NAMED} more"
+    named = ", ".join(sorted(ids)[:MOST_NAMED])
+    return named if len(ids) <= MOST_NAMED else f"{named} and {len(ids) - MOST_NAMED} more"

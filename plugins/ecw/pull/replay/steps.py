@@ -1,7 +1,7 @@
-"""Rejected records again, after a mapping, a crosswalk or a rule was fixed: begin -> collect -> map -> check -> load.
+"""Replay rejected records after a mapping, a crosswalk or a rule was fixed: begin -> collect -> map -> check -> load.
 
-The records come from the staging area, where the run that rejected them has left them, as eCW gave them; map, check and
-load are those of a pull. Nothing is asked of eCW, and no cursor moves.
+The records are read from the staging area, where the run that rejected them has staged them as eCW returned them. Map,
+check and load are those of a pull. eCW is not called, and no cursor moves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ecw.crm.load.quarantine import Chosen
     from ecw.pull.plan.plan import Plan
 
-STRATEGY = "replay"  # what the ledger and the plan call it
+STRATEGY = "replay"  # the name in ecw_run and in the plan
 log = logging.getLogger(__name__)
 
 # Imports stand inside the functions, as in steps.py: a DAG file imports this module.
@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 def begin_by_form(
     ecw_conn_id: str = "ecw_default", dag_run: Any = None, params: Mapping[str, Any] | None = None, ti: Any = None
 ) -> Run:
-    """Begin as the form of a run of the practice's says; Airflow hands run and form over.
+    """Begin a replay for the practice with the fields of the Trigger form; Airflow passes the run and the form.
 
-    They are no arguments of the task, which Airflow keeps and shows as rendered: an id may be a patient's.
+    They are not arguments of the task, because Airflow stores and shows rendered arguments, and an id may be a
+    patient's.
     """
     from ecw.pull.airflow_run import begins_first
     from ecw.pull.steps import archive_earlier_run
@@ -54,12 +55,12 @@ def begin_by_form(
 
 
 def begin(request: PullRequest) -> Run:
-    """Open the run, for the resources that have open rejects among the chosen ones.
+    """Open the run, for the resources with chosen open rejects.
 
-    The request's options are those of the form: `resources`, `rule`, `run`, `ids`; nothing: all.
+    The request's options are those of the form: `resources`, `rule`, `run`, `ids`; without any, all open rejects.
 
-    Raises ConfigurationError (a choice that no open reject fits, a run id that a pull has), MappingError,
-    CrmSchemaError, DatabaseUnavailable.
+    Raises ConfigurationError (no open reject fits the choice, or a pull has the run id), MappingError, CrmSchemaError,
+    DatabaseUnavailable.
     """
     from ecw.crm.db.engine import open_crm, reading
     from ecw.crm.load import quarantine
@@ -71,15 +72,15 @@ def begin(request: PullRequest) -> Run:
     from ecw.settings import connections
     from ecw.staging import batch_file
 
-    wanted = _read(request.options)
+    chosen = _read(request.options)
     with open_crm(request.crm_conn_id) as engine:
-        read = PracticeMappings(connections.get(request.ecw_conn_id))
-        run = new_run(engine, request, read.connection, Mode.REPLAY.value)
-        counted = quarantine.counted(engine, run["practice"], wanted)
+        mappings = PracticeMappings(connections.get(request.ecw_conn_id))
+        run = new_run(engine, request, mappings.connection, Mode.REPLAY.value)
+        counted = quarantine.counted(engine, run["practice"], chosen)
         with reading(engine) as connection:
-            require_ready(connection, read, counted, counted)
+            require_ready(connection, mappings, counted, counted)
         batch_file.open_folder(run["staging"])
-        batch_file.write_json(_chosen(run), asdict(wanted))
+        batch_file.write_json(_chosen(run), asdict(chosen))
         plan.keep(run, _plan(counted))
         runs.begin(engine, run, counted)
     listed = ", ".join(f"{resource} {count}" for resource, count in counted.items())
@@ -88,10 +89,10 @@ def begin(request: PullRequest) -> Run:
 
 
 def collect(run: Run, resource: str) -> Batch | None:
-    """Stage the rejected records of a resource, each once, in its newest version, in the order they came.
+    """Stage the rejected records of a resource, each once, in its newest version, in the order of their runs.
 
-    Return None where the run is not about the resource, or none is left. Those that the staging area no longer holds
-    are listed in the log and kept for the summary; they do not hold the others up.
+    Return None if the run does not cover the resource, or if it has no open rejects any more. Records that the staging
+    area no longer holds are listed in the log and the summary; the others are replayed.
     """
     from ecw.crm.load import quarantine
     from ecw.pull.context import open_step
@@ -103,34 +104,34 @@ def collect(run: Run, resource: str) -> Batch | None:
     if resource not in plan.of(run)["resources"]:
         return None
     with open_step(run, resource) as step:
-        wanted = _read(batch_file.read_json(_chosen(run)))
-        found = quarantine.chosen(step.engine, run["practice"], resource, wanted)
-        path, count, left = collect_records(run, resource, found)
-    batch_file.write_json(_left(run, resource), left)
-    for sentence in left:
+        chosen = _read(batch_file.read_json(_chosen(run)))
+        rejects = quarantine.chosen(step.engine, run["practice"], resource, chosen)
+        path, count, not_replayed = collect_records(run, resource, rejects)
+    batch_file.write_json(_not_replayed(run, resource), not_replayed)
+    for sentence in not_replayed:
         log.warning("%s: %s", resource, sentence)
-    if not found:
+    if not rejects:
         return None
     log.info("%s: %d records are replayed.", resource, count)
     return fetched_batch(run, resource, path, count, calls=0, seconds=time.monotonic() - started)
 
 
 def collect_or_skip(run: Run | None, resource: str, ti: Any = None, dag_run: Any = None) -> Batch:
-    """Do what `collect` does; leave the resource's other steps out where there is nothing to do."""
+    """Run `collect`; skip the resource's other steps if there is nothing to replay."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from ecw.pull.airflow_run import require_not_marked
 
     if run is None and ti is not None:
         require_not_marked("begin", ti, dag_run)
-    found = None if run is None else collect(run, resource)
-    if found is None:
+    batch = None if run is None else collect(run, resource)
+    if batch is None:
         raise AirflowSkipException(f"{resource}: no open reject among the chosen ones.")
-    return found
+    return batch
 
 
 def summary(run: Run | None) -> list[dict[str, Any]]:
-    """Return the run's table, a row for each resource that was replayed, and log it with what could not be."""
+    """Return and log the run's counts, a row for each replayed resource, with the records that were not replayed."""
     from ecw.crm.db.engine import open_crm
     from ecw.pull.plan import plan
     from ecw.pull.summary import as_text, table
@@ -143,8 +144,8 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
         replayed = plan.of(run)["resources"]
         rows = [row for row in table(engine, run) if row["resource"] in replayed]
     for row in rows:
-        left = batch_file.read_json(_left(run, row["resource"])) or []
-        row["next"] = " ".join(filter(None, [row["next"], *left]))
+        not_replayed = batch_file.read_json(_not_replayed(run, row["resource"])) or []
+        row["next"] = " ".join(filter(None, [row["next"], *not_replayed]))
     if rows:
         log.info("Practice %s, replay %s:\n%s", run["practice"], run["run_id"], as_text(rows))
     else:
@@ -153,7 +154,7 @@ def summary(run: Run | None) -> list[dict[str, Any]]:
 
 
 def _plan(resources: Iterable[str]) -> Plan:
-    """Return the plan of a replay of these resources: everything is mapped, and eCW is not called."""
+    """Return the plan of a replay of these resources: all records are mapped, and eCW is not called."""
     from ecw.pull.plan.plan import Line, Plan
     from ecw.settings.pull import Options
 
@@ -171,12 +172,12 @@ def _plan(resources: Iterable[str]) -> Plan:
 
 
 def _chosen(run: Run) -> str:
-    """Return where the run keeps which rejects were chosen."""
+    """Return the path of the file with the form's choice of rejects."""
     return _of_run(run, "chosen.json")
 
 
-def _left(run: Run, resource: str) -> str:
-    """Return where the run keeps what could not be replayed of a resource, in words."""
+def _not_replayed(run: Run, resource: str) -> str:
+    """Return the path of the file with the sentences about a resource's records that could not be replayed."""
     return _of_run(run, resource, "left.json")
 
 
@@ -186,10 +187,10 @@ def _of_run(run: Run, *names: str) -> str:
     return filesystem.join(run["staging"], *names)
 
 
-def _read(said: Mapping[str, Any] | str | None) -> Chosen:
+def _read(options: Mapping[str, Any] | str | None) -> Chosen:
     from ecw.crm.load.quarantine import Chosen
     from ecw.settings.replay import ReplayOptions
 
-    form = ReplayOptions.read(said)
+    form = ReplayOptions.read(options)
     ids = tuple(ecw_id.strip() for ecw_id in form.ids if ecw_id.strip())
     return Chosen(tuple(form.resources), form.rule, form.run, ids)

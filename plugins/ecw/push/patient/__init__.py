@@ -1,11 +1,11 @@
-"""The push of one patient: push.PatientPush decides the way, its collaborators go it.
+"""The push of one patient: push.PatientPush chooses the operation, and the other modules carry it out.
 
-state            what the push knows: row, latest intent, claims
-resolve_unknown  what happened to an earlier attempt: before anything else
-typed_id         an eCW id that somebody wrote into the row
-create, update   the two ways to send
-search           does eCW have the patient?
-sender           intent, request, outcome
-recorder         what comes of it, in one transaction each; rejects: what cannot be sent as it is
-readback         afterwards: what eCW made of it
+state            the patient's row, latest intent and claims
+resolve_unknown  finds the outcome of an earlier attempt, before anything else
+typed_id         checks an eCW id that a person wrote into the row
+create, update   the two operations
+search           finds the patient in eCW
+sender           writes the intent, sends the request, reads the outcome
+recorder         stores each result in one transaction; rejects: patients that cannot be sent as they are
+readback         reads the patient back afterwards, to learn eCW's spelling
 """

@@ -1,4 +1,4 @@
-"""The create of a patient who is not linked: validate, search, and send whom eCW does not have."""
+"""Create a patient who is not linked: validate it, search eCW for it, and send it if eCW does not have it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Create:
     unknown: UnknownOutcome
 
     def run(self) -> Match | Pushed:
-        """Create the patient, or return the one of eCW that it is; every further attempt searches again.
+        """Create the patient and return the result, or return its match in eCW; every new attempt searches again.
 
-        Raises RowChanged, ClaimLost, PushStopped, and what a search raises.
+        Raises RowChanged, ClaimLost, PushStopped, and the errors of a search.
         """
         failed: list[Outcome] = []
-        while isinstance(ended := self._search_and_send(failed), Outcome):
-            failed.append(ended)
-        return ended
+        while isinstance(result := self._search_and_send(failed), Outcome):
+            failed.append(result)
+        return result
 
     def _search_and_send(self, failed: list[Outcome]) -> Match | Pushed | Outcome:
-        """Do it once; an Outcome is that of an attempt which did nothing, and is worth another."""
+        """Make one attempt; return its Outcome if it did nothing and another attempt can succeed."""
         patient, pushing, row = self.patient, self.patient.pushing, self.patient.record.row
         composed = pushing.composer.resource(row)
-        if found := pushing.findings(composed, row):
-            return self.recorder.reject(found)
+        if findings := pushing.findings(composed, row):
+            return self.recorder.reject(findings)
         query = self.search.query(row)
         match = self.search.find_or_chosen(query)
         if isinstance(match, NeedsReview):
@@ -60,14 +60,14 @@ class Create:
             return patient.result(PushStatus.CREATED, fields=sent)
         if self.sender.tried_enough:
             return self.recorder.give_up(CREATE)
-        # The searches take a while, and the clinic may enter the patient meanwhile: once more, right before it is sent.
+        # The searches take a while, and the clinic may enter the patient meanwhile, so search again before sending.
         if self.search.was_just_entered(query):
             raise RowChanged
         outcome = self._send(composed.resource, sent)
         return outcome if isinstance(outcome, Pushed) else self._record(outcome, query, sent, failed)
 
     def _send(self, resource: Json, sent: Json) -> Pushed | Outcome:
-        """Write the intent down and send; once more where eCW asks for it and has not done it."""
+        """Write the intent and send; send once more if eCW asks for it and does not have the patient."""
         if unsent := self.sender.decide(CREATE, sent):
             return unsent
         resource = self.patient.pushing.claimed(resource)
@@ -80,7 +80,7 @@ class Create:
         return unsent or self.sender.send(request, CREATE, sent)
 
     def _condition(self, resource: Json) -> str | None:
-        """Return the condition of a create, for servers that know such: nobody has the identifier."""
+        """Return the condition of a create for servers that support it: no patient has the identifier."""
         chosen_new = self.patient.intent is not None and self.patient.intent.new
         return bundle.condition(resource) if self.patient.pushing.plain and not chosen_new else None
 

@@ -1,13 +1,13 @@
-"""One patient, from the CRM's row to eCW and back: validate, match or merge, write the intent down, send, record.
+"""Push one patient from the CRM's row to eCW: validate, match or merge, write the intent, send, record.
 
-    open intent of a create   search for it first, and send nothing until it is known
-    no link                   validate; match: link, hold, or create
-    an eCW id, but no link    somebody wrote it into the CRM: link where it is the same person, else hold
-    link                      read what eCW has, merge three ways, validate, update what differs
+    open intent of a create   search eCW for it first, and send nothing until its outcome is known
+    no link                   validate and match; then link, hold or create
+    an eCW id, but no link    a person wrote it into the CRM: link if it is the same person, else hold
+    link                      read eCW's record, merge three ways, validate, update what differs
 
-At any moment the process can die: before the intent is written nothing was sent, after it the next push searches.
-At any moment another worker can take the patient over, or somebody can edit its row: the intent is written only where
-the claim and the row are what they were when it was decided.
+The process can die at any time: before the intent is written, nothing was sent; after it, the next push searches.
+Another worker can take the patient over at any time, and a person can edit its row: the intent is written only if the
+claim and the row are unchanged since the decision.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from ecw.push.rules.match import Match
 from ecw.push.rules.outcome import raised
 from ecw.three_way_merge import MergeBase
 
-READS = 3  # times that a push begins anew because the row, or what eCW has, changed under it
+READS = 3  # how often a push starts again because the row or eCW's record has changed meanwhile
 
 
 def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
     """Push one patient of the CRM; do nothing while another worker has it.
 
-    Raises ConfigurationError where the practice's searches do not suffice, and what the CRM's database raises; trouble
-    with eCW is the patient's own outcome.
+    Raises ConfigurationError if the practice's searches do not suffice, DatabaseUnavailable and CrmSchemaError; other
+    errors of eCW become the patient's result.
     """
     canonical_id = canonical(pushing, crm_id)
     if canonical_id is None:
@@ -58,7 +58,7 @@ def push_patient(pushing: Pushing, crm_id: str) -> Pushed:
 
 
 def _push_claimed(pushing: Pushing, claim: Claim) -> Pushed:
-    """Push a patient as it is when it is read; one that changes meanwhile is read again."""
+    """Read and push a patient; if it changes meanwhile, start again, up to READS times."""
     for _ in range(READS):
         patient = PatientState.read(pushing, claim.name, claim)
         if patient is None:
@@ -73,7 +73,7 @@ def _push_claimed(pushing: Pushing, claim: Claim) -> Pushed:
 
 
 class PatientPush:
-    """The push of one patient, whose claim is held: it decides which way the patient goes; its collaborators do it."""
+    """The push of one claimed patient: it chooses the operation, and its collaborators carry it out."""
 
     def __init__(self, patient: PatientState) -> None:
         self.patient = patient
@@ -87,22 +87,22 @@ class PatientPush:
     def push(self) -> Pushed:
         """Settle the earlier attempt, then create, link or update.
 
-        Raises RowChanged, ClaimLost, and what is not about this patient.
+        Raises RowChanged, ClaimLost, and the errors that concern all patients.
         """
         record = self.patient.record
         if record.elsewhere or record.unassigned:
             return self.patient.result(PushStatus.ELSEWHERE if record.elsewhere else PushStatus.UNASSIGNED)
         try:
             return self.unknown.settle() or self._not_due() or self._create_or_update()
-        except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # none of them is about this patient
+        except (ConfigurationError, DatabaseUnavailable, CrmSchemaError):  # they concern all patients
             raise
         except PushStopped:
             return self.patient.result(PushStatus.STOPPED)
-        except EcwError as error:  # of a read or a search: no write ends here
-            return self._unread(error)
+        except EcwError as error:  # of a read or a search; the sender handles the errors of a write
+            return self._failed_read(error)
 
     def _not_due(self) -> Pushed | None:
-        """Return the result of a patient that is locked, or was refused with the same content; None: it may go."""
+        """Return the result of a patient that is locked, or was refused with the same content; None if it is due."""
         patient, intent = self.patient, self.patient.intent
         if patient.record.locked:
             return patient.result(PushStatus.LOCKED)
@@ -117,12 +117,12 @@ class PatientPush:
             return self._link(checked) if isinstance(checked, Match) else checked
         if not options.create:
             return patient.result(PushStatus.SKIPPED)
-        with patient.in_turn_of_birth_date() as is_mine:
-            found = self.create.run() if is_mine else patient.result(PushStatus.BUSY)
-            return self._link(found) if isinstance(found, Match) else found
+        with patient.in_turn_of_birth_date() as claimed:
+            result = self.create.run() if claimed else patient.result(PushStatus.BUSY)
+            return self._link(result) if isinstance(result, Match) else result
 
     def _link(self, match: Match) -> Pushed:
-        """Link the patient that eCW has, and go on as with any linked one: the first merge fills gaps on both sides."""
+        """Link the patient to its match in eCW, then update it: the first merge fills gaps on both sides."""
         patient, options = self.patient, self.patient.pushing.options
         if options.dry_run:
             return patient.result(PushStatus.LINKED, ecw_id=match.ecw_id)
@@ -135,8 +135,8 @@ class PatientPush:
         after = self.update.run()
         return replace(after, status=PushStatus.LINKED) if after.status == PushStatus.UNCHANGED else after
 
-    def _unread(self, error: EcwError) -> Pushed:
-        """Return the result where a read or a search failed: nothing was sent."""
+    def _failed_read(self, error: EcwError) -> Pushed:
+        """Return the result after a read or a search failed: nothing was sent."""
         patient, outcome = self.patient, raised(error, read=True)
         if not patient.pushing.options.dry_run:
             with patient.writing() as connection:

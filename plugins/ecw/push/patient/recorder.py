@@ -1,5 +1,5 @@
-"""What comes of one patient's push is written down, each time in one transaction: the link, what is agreed, the intent,
-conflicts, rejects and the journal.
+"""Store the results of one patient's push, each in one transaction: the link, the merge base, the intent, conflicts,
+rejects and the journal.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ecw.push.rules.validate import Finding
 from ecw.three_way_merge import MergeBase, Merged
 
 Json = dict[str, Any]
-_STAYS_SO = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
-_NOT_KEPT = "nothing yet: a dry run holds nobody; push without dry run, then `ecw matches list` has the patient."
+_GIVEN_UP = "ask eCW support what is wrong; a patient that changes, or is named in the form, is sent again."
+_HELD_IN_DRY_RUN = "push without dry run, then `ecw matches list` has the patient; a dry run holds no patient."
 
 
 def log_learned(pushing: Pushing, connection: Connection, record: Record, normalized_fields: Iterable[str]) -> None:
-    """Tell in the patient's journal which values eCW keeps in its own way, where there are any."""
+    """Add a journal entry with the columns that eCW stores in its own spelling, if there are any."""
     if not (fields := tuple(normalized_fields)):
         return
     journal.write(
@@ -54,7 +54,7 @@ def log_learned(pushing: Pushing, connection: Connection, record: Record, normal
 
 @dataclass(frozen=True, slots=True)
 class MergedSides:
-    """A merge with eCW's row; `normalized_fields`: the columns that eCW shows shorter, or in another spelling."""
+    """A merge with eCW's row; `normalized_fields`: the columns that eCW shows shorter or in another spelling."""
 
     merged: Merged
     emr: Json
@@ -63,26 +63,26 @@ class MergedSides:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes down what comes of one patient's push, while this worker has the patient."""
+    """Stores the results of one patient's push while this worker has the claim."""
 
     patient: PatientState
 
     def taken_over(self) -> Pushed:
-        """Say that another worker has the patient now; what this one did, the other one finds out by searching."""
-        message = "Another worker has taken the patient over: what this one found is not used"
+        """Return BUSY: another worker has the patient now, and searches for the outcome of this one's requests."""
+        message = "Another worker has taken the patient over: the result of this one is not used"
         with self.patient.pushing.engine.begin() as connection:
             self.log(connection, "fenced", Outcome(Kind.UNKNOWN, message, "", None))
         return self.patient.result(PushStatus.BUSY)
 
     def created(self, outcome: Outcome, sent: Mapping[str, Any], operation: str) -> Pushed:
-        """Link the patient that eCW has made of what was sent."""
+        """Link the patient that eCW has created."""
         ecw_id = outcome.ecw_id or ""
         if not self._link(MergeBase(crm=dict(sent), sent=dict(sent)), outcome, operation, sent):
             return self.patient.result(PushStatus.HELD, self._linked_already(ecw_id))
         return self.patient.result(PushStatus.CREATED, outcome, fields=sent, ecw_id=ecw_id)
 
     def linked(self, match: Match) -> Pushed:
-        """Link the patient that eCW has had all along."""
+        """Link the patient to its match in eCW."""
         message = f"Linked to the patient that eCW has ({match.match_rule})"
         outcome = Outcome(Kind.DONE, message, "", None, None, match.ecw_id)
         if not self._link(MergeBase(), outcome, "link", ()):
@@ -90,14 +90,15 @@ class Recorder:
         return self.patient.result(PushStatus.LINKED, outcome)
 
     def _link(self, agreed: MergeBase, outcome: Outcome, operation: str, fields: Iterable[str]) -> bool:
-        """Link the outcome's patient, for good where fields were sent; False, and it is held, where a pull came upon
-        the patient first, and made a row of its own for it.
+        """Link the outcome's patient and settle the intent; with `fields`, also count the patient as created.
+
+        Return False and hold the patient if a pull has meanwhile linked the eCW record to another row.
         """
         patient, pushing, ecw_id = self.patient, self.patient.pushing, outcome.ecw_id or ""
         place, crm_id = pushing.place, patient.record.crm_id
         with patient.writing() as connection:
             one_at_a_time(connection, place.practice, place.resource)
-            if not fields:  # nothing was sent: the row that was matched must be the one that is linked
+            if not fields:  # nothing was sent: link only if the matched row did not change
                 patient.require_same(connection)
             linked = pushing.patients.link(connection, crm_id, ecw_id, agreed, pushing.run_id)
             if linked:
@@ -108,16 +109,16 @@ class Recorder:
                     self._finished(connection, PushStatus.CREATED, ecw_id, fields)
             else:
                 self._record_unsent(connection, HELD, CREATE, "link", (ecw_id,))
-                why = self._linked_already(ecw_id)
-                outcome = replace(outcome, kind=why.kind, message=why.message, next_step=why.next_step)
+                held = self._linked_already(ecw_id)
+                outcome = replace(outcome, kind=held.kind, message=held.message, next_step=held.next_step)
             self.log(connection, operation, outcome, fields)
         return linked
 
     def agreed(self, sides: MergedSides, outcome: Outcome | None = None, sent: Iterable[str] = ()) -> Pushed:
-        """Record what is agreed after an update, or after a merge that had nothing to send."""
+        """Store the merge base after an update, or after a merge that had nothing to send."""
         patient, pushing, record = self.patient, self.patient.pushing, self.patient.record
         merged, ecw_id, sent = sides.merged, record.ecw_id or "", tuple(sent)
-        # Until eCW's record is read again, what it had is what is known of its side: see readback.
+        # eCW's side keeps its old values until the record is read again: see readback.
         agreed = merged.unseen(MergeBase(emr=sides.emr)) if sent else merged.pushed
         with patient.writing() as connection:
             if sent or not record.linked:
@@ -142,7 +143,7 @@ class Recorder:
         return patient.result(status, outcome, fields=sent, held=merged.held)
 
     def _finished(self, connection: Connection, status: PushStatus, ecw_id: str, fields: Iterable[str]) -> None:
-        """Note in the run's plan that eCW has it, with the link: a run that dies right after still counts it."""
+        """Record the result in the run's progress, in the link's transaction: a run that dies afterwards counts it."""
         pushing, crm_id = self.patient.pushing, self.patient.record.crm_id
         progress.note_within(
             *(connection, pushing.place, pushing.run_id, crm_id),
@@ -152,37 +153,37 @@ class Recorder:
         )
 
     def write_conflicts(self, connection: Connection, sides: MergedSides, *, done: bool = True) -> None:
-        """Write down which columns both sides changed; not `done`: what the merge says is still to be sent."""
+        """Store the columns that both sides changed; without `done`, the merge's values are still to be sent."""
         place, record = self.patient.pushing.place, self.patient.record
-        whose = (place.practice, place.resource, record.crm_id, record.ecw_id or "", self.patient.pushing.run_id)
-        found = conflicts.MergedRecord(*whose, sides.merged.conflicts, record.row, sides.emr)
-        conflicts.record(connection, found, done=done)
+        ids = (place.practice, place.resource, record.crm_id, record.ecw_id or "", self.patient.pushing.run_id)
+        merged_record = conflicts.MergedRecord(*ids, sides.merged.conflicts, record.row, sides.emr)
+        conflicts.record(connection, merged_record, done=done)
 
     def failed(self, operation: str, outcome: Outcome, sent: Iterable[str]) -> Pushed:
-        """Write down an attempt that failed, or whose outcome is not known."""
+        """Store an attempt that failed, or whose outcome is not known."""
         state, status = {
             Kind.UNKNOWN: (UNKNOWN, PushStatus.UNKNOWN),
             Kind.FIX_DATA: (REFUSED, PushStatus.REFUSED),
             Kind.LINK: (REFUSED, PushStatus.REFUSED),
             Kind.ADMINISTRATOR: (VOID, PushStatus.FAILED),
-            Kind.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was sent once more already
+            Kind.RETRY_ONCE: (VOID, PushStatus.FAILED),  # it was already sent once more
         }.get(outcome.kind, (VOID, PushStatus.LATER))
-        if outcome.kind is Kind.RETRY_ONCE and self.patient.tries:  # by an earlier push, too
-            state, status, outcome = REFUSED, PushStatus.REFUSED, replace(outcome, next_step=_STAYS_SO)
+        if outcome.kind is Kind.RETRY_ONCE and self.patient.tries:  # an earlier push has tried it as well
+            state, status, outcome = REFUSED, PushStatus.REFUSED, replace(outcome, next_step=_GIVEN_UP)
         self.attempted(operation, outcome, sent, state)
         return self.patient.result(status, outcome, fields=sent)
 
     def give_up(self, operation: str) -> Pushed:
-        """Leave to a person what was sent often enough."""
-        message = f"Sent {self.patient.tries} times as it is, and eCW never said what happened to it"
-        outcome = Outcome(Kind.ADMINISTRATOR, message, _STAYS_SO, None)
+        """Refuse a content that was sent TRIES times, and leave it to a person."""
+        message = f"Sent {self.patient.tries} times without a clear answer of eCW"
+        outcome = Outcome(Kind.ADMINISTRATOR, message, _GIVEN_UP, None)
         with self.patient.writing() as connection:
             self._record_unsent(connection, REFUSED, operation)
             self.log(connection, "reject", outcome)
         return self.patient.result(PushStatus.REFUSED, outcome)
 
     def attempted(self, operation: str, outcome: Outcome, sent: Iterable[str], state: str | None = None) -> None:
-        """Write one attempt into the journal, and the intent's new state where there is one."""
+        """Add one attempt to the journal, and set the intent's state if one is given."""
         with self.patient.writing() as connection:
             if state is not None:
                 place, crm_id = self.patient.pushing.place, self.patient.record.crm_id
@@ -190,11 +191,11 @@ class Recorder:
             self.log(connection, operation, outcome, sent)
 
     def hold(self, match: NeedsReview, operation: str) -> Pushed:
-        """Keep the patient for a person to choose; a dry run says so, and leaves the list as it is."""
+        """Hold the patient until a person chooses; a dry run only returns the result."""
         intent, dry_run = self.patient.intent, self.patient.pushing.options.dry_run
         outcome = self._held(match)
-        if dry_run and (intent is None or intent.state != HELD):  # else an earlier push holds the patient
-            outcome = replace(outcome, next_step=_NOT_KEPT)
+        if dry_run and (intent is None or intent.state != HELD):  # otherwise an earlier push holds the patient
+            outcome = replace(outcome, next_step=_HELD_IN_DRY_RUN)
         candidates = {*match.candidates, *(intent.ruled_out if intent is not None and operation == CREATE else ())}
         if not dry_run:
             with self.patient.writing() as connection:
@@ -203,25 +204,25 @@ class Recorder:
         return self.patient.result(PushStatus.HELD, outcome)
 
     def _linked_already(self, ecw_id: str) -> Outcome:
-        """Return why a patient is held whom a pull has linked to another row of the CRM meanwhile."""
+        """Return the outcome for a patient whose eCW record a pull has meanwhile linked to another row of the CRM."""
         return replace(self._held(NeedsReview((ecw_id,), "link", Held.LINKED_ALREADY)), ecw_id=ecw_id)
 
     def _held(self, match: NeedsReview) -> Outcome:
-        move = reason_of(match.why).resolution.replace("CRM_ID", self.patient.record.crm_id)
-        return Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", move, None)
+        next_step = reason_of(match.why).resolution.replace("CRM_ID", self.patient.record.crm_id)
+        return Outcome(Kind.LINK, f"Held ({match.match_rule}): {match.why}", next_step, None)
 
-    def reject(self, found: list[Finding]) -> Pushed:
-        """Write down why the patient is not sent as it is."""
+    def reject(self, findings: list[Finding]) -> Pushed:
+        """Store the fields that eCW would refuse as rejects; the patient is not sent."""
         pushing, record = self.patient.pushing, self.patient.record
         if not pushing.options.dry_run:
             operation = UPDATE if record.ecw_id else CREATE
-            message = "; ".join(f"{each.field}: {each.reason}" for each in found)
-            outcome = Outcome(Kind.FIX_DATA, message, found[0].next_step, None)
+            message = "; ".join(f"{each.field}: {each.reason}" for each in findings)
+            outcome = Outcome(Kind.FIX_DATA, message, findings[0].next_step, None)
             with self.patient.writing() as connection:
-                rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, found)
+                rejects.replace(connection, pushing.place, record.crm_id, pushing.run_id, findings)
                 self._record_unsent(connection, REFUSED, operation)
-                self.log(connection, "reject", outcome, {each.field for each in found})
-        return replace(self.patient.result(PushStatus.REJECTED), findings=tuple(found))
+                self.log(connection, "reject", outcome, {each.field for each in findings})
+        return replace(self.patient.result(PushStatus.REJECTED), findings=tuple(findings))
 
     def _record_unsent(
         self,
@@ -231,7 +232,7 @@ class Recorder:
         match_rule: str | None = None,
         candidates: Iterable[str] = (),
     ) -> None:
-        """Note an intent that is not sent."""
+        """Store an intent that is not sent."""
         what = intents.Unsent(
             state, self.patient.key, operation, self.patient.pushing.run_id, match_rule, tuple(candidates)
         )
@@ -249,7 +250,7 @@ class Recorder:
                 direction=journal.PUSH,
                 operation=operation,
                 outcome=outcome.kind.value,
-                message="200 OK" if done else outcome.message,  # as the CRM's administrators know a success
+                message="200 OK" if done else outcome.message,  # the text that the CRM's administrators expect
                 next_step=outcome.next_step,
                 crm_id=self.patient.record.crm_id,
                 ecw_id=outcome.ecw_id or self.patient.record.ecw_id,

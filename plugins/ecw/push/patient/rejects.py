@@ -1,4 +1,4 @@
-"""Patients that cannot be sent as they are stand among the rejects, one row for each field, until they can."""
+"""Store patients that cannot be sent as they are in ecw_reject, one row for each field."""
 
 from __future__ import annotations
 
@@ -16,26 +16,24 @@ STEP = "push"
 
 
 def replace(connection: Connection, place: Place, crm_id: str, run_id: str, findings: Iterable[Finding]) -> None:
-    """Open a reject for each finding and resolve the patient's others, in the caller's transaction.
+    """Open a reject for each finding and resolve the patient's other rejects, in the caller's transaction.
 
-    A patient that is not linked has no eCW id: the rejects of a push stand under `crm:<CRM id>`.
+    A patient that is not linked has no eCW id, so the rejects of a push have the id `crm:<CRM id>`.
     """
-    whose = {"practice": place.practice, "resource": place.resource, "ecw_id": f"crm:{crm_id}", "step": STEP}
+    key = {"practice": place.practice, "resource": place.resource, "ecw_id": f"crm:{crm_id}", "step": STEP}
     c = ecw_reject.c
     known = {
         (row.rule, row.column): row.first_run
-        for row in connection.execute(
-            select(c.rule, c.column, c.first_run).filter_by(**whose).where(c.state.in_(HOLDS))
-        )
+        for row in connection.execute(select(c.rule, c.column, c.first_run).filter_by(**key).where(c.state.in_(HOLDS)))
     }
-    wanted = {(finding.rule, finding.field): finding for finding in findings}
-    for rule, column in known.keys() - wanted.keys():
+    current = {(finding.rule, finding.field): finding for finding in findings}
+    for rule, column in known.keys() - current.keys():
         connection.execute(
             update(ecw_reject)
-            .filter_by(**whose, rule=rule, column=column)
+            .filter_by(**key, rule=rule, column=column)
             .values(state=RESOLVED, resolved_run=run_id, last_run=run_id)
         )
-    for (rule, column), finding in wanted.items():
+    for (rule, column), finding in current.items():
         values = {
             "reason": f"{finding.reason}; next: {finding.next_step}",
             "state": OPEN,
@@ -43,4 +41,4 @@ def replace(connection: Connection, place: Place, crm_id: str, run_id: str, find
             "last_run": run_id,
             "resolved_run": None,
         }
-        upsert(connection, ecw_reject, whose | {"rule": rule, "column": column}, values)
+        upsert(connection, ecw_reject, key | {"rule": rule, "column": column}, values)

@@ -1,4 +1,4 @@
-"""What happened to an earlier attempt whose outcome is not known: found out before anything is sent again."""
+"""Resolve an earlier attempt whose outcome is not known, before anything is sent again."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutcome:
-    """Settles a patient's earlier attempt: a create by searching, an update by what eCW has now."""
+    """Settles a patient's earlier attempt: a create by searching eCW, an update by comparing eCW's record."""
 
     patient: PatientState
     search: PatientSearch
     recorder: Recorder
 
     def settle(self) -> Pushed | None:
-        """Find out what happened to a create whose outcome is not known; None: nothing is in the way of a push."""
+        """Find the outcome of an open attempt; return None if the push can go on, or else its result."""
         patient, pushing, intent = self.patient, self.patient.pushing, self.patient.intent
         if intent is None or not intent.open:
             return None
         if intent.state == SENDING and not pushing.options.dry_run:
-            # The process died, and may have waited long before it sent: eCW may be at it since a moment ago.
+            # The process died, perhaps just after it sent the request: eCW may still work on it, so wait from now on.
             with patient.writing() as connection:
                 intents.settle(connection, pushing.place, patient.record.crm_id, UNKNOWN)
             patient.intent = intent = replace(intent, state=UNKNOWN, decided_at=datetime.now(UTC))
         age = (datetime.now(UTC) - intent.decided_at).total_seconds()
         if age < pushing.options.unknown_outcome_wait_seconds:
-            return patient.result(PushStatus.UNKNOWN)  # eCW may still be at it
+            return patient.result(PushStatus.UNKNOWN)  # eCW may still work on it
         if intent.operation != CREATE or patient.record.linked:
-            return None  # the merge with what eCW has now settles it
+            return None  # the update compares eCW's record: see settle_update
         if pushing.options.dry_run:
             return patient.result(PushStatus.UNKNOWN)
         if pushed := self.settle_by_search(intent.sent):
@@ -52,33 +52,36 @@ class UnknownOutcome:
         return None
 
     def settle_by_search(self, sent: Mapping[str, Any]) -> Pushed | None:
-        """Search for a create that eCW may have done; None: it has not, and the intent says so."""
+        """Search for a patient that eCW may have created; return the result, or None if eCW does not have it.
+
+        In the latter case the intent becomes VOID.
+        """
         patient = self.patient
-        found = self.search.sent(sent)
-        if isinstance(found, NeedsReview):
-            return self.recorder.hold(found, CREATE)
-        if found is not None:
-            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=found.ecw_id)
+        match = self.search.sent(sent)
+        if isinstance(match, NeedsReview):
+            return self.recorder.hold(match, CREATE)
+        if match is not None:
+            outcome = Outcome(Kind.DONE, "Found in eCW: the earlier attempt was done", "", None, ecw_id=match.ecw_id)
             return self.recorder.created(outcome, sent, "settle")
         with patient.writing() as connection:
             intents.settle(connection, patient.pushing.place, patient.record.crm_id, VOID)
-            nothing = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
-            self.recorder.log(connection, "settle", nothing)
+            outcome = Outcome(Kind.DONE, "Not in eCW: the earlier attempt did nothing", "", None)
+            self.recorder.log(connection, "settle", outcome)
         return None
 
     def settle_update(self, emr: Json) -> None:
-        """Learn what happened to an update whose outcome is not known, before the next intent takes its place."""
+        """Settle an update whose outcome is not known by eCW's row, before the next intent replaces it."""
         patient, pushing = self.patient, self.patient.pushing
         record, intent = patient.record, patient.intent
         if intent is None or not intent.open or intent.operation != UPDATE or pushing.options.dry_run:
             return
-        there = all(emr.get(name) == value for name, value in intent.sent.items())
+        done = all(emr.get(name) == value for name, value in intent.sent.items())
         agreed = (record.agreed or MergeBase()).supposing(intent.sent, emr)
-        message = "In eCW: the earlier attempt was done" if there else "Not in eCW: the earlier attempt did nothing"
+        message = "In eCW: the earlier attempt was done" if done else "Not in eCW: the earlier attempt did nothing"
         with patient.writing() as connection:
             if record.linked:
                 pushing.patients.agree(connection, record.ecw_id or "", agreed)
-            intents.settle(connection, pushing.place, record.crm_id, DONE if there else VOID)
+            intents.settle(connection, pushing.place, record.crm_id, DONE if done else VOID)
             self.recorder.log(connection, "settle", Outcome(Kind.DONE, message, "", None), intent.sent)
         patient.record = replace(record, agreed=agreed if record.linked else record.agreed)
-        patient.intent = replace(intent, state=DONE if there else VOID)
+        patient.intent = replace(intent, state=DONE if done else VOID)

@@ -1,4 +1,4 @@
-"""The search of one patient's push: does eCW have the patient, by the CRM's row, an earlier attempt, or a choice?"""
+"""Search eCW for one patient: by the CRM's row, by an earlier attempt, and by a person's choice."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ecw.push.rules.match import ANSWERED, CHOSEN, Match, MatchQuery, NeedsRevie
 
 @dataclass(frozen=True, slots=True)
 class PatientSearch:
-    """Searches eCW for one patient; what is found is the patient, or candidates for a person, or nobody."""
+    """Searches eCW for one patient; the result is a match, candidates for a person to choose from, or None."""
 
     patient: PatientState
 
     def query(self, row: Mapping[str, Any]) -> MatchQuery:
-        """Return what to search by: the row as it is composed, every identifier that the CRM has, and who it is not.
+        """Return the query for a row: the composed patient, every identifier in the CRM, and the ruled-out eCW ids.
 
-        A phone number or street that many patients of the CRM have finds candidates, but is no evidence.
+        A phone number or street that many patients of the CRM share is used to search, but not as evidence of identity.
         """
         pushing, intent = self.patient.pushing, self.patient.intent
         identifiers, accounts = numbers_of(pushing.mapping, row)
@@ -41,24 +41,25 @@ class PatientSearch:
         return replace(query, ruled_out=intent.ruled_out if intent else frozenset())
 
     def sent(self, row: Mapping[str, Any]) -> Match | NeedsReview | None:
-        """Search for what was sent, and may have been created."""
+        """Search for a patient that was sent and may have been created."""
         return self.patient.pushing.matcher.find(self.query(row))
 
     def find(self, query: MatchQuery) -> Match | NeedsReview | None:
-        """Search for the patient, and for what an earlier attempt said of it that eCW may have done."""
+        """Search for the patient, and for the values of an earlier create that eCW may have done."""
         matcher, intent = self.patient.pushing.matcher, self.patient.intent
-        found = matcher.find(query)
-        before = self.query(intent.sent) if intent and intent.maybe_created else query
-        earlier = matcher.find(before) if before != query else None
-        if earlier is None or (isinstance(found, Match) and set(earlier.candidates) <= {found.ecw_id}):
-            return found
-        candidates = {*(found.candidates if found else ()), *earlier.candidates}
+        match = matcher.find(query)
+        earlier_query = self.query(intent.sent) if intent and intent.maybe_created else query
+        earlier = matcher.find(earlier_query) if earlier_query != query else None
+        if earlier is None or (isinstance(match, Match) and set(earlier.candidates) <= {match.ecw_id}):
+            return match
+        candidates = {*(match.candidates if match else ()), *earlier.candidates}
         return NeedsReview(tuple(sorted(candidates)), earlier.match_rule, Held.MAYBE_CREATED)
 
     def find_or_chosen(self, query: MatchQuery) -> Match | NeedsReview | None:
-        """Search, and put the patient that a person chose in the place of what is found; it is never created then.
+        """Search; if a person chose an eCW patient for a held one, return the choice as the match.
 
-        One that is no longer found has changed in eCW, or the CRM's row has: the person is asked again, once.
+        If the search does not return the choice, or returns new candidates, eCW's record or the CRM's row has changed:
+        then the person is asked again, once. With a choice, the patient is never created.
         """
         match, intent = self.find(query), self.patient.intent
         if intent is None or intent.state != HELD or intent.choice is None or intent.new:
@@ -66,21 +67,21 @@ class PatientSearch:
         choice, found = intent.choice, match.candidates if match else ()
         if choice in found and {*found} <= {*intent.candidates}:
             return Match(choice, CHOSEN)
-        there = choice in found or self._is_there(choice)
-        if there and intent.match_rule in (CHOSEN, ANSWERED):
+        exists = choice in found or self._exists(choice)
+        if exists and intent.match_rule in (CHOSEN, ANSWERED):
             return Match(choice, CHOSEN)
-        why = Held.CHOICE_NOT_FOUND if there else Held.CHOICE_GONE
+        why = Held.CHOICE_NOT_FOUND if exists else Held.CHOICE_GONE
         if choice in found:
             why = Held.CHOICE_RIVALLED
-        candidates = {*found, *([choice] if there else ())}
+        candidates = {*found, *([choice] if exists else ())}
         return NeedsReview(tuple(sorted(candidates)), CHOSEN, why)
 
     def was_just_entered(self, query: MatchQuery) -> bool:
-        """Search by the fewest calls that find whom the clinic entered while the other searches went on."""
+        """Return True if the clinic entered the patient during the other searches; this takes the fewest calls."""
         return self.patient.pushing.matcher.find_exactly(query) is not None
 
     def was_just_sent(self, query: MatchQuery) -> bool:
-        """Return True if somebody like the patient was sent so short a time ago that eCW may not show it yet."""
+        """Return True if a similar patient was sent so recently that eCW may not show it yet."""
         patient, pushing = self.patient, self.patient.pushing
         if pushing.options.dry_run or (patient.intent is not None and patient.intent.new):
             return False
@@ -89,7 +90,7 @@ class PatientSearch:
             others = intents.sent_since(connection, pushing.place, patient.record.crm_id, since)
         return any(alike(query, pushing.composer.resource(other).resource) for other in others)
 
-    def _is_there(self, ecw_id: str) -> bool:
+    def _exists(self, ecw_id: str) -> bool:
         pushing = self.patient.pushing
         try:
             return not merged_away(pushing.client.read(pushing.mapping.resource, ecw_id))

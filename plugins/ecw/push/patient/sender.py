@@ -1,4 +1,4 @@
-"""The sender of one patient's push: the intent is written down, the request goes out, its outcome is read."""
+"""Send one patient: write the intent, send the request, read the outcome."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ecw.push.patient.state import PatientState
 from ecw.push.rules.outcome import Kind, Outcome, raised, understand
 
 Json = dict[str, Any]
-FRESH = 5.0  # seconds that a request may wait for the quota: what was read and searched for may be over then
+FRESH = 5.0  # seconds that a request may wait for the quota; after that, the reads and searches may be outdated
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends one patient: a request follows its intent, or is not made."""
+    """Sends one patient; no request is made without a written intent."""
 
     patient: PatientState
     recorder: Recorder
@@ -34,16 +34,18 @@ class Sender:
 
     @property
     def claim_seconds(self) -> float:
-        """Return for how many seconds the claims must hold when a request follows: until it has ended for sure."""
-        # One that is sent again with a new token takes as long once more.
+        """Return how many seconds the claims must hold when a request follows: until it has certainly ended."""
+        # Twice, because a request that is sent again with a new token takes the same time once more.
         return FRESH + LEASE + 2 * self.patient.pushing.client.transport.limits.answer_seconds
 
     def decide(self, operation: str, sent: Json) -> Pushed | None:
-        """Write the intent down, unless a person has stopped the push, or locked the patient meanwhile, or is to look
-        at what was sent often enough; None: it is written.
+        """Write the intent and return None; or return the result of a patient that is not to be sent.
 
-        Raises RowChanged where the row is not what was read, ClaimLost where another worker has the patient: neither
-        can change then until the intent is committed, and the request follows within FRESH seconds.
+        That is the case if a person has stopped the push or locked the patient meanwhile, or if the same content was
+        sent TRIES times.
+
+        Raises RowChanged if the row has changed since it was read, ClaimLost if another worker has the patient. Neither
+        can happen until the intent is committed, and the request follows within FRESH seconds.
         """
         patient, pushing = self.patient, self.patient.pushing
         crm_id, ecw_id = patient.record.crm_id, self._id_of(operation)
@@ -61,7 +63,7 @@ class Sender:
         return None
 
     def send(self, request: Json, operation: str, sent: Json) -> Outcome:
-        """Send a request whose intent is written down.  Raises PushStopped, and the intent is void then."""
+        """Send a request whose intent is written.  Raises PushStopped; then the intent becomes VOID."""
         began = time.monotonic()
         pushing = self.patient.pushing
         try:
@@ -75,13 +77,13 @@ class Sender:
         return replace(outcome, seconds=time.monotonic() - began)
 
     def wait(self, operation: str, outcome: Outcome, sent: Json) -> None:
-        """Give eCW time for a request that it may still be at; the next push searches, should this process die."""
+        """Wait for a request that eCW may still work on; the intent is UNKNOWN meanwhile, in case this process dies."""
         self.recorder.attempted(operation, outcome, sent, UNKNOWN)
         self.patient.pushing.sleep(self.patient.pushing.options.unknown_outcome_wait_seconds)
 
     def is_worth_another(self, outcome: Outcome, failed: Sequence[Outcome]) -> bool:
-        """Return True if an attempt that did nothing is made again: once for each of eCW's codes, else as often as any
-        call."""
+        """Return True if an attempt that did nothing is to be repeated: once after code 100 or a temporary code of eCW,
+        otherwise as often as any call."""
         pushing = self.patient.pushing
         if outcome.code == "100":
             return not pushing.id_in_url and all(each.code != "100" for each in failed)

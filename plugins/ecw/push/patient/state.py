@@ -1,6 +1,6 @@
-"""What one patient's push knows: the CRM's row, what was decided of it before, and this worker's claims on it.
+"""The state of one patient's push: the CRM's row, the latest intent, and this worker's claims on the patient.
 
-The collaborators of a push share one PatientState.  Only what is read anew changes in it.
+The collaborators of a push share one PatientState.  It changes only when the row or the intent is read again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ecw.three_way_merge import MergeBase
 
 
 class RowChanged(Exception):
-    """The row, its link, or what eCW has of it is not what the push was decided by: it begins anew."""
+    """The row, its link or eCW's record has changed since the decision: the push starts again."""
 
 
 @dataclass(slots=True)
 class PatientState:
     """A patient of the CRM, its latest intent, and this worker's claims.
 
-    Everything is written in `writing`, so that nothing is once another worker has the patient.
+    All writes happen in `writing`, which fails if another worker has taken the patient over.
     """
 
     pushing: Pushing
@@ -42,7 +42,7 @@ class PatientState:
 
     @classmethod
     def read(cls, pushing: Pushing, crm_id: str, claim: Claim) -> Self | None:
-        """Read the patient; None: the CRM has it no more."""
+        """Read the patient; return None if the CRM no longer has it."""
         with reading(pushing.engine) as connection:
             record = pushing.patients.read(connection, crm_id)
             intent = intents.latest(connection, pushing.place, crm_id)
@@ -50,16 +50,16 @@ class PatientState:
 
     @property
     def key(self) -> str:
-        """The key of the row's present content."""
+        """The digest of the row's present content."""
         return self.pushing.key(self.record)
 
     @property
     def tries(self) -> int:
-        """How often the present content was sent before, without a word of what is wrong with it."""
+        """How often the present content was sent before without an answer that says what is wrong with it."""
         return self.intent.attempts if self.intent is not None and self.intent.intent == self.key else 0
 
     def read_again(self) -> bool:
-        """Read the CRM's row anew; False where it is gone, or means another patient of eCW than before."""
+        """Read the CRM's row again; return False if it was deleted or is linked to another eCW record now."""
         before = self.record
         with reading(self.pushing.engine) as connection:
             now = self.pushing.patients.read(connection, before.crm_id)
@@ -69,15 +69,15 @@ class PatientState:
         return True
 
     def read_intent_again(self) -> None:
-        """Read anew what is noted of the attempt just made; only the next push counts it as one of the earlier."""
+        """Read the intent of the last attempt, but keep `tries`: only the next push counts this attempt."""
         tries = self.tries
         with reading(self.pushing.engine) as connection:
-            noted = intents.latest(connection, self.pushing.place, self.record.crm_id)
-        self.intent = None if noted is None else replace(noted, attempts=tries)
+            latest = intents.latest(connection, self.pushing.place, self.record.crm_id)
+        self.intent = None if latest is None else replace(latest, attempts=tries)
 
     @contextmanager
     def writing(self, seconds: float = LEASE) -> Iterator[Connection]:
-        """Give a transaction in which this worker has the patient still; its claims hold for so many seconds after it.
+        """Open a transaction in which this worker's claims are checked and renewed for `seconds`.
 
         Raises ClaimLost.
         """
@@ -87,9 +87,9 @@ class PatientState:
             yield connection
 
     def require_same(self, connection: Connection, now: Record | None = None) -> None:
-        """Raise RowChanged where the row, the link, what is agreed or a person's choice is not what was read.
+        """Raise RowChanged if the row, the link, the merge base or a person's choice has changed since it was read.
 
-        The row stays so until the caller's transaction ends.
+        The row is locked until the caller's transaction ends.
         """
         place, before = self.pushing.place, self.record
         now = now or self.pushing.patients.read(connection, before.crm_id, to_write=True)
@@ -101,9 +101,10 @@ class PatientState:
 
     @contextmanager
     def in_turn_of_birth_date(self) -> Iterator[bool]:
-        """Have no other patient of this birth date on its way to eCW within the block; False: the wait was too long.
+        """Let no other worker create a patient with this birth date during the block; yield False if the wait is too
+        long.
 
-        Two rows of the CRM may be one person, whom no search finds while both are on their way.
+        Two rows of the CRM may be one person, and no search finds the person while both rows are being sent.
         """
         born = next((c.name for c in self.pushing.mapping.pushed if element_of(c.steps) == "birthDate"), "")
         with in_turn(self.pushing.engine, self.pushing.place, f"born {self.record.row.get(born)}") as claim:
@@ -126,10 +127,10 @@ class PatientState:
         held: Iterable[str] = (),
     ) -> Pushed:
         """Return the result of the push; `held`: columns that wait for a person."""
-        found = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
-        return Pushed(self.record.crm_id, status, found, tuple(fields), outcome, conflicts=tuple(held))
+        known_id = ecw_id or (outcome.ecw_id if outcome else None) or self.record.ecw_id
+        return Pushed(self.record.crm_id, status, known_id, tuple(fields), outcome, conflicts=tuple(held))
 
 
 def _comparable(record: Record) -> tuple[Record, dict[str, str | None]]:
-    """Return what must stay: what is agreed as it is kept, where nothing and never agreed are the same."""
+    """Return the parts of a record that must not change; a missing merge base equals an empty one."""
     return replace(record, changed_at=None, agreed=None), (record.agreed or MergeBase()).texts()

@@ -1,4 +1,4 @@
-"""An eCW id that somebody wrote into the CRM's row, of which no link knows."""
+"""Check an eCW id that a person wrote into the CRM's row, for which there is no link."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from ecw.push.rules.match import Match, NeedsReview
 
 @dataclass(frozen=True, slots=True)
 class TypedId:
-    """Believes the id where both sides are the same person."""
+    """Accepts the id if both sides are the same person."""
 
     patient: PatientState
     recorder: Recorder
 
     def check(self) -> Match | Pushed | None:
-        """Return the patient of eCW to link to; None: a person said that it is another's, and the row is without it."""
+        """Return the match to link to, or the result of a patient that is not linked.
+
+        Return None if a person decided that the id is another person's: then the id is removed from the row.
+        """
         patient, pushing, record = self.patient, self.patient.pushing, self.patient.record
         intent, typed = patient.intent, record.ecw_id or ""
-        asked = intent is not None and intent.state == HELD and typed in intent.candidates
-        choice = intent.choice if asked and intent is not None else None
+        was_held = intent is not None and intent.state == HELD and typed in intent.candidates
+        choice = intent.choice if was_held and intent is not None else None
         if choice not in (None, typed):
             return self._remove()
         if not pushing.options.update:
@@ -45,7 +48,7 @@ class TypedId:
         return Match(typed, TYPED)
 
     def _remove(self) -> Pushed | None:
-        """Take the id out of the CRM's row, unless the patient is not to be created without it."""
+        """Remove the id from the CRM's row, unless the run creates no patients."""
         patient, pushing = self.patient, self.patient.pushing
         if not pushing.options.create:
             return patient.result(PushStatus.SKIPPED)

@@ -1,6 +1,6 @@
-"""The update of a patient that is linked: read both sides, merge three ways, validate, send what differs.
+"""Update a linked patient: read both sides, merge three ways, validate, send the differences.
 
-Every further attempt begins anew, since the clinic or the CRM may have edited while eCW was busy.
+Every new attempt starts from the beginning, because the clinic or the CRM may have edited the patient meanwhile.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ecw.three_way_merge import MergeBase, learn, merge
 
 Json = dict[str, Any]
 _MERGED = "eCW has merged this patient into another one"
-_JOIN = "join the CRM's record with that of the patient whom eCW kept."
+_JOIN = "merge the CRM's row with the row of the patient that eCW kept."
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is sent: the resource, the version of it that was read, and the columns that differ."""
+    """A change to send: the resource, the version that was read, the merge, and the columns that differ."""
 
     resource: Json
     version: str | None
@@ -44,7 +44,7 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Updates one patient with what the CRM changed, and nothing else."""
+    """Updates one patient with the CRM's changes only."""
 
     patient: PatientState
     sender: Sender
@@ -52,17 +52,17 @@ class Update:
     unknown: UnknownOutcome
 
     def run(self) -> Pushed:
-        """Merge and send until an attempt is done, or not worth another.
+        """Merge and send until an attempt succeeds or cannot be repeated; return the result.
 
-        Raises RowChanged, ClaimLost, PushStopped, and what a read raises.
+        Raises RowChanged, ClaimLost, PushStopped, and the errors of a read.
         """
         failed: list[Outcome] = []
-        while isinstance(ended := self._merge_and_send(failed), Outcome):
-            failed.append(ended)
-        return ended
+        while isinstance(result := self._merge_and_send(failed), Outcome):
+            failed.append(result)
+        return result
 
     def _merge_and_send(self, failed: list[Outcome]) -> Pushed | Outcome:
-        """Do it once; an Outcome is that of an attempt which did nothing, and is worth another."""
+        """Make one attempt; return its Outcome if it did nothing and another attempt can succeed."""
         patient, pushing = self.patient, self.patient.pushing
         ecw_id = patient.record.ecw_id or ""
         present = pushing.client.read(pushing.mapping.resource, ecw_id)
@@ -79,8 +79,8 @@ class Update:
         written = {name: value for name, value in merged.to_emr.items() if value is not None}
         clear = [name for name, value in merged.to_emr.items() if value is None]
         composed = pushing.composer.resource(written, into=present, clear=clear)
-        if (composed.written or composed.problems) and (found := pushing.findings(composed, written, present)):
-            return self.recorder.reject(found)
+        if (composed.written or composed.problems) and (findings := pushing.findings(composed, written, present)):
+            return self.recorder.reject(findings)
         sent = {name: merged.to_emr[name] for name in composed.written}
         if pushing.options.dry_run:
             status = PushStatus.UPDATED if sent else PushStatus.UNCHANGED
@@ -95,10 +95,10 @@ class Update:
         if unsent := sender.decide(UPDATE, sent):
             return unsent
         if sides.merged.conflicts:
-            # Before eCW's values are gone: the answer can be lost.
+            # Before the request overwrites eCW's values, because the answer can be lost.
             with patient.writing(sender.claim_seconds) as connection:
                 self.recorder.write_conflicts(connection, sides, done=False)
-        # Some practices want the id in the URL, too: they answer 100 without it.
+        # Some practices require the id in the URL as well, and answer code 100 without it.
         id_in_url = pushing.id_in_url or any(each.code == "100" for each in failed)
         request = bundle.update(change.resource, id_in_url=id_in_url, version=change.version)
         outcome = sender.send(request, UPDATE, sent)
@@ -115,7 +115,7 @@ class Update:
         return outcome
 
     def _row_of(self, present: Json) -> Json:
-        """Return eCW's row, without the columns whose value cannot be read: those are left alone."""
+        """Return eCW's row without the columns whose value cannot be read: the update does not change them."""
         pushing = self.patient.pushing
         mapped = pushing.mapper.row(present)
         unreadable = {problem.column for problem in mapped.problems}

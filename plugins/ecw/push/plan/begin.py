@@ -1,4 +1,4 @@
-"""Begin a run of the push: what is wanted, whom it takes, and whether that needs an approval."""
+"""Begin a run of the push: read its options, choose its patients, and decide whether it needs an approval."""
 
 from __future__ import annotations
 
@@ -31,48 +31,48 @@ if TYPE_CHECKING:
     from ecw.settings.practice import Practice
 
 log = logging.getLogger(__name__)
-WATCHED = "asset_triggered"  # Airflow's run type of a run that the watcher started
+WATCHED = "asset_triggered"  # Airflow's run type of the runs that the watcher starts
 
 
 def begin(engine: Engine, request: PushRequest) -> Push:
-    """Do what steps.begin says; the connection is read once."""
-    read = PracticeMappings.at(request.ecw_conn_id)
-    wanted = wanted_of(read.connection, request.options)
-    _require_on(read.practice)
+    """Begin a run as `ecw.push.steps.begin` describes; the connection is read once."""
+    mappings = PracticeMappings.at(request.ecw_conn_id)
+    wanted = wanted_of(mappings.connection, request.options)
+    _require_on(mappings.practice)
     with reading(engine) as connection:
-        require_tables(connection, [read.of(PUSHED)])
-    side = side_to_push(engine, read)
+        require_tables(connection, [mappings.of(PUSHED)])
+    side = side_to_push(engine, mappings)
     chosen = choose(side, wanted, watched=request.run_type == WATCHED)
     if not wanted.dry_run:
         with engine.begin() as connection:
-            practices.claim(connection, side.place.practice, read.base_url)
-    push = _planned(side, request, read.base_url, wanted, chosen)
+            practices.claim(connection, side.place.practice, mappings.base_url)
+    push = _planned(side, request, mappings.base_url, wanted, chosen)
     _log(push)
-    if push["creates"] + push["updates"] and Allowed(read.practice)():
-        from ecw.practice.client import client_for  # imports Airflow, which commands that only read the CRM do without
+    if push["creates"] + push["updates"] and Allowed(mappings.practice)():
+        from ecw.practice.client import client_for  # here, because it imports Airflow, which only this branch needs
 
-        capability.keep(push, client_for(read.connection, "manual", engine, AT_ONCE), side.mapping.resource)
+        capability.keep(push, client_for(mappings.connection, "manual", engine, AT_ONCE), side.mapping.resource)
     return push
 
 
 def wanted_of(connection: EcwConnection, options: Mapping[str, Any] | str | None = None) -> Wanted:
-    """Return what the connection says of a push, and over it the run's options."""
+    """Return the options of a push: those of the connection, restricted by those of the run."""
     return Wanted.read(connection.extra_dejson.get("push"), options)
 
 
 def _require_on(practice: Practice) -> None:
-    """Raise ConfigurationError where the push is off for a practice."""
+    """Raise ConfigurationError if the push is off for a practice."""
     if not practice.push:
         raise ConfigurationError(
             f"Nothing is pushed to the practice at the connection {practice.connection!r}: its push is off.",
-            next_step="write `push: true` for it in include/practices.yaml, if its patients are to be pushed.",
+            next_step="to push its patients, write `push: true` for it in include/practices.yaml.",
         )
 
 
 def side_to_push(engine: Engine, read: PracticeMappings) -> CrmSide:
     """Return the CRM's side of a practice whose patients may be pushed.
 
-    Raises ConfigurationError where no row says whose patient it is, though another practice uses the CRM, too.
+    Raises ConfigurationError if several practices use the CRM and its rows do not name their practice.
     """
     side = crm_side(engine, read)
     with reading(engine) as connection:
@@ -81,9 +81,9 @@ def side_to_push(engine: Engine, read: PracticeMappings) -> CrmSide:
 
 
 def _require_own_rows(connection: Connection, side: CrmSide) -> None:
-    """Raise ConfigurationError where the CRM's patients may be another practice's, and no row says whose it is.
+    """Raise ConfigurationError if several practices use the CRM and the table has no column that names the practice.
 
-    A push would create the one's patients in the other's eCW.
+    A push would create one practice's patients in the other's eCW.
     """
     rows, target = side.patients.rows(connection), side.patients.target
     if target.practice is not None or rows.other is None:
@@ -91,16 +91,16 @@ def _require_own_rows(connection: Connection, side: CrmSide) -> None:
     table, column = target.mapped.table, practice_column(connection)
     raise ConfigurationError(
         f"Nothing is pushed to practice {rows.practice}: practice {rows.other} uses the same CRM, and its table "
-        f"{table} has no column {column}, so no row says whose patient it is.",
+        f"{table} has no column {column}, so the rows do not name their practice.",
         next_step=f"add the column (ALTER TABLE {table} ADD COLUMN {column} VARCHAR(64)) and let a pull of each "
-        "practice fill it, or give each practice a CRM database of its own; where the column has another name, put it "
-        "into the CRM connection's extra field `practice_column`; of a practice that is no longer synchronised, delete "
-        f"what ecw_practice, ecw_link, ecw_intent and ecw_push_item have of {rows.other}.",
+        "practice fill it, or give each practice a CRM database of its own. If the column has another name, put that "
+        "name into the CRM connection's extra field `practice_column`. If one of the practices is no longer "
+        f"synchronised, delete its rows in ecw_practice, ecw_link, ecw_intent and ecw_push_item ({rows.other}).",
     )
 
 
 def _planned(side: CrmSide, request: PushRequest, base_url: str, wanted: Wanted, chosen: Chosen) -> Push:
-    """Write the plan into the CRM, unless the run has one already; return the run."""
+    """Write the plan into the CRM, unless the run already has one; return the run."""
     over = bool(chosen.over) and not wanted.dry_run
     auto_started = request.run_type == WATCHED and not over
     plan = Plan(chosen.planned, wanted.dry_run, waiting=over, auto_started=auto_started)
@@ -117,14 +117,14 @@ def _planned(side: CrmSide, request: PushRequest, base_url: str, wanted: Wanted,
         updates=updates,
         not_sent=dict(chosen.not_sent),
         needs_approval=any(row["status"] in ASKED for row in planned),
-        # without the names: an MR number is the patient's
+        # Without the named patients, because an MR number is a patient's data.
         options={name: value for name, value in asdict(wanted).items() if name not in ("patients", "test_patient")},
         named=bool(wanted.named),
     )
 
 
 def _log(push: Push) -> None:
-    """Log how many patients the run takes, and how many it does not, and why."""
+    """Log how many patients the run pushes, and how many it leaves out, by reason."""
     log.info(
         "Practice %s: %d patients to create, %d to update%s; not sent: %s.",
         *(push["practice"], push["creates"], push["updates"], ", in a dry run" if push["options"]["dry_run"] else ""),

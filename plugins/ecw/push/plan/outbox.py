@@ -1,7 +1,8 @@
-"""What is to be pushed: the CRM's patients that differ from what was last agreed, and nothing keeps from it.
+"""The outbox: the CRM's patients that differ from their merge base and can be pushed.
 
-Found in the CRM alone, without a call.  Not sent are patients that are locked, that were refused or are held with the
-very content they have now, and columns that wait for a person.  An outcome that is not known comes first.
+It is computed from the CRM alone, without a call to eCW.  It leaves out patients that are locked, or that were refused
+or are held with their present content, and ignores columns that wait for a person.  Patients whose outcome is not known
+come first.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ WITHOUT_PRACTICE = "without a practice"
 
 @dataclass(slots=True)
 class Outbox:
-    """CRM ids in the order in which they are to be pushed, and how many patients are not among them, and why.
+    """The CRM ids in the order in which they are to be pushed, and the numbers of patients left out.
 
-    `not_sent`: without a practice, another practice's, locked, refused, held, not agreed (linked by a
-    pull that wrote down no agreed values yet).
+    `not_sent` counts them by reason: without a practice, another practice's, locked, refused, held, not agreed (linked
+    by a pull that has stored no merge base yet).
     """
 
     unsettled: list[str] = field(default_factory=list)
     creates: list[str] = field(default_factory=list)
     updates: list[str] = field(default_factory=list)
     not_sent: Counter[str] = field(default_factory=Counter)
-    keys: dict[str, str] = field(default_factory=dict)  # by CRM id, the key of what the CRM says now
+    keys: dict[str, str] = field(default_factory=dict)  # by CRM id, the digest of the present content
     ways: dict[str, str] = field(default_factory=dict)  # by CRM id: create, update
 
     def __iter__(self) -> Iterator[str]:
@@ -52,38 +53,38 @@ class Outbox:
 
 
 def outbox(side: CrmSide) -> Outbox:
-    """Return what is to be pushed now; the patients are read as a stream."""
-    found = Outbox()
+    """Return the outbox of a practice; the patients are read as a stream."""
+    result = Outbox()
     place = side.place
     with reading(side.engine) as connection:
         latest = intents.latest_of_all(connection, place)
         waiting = conflicts.waiting(connection, place.practice, place.resource)
         if count := side.patients.unassigned(connection):
-            found.not_sent[WITHOUT_PRACTICE] = count
+            result.not_sent[WITHOUT_PRACTICE] = count
         for record in side.patients.all(connection):
             if record.elsewhere:
-                found.not_sent["another practice's"] += 1
+                result.not_sent["another practice's"] += 1
                 continue
             intent = latest.get(record.crm_id)
             if intent is not None and intent.open:
-                found.add(found.unsettled, record, side.key(record))
+                result.add(result.unsettled, record, side.key(record))
                 continue
             if record.linked and record.agreed is None:
-                found.not_sent["not agreed"] += 1
+                result.not_sent["not agreed"] += 1
                 continue
             if record.linked and not _differs(side.rules, record, waiting.get(record.crm_id, {})):
                 continue
             key = side.key(record)
             if why := _not_sent(record, intent, key):
-                found.not_sent[why] += 1
+                result.not_sent[why] += 1
             else:
-                found.add(found.updates if record.ecw_id else found.creates, record, key)
-    found.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
-    return found
+                result.add(result.updates if record.ecw_id else result.creates, record, key)
+    result.unsettled.sort(key=lambda crm_id: latest[crm_id].decided_at)
+    return result
 
 
 def way_of(record: Record) -> str:
-    """Say what a push of a patient would be."""
+    """Return the operation that a push of a patient would be: create or update."""
     return UPDATE if record.ecw_id else CREATE
 
 
@@ -98,8 +99,7 @@ def _not_sent(record: Record, intent: Intent | None, key: str) -> str | None:
 
 
 def _differs(rules: dict[str, Rule], record: Record, waiting: dict[str, str]) -> bool:
-    """Return True if a push has something to do: a column that it writes has changed in the CRM since it was agreed
-    on."""
+    """Return True if a column that the push writes differs in the CRM from the merge base."""
     agreed = record.agreed or MergeBase()
     for name, rule in rules.items():
         value = record.row.get(name)

@@ -1,4 +1,4 @@
-"""One look into the CRM: is somebody to be pushed whom no run has taken yet?"""
+"""The watcher's check of the CRM: are there patients to push that no run has planned yet?"""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ecw.settings import connections
 from ecw.settings.practices import of_connection
 
 log = logging.getLogger(__name__)
-SWITCHES = 30.0  # seconds: how often the switches and the connections are looked up
-COMPARE = 45.0  # seconds: how often everybody is compared, though nothing seems to have changed
-SHARE = 20  # but comparing takes at most this part of the time
-REPORT_AGAIN = 300.0  # seconds: a run that was asked for has planned its patients by then
+SWITCHES = 30.0  # seconds between two reads of the switches and the connections
+COMPARE = 45.0  # seconds between two comparisons of all patients, even if nothing seems to have changed
+SHARE = 20  # the comparison takes at most 1/SHARE of the time
+REPORT_AGAIN = 300.0  # seconds until a patient is reported again; its run has planned it by then
 
 
 class Watch:
-    """Looks again and again; a look without a change costs three counts, and reads no patient."""
+    """Checks the CRM repeatedly; a check without a change costs three counts and reads no patient."""
 
     def __init__(self, ecw_conn_id: str, crm_conn_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.ecw_conn_id, self.crm_conn_id = ecw_conn_id, crm_conn_id
@@ -41,25 +41,27 @@ class Watch:
         self._compared: float | None = None
         self._took = 0.0
         self._reported: dict[str, tuple[str, float]] = {}
-        self._trouble = ""
+        self._error = ""
 
     def look(self) -> int:
-        """Return for how many patients a run is to be started now.  Never raises: trouble is logged once, and it tries
-        again."""
+        """Return the number of patients for which a run is to be started now.
+
+        Never raises: an error is logged once, and the next check tries again.
+        """
         try:
-            found = self._look()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watcher; only its name is logged
+            patients = self._look()
+        except Exception as error:  # noqa: BLE001 - no error may end the watcher; only its name is logged
             what = error.what if isinstance(error, EcwError) else type(error).__name__
-            if what != self._trouble:
-                log.warning("The watcher of patients to push cannot look into the CRM: %s It goes on trying.", what)
-            self._trouble = what
+            if what != self._error:
+                log.warning("The watcher of patients to push cannot look into the CRM: %s It keeps trying.", what)
+            self._error = what
             self.close()
             return 0
-        self._trouble = ""
-        return found
+        self._error = ""
+        return patients
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         if self._engine is not None:
             self._engine.dispose()
         self._engine = self._side = self._switched = self._compared = None
@@ -69,14 +71,14 @@ class Watch:
             return 0
         side, now = self._crm(), self._clock()
         mark = self._changes(side)
-        again = max(COMPARE, SHARE * self._took)
-        if mark == self._mark and self._compared is not None and now - self._compared < again:
+        interval = max(COMPARE, SHARE * self._took)
+        if mark == self._mark and self._compared is not None and now - self._compared < interval:
             return 0
-        found = due(side, wanted_of(connections.get(self.ecw_conn_id)))
+        patients = due(side, wanted_of(connections.get(self.ecw_conn_id)))
         self._mark, self._compared = mark, self._clock()
         self._took = self._compared - now
         self._reported = {crm_id: one for crm_id, one in self._reported.items() if now - one[1] < REPORT_AGAIN}
-        new = {crm_id: key for crm_id, key in found.items() if self._reported.get(crm_id, ("", 0.0))[0] != key}
+        new = {crm_id: key for crm_id, key in patients.items() if self._reported.get(crm_id, ("", 0.0))[0] != key}
         self._reported |= {crm_id: (key, now) for crm_id, key in new.items()}
         return len(new)
 
@@ -84,10 +86,10 @@ class Watch:
         now = self._clock()
         if self._switched is None or now - self._switched[0] >= SWITCHES:
             practice = of_connection(self.ecw_conn_id)
-            started = all(is_on(name, unset=True) for name in {WATCH, practice.variable(WATCH)})
-            on = practice.push and started and stopped(practice) is None
+            auto_start = all(is_on(name, unset=True) for name in {WATCH, practice.variable(WATCH)})
+            on = practice.push and auto_start and stopped(practice) is None
             self._switched = (now, on)
-            self._side = None  # the mapping file or the connection may have been changed
+            self._side = None  # read again, because the mapping file or the connection may have changed
         return self._switched[1]
 
     def _crm(self) -> CrmSide:
@@ -98,16 +100,16 @@ class Watch:
         return self._side
 
     def _changes(self, side: CrmSide) -> Any:
-        """Return what is another whenever somebody changed a patient, or chose something about one."""
+        """Return a value that changes whenever a patient changes in the CRM, or a person makes a choice about one."""
         table, key, place = side.patients.target.table, side.patients.target.key, side.place
         times = [func.max(table.columns[CHANGED])] if CHANGED in table.columns else []
-        mine = {"practice": place.practice, "resource": place.resource}
-        chosen = [
-            select(func.count()).select_from(it).filter_by(**mine).where(it.c.choice.is_not(None))
-            for it in (ecw_intent, ecw_conflict)
+        scope = {"practice": place.practice, "resource": place.resource}
+        choices = [
+            select(func.count()).select_from(table_).filter_by(**scope).where(table_.c.choice.is_not(None))
+            for table_ in (ecw_intent, ecw_conflict)
         ]
         with reading(side.engine) as connection:
             rows = connection.execute(
                 select(func.count(), func.max(cast(key, String)), *times).select_from(table)
             ).one()
-            return (tuple(rows), *(connection.execute(statement).scalar() for statement in chosen))
+            return (tuple(rows), *(connection.execute(statement).scalar() for statement in choices))

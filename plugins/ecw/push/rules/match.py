@@ -1,13 +1,13 @@
-"""Is this patient in eCW already?  Asked before every create, with the searches that eCW allows.
+"""Find out whether eCW already has a patient, before every create, with the searches that eCW allows.
 
-    identifier                 the account number (MR number), which eCW gives once
-    family, given, birth date  everybody of this birth date whose name begins as the patient's: compared here
-    name, birth date           the same, where the names are only nearly the same
-    phone, birth date          the same phone: a family name changes with marriage
+    identifier                 the account number (MR number), which eCW gives to one patient only
+    family, given, birth date  all patients of this birth date with the same first letter; compared here
+    name, birth date           the same, for names that are nearly the same
+    phone, birth date          the same phone, because a family name changes with marriage
 
-A patient is found for certain where name and birth date are the same, something beyond them agrees, and nothing speaks
-against it (ecw.identity.compare); anything else that is found is held for a person.  Nothing is guessed, and no filter
-is taken on trust: what comes back is compared here again.  (Parameter sets: reference, section 3.)
+A patient is a certain match if name and birth date are the same, something beyond them agrees, and nothing contradicts
+(ecw.identity.compare).  Every other possible match is held for a person.  The server's filters are not trusted: every
+result is compared here again.  (Parameter sets: reference, section 3.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ecw.identity.person import Person
 
 Resource = Mapping[str, Any]
 
-# The rungs of patients whom no search has found:
+# The match rules of patients that no search has found:
 CHOSEN, ANSWERED = "a person's choice", "eCW's answer"
 IDENTIFIER, SAME_NAME, NEAR_NAME, PHONE = (
     "identifier",
@@ -51,7 +51,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class NeedsReview:
-    """eCW may have the patient: a person decides.  `why` names no value."""
+    """eCW may have the patient, so a person decides.  `why` contains no value."""
 
     candidates: tuple[str, ...]
     match_rule: str
@@ -60,10 +60,10 @@ class NeedsReview:
 
 @dataclass(frozen=True, slots=True)
 class MatchQuery:
-    """What a patient is searched by, as it was composed for eCW; it holds patient data.
+    """The search values of a patient, taken from the resource composed for eCW; it holds patient data.
 
-    `family`, `first` and `phones` are spelled as a search sends them. `ruled_out` are eCW ids of which a person has
-    said that they are others.
+    `family`, `first` and `phones` are spelled as a search sends them. `ruled_out` are the eCW ids that a person has
+    ruled out.
     """
 
     person: Person
@@ -78,9 +78,9 @@ class MatchQuery:
 
     @classmethod
     def of(cls, patient: Resource, identifiers: Iterable[str] = (), accounts: Iterable[str] = ()) -> MatchQuery:
-        """Take it from a composed patient that was validated.
+        """Return the query for a composed and validated patient.
 
-        `identifiers` are further ones that the CRM knows; `accounts` those that eCW gave, as far as the CRM knows them.
+        `identifiers` are further identifiers in the CRM; `accounts` are those of them that eCW gave.
         """
         name = next(name for name in patient["name"] if name.get("use", "usual") == "usual" and name.get("family"))
         phones = [each.get("value") for each in patient.get("telecom") or [] if each.get("system") == "phone"]
@@ -92,9 +92,9 @@ class MatchQuery:
         )
 
     def beginnings(self) -> list[str]:
-        """Return the letters that the words of the patient's names begin with, as they are and as Latin letters.
+        """Return the first letters of the words of the patient's names, as they are and as Latin letters.
 
-        eCW finds a name by its beginning, one letter included.
+        eCW finds a name by its beginning, even by one letter.
         """
         words = self.person.name.texts
         letters = (letter for word in words for letter in (word[:1], unidecode(word)[:1]))
@@ -102,9 +102,9 @@ class MatchQuery:
 
 
 class PatientMatcher:
-    """Looks for patients of one practice.
+    """Searches the patients of one practice.
 
-    `linked` tells which of some eCW ids belong to records of the CRM already.
+    `linked` returns those of the given eCW ids that are already linked to records of the CRM.
     """
 
     def __init__(self, client: EcwClient, linked: Callable[[Iterable[str]], set[str]]) -> None:
@@ -113,15 +113,15 @@ class PatientMatcher:
         self.server = client.server
         if not self._takes("name", "birthdate") and not self._takes("family", "given", "birthdate"):
             raise ConfigurationError(
-                "The practice's server takes no search by name and birth date, so a patient who is there already "
-                "would not be found, and would be doubled.",
+                "The practice's server supports no search by name and birth date, so a patient that eCW already has "
+                "would not be found, and would be created twice.",
                 next_step="ask eCW support to switch these search parameters on; updates can be pushed meanwhile.",
             )
 
     def find(self, sought: MatchQuery) -> Match | NeedsReview | None:
-        """Return the patient, the candidates for a person to choose from, or None: eCW has nobody like it.
+        """Return the match, the candidates for a person to choose from, or None if eCW has no similar patient.
 
-        Raises InvalidResponse when the server ignored a filter, and what every call raises.
+        Raises InvalidResponse if the server ignored a filter, and the errors of a call.
         """
         return self._first_found(
             sought,
@@ -135,24 +135,24 @@ class PatientMatcher:
         )
 
     def find_exactly(self, sought: MatchQuery) -> Match | NeedsReview | None:
-        """Search by account number and by name alone, the fewest calls that find whom somebody has just entered."""
+        """Search by account number and by name only: the fewest calls that find a patient who was just entered."""
         return self._first_found(sought, ((IDENTIFIER, self._by_identifier), (NEAR_NAME, self._by_whole_name)))
 
     def _first_found(
         self, sought: MatchQuery, searches: Iterable[tuple[str, Callable[[MatchQuery], Iterator[Resource]]]]
     ) -> Match | NeedsReview | None:
-        """Search until somebody is found who could be the patient."""
+        """Search until a search returns possible matches, and return the decision about them."""
         seen: dict[str, Comparison] = {}
         for match_rule, search in searches:
             for patient in search(sought):
                 if patient["id"] not in seen:
                     seen[patient["id"]] = compare(sought.person, Person.of(patient))
-            if found := self._decided(seen, match_rule):
-                return found
+            if result := self._decided(seen, match_rule):
+                return result
         return None
 
     def _decided(self, seen: Mapping[str, Comparison], match_rule: str) -> Match | NeedsReview | None:
-        """Return what the patients that were found so far come to."""
+        """Return the decision about all patients that the searches have returned so far."""
         possible = {ecw_id: one for ecw_id, one in seen.items() if one.verdict != Verdict.DIFFERENT}
         if not possible:
             return None
@@ -175,7 +175,7 @@ class PatientMatcher:
                 yield patient
 
     def _by_name(self, sought: MatchQuery) -> Iterator[Resource]:
-        """Yield everybody of the birth date whose name begins as the patient's."""
+        """Yield all patients of the birth date with the same first letter of a name."""
         if self._takes("name", "birthdate"):
             for letter in sought.beginnings():
                 yield from self._born(sought, {"name": letter, "birthdate": sought.born})
@@ -189,7 +189,7 @@ class PatientMatcher:
             yield from self._born(sought, {"name": sought.family, "birthdate": sought.born})
 
     def _by_short_form(self, sought: MatchQuery) -> Iterator[Resource]:
-        """Yield those whose name begins as a short form of the patient's given names, or as one that these are of."""
+        """Yield patients whose name begins like a short or long form of one of the patient's given names."""
         forms = sorted({form for given in sought.person.name.given for form in variants(given)})
         if self._takes("name", "birthdate"):
             for letter in sorted({form[0].upper() for form in forms} - set(sought.beginnings())):
@@ -199,7 +199,7 @@ class PatientMatcher:
                 yield from self._born(sought, {"family": sought.family, "given": form, "birthdate": sought.born})
 
     def _by_swapped_birth_date(self, sought: MatchQuery) -> Iterator[Resource]:
-        """Yield those of the name who were born on the day that month and day swapped make."""
+        """Yield patients of the name whose birth date is the patient's with month and day swapped."""
         swap = day_month_swapped(sought.born)
         if swap is None:
             return
@@ -229,7 +229,7 @@ class PatientMatcher:
 
 
 def alike(sought: MatchQuery, patient: Resource) -> bool:
-    """Return True where a patient could be the one that is sought."""
+    """Return True if a patient could be the one that the query describes."""
     return compare(sought.person, Person.of(patient)).verdict != Verdict.DIFFERENT
 
 
@@ -240,6 +240,6 @@ def merged_away(patient: Resource) -> bool:
 
 def _ignored(parameter: str) -> InvalidResponse:
     return InvalidResponse(
-        f"A search of Patient brought records that {parameter} does not fit: the server ignored the filter.",
+        f"A search of Patient by {parameter} returned records that do not fit it: the server ignored the filter.",
         next_step="ask eCW support; nothing was sent.",
     )

@@ -1,8 +1,8 @@
-"""What happened to a patient that was sent: eCW's answer, in whatever form, as one row of the journal.
+"""Read the outcome of a sent patient from eCW's answer, in any of its forms.
 
-HTTP 200 says nothing yet: eCW puts its own code where a Bundle's HTTP status belongs, and "201" and "202" are failures.
-A plain FHIR server (`plain`) answers with true HTTP statuses there.  eCW's own texts are not passed on: they can hold
-what was sent.  (Reference, section 4.)
+HTTP 200 does not mean success: eCW puts its own code where a Bundle has the HTTP status, and "201" and "202" are
+failures.  A plain FHIR server (`plain`) has true HTTP statuses there.  eCW's own texts are not passed on, because they
+can hold patient data.  (Reference, section 4.)
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ecw.fhir.responses import known_codes, places_of
 
 
 class Kind(StrEnum):
-    """What is to be done about an outcome."""
+    """The action that an outcome asks for."""
 
     DONE = "done"
     RETRY_ONCE = "retry once"
     FIX_DATA = "fix the data"
     LINK = "link to existing"
     ADMINISTRATOR = "tell an administrator"
-    LATER = "try again later"  # nothing was done, and nothing is wrong with the patient
+    LATER = "try again later"  # eCW did nothing, and nothing is wrong with the patient
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt's end.  `http` and `code` are None where the answer had none."""
+    """The outcome of one attempt.  `http` and `code` are None if the answer had none."""
 
     kind: Kind
     message: str
@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def unclear(self) -> bool:
-        """The patient reached eCW, and what is wrong with it was not said: it is sent again, but not for ever."""
+        """True if the patient reached eCW and the answer does not say what is wrong: it is sent again, up to TRIES."""
         return self.kind in (Kind.UNKNOWN, Kind.RETRY_ONCE) or self.code == "2"
 
 
@@ -60,9 +60,9 @@ class Code:
 _FIX = "correct the field in the CRM; the next push sends the patient again."
 _SEARCH = "search for the patient in eCW before it is sent again."
 _ONCE = "send it once more; if it happens again, ask eCW support."
-_EXTENSION = "see that the crosswalk has a code that the practice knows, then push again."
+_EXTENSION = "check that the crosswalk has a code that the practice knows, then push again."
 _BASE = "check the connection's base URL and the practice code: eCW takes no writes at this address."
-_ID = "look at the linked eCW id: the patient may have been merged or deleted in eCW."
+_ID = "check the linked eCW id: the patient may have been merged or deleted in eCW."
 
 CODES = {
     "1": Code("Success", Kind.DONE, ""),
@@ -93,15 +93,15 @@ CODES = {
         "ask the practice's eCW administrator, or eCW support, to configure one; stop pushing until then.",
     ),
     "605": Code("Invalid identifier", Kind.FIX_DATA, _FIX),
-    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"take an edit of the identifier back, or {_ID}"),
+    "608": Code("Id and patient do not match", Kind.FIX_DATA, f"undo the edit of the identifier, or {_ID}"),
     "614": Code("Unsupported characters", Kind.FIX_DATA, _FIX),
 }
 
-STALE = (409, 412)  # what servers answer an update of another version with: HAPI with 409, FHIR says 412
+STALE = (409, 412)  # the answer to an update of an outdated version: FHIR defines 412, HAPI sends 409
 _CONFLICT = "The patient changed in eCW after it was read (version conflict)"
-_AGAIN = "nothing: it is read again, merged and sent."
+_AGAIN = "nothing: the next attempt reads the patient again, merges and sends it."
 _REVIVED = "The patient was deleted in eCW meanwhile, and this update has created it anew"
-_LOOK = "look in eCW whether the deletion was meant, and delete the patient there once more if so."
+_LOOK = "check in eCW whether the deletion was meant; if so, delete the patient there again."
 
 # [base/]Patient/id[/_history/version]; ids are 1 to 64 of A-Za-z0-9-.
 _LOCATION = re.compile(r"(?:https?://[^\s?#]+/)?Patient/([A-Za-z0-9.\-]{1,64})(?:/_history/[A-Za-z0-9.\-]*)?/?")
@@ -109,9 +109,9 @@ _TRANSIENT = frozenset({"timeout", "exception", "transient", "lock-error", "no-s
 
 
 def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | None = None) -> Outcome:
-    """Return what an answer with HTTP 200 says; `sent_id` is the id of an update, which eCW need not repeat.
+    """Return the outcome of an answer with HTTP 200; `sent_id` is the id of an update, which eCW may leave out.
 
-    What it cannot say for certain is UNKNOWN, an answer of eCW's that names a patient other than `sent_id` too.
+    An unclear answer is UNKNOWN, and so is an answer that names another patient than `sent_id`.
     """
     outcomes = list(_outcomes(answer))
     response = _response(answer)
@@ -119,12 +119,12 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
     ecw_id = _located(response)
     if code is None:
         issues = known_codes(issue for outcome in outcomes for issue in _issues(outcome))
-        said = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
+        content = f"an OperationOutcome ({', '.join(issues) or 'no code'})" if outcomes else "no entry"
         if outcomes and _refusal(outcomes):
             places = places_of(issue for outcome in outcomes for issue in _issues(outcome))
-            next_step = _FIX if places else "ask eCW support which element it does not take."
-            return _at(Outcome(Kind.FIX_DATA, f"Refused with {said}", next_step), places)
-        return _unknown(f"eCW answered with {said} where its code should be")
+            next_step = _FIX if places else "ask eCW support which element it refuses."
+            return _at(Outcome(Kind.FIX_DATA, f"Refused with {content}", next_step), places)
+        return _unknown(f"eCW answered with {content} instead of its code")
     if plain and code[0] in "2345":
         refusals = [issue for each in outcomes for issue in _issues(each)]
         return _at(_plain(code, ecw_id, sent_id), places_of(refusals))
@@ -139,28 +139,28 @@ def understand(answer: dict[str, Any], *, plain: bool = False, sent_id: str | No
 def raised(error: EcwError, *, read: bool = False, update: bool = False, plain: bool = False) -> Outcome:
     """Return the outcome of a write that ended in an error instead of an answer; `read`: of a read or a search.
 
-    Every write goes to the practice's base URL: that this is not there says nothing of the patient, unless it is an
+    Every write is POSTed to the practice's base URL, so a 404 concerns the address and not the patient, except for an
     `update` on a `plain` server, which answers with the entry's status.
     """
     status = re.search(r"HTTP (\d{3})", error.what)
     http = int(status.group(1)) if status else None
     what = type(error).__name__
     if isinstance(error, OutcomeUnknown):
-        return Outcome(Kind.UNKNOWN, f"No answer that says what happened to it ({what})", _SEARCH, http)
+        return Outcome(Kind.UNKNOWN, f"eCW's answer was lost, the outcome is not known ({what})", _SEARCH, http)
     if update and http in STALE:
         return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
     if http == 412:  # a conditional create that matches several, https://hl7.org/fhir/R4/http.html#ccreate
         return Outcome(Kind.LINK, CODES["201"].meaning, CODES["201"].next_step, http)
     if not isinstance(error, FatalError) or isinstance(error, PushStopped):
-        return Outcome(Kind.LATER, f"Not sent, or turned away ({what})", error.next_step, http)
+        return Outcome(Kind.LATER, f"Not sent, or not accepted ({what})", error.next_step, http)
     if isinstance(error, InvalidResponse):
         return Outcome(Kind.ADMINISTRATOR, error.what, error.next_step, http)
     missing = http in (404, 410)
     if missing and update and plain:
-        return Outcome(Kind.FIX_DATA, "Refused: the patient is not in eCW any more", _ID, http)
+        return Outcome(Kind.FIX_DATA, "Refused: eCW no longer has the patient", _ID, http)
     if isinstance(error, AccessDenied) or http not in (400, 404, 409, 410, 422) or (missing and not read):
         return Outcome(Kind.ADMINISTRATOR, f"Refused ({what})", _BASE if missing else error.next_step, http)
-    next_step = _ID if missing else "compare the patient with what the server's profile asks for, and fix it."
+    next_step = _ID if missing else "compare the patient with the server's profile, and fix it."
     places = re.search(r", at (Patient[^:]*)\.\Z", error.what)
     return _at(
         Outcome(Kind.FIX_DATA, f"Refused ({what})", next_step, http), places.group(1).split(", ") if places else []
@@ -175,7 +175,7 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
         return Outcome(Kind.LATER, _CONFLICT, _AGAIN, http)
     if http == 201 or (http == 200 and sent_id):
         return _done(None, "Created" if http == 201 else "Updated", ecw_id, sent_id, http)
-    if http == 200 and ecw_id:  # the conditional create found one
+    if http == 200 and ecw_id:  # the conditional create found an existing patient
         return Outcome(Kind.LINK, CODES["202"].meaning, CODES["202"].next_step, http, None, ecw_id)
     if http < 400:
         return _unknown(f"The server answered HTTP {http}")
@@ -191,7 +191,7 @@ def _plain(code: str, ecw_id: str | None, sent_id: str | None) -> Outcome:
 
 
 def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
-    """Add the elements that a refusal is about."""
+    """Add the refused elements to an outcome."""
     if not places or outcome.kind is Kind.DONE:
         return outcome
     return replace(outcome, message=f"{outcome.message} at {', '.join(places)}", places=tuple(places))
@@ -199,7 +199,7 @@ def _at(outcome: Outcome, places: Sequence[str]) -> Outcome:
 
 def _done(code: str | None, message: str, ecw_id: str | None, sent_id: str | None, http: int = 200) -> Outcome:
     if sent_id and ecw_id not in (None, sent_id):
-        return _unknown("eCW named another patient than the one that was sent", code)
+        return _unknown("eCW named another patient than the sent one", code)
     if (ecw_id := ecw_id or sent_id) is None:
         return _unknown("Success without a location: the patient's id is unknown", code)
     return Outcome(Kind.DONE, message, "", http, code, ecw_id)
@@ -227,7 +227,7 @@ def _located(response: dict[str, Any]) -> str | None:
 
 
 def _code(response: dict[str, Any], outcomes: list[dict[str, Any]], plain: bool) -> str | None:
-    """Return eCW's code, or the HTTP status of a plain server ("201 Created"), wherever it stands."""
+    """Return eCW's code, or the HTTP status of a plain server ("201 Created"), from the status or the issues."""
     status = response.get("status")
     if isinstance(status, int | str) and not isinstance(status, bool):
         found = re.match(r"\s*(\d{1,4})(?!\d)" + (r"" if plain else r"\s*\Z"), str(status))
@@ -238,7 +238,7 @@ def _code(response: dict[str, Any], outcomes: list[dict[str, Any]], plain: bool)
 
 
 def _coded(issue: dict[str, Any]) -> Iterator[str]:
-    """Yield eCW's codes that stand in an issue's details; a success is never reported there."""
+    """Yield eCW's codes in an issue's details; they never report a success."""
     details = issue.get("details")
     for coding in (details.get("coding") or []) if isinstance(details, dict) else []:
         code = coding.get("code") if isinstance(coding, dict) else None
@@ -260,7 +260,7 @@ def _issues(outcome: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _refusal(outcomes: list[dict[str, Any]]) -> bool:
-    """Return True if the server says that it did not take it: errors only, and none of the passing kind."""
+    """Return True if the server refused the patient: all issues are errors, and none is transient."""
     issues = [issue for outcome in outcomes for issue in _issues(outcome)]
     severe = [issue for issue in issues if issue.get("severity") in ("error", "fatal")]
     return bool(severe) and len(severe) == len(issues) and not any(issue.get("code") in _TRANSIENT for issue in severe)

@@ -1,8 +1,8 @@
-"""What eCW will not take, found before it is sent: the field, the reason and the next move, never the value.
+"""Find the fields that eCW would refuse before a patient is sent: the field, the reason and the next step, no value.
 
-What a patient needs is the reference's section 4.  Which characters codes 108 and 614 mean, and from what length on
-code 109 comes, eCW does not publish: `Limits` holds what is known to pass, and a practice can widen it
-(`max_text_length` and `allowed_characters` in the connection's extra field `push`).
+The reference's section 4 lists the required fields.  eCW does not publish the characters of codes 108 and 614, or the
+length of code 109: `Limits` has the values that are known to pass, and a practice can widen them (`max_text_length` and
+`allowed_characters` in the connection's extra field `push`).
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ecw.mapping.validation.resource import not_fhir
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What texts may be: how long, and without which characters."""
+    """The limits of texts: their length and their characters."""
 
     max_text_length: int = 100
     unsupported: re.Pattern[str] = re.compile(r"[<>{}|^~\\\x00-\x1f\x7f]")
-    highest: str = "\uffff"  # emoji and the like lie beyond
-    allowed_characters: str = ""  # characters that the practice's eCW takes all the same
+    highest: str = "\uffff"  # emoji, for instance, are beyond it
+    allowed_characters: str = ""  # characters that the practice's eCW accepts nevertheless
 
     def refuses(self, character: str) -> bool:
-        """Return True if eCW does not take a character."""
-        strange = character > self.highest or self.unsupported.match(character) is not None
-        return strange and character not in self.allowed_characters
+        """Return True if eCW refuses a character."""
+        unsupported = character > self.highest or self.unsupported.match(character) is not None
+        return unsupported and character not in self.allowed_characters
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why a patient cannot be sent.  `field` is the CRM's column, or the FHIR element where no column is at fault."""
+    """A reason why a patient cannot be sent.  `field` is the CRM's column, or the FHIR element if no column fits."""
 
     field: str
     rule: str
@@ -60,58 +60,57 @@ def findings(
     limits: Limits | None = None,
     ids: Mapping[str, Collection[str]] | None = None,
 ) -> list[Finding]:
-    """Return everything that keeps a composed patient from being sent.
+    """Return all reasons why a composed patient cannot be sent.
 
-    `row` is the CRM's row that it was composed of, `before` the resource that eCW has, of an update: what it holds
-    already it has taken, so only what is new is judged.  `ids` are those that eCW has, by FHIR type; where there
-    are none of a type, they are not known.
+    `row` is the CRM's row of the patient. `before` is eCW's resource, for an update: eCW has accepted its values, so
+    only new values are checked.  `ids` are the ids that eCW has, by FHIR type; a type without ids is not checked.
     """
     pushed = tuple(columns)
-    found = [_of_mapping(problem) for problem in composed.problems]
-    reported = {finding.field for finding in found}
+    result = [_of_mapping(problem) for problem in composed.problems]
+    reported = {finding.field for finding in result}
     texts = [column for column in pushed if before is None or column.name in composed.written]
-    needed = (
+    own_checks = (
         *_new(composed, pushed, before),
         *_texts(texts, row, limits or Limits()),
         *_references(texts, composed, ids or {}),
     )
-    found += [finding for finding in needed if finding.field not in reported]
-    if found:  # the models would only say the same again, of the element
-        return found
+    result += [finding for finding in own_checks if finding.field not in reported]
+    if result:  # the FHIR models would report the same problems again, by element
+        return result
     known = not_fhir(before) if before is not None else []
     return [_of_fhir(problem) for problem in not_fhir(composed.resource) if problem not in known]
 
 
 def _new(composed: Composed, columns: tuple[Column, ...], before: dict[str, Any] | None) -> Iterator[Finding]:
-    """Yield what the patient lacks; of an update, what the push itself writes badly or takes away.
+    """Yield the required fields that the patient lacks; for an update, only those that the push itself causes.
 
-    What eCW lacked before, it has taken like that: a name that is not `usual`, a gender that it refuses in a create.
+    eCW accepts its own gaps: a name that is not `usual`, or a gender that it refuses in a create.
     """
-    held = set() if before is None else {finding.field for finding in _required(before, columns)}
+    already = set() if before is None else {finding.field for finding in _required(before, columns)}
     for finding in _required(composed.resource, columns):
-        if finding.field not in held or finding.field in composed.written:
+        if finding.field not in already or finding.field in composed.written:
             yield finding
 
 
 def _required(patient: dict[str, Any], columns: tuple[Column, ...]) -> Iterator[Finding]:
     identifiers = patient.get("identifier") or []
     if not any(each.get("system") and each.get("value") for each in identifiers):
-        yield _lacks(columns, "identifier", "value", "give the patient an EMR identifier: an account number will do.")
+        yield _lacks(columns, "identifier", "value", "give the patient an EMR identifier, such as an account number.")
     names = [name for name in patient.get("name") or [] if name.get("use", "usual") == "usual"]
-    if not any(name.get("family") for name in names) and not _says(patient, columns, "family"):
+    if not any(name.get("family") for name in names) and not _has_name(patient, columns, "family"):
         yield _lacks(columns, "name", "family", "fill in the last name.")
-    if not any(any(name.get("given") or []) for name in names) and not _says(patient, columns, "given"):
+    if not any(any(name.get("given") or []) for name in names) and not _has_name(patient, columns, "given"):
         yield _lacks(columns, "name", "given", "fill in the first name.")
     if patient.get("gender") not in GENDERS:
         field = _column(columns, "gender", "gender")
-        move = f"choose {', '.join(GENDERS[:-1])} or {GENDERS[-1]}: eCW takes no other."
+        next_step = f"choose {', '.join(GENDERS[:-1])} or {GENDERS[-1]}: eCW takes no other."
         reason = "eCW does not take this gender" if patient.get("gender") else "it is empty, and eCW needs it"
-        yield Finding(field, "required", reason, move)
+        yield Finding(field, "required", reason, next_step)
     yield from _birth_date(patient.get("birthDate"), _column(columns, "birthDate", "birthDate"))
 
 
-def _says(patient: dict[str, Any], columns: tuple[Column, ...], part: str) -> bool:
-    """Return True if the name that the columns write to has that part, whatever its `use`."""
+def _has_name(patient: dict[str, Any], columns: tuple[Column, ...], part: str) -> bool:
+    """Return True if the name that the columns fill has that part, whatever its `use`."""
     name = _column(columns, "name", part)
     column = next((column for column in columns if column.name == name), None)
     try:
@@ -129,9 +128,9 @@ def _birth_date(born: Any, field: str) -> Iterator[Finding]:
     except ValueError:
         yield Finding(field, "date", "it is not a day of the calendar", "correct the date of birth.")
         return
-    # It may be tomorrow already where the patient was born.
+    # One day of tolerance, because it may already be tomorrow in the patient's time zone.
     if day > (datetime.now(UTC) + timedelta(days=1)).date():
-        yield Finding(field, "date", "it lies in the future", "correct the date of birth.")
+        yield Finding(field, "date", "it is in the future", "correct the date of birth.")
 
 
 def _texts(columns: Iterable[Column], row: Mapping[str, Any], limits: Limits) -> Iterator[Finding]:
@@ -154,15 +153,15 @@ def _references(columns: Iterable[Column], composed: Composed, ids: Mapping[str,
         kind, _, ecw_id = str(reader(column.steps)(composed.resource) or "").partition("/")
         if ids.get(kind) and ecw_id and ecw_id not in ids[kind]:
             reason = f"eCW has no such {kind.lower()} among those that were pulled"
-            move = f"choose one that eCW has; the crosswalk `{column.crosswalk or kind.lower()}` maps it."
-            yield Finding(column.name, "reference", reason, move)
+            next_step = f"choose one that eCW has; the crosswalk `{column.crosswalk or kind.lower()}` maps it."
+            yield Finding(column.name, "reference", reason, next_step)
 
 
 def _of_mapping(problem: Problem) -> Finding:
-    move = "correct the value in the CRM."
+    next_step = "correct the value in the CRM."
     if problem.rule in ("unmapped value", "reference"):
-        move = "add a line for the value to the crosswalk, or choose another value in the CRM."
-    return Finding(problem.column or "record", problem.rule, problem.reason, move)
+        next_step = "add a line for the value to the crosswalk, or choose another value in the CRM."
+    return Finding(problem.column or "record", problem.rule, problem.reason, next_step)
 
 
 def _of_fhir(problem: Problem) -> Finding:
@@ -170,12 +169,12 @@ def _of_fhir(problem: Problem) -> Finding:
     return Finding(element, problem.rule, reason, "correct the value in the CRM, or the column's path in the mapping.")
 
 
-def _lacks(columns: tuple[Column, ...], element: str, part: str, move: str) -> Finding:
-    return Finding(_column(columns, element, part), "required", "it is empty, and eCW needs it", move)
+def _lacks(columns: tuple[Column, ...], element: str, part: str, next_step: str) -> Finding:
+    return Finding(_column(columns, element, part), "required", "it is empty, and eCW needs it", next_step)
 
 
 def _column(columns: tuple[Column, ...], element: str, part: str) -> str:
-    """Name the column that fills a part of an element, else the element itself."""
+    """Return the column that fills a part of an element, or the element itself if no column does."""
     of_element = [column for column in columns if element_of(column.steps) == element]
     for column in of_element:
         if any(isinstance(step, Member) and step.name == part for step in column.steps):

@@ -1,14 +1,14 @@
-"""Make the virtual environment from the pinned requirements; quick when there is nothing to do.
+"""Create the virtual environment from the pinned requirements; return at once if it is up to date.
 
-Runs on a bare Python 3.11+ with nothing but its standard library:
+Needs Python 3.11 or later, and only the standard library:
 
-    python3 include/bootstrap.py run    # what `make run` needs
-    python3 include/bootstrap.py dev    # and what `make test` and `make bench` need
-    python3 include/bootstrap.py cluster  # and what `make run-cluster` and `make test-cluster` need
+    python3 scripts/bootstrap.py run      # what `make run` needs
+    python3 scripts/bootstrap.py dev      # also what `make test` and `make bench` need
+    python3 scripts/bootstrap.py cluster  # also what `make run-cluster` and `make test-cluster` need
 
-The packages are installed by uv (some ten times as fast as pip), which pip installs first; pip's own
-settings (index, certificate, found in its configuration or environment) are passed on to it.
-Every file that is installed, uv and what builds the project among them, has to have a hash of requirements.lock.
+pip installs uv, and uv installs the packages (about ten times as fast as pip). uv gets pip's settings (index,
+certificate) from pip's configuration and environment. Every installed file must have a hash in requirements.lock,
+also uv itself and the packages that build the project. See docs/decisions/0002-uv-installs-the-pinned-packages.md.
 """
 
 from __future__ import annotations
@@ -31,62 +31,62 @@ BIN = VENV / "bin"
 LOG = ROOT / ".run" / "setup.log"
 LOCK = "requirements.lock"
 REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt", "cluster": "requirements-cluster.txt"}
-KINDS = tuple(REQUIREMENTS)  # each holds what those before it hold
-EXTRAS = ("celery", "s3", "postgres")  # of pyproject.toml, for a cluster
+KINDS = tuple(REQUIREMENTS)  # each includes the packages of the kinds before it
+EXTRAS = ("celery", "s3", "postgres")  # optional dependencies of pyproject.toml that a cluster needs
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
 DIRECT = re.compile(r"([\w.-]+)(\[[^]]*\])?([^;]*)(;.*)?")
-INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "include/bootstrap.py")
-NOT_THE_FILE = (
-    f"a file is not the one that {LOCK} pins by hash, so nothing of it was installed. Do not go on with it: "
+INPUTS = (*REQUIREMENTS.values(), LOCK, "pyproject.toml", "scripts/bootstrap.py")
+WRONG_HASH = (
+    f"a file is not the one that {LOCK} pins by hash, so it was not installed. Do not use it: "
     "find out what your mirror or proxy served."
 )
 NOT_FETCHED = (
-    "the packages could not be fetched. Check the network, or name your mirror or proxy "
+    "the packages could not be downloaded. Check the network, or set your mirror or proxy "
     "(PIP_INDEX_URL, HTTPS_PROXY), then run the same command again."
 )
 
 
 def main(kind: str) -> None:
-    """Bring the environment up to what `kind` needs; a stamp per kind says that it is there."""
+    """Install what `kind` needs, unless a stamp file shows that it, or a larger kind, is installed already."""
     stamps = {name: VENV / f".ready-{name}" for name in KINDS}
-    wanted = digest()
-    if any(stamps[name].exists() and stamps[name].read_text() == wanted for name in KINDS[KINDS.index(kind) :]):
+    inputs = digest()
+    if any(stamps[name].exists() and stamps[name].read_text() == inputs for name in KINDS[KINDS.index(kind) :]):
         return
     started = time.monotonic()
-    say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (some 900 MB on disk, once) …")
+    say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (about 1 GB on disk, once) …")
     LOG.parent.mkdir(exist_ok=True)
     make_venv()
     install_uv()
     settings = uv_settings()
     locked = ("--build-constraints", LOCK, "--require-build-hashes", "--preview-features", "build-dependency-hashes")
-    wanted_file = LOG.with_name(f"requirements-{kind}.txt")
-    wanted_file.write_text(pinned(kind))
-    uv(settings, "--requirement", str(wanted_file), "--constraint", LOCK, "--require-hashes", *locked)
+    requirements = LOG.with_name(f"requirements-{kind}.txt")
+    requirements.write_text(pinned(kind))
+    uv(settings, "--requirement", str(requirements), "--constraint", LOCK, "--require-hashes", *locked)
     uv(settings, "--no-deps", "--editable", ".", *locked)
-    stamps[kind].write_text(wanted)
+    stamps[kind].write_text(inputs)
     say(f"Ready after {time.monotonic() - started:.0f} s.")
 
 
 def pinned(kind: str) -> str:
-    """Return the requirements of that kind, each at the version that the lock pins: hashes are checked for these only.
+    """Return the requirements of a kind, each with its version from the lock: uv checks hashes of pinned versions only.
 
-    What the lock does not know stays as it is, and uv refuses it.
+    A requirement that is not in the lock stays as it is, and uv refuses it.
     """
     versions = {canonical(name): version for name, version in PIN.findall((ROOT / LOCK).read_text())}
     lines = list(direct(ROOT / REQUIREMENTS[kind]))
     if kind == "cluster":
         groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         lines += [line for extra in EXTRAS for line in groups[extra]]
-    found = []
+    requirements = []
     for line in lines:
         name, extras, _, marker = next(DIRECT.finditer(line)).groups(default="")
         version = versions.get(canonical(name))
-        found.append(f"{name}{extras}=={version} {marker}" if version else line)
-    return "\n".join(found)
+        requirements.append(f"{name}{extras}=={version} {marker}" if version else line)
+    return "\n".join(requirements)
 
 
 def direct(file: Path) -> Iterator[str]:
-    """Yield the requirements of a file and of those that it names, without remarks."""
+    """Yield the requirements of a file and of the files that it includes, without comments."""
     for line in (line.partition("#")[0].strip() for line in file.read_text().splitlines()):
         if line.startswith("-r "):
             yield from direct(file.with_name(line.removeprefix("-r ")))
@@ -95,18 +95,18 @@ def direct(file: Path) -> Iterator[str]:
 
 
 def canonical(name: str) -> str:
-    """Return a package's name as every index spells it."""
+    """Return a package's normalized name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def digest() -> str:
-    """Return a hash of everything the environment is made from."""
+    """Return a hash of all inputs of the environment: the files, the Python version, the folder."""
     parts = [sys.version.encode(), str(ROOT).encode(), *((ROOT / name).read_bytes() for name in INPUTS)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def make_venv() -> None:
-    """Make the virtual environment, anew where it belongs to another Python or another folder."""
+    """Create the virtual environment; replace one that belongs to another Python or another folder."""
     try:
         venv.EnvBuilder(with_pip=True, clear=not usable(), symlinks=True).create(VENV)
     except (subprocess.CalledProcessError, OSError):
@@ -114,57 +114,57 @@ def make_venv() -> None:
 
 
 def usable() -> bool:
-    """Return True if the present environment runs this very Python and lies where it was made."""
+    """Return True if the environment exists, has this version of Python, and was created in this folder."""
     config = VENV / "pyvenv.cfg"
     pip_script = BIN / "pip"
     if not config.exists() or not pip_script.exists():
         return False
-    here = f"#!{VENV}" in pip_script.read_text().splitlines()[0]
-    return here and f"version = {sys.version.split()[0]}" in config.read_text()
+    same_folder = f"#!{VENV}" in pip_script.read_text().splitlines()[0]
+    return same_folder and f"version = {sys.version.split()[0]}" in config.read_text()
 
 
 def install_uv() -> None:
-    """Let pip install uv; pip takes hashes from a requirements file only, so uv's lines of the lock become one."""
+    """Let pip install uv, from a copy of uv's lines of the lock: pip reads hashes only from a requirements file."""
     lines = re.search(r"^uv==.*(?:\n .*)*", (ROOT / LOCK).read_text(), re.MULTILINE)
     if lines is None:
-        stop(f"{LOCK} names no uv: make it anew with `make constraints`.")
+        stop(f"{LOCK} does not pin uv: write it again with `make constraints`.")
     requirement = LOG.with_name("uv.txt")
     requirement.write_text(lines.group())
     pip("install", "--require-hashes", "--no-deps", "--requirement", str(requirement))
 
 
 def pip(*arguments: str) -> str:
-    """Run the environment's pip; a failure is one line that says what to do."""
+    """Run the environment's pip and return its output; end with one line if it fails."""
     command = [BIN / "python", "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
         LOG.write_text(done.stdout + done.stderr)
-        why = NOT_THE_FILE if "DO NOT MATCH THE HASHES" in done.stdout + done.stderr else NOT_FETCHED
+        why = WRONG_HASH if "DO NOT MATCH THE HASHES" in done.stdout + done.stderr else NOT_FETCHED
         stop(f"pip could not install uv: {why} Details: {LOG.relative_to(ROOT)}")
     return done.stdout
 
 
 def uv_settings() -> dict[str, str]:
-    """Return the environment in which uv finds the same packages as pip would."""
-    of_pip = dict(line.split("=", 1) for line in pip("config", "list").splitlines() if "=" in line)
-    wanted = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
-    found = {
+    """Return environment variables with which uv uses the same index and certificate as pip."""
+    pip_settings = dict(line.split("=", 1) for line in pip("config", "list").splitlines() if "=" in line)
+    variables = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
+    from_pip = {
         variable: value
-        for name, variable in wanted.items()
+        for name, variable in variables.items()
         for scope in ("global", "install", ":env:")
-        if (value := of_pip.get(f"{scope}.{name}", "").strip("'"))
+        if (value := pip_settings.get(f"{scope}.{name}", "").strip("'"))
     }
-    ours = {"VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
-    # Every task of Airflow is a process that imports hundreds of modules: compiled once, here, not by each of them.
-    return {**found, **os.environ, **ours, "UV_COMPILE_BYTECODE": "1"}
+    fixed = {"VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1"}
+    # Every Airflow task is a process that imports hundreds of modules: compile them once, at installation.
+    return {**from_pip, **os.environ, **fixed, "UV_COMPILE_BYTECODE": "1"}
 
 
 def uv(settings: dict[str, str], *arguments: str) -> None:
-    """Install with uv, which shows its own progress, and says itself what is wrong."""
+    """Install with uv, which prints its own progress and errors."""
     done = subprocess.run([BIN / "uv", "pip", "install", *arguments], env=settings, cwd=ROOT, check=False)
     if done.returncode:
         stop(
-            f"uv could not install the packages; it says above why. After a hash mismatch: {NOT_THE_FILE} "
+            f"uv could not install the packages; the reason is above. After a hash mismatch: {WRONG_HASH} "
             f"Otherwise: {NOT_FETCHED}"
         )
 
@@ -183,4 +183,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:
-        sys.exit("\nmake: stopped; the same command goes on where this left off.")
+        sys.exit("\nmake: stopped; run the same command again to continue.")

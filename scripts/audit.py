@@ -1,7 +1,7 @@
-"""`make audit`: known vulnerabilities of all that requirements.lock pins, and a record of what was asked.
+"""`make audit`: check all packages that requirements.lock pins for known vulnerabilities, and record the result.
 
-pip-audit needs the network; the record, audit.json, does not: `make test` compares it with the lock.  See
-docs/decisions/0020-what-guards-the-dependencies-without-a-network.md.
+pip-audit needs the network. The record, audit.json, does not: `make test` compares it with the lock. See
+docs/decisions/0020-dependencies-are-checked-without-a-network.md.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def pins(lock: str) -> set[tuple[str, str]]:
-    """Return what a lock pins: names as PyPI normalizes them (PEP 503), and versions."""
+    """Return the pins of a lock as (name, version); names are normalized (PEP 503)."""
     return {(_normal(name), version) for name, version in PIN.findall(lock)}
 
 
 def record_of(report: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return what is kept of pip-audit's report: when, and which versions it knows nothing against.
+    """Return the record of pip-audit's report: the date, and the versions without a known vulnerability.
 
-    Raises ValueError where it knows something, or was given too little.
+    Raises ValueError if a package has a vulnerability or was skipped.
     """
     bad = sorted(
         f"{one['name']} {one.get('version', '')}: {one.get('skip_reason') or [each['id'] for each in one['vulns']]}"
@@ -41,9 +41,9 @@ def record_of(report: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def not_audited(lock: str, record: dict[str, Any]) -> list[str]:
-    """Return the pins that the record does not name in that version."""
-    asked = {(name, version) for name, version in record["packages"].items()}
-    return [f"{name}=={version}" for name, version in sorted(pins(lock) - asked)]
+    """Return the pins whose version is not in the record."""
+    audited = {(name, version) for name, version in record["packages"].items()}
+    return [f"{name}=={version}" for name, version in sorted(pins(lock) - audited)]
 
 
 def _normal(name: str) -> str:
@@ -51,14 +51,14 @@ def _normal(name: str) -> str:
 
 
 def main() -> int:
-    """Ask, and write the record down."""
+    """Run pip-audit and write the record; return the exit code."""
     options = ["--strict", "--requirement", str(LOCK), "--require-hashes", "--disable-pip", "--progress-spinner", "off"]
     pip_audit = Path(sys.executable).with_name("pip-audit")
     done = subprocess.run([pip_audit, *options, "--format", "json"], stdout=subprocess.PIPE, text=True, check=False)
     try:
         record = record_of(json.loads(done.stdout), datetime.now(UTC))
-    except ValueError as error:  # no report, too: pip-audit has said why
-        sys.stderr.write(f"{error if done.stdout else ''}\nNothing is recorded.\n")
+    except ValueError as error:  # also without a report: pip-audit has printed why
+        sys.stderr.write(f"{error if done.stdout else ''}\nThe record is not written.\n")
         return done.returncode or 1
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     return 0

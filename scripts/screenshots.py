@@ -1,4 +1,4 @@
-"""Take the pictures of the console for the docs: `make screenshots`.  They show invented patients alone."""
+"""Take the screenshots of the console for the docs: `make screenshots`. They show only invented patients."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.browser import find
+from scripts.browser import find
 from tests.fixtures.browser import ARGUMENTS
 from tests.fixtures.demo import Demo, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE = {"width": 1180, "height": 760}
 
 
 def main() -> None:
-    """Start the demo, let it pull and push, and take each page."""
+    """Start the demo, let it pull and push, and take a screenshot of each page."""
     path = find()
     if path is None:
-        sys.exit("make: there is no Chromium here: run include/browser.py and read what it prints")
+        sys.exit("make: Chromium is not installed: run scripts/browser.py and read what it prints")
     from playwright.sync_api import sync_playwright
 
     IMAGES.mkdir(exist_ok=True)
@@ -36,11 +36,11 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
             page = browser.new_context(viewport=SIZE, locale="en-GB", timezone_id="UTC").new_page()  # type: ignore[arg-type]
             page.set_default_timeout(120_000)
-            _shots(page, demo, str(crm_id))
+            _take_all(page, demo, str(crm_id))
             browser.close()
 
 
-def _shots(page: Page, demo: Demo, crm_id: str) -> None:
+def _take_all(page: Page, demo: Demo, crm_id: str) -> None:
     _take(page, demo, "overview", "overview")
     _take(page, demo, "rejects", "rejects")
     _take(page, demo, "conflicts", "conflicts", press=["Open the details", "Compare both sides"])
@@ -54,7 +54,7 @@ def _take(page: Page, demo: Demo, name: str, address: str, press: Sequence[str] 
     for button in press:
         content.get_by_role("button", name=button).first.click()
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(500)  # only for the picture: what glides comes to rest
+    page.wait_for_timeout(500)  # until animations have ended
     path = IMAGES / f"console-{name}.png"
     page.screenshot(path=path)
 

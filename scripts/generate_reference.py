@@ -1,4 +1,4 @@
-"""Write docs/reference from the code: `make docs`.  A test fails when a page is stale."""
+"""Write docs/reference from the code: `make docs`. A test fails if a page is not up to date."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def connection() -> str:
     return page(
         "The connection",
         "For everybody who fills in a connection of type eClinicalWorks.",
-        table(("field", "what goes there"), rows),
+        table(("field", "content"), rows),
     )
 
 
@@ -64,7 +64,7 @@ def options() -> str:
 
 
 def described_fields(model: type) -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and meaning of a model's keys, as JSON writes a default."""
+    """Yield name, default (as JSON) and meaning of a model's keys."""
     for name, default, meaning in described(model):
         if not dataclasses.is_dataclass(default):
             yield f"`{name}`", f"`{json.dumps(default, ensure_ascii=False)}`", meaning
@@ -75,7 +75,7 @@ def cli() -> str:
     rows = []
     for name, module in sorted(COMMANDS.items()):
         command: click.Command = import_module(module).command
-        rows += [(f"`ecw {words}`", text) for words, text in commands(name, command)]
+        rows += [(f"`ecw {usage}`", text) for usage, text in commands(name, command)]
     intro = (
         "The command `ecw` uses the Airflow that your shell's environment names (`AIRFLOW_HOME`; for the demo "
         "`. .run/env`). `ecw COMMAND --help` explains a command and its options."
@@ -85,11 +85,11 @@ def cli() -> str:
     )
 
 
-def commands(words: str, command: click.Command) -> list[tuple[str, str]]:
-    """Return a command, or each of a group's, with the first sentence of its help."""
+def commands(usage: str, command: click.Command) -> list[tuple[str, str]]:
+    """Return a command, or the commands of a group, each with the first sentence of its help."""
     if isinstance(command, click.Group):
-        return [row for name in sorted(command.commands) for row in commands(f"{words} {name}", command.commands[name])]
-    return [(words, " ".join((command.help or "").split("\n\n")[0].split()))]
+        return [row for name in sorted(command.commands) for row in commands(f"{usage} {name}", command.commands[name])]
+    return [(usage, " ".join((command.help or "").split("\n\n")[0].split()))]
 
 
 def tables() -> str:
@@ -116,7 +116,7 @@ def error_tree() -> str:
 
 
 def dags() -> str:
-    """Return the page of the DAGs: the same words that Airflow shows beside each of them."""
+    """Return the page of the DAGs: the text that Airflow shows beside each of them."""
     parts = []
     for path in sorted((ROOT / "dags").glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
