@@ -148,9 +148,9 @@ def _failing(suite: Suite, batch: Batch, linked: Linked, failures: Failures) -> 
 def _judged(
     suite: Suite, batch: Batch, linked: Linked, before: Before, failures: Failures
 ) -> Iterator[tuple[bytes, Line | None, Sequence[Rule]]]:
-    """Yield every line, known parsed record and the rules that reject it; count the failures.
+    """Yield every line, its parsed record and the rules that reject it; count the failures.
 
-    A line that fails no rule is not parsed: known record is None.
+    A line that fails no rule is not parsed: its record is None.
     """
     by_place: dict[int, list[int]] = {}
     if batch["count"] and suite.rules:

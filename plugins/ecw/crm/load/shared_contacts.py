@@ -16,7 +16,7 @@ MANY = 5  # rows of the practice with the same value, the patient's own included
 
 
 def shared_contacts(connection: Connection, target: BusinessTable, key: Any, columns: Iterable[str]) -> set[str]:
-    """Return those of the columns own_practice value in the row with this key occurs in at least `MANY` rows."""
+    """Return those of the columns whose value in the row with this key occurs in at least `MANY` rows."""
     names = [name for name in columns if name in target.table.columns]
     if not names:
         return set()
