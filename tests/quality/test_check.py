@@ -478,7 +478,7 @@ def test_a_rule_that_cannot_be_applied_names_the_line_and_no_value(run: Run) -> 
 def test_a_value_that_is_not_of_its_type_is_reported_without_it(run: Run, row: dict[str, Any]) -> None:
     rules = [rule("not_be_null", column=name) for name in ("born", "died", "size")]
 
-    with pytest.raises(MappingError, match=rf"looks at the column {next(iter(row))}, and a value") as error:
+    with pytest.raises(MappingError, match=rf"uses the column {next(iter(row))}, and it holds a value") as error:
         checked(run, [row], *rules)
 
     assert "secret-value" not in str(error.value)

@@ -47,7 +47,7 @@ def test_everything_that_a_mapping_gets_wrong_is_listed(crm_engine: Engine) -> N
     causes = dict(found)
     assert "JSON, cannot be filled" in causes["notes"]
     assert "no such column; did you mean 'kept'?" in causes["keppt"]
-    assert "must be filled" in causes["owner"]
+    assert "the mapping does not fill it" in causes["owner"]
 
 
 @pytest.mark.parametrize(

@@ -220,11 +220,15 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
     "a text key that is too short": (case(id="varchar(10) PRIMARY KEY"), "id", "too short"),
     "a column that is missing": (case(dob=None), "dob", "no such column"),
     "a column of other capitals": (case(dob=None, **{'"Dob"': "date"}), "dob", "did you mean 'Dob'"),
-    "a column that must be filled": (case(owner="text NOT NULL"), "owner", "must be filled"),
+    "a column that must be filled": (
+        case(owner="text NOT NULL"),
+        "owner",
+        "it is NOT NULL, and the mapping does not fill it",
+    ),
     "a domain that must be filled": (
         case(before="CREATE DOMAIN filled AS text NOT NULL", owner="filled"),
         "owner",
-        "must be filled",
+        "it is NOT NULL, and the mapping does not fill it",
     ),
     "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not require a value"),
     "a computed column": (
@@ -336,7 +340,7 @@ RIGHTS = {
     ),
     "row-level security": (
         "ALTER TABLE mine ENABLE ROW LEVEL SECURITY;;CREATE POLICY actives ON mine USING (active)",
-        "row-level security of the table mine holds for {user}",
+        "row-level security of the table mine applies to {user}",
     ),
 }
 
