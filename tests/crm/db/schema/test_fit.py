@@ -1,4 +1,4 @@
-"""What keeps the CRM's table from holding the mapping's rows is reported before a run, on both databases."""
+"""A CRM table that cannot hold the mapping's rows is reported before a run, on both databases."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ GOOD = {
 @pytest.fixture
 def connection(empty_crm_url: str) -> Iterator[Connection]:
     engine = engine_from_url(empty_crm_url)
-    with engine.connect() as found:
-        yield found
+    with engine.connect() as opened:
+        yield opened
     engine.dispose()
 
 
@@ -56,7 +56,7 @@ def create(connection: Connection, **changes: str | None) -> None:
     connection.execute(text(f"CREATE TABLE mine (id INTEGER {identity} PRIMARY KEY, {body})"))
 
 
-def test_a_table_that_fits(connection: Connection, mapping: Mapping) -> None:
+def test_a_table_that_fits_has_no_problems(connection: Connection, mapping: Mapping) -> None:
     create(connection)
     assert table_problems(connection, mapping) == []
     require_tables(connection, [mapping])
@@ -86,18 +86,18 @@ def test_a_table_that_fits(connection: Connection, mapping: Mapping) -> None:
         ({"ecw_id": "VARCHAR(64) NOT NULL"}, None),
     ],
 )
-def test_a_table_that_does_not(
+def test_a_column_that_does_not_fit_is_reported_with_its_cause(
     connection: Connection, mapping: Mapping, changes: dict[str, str | None], problem: str | None
 ) -> None:
     create(connection, **changes)
-    told = table_problems(connection, mapping)
-    assert len(told) == (problem is not None), told
+    problems = table_problems(connection, mapping)
+    assert len(problems) == (problem is not None), problems
     if problem:
-        assert problem in told[0]
-        assert told[0].startswith(str(mapping.file))
+        assert problem in problems[0]
+        assert problems[0].startswith(str(mapping.file))
 
 
-def test_no_table_at_all(connection: Connection, mapping: Mapping) -> None:
+def test_a_missing_table_is_refused(connection: Connection, mapping: Mapping) -> None:
     with pytest.raises(CrmSchemaError, match="The CRM has no table mine"):
         require_tables(connection, [mapping])
 
