@@ -273,7 +273,7 @@ def test_a_row_that_breaks_a_warn_rule_passes_and_is_counted_in_the_log(
 def test_a_stop_rule_stops_the_batch(run: Run) -> None:
     with pytest.raises(
         QualityGateFailed,
-        match=r"person: nothing of this batch enters: 1 of 2 rows break the rule expect_column_values_to_not_be_null",
+        match="person: nothing of this batch is loaded: 1 of 2 rows break the rule expect_column_values_to_not_be_null",
     ) as error:
         check_rows(run, [{"name": "A"}, {}], rule("not_be_null", "stop", column="name"))
 
@@ -406,7 +406,9 @@ def test_the_report_has_a_finding_for_every_rule(run: Run) -> None:
 
     prefix = "expect_column_values_to_"
     assert report == [
-        Finding("volume", "", "something, where there is something usually", "warn", 6, 0, "pass", "", None, 6, "full"),
+        Finding(
+            "volume", "", "at least one record, if there usually are any", "warn", 6, 0, "pass", "", None, 6, "full"
+        ),
         Finding(f"{prefix}not_be_null", "ecw_id", "to not be null", "stop", 3, 0, "pass", "", 0.0, broken_new=0),
         Finding(f"{prefix}be_unique", "name", "to be unique", "warn", 3, 2, "warn", reason="twice", broken_new=2),
         Finding(f"{prefix}be_between", "size", "to be between (min_value 0)", "reject", 3, 1, "reject", broken_new=1),
@@ -450,7 +452,7 @@ def test_a_suite_is_compiled_once_and_keeps_no_rows(run: Run, tmp_path: Path) ->
 
 def test_uniqueness_is_checked_across_chunks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CHUNK", 2)
-    monkeypatch.setattr(checking, "ASKED_AT_ONCE", 3)
+    monkeypatch.setattr(checking, "ROWS_IN_MEMORY", 3)
 
     batch = check_rows(
         run,
@@ -478,7 +480,7 @@ def test_the_error_about_a_rule_that_cannot_be_applied_names_its_line_and_quotes
 def test_the_error_about_a_value_of_a_wrong_type_does_not_quote_it(run: Run, row: dict[str, Any]) -> None:
     rules = [rule("not_be_null", column=name) for name in ("born", "died", "size")]
 
-    with pytest.raises(MappingError, match=rf"looks at the column {next(iter(row))}, and a value") as error:
+    with pytest.raises(MappingError, match=rf"uses the column {next(iter(row))}, and it holds a value") as error:
         check_rows(run, [row], *rules)
 
     assert "secret-value" not in str(error.value)

@@ -131,7 +131,7 @@ def test_too_many_bad_rows_stop_the_batch_and_nothing_is_written(
     rows = [good_row(resource, number) for number in range(20)]
     rows += [bad_row(resource, rule, 0) | {"ecw_id": f"bad.{number}"} for number in range(25)]
 
-    with pytest.raises(QualityGateFailed, match=rf"{resource}: nothing of this batch enters: 25 of 45 rows"):
+    with pytest.raises(QualityGateFailed, match=rf"{resource}: nothing of this batch is loaded: 25 of 45 rows"):
         steps.check(staged(run, resource, rows))
 
     assert pull.rows(query) == before

@@ -191,7 +191,7 @@ def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str
 def test_the_same_expectation_twice_is_a_mistake(tmp_path: Path) -> None:
     again = GOOD[GOOD.rindex("  - type:") :].replace("warn", "stop")
 
-    with pytest.raises(MappingError, match=r"person.yaml:19:5: the same expectation stands above"):
+    with pytest.raises(MappingError, match=r"person.yaml:19:5: the same expectation is in the list above"):
         read(tmp_path, GOOD + again)
 
 

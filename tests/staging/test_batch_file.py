@@ -116,7 +116,9 @@ def test_a_truncated_batch_is_an_error_before_its_first_record(tmp_path: Path) -
     write(str(path))
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(CorruptBatch, match=r"practitioner/extract.ndjson.gz is absent or was cut.*clear the resource"):
+    with pytest.raises(
+        CorruptBatch, match=r"practitioner/extract.ndjson.gz is missing or truncated.*clear the resource"
+    ):
         next(batch_file.read(str(path)))
 
 

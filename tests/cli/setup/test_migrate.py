@@ -77,7 +77,7 @@ def test_going_back_from_the_first_release_is_refused(monkeypatch: pytest.Monkey
     invoke(monkeypatch, empty_crm_url)
     refused = invoke(monkeypatch, empty_crm_url, "--back")
     assert refused.exit_code == 1
-    assert "There is no release to go back to" in str(refused.exception)
+    assert "There is no earlier release to go back to" in str(refused.exception)
     assert invoke(monkeypatch, empty_crm_url, "--back", "--sql").exit_code == 2
 
 

@@ -45,9 +45,9 @@ def test_every_problem_of_a_mapping_is_listed(crm_engine: Engine) -> None:
         columns_and_causes = [(each.column, each.cause) for each in problems(connection, columns("notes", "keppt"))]
     assert sorted(column for column, _ in columns_and_causes if column != "id") == ["keppt", "kept", "notes", "owner"]
     causes = dict(columns_and_causes)
-    assert "JSON, are not filled" in causes["notes"]
+    assert "JSON, cannot be filled" in causes["notes"]
     assert "no such column; did you mean 'kept'?" in causes["keppt"]
-    assert "must be filled" in causes["owner"]
+    assert "the mapping does not fill it" in causes["owner"]
 
 
 @pytest.mark.parametrize(

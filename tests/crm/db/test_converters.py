@@ -58,7 +58,7 @@ def test_a_value_that_fits_is_converted_to_the_columns_python_type(
         (types.Text(), "nul\x00", "cannot store"),
         (types.Text(), "\ud800", "cannot store"),
         (types.Text(), 5, "not text"),
-        (types.Enum("m", "f"), "secret", "one of the column's words"),
+        (types.Enum("m", "f"), "secret", "one of the column's allowed values"),
         (types.Uuid(), "secret", "not a UUID"),
     ],
 )

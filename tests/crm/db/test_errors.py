@@ -106,7 +106,7 @@ def test_a_stored_value_that_python_cannot_read_is_not_quoted(crm: Engine) -> No
 
 @pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError])
 def test_an_unexpected_error_keeps_its_line_number_and_loses_its_text(crm: Engine, kind: type[Exception]) -> None:
-    with pytest.raises(InternalError, match=rf"{kind.__name__} at test_errors\.py:\d+ ") as error, open_crm():
+    with pytest.raises(InternalError, match=rf"{kind.__name__} at test_errors\.py:\d+; ") as error, open_crm():
         raise kind(MARK)
     lines = "".join(traceback.format_exception(error.value))
     assert MARK not in lines

@@ -220,13 +220,17 @@ REFUSED: dict[str, tuple[Case, str, str]] = {
     "a text key that is too short": (case(id="varchar(10) PRIMARY KEY"), "id", "too short"),
     "a column that is missing": (case(dob=None), "dob", "no such column"),
     "a column of other capitals": (case(dob=None, **{'"Dob"': "date"}), "dob", "did you mean 'Dob'"),
-    "a column that must be filled": (case(owner="text NOT NULL"), "owner", "must be filled"),
+    "a column that must be filled": (
+        case(owner="text NOT NULL"),
+        "owner",
+        "it is NOT NULL, and the mapping does not fill it",
+    ),
     "a domain that must be filled": (
         case(before="CREATE DOMAIN filled AS text NOT NULL", owner="filled"),
         "owner",
-        "must be filled",
+        "it is NOT NULL, and the mapping does not fill it",
     ),
-    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not take an empty value"),
+    "a mapped column that must be filled": (case(dob="date NOT NULL"), "dob", "does not require a value"),
     "a computed column": (
         case(dob="date GENERATED ALWAYS AS ('1980-01-01'::date) STORED"),
         "dob",
@@ -328,7 +332,7 @@ RIGHTS = {
     ),
     "no right on the sequence": (
         "REVOKE ALL ON SEQUENCE mine_id_seq FROM {user}",
-        "may not number rows by public.mine_id_seq",
+        "may not use the sequence public.mine_id_seq",
     ),
     "no right on the bookkeeping": (
         "REVOKE INSERT, DELETE ON ecw_link, ecw_run FROM {user}",
@@ -336,7 +340,7 @@ RIGHTS = {
     ),
     "row-level security": (
         "ALTER TABLE mine ENABLE ROW LEVEL SECURITY;;CREATE POLICY actives ON mine USING (active)",
-        "row-level security of the table mine holds for {user}",
+        "row-level security of the table mine applies to {user}",
     ),
 }
 

@@ -82,7 +82,7 @@ def test_the_next_release_upgrades_existing_rows_and_can_be_taken_back(engine: E
 @pytest.mark.parametrize(
     ("downgrade", "more", "reason"),
     [
-        ("", "", "its migration has no way back"),
+        ("", "", "its migration has no downgrade"),
         (DOWNGRADE, 'not_reversible = "it drops what old code needs"', "it drops what old code needs"),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_error_about_a_release_that_cannot_be_taken_back_gives_the_reason(
 
 
 def test_the_first_release_cannot_be_taken_back(engine: Engine) -> None:
-    with pytest.raises(CrmSchemaError, match="has none of our tables"):
+    with pytest.raises(CrmSchemaError, match="has none of the project's tables"):
         migrate_back(engine)
     migrate(engine)
     with pytest.raises(CrmSchemaError, match="the first release"):
@@ -108,7 +108,7 @@ def test_the_first_release_cannot_be_taken_back(engine: Engine) -> None:
 def test_an_older_release_does_not_touch_a_newer_database(engine: Engine, tmp_path: Path) -> None:
     migrate(engine, next_release(tmp_path))
     for command in (migrate, sql, migrate_back):
-        with pytest.raises(CrmSchemaError, match="which this code does not know"):
+        with pytest.raises(CrmSchemaError, match="which this code does not have"):
             command(engine)
 
 

@@ -166,7 +166,7 @@ def test_a_missing_table_is_named(crm_engine: Engine) -> None:
 def test_a_row_with_a_column_that_the_mapping_lacks_is_refused_and_its_value_not_quoted(
     crm_engine: Engine, value: str | None
 ) -> None:
-    with pytest.raises(CrmSchemaError, match="a column street that was not announced for location") as caught:
+    with pytest.raises(CrmSchemaError, match="a column street that the mapping of location does not name") as caught:
         load(crm_engine, [a_row("a"), a_row("b", street=value)])
     assert "Secret" not in str(caught.value)
     assert locations(crm_engine) == {}
