@@ -173,12 +173,10 @@ BANNED = {
     "told_of": "describe_result",
     "ladder": "matcher, searches",
     "without_gone|mark_gone": "without_deleted, mark_deleted",
+    "told": "reported, known, named, or the noun: values, counts, message",  # too vague: it had nine meanings
 }
 SPACE = r"[\s_#*-]+"  # of a name, or of a comment over two lines, too
 READ = (".py", ".md", ".yaml", ".html", ".js")
-# Refused outside of tests, too vague for a name: `told` had nine meanings.
-VAGUE = {"told": "reported, known, named, or the noun: values, counts, message"}
-PRODUCT = ("plugins", "dags", "include", "scripts", "docs")
 
 
 def test_no_banned_word_is_in_names_messages_comments_and_docs() -> None:
@@ -194,18 +192,12 @@ def test_no_banned_word_is_in_names_messages_comments_and_docs() -> None:
     assert found == []
 
 
-def test_no_vague_word_is_in_the_product() -> None:
-    files = [path for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*")) if path.suffix in READ]
-    assert len(files) > 400
-    assert [hit for path in files for hit in banned(path, VAGUE)] == []
-
-
-def banned(path: Path, words_of: dict[str, str] = BANNED) -> list[str]:
+def banned(path: Path) -> list[str]:
     """Return the places of banned words in a file, each with what to write instead."""
     text = path.read_text()
     return [
         f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, hit.start()) + 1}: {hit[0]!r}: write {instead}"
-        for words, instead in words_of.items()
+        for words, instead in BANNED.items()
         for hit in re.finditer(f"(?<![a-z])({words.replace(' ', SPACE)})(?![a-z])", text, re.I)
     ]
 
@@ -215,7 +207,7 @@ def test_the_search_for_banned_words_finds_them(text: str, tmp_path: Path, monke
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (tmp_path / "a.md").write_text(text)
     assert len(banned(tmp_path / "a.md")) == 1
-    (tmp_path / "a.md").write_text("we recommend and amend; he told it; it goes on")
+    (tmp_path / "a.md").write_text("we recommend and amend; an untold number; it goes on")
     assert banned(tmp_path / "a.md") == []
 
 

@@ -12,7 +12,9 @@ from ecw.cli.mapping.inputs import FOLDER, STAGING, crm, staged_records
 from ecw.cli.options import CRM, PRACTICE
 
 if TYPE_CHECKING:
+    from ecw.mapping.definition.model import Mapping
     from ecw.mapping.tools.propose import Proposal
+    from ecw.mapping.tools.unmapped import UnmappedCodes
 
 
 @click.command("unmapped")
@@ -22,14 +24,12 @@ if TYPE_CHECKING:
 def unmapped(folder: str | None, staging: str | None, as_json: bool) -> None:
     """List codes that no crosswalk has, as lines to add."""
     from ecw.mapping.definition.files import all_mappings
-    from ecw.mapping.tools.unmapped import UnmappedCodes
 
-    entries = []
-    for mapping in all_mappings(folder).values():
-        codes = UnmappedCodes(mapping)
-        for resource in staged_records(mapping, staging):
-            codes.add(resource)
-        entries += [(mapping, entry) for entry in codes.worst_first()]
+    entries = [
+        (mapping, entry)
+        for mapping in all_mappings(folder).values()
+        for entry in _staged_codes(mapping, staging).worst_first()
+    ]
     if as_json:
         print_json([{"mapping": mapping.name, **asdict(entry), "line": entry.line} for mapping, entry in entries])
         return
@@ -58,7 +58,6 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     from ecw.errors import ConfigurationError
     from ecw.mapping.definition.files import all_mappings
     from ecw.mapping.tools import propose as proposing
-    from ecw.mapping.tools.unmapped import UnmappedCodes
     from ecw.settings.did_you_mean import did_you_mean
 
     by_crosswalk = {name: mapping for mapping in all_mappings(folder).values() for name in mapping.crosswalks}
@@ -71,10 +70,8 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
     with crm(crm_conn_id) as connection:
         in_ecw, in_crm = proposing.ecw_names(connection, table), proposing.crm_names(connection, table)
     if in_ecw is None:
-        codes = UnmappedCodes(mapping)
-        for resource in staged_records(mapping, staging):
-            codes.add(resource)
-        in_ecw = {one.code: one.display or one.code for one in codes.worst_first() if one.crosswalk == crosswalk}
+        codes = _staged_codes(mapping, staging).worst_first()
+        in_ecw = {code.code: code.display or code.code for code in codes if code.crosswalk == crosswalk}
     if in_crm is None:
         policies = {"keep": "eCW's own names are loaded", "default": f"every row gets {table.default!r}"}
         click.echo(
@@ -92,6 +89,16 @@ def propose(crosswalk: str, folder: str | None, crm_conn_id: str, staging: str |
             f"Added to {table.path}. The next runs apply the lines to what they fetch; `ecw pull --mode full` "
             "fetches everything."
         )
+
+
+def _staged_codes(mapping: Mapping, staging: str | None) -> UnmappedCodes:
+    """Return the codes of the staged records that the mapping's crosswalks lack."""
+    from ecw.mapping.tools.unmapped import UnmappedCodes
+
+    codes = UnmappedCodes(mapping)
+    for resource in staged_records(mapping, staging):
+        codes.add(resource)
+    return codes
 
 
 def _show(crosswalk: str, proposal: Proposal) -> None:
