@@ -53,7 +53,7 @@ def main(kind: str) -> None:
     if any(stamps[name].exists() and stamps[name].read_text() == inputs for name in KINDS[KINDS.index(kind) :]):
         return
     started = time.monotonic()
-    say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (some 900 MB on disk, once) …")
+    say(f"Setting up {VENV.name} from {REQUIREMENTS[kind]} (about 1 GB on disk, once) …")
     LOG.parent.mkdir(exist_ok=True)
     make_venv()
     install_uv()

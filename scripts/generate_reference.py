@@ -41,7 +41,7 @@ def connection() -> str:
     return page(
         "The connection",
         "For everybody who fills in a connection of type eClinicalWorks.",
-        table(("field", "what goes there"), rows),
+        table(("field", "content"), rows),
     )
 
 

@@ -102,20 +102,20 @@ def test_a_file_with_another_hash_stops_the_installation_with_a_line_that_says_s
     if not all_files:
         return
 
-    said = project.set_up(changed="needed")
+    output = project.set_up(changed="needed")
     assert project.has("bin/uv"), "its hash was right"
-    assert "Hash mismatch for `needed==1.0`" in said
-    assert what in said.splitlines()[-1]
+    assert "Hash mismatch for `needed==1.0`" in output
+    assert what in output.splitlines()[-1]
     assert not project.has("lib/*/site-packages/needed.py")
 
-    said = project.set_up(unlocked="needed")
-    assert "must have a hash, but none were provided for: needed==1.0" in said
+    output = project.set_up(unlocked="needed")
+    assert "must have a hash, but none were provided for: needed==1.0" in output
     assert not project.has("lib/*/site-packages/needed.py")
 
-    said = project.set_up(changed="setuptools")
+    output = project.set_up(changed="setuptools")
     assert project.has("lib/*/site-packages/needed.py"), "its hash was right"
-    assert "Hash mismatch for `setuptools==99.0`" in said
-    assert what in said.splitlines()[-1]
+    assert "Hash mismatch for `setuptools==99.0`" in output
+    assert what in output.splitlines()[-1]
 
 
 def test_the_lock_pins_what_the_constraints_pin_each_with_its_hashes() -> None:
